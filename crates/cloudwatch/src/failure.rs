@@ -1,0 +1,249 @@
+//! Says of a request that failed what the caller may do about it, and to a person what mends it.
+//!
+//! Nothing here asks again or waits.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_cloudwatchlogs::config::http::HttpResponse;
+use aws_sdk_cloudwatchlogs::error::{ErrorMetadata, SdkError};
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use stakeout_core::record::FetchError;
+use stakeout_core::text::{bounded, visible};
+
+/// Longest text of a service that goes into an error: its messages are a sentence or two, a proxy's may be a page.
+const REASON_CHARS_MAX: usize = 600;
+
+/// The codes that AWS services answer with when asked too often.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html>
+const THROTTLED: &[&str] = &[
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "LimitExceeded",
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "TooManyRequestsException",
+];
+/// The codes below 500 that pass by themselves.
+const PASSING: &[&str] = &[
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "InternalFailure",
+];
+
+/// Why a page did not come, in the SDK's words.
+pub(crate) type FilterFailure = SdkError<FilterLogEventsError, HttpResponse>;
+
+/// Returns what a failed request allows. `is_continued` tells that it carried a token, which means that all else in it
+/// had been accepted before.
+pub(crate) fn fetch_error(
+    failure: &FilterFailure,
+    log_group: &str,
+    is_continued: bool,
+) -> FetchError {
+    match failure {
+        SdkError::ServiceError(refusal) => refused(
+            refusal.err().meta(),
+            refusal.raw(),
+            log_group,
+            is_continued,
+            failure,
+        ),
+        _ => unanswered(failure),
+    }
+}
+
+/// Tells whether the service did not understand the filter pattern, as opposed to any other part of the request.
+pub(crate) fn is_pattern_refused(failure: &FilterFailure) -> bool {
+    let about_pattern = |meta: &ErrorMetadata| {
+        let words = meta.message().unwrap_or("").to_ascii_lowercase();
+        words.contains("filter pattern") || words.contains("filterpattern")
+    };
+    failure
+        .as_service_error()
+        .is_some_and(|error| error.is_invalid_parameter_exception() && about_pattern(error.meta()))
+}
+
+/// Maps an answer that is no page. A body that cannot be read, of whatever status, comes here without a code.
+fn refused(
+    meta: &ErrorMetadata,
+    raw: &HttpResponse,
+    log_group: &str,
+    is_continued: bool,
+    failure: &FilterFailure,
+) -> FetchError {
+    let status = raw.status().as_u16();
+    let Some(code) = meta.code() else {
+        return match status {
+            429 => FetchError::Throttled {
+                retry_after: retry_after(raw),
+                reason: format!("http status {status}"),
+            },
+            _ => FetchError::Unavailable {
+                reason: shown(&format!("http status {status}, {}", chain(failure))),
+            },
+        };
+    };
+    let reason = shown(&format!(
+        "{code}: {}",
+        meta.message().unwrap_or("no message")
+    ));
+    if THROTTLED.contains(&code) || status == 429 {
+        return FetchError::Throttled {
+            retry_after: retry_after(raw),
+            reason,
+        };
+    }
+    if status >= 500 || PASSING.contains(&code) {
+        return FetchError::Unavailable { reason };
+    }
+    if code == "InvalidParameterException" && is_continued {
+        return FetchError::TokenGone { reason };
+    }
+    FetchError::Denied {
+        reason: format!("{reason} ({})", mend(code, log_group)),
+    }
+}
+
+/// Maps a request that got no answer, or half of one. Where there were no credentials to sign it with, only somebody
+/// with permissions can help; the rest is the way's fault.
+fn unanswered(failure: &FilterFailure) -> FetchError {
+    let reason = shown(&chain(failure));
+    match find::<CredentialsError>(failure) {
+        Some(CredentialsError::CredentialsNotLoaded(_)) => FetchError::Denied {
+            reason: format!(
+                "{reason} (no credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the pod or instance a role)"
+            ),
+        },
+        Some(CredentialsError::InvalidConfiguration(_)) => FetchError::Denied {
+            reason: format!("{reason} (correct the AWS profile, role or token file)"),
+        },
+        Some(CredentialsError::ProviderError(_)) => {
+            match find::<ErrorMetadata>(failure).and_then(ErrorMetadata::code) {
+                Some(code) if !THROTTLED.contains(&code) && !PASSING.contains(&code) => {
+                    FetchError::Denied {
+                        reason: format!(
+                            "{reason} ({code}: check the role's ARN, its trust policy and the external id)"
+                        ),
+                    }
+                }
+                _ => FetchError::Unavailable { reason },
+            }
+        }
+        _ => FetchError::Unavailable { reason },
+    }
+}
+
+/// Returns what to do about a code that no waiting helps.
+fn mend(code: &str, log_group: &str) -> String {
+    match code {
+        "ResourceNotFoundException" => format!(
+            "log group {log_group} does not exist in this account and region, or audit logging is off: turn the cluster's control plane log type audit on"
+        ),
+        "InvalidOperationException" => format!(
+            "log group {log_group} cannot be filtered if its class is INFREQUENT_ACCESS: the log must go to a STANDARD group"
+        ),
+        "AccessDeniedException" | "AccessDenied" => {
+            format!("allow logs:FilterLogEvents on log group {log_group}")
+        }
+        "ExpiredTokenException" | "ExpiredToken" => "renew the session credentials".to_owned(),
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException" => {
+            "check the access key and that it belongs to this partition and an enabled region"
+                .to_owned()
+        }
+        "InvalidSignatureException" | "SignatureDoesNotMatch" | "RequestExpired" => {
+            "check the secret key and this machine's clock".to_owned()
+        }
+        _ => "correct the source's config".to_owned(),
+    }
+}
+
+/// Returns how long the service asks to wait. A date is not read: that would take a clock.
+fn retry_after(raw: &HttpResponse) -> Option<Duration> {
+    let number = |name: &str| {
+        raw.headers()
+            .get(name)
+            .and_then(|value| value.trim().parse::<u32>().ok())
+            .map(u64::from)
+    };
+    number("x-amz-retry-after")
+        .map(Duration::from_millis)
+        .or_else(|| number("retry-after").map(Duration::from_secs))
+}
+
+/// Returns an error's words and those of all that caused it, each once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words = error.to_string();
+    for cause in causes(error).skip(1) {
+        let cause = cause.to_string();
+        if !words.ends_with(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+fn shown(words: &str) -> String {
+    visible(&bounded(words, REASON_CHARS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_cloudwatchlogs::error::ConnectorError;
+
+    use super::*;
+
+    fn unsigned(cause: CredentialsError) -> FetchError {
+        fetch_error(
+            &SdkError::dispatch_failure(ConnectorError::other(cause.into(), None)),
+            "audit",
+            false,
+        )
+    }
+
+    #[test]
+    fn missing_and_mistaken_credentials_are_denied_and_slow_ones_are_not() {
+        assert!(
+            matches!(unsigned(CredentialsError::not_loaded_no_source()), FetchError::Denied { reason } if reason.contains("AWS_PROFILE"))
+        );
+        assert!(
+            matches!(unsigned(CredentialsError::invalid_configuration("no such profile")), FetchError::Denied { reason } if reason.contains("no such profile"))
+        );
+        assert!(matches!(
+            unsigned(CredentialsError::provider_timed_out(Duration::from_secs(5))),
+            FetchError::Unavailable { .. }
+        ));
+        assert!(matches!(
+            unsigned(CredentialsError::provider_error("imds is down")),
+            FetchError::Unavailable { .. }
+        ));
+    }
+
+    #[test]
+    fn the_words_of_an_error_are_bounded() {
+        let FetchError::Unavailable { reason } =
+            unsigned(CredentialsError::provider_error("x".repeat(5_000)))
+        else {
+            panic!("not unavailable")
+        };
+        assert_eq!(reason.chars().count(), REASON_CHARS_MAX);
+    }
+}

@@ -1,0 +1,253 @@
+//! Asks CloudWatch Logs for one page. One call is one request.
+//!
+//! Nothing here asks twice, waits or logs: the SDK's retries are off and its paginator is not used, because the caller
+//! holds the budget that all sources of an account share. What the answers mean is in `decode`, `place` and `failure`.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::config::Credentials;
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsOutput;
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::builders::FilterLogEventsFluentBuilder;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::record::{FetchError, Page, PageToken};
+use stakeout_core::time::Window;
+
+use crate::config::{AssumeRole, CloudWatchConfig, Credential, group_arn, group_name};
+use crate::failure::FilterFailure;
+use crate::place::{self, Pass, Place};
+use crate::{decode, failure, pushdown};
+
+/// Longest wait for a connection: a region's endpoint answers in well under a second, also from another continent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a whole answer: the service gives a page back within seconds even where it found nothing, and 1 MB
+/// takes a slow line no longer than this.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most events that a page may be asked for. <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
+const PAGE_SIZE_MAX: i32 = 10_000;
+/// How many empty pages are followed to find out whether there is any record at all. Without a filter the first page
+/// nearly always tells.
+const EMPTY_PAGES_MAX: usize = 10;
+/// Finds the events that EKS cut: a quoted phrase is looked for in the text as it stands.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
+const CUT_PATTERN: &str = "\"[Truncated...]\"";
+/// What the other account's CloudTrail shows as the name of the session.
+const SESSION_NAME: &str = "stakeout";
+
+/// One log group, ready to be asked.
+#[derive(Clone)]
+pub struct CloudWatch {
+    config: CloudWatchConfig,
+    client: Client,
+}
+
+impl CloudWatch {
+    /// Gets ready to read a group: reads the environment and the AWS profile, and asks nobody yet.
+    pub async fn new(config: CloudWatchConfig) -> CloudWatch {
+        let sdk = sdk_config(&config).await;
+        let mut client = aws_sdk_cloudwatchlogs::config::Builder::from(&sdk);
+        if let Some(role) = &config.assume_role {
+            client = client
+                .credentials_provider(role_provider(role, &sdk, config.loopback_endpoint()).await);
+        }
+        if let Some(endpoint) = &config.endpoint {
+            client = client.endpoint_url(endpoint);
+        }
+        CloudWatch {
+            client: Client::from_conf(client.build()),
+            config,
+        }
+    }
+
+    /// Returns what is read and as whom.
+    #[must_use]
+    pub fn config(&self) -> &CloudWatchConfig {
+        &self.config
+    }
+
+    /// Reads one page of a window: the first where `token` is `None`, else the one that the page before named.
+    ///
+    /// The pages of a window together hold every event that the prefilter accepts, and every event that EKS cut; other
+    /// events may be among them, and an event may come twice. Where the service refuses the pattern that the prefilter
+    /// became, the page is empty and leads to a read without one: a filter saves work, it is never worth an event.
+    ///
+    /// # Errors
+    ///
+    /// Every [`FetchError`] but `Truncated` is possible. After `TokenGone`, the window is to be read from its first page.
+    pub async fn page(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+    ) -> Result<Page, FetchError> {
+        let pattern = pushdown::filter_pattern(prefilter);
+        let place = match token {
+            Some(token) => Place::read(token)?,
+            None => Place::first_of(if pattern.is_some() {
+                Pass::Matching
+            } else {
+                Pass::Whole
+            }),
+        };
+        let filter = match place.pass {
+            Pass::Whole => None,
+            Pass::Matching => Some(
+                pattern.ok_or_else(|| place::gone("it belongs to a read with another filter"))?,
+            ),
+            Pass::Cut => Some(CUT_PATTERN.to_owned()),
+        };
+        let limit = self
+            .config
+            .page_size
+            .map(|size| size.clamp(1, PAGE_SIZE_MAX));
+        let request = self
+            .request(window, &place)
+            .set_filter_pattern(filter)
+            .set_limit(limit);
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(failure)
+                if place == Place::first_of(Pass::Matching)
+                    && failure::is_pattern_refused(&failure) =>
+            {
+                let next = Some(Place::first_of(Pass::Whole).to_page_token());
+                return Ok(Page {
+                    next,
+                    ..Page::default()
+                });
+            }
+            Err(failure) => return Err(self.fetch_error(&failure, &place)),
+        };
+        self.page_of(window, place, answer)
+    }
+
+    /// Tells whether the log holds any record in the window at all, so that "nothing suspicious" and "nothing is
+    /// logged" can be told apart. It asks without a filter for one event, and follows at most ten empty pages.
+    ///
+    /// # Errors
+    ///
+    /// As [`CloudWatch::page`]; and `Unavailable` where ten pages were empty and the end had not come.
+    pub async fn has_records(&self, window: Window) -> Result<bool, FetchError> {
+        let mut place = Place::first_of(Pass::Whole);
+        for _ in 0..EMPTY_PAGES_MAX {
+            let sent = self.request(window, &place).limit(1).send().await;
+            let answer = sent.map_err(|failure| self.fetch_error(&failure, &place))?;
+            let page = self.page_of(window, place, answer)?;
+            if !page.records.is_empty() || page.unusable > 0 {
+                return Ok(true);
+            }
+            match page.next {
+                None => return Ok(false),
+                Some(token) => place = Place::read(&token)?,
+            }
+        }
+        Err(FetchError::Unavailable {
+            reason: format!("{EMPTY_PAGES_MAX} pages were empty and more follow"),
+        })
+    }
+
+    fn request(&self, window: Window, place: &Place) -> FilterLogEventsFluentBuilder {
+        let prefix = Some(&self.config.stream_prefix).filter(|prefix| !prefix.is_empty());
+        let request = self
+            .client
+            .filter_log_events()
+            .start_time(window.earliest().millis().max(0))
+            .end_time(window.latest().millis().saturating_sub(1).max(0))
+            .set_log_stream_name_prefix(prefix.cloned())
+            .set_next_token(place.token.clone());
+        match group_arn(&self.config.log_group) {
+            Some(arn) => request.log_group_identifier(arn),
+            None => request.log_group_name(&self.config.log_group),
+        }
+    }
+
+    /// Makes a page of an answer. The SDK reads a missing body as an answer in which nothing stands; the service always
+    /// says something, so that is no answer, and no empty page.
+    fn page_of(
+        &self,
+        window: Window,
+        place: Place,
+        answer: FilterLogEventsOutput,
+    ) -> Result<Page, FetchError> {
+        if answer.events.is_none()
+            && answer.searched_log_streams.is_none()
+            && answer.next_token.is_none()
+        {
+            return Err(FetchError::Unavailable {
+                reason: "the answer says nothing".to_owned(),
+            });
+        }
+        let next = place
+            .next(answer.next_token)?
+            .map(|place| place.to_page_token());
+        let group = group_name(&self.config.log_group);
+        Ok(decode::page_of(
+            group,
+            window,
+            answer.events.unwrap_or_default(),
+            next,
+        ))
+    }
+
+    fn fetch_error(&self, failure: &FilterFailure, place: &Place) -> FetchError {
+        failure::fetch_error(failure, &self.config.log_group, place.token.is_some())
+    }
+}
+
+/// Shows what is read. The SDK's client would show the role's external id.
+impl fmt::Debug for CloudWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudWatch")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn sdk_config(config: &CloudWatchConfig) -> SdkConfig {
+    let https = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT);
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(config.region.clone()))
+        .http_client(https)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts.build());
+    match config.credential {
+        Credential::Default => loader.load().await,
+        Credential::Anonymous => {
+            let placeholder = Credentials::new("ANONYMOUS", "anonymous", None, None, "stakeout");
+            loader.credentials_provider(placeholder).load().await
+        }
+    }
+}
+
+/// Returns the role's credentials, asked of the region's STS, or of the stand-in where that is what is read.
+async fn role_provider(
+    role: &AssumeRole,
+    sdk: &SdkConfig,
+    loopback: Option<&str>,
+) -> AssumeRoleProvider {
+    let sts = match loopback {
+        Some(endpoint) => sdk.clone().into_builder().endpoint_url(endpoint).build(),
+        None => sdk.clone(),
+    };
+    let mut provider = AssumeRoleProvider::builder(&role.arn)
+        .configure(&sts)
+        .session_name(SESSION_NAME);
+    if let Some(external_id) = &role.external_id {
+        provider = provider.external_id(external_id);
+    }
+    provider.build().await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! Reads the EKS audit log from CloudWatch Logs, one page at a time.
+//!
+//! This crate knows AWS and `stakeout-core`, and decides nothing about events. It asks, it says what came and what a
+//! refusal allows next; waiting, asking again, counting and logging are the caller's.
+//!
+//! ```text
+//! config -> pushdown (what the service may leave out) -> place (which pass, which token) -> fetch (one request)
+//!   -> decode (event -> record) or failure (refusal -> what the caller may do)
+//! ```
+
+mod config;
+mod decode;
+mod failure;
+mod fetch;
+mod place;
+pub mod pushdown;
+
+pub use config::{AssumeRole, CloudWatchConfig, Credential, cluster_of, requests_per_second};
+pub use fetch::CloudWatch;

@@ -1,0 +1,207 @@
+//! Writes a prefilter as a CloudWatch filter pattern.
+//!
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
+//!
+//! A pattern accepts at least what its prefilter accepts; whatever cannot be said safely is left out. Events are never
+//! matched here, and no text of an event ever gets into a pattern: its literals come from rules.
+
+use stakeout_core::prefilter::{Literal, Prefilter};
+use stakeout_core::rule::Field;
+
+/// Longest `filterPattern` that a request takes.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
+const PATTERN_CHARS_MAX: usize = 1_024;
+
+/// The field that the API server writes as a number.
+const CODE: Field = Field::Named("responseStatus.code");
+
+/// Returns the pattern for a prefilter, or `None` where nothing can be pushed down and every event is to be read.
+///
+/// A prefilter that fits nothing gives `None` as well: should it be wrong, no event is lost.
+#[must_use]
+pub fn filter_pattern(prefilter: &Prefilter) -> Option<String> {
+    let mut weaker = weakened(prefilter.clone().simplified());
+    loop {
+        let pattern = format!("{{ {} }}", printed(&weaker)?);
+        if pattern.len() <= PATTERN_CHARS_MAX {
+            return Some(pattern);
+        }
+        weaker = with_one_conjunct_less(&weaker);
+    }
+}
+
+/// Returns the part of a prefilter that a pattern can say.
+fn weakened(prefilter: Prefilter) -> Prefilter {
+    match prefilter {
+        Prefilter::Is { field, literal } if is_pushable(&field, &literal) => {
+            Prefilter::Is { field, literal }
+        }
+        Prefilter::And(parts) => {
+            Prefilter::And(parts.into_iter().map(weakened).collect()).simplified()
+        }
+        Prefilter::Or(parts) if !parts.is_empty() => {
+            absorbed(Prefilter::Or(parts.into_iter().map(weakened).collect()).simplified())
+        }
+        Prefilter::Or(_) | Prefilter::Any | Prefilter::Is { .. } => Prefilter::Any,
+    }
+}
+
+/// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
+fn absorbed(prefilter: Prefilter) -> Prefilter {
+    let Prefilter::Or(parts) = prefilter else {
+        return prefilter;
+    };
+    let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
+    Prefilter::Or(
+        parts
+            .iter()
+            .filter(|part| !is_included(part))
+            .cloned()
+            .collect(),
+    )
+    .simplified()
+}
+
+/// Tells whether a comparison means the same to the service as to us.
+///
+/// Text is compared there letter by letter, with `*` as a wildcard and `%` around a regular expression. Whether an
+/// absent field equals the empty text is not said, so that is left out.
+fn is_pushable(field: &Field, literal: &Literal) -> bool {
+    let is_literal_plain = match literal {
+        Literal::Number(_) => true,
+        Literal::Text { cased: false, .. } => false,
+        Literal::Text { text, .. } if *field == CODE => text.parse::<i64>().is_ok(),
+        Literal::Text { text, .. } => {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'*' | b'%'))
+        }
+    };
+    is_literal_plain && field.is_audited() && !field.is_array() && is_selectable(field)
+}
+
+/// Tells whether a field's name can stand in a selector, where a dot always means a deeper field.
+fn is_selectable(field: &Field) -> bool {
+    match field {
+        Field::Named(_) => true,
+        Field::Annotation(key) => {
+            !key.is_empty()
+                && key
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        }
+    }
+}
+
+/// Returns a prefilter as an expression, or `None` for `Any`, which no expression says.
+fn printed(prefilter: &Prefilter) -> Option<String> {
+    let (operator, operands) = match prefilter {
+        Prefilter::Any => return None,
+        Prefilter::Is { field, literal } => (" || ", comparisons(field, literal)),
+        Prefilter::And(parts) => (" && ", parts.iter().map(printed).collect::<Option<_>>()?),
+        Prefilter::Or(parts) => (" || ", alternatives(parts)?),
+    };
+    match operands.as_slice() {
+        [] => None,
+        [only] => Some(only.clone()),
+        several => Some(
+            several
+                .iter()
+                .map(|operand| format!("({operand})"))
+                .collect::<Vec<_>>()
+                .join(operator),
+        ),
+    }
+}
+
+/// Returns the operands of an alternative, with those of a comparison that is one itself beside them.
+fn alternatives(parts: &[Prefilter]) -> Option<Vec<String>> {
+    let mut operands = Vec::new();
+    for part in parts {
+        match part {
+            Prefilter::Is { field, literal } => operands.extend(comparisons(field, literal)),
+            other => operands.push(printed(other)?),
+        }
+    }
+    Some(operands)
+}
+
+/// Returns the ways in which an event may hold a value: a number may be written as text.
+fn comparisons(field: &Field, literal: &Literal) -> Vec<String> {
+    let both = |number: i64| {
+        vec![
+            format!("$.{field} = {number}"),
+            format!("$.{field} = \"{number}\""),
+        ]
+    };
+    match literal {
+        Literal::Number(number) => both(*number),
+        Literal::Text { text, .. } => match text.parse() {
+            Ok(number) if *field == CODE => both(number),
+            _ => vec![format!(
+                "$.{field} = \"{}\"",
+                text.replace('\\', "\\\\").replace('"', "\\\"")
+            )],
+        },
+    }
+}
+
+/// Returns a prefilter with one conjunct left out, the one that tells least and, of equals, the longest; `Any` where
+/// there is no conjunct to leave out.
+fn with_one_conjunct_less(prefilter: &Prefilter) -> Prefilter {
+    let Some(least) = least_conjunct(prefilter) else {
+        return Prefilter::Any;
+    };
+    let mut fewer = prefilter.clone();
+    drop_conjunct(&mut fewer, least);
+    weakened(fewer.simplified())
+}
+
+/// Returns the conjunct to leave out first.
+fn least_conjunct(prefilter: &Prefilter) -> Option<&Prefilter> {
+    let (Prefilter::And(parts) | Prefilter::Or(parts)) = prefilter else {
+        return None;
+    };
+    let own = if matches!(prefilter, Prefilter::And(_)) {
+        parts.as_slice()
+    } else {
+        &[]
+    };
+    own.iter()
+        .chain(parts.iter().filter_map(least_conjunct))
+        .min_by_key(|part| {
+            (
+                telling(part),
+                std::cmp::Reverse(printed(part).map_or(0, |text| text.len())),
+            )
+        })
+}
+
+/// Takes every conjunct that equals `least` out of a prefilter. An `And` that is left empty fits everything.
+fn drop_conjunct(prefilter: &mut Prefilter, least: &Prefilter) {
+    if let Prefilter::And(parts) = prefilter {
+        parts.retain(|part| part != least);
+    }
+    if let Prefilter::And(parts) | Prefilter::Or(parts) = prefilter {
+        for part in parts {
+            drop_conjunct(part, least);
+        }
+    }
+}
+
+/// Returns how much of a log a comparison leaves out: a denial or a name is rare, a verb or a resource is not.
+fn telling(prefilter: &Prefilter) -> u8 {
+    match prefilter {
+        Prefilter::Any => 0,
+        Prefilter::Is { field, .. } => match field {
+            Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username") => 2,
+            _ => 1,
+        },
+        Prefilter::Or(parts) => parts.iter().map(telling).min().unwrap_or(0),
+        Prefilter::And(parts) => parts.iter().map(telling).max().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! Patterns are read back by an evaluator of their own and compared with the prefilters that they were made of.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const USERNAME: Field = Field::Named("user.username");
+const VERB: Field = Field::Named("verb");
+
+fn number(field: Field, number: i64) -> Prefilter {
+    Prefilter::Is {
+        field,
+        literal: Literal::Number(number),
+    }
+}
+
+fn text(field: Field, text: &str) -> Prefilter {
+    Prefilter::Is {
+        field,
+        literal: Literal::Text {
+            text: text.to_owned(),
+            cased: true,
+        },
+    }
+}
+
+fn uncased(field: Field, text: &str) -> Prefilter {
+    Prefilter::Is {
+        field,
+        literal: Literal::Text {
+            text: text.to_owned(),
+            cased: false,
+        },
+    }
+}
+
+fn pattern(prefilter: &Prefilter) -> Option<String> {
+    filter_pattern(prefilter)
+}
+
+#[test]
+fn a_code_is_looked_for_as_number_and_as_text() {
+    let alternatives = Prefilter::Or(vec![number(CODE, 403), text(USERNAME, "system:anonymous")]);
+    let said = "{ ($.responseStatus.code = 403) || ($.responseStatus.code = \"403\") || ($.user.username = \"system:anonymous\") }";
+    assert_eq!(pattern(&alternatives).as_deref(), Some(said));
+    let both = Prefilter::And(vec![text(CODE, "403"), text(VERB, "list")]);
+    let said = "{ (($.responseStatus.code = 403) || ($.responseStatus.code = \"403\")) && ($.verb = \"list\") }";
+    assert_eq!(pattern(&both).as_deref(), Some(said));
+    assert_eq!(
+        pattern(&text(VERB, "list")).as_deref(),
+        Some("{ $.verb = \"list\" }")
+    );
+}
+
+#[test]
+fn what_cannot_be_said_is_left_out() {
+    let unpushable = [
+        uncased(USERNAME, "system:anonymous"),
+        text(Field::Named("user.groups"), "system:unauthenticated"),
+        text(Field::Named("sourceIPs"), "203.0.113.7"),
+        text(Field::Named("source_ip"), "203.0.113.7"),
+        text(Field::Named("unauthenticated"), "true"),
+        text(
+            Field::Annotation("authorization.k8s.io/decision".to_owned()),
+            "forbid",
+        ),
+        text(USERNAME, "sys*"),
+        text(USERNAME, "%sys%"),
+        text(USERNAME, "jürgen"),
+        text(USERNAME, "a\nb"),
+        text(USERNAME, ""),
+        text(CODE, "ALLOW"),
+        Prefilter::Any,
+        Prefilter::Or(vec![]),
+    ];
+    for part in unpushable {
+        assert_eq!(pattern(&part.clone()), None, "{part:?}");
+        assert_eq!(
+            pattern(&Prefilter::Or(vec![
+                number(CODE, 403),
+                Prefilter::And(vec![part.clone()])
+            ]))
+            .is_none(),
+            part != Prefilter::Or(vec![]),
+            "{part:?}"
+        );
+        assert_eq!(
+            pattern(&Prefilter::And(vec![part, text(VERB, "list")])).as_deref(),
+            Some("{ $.verb = \"list\" }")
+        );
+    }
+}
+
+#[test]
+fn quotes_and_backslashes_are_escaped() {
+    assert_eq!(
+        pattern(&text(USERNAME, r#"a"\b) || ("#)).as_deref(),
+        Some(r#"{ $.user.username = "a\"\\b) || (" }"#)
+    );
+}
+
+#[test]
+fn a_part_that_another_includes_is_not_said() {
+    let narrower = Prefilter::And(vec![number(CODE, 403), text(VERB, "list")]);
+    assert_eq!(
+        pattern(&Prefilter::Or(vec![narrower, number(CODE, 403)])),
+        pattern(&number(CODE, 403))
+    );
+}
+
+#[test]
+fn a_pattern_that_is_too_long_says_less_and_keeps_what_is_rare() {
+    let user = |n: usize| text(USERNAME, &format!("system:serviceaccount:{n:080}"));
+    let listed = |n: usize| Prefilter::And(vec![user(n), text(VERB, "list")]);
+    let long = |n: usize| {
+        Prefilter::And(vec![
+            user(n),
+            text(VERB, "list"),
+            text(Field::Named("requestURI"), &format!("/{n:0300}")),
+        ])
+    };
+    let alternatives =
+        |of: &dyn Fn(usize) -> Prefilter, n: usize| Prefilter::Or((0..n).map(of).collect());
+
+    let one_uri_fits = Prefilter::Or(vec![listed(0), listed(1), long(2)]);
+    assert_eq!(pattern(&alternatives(&long, 3)), pattern(&one_uri_fits));
+    assert_eq!(
+        pattern(&alternatives(&long, 7)),
+        pattern(&alternatives(&user, 7))
+    );
+    assert_eq!(pattern(&alternatives(&user, 40)), None);
+}
+
+/// The value of a field in an event of one level.
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Number(i64),
+    Text(String),
+}
+
+type Event = BTreeMap<String, Value>;
+
+/// Tells whether an event fits a prefilter, as generously as any rule could mean it.
+fn fits(prefilter: &Prefilter, event: &Event) -> bool {
+    match prefilter {
+        Prefilter::Any => true,
+        Prefilter::Or(parts) => parts.iter().any(|part| fits(part, event)),
+        Prefilter::And(parts) => parts.iter().all(|part| fits(part, event)),
+        Prefilter::Is { field, literal } => event.get(&field.name()).is_some_and(|value| {
+            let held = match value {
+                Value::Number(number) => number.to_string(),
+                Value::Text(text) => text.clone(),
+            };
+            match literal {
+                Literal::Number(number) => held == number.to_string(),
+                Literal::Text { text, cased: true } => held == *text,
+                Literal::Text { text, cased: false } => held.to_lowercase() == text.to_lowercase(),
+            }
+        }),
+    }
+}
+
+/// Reads a pattern from its text, and refuses all that the service's syntax does not have.
+struct Reader<'a> {
+    rest: &'a str,
+    event: &'a Event,
+    literals: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, token: &str) -> bool {
+        let rest = self.rest.trim_start().strip_prefix(token);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn pattern(&mut self) -> bool {
+        assert!(self.take("{"));
+        let accepted = self.expression();
+        assert!(
+            self.take("}") && self.rest.is_empty(),
+            "left over: {}",
+            self.rest
+        );
+        accepted
+    }
+
+    fn expression(&mut self) -> bool {
+        let mut accepted = self.operand();
+        let is_or = self.rest.trim_start().starts_with("||");
+        while self.take(if is_or { "||" } else { "&&" }) {
+            let next = self.operand();
+            accepted = if is_or {
+                accepted || next
+            } else {
+                accepted && next
+            };
+        }
+        accepted
+    }
+
+    fn operand(&mut self) -> bool {
+        if self.take("(") {
+            let accepted = self.expression();
+            assert!(self.take(")"), "not closed: {}", self.rest);
+            return accepted;
+        }
+        assert!(self.take("$."), "no selector: {}", self.rest);
+        let (field, rest) = self.rest.split_once(" = ").expect("a comparison");
+        self.rest = rest;
+        let value = if self.take("\"") {
+            Value::Text(self.quoted())
+        } else {
+            Value::Number(self.number())
+        };
+        self.event.get(field) == Some(&value)
+    }
+
+    fn quoted(&mut self) -> String {
+        let mut text = String::new();
+        let mut chars = self.rest.char_indices();
+        loop {
+            match chars.next().expect("a closing quote") {
+                (at, '"') => {
+                    self.rest = &self.rest[at + 1..];
+                    self.literals.push(text.clone());
+                    return text;
+                }
+                (_, '\\') => text.push(
+                    chars
+                        .next()
+                        .map(|(_, c)| c)
+                        .filter(|c| "\"\\".contains(*c))
+                        .expect("an escape"),
+                ),
+                (_, c) => text.push(c),
+            }
+        }
+    }
+
+    fn number(&mut self) -> i64 {
+        let end = self.rest.find([' ', ')']).expect("an end");
+        let (number, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        number.parse().expect("a number")
+    }
+}
+
+fn leaves(prefilter: &Prefilter) -> Vec<(&Field, &Literal)> {
+    match prefilter {
+        Prefilter::Any => Vec::new(),
+        Prefilter::Is { field, literal } => vec![(field, literal)],
+        Prefilter::Or(parts) | Prefilter::And(parts) => parts.iter().flat_map(leaves).collect(),
+    }
+}
+
+/// Returns an event that holds some of a prefilter's own literals, each in one of the ways that an event may hold it.
+fn event_of(prefilter: &Prefilter, choices: &[u8]) -> Event {
+    let mut event = Event::new();
+    for ((field, literal), choice) in leaves(prefilter).into_iter().zip(choices) {
+        let text = match literal {
+            Literal::Number(number) => number.to_string(),
+            Literal::Text { text, .. } => text.clone(),
+        };
+        let value = match choice % 4 {
+            0 => continue,
+            1 => text.parse().map_or(Value::Text(text), Value::Number),
+            2 => Value::Text(text),
+            _ => Value::Text(text.to_uppercase()),
+        };
+        // The API server writes texts everywhere but in the code.
+        let value = match value {
+            Value::Number(number) if *field != CODE => Value::Text(number.to_string()),
+            value => value,
+        };
+        event.insert(field.name(), value);
+    }
+    event
+}
+
+/// Returns what a comparison of the service sees of an event: no derived field, and no array, which equals no text.
+fn recorded(event: &Event) -> Event {
+    let mut recorded = event.clone();
+    recorded.retain(|name, _| !matches!(name.as_str(), "source_ip" | "user.groups"));
+    recorded
+}
+
+fn any_prefilter() -> impl Strategy<Value = Prefilter> {
+    let field = prop_oneof![
+        4 => Just(CODE),
+        4 => Just(USERNAME),
+        4 => Just(VERB),
+        2 => Just(Field::Named("userAgent")),
+        1 => Just(Field::Named("user.groups")),
+        1 => Just(Field::Named("source_ip")),
+        1 => Just(Field::Annotation("plain".to_owned())),
+        1 => Just(Field::Annotation("pod-security.kubernetes.io/audit\" || (".to_owned())),
+    ];
+    let words = prop_oneof![
+        "[a-c]{1,3}",
+        "[ -~]{0,12}",
+        "\\PC{0,8}",
+        Just("403".to_owned()),
+        Just("\\\" || ($.verb = \"*\") } {".to_owned()),
+        Just("\\".to_owned()),
+        "/[a-z0-9/]{200,400}",
+    ];
+    let literal = prop_oneof![
+        1 => prop_oneof![Just(403), Just(401), any::<i64>()].prop_map(Literal::Number),
+        3 => (words, prop::bool::weighted(0.8)).prop_map(|(text, cased)| Literal::Text { text, cased }),
+    ];
+    let leaf = prop_oneof![
+        9 => (field, literal).prop_map(|(field, literal)| Prefilter::Is { field, literal }),
+        1 => Just(Prefilter::Any),
+    ];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Prefilter::Or),
+            prop::collection::vec(inner, 0..5).prop_map(Prefilter::And),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+    #[test]
+    fn a_pattern_accepts_whatever_its_prefilter_accepts(
+        (prefilter, choices) in any_prefilter().prop_flat_map(|prefilter| {
+            let leaves = leaves(&prefilter).len();
+            (Just(prefilter), prop::collection::vec(any::<u8>(), leaves))
+        }),
+    ) {
+        let Some(pattern) = filter_pattern(&prefilter) else { return Ok(()) };
+        let event = event_of(&prefilter, &choices);
+        let recorded = recorded(&event);
+        let mut reader = Reader { rest: &pattern, event: &recorded, literals: Vec::new() };
+        let is_accepted = reader.pattern();
+        prop_assert!(is_accepted || !fits(&prefilter, &event), "{pattern} refuses {event:?}");
+
+        prop_assert!(pattern.len() <= PATTERN_CHARS_MAX && !pattern.contains(['*', '%']) && pattern.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        let own: Vec<String> = leaves(&prefilter).into_iter().map(|(_, literal)| match literal {
+            Literal::Number(number) => number.to_string(),
+            Literal::Text { text, .. } => text.parse::<i64>().map_or(text.clone(), |number| number.to_string()),
+        }).collect();
+        for literal in reader.literals {
+            let canonical = literal.parse::<i64>().map_or(literal, |number| number.to_string());
+            prop_assert!(own.contains(&canonical), "{canonical} comes from nowhere");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Who sent a request: the address that a client cannot choose, and whether it lies in the public internet.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// The source that requests are counted for: one IPv4 address, or the /64 network of an IPv6 one.
+///
+/// A /64 is what one customer gets, so an attacker owns all of its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SourceIp {
+    /// One IPv4 address.
+    V4(Ipv4Addr),
+    /// The upper 64 bits of an IPv6 address.
+    V6Net(u64),
+}
+
+impl SourceIp {
+    /// Returns the source that `address` is counted for; an IPv4-mapped address is its IPv4 self.
+    #[must_use]
+    pub fn of(address: IpAddr) -> SourceIp {
+        match address.to_canonical() {
+            IpAddr::V4(address) => SourceIp::V4(address),
+            IpAddr::V6(address) => SourceIp::V6Net((address.to_bits() >> 64) as u64),
+        }
+    }
+
+    /// Returns the address, or the network address of the /64.
+    #[must_use]
+    pub fn network_address(&self) -> IpAddr {
+        match *self {
+            SourceIp::V4(address) => IpAddr::V4(address),
+            SourceIp::V6Net(upper) => IpAddr::V6(Ipv6Addr::from_bits(u128::from(upper) << 64)),
+        }
+    }
+}
+
+/// Writes `198.51.100.7` or `2001:db8:1::/64`.
+impl fmt::Display for SourceIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourceIp::V4(address) => address.fmt(f),
+            SourceIp::V6Net(_) => write!(f, "{}/64", self.network_address()),
+        }
+    }
+}
+
+/// Returns the address that an entry of `sourceIPs` spells, or `None` where it spells none.
+///
+/// A zone (`fe80::1%eth0`) is cut off. `unknown`, `host:port` and octets with a leading zero are no addresses.
+#[must_use]
+pub fn parse(text: &str) -> Option<IpAddr> {
+    let address = match text.split_once('%') {
+        Some((address, zone)) if !zone.is_empty() && address.contains(':') => address,
+        _ => text,
+    };
+    IpAddr::from_str(address)
+        .ok()
+        .map(|address| address.to_canonical())
+}
+
+/// Networks that no public address lies in, with their names: IANA's special-purpose registries as
+/// CPython 3.11 reads them for `ipaddress.is_global`, which the first of the seed rules asks.
+const NOT_GLOBAL: &[(&str, &str)] = &[
+    ("0.0.0.0/8", "this network"),
+    ("10.0.0.0/8", "private"),
+    ("100.64.0.0/10", "carrier-grade NAT"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", "link-local"),
+    ("172.16.0.0/12", "private"),
+    ("192.0.0.0/29", "protocol assignments"),
+    ("192.0.0.170/31", "NAT64 discovery"),
+    ("192.0.2.0/24", "documentation"),
+    ("192.168.0.0/16", "private"),
+    ("198.18.0.0/15", "benchmarking"),
+    ("198.51.100.0/24", "documentation"),
+    ("203.0.113.0/24", "documentation"),
+    ("240.0.0.0/4", "reserved"),
+    ("::/128", "unspecified"),
+    ("::1/128", "loopback"),
+    ("100::/64", "discard only"),
+    ("2001:db8::/32", "documentation"),
+    ("2001::/23", "protocol assignments"),
+    ("fc00::/7", "unique local"),
+    ("fe80::/10", "link-local"),
+];
+
+/// Returns the name of the special range that `address` lies in, or `None` where it is public.
+#[must_use]
+pub fn special_range(address: IpAddr) -> Option<&'static str> {
+    static TABLE: std::sync::LazyLock<Vec<(IpNet, &'static str)>> =
+        std::sync::LazyLock::new(|| {
+            NOT_GLOBAL
+                .iter()
+                .map(|(net, name)| (net.parse().expect("the table above holds networks"), *name))
+                .collect()
+        });
+    let address = address.to_canonical();
+    TABLE
+        .iter()
+        .find(|(net, _)| net.contains(&address))
+        .map(|(_, name)| *name)
+}
+
+/// Tells whether `address` lies in the public internet.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    special_range(address).is_none()
+}
+
+/// The balancers and proxies of the user's own, whose word about the address before them counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Returns the set of these networks.
+    #[must_use]
+    pub fn new(networks: Vec<IpNet>) -> TrustedProxies {
+        TrustedProxies(networks)
+    }
+
+    /// Returns the address that `source_ips` can be trusted to come from: from the right, the first that is no
+    /// trusted proxy, or the leftmost where all are.
+    ///
+    /// The API server writes X-Forwarded-For, then X-Real-Ip, then the TCP peer (kubernetes/kubernetes#87167);
+    /// whoever sends the request writes all but the last. An entry that is no address ends the walk: what
+    /// stands left of it cannot be vouched for, so the proxy right of it is named.
+    #[must_use]
+    pub fn client_of(&self, source_ips: &[String]) -> Option<IpAddr> {
+        let mut client = None;
+        for entry in source_ips.iter().rev() {
+            let Some(address) = parse(entry) else { break };
+            client = Some(address);
+            if !self.0.iter().any(|net| net.contains(&address)) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(trusted: &[&str], chain: &[&str]) -> Option<String> {
+        let trusted = TrustedProxies::new(
+            trusted
+                .iter()
+                .map(|net| net.parse().expect("a network"))
+                .collect(),
+        );
+        let chain: Vec<String> = chain.iter().map(|entry| (*entry).to_owned()).collect();
+        trusted.client_of(&chain).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn the_walk_starts_at_the_peer_and_stops_at_the_first_stranger() {
+        assert_eq!(
+            client(&[], &["10.0.0.1", "8.8.8.8"]).as_deref(),
+            Some("8.8.8.8")
+        );
+        assert_eq!(
+            client(&["10.0.0.50/32"], &["1.1.1.1", "5.5.5.5", "10.0.0.50"]).as_deref(),
+            Some("5.5.5.5")
+        );
+        assert_eq!(
+            client(&["10.0.0.0/8"], &["10.1.1.1", "10.0.0.50"]).as_deref(),
+            Some("10.1.1.1")
+        );
+        assert_eq!(
+            client(&["10.0.0.0/8"], &["unknown", "10.0.0.50"]).as_deref(),
+            Some("10.0.0.50")
+        );
+        assert_eq!(client(&[], &["::ffff:9.9.9.9"]).as_deref(), Some("9.9.9.9"));
+        assert_eq!(client(&[], &["unknown"]), None);
+        assert_eq!(client(&[], &[]), None);
+    }
+
+    #[test]
+    fn a_source_is_an_ipv4_address_or_a_64() {
+        let of = |text: &str| SourceIp::of(parse(text).expect("an address")).to_string();
+        assert_eq!(of("::ffff:8.8.8.8"), "8.8.8.8");
+        assert_eq!(of("2a00:1450:4001:0:1:2:3:4"), "2a00:1450:4001::/64");
+        assert_eq!(of("::1"), "::/64");
+    }
+}

@@ -1,0 +1,86 @@
+//! What is wrong in a file that a person wrote: where, what, and how to mend it.
+
+use std::fmt;
+
+/// One fault in a config or rule file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The file as the user named it.
+    pub file: String,
+    /// The line, from 1; 0 where the fault belongs to the whole file.
+    pub line: usize,
+    /// The path of keys, such as `sources[0].cloudwatch.region`; empty for the whole file.
+    pub key: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+/// Writes `FILE:LINE: KEY: PROBLEM (MEND)` on one line, with control characters escaped.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", crate::text::visible(&self.key))?;
+        }
+        write!(
+            f,
+            ": {} ({})",
+            crate::text::visible(&self.problem),
+            crate::text::visible(&self.mend)
+        )
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+/// Returns the name in `known` that `word` was probably meant to be: the nearest one within a third of its letters.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|name| (edit_distance(word, name), *name))
+        .filter(|(distance, name)| *distance <= name.chars().count().div_ceil(3))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Returns a sentence that names the nearest known name, or all of them where none is near.
+#[must_use]
+pub fn suggestion(word: &str, known: &[&str]) -> String {
+    match nearest(word, known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}
+
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_finds_its_word_and_nonsense_finds_none() {
+        assert_eq!(nearest("regoin", &["region", "log_group"]), Some("region"));
+        assert_eq!(nearest("banana", &["region", "log_group"]), None);
+        assert_eq!(suggestion("banana", &["a", "b"]), "known here: a, b");
+    }
+}

@@ -1,0 +1,130 @@
+//! One API request as the API server audited it: `Event` of audit.k8s.io/v1, in snake case.
+//!
+//! Only what rules, identity and evidence need is kept; request and response bodies are passed over.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// An audit event. A field that the record did not carry, or that was cut off, is `None` or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEvent {
+    /// `level`: Metadata, Request or RequestResponse.
+    pub level: Option<String>,
+    /// `auditID`. The client may choose it (request header `Audit-ID`), so it is no identity alone.
+    pub audit_id: Option<String>,
+    /// `stage`: RequestReceived, ResponseStarted, ResponseComplete or Panic.
+    pub stage: Option<String>,
+    /// `requestURI`, as the client sent it.
+    pub request_uri: Option<String>,
+    /// `verb`: the Kubernetes verb, or the lower-case HTTP method of a non-resource request.
+    pub verb: Option<String>,
+    /// `user.username`.
+    pub username: Option<String>,
+    /// `user.groups`.
+    pub groups: Vec<String>,
+    /// `impersonatedUser.username`.
+    pub impersonated_username: Option<String>,
+    /// `sourceIPs`: X-Forwarded-For, X-Real-Ip, then the TCP peer, which alone is beyond the client's reach.
+    pub source_ips: Vec<String>,
+    /// `userAgent`, as the client sent it. A client that sent none leaves it missing.
+    pub user_agent: Option<String>,
+    /// `objectRef`.
+    pub object_ref: Option<ObjectRef>,
+    /// `responseStatus.code`, read from a number, a number with a fraction of zero, or a text of digits.
+    pub response_code: Option<i64>,
+    /// `responseStatus.reason`.
+    pub response_reason: Option<String>,
+    /// `responseStatus.message`.
+    pub response_message: Option<String>,
+    /// `requestReceivedTimestamp`, as written.
+    pub request_received_timestamp: Option<String>,
+    /// `stageTimestamp`, as written.
+    pub stage_timestamp: Option<String>,
+    /// `annotations`.
+    pub annotations: Vec<(String, String)>,
+}
+
+/// `objectRef` of an audit event: what the request was about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// `objectRef.resource`, plural and lower case.
+    pub resource: Option<String>,
+    /// `objectRef.subresource`.
+    pub subresource: Option<String>,
+    /// `objectRef.namespace`.
+    pub namespace: Option<String>,
+    /// `objectRef.name`.
+    pub name: Option<String>,
+    /// `objectRef.apiGroup`.
+    pub api_group: Option<String>,
+    /// `objectRef.apiVersion`.
+    pub api_version: Option<String>,
+}
+
+impl AuditEvent {
+    /// Tells whether this event stands for a request of its own, so that each request is counted once.
+    ///
+    /// A request is told at `ResponseComplete` or `Panic`; a failed authentication is audited at
+    /// `ResponseStarted` only, with code 401 and no username. An event without a stage counts.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        match self.stage.as_deref() {
+            None | Some("ResponseComplete" | "Panic") => true,
+            Some("ResponseStarted") => {
+                self.response_code == Some(401) && self.username.as_deref().unwrap_or("").is_empty()
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Returns `stageTimestamp`, the API server's own time, in milliseconds since 1970; `None` where it is missing or
+    /// no time.
+    #[must_use]
+    pub fn stage_time_ms(&self) -> Option<i64> {
+        let at: Timestamp = self.stage_timestamp.as_deref()?.parse().ok()?;
+        Some(at.as_millisecond())
+    }
+
+    /// Returns how a failed authentication was attempted, or `None` where the code is not 401.
+    #[must_use]
+    pub fn auth_failure(&self) -> Option<&'static str> {
+        if self.response_code != Some(401) {
+            return None;
+        }
+        let message = self.response_message.as_deref().unwrap_or("");
+        if message.contains("no credentials provided") {
+            return Some("no_credentials");
+        }
+        let attempted = message.split_once("attempted: ").map_or("", |(_, how)| how);
+        Some(match attempted {
+            how if how.starts_with("bearer") => "bearer",
+            how if how.starts_with("x509") => "x509",
+            how if how.starts_with("basic") => "basic",
+            _ => "unknown",
+        })
+    }
+
+    /// Tells whether nobody was logged in: the anonymous user or group, or a failed authentication.
+    #[must_use]
+    pub fn is_unauthenticated(&self) -> bool {
+        self.username.as_deref() == Some("system:anonymous")
+            || self
+                .groups
+                .iter()
+                .any(|group| group == "system:unauthenticated")
+            || self.auth_failure().is_some()
+    }
+
+    /// Tells whether the request asked for a health endpoint: /healthz, /livez or /readyz, or below one of them.
+    #[must_use]
+    pub fn is_health_probe(&self) -> bool {
+        let uri = self.request_uri.as_deref().unwrap_or("");
+        let path = uri.split('?').next().unwrap_or("");
+        ["/healthz", "/livez", "/readyz"].iter().any(|probe| {
+            path.strip_prefix(probe)
+                .is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        })
+    }
+}

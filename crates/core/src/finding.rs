@@ -1,0 +1,121 @@
+//! A finding: an episode that was told.
+//!
+//! Its key and uid come from the rule, the group and the first second as it was first told, and never change;
+//! `episode.first` may move earlier when late events are found.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use siphasher::sip128::SipHasher24;
+
+use crate::address::SourceIp;
+use crate::episode::{Episode, Span};
+use crate::evidence::Evidence;
+use crate::rule::RuleHead;
+use crate::source::Provider;
+use crate::tally::{GroupKey, GroupValue};
+use crate::time::Second;
+
+/// The 128-bit hash of (rule name, group, opening): the key of a finding in the ledger and, in hexadecimal, its uid.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FindingKey(pub u128);
+
+impl FindingKey {
+    /// Returns the key of the finding of `rule` and `group` that was first told to begin at `opening`.
+    #[must_use]
+    pub fn new(rule: &str, group: &GroupKey, opening: Second) -> FindingKey {
+        let spelled = serde_json::to_vec(&(rule, group, opening))
+            .expect("names, values and a number always spell as JSON");
+        FindingKey(SipHasher24::new().hash(&spelled).as_u128())
+    }
+}
+
+/// Writes the uid: 32 hexadecimal digits.
+impl fmt::Display for FindingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for FindingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Whether a finding is going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// More requests would belong to it.
+    Open,
+    /// Every healthy source was read past its quiet time.
+    Quiet,
+    /// Late events joined its episode with an earlier finding's, which goes on in its place.
+    MergedInto(FindingKey),
+}
+
+/// An episode that was told, with what is shown of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The key, which is the uid.
+    pub key: FindingKey,
+    /// What is shown of the rule, as it was when the finding was last touched.
+    pub rule: RuleHead,
+    /// The group that the rule counted by, in the order of `rule.group_by`.
+    pub group: GroupKey,
+    /// First and last request, and how many.
+    pub episode: Episode,
+    /// The part of the episode whose minutes are not stored any more.
+    pub pruned: Option<Span>,
+    /// How long without a match until it is over, in seconds.
+    pub quiet_seconds: i64,
+    /// Whether it goes on.
+    pub status: Status,
+    /// The clusters that were asked.
+    pub clusters: BTreeSet<String>,
+    /// The services that kept the records.
+    pub providers: BTreeSet<Provider>,
+    /// Samples of its requests.
+    pub evidence: Evidence,
+    /// Whether some of its requests were found by a re-look.
+    pub late: bool,
+    /// When it was first told.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Finding {
+    /// Returns the source that it counts for, where the rule groups by one.
+    #[must_use]
+    pub fn source_ip(&self) -> Option<SourceIp> {
+        self.group.0.iter().find_map(|value| match value {
+            GroupValue::Address(address) => Some(*address),
+            _ => None,
+        })
+    }
+
+    /// Returns the group-by fields with their values, in the rule's order.
+    pub fn group_fields(&self) -> impl Iterator<Item = (&str, &GroupValue)> {
+        self.rule
+            .group_by
+            .iter()
+            .map(String::as_str)
+            .zip(&self.group.0)
+    }
+
+    /// Tells whether nothing before `read_until` can belong to it any more.
+    #[must_use]
+    pub fn is_quiet_at(&self, read_until: Second) -> bool {
+        self.episode.last.plus(self.quiet_seconds) < read_until
+    }
+
+    /// Tells whether it goes on.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.status == Status::Open
+    }
+}

@@ -1,0 +1,31 @@
+//! The decisions of Stakeout, and nothing else: audit events go in, findings and owed deliveries come out.
+//!
+//! There is no I/O here, no clock, no runtime and no environment; whatever a decision needs is an
+//! argument. The modules stand in the order of the data path, so this page is the map:
+//!
+//! ```text
+//! source -> record -> decode -> event -> observation -> rule/matching -> tally -> episode
+//!   -> finding -> delivery, all of it folded by `fold` into one `commit`
+//! ```
+
+pub mod address;
+pub mod commit;
+pub mod decode;
+pub mod delivery;
+pub mod diagnostic;
+pub mod episode;
+pub mod event;
+pub mod evidence;
+pub mod finding;
+pub mod fold;
+pub mod observation;
+pub mod prefilter;
+pub mod progress;
+pub mod record;
+pub mod rule;
+pub mod shipped;
+pub mod source;
+pub mod tally;
+pub mod text;
+pub mod time;
+pub mod yaml;

@@ -1,0 +1,90 @@
+//! What a provider may leave out: a filter that every request fits which some rule could match.
+//!
+//! It is always a superset. What cannot be said to a provider is `Any`, and every record that comes back is
+//! matched again here.
+
+use crate::rule::Field;
+
+/// A filter over audit events, to be written in a provider's own language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prefilter {
+    /// Every event fits.
+    Any,
+    /// At least one of these fits; an empty list fits nothing.
+    Or(Vec<Prefilter>),
+    /// Each of these fits; an empty list fits everything.
+    And(Vec<Prefilter>),
+    /// The field's value fits.
+    Is {
+        /// The field.
+        field: Field,
+        /// What its value must be.
+        literal: Literal,
+    },
+}
+
+/// What a field is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Literal {
+    /// A number. The field may hold it as a number or as text.
+    Number(i64),
+    /// A text, compared letter by letter where `cased`, else without regard to case.
+    Text {
+        /// The whole text.
+        text: String,
+        /// Whether case counts.
+        cased: bool,
+    },
+}
+
+impl Prefilter {
+    /// Returns `self` with nested lists joined and everything that `Any` makes pointless left out.
+    #[must_use]
+    pub fn simplified(self) -> Prefilter {
+        match self {
+            Prefilter::Or(parts) => {
+                let mut flat = Vec::new();
+                for part in parts {
+                    match part.simplified() {
+                        Prefilter::Any => return Prefilter::Any,
+                        Prefilter::Or(inner) => flat.extend(inner),
+                        other => flat.push(other),
+                    }
+                }
+                dedup(&mut flat);
+                if flat.len() == 1 {
+                    flat.remove(0)
+                } else {
+                    Prefilter::Or(flat)
+                }
+            }
+            Prefilter::And(parts) => {
+                let mut flat = Vec::new();
+                for part in parts {
+                    match part.simplified() {
+                        Prefilter::Any => {}
+                        Prefilter::And(inner) => flat.extend(inner),
+                        other => flat.push(other),
+                    }
+                }
+                dedup(&mut flat);
+                match flat.len() {
+                    0 => Prefilter::Any,
+                    1 => flat.remove(0),
+                    _ => Prefilter::And(flat),
+                }
+            }
+            leaf => leaf,
+        }
+    }
+}
+
+fn dedup(parts: &mut Vec<Prefilter>) {
+    let mut unique: Vec<Prefilter> = Vec::with_capacity(parts.len());
+    for part in parts.drain(..) {
+        if !unique.contains(&part) {
+            unique.push(part);
+        }
+    }
+    *parts = unique;
+}

@@ -1,0 +1,91 @@
+//! What people are shown of a rule.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How much a finding matters, in Sigma's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Context for other findings.
+    Informational = 1,
+    /// Worth a look.
+    Low = 2,
+    /// Worth a look today.
+    Medium = 3,
+    /// Worth a look now.
+    High = 4,
+    /// Somebody is in.
+    Critical = 5,
+}
+
+impl Level {
+    /// Every level, lowest first.
+    pub const ALL: [Level; 5] = [
+        Level::Informational,
+        Level::Low,
+        Level::Medium,
+        Level::High,
+        Level::Critical,
+    ];
+
+    /// Returns Sigma's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Informational => "informational",
+            Level::Low => "low",
+            Level::Medium => "medium",
+            Level::High => "high",
+            Level::Critical => "critical",
+        }
+    }
+
+    /// Returns OCSF's `severity_id`, 1 to 5.
+    #[must_use]
+    pub fn severity_id(self) -> u8 {
+        self as u8
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Level {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Level, ()> {
+        Level::ALL
+            .into_iter()
+            .find(|level| level.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// What a finding keeps of its rule, so that it can be shown after the rule is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleHead {
+    /// `name`: shown everywhere, unique among the active rules.
+    pub name: String,
+    /// `id`: the Sigma UUID.
+    pub id: String,
+    /// `title`.
+    pub title: String,
+    /// `description`.
+    pub description: String,
+    /// `level`.
+    pub level: Level,
+    /// MITRE ATT&CK techniques from `tags`, such as `T1613`.
+    pub techniques: Vec<String>,
+    /// `falsepositives`.
+    pub falsepositives: Vec<String>,
+    /// `stakeout.risk_score`, as Splunk counts risk; 0 where the rule has none.
+    pub risk_score: u32,
+    /// The `group-by` fields, in the rule's order.
+    pub group_by: Vec<String>,
+}

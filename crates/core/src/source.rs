@@ -1,0 +1,63 @@
+//! Where a log comes from. State belongs to the log itself, not to the name that a config gives it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The service that keeps the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// Amazon CloudWatch Logs, where EKS writes.
+    Cloudwatch,
+    /// An audit log file of a self-managed cluster.
+    File,
+}
+
+impl Provider {
+    /// Returns the name that rules, metrics and messages use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Provider::Cloudwatch => "cloudwatch",
+            Provider::File => "file",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a log is, whatever its config calls it: two sources with one `LogId` read the same log.
+///
+/// For CloudWatch `cloudwatch/ACCOUNT-OR-ENDPOINT/REGION/LOG-GROUP`, for a file `file/PATH`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LogId(pub String);
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The number that the ledger gives a log when it first sees it; keys of stored minutes begin with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceId(pub u32);
+
+/// One log of one cluster, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The name from the config, for people.
+    pub name: String,
+    /// The service that keeps the log.
+    pub provider: Provider,
+    /// The cluster whose API server writes the log.
+    pub cluster: String,
+    /// What the log is.
+    pub log: LogId,
+}

@@ -1,0 +1,68 @@
+//! Text that somebody else wrote: bounded, and made visible before a person sees it.
+
+/// Returns `text` cut to `chars_max` characters; a cut text ends in `…` and is no longer than the limit.
+#[must_use]
+pub fn bounded(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        None => text.to_owned(),
+        Some(_) => {
+            let kept = text
+                .char_indices()
+                .nth(chars_max.saturating_sub(1))
+                .map_or(0, |(at, _)| at);
+            format!("{}…", &text[..kept])
+        }
+    }
+}
+
+/// Returns `text` with control, bidirectional, zero-width and line-separating characters shown as `\u{..}`.
+///
+/// Such characters can turn a line around, hide a part of it or move a terminal's cursor.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_invisible(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Tells whether a character has no shape of its own, or changes how others are shown.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_text_never_exceeds_its_limit() {
+        assert_eq!(bounded("kubectl", 7), "kubectl");
+        assert_eq!(bounded("kubectl/v1", 7), "kubect…");
+        assert_eq!(bounded("äöü", 2), "ä…");
+        assert_eq!(bounded("a", 0), "…");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_spelled_out() {
+        assert_eq!(
+            visible("a\u{202e}b\n\u{1b}[31m\u{2028}\u{200b}"),
+            "a\\u{202e}b\\u{a}\\u{1b}[31m\\u{2028}\\u{200b}"
+        );
+        assert_eq!(
+            visible("/api/v1/pods?limit=500 ünïcödé"),
+            "/api/v1/pods?limit=500 ünïcödé"
+        );
+    }
+}

@@ -1,0 +1,316 @@
+//! The configuration: a YAML file, read once and held as values that are valid.
+//!
+//! Here the file is opened and its sections are put together; each section has its own module. What the values
+//! are used for is not decided here, and the rule files are only named, not read.
+
+mod aws;
+mod duration;
+mod expand;
+mod notify;
+mod reading;
+mod schedule;
+mod secret;
+mod sources;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use stakeout_core::address::{self, TrustedProxies};
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::yaml::{self, At, Map, Node};
+
+pub(crate) use aws::{AssumeRole, AwsAccess, LogGroup};
+pub(crate) use notify::{Destination, DestinationKind, Slack, Sns, Webhook};
+pub(crate) use schedule::Schedule;
+pub(crate) use sources::{Cloudwatch, SourceConfig, SourceKind};
+pub(crate) use url::Endpoint;
+
+use reading::{Environment, Reading, io_problem, keys};
+
+/// A config has a few hundred lines; a file beyond this was named by mistake.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// More networks than any provider's list of balancers has.
+const TRUSTED_PROXIES_MAX: usize = 1024;
+/// Rows (rule, group, minute) of one window: the state's memory is measured up to here.
+const ROWS_MAX: u32 = 100_000;
+const STATE_PATH: &str = "/var/lib/stakeout";
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9403);
+const SECTIONS: [&str; 8] = [
+    "schedule",
+    "state",
+    "rules",
+    "trusted_proxies",
+    "sources",
+    "notify",
+    "admin",
+    "limits",
+];
+
+/// Everything that a config file says, with the defaults filled in and the secrets read.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// When windows are read.
+    pub(crate) schedule: Schedule,
+    /// The directory of the state.
+    pub(crate) state_path: PathBuf,
+    /// Directories and files of rules; empty where the shipped rules are used.
+    pub(crate) rules: Vec<PathBuf>,
+    /// Whose word about the address before them counts.
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// The logs, at least one, in the order of the file.
+    pub(crate) sources: Vec<SourceConfig>,
+    /// Where findings are told, in the order of the file.
+    pub(crate) notify: Vec<Destination>,
+    /// Where the admin page listens, or `None` where it is off.
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Rows (rule, group, minute) that one window may store before the rest is summed up.
+    pub(crate) rows_max: u32,
+    /// What is allowed and yet probably not meant, in the order of lines.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// Reads the config file at `path`, and the secret files that it names; `environment` looks up `${NAME}`.
+    ///
+    /// Returns every fault that was found, in the order of lines: at least the first of each section.
+    pub(crate) fn load(
+        path: &Path,
+        environment: &Environment<'_>,
+    ) -> Result<Config, Vec<Diagnostic>> {
+        let file = path.display().to_string();
+        let text = read_file(path).map_err(|problem| {
+            let mend = "name a readable config file with -c".to_owned();
+            vec![whole_file(&file, problem, mend)]
+        })?;
+        let base = std::path::absolute(path)
+            .ok()
+            .and_then(|path| path.parent().map(Path::to_owned))
+            .unwrap_or_default();
+        Config::read(&file, &base, &text, environment)
+    }
+
+    /// Reads the config in `text`; `file` is what faults call it, relative paths in it begin at `base`.
+    pub(crate) fn read(
+        file: &str,
+        base: &Path,
+        text: &str,
+        environment: &Environment<'_>,
+    ) -> Result<Config, Vec<Diagnostic>> {
+        let written = only_document(file, text).map_err(|fault| vec![fault])?;
+        let mut faults = Vec::new();
+        let node = expand::expand(&At::top(file, &written), environment, &mut faults);
+        let mut reading = Reading::new(base);
+        let config = sections(&At::top(file, &node), &mut reading, &mut faults);
+        match config {
+            Some(config) if faults.is_empty() => Ok(Config {
+                warnings: in_order(reading.into_warnings()),
+                ..config
+            }),
+            _ => Err(in_order(faults)),
+        }
+    }
+}
+
+/// Reads every section, also after a fault in one; returns nothing where a section could not be read.
+fn sections(
+    top: &At<'_>,
+    reading: &mut Reading<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Config> {
+    let map = keep(top.any_map(), faults)?;
+    let unknown = reading::unknown_keys(&map, &SECTIONS);
+    let has_typo = !unknown.is_empty();
+    faults.extend(unknown);
+    let schedule = keep(schedule::read(&map, reading), faults);
+    let for_sources = schedule.clone().unwrap_or_default();
+    let sources = if has_typo && map.get("sources").is_none() {
+        None // The unknown key may be meant for it: one fault is enough.
+    } else {
+        sources::read(&map, &for_sources, reading, faults)
+    };
+    let notify = notify::read(&map, reading, faults);
+    let state_path = keep(state_path(&map, reading), faults);
+    let rules = keep(rules(&map, reading), faults);
+    let trusted_proxies = keep(trusted_proxies(&map), faults);
+    let admin_listen = keep(admin_listen(&map), faults);
+    let rows_max = keep(rows_max(&map), faults);
+    Some(Config {
+        schedule: schedule?,
+        state_path: state_path?,
+        rules: rules?,
+        trusted_proxies: trusted_proxies?,
+        sources: sources?,
+        notify: notify?,
+        admin_listen: admin_listen?,
+        rows_max: rows_max?,
+        warnings: Vec::new(),
+    })
+}
+
+/// Returns the value, or puts its fault to the others.
+fn keep<T>(read: Result<T, Diagnostic>, faults: &mut Vec<Diagnostic>) -> Option<T> {
+    read.map_err(|fault| faults.push(fault)).ok()
+}
+
+/// Sorts by line, and keeps the first of several that name one key: the later ones follow from it.
+fn in_order(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut seen = Vec::new();
+    diagnostics.retain(|diagnostic| {
+        let place = (diagnostic.line, diagnostic.key.clone());
+        let is_new = !seen.contains(&place);
+        seen.push(place);
+        is_new
+    });
+    diagnostics.sort_by_key(|diagnostic| diagnostic.line);
+    diagnostics
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let size = fs::metadata(path).map_err(|error| io_problem(&error, &shown))?;
+    if size.len() > FILE_BYTES_MAX {
+        return Err(format!("{shown} is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    fs::read_to_string(path).map_err(|error| io_problem(&error, &shown))
+}
+
+fn whole_file(file: &str, problem: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
+    Diagnostic {
+        file: file.to_owned(),
+        line: 0,
+        key: String::new(),
+        problem: problem.into(),
+        mend: mend.into(),
+    }
+}
+
+fn only_document(file: &str, text: &str) -> Result<Node, Diagnostic> {
+    let mut documents = yaml::parse(file, text)?;
+    if let Some(second) = documents.get(1) {
+        let mut fault = whole_file(
+            file,
+            "a second document begins here",
+            "remove the line `---` and what follows it: a config is one document",
+        );
+        fault.line = second.line;
+        return Err(fault);
+    }
+    match documents.pop() {
+        Some(node) if node.value != yaml::Value::Null => Ok(node),
+        _ => Err(whole_file(
+            file,
+            "nothing is configured",
+            "begin with the example config/stakeout.yaml",
+        )),
+    }
+}
+
+fn state_path(top: &Map<'_>, reading: &Reading<'_>) -> Result<PathBuf, Diagnostic> {
+    let Some(at) = top.get("state") else {
+        return Ok(STATE_PATH.into());
+    };
+    match keys(&at, &["path"])?.get("path") {
+        None => Ok(STATE_PATH.into()),
+        Some(at) => reading.path(&at),
+    }
+}
+
+fn rules(top: &Map<'_>, reading: &Reading<'_>) -> Result<Vec<PathBuf>, Diagnostic> {
+    let Some(at) = top.get("rules") else {
+        return Ok(Vec::new());
+    };
+    let items = at.list_or_one()?;
+    if items.is_empty() {
+        return Err(at.fault(
+            "no rules are named",
+            "name a directory or file, or leave the key out for the shipped rules",
+        ));
+    }
+    items.iter().map(|item| rule_path(item, reading)).collect()
+}
+
+fn rule_path(at: &At<'_>, reading: &Reading<'_>) -> Result<PathBuf, Diagnostic> {
+    let path = reading.path(at)?;
+    match fs::metadata(&path) {
+        Ok(_) => Ok(path),
+        Err(error) => Err(at.fault(
+            io_problem(&error, &at.text()?),
+            "name a directory or file of rules, or leave the key out for the shipped rules",
+        )),
+    }
+}
+
+fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
+    let Some(at) = top.get("trusted_proxies") else {
+        return Ok(TrustedProxies::default());
+    };
+    let items = at.list_or_one()?;
+    if items.len() > TRUSTED_PROXIES_MAX {
+        return Err(at.fault(
+            format!("more than {TRUSTED_PROXIES_MAX} networks"),
+            "join neighbouring networks into wider ones",
+        ));
+    }
+    let networks = items.iter().map(network).collect::<Result<_, _>>()?;
+    Ok(TrustedProxies::new(networks))
+}
+
+/// Reads a network or one address. IPv4 written as IPv6 would never meet the canonical address of a request.
+fn network(at: &At<'_>) -> Result<IpNet, Diagnostic> {
+    let text = at.text()?;
+    let network = match address::parse(text) {
+        Some(address) => Some(IpNet::from(address)),
+        None => text.parse::<IpNet>().ok().map(|network| network.trunc()),
+    };
+    match network {
+        None => Err(at.fault(
+            format!("`{text}` is neither a network nor an address"),
+            "write a network such as 10.0.0.0/16, or an address such as 10.0.0.50",
+        )),
+        Some(network) if network.prefix_len() == 0 => Err(at.fault(
+            format!("`{text}` trusts every address, so a client could name any source it likes"),
+            "name only the networks of your own load balancers and proxies",
+        )),
+        Some(IpNet::V6(network)) if network.network().to_ipv4_mapped().is_some() => Err(at.fault(
+            format!("`{text}` is an IPv4 network written as IPv6"),
+            "write it as IPv4, such as 10.0.0.0/16",
+        )),
+        Some(network) => Ok(network),
+    }
+}
+
+fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
+    let Some(at) = top.get("admin") else {
+        return Ok(Some(ADMIN_LISTEN));
+    };
+    let Some(at) = keys(&at, &["listen"])?.get("listen") else {
+        return Ok(Some(ADMIN_LISTEN));
+    };
+    let text = at.text()?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
+    numeric.parse().map(Some).map_err(|_| {
+        at.fault(
+            format!("`{text}` is no address with a port"),
+            "write an address and a port such as 127.0.0.1:9403, or off",
+        )
+    })
+}
+
+fn rows_max(top: &Map<'_>) -> Result<u32, Diagnostic> {
+    let Some(at) = top.get("limits") else {
+        return Ok(ROWS_MAX);
+    };
+    let Some(at) = keys(&at, &["rows_max"])?.get("rows_max") else {
+        return Ok(ROWS_MAX);
+    };
+    reading::number_within(&at, 1, ROWS_MAX)
+}

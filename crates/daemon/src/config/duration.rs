@@ -1,0 +1,98 @@
+//! Lengths of time as a person writes them: `-70m`, `24h`, `7d`. Windows are snapped to the minute, so each is a
+//! whole number of minutes.
+
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::yaml::At;
+
+/// No length of time here reaches further than a year.
+pub(super) const YEAR_SECONDS: i64 = 365 * 86_400;
+
+/// Returns the seconds that are written at `at`; a minus sign means before the tick.
+pub(super) fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
+    let text = at.text()?;
+    let seconds = parse(text).ok_or_else(|| {
+        at.fault(
+            format!("`{text}` is no length of time"),
+            "write a whole number and one of m, h, d, such as -70m, 24h or 7d",
+        )
+    })?;
+    if seconds % 60 != 0 {
+        return Err(at.fault(
+            format!("`{text}` is not a whole number of minutes"),
+            "round it to minutes, such as -2m: windows are snapped to the minute",
+        ));
+    }
+    if seconds.abs() > YEAR_SECONDS {
+        return Err(at.fault(
+            format!("`{text}` is longer than a year"),
+            "write at most 365d",
+        ));
+    }
+    Ok(seconds)
+}
+
+fn parse(text: &str) -> Option<i64> {
+    let (sign, length) = match text.strip_prefix('-') {
+        Some(length) => (-1, length),
+        None => (1, text),
+    };
+    if length == "0" {
+        return Some(0);
+    }
+    let (digits, unit) = length.split_at_checked(length.len().checked_sub(1)?)?;
+    let unit_seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    if !digits.chars().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<i64>().ok()?.checked_mul(sign * unit_seconds)
+}
+
+/// Returns `seconds` with the largest unit that divides it.
+pub(super) fn spelled(seconds: i64) -> String {
+    [(86_400, 'd'), (3_600, 'h'), (60, 'm')]
+        .into_iter()
+        .find(|(unit_seconds, _)| seconds % unit_seconds == 0)
+        .map_or(format!("{seconds}s"), |(unit_seconds, unit)| {
+            format!("{}{unit}", seconds / unit_seconds)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_a_whole_number_and_a_unit() {
+        for (text, seconds) in [
+            ("-70m", -4_200),
+            ("24h", 86_400),
+            ("7d", 604_800),
+            ("-90s", -90),
+            ("0", 0),
+            ("-0", 0),
+            ("0m", 0),
+        ] {
+            assert_eq!(parse(text), Some(seconds), "{text}");
+        }
+        for text in [
+            "", "-", "m", "-m", "7", "1.5h", "--1m", "+1m", "1 h", "1w", "1h30m", "١m", "1µ",
+            "99999999999999999999d", "9223372036854775807d",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_spelled_with_its_largest_unit() {
+        assert_eq!(
+            [-4_200, 3_600, 604_800, 90].map(spelled),
+            ["-70m", "1h", "7d", "90s"]
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! `${NAME}` in the values of a config, replaced by the environment's; `$${` stands for the characters `${`.
+//!
+//! Only values are touched, never keys, and what a variable holds is not expanded again. Nothing here shows a
+//! value: it may be a secret.
+
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::yaml::{At, Key, Node, Value};
+
+use super::reading::Environment;
+
+/// Returns the value at `at` with every variable replaced; a value with a fault stays as it was written.
+pub(super) fn expand(
+    at: &At<'_>,
+    environment: &Environment<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Node {
+    let value = match &at.node.value {
+        Value::Null => Value::Null,
+        Value::Scalar { text, is_plain } => Value::Scalar {
+            text: expand_text(at, text, environment).unwrap_or_else(|fault| {
+                faults.push(fault);
+                text.clone()
+            }),
+            is_plain: *is_plain,
+        },
+        Value::List(_) => Value::List(expand_list(at, environment, faults)),
+        Value::Map(_) => Value::Map(expand_map(at, environment, faults)),
+    };
+    Node {
+        line: at.node.line,
+        value,
+    }
+}
+
+fn expand_list(
+    at: &At<'_>,
+    environment: &Environment<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Vec<Node> {
+    let items = at.list().unwrap_or_default();
+    items
+        .iter()
+        .map(|item| expand(item, environment, faults))
+        .collect()
+}
+
+fn expand_map(
+    at: &At<'_>,
+    environment: &Environment<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Vec<(Key, Node)> {
+    let Ok(map) = at.any_map() else {
+        return Vec::new();
+    };
+    map.entries()
+        .map(|(name, at)| {
+            let key = Key {
+                name: name.to_owned(),
+                line: at.line(),
+            };
+            (key, expand(&at, environment, faults))
+        })
+        .collect()
+}
+
+fn expand_text(
+    at: &At<'_>,
+    text: &str,
+    environment: &Environment<'_>,
+) -> Result<String, Diagnostic> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let before = &rest[..start];
+        let after = &rest[start + 2..];
+        if let Some(before) = before.strip_suffix('$') {
+            expanded.push_str(before);
+            expanded.push_str("${");
+            rest = after;
+            continue;
+        }
+        let (name, after) = variable(after).ok_or_else(|| not_a_variable(at))?;
+        expanded.push_str(before);
+        expanded.push_str(&look_up(at, name, environment)?);
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+/// Splits `NAME}...` into the name and what follows, or returns `None` where no name ends there.
+fn variable(text: &str) -> Option<(&str, &str)> {
+    let (name, after) = text.split_once('}')?;
+    let is_name = !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then_some((name, after))
+}
+
+fn not_a_variable(at: &At<'_>) -> Diagnostic {
+    at.fault(
+        "`${` without the name of a variable and `}`",
+        "write ${NAME}, or $${ where the characters themselves are meant",
+    )
+}
+
+fn look_up(
+    at: &At<'_>,
+    name: &str,
+    environment: &Environment<'_>,
+) -> Result<String, Diagnostic> {
+    environment(name)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| {
+            at.fault(
+                format!("the environment variable {name} is not set, or empty"),
+                format!("set {name} before the start, or write the value here"),
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use stakeout_core::yaml;
+
+    use super::*;
+
+    fn expanded(value: &str) -> Result<String, String> {
+        let documents = yaml::parse("f.yaml", &format!("a: '{value}'\n")).expect("YAML");
+        let mut faults = Vec::new();
+        let environment = |name: &str| match name {
+            "REGION" => Some("eu-west-1".to_owned()),
+            "NESTED" => Some("${REGION}".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        let node = expand(&At::top("f.yaml", &documents[0]), &environment, &mut faults);
+        match faults.pop() {
+            Some(fault) => Err(fault.to_string()),
+            None => {
+                let top = At::top("f.yaml", &node).any_map().expect("a mapping");
+                Ok(top.get("a").expect("there").text().expect("text").to_owned())
+            }
+        }
+    }
+
+    #[test]
+    fn variables_are_replaced_once_and_escapes_stay() {
+        assert_eq!(expanded("${REGION}").as_deref(), Ok("eu-west-1"));
+        assert_eq!(
+            expanded("x-${REGION}-${REGION}!").as_deref(),
+            Ok("x-eu-west-1-eu-west-1!")
+        );
+        assert_eq!(expanded("${NESTED}").as_deref(), Ok("${REGION}"));
+        assert_eq!(expanded("$${REGION}").as_deref(), Ok("${REGION}"));
+        assert_eq!(expanded("a$b $REGION {}").as_deref(), Ok("a$b $REGION {}"));
+    }
+
+    #[test]
+    fn unset_empty_and_malformed_variables_are_faults() {
+        let unset = "f.yaml:1: a: the environment variable NOPE is not set, or empty (set NOPE before the start, or write the value here)";
+        assert_eq!(expanded("${NOPE}"), Err(unset.to_owned()));
+        assert_eq!(
+            expanded("${EMPTY}"),
+            Err(unset.replace("NOPE", "EMPTY"))
+        );
+        for text in ["${", "${}", "${REGION", "${RE GION}", "${REGION:-x}", "${1}"] {
+            let fault = expanded(text).expect_err(text);
+            assert!(fault.contains("without the name of a variable"), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Where findings are told: `notify`. Nothing is sent here, and no destination is asked whether it exists.
+
+use secrecy::{ExposeSecret, SecretString};
+use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::rule::Level;
+use stakeout_core::yaml::{At, Map, Value};
+
+use super::aws::{self, AwsAccess};
+use super::reading::{self, Reading, keys};
+use super::secret;
+use super::url::Url;
+
+/// Each commit owes each destination a row; more of them are a job for a fan-out behind one.
+const DESTINATIONS_MAX: usize = 64;
+const KINDS: [&str; 4] = ["slack", "sns", "webhook", "stdout"];
+/// Slack's webhooks live here; the second is GovSlack: docs.slack.dev, "Sending messages using incoming webhooks".
+const SLACK_HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
+const MESSAGES_PER_RUN: u32 = 10;
+const MESSAGES_PER_RUN_MAX: u32 = 50;
+
+/// One place where findings are told.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    /// The name, which owed deliveries are kept by.
+    pub(crate) name: String,
+    /// Findings below this level are not told.
+    pub(crate) level_min: Level,
+    /// How it is reached.
+    pub(crate) kind: DestinationKind,
+}
+
+/// The kinds of destination.
+#[derive(Clone, Debug)]
+pub(crate) enum DestinationKind {
+    /// An incoming webhook of Slack.
+    Slack(Slack),
+    /// A topic of Amazon SNS.
+    Sns(Sns),
+    /// A URL that takes findings as JSON.
+    Webhook(Webhook),
+    /// One line of JSON for each finding on standard output.
+    Stdout,
+}
+
+/// An incoming webhook of Slack.
+#[derive(Clone, Debug)]
+pub(crate) struct Slack {
+    /// The URL, which is the credential: Slack's own host over https, or a stand-in on this machine.
+    pub(crate) webhook_url: SecretString,
+    /// Beyond that many, one digest takes the place of the messages.
+    pub(crate) max_messages_per_run: u32,
+}
+
+/// A topic of Amazon SNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sns {
+    /// The topic.
+    pub(crate) topic_arn: String,
+    /// Region, role and endpoint.
+    pub(crate) access: AwsAccess,
+}
+
+/// A URL that takes findings as JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct Webhook {
+    /// The URL, https or on this machine; a secret, because many carry their token in it.
+    pub(crate) url: SecretString,
+    /// The bearer token, where one is wanted; it fits into a header.
+    pub(crate) token: Option<SecretString>,
+}
+
+/// Reads `notify`; a fault in one destination does not hide those in the others.
+pub(super) fn read(
+    top: &Map<'_>,
+    reading: &mut Reading<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Vec<Destination>> {
+    let items = items(top, reading).map_err(|fault| faults.push(fault)).ok()?;
+    let mut read: Vec<(Destination, usize)> = Vec::new();
+    for at in items {
+        match destination(&at, &read, reading) {
+            Ok(destination) => read.push((destination, at.line())),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Some(read.into_iter().map(|(destination, _)| destination).collect())
+}
+
+fn items<'a>(top: &Map<'a>, reading: &mut Reading<'_>) -> Result<Vec<At<'a>>, Diagnostic> {
+    let mend = "add a destination, such as - {name: out, stdout: {}}";
+    let nobody = "findings are told to nobody";
+    let Some(at) = top.get("notify") else {
+        reading.warn(Diagnostic {
+            line: 0,
+            key: "notify".to_owned(),
+            ..top.at().fault(nobody, mend)
+        });
+        return Ok(Vec::new());
+    };
+    if !matches!(at.node.value, Value::List(_)) {
+        // Core's own words would repeat the value, which may be a URL that belongs elsewhere.
+        return Err(at.fault("no list of destinations", mend));
+    }
+    let items = at.list()?;
+    if items.is_empty() {
+        reading.warn(at.fault(nobody, mend));
+    }
+    if items.len() > DESTINATIONS_MAX {
+        return Err(at.fault(
+            format!("{} destinations", items.len()),
+            format!("keep at most {DESTINATIONS_MAX}; an SNS topic reaches many at once"),
+        ));
+    }
+    Ok(items)
+}
+
+fn destination(
+    at: &At<'_>,
+    before: &[(Destination, usize)],
+    reading: &mut Reading<'_>,
+) -> Result<Destination, Diagnostic> {
+    let map = keys(at, &[&["name", "min_severity"][..], &KINDS].concat())?;
+    let name_mend = "give each destination a name of its own";
+    let name_at = map.need("name", name_mend)?;
+    let name = reading::name(&name_at)?;
+    if let Some((_, line)) = before.iter().find(|(other, _)| other.name == name) {
+        return Err(name_at.fault(
+            format!("the destination in line {line} has this name too"),
+            name_mend,
+        ));
+    }
+    let level_min = map.get("min_severity").map(|at| level(&at));
+    Ok(Destination {
+        name,
+        level_min: level_min.transpose()?.unwrap_or(Level::Informational),
+        kind: kind(&map, reading)?,
+    })
+}
+
+fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
+    let text = at.text()?;
+    text.parse().map_err(|()| {
+        at.fault(
+            format!("`{text}` is no severity"),
+            suggestion(text, &Level::ALL.map(Level::as_str)),
+        )
+    })
+}
+
+fn kind(map: &Map<'_>, reading: &mut Reading<'_>) -> Result<DestinationKind, Diagnostic> {
+    let named: Vec<_> = map
+        .entries()
+        .filter(|(name, _)| KINDS.contains(name))
+        .collect();
+    match named.as_slice() {
+        [] => Err(map.at().fault(
+            "no kind of destination",
+            format!("add one of {}", KINDS.join(", ")),
+        )),
+        [("slack", at)] => slack(at, reading).map(DestinationKind::Slack),
+        [("sns", at)] => sns(at).map(DestinationKind::Sns),
+        [("webhook", at)] => webhook(at, reading).map(DestinationKind::Webhook),
+        [(_, at)] if at.is_null() => Ok(DestinationKind::Stdout),
+        [(_, at)] => keys(at, &[]).map(|_| DestinationKind::Stdout),
+        [(first, _), (second, at), ..] => Err(at.fault(
+            format!("a second kind beside {first}"),
+            format!("give {second} an entry and a name of its own"),
+        )),
+    }
+}
+
+fn slack(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Slack, Diagnostic> {
+    let map = keys(
+        at,
+        &["webhook_url", "webhook_url_file", "max_messages_per_run"],
+    )?;
+    let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reading)?;
+    let is_slack = Url::parse(secret.value.expose_secret()).is_some_and(|url| {
+        let is_slack_host = url.is_https
+            && SLACK_HOSTS.contains(&url.host)
+            && matches!(url.port, None | Some(443));
+        (is_slack_host && url.path.len() > 1) || url.is_loopback()
+    });
+    if !is_slack {
+        return Err(secret.at.fault(
+            "not the URL of an incoming webhook of Slack",
+            format!("copy it from Slack: it begins with https://{}/services/", SLACK_HOSTS[0]),
+        ));
+    }
+    let messages = map
+        .get("max_messages_per_run")
+        .map(|at| reading::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
+    Ok(Slack {
+        webhook_url: secret.value,
+        max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN),
+    })
+}
+
+fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
+    let map = keys(at, &["topic_arn", "region", "endpoint", "assume_role"])?;
+    let at = map.need("topic_arn", "add arn:aws:sns:REGION:ACCOUNT:TOPIC")?;
+    let (topic_arn, region) = aws::topic(&at)?;
+    Ok(Sns {
+        topic_arn: topic_arn.to_owned(),
+        access: AwsAccess::read(&map, Some(region))?,
+    })
+}
+
+fn webhook(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Webhook, Diagnostic> {
+    let map = keys(at, &["url", "url_file", "token", "token_file"])?;
+    let secret = secret::need(&map, "url", "the URL that takes the findings", reading)?;
+    let Some(url) = Url::parse(secret.value.expose_secret()) else {
+        return Err(secret.at.fault("not a URL", "write https://HOST/PATH"));
+    };
+    if !url.is_private_on_the_way() {
+        return Err(secret.at.fault(
+            "plain http to another machine",
+            "write https://, or let the receiver listen on 127.0.0.1",
+        ));
+    }
+    Ok(Webhook {
+        url: secret.value,
+        token: token(&map, reading)?,
+    })
+}
+
+fn token(map: &Map<'_>, reading: &mut Reading<'_>) -> Result<Option<SecretString>, Diagnostic> {
+    if map.get("token").is_none() && map.get("token_file").is_none() {
+        return Ok(None);
+    }
+    let secret = secret::need(map, "token", "the token", reading)?;
+    let text = secret.value.expose_secret();
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(Some(secret.value));
+    }
+    Err(secret.at.fault(
+        "the token holds a space, a line break or a character outside ASCII",
+        "write the bare token on one line, without `Bearer`",
+    ))
+}

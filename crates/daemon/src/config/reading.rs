@@ -1,0 +1,159 @@
+//! What every section of the config reads in the same way: keys, names, numbers, paths.
+//!
+//! A section may hold a secret in the wrong place, so nothing here repeats a value that stands where a mapping is
+//! needed, nor a key that does not look like one.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::yaml::{At, Map, Value};
+
+/// Looks up an environment variable.
+pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+const NAME_CHARS_MAX: usize = 63;
+const CLUSTER_CHARS_MAX: usize = 128;
+/// A longer key, or one with other characters than these, may be a value that lost its key.
+const KEY_CHARS_MAX: usize = 40;
+
+/// What the sections share while a config is read.
+pub(super) struct Reading<'a> {
+    base: &'a Path,
+    warnings: Vec<Diagnostic>,
+}
+
+impl<'a> Reading<'a> {
+    /// Begins a reading in which relative paths begin at `base`.
+    pub(super) fn new(base: &'a Path) -> Reading<'a> {
+        Reading {
+            base,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Keeps a warning.
+    pub(super) fn warn(&mut self, warning: Diagnostic) {
+        self.warnings.push(warning);
+    }
+
+    /// Returns the warnings so far.
+    pub(super) fn into_warnings(self) -> Vec<Diagnostic> {
+        self.warnings
+    }
+
+    /// Returns the path at `at`, with `.` and doubled slashes gone; a relative one begins at the config's directory.
+    pub(super) fn path(&self, at: &At<'_>) -> Result<PathBuf, Diagnostic> {
+        let text = at.text()?;
+        if text.contains('\0') {
+            return Err(at.fault("a path with a NUL character", "write the path without it"));
+        }
+        Ok(self.base.join(text).components().collect())
+    }
+}
+
+/// Returns the mapping at `at`; a key that is not in `known` is a fault with a suggestion.
+pub(super) fn keys<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
+    let found = match &at.node.value {
+        Value::Map(_) => {
+            let map = at.any_map()?;
+            let first = unknown_keys(&map, known).into_iter().next();
+            return first.map_or(Ok(map), Err);
+        }
+        Value::Null => "nothing",
+        Value::Scalar { .. } => "one value",
+        Value::List(_) => "a list",
+    };
+    Err(at.fault(
+        format!("{found} where a mapping is needed"),
+        format!(
+            "write `key: value` pairs, indented below; known here: {}",
+            known.join(", ")
+        ),
+    ))
+}
+
+/// Returns a fault for each key that is not in `known`.
+pub(super) fn unknown_keys(map: &Map<'_>, known: &[&str]) -> Vec<Diagnostic> {
+    map.entries()
+        .filter(|(name, _)| !known.contains(name))
+        .map(|(name, at)| unknown_key(map.at(), name, &at, known))
+        .collect()
+}
+
+fn unknown_key(parent: &At<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Diagnostic {
+    let mut characters = name.chars();
+    let is_word = name.len() <= KEY_CHARS_MAX
+        && characters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if is_word {
+        return at.fault("unknown key", suggestion(name, known));
+    }
+    Diagnostic {
+        line: at.line(),
+        ..parent.fault(
+            "a key that is not known",
+            format!(
+                "put a space after each colon; known here: {}",
+                known.join(", ")
+            ),
+        )
+    }
+}
+
+/// Returns the name of a source or destination: it is shown everywhere and labels metrics.
+pub(super) fn name(at: &At<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    let is_inner = |c: char| {
+        c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-')
+    };
+    if text.len() <= NAME_CHARS_MAX
+        && text.chars().all(is_inner)
+        && !text.starts_with(['.', '_', '-'])
+    {
+        return Ok(text.to_owned());
+    }
+    Err(at.fault(
+        "not a name",
+        format!(
+            "write 1 to {NAME_CHARS_MAX} of a-z, 0-9, dot, dash and underscore, a letter or digit first"
+        ),
+    ))
+}
+
+/// Returns the name of a cluster, which is shown and grouped by as it stands.
+pub(super) fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    if text.len() <= CLUSTER_CHARS_MAX && text.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(at.fault(
+        "not the name of a cluster",
+        format!("write 1 to {CLUSTER_CHARS_MAX} plain characters without spaces"),
+    ))
+}
+
+/// Returns the whole number at `at`, which must lie within `min..=max`.
+pub(super) fn number_within(at: &At<'_>, min: u32, max: u32) -> Result<u32, Diagnostic> {
+    let number = at.integer()?;
+    u32::try_from(number)
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| {
+            at.fault(
+                format!("{number} is out of range"),
+                format!("write a number from {min} to {max}"),
+            )
+        })
+}
+
+/// Says why a file cannot be read, in words that are the same on every system.
+pub(super) fn io_problem(error: &io::Error, shown: &impl Display) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no {shown}"),
+        io::ErrorKind::PermissionDenied => format!("{shown} may not be read by this user"),
+        io::ErrorKind::InvalidData => format!("{shown} is not UTF-8 text"),
+        io::ErrorKind::IsADirectory => format!("{shown} is a directory"),
+        _ => format!("{shown} cannot be read: {error}"),
+    }
+}

@@ -1,0 +1,179 @@
+//! Values at the borders of chunks, and chunks that do not belong together.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::engine::Engine;
+use stakeout_core::delivery::DeliveryId;
+
+const KEY: Key = Key::Delivery(DeliveryId(7));
+const OTHER: Key = Key::Delivery(DeliveryId(8));
+/// Bytes of a value that the first chunk holds.
+const FIRST: usize = CHUNK_BYTES_MAX - HEADER_BYTES;
+
+fn engine() -> (Engine, TempDir) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    (Engine::open(dir.path()).expect("a new database"), dir)
+}
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|at| u8::try_from(at % 251).expect("below 251"))
+        .collect()
+}
+
+/// Writes a value and nothing that takes an older one's chunks away.
+fn put(engine: &Engine, key: Key, value: &[u8]) -> usize {
+    let mut batch = sled::Batch::default();
+    let mut writer = ChunkWriter::new(&mut batch, key);
+    writer.write(value).expect("short enough");
+    let chunks = writer.finish().expect("short enough");
+    engine.apply(batch).expect("written");
+    chunks
+}
+
+fn change(engine: &Engine, changes: impl FnOnce(&mut sled::Batch)) {
+    let mut batch = sled::Batch::default();
+    changes(&mut batch);
+    engine.apply(batch).expect("written");
+}
+
+fn stored(engine: &Engine, key: Key, number: u16) -> Vec<u8> {
+    let mut records = engine.range(key.chunks_from(number));
+    let (_, chunk) = records.next().expect("a chunk").expect("readable");
+    chunk.to_vec()
+}
+
+fn get(engine: &Engine) -> Result<Option<Vec<u8>>> {
+    let mut walk = Walk::new(engine.range(KEY.chunks_from(0)));
+    walk.next_value()?.map(Value::into_bytes).transpose()
+}
+
+fn damage(engine: &Engine) -> String {
+    match get(engine) {
+        Err(LedgerError::Damaged { reason, .. }) => reason,
+        other => panic!("not noticed: {:?}", other.map(|_| ())),
+    }
+}
+
+#[test]
+fn values_of_every_length_around_the_borders_come_back() {
+    let (engine, _dir) = engine();
+    for (length, chunks) in [
+        (0, 1),
+        (1, 1),
+        (FIRST - 1, 1),
+        (FIRST, 1),
+        (FIRST + 1, 2),
+        (CHUNK_BYTES_MAX - 1, 2),
+        (CHUNK_BYTES_MAX, 2),
+        (CHUNK_BYTES_MAX + 1, 2),
+        (FIRST + CHUNK_BYTES_MAX, 2),
+        (FIRST + CHUNK_BYTES_MAX + 1, 3),
+        (FIRST + 2 * CHUNK_BYTES_MAX, 3),
+    ] {
+        change(&engine, |batch| {
+            (0..4).for_each(|number| batch.remove(KEY.chunk(number)));
+        });
+        assert_eq!(put(&engine, KEY, &bytes(length)), chunks, "{length} bytes");
+        assert_eq!(get(&engine).expect("whole"), Some(bytes(length)));
+        for record in engine.range(KEY.chunks_from(0)).values() {
+            assert!(record.expect("readable").len() <= CHUNK_BYTES_MAX);
+        }
+    }
+}
+
+#[test]
+fn a_value_is_the_same_however_its_bytes_were_handed_over() {
+    let (engine, _dir) = engine();
+    let mut batch = sled::Batch::default();
+    let mut writer = ChunkWriter::new(&mut batch, KEY);
+    for part in bytes(10_000).chunks(7) {
+        writer.write(part).expect("short enough");
+    }
+    writer.finish().expect("short enough");
+    engine.apply(batch).expect("written");
+    let mut walk = Walk::new(engine.range(KEY.chunks_from(0)));
+    let mut value = walk.next_value().expect("readable").expect("there");
+    let (mut whole, mut part) = (Vec::new(), Vec::new());
+    assert_eq!((value.chunks(), value.bytes_left()), (3, 10_000));
+    while value.bytes_left() > 0 {
+        value
+            .read(value.bytes_left().min(333), &mut part)
+            .expect("there");
+        whole.append(&mut part);
+    }
+    assert!(value.read(1, &mut part).is_err());
+    value.finish().expect("whole");
+    assert_eq!(whole, bytes(10_000));
+}
+
+#[test]
+fn a_value_of_more_chunks_than_there_are_numbers_is_refused() {
+    let mut batch = sled::Batch::default();
+    let mut writer = ChunkWriter::new(&mut batch, KEY);
+    writer.chunks = CHUNKS_MAX - 1;
+    writer
+        .write(&bytes(CHUNK_BYTES_MAX))
+        .expect("the last chunk takes the rest of the first");
+    let error = writer
+        .write(&bytes(CHUNK_BYTES_MAX))
+        .expect_err("no number is left");
+    assert!(matches!(error, LedgerError::Refused { .. }), "{error}");
+}
+
+#[test]
+fn chunks_that_do_not_belong_together_are_noticed() {
+    let (engine, _dir) = engine();
+    let value = bytes(3 * CHUNK_BYTES_MAX);
+    let mut other = value.clone();
+    other[5000] ^= 1;
+
+    put(&engine, OTHER, &other);
+    let foreign = stored(&engine, OTHER, 1);
+    put(&engine, KEY, &value);
+    change(&engine, |batch| batch.insert(KEY.chunk(1), foreign));
+    assert!(damage(&engine).ends_with("does not fit its checksum"));
+
+    put(&engine, KEY, &value);
+    change(&engine, |batch| batch.remove(KEY.chunk(1)));
+    assert!(damage(&engine).ends_with("lacks a chunk"));
+
+    put(&engine, KEY, &value);
+    change(&engine, |batch| batch.remove(KEY.chunk(3)));
+    assert!(damage(&engine).ends_with("lacks a chunk"));
+
+    put(&engine, KEY, &value);
+    change(&engine, |batch| batch.remove(KEY.chunk(0)));
+    assert!(damage(&engine).ends_with("has no beginning"));
+
+    put(&engine, KEY, &value);
+    put(&engine, KEY, &bytes(CHUNK_BYTES_MAX));
+    assert!(damage(&engine).ends_with("has too many chunks"));
+
+    put(&engine, KEY, &value);
+    change(&engine, |batch| batch.insert(KEY.chunk(2), vec![0; 4095]));
+    assert!(damage(&engine).ends_with("has a chunk of a wrong length"));
+}
+
+#[test]
+fn a_value_under_the_key_of_another_is_noticed() {
+    let (engine, _dir) = engine();
+    put(&engine, OTHER, &bytes(9));
+    let moved = stored(&engine, OTHER, 0);
+    change(&engine, |batch| batch.insert(KEY.chunk(0), moved));
+    assert!(damage(&engine).ends_with("does not fit its checksum"));
+}
+
+#[test]
+fn every_flipped_bit_of_a_chunk_is_noticed() {
+    let (engine, _dir) = engine();
+    put(&engine, KEY, &bytes(40));
+    let whole = stored(&engine, KEY, 0);
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        change(&engine, |batch| batch.insert(KEY.chunk(0), flipped));
+        damage(&engine);
+    }
+}

@@ -1,0 +1,135 @@
+//! The directory of the state: who owns it, who holds it, and that its entries are on the disk.
+//!
+//! What the files in it hold is the engine's affair.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{LedgerError, Result};
+
+/// The log of the engine: all data but oversized values.
+pub(crate) const DB: &str = "db";
+/// Where the engine puts oversized values; it stays empty.
+pub(crate) const BLOBS: &str = "blobs";
+/// The settings of the engine.
+const CONF: &str = "conf";
+/// The engine's summaries of the log begin with this.
+const SNAP: &str = "snap.";
+/// The file that is locked while a ledger is open. It is our own and not the engine's, so that repair and
+/// compaction can hold it while they move the engine's files.
+const LOCK: &str = "lock";
+/// What `mkfs.ext4` puts into every volume.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// A state directory that nobody else holds.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// The lock ends when this is dropped.
+    _lock: File,
+}
+
+impl Directory {
+    /// Creates the directory where it is missing, refuses one of somebody else, and locks it without waiting.
+    pub(crate) fn hold(path: &Path) -> Result<Directory> {
+        // Only the owner: evidence names users and addresses.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| {
+                LedgerError::of_io(format!("create the directory {}", path.display()), error)
+            })?;
+        refuse_foreign(path)?;
+        let lock = path.join(LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock)
+            .map_err(|error| LedgerError::of_io(format!("open {}", lock.display()), error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Directory {
+                path: path.to_owned(),
+                _lock: file,
+            }),
+            Err(TryLockError::WouldBlock) => Err(LedgerError::Locked {
+                dir: path.to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(LedgerError::of_io(
+                format!("lock {}", lock.display()),
+                error,
+            )),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes what the engine created or renamed while it opened survive a power cut.
+    ///
+    /// sled 0.34.7 fsyncs neither `conf` (`Config::write_config`) nor any directory: not after it created `db`,
+    /// `conf` and `blobs`, and not after it renamed `snap.*.generating` (`write_snapshot`, whose file it does fsync).
+    /// All of that happens while it opens and never later, so this runs once for each open.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let path = &self.path;
+        // A relative path of one part has the parent "".
+        let parent = match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => path,
+        };
+        for entry in [
+            &path.join(CONF),
+            &path.join(DB),
+            &path.join(BLOBS),
+            path.as_path(),
+            parent,
+        ] {
+            sync_path(entry)
+                .map_err(|error| LedgerError::of_io(format!("fsync {}", entry.display()), error))?;
+        }
+        Ok(())
+    }
+
+    /// Returns how many oversized values the engine has put aside.
+    pub(crate) fn blobs(&self) -> Result<usize> {
+        let blobs = self.path.join(BLOBS);
+        fs::read_dir(&blobs)
+            .map(Iterator::count)
+            .map_err(|error| LedgerError::of_io(format!("list {}", blobs.display()), error))
+    }
+}
+
+fn sync_path(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Refuses a directory that holds something else and no database.
+///
+/// A process that was killed while it created the state leaves any part of the engine's files behind, so every part
+/// of them is accepted. Beside a whole database anything may lie: an operator's note, an export.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    if path.join(DB).is_file() && path.join(CONF).is_file() {
+        return Ok(());
+    }
+    let cannot_list =
+        |error| LedgerError::of_io(format!("list the directory {}", path.display()), error);
+    for entry in fs::read_dir(path).map_err(cannot_list)? {
+        let name = entry.map_err(cannot_list)?.file_name();
+        let name = name.to_string_lossy();
+        let is_ours = [DB, CONF, BLOBS, LOCK, LOST_AND_FOUND].contains(&name.as_ref())
+            || name.starts_with(SNAP);
+        if !is_ours {
+            return Err(LedgerError::Foreign {
+                dir: path.to_owned(),
+                found: name.into_owned(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! sled 0.34.7, tamed: its settings, its panics, and the one way in which a batch becomes durable.
+//!
+//! What keys and values mean is not known here.
+
+use std::fs::File;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use crate::directory::DB;
+use crate::error::{LedgerError, Result};
+
+/// How often sled's own thread writes out its buffers, in milliseconds. That thread also drives its space cleaner;
+/// it does not replace our fsync.
+const FLUSH_EVERY_MS: u64 = 500;
+/// What sled may keep of the log in memory.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    db: sled::Db,
+    /// Our own descriptor of sled's log. It stays open because Linux reports a failed write-back once to each
+    /// descriptor that was open then; one that is opened for the fsync may come too late to hear of it (fsync(2)).
+    log: File,
+}
+
+impl Engine {
+    /// Opens the database in `dir`, or creates one.
+    pub(crate) fn open(dir: &Path) -> Result<Engine> {
+        let settings = sled::Config::new()
+            .path(dir)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .cache_capacity(CACHE_BYTES)
+            .use_compression(false);
+        // A panic in here is no theory: "tried to serialize Uninitialized" on a log that a power cut tore.
+        let db = catching("open the database", || {
+            settings
+                .open()
+                .map_err(|error| LedgerError::of_engine("open the database", error))
+        })?;
+        let log = File::open(dir.join(DB))
+            .map_err(|error| LedgerError::of_io("open the log of the database", error))?;
+        Ok(Engine { db, log })
+    }
+
+    /// Tells whether nothing was ever stored.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.db.is_empty() && self.db.tree_names().len() == 1
+    }
+
+    /// Returns the records with keys in `keys`, ascending. The range must not be backwards.
+    pub(crate) fn range(&self, keys: Range<Vec<u8>>) -> sled::Iter {
+        self.db.range(keys)
+    }
+
+    /// Writes a batch, all of it or nothing, and returns when it is on the disk.
+    ///
+    /// `flush` hands the log to the kernel and, on Linux, starts the write-back with `sync_file_range`
+    /// (`IoBufs::write_to_log`), which flushes neither the size of the file nor the disk's cache; the fsync after it
+    /// does. The log is all there is to sync: `snap.*` is written only while sled opens, and nothing is in `blobs`
+    /// because no value is larger than a chunk.
+    pub(crate) fn apply(&self, batch: sled::Batch) -> Result<()> {
+        catching("write to the database", || {
+            self.db
+                .apply_batch(batch)
+                .and_then(|()| self.db.flush())
+                .map_err(|error| LedgerError::of_engine("write to the database", error))?;
+            self.log
+                .sync_all()
+                .map_err(|error| LedgerError::of_io("fsync the log of the database", error))
+        })
+    }
+
+    /// Returns the bytes that the database takes on the disk.
+    pub(crate) fn size_on_disk(&self) -> Result<u64> {
+        self.db
+            .size_on_disk()
+            .map_err(|error| LedgerError::of_engine("measure the database", error))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Every write was durable when it returned, so that a failure costs nothing.
+        let flushed = catching("flush the database", || {
+            self.db
+                .flush()
+                .map_err(|error| LedgerError::of_engine("flush the database", error))
+        });
+        if let Err(error) = flushed {
+            tracing::warn!(%error, "the database did not close cleanly");
+        }
+    }
+}
+
+/// Runs `f`, which calls sled, and turns a panic of sled into an error.
+pub(crate) fn catching<T>(action: &str, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("nothing");
+        Err(LedgerError::damaged(format!(
+            "cannot {action}: the engine panicked and said {said}"
+        )))
+    })
+}

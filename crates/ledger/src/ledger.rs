@@ -1,0 +1,325 @@
+//! The ledger: what it is asked, and its two writes.
+//!
+//! How things are spelled is in `draft` and `rows`, how they get to the disk in `engine`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+use serde::de::DeserializeOwned;
+use stakeout_core::commit::Commit;
+use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
+use stakeout_core::evidence::SampleKey;
+use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::progress::Progress;
+use stakeout_core::source::{LogId, SourceId};
+use stakeout_core::tally::{CountKey, StoredMinute};
+use stakeout_core::time::Minute;
+
+use crate::chunk::Walk;
+use crate::directory::Directory;
+use crate::draft::{Draft, get, get_json, parse_json};
+use crate::engine::{Engine, catching};
+use crate::error::{LedgerError, Result};
+use crate::key::Key;
+use crate::numbers::Numbers;
+use crate::rows;
+
+/// The layout that this version reads and writes.
+const FORMAT: u32 = 1;
+
+/// The state of one daemon, on disk, held by one process at a time.
+///
+/// Reads may run beside each other; a write waits for them and they for it. After a write has failed, every read and
+/// write fails with [`LedgerError::Reopen`]: nobody knows then what of it is on the disk, and what is told from
+/// something that is not durable could be told again.
+#[derive(Debug)]
+pub struct Ledger {
+    // Dropped in this order: the directory is free when the engine is done with it.
+    engine: Engine,
+    directory: Directory,
+    sample_key: SampleKey,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    numbers: Numbers,
+    /// Whether a write has failed.
+    is_torn: bool,
+}
+
+impl Ledger {
+    /// Opens the state in `dir`; a missing directory is created for its owner only, and a new ledger in it.
+    ///
+    /// Fails without waiting where another process holds the state, and leaves a directory alone that holds
+    /// something else.
+    pub fn open(dir: &Path) -> Result<Ledger> {
+        let directory = Directory::hold(dir)?;
+        let engine = Engine::open(directory.path())?;
+        catching("read the database", || begin(&engine, dir))?;
+        // Nothing may be acknowledged before the files themselves are sure to be there after a power cut.
+        directory.sync()?;
+        let (sample_key, numbers) = catching("read the database", || {
+            let sample_key = SampleKey(fixed(&engine, Key::Sampling)?);
+            let next = DeliveryId(u64::from_le_bytes(fixed(&engine, Key::NextDelivery)?));
+            Ok((sample_key, Numbers::new(&progresses(&engine)?, next)?))
+        })?;
+        Ok(Ledger {
+            engine,
+            directory,
+            sample_key,
+            state: RwLock::new(State {
+                numbers,
+                is_torn: false,
+            }),
+        })
+    }
+
+    /// Returns the key of the hash that chooses samples, random and made with the ledger.
+    #[must_use]
+    pub fn sample_key(&self) -> SampleKey {
+        self.sample_key
+    }
+
+    /// Returns the number of `log`, where it has one.
+    #[must_use]
+    pub fn source_id(&self, log: &LogId) -> Option<SourceId> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.numbers.source(log)
+    }
+
+    /// Returns the number of `log`; a new log gets the next free one.
+    ///
+    /// Nothing is written: the log's first commit does that. Until then the number is its own only while the ledger
+    /// is open.
+    pub fn source_id_for(&self, log: &LogId) -> Result<SourceId> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.numbers.source_for(log)
+    }
+
+    /// Returns how far `log` was read, with its number, or `None` where nothing was committed of it.
+    pub fn progress(&self, log: &LogId) -> Result<Option<(SourceId, Progress)>> {
+        self.read(|state| {
+            let Some(source) = state.numbers.source(log) else {
+                return Ok(None);
+            };
+            let progress = get_json(&self.engine, Key::Progress(source))?;
+            Ok(progress.map(|progress| (source, progress)))
+        })
+    }
+
+    /// Returns how far every log was read, by ascending number.
+    pub fn progresses(&self) -> Result<Vec<(SourceId, Progress)>> {
+        self.read(|_| progresses(&self.engine))
+    }
+
+    /// Returns the rows that `keep` accepts of all sources' minutes in `[earliest, latest_exclusive)`, ascending by
+    /// minute and source. A minute of which no row is kept is left out.
+    ///
+    /// One row that is not kept is in memory at a time. `keep` must not call the ledger.
+    pub fn minutes(
+        &self,
+        earliest: Minute,
+        latest_exclusive: Minute,
+        mut keep: impl FnMut(&CountKey) -> bool,
+    ) -> Result<Vec<StoredMinute>> {
+        self.read(|_| {
+            let mut minutes =
+                self.stored_minutes(earliest, latest_exclusive, usize::MAX, &mut keep)?;
+            minutes.retain(|minute| !minute.rows.is_empty());
+            Ok(minutes)
+        })
+    }
+
+    /// Returns the oldest minutes before `before` with all their rows, as many as `chunks_max` records hold, but at
+    /// least one where there is any. To delete a minute takes as many deletions as it has records.
+    pub fn expired(&self, before: Minute, chunks_max: usize) -> Result<Vec<StoredMinute>> {
+        self.read(|_| self.stored_minutes(Minute(i64::MIN), before, chunks_max, &mut |_| true))
+    }
+
+    /// Returns every stored finding, by ascending key.
+    pub fn findings(&self) -> Result<Vec<Finding>> {
+        self.read(|_| {
+            let findings = all(&self.engine, Key::Finding(FindingKey(0)))?;
+            Ok(findings.into_iter().map(|(_, finding)| finding).collect())
+        })
+    }
+
+    /// Returns the finding with this key, where it is stored.
+    pub fn finding(&self, key: &FindingKey) -> Result<Option<Finding>> {
+        self.read(|_| get_json(&self.engine, Key::Finding(*key)))
+    }
+
+    /// Returns all that is still owed, by ascending number.
+    pub fn deliveries(&self) -> Result<Vec<Delivery>> {
+        self.read(|_| {
+            let deliveries = all(&self.engine, Key::Delivery(DeliveryId(0)))?;
+            Ok(deliveries.into_iter().map(|(_, owed)| owed).collect())
+        })
+    }
+
+    /// Returns the number that the next commit's first delivery gets.
+    #[must_use]
+    pub fn next_delivery(&self) -> DeliveryId {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.numbers.next_delivery()
+    }
+
+    /// Writes all that a window changes, or nothing, and returns when it is on the disk.
+    ///
+    /// Minutes are overwritten as given; one without rows is deleted. What a commit both deletes and writes stays
+    /// written. The engine's memory follows the number of records: a commit should delete at most 2,048.
+    pub fn commit_window(&self, commit: &Commit) -> Result<()> {
+        self.write(|state| {
+            state.numbers.check(commit)?;
+            let mut draft = Draft::new(&self.engine);
+            draft.add_commit(commit)?;
+            self.apply(state, draft)?;
+            state.numbers.note(commit);
+            Ok(())
+        })
+    }
+
+    /// Takes off what a destination took, and returns when that is on the disk. A delivery of which nothing is owed
+    /// any more is deleted; to settle what is not owed does nothing.
+    pub fn settle_delivery(&self, settlement: &Settlement) -> Result<()> {
+        self.write(|state| {
+            let mut draft = Draft::new(&self.engine);
+            draft.add_settlement(settlement)?;
+            self.apply(state, draft)
+        })
+    }
+
+    /// Returns how many values the engine has put aside into files that it does not fsync. It must stay 0.
+    pub fn blobs(&self) -> Result<usize> {
+        self.directory.blobs()
+    }
+
+    /// Returns the bytes that the state takes on the disk.
+    pub fn size_on_disk(&self) -> Result<u64> {
+        self.engine.size_on_disk()
+    }
+
+    fn stored_minutes(
+        &self,
+        earliest: Minute,
+        latest_exclusive: Minute,
+        chunks_max: usize,
+        keep: &mut impl FnMut(&CountKey) -> bool,
+    ) -> Result<Vec<StoredMinute>> {
+        let mut minutes = Vec::new();
+        let Some(range) = Key::minutes(earliest, latest_exclusive) else {
+            return Ok(minutes);
+        };
+        let mut walk = Walk::new(self.engine.range(range));
+        let mut chunks = 0_usize;
+        while let Some(value) = walk.next_value()? {
+            let Key::Minute(minute, source) = value.key() else {
+                return Err(value.damaged("lies among the minutes"));
+            };
+            chunks = chunks.saturating_add(value.chunks());
+            if chunks > chunks_max && !minutes.is_empty() {
+                break;
+            }
+            let rows = rows::read(value, keep)?;
+            minutes.push(StoredMinute {
+                source,
+                minute,
+                rows,
+            });
+        }
+        Ok(minutes)
+    }
+
+    fn apply(&self, state: &mut State, draft: Draft<'_>) -> Result<()> {
+        // Set first: whatever stops the write, an unknown part of it may be on the disk.
+        state.is_torn = true;
+        draft.apply()?;
+        state.is_torn = false;
+        Ok(())
+    }
+
+    /// Runs `f` while nothing is written: the chunks of a value are read one by one.
+    fn read<T>(&self, f: impl FnOnce(&State) -> Result<T>) -> Result<T> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.is_torn {
+            return Err(LedgerError::Reopen);
+        }
+        catching("read the database", || f(&state))
+    }
+
+    /// Runs `f` alone.
+    fn write<T>(&self, f: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.is_torn {
+            return Err(LedgerError::Reopen);
+        }
+        catching("write to the database", || f(&mut state))
+    }
+}
+
+/// Checks the format of the database, or begins a ledger in an empty one.
+///
+/// A process that was killed before its first batch leaves an empty database; a database with something in it and no
+/// format is of somebody else.
+fn begin(engine: &Engine, dir: &Path) -> Result<()> {
+    if engine.is_empty() {
+        let mut draft = Draft::new(engine);
+        draft.add_beginning(FORMAT, random()?)?;
+        return draft.apply();
+    }
+    // Another's records need not be spelled like ours.
+    if engine.range(Key::Format.chunks_from(0)).next().is_none() {
+        return Err(LedgerError::Foreign {
+            dir: dir.to_owned(),
+            found: "a database without a format".to_owned(),
+        });
+    }
+    match u32::from_le_bytes(fixed(engine, Key::Format)?) {
+        FORMAT => Ok(()),
+        found => Err(LedgerError::Format {
+            found,
+            known: FORMAT,
+        }),
+    }
+}
+
+fn random() -> Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .map_err(|error| LedgerError::of_io("read /dev/urandom", error))?;
+    Ok(bytes)
+}
+
+fn progresses(engine: &Engine) -> Result<Vec<(SourceId, Progress)>> {
+    all(engine, Key::Progress(SourceId(0)))?
+        .into_iter()
+        .map(|(key, progress)| match key {
+            Key::Progress(source) => Ok((source, progress)),
+            other => Err(LedgerError::damaged(format!("{other:?} is no progress"))),
+        })
+        .collect()
+}
+
+/// Returns everything of the kind of `any`, by ascending key.
+fn all<T: DeserializeOwned>(engine: &Engine, any: Key) -> Result<Vec<(Key, T)>> {
+    let mut found = Vec::new();
+    let mut walk = Walk::new(engine.range(any.kind()));
+    while let Some(value) = walk.next_value()? {
+        let key = value.key();
+        found.push((key, parse_json(key, &value.into_bytes()?)?));
+    }
+    Ok(found)
+}
+
+/// Returns a value that every ledger has, of `N` bytes.
+fn fixed<const N: usize>(engine: &Engine, key: Key) -> Result<[u8; N]> {
+    let bytes =
+        get(engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
+    bytes
+        .try_into()
+        .map_err(|_| LedgerError::damaged(format!("{key:?} has a wrong length")))
+}

@@ -1,0 +1,66 @@
+//! How the rows of a minute are spelled: one after another, each with its length before it, in postcard.
+//!
+//! A reader so passes over the counts and samples of a group that it did not ask for without decoding them, and
+//! holds one row at a time. Postcard names no fields: a change of `CountKey`, `Tally` or `Sample` is a new format of
+//! the ledger.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stakeout_core::tally::{CountKey, Rows};
+
+use crate::chunk::{ChunkWriter, Value};
+use crate::error::{LedgerError, Result};
+
+/// Bytes of the length before each row (u32, little-endian).
+const LENGTH_BYTES: usize = 4;
+
+/// Appends `rows` to a value.
+pub(crate) fn write(rows: &Rows, value: &mut ChunkWriter<'_>) -> Result<()> {
+    let mut row = Vec::new();
+    for (key, tally) in rows {
+        row.clear();
+        spell(key, &mut row)?;
+        spell(tally, &mut row)?;
+        let length = u32::try_from(row.len())
+            .map_err(|_| LedgerError::refused("a row is longer than 4 GiB"))?;
+        value.write(&length.to_le_bytes())?;
+        value.write(&row)?;
+    }
+    Ok(())
+}
+
+fn spell(part: &impl Serialize, row: &mut Vec<u8>) -> Result<()> {
+    postcard::to_io(part, row)
+        .map(|_| ())
+        .map_err(|error| LedgerError::refused(format!("a row cannot be spelled: {error}")))
+}
+
+/// Reads the rows that `keep` accepts, and proves the value.
+///
+/// `keep` may be asked about a key that turns out to be damaged; its row is not returned then.
+pub(crate) fn read(mut value: Value<'_>, keep: &mut impl FnMut(&CountKey) -> bool) -> Result<Rows> {
+    let mut rows = Rows::new();
+    let mut bytes = Vec::new();
+    while value.bytes_left() > 0 {
+        value.read(LENGTH_BYTES, &mut bytes)?;
+        let length = bytes
+            .iter()
+            .rev()
+            .fold(0, |length, byte| length << 8 | usize::from(*byte));
+        value.read(length, &mut bytes)?;
+        let (key, tally) = parse(&value, &bytes)?;
+        if keep(&key) {
+            let (tally, rest) = parse(&value, tally)?;
+            if !rest.is_empty() || rows.insert(key, tally).is_some() {
+                return Err(value.damaged("has a row that is not one"));
+            }
+        }
+    }
+    value.finish()?;
+    Ok(rows)
+}
+
+fn parse<'b, T: DeserializeOwned>(value: &Value<'_>, bytes: &'b [u8]) -> Result<(T, &'b [u8])> {
+    postcard::take_from_bytes(bytes)
+        .map_err(|error| value.damaged(&format!("has a row that cannot be read: {error}")))
+}

@@ -1,0 +1,206 @@
+//! Bytes that are not what was written give an error, never a panic and never another value.
+
+use std::fs;
+use std::path::Path;
+
+use stakeout_core::time::Minute;
+use stakeout_ledger::{Ledger, LedgerError};
+use tempfile::TempDir;
+
+use crate::samples;
+
+fn filled() -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    ledger
+        .commit_window(&samples::full_commit())
+        .expect("written");
+    dir
+}
+
+/// Changes records behind the ledger's back.
+fn tamper(dir: &Path, change: impl FnOnce(&sled::Db)) {
+    let db = sled::open(dir).expect("free");
+    change(&db);
+    db.flush().expect("written");
+}
+
+fn overwrite(dir: &Path, prefix: &[u8], byte: usize) {
+    tamper(dir, |db| {
+        let (key, value) = db
+            .scan_prefix(prefix)
+            .next()
+            .expect("a record")
+            .expect("readable");
+        let mut value = value.to_vec();
+        value[byte] ^= 0x40;
+        db.insert(key, value).expect("written");
+    });
+}
+
+fn is_damaged<T>(outcome: Result<T, LedgerError>) -> bool {
+    matches!(outcome, Err(LedgerError::Damaged { .. }))
+}
+
+/// Reads everything and returns how many of the reads tell of damage; the others must be right.
+fn damaged_reads(ledger: &Ledger) -> usize {
+    let whole = samples::full_commit();
+    let minutes = ledger.expired(Minute(9), usize::MAX).map(|stored| {
+        let rows = stored.into_iter().map(|one| (one.minute, one.rows));
+        assert_eq!(rows.collect::<Vec<_>>(), whole.minutes);
+    });
+    let progress = ledger.progresses().map(|stored| {
+        assert_eq!(stored, [(whole.source, whole.progress)]);
+    });
+    let findings = ledger.findings().map(|mut stored| {
+        stored.reverse();
+        assert_eq!(stored, whole.findings);
+    });
+    let deliveries = ledger
+        .deliveries()
+        .map(|stored| assert_eq!(stored, whole.deliveries));
+    [minutes, progress, findings, deliveries]
+        .into_iter()
+        .filter(|outcome| match outcome {
+            Ok(()) => false,
+            Err(LedgerError::Damaged { .. }) => true,
+            Err(other) => panic!("not the error of damage: {other}"),
+        })
+        .count()
+}
+
+#[test]
+fn a_damaged_value_is_told_and_the_others_are_read() {
+    for prefix in [b"m", b"f", b"d"] {
+        let dir = filled();
+        overwrite(dir.path(), prefix, 20);
+        let ledger = Ledger::open(dir.path()).expect("the rest is whole");
+        assert_eq!(damaged_reads(&ledger), 1, "{}", prefix[0]);
+    }
+}
+
+#[test]
+fn damage_of_what_opening_needs_stops_it() {
+    for prefix in [b"p", b"n", b"k", b"v"] {
+        let dir = filled();
+        overwrite(dir.path(), prefix, 13);
+        assert!(is_damaged(Ledger::open(dir.path())), "{}", prefix[0]);
+    }
+}
+
+#[test]
+fn a_newer_format_is_told_apart() {
+    let dir = filled();
+    tamper(dir.path(), |db| {
+        db.insert([b'v', 0, 0], newer_format()).expect("written");
+    });
+    let error = Ledger::open(dir.path()).expect_err("it is newer");
+    assert!(
+        matches!(error, LedgerError::Format { found: 2, known: 1 }),
+        "{error}"
+    );
+}
+
+/// Returns the value that says format 2: length, checksum of key and value, value.
+fn newer_format() -> Vec<u8> {
+    let mut value = vec![4, 0, 0, 0];
+    value.extend(FORMAT_2_CHECKSUM.to_le_bytes());
+    value.extend(2_u32.to_le_bytes());
+    value
+}
+
+/// SipHash-1-3, with a key of zeros, of `v` and the four bytes of 2.
+const FORMAT_2_CHECKSUM: u64 = 0x70b7_6811_1eae_ab15;
+
+#[test]
+fn a_database_of_something_else_is_foreign() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    tamper(dir.path(), |db| {
+        db.insert("user:1", "x").expect("written");
+    });
+    let error = Ledger::open(dir.path()).expect_err("it is not ours");
+    assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn a_record_of_no_known_kind_among_ours_is_damage() {
+    let dir = filled();
+    tamper(dir.path(), |db| {
+        db.insert(b"m\x80", b"x").expect("written");
+    });
+    let ledger = Ledger::open(dir.path()).expect("the rest is whole");
+    assert_eq!(damaged_reads(&ledger), 1);
+}
+
+/// Copies the files of a ledger.
+fn copy(from: &Path) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for entry in fs::read_dir(from).expect("listed") {
+        let entry = entry.expect("listed");
+        if entry.path().is_file() {
+            fs::copy(entry.path(), dir.path().join(entry.file_name())).expect("copied");
+        }
+    }
+    dir
+}
+
+/// Reads everything; whatever is returned must have been written.
+fn read_what_is_left(ledger: &Ledger) {
+    let whole = samples::full_commit();
+    for stored in ledger.expired(Minute(9), usize::MAX).unwrap_or_default() {
+        assert!(whole.minutes.contains(&(stored.minute, stored.rows)));
+    }
+    for stored in ledger.findings().unwrap_or_default() {
+        assert!(whole.findings.contains(&stored));
+    }
+    for stored in ledger.deliveries().unwrap_or_default() {
+        assert!(whole.deliveries.contains(&stored));
+    }
+}
+
+#[test]
+fn flipped_bytes_of_the_files_never_panic_and_never_read_as_something_else() {
+    let whole = filled();
+    for name in fs::read_dir(whole.path()).expect("listed") {
+        let name = name.expect("listed").file_name();
+        let Ok(bytes) = fs::read(whole.path().join(&name)) else {
+            continue; // `blobs`
+        };
+        let written = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        for at in (0..60).map(|step| written * step / 60) {
+            let dir = copy(whole.path());
+            let mut flipped = bytes.clone();
+            if let Some(byte) = flipped.get_mut(at) {
+                *byte ^= 0xff;
+            }
+            fs::write(dir.path().join(&name), flipped).expect("written");
+            match Ledger::open(dir.path()) {
+                Ok(ledger) => read_what_is_left(&ledger),
+                Err(LedgerError::Damaged { .. } | LedgerError::Foreign { .. }) => {}
+                Err(other) => panic!("{name:?} at {at}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_off_never_panics() {
+    let whole = filled();
+    let length = fs::metadata(whole.path().join("db")).expect("there").len();
+    for step in 0..40 {
+        let dir = copy(whole.path());
+        let log = fs::OpenOptions::new()
+            .write(true)
+            .open(dir.path().join("db"));
+        let cut = log.expect("there").set_len(length * step / 40);
+        cut.expect("cut");
+        match Ledger::open(dir.path()) {
+            Ok(ledger) => read_what_is_left(&ledger),
+            Err(LedgerError::Damaged { .. } | LedgerError::Foreign { .. }) => {}
+            Err(other) => panic!("cut at {step}/40: {other:?}"),
+        }
+    }
+}

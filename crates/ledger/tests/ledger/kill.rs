@@ -1,0 +1,222 @@
+//! A process that is killed at any moment loses nothing that it was told is written.
+//!
+//! The test binary starts itself as the victim. A kill leaves the kernel's buffers alone, so this proves the batches
+//! and the opening after a crash, not the fsync.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use stakeout_core::commit::Commit;
+use stakeout_core::delivery::{DeliveryId, Settlement};
+use stakeout_core::source::SourceId;
+use stakeout_core::tally::Rows;
+use stakeout_core::time::{Minute, Second};
+use stakeout_ledger::Ledger;
+
+use crate::samples;
+
+/// The directory that the victim writes to; set for the victim only.
+const VICTIM: &str = "STAKEOUT_LEDGER_VICTIM";
+/// Repeats the moments of an earlier run.
+const SEED: &str = "STAKEOUT_TEST_SEED";
+const ROUNDS: u64 = 20;
+/// Rounds that go on in one directory.
+const ROUNDS_IN_ONE: u64 = 5;
+/// The victim is killed after at most this many lines.
+const LINES_MAX: u64 = 60;
+/// Minutes that the victim keeps.
+const KEPT: u64 = 12;
+
+/// Returns the rows of commit `n`: from one chunk to about forty.
+fn rows(n: u64) -> Rows {
+    let count = [1, 3, 30][usize::try_from(n % 3).expect("small")];
+    samples::rows(u32::try_from(n).expect("few"), count, (n % 4) * 4)
+}
+
+fn minute(n: u64) -> Minute {
+    Minute(i64::try_from(n).expect("few") - 10)
+}
+
+fn commit(n: u64) -> Commit {
+    let cursor = i64::try_from(n).expect("few");
+    let old = n.checked_sub(KEPT);
+    Commit {
+        minutes: vec![(minute(n), rows(n))],
+        expired: old.map(|n| (SourceId(0), minute(n))).into_iter().collect(),
+        findings: vec![samples::finding(n, n % 20)],
+        forgotten: old.map(samples::finding_key).into_iter().collect(),
+        deliveries: vec![samples::delivery(n, 1 + n % 200, 1)],
+        ..samples::commit(SourceId(0), samples::log(0), cursor, DeliveryId(n + 1))
+    }
+}
+
+/// Takes the whole delivery of commit `n`.
+fn settlement(n: u64) -> Settlement {
+    let delivery = samples::delivery(n, 1 + n % 200, 1);
+    Settlement {
+        entries: delivery
+            .entries
+            .iter()
+            .map(|one| (delivery.id, *one))
+            .collect(),
+        notices: delivery
+            .notices
+            .iter()
+            .map(|one| (delivery.id, one.clone()))
+            .collect(),
+    }
+}
+
+#[test]
+fn victim() {
+    let Some(dir) = std::env::var_os(VICTIM) else {
+        return;
+    };
+    let mut out = std::io::stdout();
+    let ledger = Ledger::open(Path::new(&dir)).expect("opens");
+    let mut settle = |n: u64| {
+        ledger.settle_delivery(&settlement(n)).expect("written");
+        writeln!(
+            out,
+            "
+settled {n}"
+        )
+        .expect("the parent listens");
+    };
+    // What the victim before this one did not get to.
+    let owed = ledger.deliveries().expect("read").into_iter();
+    owed.map(|one| one.id.0)
+        .filter(|n| n % 2 == 0)
+        .for_each(&mut settle);
+    for n in ledger.next_delivery().0.. {
+        ledger.commit_window(&commit(n)).expect("written");
+        writeln!(
+            std::io::stdout(),
+            "
+committed {n}"
+        )
+        .expect("the parent listens");
+        if n % 2 == 0 {
+            settle(n);
+        }
+    }
+}
+
+/// What the victim was told is written: the last commit, and the last delivery that was settled.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    committed: Option<u64>,
+    settled: Option<u64>,
+}
+
+impl Told {
+    fn hear(&mut self, line: &str) -> bool {
+        let number = |word| line.strip_prefix(word).and_then(|n| n.parse().ok());
+        if let Some(n) = number("committed ") {
+            self.committed = Some(n);
+        } else if let Some(n) = number("settled ") {
+            self.settled = Some(n);
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+/// Starts a victim, kills it after `lines` of its lines, and adds what it printed until it was dead.
+fn kill_after(dir: &Path, lines: u64, told: &mut Told) {
+    let itself = std::env::current_exe().expect("its own path");
+    let mut victim = Command::new(itself)
+        .args(["--exact", "kill::victim", "--nocapture"])
+        .env(VICTIM, dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut heard = BufReader::new(victim.stdout.take().expect("a pipe")).lines();
+    let mut count = 0;
+    while count < lines {
+        let line = heard.next().expect("it never ends alone").expect("text");
+        count += u64::from(told.hear(&line));
+    }
+    victim.kill().expect("it runs");
+    for line in heard {
+        // The last line may be cut: then it was not printed.
+        told.hear(&line.unwrap_or_default());
+    }
+    victim.wait().expect("dead");
+}
+
+/// Checks that all of the last commit is there and nothing of the next one, and takes note of what is stored.
+fn check(ledger: &Ledger, told: &mut Told) {
+    let next = ledger.next_delivery().0;
+    assert!(
+        told.committed.is_none_or(|n| next > n),
+        "{told:?}, next {next}"
+    );
+    let oldest = next.saturating_sub(KEPT);
+    let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
+    let stored: Vec<(Minute, Rows)> = stored
+        .into_iter()
+        .map(|one| (one.minute, one.rows))
+        .collect();
+    let expected: Vec<(Minute, Rows)> = (oldest..next).map(|n| (minute(n), rows(n))).collect();
+    assert_eq!(stored, expected);
+    let findings = ledger.findings().expect("read");
+    let expected: Vec<_> = (oldest..next)
+        .rev()
+        .map(|n| samples::finding(n, n % 20))
+        .collect();
+    assert_eq!(findings, expected);
+    let cursor = ledger
+        .progress(&samples::log(0))
+        .expect("read")
+        .map(|(_, progress)| progress.cursor);
+    assert_eq!(
+        cursor,
+        next.checked_sub(1)
+            .map(|n| Second(i64::try_from(n).expect("few")))
+    );
+    let owed = ledger.deliveries().expect("read");
+    for n in 0..next {
+        let delivery = owed.iter().find(|one| one.id == DeliveryId(n));
+        match told.settled {
+            Some(settled) if n <= settled && n % 2 == 0 => assert_eq!(delivery, None, "{told:?}"),
+            // Settled, but killed before it could say so.
+            _ if n % 2 == 0 && delivery.is_none() => assert_eq!(n, next - 1, "{told:?}"),
+            _ => assert_eq!(delivery, Some(&samples::delivery(n, 1 + n % 200, 1))),
+        }
+    }
+    assert!(owed.iter().all(|one| one.id.0 < next));
+    assert_eq!(ledger.blobs().expect("listed"), 0);
+    let is_settled = |n: &u64| n % 2 == 0 && owed.iter().all(|one| one.id.0 != *n);
+    *told = Told {
+        committed: next.checked_sub(1),
+        settled: (0..next).rev().find(is_settled),
+    };
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost_to_a_kill() {
+    let seed = std::env::var(SEED)
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| RandomState::new().hash_one(0));
+    eprintln!("{SEED}={seed}");
+    let mut random = seed;
+    for _ in 0..ROUNDS / ROUNDS_IN_ONE {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut told = Told::default();
+        for _ in 0..ROUNDS_IN_ONE {
+            // Knuth's constants (MMIX); the high bits are the good ones.
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            kill_after(dir.path(), (random >> 33) % LINES_MAX, &mut told);
+            let ledger = Ledger::open(dir.path()).expect("opens after a kill");
+            check(&ledger, &mut told);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The ledger as its callers see it. Only `damage` looks beneath, to break things.
+
+mod damage;
+mod disk_full;
+mod kill;
+mod numbers;
+mod opening;
+mod round_trip;
+mod samples;
+mod settling;
+mod shape;

@@ -1,0 +1,85 @@
+//! Who may open which directory.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use stakeout_ledger::{Ledger, LedgerError};
+
+use crate::samples;
+
+#[test]
+fn a_new_directory_is_its_owners_only() {
+    let parent = tempfile::tempdir().expect("a temporary directory");
+    let dir = parent.path().join("var/stakeout");
+    let ledger = Ledger::open(&dir).expect("a new ledger");
+    let mode = fs::metadata(&dir).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(ledger.blobs().expect("listed"), 0);
+    assert!(ledger.size_on_disk().expect("measured") > 0);
+}
+
+#[test]
+fn a_second_one_finds_it_locked() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let first = Ledger::open(dir.path()).expect("a new ledger");
+    let error = Ledger::open(dir.path()).expect_err("it is held");
+    assert!(matches!(error, LedgerError::Locked { .. }), "{error}");
+    drop(first);
+    Ledger::open(dir.path()).expect("free again");
+}
+
+#[test]
+fn the_sample_key_is_random_and_stays() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a temporary directory"));
+    let keys = [0, 1, 0].map(|n: usize| {
+        let ledger = Ledger::open(dirs[n].path()).expect("opens");
+        ledger.sample_key()
+    });
+    assert_eq!(keys[0], keys[2]);
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[test]
+fn a_directory_of_something_else_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("thesis.tex"), "years").expect("written");
+    let error = Ledger::open(dir.path()).expect_err("it is not ours");
+    assert!(
+        matches!(&error, LedgerError::Foreign { found, .. } if found == "thesis.tex"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
+}
+
+#[test]
+fn a_note_beside_the_database_hurts_nobody() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    let commit = samples::full_commit();
+    ledger.commit_window(&commit).expect("written");
+    drop(ledger);
+    fs::write(dir.path().join("README"), "moved here in May").expect("written");
+    let ledger = Ledger::open(dir.path()).expect("still ours");
+    assert_eq!(ledger.findings().expect("read").len(), 2);
+}
+
+#[test]
+fn what_a_killed_first_start_left_is_taken_up() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::create_dir(dir.path().join("blobs")).expect("created");
+    fs::write(dir.path().join("conf"), "").expect("written");
+    fs::create_dir(dir.path().join("lost+found")).expect("created");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    ledger
+        .commit_window(&samples::full_commit())
+        .expect("written");
+}
+
+#[test]
+fn a_file_in_the_place_of_the_directory_is_an_error() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("state");
+    fs::write(&file, "").expect("written");
+    let error = Ledger::open(&file).expect_err("it is a file");
+    assert!(matches!(error, LedgerError::Failed { .. }), "{error}");
+}

@@ -1,0 +1,203 @@
+//! Things to store, each made of a number, so that a test can say what must be there.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use stakeout_core::address::SourceIp;
+use stakeout_core::commit::Commit;
+use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
+use stakeout_core::evidence::{Evidence, SAMPLES_MAX};
+use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::progress::{Failing, Gap, Notice, NoticeKind, Progress, Relook};
+use stakeout_core::source::{LogId, SourceId};
+use stakeout_core::tally::{CountKey, GroupKey, GroupValue, Rows, RuleKey, Tally};
+use stakeout_core::time::{Minute, Second, Window};
+
+/// Returns the log that number `n` stands for.
+pub(crate) fn log(n: u32) -> LogId {
+    LogId(format!("file/var/log/kubernetes/audit-{n}.log"))
+}
+
+/// Returns the group that number `n` stands for: all kinds of values.
+pub(crate) fn group(n: u64) -> GroupKey {
+    let low = u32::try_from(n % (1 << 32)).expect("32 bits");
+    GroupKey(vec![
+        GroupValue::Address(match n % 2 {
+            0 => SourceIp::V4(low.into()),
+            _ => SourceIp::V6Net(n),
+        }),
+        GroupValue::Text(format!("kube\u{202e}-{n}\"\n")),
+        GroupValue::Missing,
+    ])
+}
+
+/// Returns the key that number `n` stands for.
+pub(crate) fn count_key(n: u64) -> CountKey {
+    CountKey {
+        rule: RuleKey(n % 3),
+        group: group(n),
+    }
+}
+
+/// Returns `samples` samples.
+pub(crate) fn evidence(n: u64, samples: u64) -> Evidence {
+    let mut evidence = Evidence::default();
+    for rank in 0..samples {
+        let sample = serde_json::from_value(json!({
+            "rank": rank.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n,
+            "at": -5 + i64::try_from(rank).expect("few"),
+            "audit_id": format!("{n}-{rank}"),
+            "verb": "get",
+            "request_uri": format!("/api/v1/{}?{n}", "x".repeat(240)),
+            "user_agent": "kube-probe/1.31 \u{0007}",
+            "username": null,
+            "code": 403,
+            "resource": "pods/log",
+            "namespace": "kube-system",
+            "cluster": "prod",
+            "source_ips": ["10.0.0.1", "198.51.100.7"],
+        }));
+        evidence.add(sample.expect("a sample"), SAMPLES_MAX);
+    }
+    evidence
+}
+
+/// Returns a tally of `n + 1` requests with `samples` samples.
+pub(crate) fn tally(n: u32, samples: u64) -> Tally {
+    Tally {
+        seconds: vec![(0, n), (59, 1)],
+        clusters: BTreeSet::from(["prod".to_owned(), format!("c{n}")]),
+        evidence: evidence(n.into(), samples),
+        late: n.is_multiple_of(2),
+    }
+}
+
+/// Returns `count` rows that differ with `n`.
+pub(crate) fn rows(n: u32, count: u64, samples: u64) -> Rows {
+    (0..count)
+        .map(|row| (count_key(row), tally(n, samples)))
+        .collect()
+}
+
+/// Returns the key of finding `n`, which takes more than 64 bits.
+pub(crate) fn finding_key(n: u64) -> FindingKey {
+    FindingKey(u128::MAX - u128::from(n))
+}
+
+/// Returns finding `n`.
+pub(crate) fn finding(n: u64, samples: u64) -> Finding {
+    let finding = json!({
+        "key": 0,
+        "rule": {
+            "name": "anonymous-scan", "id": "4a1d", "title": "Scan", "description": "d\u{00e9}couverte",
+            "level": "high", "techniques": ["T1613"], "falsepositives": [], "risk_score": 40,
+            "group_by": ["source_ip", "user_agent", "username"],
+        },
+        "group": group(n),
+        "episode": {"first": n, "last": n + 60, "count": u64::MAX},
+        "pruned": {"first": -60, "last": 0, "count": 3},
+        "quiet_seconds": 3600,
+        "status": "Open",
+        "clusters": ["prod"],
+        "providers": ["cloudwatch", "file"],
+        "evidence": evidence(n, samples),
+        "late": true,
+        "created_at": "2026-11-22T01:00:52.123456789Z",
+        "updated_at": "2026-11-22T02:00:00Z",
+    });
+    let mut finding: Finding = serde_json::from_value(finding).expect("a finding");
+    finding.key = finding_key(n);
+    finding
+}
+
+/// Returns the window of the hour `n`.
+pub(crate) fn window(n: i64) -> Window {
+    Window::new(Second(n * 3600), Second(n * 3600 + 3600)).expect("an hour")
+}
+
+/// Returns the progress of a log that was read up to `cursor`.
+pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
+    Progress {
+        log,
+        cursor: Second(cursor),
+        relooks: vec![Relook {
+            window: window(cursor % 100),
+            after_seconds: vec![3600, 86_400],
+        }],
+        gaps: vec![Gap {
+            window: Window::ALL,
+            reason: "denied".to_owned(),
+        }],
+        failing: (cursor % 2 == 0).then(|| Failing {
+            since: Second(i64::MIN),
+            reason: "throttled".to_owned(),
+        }),
+        silent_windows: 3,
+        silence_told: true,
+    }
+}
+
+/// Returns a notice that number `n` stands for.
+pub(crate) fn notice(n: u64) -> Notice {
+    Notice {
+        source: format!("source-{n}"),
+        cluster: "prod".to_owned(),
+        window: window(7),
+        kind: NoticeKind::Overflow {
+            rows: n,
+            requests: u64::MAX,
+            top: vec![("198.51.100.7".to_owned(), 9)],
+        },
+    }
+}
+
+/// Returns what happened to finding `n`.
+pub(crate) fn entry(n: u64) -> Entry {
+    Entry {
+        finding: finding_key(n),
+        activity: Activity::Create,
+    }
+}
+
+/// Returns a delivery of `entries` entries and `notices` notices.
+pub(crate) fn delivery(id: u64, entries: u64, notices: u64) -> Delivery {
+    Delivery {
+        id: DeliveryId(id),
+        destination: "secops".to_owned(),
+        entries: (0..entries).map(entry).collect(),
+        notices: (0..notices).map(notice).collect(),
+    }
+}
+
+/// Returns a commit of `log` that changes nothing but the cursor.
+pub(crate) fn commit(
+    source: SourceId,
+    log: LogId,
+    cursor: i64,
+    next_delivery: DeliveryId,
+) -> Commit {
+    Commit {
+        source,
+        minutes: Vec::new(),
+        expired: Vec::new(),
+        progress: progress(log, cursor),
+        findings: Vec::new(),
+        forgotten: Vec::new(),
+        deliveries: Vec::new(),
+        next_delivery,
+    }
+}
+
+/// Returns a first commit with something of everything; its minute 1 takes three chunks and more.
+pub(crate) fn full_commit() -> Commit {
+    Commit {
+        minutes: vec![
+            (Minute(-1), rows(1, 2, 0)),
+            (Minute(0), rows(2, 3, 1)),
+            (Minute(1), rows(3, 2, 20)),
+        ],
+        findings: vec![finding(1, 20), finding(2, 0)],
+        deliveries: vec![delivery(0, 2, 1), delivery(1, 100, 0)],
+        ..commit(SourceId(0), log(0), 60, DeliveryId(2))
+    }
+}

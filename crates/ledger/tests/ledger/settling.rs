@@ -1,0 +1,45 @@
+//! What is taken is not owed any more, and nothing else.
+
+use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
+use stakeout_ledger::Ledger;
+
+use crate::samples;
+
+#[test]
+fn a_delivery_is_settled_piece_by_piece_and_then_gone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    ledger
+        .commit_window(&samples::full_commit())
+        .expect("written");
+    let other = samples::delivery(1, 100, 0);
+
+    let one_entry = Settlement {
+        entries: vec![(DeliveryId(0), samples::entry(0))],
+        notices: vec![(DeliveryId(0), samples::notice(44))],
+    };
+    ledger.settle_delivery(&one_entry).expect("written");
+    let left = Delivery {
+        entries: vec![samples::entry(1)],
+        ..samples::delivery(0, 2, 1)
+    };
+    let owed = || ledger.deliveries().expect("read");
+    assert_eq!(owed(), [left.clone(), other.clone()]);
+
+    ledger
+        .settle_delivery(&one_entry)
+        .expect("settled twice is settled");
+    assert_eq!(owed(), [left, other.clone()]);
+
+    let rest = Settlement {
+        entries: vec![(DeliveryId(0), samples::entry(1))],
+        notices: vec![(DeliveryId(0), samples::notice(0))],
+    };
+    ledger.settle_delivery(&rest).expect("written");
+    assert_eq!(owed(), [other]);
+    ledger
+        .settle_delivery(&Settlement::default())
+        .expect("nothing to do");
+    ledger.settle_delivery(&rest).expect("unknown is settled");
+    assert_eq!(ledger.next_delivery(), DeliveryId(2));
+}

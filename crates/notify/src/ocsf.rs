@@ -1,0 +1,89 @@
+//! The machine form: OCSF 1.3.0 Detection Finding (class 2004), one JSON object a line.
+//!
+//! Notices, digests and tests wear the same class, so that a consumer needs one schema; `finding_info.types` tells
+//! them apart. Attribute names and enumerations are those of <https://schema.ocsf.io/1.3.0/classes/detection_finding>.
+
+mod finding;
+mod line;
+mod shrink;
+mod watch;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use stakeout_core::delivery::Activity;
+use stakeout_core::rule::Level;
+
+use crate::message::{Body, Message};
+
+pub(crate) use finding::sources;
+pub use finding::{SOURCES_MAX, finding};
+pub use line::to_line;
+pub use shrink::shrink_to;
+pub(crate) use watch::FORGOTTEN;
+pub use watch::notice;
+
+/// The version of OCSF that messages follow.
+pub const VERSION: &str = "1.3.0";
+
+/// Returns the object for a message of any kind, which carries the message's id in `metadata.uid`.
+#[must_use]
+pub fn message(message: &Message<'_>, now: Timestamp) -> Value {
+    let id = Some(message.id.as_str());
+    match &message.body {
+        Body::Finding { finding, activity } => self::finding(finding, *activity, id, now),
+        Body::Notice(notice) => self::notice(notice, id, now),
+        Body::Digest(digest) => watch::digest(digest, &message.id, now),
+        Body::Forgotten(uids) => watch::forgotten(uids, &message.id, now),
+        Body::Test { destination } => watch::test(destination, &message.id, now),
+    }
+}
+
+/// Returns the attributes that every object has.
+fn head(activity: Activity, level: Level, time_ms: i64, delivery_id: Option<&str>, now: Timestamp) -> Value {
+    let activity_id = activity as u8;
+    let (activity_name, status_id, status) = match activity {
+        Activity::Create => ("Create", 1, "New"),
+        Activity::Update => ("Update", 2, "In Progress"),
+        Activity::Close => ("Close", 4, "Resolved"),
+    };
+    let mut metadata = json!({
+        "version": VERSION,
+        "product": {"name": "Stakeout", "vendor_name": "Stakeout", "version": env!("CARGO_PKG_VERSION")},
+        "logged_time": now.as_millisecond(),
+    });
+    if let Some(id) = delivery_id {
+        metadata["uid"] = json!(id);
+    }
+    json!({
+        "metadata": metadata,
+        "category_uid": 2,
+        "category_name": "Findings",
+        "class_uid": 2004,
+        "class_name": "Detection Finding",
+        "activity_id": activity_id,
+        "activity_name": activity_name,
+        "type_uid": 200_400 + u32::from(activity_id),
+        "type_name": format!("Detection Finding: {activity_name}"),
+        "severity_id": level.severity_id(),
+        "severity": severity(level),
+        "status_id": status_id,
+        "status": status,
+        "time": time_ms,
+    })
+}
+
+/// Returns OCSF's caption for `severity_id`.
+pub(crate) fn severity(level: Level) -> &'static str {
+    match level {
+        Level::Informational => "Informational",
+        Level::Low => "Low",
+        Level::Medium => "Medium",
+        Level::High => "High",
+        Level::Critical => "Critical",
+    }
+}
+
+/// Returns the resource that a cluster is.
+fn cluster_resource(name: &str) -> Value {
+    json!({"name": name, "type": "Kubernetes cluster"})
+}

@@ -1,0 +1,166 @@
+//! A finding as an OCSF object. Every text in it was bounded by core and is raw: JSON escapes it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use stakeout_core::address::{self, SourceIp};
+use stakeout_core::delivery::Activity;
+use stakeout_core::evidence::Sample;
+use stakeout_core::finding::{Finding, Status};
+
+use crate::{attack, text};
+
+/// Sources that a finding lists whose group is not an address.
+pub const SOURCES_MAX: usize = 1_000;
+/// User agents that a finding lists beside those of its samples.
+const AGENTS_MAX: usize = 10;
+
+/// Returns the object for a finding, as it stands now; `now` is when the message is made.
+#[must_use]
+pub fn finding(finding: &Finding, activity: Activity, delivery_id: Option<&str>, now: Timestamp) -> Value {
+    let told_at = match activity {
+        Activity::Create => finding.created_at,
+        Activity::Update | Activity::Close => finding.updated_at,
+    };
+    let mut object = super::head(activity, finding.rule.level, told_at.as_millisecond(), delivery_id, now);
+    object["message"] = json!(text::finding_line(finding));
+    object["finding_info"] = info(finding);
+    object["count"] = json!(finding.episode.count);
+    object["start_time"] = json!(finding.episode.first.millis());
+    object["end_time"] = json!(finding.episode.last.millis());
+    object["risk_score"] = json!(finding.rule.risk_score);
+    object["resources"] = finding.clusters.iter().map(|cluster| super::cluster_resource(cluster)).collect();
+    let evidences = evidences(finding);
+    if !evidences.is_empty() {
+        object["evidences"] = Value::Array(evidences);
+    }
+    object["unmapped"] = Value::Object(unmapped(finding));
+    object
+}
+
+fn info(finding: &Finding) -> Value {
+    let rule = &finding.rule;
+    json!({
+        "uid": finding.key.to_string(),
+        "title": rule.title,
+        "desc": rule.description,
+        "analytic": {"name": rule.name, "uid": rule.id, "type_id": 1, "type": "Rule"},
+        "attacks": rule.techniques.iter().map(|technique| attack_of(technique)).collect::<Vec<_>>(),
+        "data_sources": finding.providers.iter().map(|provider| provider.as_str()).collect::<Vec<_>>(),
+        "types": ["Kubernetes audit"],
+        "first_seen_time": finding.episode.first.millis(),
+        "last_seen_time": finding.episode.last.millis(),
+        "created_time": finding.created_at.as_millisecond(),
+        "modified_time": finding.updated_at.as_millisecond(),
+    })
+}
+
+fn attack_of(technique: &str) -> Value {
+    let described = |uid: &str| {
+        let mut described = json!({"uid": uid});
+        if let Some(name) = attack::name(uid) {
+            described["name"] = json!(name);
+        }
+        if let Some(url) = attack::url(uid) {
+            described["src_url"] = json!(url);
+        }
+        described
+    };
+    let (parent, _) = technique.split_once('.').unwrap_or((technique, ""));
+    let mut entry = json!({"version": attack::VERSION, "technique": described(parent)});
+    if parent != technique {
+        entry["sub_technique"] = described(technique);
+    }
+    entry
+}
+
+/// Returns the samples of a finding of one source, or else its sources, lowest address first.
+fn evidences(finding: &Finding) -> Vec<Value> {
+    let Some(source) = finding.source_ip() else {
+        return sources(finding)
+            .into_iter()
+            .take(SOURCES_MAX)
+            .map(|source| json!({"src_endpoint": {"ip": source.network_address()}}))
+            .collect();
+    };
+    let samples = finding.evidence.samples();
+    if samples.is_empty() {
+        return vec![json!({"src_endpoint": {"ip": source.network_address()}})];
+    }
+    samples.iter().map(|sample| evidence(source, sample)).collect()
+}
+
+fn evidence(source: SourceIp, sample: &Sample) -> Value {
+    let mut endpoint = json!({"ip": source.network_address()});
+    let hops: Vec<_> = sample.source_ips.iter().filter_map(|entry| address::parse(entry)).collect();
+    if sample.source_ips.len() > 1 && !hops.is_empty() {
+        endpoint["intermediate_ips"] = json!(hops);
+    }
+    let mut api = json!({"operation": sample.verb});
+    if !sample.audit_id.is_empty() {
+        api["request"] = json!({"uid": sample.audit_id});
+    }
+    if let Some(code) = sample.code {
+        api["response"] = json!({"code": code});
+    }
+    let mut evidence = json!({
+        "src_endpoint": endpoint,
+        "api": api,
+        "data": {"time": sample.at.millis(), "user_agent": sample.user_agent, "cluster": sample.cluster},
+    });
+    if let Some(username) = &sample.username {
+        evidence["actor"] = json!({"user": {"name": username}});
+    }
+    if !sample.request_uri.is_empty() {
+        let (path, query) = sample.request_uri.split_once('?').unwrap_or((&sample.request_uri, ""));
+        evidence["url"] = json!({"path": path});
+        if !query.is_empty() {
+            evidence["url"]["query_string"] = json!(query);
+        }
+    }
+    evidence
+}
+
+/// Returns the sources that the samples name, lowest address first.
+pub(crate) fn sources(finding: &Finding) -> BTreeSet<SourceIp> {
+    finding.evidence.distinct(|sample| sample.source_ip)
+}
+
+/// Returns what OCSF has no place for: the group, and what the samples hold, gathered.
+fn unmapped(finding: &Finding) -> Map<String, Value> {
+    let samples = &finding.evidence;
+    let group: Map<String, Value> = finding
+        .group_fields()
+        .map(|(field, value)| (field.to_owned(), json!(value.to_string())))
+        .collect();
+    let chains: BTreeSet<&[String]> =
+        samples.distinct(|sample| (sample.source_ips.len() > 1).then_some(sample.source_ips.as_slice()));
+    let agents: Vec<&str> = samples.distinct(|sample| sample.user_agent.as_deref()).into_iter().take(AGENTS_MAX).collect();
+    let mut unmapped = Map::new();
+    let mut put = |name: &str, value: Value| unmapped.insert(name.to_owned(), value);
+    if let Some(source) = finding.source_ip() {
+        let network = text::network_of(&source);
+        put("source_ip", json!(source.to_string()));
+        put("source_ip_public", json!(network == "public"));
+        put("source_ip_network", json!(network));
+    }
+    put("group", Value::Object(group));
+    put("uris", json!(samples.distinct(|sample| Some(sample.request_uri.as_str()).filter(|uri| !uri.is_empty()))));
+    put("agents", json!(agents));
+    put("verbs", json!(samples.distinct(|sample| Some(sample.verb.as_str()).filter(|verb| !verb.is_empty()))));
+    put("usernames", json!(samples.distinct(|sample| sample.username.as_deref())));
+    put("codes", json!(samples.distinct(|sample| sample.code)));
+    put("namespaces", json!(samples.distinct(|sample| sample.namespace.as_deref())));
+    put("resources", json!(samples.distinct(|sample| sample.resource.as_deref())));
+    put("forwarded_for", json!(chains));
+    put("samples", samples.samples().iter().map(|sample| json!({"audit_id": sample.audit_id, "time": sample.at.millis()})).collect());
+    put("falsepositives", json!(finding.rule.falsepositives));
+    put("risk_score", json!(finding.rule.risk_score));
+    put("quiet_seconds", json!(finding.quiet_seconds));
+    put("late", json!(finding.late));
+    if let Status::MergedInto(uid) = finding.status {
+        put("merged_into", json!(uid.to_string()));
+    }
+    unmapped
+}

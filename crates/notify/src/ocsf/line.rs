@@ -1,0 +1,60 @@
+//! JSON text on one line, safe for terminals, log viewers and JavaScript.
+//!
+//! JSON escapes quotes and the C0 controls by itself. DEL, the C1 controls, bidirectional, zero-width and
+//! line-separating characters may stand in it as they are, and turn a line around where it is shown; here they
+//! are written as `\uXXXX`, which every parser reads back as the same text.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::{Formatter, Serializer};
+use stakeout_core::text::is_invisible;
+
+/// Returns `value` as JSON text on one line, without the line's end.
+#[must_use]
+pub fn to_line(value: &Value) -> String {
+    let mut bytes = Vec::with_capacity(4_096);
+    value
+        .serialize(&mut Serializer::with_formatter(&mut bytes, Visible))
+        .expect("a JSON value always writes to memory");
+    String::from_utf8(bytes).expect("JSON text is UTF-8")
+}
+
+/// Writes compact JSON with invisible characters escaped, in keys as in values.
+struct Visible;
+
+impl Formatter for Visible {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        let mut rest = fragment;
+        while let Some((at, hidden)) = rest.char_indices().find(|(_, c)| is_invisible(*c)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            for unit in hidden.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + hidden.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn invisible_characters_are_spelled_and_read_back() {
+        let value = json!({"k\u{200b}": "a\u{202e}b\u{2028}\u{7f}\u{9b}31m\u{1b}[0m\u{e0041}\"ü\n"});
+        let line = to_line(&value);
+        assert_eq!(
+            line,
+            r#"{"k\u200b":"a\u202eb\u2028\u007f\u009b31m\u001b[0m\udb40\udc41\"ü\n"}"#
+        );
+        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON"), value);
+    }
+}

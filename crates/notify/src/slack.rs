@@ -1,0 +1,138 @@
+//! Slack, by an incoming webhook: who may be posted to, and what its answers mean.
+//!
+//! The words are made in `message`, from pieces of `markup`, within the limits that `blocks` holds.
+//! A webhook cannot edit what it posted, so the plan tells it creates and escalations only.
+
+mod blocks;
+mod markup;
+mod message;
+
+use reqwest::{Client, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::error::{Receipt, SendError, SetupError};
+use crate::http::{self, Answer};
+use crate::message::Message;
+use crate::ocsf::to_line;
+
+pub use blocks::TEXT_UNITS_MAX;
+pub use message::{digest_message, finding_message, message, notice_message, plain_text};
+
+/// Where Slack takes messages: its commercial and its GovSlack hosts.
+const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
+/// Answers of status 400 that speak of the message's form; its words may be taken as plain text
+/// (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors>).
+const FORM_ERRORS: [&str; 4] = ["invalid_payload", "invalid_blocks", "invalid_attachments", "msg_blocks_too_long"];
+/// Errors in an answer with `"ok": false` that pass by themselves.
+const PASSING_ERRORS: [&str; 5] = ["ratelimited", "rate_limited", "internal_error", "service_unavailable", "request_timeout"];
+
+/// An incoming webhook of Slack. Its address is a secret: whoever has it can post.
+#[derive(Debug)]
+pub struct Slack {
+    url: SecretString,
+    client: Client,
+}
+
+impl Slack {
+    /// Returns the webhook at `url`: https on a host of Slack's, or plain http on a loopback address (a stand-in).
+    pub fn new(url: SecretString) -> Result<Slack, SetupError> {
+        let parsed = http::parse(url.expose_secret())?;
+        if !is_slack(&parsed) && !http::is_plain_loopback(&parsed) {
+            return Err(SetupError::Address {
+                reason: "a Slack webhook's address begins with https://hooks.slack.com/ or https://hooks.slack-gov.com/; \
+                         plain http is for loopback addresses",
+            });
+        }
+        let client = http::client(&parsed)?;
+        Ok(Slack { url, client })
+    }
+
+    /// Posts `message`, and once more as plain text where Slack refuses its blocks.
+    pub async fn send(&self, message: &Message<'_>) -> Result<Receipt, SendError> {
+        let payload = self::message(message);
+        let answer = self.post(&payload).await?;
+        if !is_form_error(&answer) {
+            return verdict(&answer).map(|()| Receipt::default());
+        }
+        let answer = self.post(&plain_text(&payload)).await?;
+        verdict(&answer).map(|()| Receipt { remote_id: None, plain_text: true })
+    }
+
+    async fn post(&self, payload: &Value) -> Result<Answer, SendError> {
+        http::post(self.client.post(self.url.expose_secret()), to_line(payload)).await
+    }
+}
+
+fn is_slack(url: &Url) -> bool {
+    url.scheme() == "https" && url.port().is_none() && url.host_str().is_some_and(|host| HOSTS.contains(&host))
+}
+
+fn is_form_error(answer: &Answer) -> bool {
+    answer.status == 400 && FORM_ERRORS.iter().any(|error| answer.body.contains(error))
+}
+
+/// Reads an answer: `ok`, or `{"ok": true}` as workflow webhooks say it, is the only success.
+fn verdict(answer: &Answer) -> Result<(), SendError> {
+    if answer.status != 200 {
+        return Err(answer.failure());
+    }
+    let body = answer.body.trim();
+    if body == "ok" {
+        return Ok(());
+    }
+    let spoken: Option<Value> = serde_json::from_str(body).ok();
+    let ok = spoken.as_ref().and_then(|spoken| spoken.get("ok")).and_then(Value::as_bool);
+    match ok {
+        Some(true) => Ok(()),
+        Some(false) => {
+            let error = spoken.as_ref().and_then(|spoken| spoken["error"].as_str()).unwrap_or("no reason given");
+            let reason = http::quoted(&format!("slack says {error}"));
+            Err(if PASSING_ERRORS.contains(&error) { SendError::later(reason) } else { SendError::refused(reason) })
+        }
+        // A proxy's or portal's page is no word of Slack's.
+        None => Err(SendError::later("status 200, but the answer is not slack's ok")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_slack_and_loopback_are_posted_to() {
+        let is_allowed = |url: &str| Slack::new(SecretString::from(url)).is_ok();
+        for good in [
+            "https://hooks.slack.com/services/T0/B0/x",
+            "https://hooks.slack-gov.com/services/T0/B0/x",
+            "http://127.0.0.1:9999/services/T0/B0/x",
+            "http://127.8.8.8/x",
+            "http://[::1]:8080/x",
+            "http://localhost:8080/x",
+        ] {
+            assert!(is_allowed(good), "{good}");
+        }
+        for bad in [
+            "http://hooks.slack.com/services/T0/B0/x",
+            "https://hooks.slack.com.evil.example/x",
+            "https://hooks.slack.com@evil.example/x",
+            "https://hooks.slack.com:8443/x",
+            "https://evil.example/https://hooks.slack.com/",
+            "http://localhost.evil.example/x",
+            "http://10.0.0.1/x",
+            "ftp://127.0.0.1/x",
+            "hooks.slack.com/services",
+            "",
+        ] {
+            assert!(!is_allowed(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_address_is_in_no_error_and_no_debug_output() {
+        let slack = Slack::new(SecretString::from("https://hooks.slack.com/services/T0/B0/canary")).expect("allowed");
+        assert!(!format!("{slack:?}").contains("canary"));
+        let refused = Slack::new(SecretString::from("https://evil.example/canary")).expect_err("not allowed");
+        assert!(!format!("{refused} {refused:?}").contains("canary"));
+    }
+}

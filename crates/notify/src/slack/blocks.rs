@@ -1,0 +1,126 @@
+//! Block Kit within Slack's limits: the one place that holds them
+//! (<https://docs.slack.dev/reference/block-kit/blocks/>). No block of these can be clicked, so none can be abused.
+
+use serde_json::{Value, json};
+
+use super::markup::{Markup, escaped, units};
+
+/// Longest text of all blocks together. Slack refuses about 13,000 characters and does not say where exactly.
+pub const TEXT_UNITS_MAX: usize = 11_000;
+/// Most blocks of a message.
+const BLOCKS_MAX: usize = 50;
+/// Longest text of a header.
+const HEADER_UNITS_MAX: usize = 150;
+/// Longest text of a section, and of an element of a context block.
+const SECTION_UNITS_MAX: usize = 3_000;
+/// Longest text of a section's field.
+const FIELD_UNITS_MAX: usize = 2_000;
+/// Most fields of a section.
+const FIELDS_MAX: usize = 10;
+/// What is kept free for the context block, which holds the uid.
+const CONTEXT_UNITS: usize = 1_000;
+/// Room for the line that says how many more there were.
+const MORE_UNITS: usize = 40;
+
+/// A message's blocks, in order, with the room that is left.
+pub(super) struct Blocks {
+    blocks: Vec<Value>,
+    units_left: usize,
+}
+
+impl Blocks {
+    /// Returns no blocks, with all of the room.
+    pub(super) fn new() -> Blocks {
+        Blocks { blocks: Vec::new(), units_left: TEXT_UNITS_MAX - CONTEXT_UNITS }
+    }
+
+    /// Adds a header: raw text in large letters.
+    pub(super) fn header(&mut self, text: &str) {
+        let text = escaped(text, HEADER_UNITS_MAX);
+        self.units_left = self.units_left.saturating_sub(units(&text));
+        self.push(json!({"type": "header", "text": {"type": "plain_text", "text": text, "emoji": false}}));
+    }
+
+    /// Adds a section of these lines, as many as fit.
+    pub(super) fn section(&mut self, lines: &[Markup]) {
+        if let Some(text) = self.fitted(lines, SECTION_UNITS_MAX) {
+            self.push(json!({"type": "section", "text": text}));
+        }
+    }
+
+    /// Adds a section of fields, each of them lines of which as many are shown as fit.
+    pub(super) fn fields(&mut self, fields: &[Vec<Markup>]) {
+        let shown: Vec<Value> =
+            fields.iter().take(FIELDS_MAX).filter_map(|lines| self.fitted(lines, FIELD_UNITS_MAX)).collect();
+        if !shown.is_empty() {
+            self.push(json!({"type": "section", "fields": shown}));
+        }
+    }
+
+    /// Adds the context in small letters, and returns the blocks.
+    pub(super) fn finish(mut self, lines: &[Markup]) -> Vec<Value> {
+        self.units_left = CONTEXT_UNITS;
+        if let Some(text) = self.fitted(lines, CONTEXT_UNITS) {
+            self.blocks.truncate(BLOCKS_MAX - 1);
+            self.push(json!({"type": "context", "elements": [text]}));
+        }
+        self.blocks
+    }
+
+    fn push(&mut self, block: Value) {
+        if self.blocks.len() < BLOCKS_MAX {
+            self.blocks.push(block);
+        }
+    }
+
+    /// Returns a text object of the lines that fit, with the number of the others, or `None` where not one fits.
+    fn fitted(&mut self, lines: &[Markup], units_max: usize) -> Option<Value> {
+        let room = units_max.min(self.units_left);
+        let mut text = String::new();
+        for (shown, line) in lines.iter().enumerate() {
+            let is_last = shown + 1 == lines.len();
+            let reserve = if is_last { 0 } else { MORE_UNITS };
+            if units(&text) + units(line.as_str()) + 1 + reserve > room {
+                if shown > 0 {
+                    text.push_str(&format!("\n… and {} more", lines.len() - shown));
+                }
+                break;
+            }
+            if shown > 0 {
+                text.push('\n');
+            }
+            text.push_str(line.as_str());
+        }
+        if text.is_empty() {
+            return None;
+        }
+        self.units_left -= units(&text);
+        Some(json!({"type": "mrkdwn", "text": text, "verbatim": true}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_do_not_fit_are_counted() {
+        let mut blocks = Blocks::new();
+        blocks.section(&vec![Markup::ours("x".repeat(999)); 5]);
+        let shown = blocks.finish(&[]);
+        let text = shown[0]["text"]["text"].as_str().expect("a text");
+        assert!(text.ends_with("x\n… and 3 more"), "{}", &text[text.len() - 30..]);
+        assert!(units(text) <= SECTION_UNITS_MAX);
+    }
+
+    #[test]
+    fn the_context_has_room_whatever_came_before() {
+        let mut blocks = Blocks::new();
+        for _ in 0..60 {
+            blocks.section(&[Markup::ours("y".repeat(2_000))]);
+        }
+        let shown = blocks.finish(&[Markup::ours("uid")]);
+        assert_eq!(shown.last().expect("a block")["elements"][0]["text"], "uid");
+        assert_eq!(shown.len(), 6);
+    }
+}

@@ -1,0 +1,125 @@
+//! Plain words for a finding: the one-line form, times and spans. No destination's markup.
+
+use std::net::IpAddr;
+
+use stakeout_core::address::{self, SourceIp};
+use stakeout_core::episode::Episode;
+use stakeout_core::finding::Finding;
+use stakeout_core::text::{bounded, visible};
+use stakeout_core::time::Second;
+
+use crate::message::counted;
+
+/// Longest line that [`finding_line`] makes, in characters.
+pub const LINE_CHARS_MAX: usize = 240;
+/// Longest rule name, group and list of clusters in it, so that no one of them crowds the others out.
+const PART_CHARS_MAX: usize = 56;
+
+/// Returns the finding on one line: level, rule, source or group, requests, first and last request (UTC), clusters.
+///
+/// It holds no control, bidirectional or zero-width character and at most [`LINE_CHARS_MAX`] characters.
+#[must_use]
+pub fn finding_line(finding: &Finding) -> String {
+    let part = |text: &str| bounded(&visible(text), PART_CHARS_MAX);
+    let clusters: Vec<&str> = finding.clusters.iter().map(String::as_str).collect();
+    let line = format!(
+        "{} {} {} {} {}..{} {}",
+        finding.rule.level,
+        part(&finding.rule.name),
+        part(&subject(finding)),
+        counted_requests(finding.episode.count),
+        finding.episode.first,
+        finding.episode.last,
+        part(&clusters.join(",")),
+    );
+    bounded(&line, LINE_CHARS_MAX)
+}
+
+/// Returns what the finding counts for: its source, or the values of its group. The text is raw.
+pub(crate) fn subject(finding: &Finding) -> String {
+    match finding.source_ip() {
+        Some(source) => source.to_string(),
+        None => {
+            let fields: Vec<String> = finding.group_fields().map(|(field, value)| format!("{field}={value}")).collect();
+            if fields.is_empty() { "all requests".to_owned() } else { fields.join(" ") }
+        }
+    }
+}
+
+/// Returns the kind of network that a source lies in: `public`, or the name of its special range.
+pub(crate) fn network_of(source: &SourceIp) -> &'static str {
+    // The lower half of an IPv6 source is not kept. Loopback and unspecified differ from the rest of ::/64 in it alone.
+    match source.network_address() {
+        IpAddr::V6(network) if network.is_unspecified() => "loopback or unspecified",
+        network => address::special_range(network).unwrap_or("public"),
+    }
+}
+
+/// Returns a time as people read it: `2026-11-22 01:00:52 UTC`.
+pub(crate) fn utc(at: Second) -> String {
+    let written = at.to_string();
+    match written.strip_suffix('Z') {
+        Some(written) => format!("{} UTC", written.replacen('T', " ", 1)),
+        None => written,
+    }
+}
+
+/// Returns a span as people read it: its two largest units, such as `29 min 18 s`.
+pub(crate) fn span(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// Returns how often: the requests, their span and, where that is over a minute, their rate.
+pub(crate) fn frequency(episode: &Episode) -> String {
+    let seconds = episode.last.0.saturating_sub(episode.first.0);
+    let requests = counted_requests(episode.count);
+    match seconds {
+        ..=0 => format!("{requests} in one second"),
+        1..60 => format!("{requests} in {}", span(seconds)),
+        _ => {
+            let tenths = u128::from(episode.count) * 600 / u128::from(seconds.unsigned_abs());
+            format!("{requests} in {}, {}.{} a minute", span(seconds), tenths / 10, tenths % 10)
+        }
+    }
+}
+
+/// Returns `1 request` or `2 requests`.
+pub(crate) fn counted_requests(count: u64) -> String {
+    usize::try_from(count).map_or_else(|_| format!("{count} requests"), |count| counted(count, "request"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_rates_read_as_people_say_them() {
+        assert_eq!(span(0), "0 s");
+        assert_eq!(span(1758), "29 min 18 s");
+        assert_eq!(span(7265), "2 h 1 min");
+        assert_eq!(span(90_000), "1 d 1 h");
+        let episode = |last, count| Episode { first: Second(0), last: Second(last), count };
+        assert_eq!(frequency(&episode(0, 1)), "1 request in one second");
+        assert_eq!(frequency(&episode(12, 7)), "7 requests in 12 s");
+        assert_eq!(frequency(&episode(120, 7)), "7 requests in 2 min 0 s, 3.5 a minute");
+        assert_eq!(frequency(&Episode { first: Second(i64::MIN), last: Second(i64::MAX), count: u64::MAX }).lines().count(), 1);
+        assert_eq!(utc(Second(0)), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(Second(i64::MIN)), i64::MIN.to_string());
+    }
+
+    #[test]
+    fn a_source_is_public_or_has_a_named_range() {
+        let network = |text: &str| network_of(&SourceIp::of(address::parse(text).expect("an address")));
+        assert_eq!(network("8.8.8.8"), "public");
+        assert_eq!(network("10.1.2.3"), "private");
+        assert_eq!(network("2a00:1450::1"), "public");
+        assert_eq!(network("::1"), "loopback or unspecified");
+    }
+}

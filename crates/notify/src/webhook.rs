@@ -1,0 +1,48 @@
+//! A webhook of the user's own: one OCSF object for each POST.
+
+use reqwest::Client;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::{Receipt, SendError, SetupError};
+use crate::http;
+use crate::message::Message;
+use crate::ocsf;
+use jiff::Timestamp;
+
+/// The header that names the delivery; it is the same when a message is sent again.
+pub const DELIVERY_HEADER: &str = "X-Stakeout-Delivery";
+
+/// An HTTP endpoint that takes OCSF objects. Its address may hold a token, so it is a secret like the token itself.
+#[derive(Debug)]
+pub struct Webhook {
+    url: SecretString,
+    bearer_token: Option<SecretString>,
+    client: Client,
+}
+
+impl Webhook {
+    /// Returns the webhook at `url`: https, or plain http on a loopback address.
+    pub fn new(url: SecretString, bearer_token: Option<SecretString>) -> Result<Webhook, SetupError> {
+        let parsed = http::parse(url.expose_secret())?;
+        if parsed.scheme() != "https" && !http::is_plain_loopback(&parsed) {
+            return Err(SetupError::Address {
+                reason: "a webhook's address begins with https://; plain http is for loopback addresses",
+            });
+        }
+        let client = http::client(&parsed)?;
+        Ok(Webhook { url, bearer_token, client })
+    }
+
+    /// Posts `message`; every 2xx is a success, whatever it says.
+    pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
+        let mut request = self.client.post(self.url.expose_secret()).header(DELIVERY_HEADER, &message.id);
+        if let Some(token) = &self.bearer_token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let answer = http::post(request, ocsf::to_line(&ocsf::message(message, now))).await?;
+        match answer.status {
+            200..=299 => Ok(Receipt::default()),
+            _ => Err(answer.failure()),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The parser of JSON filter patterns. `&&` binds closer than `||`.
+
+use super::{
+    Check, Comparison, Expression, Literal, PATTERN_CHARS_MAX, PatternError, Selector, Step,
+};
+
+/// Wildcards in one selector, and selectors with a wildcard in one pattern, that the cloud takes.
+const SELECTOR_WILDCARDS_MAX: usize = 1;
+const WILDCARD_SELECTORS_MAX: usize = 3;
+/// Nested parentheses that the parser follows; it recurses, and a stack is not endless.
+const DEPTH_MAX: usize = 64;
+
+/// Longest first, so that `<=` is not read as `<`.
+const COMPARISONS: [(&str, Comparison); 6] = [
+    ("!=", Comparison::NotEqual),
+    ("<=", Comparison::LessOrEqual),
+    (">=", Comparison::GreaterOrEqual),
+    ("=", Comparison::Equal),
+    ("<", Comparison::Less),
+    (">", Comparison::Greater),
+];
+
+/// Parses a whole pattern; `None` is the empty one.
+pub(super) fn pattern(text: &str) -> Result<Option<Expression>, PatternError> {
+    if text.chars().count() > PATTERN_CHARS_MAX {
+        return Err(malformed(
+            0,
+            format!("at most {PATTERN_CHARS_MAX} characters"),
+        ));
+    }
+    let mut parser = Parser {
+        text,
+        at: 0,
+        wildcard_selectors: 0,
+        depth: 0,
+    };
+    parser.skip_spaces();
+    match parser.peek() {
+        None => Ok(None),
+        Some('{') => parser.braced().map(Some),
+        Some('[') => Err(PatternError::Unsupported("space-delimited patterns are")),
+        Some('%') => Err(PatternError::Unsupported("regular expressions are")),
+        Some(_) => Err(PatternError::Unsupported("patterns of plain terms are")),
+    }
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    at: usize,
+    wildcard_selectors: usize,
+    depth: usize,
+}
+
+impl<'t> Parser<'t> {
+    fn braced(&mut self) -> Result<Expression, PatternError> {
+        self.expect("{")?;
+        let expression = self.any()?;
+        self.expect("}")?;
+        self.skip_spaces();
+        if self.peek().is_some() {
+            return Err(self.wanted("the end"));
+        }
+        Ok(expression)
+    }
+
+    fn any(&mut self) -> Result<Expression, PatternError> {
+        let mut parts = vec![self.all()?];
+        while self.took("||") {
+            parts.push(self.all()?);
+        }
+        Ok(one_or(parts, Expression::Any))
+    }
+
+    fn all(&mut self) -> Result<Expression, PatternError> {
+        let mut parts = vec![self.term()?];
+        while self.took("&&") {
+            parts.push(self.term()?);
+        }
+        Ok(one_or(parts, Expression::All))
+    }
+
+    fn term(&mut self) -> Result<Expression, PatternError> {
+        if self.took("(") {
+            self.depth += 1;
+            if self.depth > DEPTH_MAX {
+                return Err(self.wanted("fewer nested parentheses"));
+            }
+            let inner = self.any()?;
+            self.expect(")")?;
+            self.depth -= 1;
+            return Ok(inner);
+        }
+        let selector = self.selector()?;
+        let check = self.check()?;
+        Ok(Expression::Test(selector, check))
+    }
+
+    fn selector(&mut self) -> Result<Selector, PatternError> {
+        self.expect("$")?;
+        let mut steps = Vec::new();
+        loop {
+            match self.peek() {
+                Some('.') => steps.push(self.member()?),
+                Some('[') if !steps.is_empty() => steps.push(self.item()?),
+                _ => break,
+            }
+        }
+        if steps.is_empty() {
+            return Err(self.wanted("a property selector such as $.verb"));
+        }
+        let selector = Selector(steps);
+        self.wildcard_selectors += usize::from(selector.has_wildcard());
+        if selector.wildcards() > SELECTOR_WILDCARDS_MAX
+            || self.wildcard_selectors > WILDCARD_SELECTORS_MAX
+        {
+            return Err(self.wanted("fewer wildcard selectors (1 a selector, 3 a pattern)"));
+        }
+        Ok(selector)
+    }
+
+    fn member(&mut self) -> Result<Step, PatternError> {
+        self.at += 1;
+        if self.peek() == Some('*') {
+            self.at += 1;
+            return Ok(Step::AnyMember);
+        }
+        let name = self.run(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        if name.is_empty() {
+            return Err(self.wanted("a property name of letters, digits, '-' and '_'"));
+        }
+        Ok(Step::Member(name.to_owned()))
+    }
+
+    fn item(&mut self) -> Result<Step, PatternError> {
+        self.at += 1;
+        let step = if self.peek() == Some('*') {
+            self.at += 1;
+            Step::AnyItem
+        } else {
+            let digits = self.run(|c| c.is_ascii_digit());
+            Step::Item(digits.parse().map_err(|_| self.wanted("an index or '*'"))?)
+        };
+        match self.peek() {
+            Some(']') => self.at += 1,
+            _ => return Err(self.wanted("']'")),
+        }
+        Ok(step)
+    }
+
+    fn check(&mut self) -> Result<Check, PatternError> {
+        self.skip_spaces();
+        if let Some((sign, comparison)) = COMPARISONS
+            .into_iter()
+            .find(|(sign, _)| self.rest().starts_with(sign))
+        {
+            self.at += sign.len();
+            return self.comparison(comparison);
+        }
+        let words = (self.word(), self.word());
+        match words {
+            ("IS", "NULL") => Ok(Check::IsNull),
+            ("IS", "TRUE") => Ok(Check::IsTrue),
+            ("IS", "FALSE") => Ok(Check::IsFalse),
+            ("NOT", "EXISTS") => Ok(Check::NotExists),
+            ("EXISTS", "") => Ok(Check::Exists),
+            _ => Err(self.wanted(
+                "an operator (= != < > <= >=, IS NULL, IS TRUE, IS FALSE, EXISTS, NOT EXISTS)",
+            )),
+        }
+    }
+
+    fn comparison(&mut self, comparison: Comparison) -> Result<Check, PatternError> {
+        let literal = self.literal()?;
+        let is_equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+        if !is_equality && matches!(literal, Literal::Text { .. }) {
+            return Err(self.wanted("a number"));
+        }
+        Ok(Check::Compare(comparison, literal))
+    }
+
+    fn literal(&mut self) -> Result<Literal, PatternError> {
+        self.skip_spaces();
+        match self.peek() {
+            Some('"') => self.quoted(),
+            Some('%') => Err(PatternError::Unsupported("regular expressions are")),
+            _ => self.unquoted(),
+        }
+    }
+
+    fn quoted(&mut self) -> Result<Literal, PatternError> {
+        let mut text = String::new();
+        let mut chars = self.rest().char_indices().skip(1);
+        while let Some((offset, c)) = chars.next() {
+            match c {
+                '"' => {
+                    self.at += offset + 1;
+                    return Ok(Literal::Text { text, quoted: true });
+                }
+                '\\' => match chars.next() {
+                    Some((_, escaped @ ('"' | '\\'))) => text.push(escaped),
+                    _ => return Err(self.wanted("'\"' or '\\' after each '\\' in the text")),
+                },
+                plain => text.push(plain),
+            }
+        }
+        Err(self.wanted("a closing '\"'"))
+    }
+
+    fn unquoted(&mut self) -> Result<Literal, PatternError> {
+        let word =
+            self.run(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '*' | '-' | '+' | '_'));
+        if word.is_empty() {
+            return Err(self.wanted("a number, a word or a quoted text"));
+        }
+        match number(word) {
+            Some(value) => Ok(Literal::Number {
+                value,
+                spelled: word.to_owned(),
+            }),
+            None => Ok(Literal::Text {
+                text: word.to_owned(),
+                quoted: false,
+            }),
+        }
+    }
+
+    fn word(&mut self) -> &'t str {
+        self.skip_spaces();
+        self.run(|c| c.is_ascii_uppercase())
+    }
+
+    fn run(&mut self, belongs: impl Fn(char) -> bool) -> &'t str {
+        let rest = self.rest();
+        let end = rest.find(|c| !belongs(c)).unwrap_or(rest.len());
+        self.at += end;
+        &rest[..end]
+    }
+
+    fn took(&mut self, sign: &str) -> bool {
+        self.skip_spaces();
+        let is_there = self.rest().starts_with(sign);
+        if is_there {
+            self.at += sign.len();
+        }
+        is_there
+    }
+
+    fn expect(&mut self, sign: &str) -> Result<(), PatternError> {
+        if self.took(sign) {
+            Ok(())
+        } else {
+            Err(self.wanted(&format!("'{sign}'")))
+        }
+    }
+
+    fn skip_spaces(&mut self) {
+        self.run(|c| c.is_ascii_whitespace());
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn rest(&self) -> &'t str {
+        &self.text[self.at..]
+    }
+
+    fn wanted(&self, wanted: &str) -> PatternError {
+        malformed(self.at, wanted.to_owned())
+    }
+}
+
+fn malformed(at: usize, wanted: String) -> PatternError {
+    PatternError::Malformed { at, wanted }
+}
+
+fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -> Expression {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        last => {
+            parts.extend(last);
+            many(parts)
+        }
+    }
+}
+
+/// Reads decimal and scientific notation; Rust's own `inf` and `nan` stay words.
+fn number(word: &str) -> Option<f64> {
+    let is_numeric = word.bytes().any(|b| b.is_ascii_digit())
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+    if is_numeric { word.parse().ok() } else { None }
+}
