@@ -74,8 +74,8 @@ impl CloudWatch {
     /// Reads one page of a window: the first where `token` is `None`, else the one that the page before named.
     ///
     /// The pages of a window together hold every event that the prefilter accepts, and every event that EKS cut; other
-    /// events may be among them, and an event may come twice. Where the service refuses the pattern that the prefilter
-    /// became, the page is empty and leads to a read without one: a filter saves work, it is never worth an event.
+    /// events may be among them, and an event may come twice. Where the service refuses a pattern, the page is empty and
+    /// leads to a read without one: a filter saves work, it is never worth an event.
     ///
     /// # Errors
     ///
@@ -112,10 +112,7 @@ impl CloudWatch {
             .set_limit(limit);
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(failure)
-                if place == Place::first_of(Pass::Matching)
-                    && failure::is_pattern_refused(&failure) =>
-            {
+            Err(failure) if place.opens_filtered() && failure::is_pattern_refused(&failure) => {
                 let next = Some(Place::first_of(Pass::Whole).to_page_token());
                 return Ok(Page {
                     next,

@@ -49,6 +49,11 @@ impl Place {
         Place { pass, token: None }
     }
 
+    /// Tells whether the request for this page is the first to carry its pattern.
+    pub(crate) fn opens_filtered(&self) -> bool {
+        self.token.is_none() && self.pass != Pass::Whole
+    }
+
     /// Reads a page token; one that this crate did not write is gone.
     pub(crate) fn read(token: &PageToken) -> Result<Place, FetchError> {
         Pass::ALL

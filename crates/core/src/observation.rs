@@ -5,13 +5,8 @@ use std::sync::Arc;
 
 use crate::address::TrustedProxies;
 use crate::event::AuditEvent;
-use crate::record::RawRecord;
 use crate::source::{Provider, Source};
-use crate::text::bounded;
 use crate::time::Second;
-
-/// Longest name of a cluster that is kept, in characters: an ARN is at most 2,048, its last part far shorter.
-const CLUSTER_CHARS_MAX: usize = 256;
 
 /// What makes two records the same request. Identities are compared inside one read of a window and never stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,36 +47,34 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Returns the request that a record tells of, or `None` where its event tells only a stage of one that
-    /// another event tells whole (see [`AuditEvent::is_request`]).
+    /// Returns the request that `event` tells of, or `None` where it tells only a stage of one that another event
+    /// tells whole (see [`AuditEvent::is_request`]). `at` is the provider's time of the record, and `record_id` its
+    /// id, asked for only where the event has no identity of its own.
     #[must_use]
-    pub fn of_record(
+    pub fn of_event(
         source: &Source,
         trusted: &TrustedProxies,
-        record: &RawRecord,
         event: AuditEvent,
+        at: Second,
+        record_id: impl FnOnce() -> String,
     ) -> Option<Observation> {
         if !event.is_request() {
             return None;
         }
-        let cluster: Arc<str> = bounded(&source.cluster, CLUSTER_CHARS_MAX).into();
         let identity = match (&event.audit_id, &event.request_received_timestamp) {
-            (Some(audit_id), Some(received)) if !audit_id.is_empty() && !received.is_empty() => {
-                Identity::Request {
-                    cluster: cluster.clone(),
-                    audit_id: audit_id.clone(),
-                    received: received.clone(),
-                }
-            }
-            _ => Identity::Record(record.record_id.clone()),
+            (Some(audit_id), Some(received)) => Identity::Request {
+                cluster: source.cluster.clone(),
+                audit_id: audit_id.clone(),
+                received: received.clone(),
+            },
+            _ => Identity::Record(record_id()),
         };
-        let at = Second::of_millis(record.time_ms);
         Some(Observation {
             identity,
             client: trusted.client_of(&event.source_ips),
             event,
             provider: source.provider,
-            cluster,
+            cluster: source.cluster.clone(),
             n: 1,
             first: at,
             last: at,

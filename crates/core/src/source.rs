@@ -1,6 +1,7 @@
 //! Where a log comes from. State belongs to the log itself, not to the name that a config gives it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +58,7 @@ pub struct Source {
     /// The service that keeps the log.
     pub provider: Provider,
     /// The cluster whose API server writes the log.
-    pub cluster: String,
+    pub cluster: Arc<str>,
     /// What the log is.
     pub log: LogId,
 }

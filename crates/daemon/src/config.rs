@@ -3,17 +3,17 @@
 //! Here the file is opened and its sections are put together; each section has its own module. What the values
 //! are used for is not decided here, and the rule files are only named, not read.
 
-mod aws;
+pub(crate) mod aws;
 mod duration;
 mod expand;
-mod notify;
+pub(crate) mod notify;
 mod reading;
-mod schedule;
+pub(crate) mod schedule;
 mod secret;
-mod sources;
-mod url;
+pub(crate) mod sources;
+pub(crate) mod url;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "aws"))]
 mod tests;
 
 use std::fs;
@@ -25,13 +25,10 @@ use stakeout_core::address::{self, TrustedProxies};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{self, At, Map, Node};
 
-pub(crate) use aws::{AssumeRole, AwsAccess, LogGroup};
-pub(crate) use notify::{Destination, DestinationKind, Slack, Sns, Webhook};
-pub(crate) use schedule::Schedule;
-pub(crate) use sources::{Cloudwatch, SourceConfig, SourceKind};
-pub(crate) use url::Endpoint;
-
+use notify::Destination;
 use reading::{Environment, Reading, io_problem, keys};
+use schedule::Schedule;
+use sources::SourceConfig;
 
 /// A config has a few hundred lines; a file beyond this was named by mistake.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -41,16 +38,7 @@ const TRUSTED_PROXIES_MAX: usize = 1024;
 const ROWS_MAX: u32 = 100_000;
 const STATE_PATH: &str = "/var/lib/stakeout";
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9403);
-const SECTIONS: [&str; 8] = [
-    "schedule",
-    "state",
-    "rules",
-    "trusted_proxies",
-    "sources",
-    "notify",
-    "admin",
-    "limits",
-];
+const SECTIONS: [&str; 8] = ["schedule", "state", "rules", "trusted_proxies", "sources", "notify", "admin", "limits"];
 
 /// Everything that a config file says, with the defaults filled in and the secrets read.
 #[derive(Clone, Debug)]
@@ -79,19 +67,14 @@ impl Config {
     /// Reads the config file at `path`, and the secret files that it names; `environment` looks up `${NAME}`.
     ///
     /// Returns every fault that was found, in the order of lines: at least the first of each section.
-    pub(crate) fn load(
-        path: &Path,
-        environment: &Environment<'_>,
-    ) -> Result<Config, Vec<Diagnostic>> {
+    pub(crate) fn load(path: &Path, environment: &Environment<'_>) -> Result<Config, Vec<Diagnostic>> {
         let file = path.display().to_string();
         let text = read_file(path).map_err(|problem| {
             let mend = "name a readable config file with -c".to_owned();
             vec![whole_file(&file, problem, mend)]
         })?;
-        let base = std::path::absolute(path)
-            .ok()
-            .and_then(|path| path.parent().map(Path::to_owned))
-            .unwrap_or_default();
+        let base =
+            std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
         Config::read(&file, &base, &text, environment)
     }
 
@@ -108,21 +91,14 @@ impl Config {
         let mut reading = Reading::new(base);
         let config = sections(&At::top(file, &node), &mut reading, &mut faults);
         match config {
-            Some(config) if faults.is_empty() => Ok(Config {
-                warnings: in_order(reading.into_warnings()),
-                ..config
-            }),
+            Some(config) if faults.is_empty() => Ok(Config { warnings: in_order(reading.into_warnings()), ..config }),
             _ => Err(in_order(faults)),
         }
     }
 }
 
 /// Reads every section, also after a fault in one; returns nothing where a section could not be read.
-fn sections(
-    top: &At<'_>,
-    reading: &mut Reading<'_>,
-    faults: &mut Vec<Diagnostic>,
-) -> Option<Config> {
+fn sections(top: &At<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic>) -> Option<Config> {
     let map = keep(top.any_map(), faults)?;
     let unknown = reading::unknown_keys(&map, &SECTIONS);
     let has_typo = !unknown.is_empty();
@@ -175,23 +151,17 @@ fn read_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let size = fs::metadata(path).map_err(|error| io_problem(&error, &shown))?;
     if size.len() > FILE_BYTES_MAX {
-        return Err(format!("{shown} is larger than {FILE_BYTES_MAX} bytes"));
+        return Err(format!("`{shown}` is larger than {FILE_BYTES_MAX} bytes"));
     }
     fs::read_to_string(path).map_err(|error| io_problem(&error, &shown))
 }
 
 fn whole_file(file: &str, problem: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
-    Diagnostic {
-        file: file.to_owned(),
-        line: 0,
-        key: String::new(),
-        problem: problem.into(),
-        mend: mend.into(),
-    }
+    Diagnostic { file: file.to_owned(), line: 0, key: String::new(), problem: problem.into(), mend: mend.into() }
 }
 
 fn only_document(file: &str, text: &str) -> Result<Node, Diagnostic> {
-    let mut documents = yaml::parse(file, text)?;
+    let mut documents = yaml::parse(file, text).map_err(|fault| tab_or(fault, text))?;
     if let Some(second) = documents.get(1) {
         let mut fault = whole_file(
             file,
@@ -203,11 +173,24 @@ fn only_document(file: &str, text: &str) -> Result<Node, Diagnostic> {
     }
     match documents.pop() {
         Some(node) if node.value != yaml::Value::Null => Ok(node),
-        _ => Err(whole_file(
-            file,
-            "nothing is configured",
-            "begin with the example config/stakeout.yaml",
-        )),
+        _ => Err(whole_file(file, "nothing is configured", "begin with the example config/stakeout.yaml")),
+    }
+}
+
+/// Names the tab where one stands in the indentation: YAML allows none there, and its parser blames the line before.
+fn tab_or(fault: Diagnostic, text: &str) -> Diagnostic {
+    let tab = text.lines().position(|line| {
+        let indentation = line.len() - line.trim_start().len();
+        line[..indentation].contains('\t') && indentation < line.len()
+    });
+    match tab {
+        Some(place) if place <= fault.line => Diagnostic {
+            line: place + 1,
+            problem: "a tab in the indentation".to_owned(),
+            mend: "indent with spaces".to_owned(),
+            ..fault
+        },
+        _ => fault,
     }
 }
 
@@ -227,10 +210,9 @@ fn rules(top: &Map<'_>, reading: &Reading<'_>) -> Result<Vec<PathBuf>, Diagnosti
     };
     let items = at.list_or_one()?;
     if items.is_empty() {
-        return Err(at.fault(
-            "no rules are named",
-            "name a directory or file, or leave the key out for the shipped rules",
-        ));
+        return Err(
+            at.fault("no rules are named", "name a directory or file, or leave the key out for the shipped rules")
+        );
     }
     items.iter().map(|item| rule_path(item, reading)).collect()
 }
@@ -252,10 +234,9 @@ fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
     };
     let items = at.list_or_one()?;
     if items.len() > TRUSTED_PROXIES_MAX {
-        return Err(at.fault(
-            format!("more than {TRUSTED_PROXIES_MAX} networks"),
-            "join neighbouring networks into wider ones",
-        ));
+        return Err(
+            at.fault(format!("more than {TRUSTED_PROXIES_MAX} networks"), "join neighbouring networks into wider ones")
+        );
     }
     let networks = items.iter().map(network).collect::<Result<_, _>>()?;
     Ok(TrustedProxies::new(networks))
@@ -277,10 +258,10 @@ fn network(at: &At<'_>) -> Result<IpNet, Diagnostic> {
             format!("`{text}` trusts every address, so a client could name any source it likes"),
             "name only the networks of your own load balancers and proxies",
         )),
-        Some(IpNet::V6(network)) if network.network().to_ipv4_mapped().is_some() => Err(at.fault(
-            format!("`{text}` is an IPv4 network written as IPv6"),
-            "write it as IPv4, such as 10.0.0.0/16",
-        )),
+        Some(IpNet::V6(network)) if network.network().to_ipv4_mapped().is_some() => {
+            Err(at
+                .fault(format!("`{text}` is an IPv4 network written as IPv6"), "write it as IPv4, such as 10.0.0.0/16"))
+        }
         Some(network) => Ok(network),
     }
 }

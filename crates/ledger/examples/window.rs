@@ -26,10 +26,7 @@ fn rows(minute: u32) -> Rows {
         .filter(|row| row % MINUTES == minute)
         .map(|row| {
             let group = GroupKey(vec![GroupValue::Address(SourceIp::V4(row.into()))]);
-            let key = CountKey {
-                rule: RuleKey(0x5eed),
-                group,
-            };
+            let key = CountKey { rule: RuleKey(0x5eed), group };
             let tally = Tally {
                 seconds: vec![(7, 1), (31, 4)],
                 clusters: BTreeSet::from(["prod-eu-west-1".to_owned()]),
@@ -43,9 +40,7 @@ fn rows(minute: u32) -> Rows {
 fn commit(source: SourceId, log: LogId, first: u32) -> Commit {
     Commit {
         source,
-        minutes: (0..MINUTES)
-            .map(|minute| (Minute((first + minute).into()), rows(minute)))
-            .collect(),
+        minutes: (0..MINUTES).map(|minute| (Minute((first + minute).into()), rows(minute))).collect(),
         expired: Vec::new(),
         progress: Progress {
             log,
@@ -73,9 +68,7 @@ fn peak_memory() -> String {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     let temporary = tempfile::tempdir()?;
-    let dir = std::env::args_os()
-        .nth(1)
-        .map_or(temporary.path().join("state"), PathBuf::from);
+    let dir = std::env::args_os().nth(1).map_or(temporary.path().join("state"), PathBuf::from);
     let begin = Instant::now();
     let ledger = Ledger::open(&dir)?;
     writeln!(out, "open:     {:>8.1?}", begin.elapsed())?;
@@ -89,37 +82,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         ledger.commit_window(&window)?;
         let took = begin.elapsed();
         let after = peak_memory();
-        writeln!(
-            out,
-            "commit:   {took:>8.1?}  {ROWS} rows, peak memory {before} -> {after}"
-        )?;
+        writeln!(out, "commit:   {took:>8.1?}  {ROWS} rows, peak memory {before} -> {after}")?;
     }
     let begin = Instant::now();
-    ledger.commit_window(&Commit {
-        minutes: Vec::new(),
-        ..commit(source, log, 0)
-    })?;
+    ledger.commit_window(&Commit { minutes: Vec::new(), ..commit(source, log, 0) })?;
     writeln!(out, "a cursor: {:>8.1?}", begin.elapsed())?;
 
-    let mine = CountKey {
-        rule: RuleKey(0x5eed),
-        group: GroupKey(vec![GroupValue::Address(SourceIp::V4(1.into()))]),
-    };
+    let mine = CountKey { rule: RuleKey(0x5eed), group: GroupKey(vec![GroupValue::Address(SourceIp::V4(1.into()))]) };
     let begin = Instant::now();
     let kept = ledger.minutes(Minute(0), Minute(i64::MAX), |key| *key == mine)?;
-    writeln!(
-        out,
-        "one group of {} rows: {:.1?}, {} minutes",
-        5 * ROWS,
-        begin.elapsed(),
-        kept.len()
-    )?;
-    writeln!(
-        out,
-        "on disk:  {} KiB, {} blobs",
-        ledger.size_on_disk()? / 1024,
-        ledger.blobs()?
-    )?;
+    writeln!(out, "one group of {} rows: {:.1?}, {} minutes", 5 * ROWS, begin.elapsed(), kept.len())?;
+    writeln!(out, "on disk:  {} KiB, {} blobs", ledger.size_on_disk()? / 1024, ledger.blobs()?)?;
     drop(ledger);
     let begin = Instant::now();
     Ledger::open(&dir)?;

@@ -60,10 +60,7 @@ impl<'b> ChunkWriter<'b> {
     /// Ends the value and returns how many chunks it has.
     pub(crate) fn finish(mut self) -> Result<usize> {
         self.cut()?;
-        let mut first = self
-            .first
-            .take()
-            .expect("the cut above keeps the first chunk");
+        let mut first = self.first.take().expect("the cut above keeps the first chunk");
         // 65,536 chunks of 4,096 bytes are far below 2^32.
         let length = u32::try_from(self.bytes).map_err(|_| too_long(self.key))?;
         first[..4].copy_from_slice(&length.to_le_bytes());
@@ -75,11 +72,7 @@ impl<'b> ChunkWriter<'b> {
     fn cut(&mut self) -> Result<()> {
         let number = u16::try_from(self.chunks).map_err(|_| too_long(self.key))?;
         let chunk = std::mem::take(&mut self.chunk);
-        let data = if number == 0 {
-            &chunk[HEADER_BYTES..]
-        } else {
-            &chunk[..]
-        };
+        let data = if number == 0 { &chunk[HEADER_BYTES..] } else { &chunk[..] };
         self.hasher.write(data);
         self.bytes += data.len() as u64;
         self.chunks += 1;
@@ -94,11 +87,7 @@ impl<'b> ChunkWriter<'b> {
     }
 
     fn put(&mut self, number: u16, chunk: &[u8]) {
-        assert!(
-            chunk.len() <= CHUNK_BYTES_MAX,
-            "a chunk of {} bytes would be put aside",
-            chunk.len()
-        );
+        assert!(chunk.len() <= CHUNK_BYTES_MAX, "a chunk of {} bytes would be put aside", chunk.len());
         self.batch.insert(self.key.chunk(number), chunk);
     }
 }
@@ -122,10 +111,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn new(records: sled::Iter) -> Walk {
-        Walk {
-            records,
-            ahead: None,
-        }
+        Walk { records, ahead: None }
     }
 
     /// Returns the next value. The one before must have been finished.
@@ -133,9 +119,7 @@ impl Walk {
         let Some((key, number, first)) = self.next_chunk()? else {
             return Ok(None);
         };
-        let header = (number == 0)
-            .then(|| first.first_chunk::<HEADER_BYTES>())
-            .flatten();
+        let header = (number == 0).then(|| first.first_chunk::<HEADER_BYTES>()).flatten();
         let Some([a, b, c, d, checksum @ ..]) = header else {
             return Err(LedgerError::damaged(format!("{key:?} has no beginning")));
         };
@@ -163,10 +147,9 @@ impl Walk {
         let Some(record) = self.records.next() else {
             return Ok(None);
         };
-        let (stored, chunk) =
-            record.map_err(|error| LedgerError::of_engine("read the database", error))?;
-        let (key, number) = Key::parse(&stored)
-            .ok_or_else(|| LedgerError::damaged("a record has a key of no known kind"))?;
+        let (stored, chunk) = record.map_err(|error| LedgerError::of_engine("read the database", error))?;
+        let (key, number) =
+            Key::parse(&stored).ok_or_else(|| LedgerError::damaged("a record has a key of no known kind"))?;
         Ok(Some((key, number, chunk)))
     }
 }
@@ -243,9 +226,7 @@ impl Value<'_> {
 
     fn next_chunk(&mut self) -> Result<()> {
         match self.walk.next_chunk()? {
-            Some((key, number, chunk))
-                if key == self.key && usize::from(number) == self.chunks_read =>
-            {
+            Some((key, number, chunk)) if key == self.key && usize::from(number) == self.chunks_read => {
                 self.take(chunk, 0)
             }
             _ => Err(self.damaged("lacks a chunk")),

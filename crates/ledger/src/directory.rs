@@ -3,8 +3,8 @@
 //! What the files in it hold is the engine's affair.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{LedgerError, Result};
@@ -19,7 +19,12 @@ const CONF: &str = "conf";
 const SNAP: &str = "snap.";
 /// The file that is locked while a ledger is open. It is our own and not the engine's, so that repair and
 /// compaction can hold it while they move the engine's files.
+///
+/// It says how many writes were durable at least: the engine takes a log that was cut off for one that ends there,
+/// or for a new one. The number is written after each fsync and not synced itself, so that it may lag but not lead.
 const LOCK: &str = "lock";
+/// What stands before the number in it.
+const WRITES: &str = "writes ";
 /// What `mkfs.ext4` puts into every volume.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -28,7 +33,9 @@ const LOST_AND_FOUND: &str = "lost+found";
 pub(crate) struct Directory {
     path: PathBuf,
     /// The lock ends when this is dropped.
-    _lock: File,
+    lock: File,
+    /// What the lock file said; `None` before the first write.
+    writes: Option<u64>,
 }
 
 impl Directory {
@@ -39,30 +46,44 @@ impl Directory {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(|error| {
-                LedgerError::of_io(format!("create the directory {}", path.display()), error)
-            })?;
+            .map_err(|error| LedgerError::of_io(format!("create the directory {}", path.display()), error))?;
         refuse_foreign(path)?;
         let lock = path.join(LOCK);
-        let file = OpenOptions::new()
+        let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .mode(0o600)
             .open(&lock)
             .map_err(|error| LedgerError::of_io(format!("open {}", lock.display()), error))?;
+        let action = || format!("lock {}", lock.display());
         match file.try_lock() {
-            Ok(()) => Ok(Directory {
-                path: path.to_owned(),
-                _lock: file,
-            }),
-            Err(TryLockError::WouldBlock) => Err(LedgerError::Locked {
-                dir: path.to_owned(),
-            }),
-            Err(TryLockError::Error(error)) => Err(LedgerError::of_io(
-                format!("lock {}", lock.display()),
-                error,
-            )),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LedgerError::Locked { dir: path.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(LedgerError::of_io(action(), error)),
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text)
+            .map_err(|error| LedgerError::of_io(format!("read {}", lock.display()), error))?;
+        Ok(Directory { path: path.to_owned(), lock: file, writes: parse_writes(&text)? })
+    }
+
+    /// Returns how many writes were durable here at least, or `None` where nothing was ever written.
+    pub(crate) fn writes(&self) -> Option<u64> {
+        self.writes
+    }
+
+    /// Takes note that `writes` writes are durable.
+    ///
+    /// A failure is only logged: the writes are durable whatever this file says.
+    pub(crate) fn note_writes(&self, writes: u64) {
+        // Always of one length, so that it is overwritten in place, within one sector.
+        let line = format!("{WRITES}{writes:020}\n");
+        if let Err(error) = self.lock.write_all_at(line.as_bytes(), 0) {
+            tracing::warn!(%error, "the number of writes could not be noted");
         }
     }
 
@@ -83,15 +104,8 @@ impl Directory {
             Some(parent) => parent,
             None => path,
         };
-        for entry in [
-            &path.join(CONF),
-            &path.join(DB),
-            &path.join(BLOBS),
-            path.as_path(),
-            parent,
-        ] {
-            sync_path(entry)
-                .map_err(|error| LedgerError::of_io(format!("fsync {}", entry.display()), error))?;
+        for entry in [&path.join(LOCK), &path.join(CONF), &path.join(DB), &path.join(BLOBS), path.as_path(), parent] {
+            sync_path(entry).map_err(|error| LedgerError::of_io(format!("fsync {}", entry.display()), error))?;
         }
         Ok(())
     }
@@ -103,6 +117,16 @@ impl Directory {
             .map(Iterator::count)
             .map_err(|error| LedgerError::of_io(format!("list {}", blobs.display()), error))
     }
+}
+
+fn parse_writes(text: &str) -> Result<Option<u64>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.strip_prefix(WRITES)
+        .and_then(|number| number.trim_end().parse().ok())
+        .map(Some)
+        .ok_or_else(|| LedgerError::damaged(format!("the file {LOCK} does not say how many writes there were")))
 }
 
 fn sync_path(path: &Path) -> io::Result<()> {
@@ -117,18 +141,13 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     if path.join(DB).is_file() && path.join(CONF).is_file() {
         return Ok(());
     }
-    let cannot_list =
-        |error| LedgerError::of_io(format!("list the directory {}", path.display()), error);
+    let cannot_list = |error| LedgerError::of_io(format!("list the directory {}", path.display()), error);
     for entry in fs::read_dir(path).map_err(cannot_list)? {
         let name = entry.map_err(cannot_list)?.file_name();
         let name = name.to_string_lossy();
-        let is_ours = [DB, CONF, BLOBS, LOCK, LOST_AND_FOUND].contains(&name.as_ref())
-            || name.starts_with(SNAP);
+        let is_ours = [DB, CONF, BLOBS, LOCK, LOST_AND_FOUND].contains(&name.as_ref()) || name.starts_with(SNAP);
         if !is_ours {
-            return Err(LedgerError::Foreign {
-                dir: path.to_owned(),
-                found: name.into_owned(),
-            });
+            return Err(LedgerError::Foreign { dir: path.to_owned(), found: name.into_owned() });
         }
     }
     Ok(())

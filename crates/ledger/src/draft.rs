@@ -25,12 +25,7 @@ pub(crate) struct Draft<'e> {
 
 impl<'e> Draft<'e> {
     pub(crate) fn new(engine: &'e Engine) -> Draft<'e> {
-        Draft {
-            engine,
-            batch: sled::Batch::default(),
-            put: BTreeSet::new(),
-            is_empty: true,
-        }
+        Draft { engine, batch: sled::Batch::default(), put: BTreeSet::new(), is_empty: true }
     }
 
     /// Adds all that a window changes. What is both deleted and written stays written.
@@ -62,11 +57,8 @@ impl<'e> Draft<'e> {
     /// Takes off what a destination took.
     pub(crate) fn add_settlement(&mut self, settlement: &Settlement) -> Result<()> {
         let entries: HashSet<&(DeliveryId, Entry)> = settlement.entries.iter().collect();
-        let notices: HashSet<(DeliveryId, &Notice)> = settlement
-            .notices
-            .iter()
-            .map(|(delivery, notice)| (*delivery, notice))
-            .collect();
+        let notices: HashSet<(DeliveryId, &Notice)> =
+            settlement.notices.iter().map(|(delivery, notice)| (*delivery, notice)).collect();
         let touched: BTreeSet<DeliveryId> = entries
             .iter()
             .map(|(delivery, _)| *delivery)
@@ -77,12 +69,8 @@ impl<'e> Draft<'e> {
                 continue;
             };
             let owed = delivery.entries.len() + delivery.notices.len();
-            delivery
-                .entries
-                .retain(|entry| !entries.contains(&(id, *entry)));
-            delivery
-                .notices
-                .retain(|notice| !notices.contains(&(id, notice)));
+            delivery.entries.retain(|entry| !entries.contains(&(id, *entry)));
+            delivery.notices.retain(|notice| !notices.contains(&(id, notice)));
             if delivery.entries.len() + delivery.notices.len() < owed {
                 self.put_delivery(&delivery)?;
             }
@@ -97,11 +85,14 @@ impl<'e> Draft<'e> {
         self.put_next_delivery(DeliveryId(0))
     }
 
-    /// Writes the batch and returns when it is on the disk. An empty one writes nothing.
-    pub(crate) fn apply(self) -> Result<()> {
-        if self.is_empty {
-            return Ok(());
-        }
+    /// Tells whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// Writes the batch as number `write` and returns when it is on the disk.
+    pub(crate) fn apply(mut self, write: u64) -> Result<()> {
+        self.put(Key::Writes, &write.to_le_bytes())?;
         self.engine.apply(self.batch)
     }
 
@@ -120,9 +111,8 @@ impl<'e> Draft<'e> {
     }
 
     fn put_json(&mut self, key: Key, value: &impl Serialize) -> Result<()> {
-        let spelled = serde_json::to_vec(value).map_err(|error| {
-            LedgerError::refused(format!("{key:?} cannot be spelled as JSON: {error}"))
-        })?;
+        let spelled = serde_json::to_vec(value)
+            .map_err(|error| LedgerError::refused(format!("{key:?} cannot be spelled as JSON: {error}")))?;
         self.put(key, &spelled)
     }
 
@@ -130,11 +120,7 @@ impl<'e> Draft<'e> {
         self.put_with(key, |value| value.write(bytes))
     }
 
-    fn put_with(
-        &mut self,
-        key: Key,
-        write: impl FnOnce(&mut ChunkWriter<'_>) -> Result<()>,
-    ) -> Result<()> {
+    fn put_with(&mut self, key: Key, write: impl FnOnce(&mut ChunkWriter<'_>) -> Result<()>) -> Result<()> {
         // The chunks of two values under one key would mix.
         if !self.put.insert(key) {
             return Err(LedgerError::refused(format!("{key:?} is written twice")));
@@ -156,8 +142,7 @@ impl<'e> Draft<'e> {
             return Ok(());
         };
         for stale in self.engine.range(key.chunks_from(from)).keys() {
-            let stale =
-                stale.map_err(|error| LedgerError::of_engine("read the database", error))?;
+            let stale = stale.map_err(|error| LedgerError::of_engine("read the database", error))?;
             self.batch.remove(stale);
             self.is_empty = false;
         }
@@ -168,23 +153,15 @@ impl<'e> Draft<'e> {
 /// Returns the stored bytes of `key`.
 pub(crate) fn get(engine: &Engine, key: Key) -> Result<Option<Vec<u8>>> {
     let mut walk = Walk::new(engine.range(key.chunks_from(0)));
-    walk.next_value()?
-        .map(|value| value.into_bytes())
-        .transpose()
+    walk.next_value()?.map(|value| value.into_bytes()).transpose()
 }
 
 /// Returns what `key` holds in JSON.
-pub(crate) fn get_json<T: serde::de::DeserializeOwned>(
-    engine: &Engine,
-    key: Key,
-) -> Result<Option<T>> {
-    get(engine, key)?
-        .map(|bytes| parse_json(key, &bytes))
-        .transpose()
+pub(crate) fn get_json<T: serde::de::DeserializeOwned>(engine: &Engine, key: Key) -> Result<Option<T>> {
+    get(engine, key)?.map(|bytes| parse_json(key, &bytes)).transpose()
 }
 
 /// Returns what the JSON of `key` says.
 pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(key: Key, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| LedgerError::damaged(format!("{key:?} cannot be read: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| LedgerError::damaged(format!("{key:?} cannot be read: {error}")))
 }

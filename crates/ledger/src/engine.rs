@@ -2,10 +2,12 @@
 //!
 //! What keys and values mean is not known here.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use crate::directory::DB;
 use crate::error::{LedgerError, Result};
@@ -13,21 +15,33 @@ use crate::error::{LedgerError, Result};
 /// How often sled's own thread writes out its buffers, in milliseconds. That thread also drives its space cleaner;
 /// it does not replace our fsync.
 const FLUSH_EVERY_MS: u64 = 500;
+/// How long a closing database may hold its lock, in milliseconds. It was never seen to take ten.
+const CLOSING_MS_MAX: u32 = 1000;
 /// What sled may keep of the log in memory.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Engine {
+    // Dropped in this order: the log waits for what is left of the database.
     db: sled::Db,
-    /// Our own descriptor of sled's log. It stays open because Linux reports a failed write-back once to each
-    /// descriptor that was open then; one that is opened for the fsync may come too late to hear of it (fsync(2)).
-    log: File,
+    log: Log,
 }
+
+/// Our own descriptor of sled's log. It stays open because Linux reports a failed write-back once to each descriptor
+/// that was open then; one that is opened for the fsync may come too late to hear of it (fsync(2)).
+#[derive(Debug)]
+struct Log(File);
 
 impl Engine {
     /// Opens the database in `dir`, or creates one.
     pub(crate) fn open(dir: &Path) -> Result<Engine> {
+        // sled tells a held lock only in words.
+        if let Ok(log) = File::open(dir.join(DB))
+            && matches!(log.try_lock(), Err(TryLockError::WouldBlock))
+        {
+            return Err(LedgerError::Locked { dir: dir.to_owned() });
+        }
         let settings = sled::Config::new()
             .path(dir)
             .flush_every_ms(Some(FLUSH_EVERY_MS))
@@ -35,13 +49,11 @@ impl Engine {
             .use_compression(false);
         // A panic in here is no theory: "tried to serialize Uninitialized" on a log that a power cut tore.
         let db = catching("open the database", || {
-            settings
-                .open()
-                .map_err(|error| LedgerError::of_engine("open the database", error))
+            settings.open().map_err(|error| LedgerError::of_engine("open the database", error))
         })?;
-        let log = File::open(dir.join(DB))
-            .map_err(|error| LedgerError::of_io("open the log of the database", error))?;
-        Ok(Engine { db, log })
+        let log =
+            File::open(dir.join(DB)).map_err(|error| LedgerError::of_io("open the log of the database", error))?;
+        Ok(Engine { db, log: Log(log) })
     }
 
     /// Tells whether nothing was ever stored.
@@ -66,17 +78,13 @@ impl Engine {
                 .apply_batch(batch)
                 .and_then(|()| self.db.flush())
                 .map_err(|error| LedgerError::of_engine("write to the database", error))?;
-            self.log
-                .sync_all()
-                .map_err(|error| LedgerError::of_io("fsync the log of the database", error))
+            self.log.0.sync_all().map_err(|error| LedgerError::of_io("fsync the log of the database", error))
         })
     }
 
     /// Returns the bytes that the database takes on the disk.
     pub(crate) fn size_on_disk(&self) -> Result<u64> {
-        self.db
-            .size_on_disk()
-            .map_err(|error| LedgerError::of_engine("measure the database", error))
+        self.db.size_on_disk().map_err(|error| LedgerError::of_engine("measure the database", error))
     }
 }
 
@@ -84,13 +92,25 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // Every write was durable when it returned, so that a failure costs nothing.
         let flushed = catching("flush the database", || {
-            self.db
-                .flush()
-                .map_err(|error| LedgerError::of_engine("flush the database", error))
+            self.db.flush().map_err(|error| LedgerError::of_engine("flush the database", error))
         });
         if let Err(error) = flushed {
             tracing::warn!(%error, "the database did not close cleanly");
         }
+    }
+}
+
+impl Drop for Log {
+    /// Waits until sled has let go of its lock: a thread of its pool may hold the file for a moment after the database
+    /// is gone, and whoever opened the ledger again at once would find it locked.
+    fn drop(&mut self) {
+        for _ in 0..CLOSING_MS_MAX {
+            match self.0.try_lock() {
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+                Ok(()) | Err(TryLockError::Error(_)) => return,
+            }
+        }
+        tracing::warn!("the database still holds its lock");
     }
 }
 
@@ -102,8 +122,6 @@ pub(crate) fn catching<T>(action: &str, f: impl FnOnce() -> Result<T>) -> Result
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("nothing");
-        Err(LedgerError::damaged(format!(
-            "cannot {action}: the engine panicked and said {said}"
-        )))
+        Err(LedgerError::damaged(format!("cannot {action}: the engine panicked and said {said}")))
     })
 }

@@ -68,16 +68,11 @@ pub(crate) type Result<T> = std::result::Result<T, LedgerError>;
 
 impl LedgerError {
     pub(crate) fn damaged(reason: impl Into<String>) -> LedgerError {
-        LedgerError::Damaged {
-            reason: reason.into(),
-            mend: REPAIR,
-        }
+        LedgerError::Damaged { reason: reason.into(), mend: REPAIR }
     }
 
     pub(crate) fn refused(reason: impl Into<String>) -> LedgerError {
-        LedgerError::Refused {
-            reason: reason.into(),
-        }
+        LedgerError::Refused { reason: reason.into() }
     }
 
     /// Returns the error for what the system said when `action` was tried.
@@ -91,10 +86,7 @@ impl LedgerError {
             ErrorKind::UnexpectedEof | ErrorKind::InvalidData => {
                 LedgerError::damaged(format!("cannot {}: {source}", action.into()))
             }
-            _ => LedgerError::Failed {
-                action: action.into(),
-                source,
-            },
+            _ => LedgerError::Failed { action: action.into(), source },
         }
     }
 
@@ -115,10 +107,7 @@ mod tests {
     fn a_file_that_may_not_grow_is_a_full_disk() {
         for code in [28, 122, 27] {
             let error = LedgerError::of_io("write", io::Error::from_raw_os_error(code));
-            assert!(
-                matches!(error, LedgerError::DiskFull { .. }),
-                "{code}: {error}"
-            );
+            assert!(matches!(error, LedgerError::DiskFull { .. }), "{code}: {error}");
         }
         let error = LedgerError::of_io("write", io::Error::from_raw_os_error(13));
         assert!(matches!(error, LedgerError::Failed { .. }), "{error}");

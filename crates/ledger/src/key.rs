@@ -22,6 +22,8 @@ pub(crate) enum Key {
     Sampling,
     /// The number of the next delivery.
     NextDelivery,
+    /// How many batches were written: the last thing in each of them.
+    Writes,
     /// How far a source is read.
     Progress(SourceId),
     /// The rows of a minute of a source. The minute comes first, because both that ask for minutes (a window's
@@ -38,7 +40,7 @@ impl Key {
     pub(crate) fn body(&self) -> Vec<u8> {
         let mut body = vec![self.letter()];
         match self {
-            Key::Format | Key::Sampling | Key::NextDelivery => {}
+            Key::Format | Key::Sampling | Key::NextDelivery | Key::Writes => {}
             Key::Progress(source) => body.extend(source.0.to_be_bytes()),
             Key::Minute(minute, source) => {
                 body.extend((minute.0.cast_unsigned() ^ SIGN).to_be_bytes());
@@ -83,6 +85,7 @@ impl Key {
             b'v' if body.is_empty() => Key::Format,
             b'k' if body.is_empty() => Key::Sampling,
             b'n' if body.is_empty() => Key::NextDelivery,
+            b'w' if body.is_empty() => Key::Writes,
             b'p' => Key::Progress(SourceId(u32::from_be_bytes(body.try_into().ok()?))),
             b'm' => {
                 let (minute, source) = body.split_first_chunk()?;
@@ -102,6 +105,7 @@ impl Key {
             Key::Format => b'v',
             Key::Sampling => b'k',
             Key::NextDelivery => b'n',
+            Key::Writes => b'w',
             Key::Progress(_) => b'p',
             Key::Minute(..) => b'm',
             Key::Finding(_) => b'f',
@@ -121,6 +125,7 @@ mod tests {
             Just(Key::Format),
             Just(Key::Sampling),
             Just(Key::NextDelivery),
+            Just(Key::Writes),
             any::<u32>().prop_map(|n| Key::Progress(SourceId(n))),
             (any::<i64>(), any::<u32>()).prop_map(|(m, s)| Key::Minute(Minute(m), SourceId(s))),
             any::<u128>().prop_map(|n| Key::Finding(FindingKey(n))),

@@ -46,6 +46,8 @@ pub struct Ledger {
 #[derive(Debug)]
 struct State {
     numbers: Numbers,
+    /// How many batches were written since the ledger was made.
+    writes: u64,
     /// Whether a write has failed.
     is_torn: bool,
 }
@@ -58,23 +60,27 @@ impl Ledger {
     pub fn open(dir: &Path) -> Result<Ledger> {
         let directory = Directory::hold(dir)?;
         let engine = Engine::open(directory.path())?;
-        catching("read the database", || begin(&engine, dir))?;
-        // Nothing may be acknowledged before the files themselves are sure to be there after a power cut.
-        directory.sync()?;
-        let (sample_key, numbers) = catching("read the database", || {
-            let sample_key = SampleKey(fixed(&engine, Key::Sampling)?);
-            let next = DeliveryId(u64::from_le_bytes(fixed(&engine, Key::NextDelivery)?));
-            Ok((sample_key, Numbers::new(&progresses(&engine)?, next)?))
-        })?;
-        Ok(Ledger {
-            engine,
-            directory,
-            sample_key,
-            state: RwLock::new(State {
-                numbers,
+        let (sample_key, state) = catching("read the database", || {
+            begin(&engine, &directory)?;
+            let number = |key| Ok(u64::from_le_bytes(fixed(&engine, key)?));
+            let next_delivery = DeliveryId(number(Key::NextDelivery)?);
+            let state = State {
+                numbers: Numbers::new(&progresses(&engine)?, next_delivery)?,
+                writes: number(Key::Writes)?,
                 is_torn: false,
-            }),
-        })
+            };
+            Ok((SampleKey(fixed(&engine, Key::Sampling)?), state))
+        })?;
+        if let Some(durable) = directory.writes().filter(|durable| *durable > state.writes) {
+            return Err(LedgerError::damaged(format!(
+                "the database holds {} writes, but {durable} were durable",
+                state.writes
+            )));
+        }
+        // Nothing may be acknowledged before the files themselves are sure to be there after a power cut.
+        directory.note_writes(state.writes);
+        directory.sync()?;
+        Ok(Ledger { engine, directory, sample_key, state: RwLock::new(state) })
     }
 
     /// Returns the key of the hash that chooses samples, random and made with the ledger.
@@ -126,8 +132,7 @@ impl Ledger {
         mut keep: impl FnMut(&CountKey) -> bool,
     ) -> Result<Vec<StoredMinute>> {
         self.read(|_| {
-            let mut minutes =
-                self.stored_minutes(earliest, latest_exclusive, usize::MAX, &mut keep)?;
+            let mut minutes = self.stored_minutes(earliest, latest_exclusive, usize::MAX, &mut keep)?;
             minutes.retain(|minute| !minute.rows.is_empty());
             Ok(minutes)
         })
@@ -224,19 +229,21 @@ impl Ledger {
                 break;
             }
             let rows = rows::read(value, keep)?;
-            minutes.push(StoredMinute {
-                source,
-                minute,
-                rows,
-            });
+            minutes.push(StoredMinute { source, minute, rows });
         }
         Ok(minutes)
     }
 
     fn apply(&self, state: &mut State, draft: Draft<'_>) -> Result<()> {
+        if draft.is_empty() {
+            return Ok(());
+        }
         // Set first: whatever stops the write, an unknown part of it may be on the disk.
         state.is_torn = true;
-        draft.apply()?;
+        let write = state.writes + 1;
+        draft.apply(write)?;
+        self.directory.note_writes(write);
+        state.writes = write;
         state.is_torn = false;
         Ok(())
     }
@@ -262,27 +269,27 @@ impl Ledger {
 
 /// Checks the format of the database, or begins a ledger in an empty one.
 ///
-/// A process that was killed before its first batch leaves an empty database; a database with something in it and no
-/// format is of somebody else.
-fn begin(engine: &Engine, dir: &Path) -> Result<()> {
+/// A process that was killed before its first batch was durable leaves an empty database; a database with something
+/// in it and no format is of somebody else. Neither can be after a ledger has begun.
+fn begin(engine: &Engine, directory: &Directory) -> Result<()> {
+    let has_format = engine.range(Key::Format.chunks_from(0)).next().is_some();
+    if !has_format && directory.writes().is_some() {
+        return Err(LedgerError::damaged("the database has lost its beginning"));
+    }
     if engine.is_empty() {
         let mut draft = Draft::new(engine);
         draft.add_beginning(FORMAT, random()?)?;
-        return draft.apply();
+        return draft.apply(1);
     }
-    // Another's records need not be spelled like ours.
-    if engine.range(Key::Format.chunks_from(0)).next().is_none() {
+    if !has_format {
         return Err(LedgerError::Foreign {
-            dir: dir.to_owned(),
+            dir: directory.path().to_owned(),
             found: "a database without a format".to_owned(),
         });
     }
     match u32::from_le_bytes(fixed(engine, Key::Format)?) {
         FORMAT => Ok(()),
-        found => Err(LedgerError::Format {
-            found,
-            known: FORMAT,
-        }),
+        found => Err(LedgerError::Format { found, known: FORMAT }),
     }
 }
 
@@ -317,9 +324,6 @@ fn all<T: DeserializeOwned>(engine: &Engine, any: Key) -> Result<Vec<(Key, T)>> 
 
 /// Returns a value that every ledger has, of `N` bytes.
 fn fixed<const N: usize>(engine: &Engine, key: Key) -> Result<[u8; N]> {
-    let bytes =
-        get(engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
-    bytes
-        .try_into()
-        .map_err(|_| LedgerError::damaged(format!("{key:?} has a wrong length")))
+    let bytes = get(engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
+    bytes.try_into().map_err(|_| LedgerError::damaged(format!("{key:?} has a wrong length")))
 }

@@ -20,24 +20,15 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     /// Returns the numbers of a ledger that holds `stored`.
-    pub(crate) fn new(
-        stored: &[(SourceId, Progress)],
-        next_delivery: DeliveryId,
-    ) -> Result<Numbers> {
+    pub(crate) fn new(stored: &[(SourceId, Progress)], next_delivery: DeliveryId) -> Result<Numbers> {
         let mut sources = BTreeMap::new();
         for (source, progress) in stored {
             if let Some(other) = sources.insert(progress.log.clone(), *source) {
                 let log = &progress.log;
-                return Err(LedgerError::damaged(format!(
-                    "{log} has two numbers, {} and {}",
-                    other.0, source.0
-                )));
+                return Err(LedgerError::damaged(format!("{log} has two numbers, {} and {}", other.0, source.0)));
             }
         }
-        Ok(Numbers {
-            sources,
-            next_delivery,
-        })
+        Ok(Numbers { sources, next_delivery })
     }
 
     pub(crate) fn next_delivery(&self) -> DeliveryId {
@@ -55,10 +46,9 @@ impl Numbers {
         }
         let next = match self.sources.values().max() {
             None => 0,
-            Some(last) => last
-                .0
-                .checked_add(1)
-                .ok_or_else(|| LedgerError::refused("no number is left for another log"))?,
+            Some(last) => {
+                last.0.checked_add(1).ok_or_else(|| LedgerError::refused("no number is left for another log"))?
+            }
         };
         self.sources.insert(log.clone(), SourceId(next));
         Ok(SourceId(next))
@@ -69,35 +59,24 @@ impl Numbers {
         let log = &commit.progress.log;
         let source = commit.source;
         let is_known = self.source(log) == Some(source);
-        if !is_known
-            && (self.sources.contains_key(log)
-                || self.sources.values().any(|taken| *taken == source))
-        {
-            return Err(LedgerError::refused(format!(
-                "{} is not the number of {log}",
-                source.0
-            )));
+        if !is_known && (self.sources.contains_key(log) || self.sources.values().any(|taken| *taken == source)) {
+            return Err(LedgerError::refused(format!("{} is not the number of {log}", source.0)));
         }
         let new = self.next_delivery..commit.next_delivery;
         if new.start > new.end {
-            return Err(LedgerError::refused(format!(
-                "the next delivery is {}, not {}",
-                new.start.0, new.end.0
-            )));
+            return Err(LedgerError::refused(format!("the next delivery is {}, not {}", new.start.0, new.end.0)));
         }
         match commit.deliveries.iter().find(|one| !new.contains(&one.id)) {
-            Some(wrong) => Err(LedgerError::refused(format!(
-                "delivery {} is not in {}..{}",
-                wrong.id.0, new.start.0, new.end.0
-            ))),
+            Some(wrong) => {
+                Err(LedgerError::refused(format!("delivery {} is not in {}..{}", wrong.id.0, new.start.0, new.end.0)))
+            }
             None => Ok(()),
         }
     }
 
     /// Takes note of the numbers of a commit that was written.
     pub(crate) fn note(&mut self, commit: &Commit) {
-        self.sources
-            .insert(commit.progress.log.clone(), commit.source);
+        self.sources.insert(commit.progress.log.clone(), commit.source);
         self.next_delivery = commit.next_delivery;
     }
 }

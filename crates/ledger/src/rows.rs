@@ -21,8 +21,7 @@ pub(crate) fn write(rows: &Rows, value: &mut ChunkWriter<'_>) -> Result<()> {
         row.clear();
         spell(key, &mut row)?;
         spell(tally, &mut row)?;
-        let length = u32::try_from(row.len())
-            .map_err(|_| LedgerError::refused("a row is longer than 4 GiB"))?;
+        let length = u32::try_from(row.len()).map_err(|_| LedgerError::refused("a row is longer than 4 GiB"))?;
         value.write(&length.to_le_bytes())?;
         value.write(&row)?;
     }
@@ -43,10 +42,7 @@ pub(crate) fn read(mut value: Value<'_>, keep: &mut impl FnMut(&CountKey) -> boo
     let mut bytes = Vec::new();
     while value.bytes_left() > 0 {
         value.read(LENGTH_BYTES, &mut bytes)?;
-        let length = bytes
-            .iter()
-            .rev()
-            .fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let length = bytes.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte));
         value.read(length, &mut bytes)?;
         let (key, tally) = parse(&value, &bytes)?;
         if keep(&key) {
@@ -61,6 +57,5 @@ pub(crate) fn read(mut value: Value<'_>, keep: &mut impl FnMut(&CountKey) -> boo
 }
 
 fn parse<'b, T: DeserializeOwned>(value: &Value<'_>, bytes: &'b [u8]) -> Result<(T, &'b [u8])> {
-    postcard::take_from_bytes(bytes)
-        .map_err(|error| value.damaged(&format!("has a row that cannot be read: {error}")))
+    postcard::take_from_bytes(bytes).map_err(|error| value.damaged(&format!("has a row that cannot be read: {error}")))
 }

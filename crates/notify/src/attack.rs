@@ -35,7 +35,9 @@ pub(crate) fn url(technique: &str) -> Option<String> {
         None => (technique, None),
     };
     let are_digits = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !parent.strip_prefix('T').is_some_and(|number| are_digits(number, 4)) || !sub.is_none_or(|sub| are_digits(sub, 3)) {
+    if !parent.strip_prefix('T').is_some_and(|number| are_digits(number, 4))
+        || !sub.is_none_or(|sub| are_digits(sub, 3))
+    {
         return None;
     }
     Some(match sub {

@@ -58,7 +58,11 @@ pub struct Digest<'a> {
 impl<'a> Digest<'a> {
     /// Returns the digest of these, with its findings in their order.
     #[must_use]
-    pub fn new(mut findings: Vec<(&'a Finding, Activity)>, notices: Vec<&'a Notice>, forgotten: Vec<FindingKey>) -> Digest<'a> {
+    pub fn new(
+        mut findings: Vec<(&'a Finding, Activity)>,
+        notices: Vec<&'a Notice>,
+        forgotten: Vec<FindingKey>,
+    ) -> Digest<'a> {
         findings.sort_by(|(a, _), (b, _)| {
             (b.rule.level, b.episode.count).cmp(&(a.rule.level, a.episode.count)).then(a.key.cmp(&b.key))
         });

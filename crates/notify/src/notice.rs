@@ -111,7 +111,8 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::Silent { .. } | NoticeKind::SilenceOver => "silence",
         NoticeKind::Overflow { .. } => "overflow",
     };
-    let spelled = serde_json::to_vec(&(trouble, &notice.source, window)).expect("texts and numbers always spell as JSON");
+    let spelled =
+        serde_json::to_vec(&(trouble, &notice.source, window)).expect("texts and numbers always spell as JSON");
     let mut hasher = SipHasher24::new();
     hasher.write(&spelled);
     format!("{:032x}", hasher.finish128().as_u128())

@@ -64,7 +64,10 @@ enum Told<'a> {
     Notice(&'a Notice),
 }
 
-fn items<'a>(owed: &'a [Delivery], findings: &'a HashMap<FindingKey, Finding>) -> (Vec<Item<'a>>, Vec<(DeliveryId, Entry)>) {
+fn items<'a>(
+    owed: &'a [Delivery],
+    findings: &'a HashMap<FindingKey, Finding>,
+) -> (Vec<Item<'a>>, Vec<(DeliveryId, Entry)>) {
     let mut items = Vec::new();
     let mut forgotten = Vec::new();
     for delivery in owed {
@@ -146,10 +149,7 @@ fn told_by_uid<'a>(forgotten: Vec<(DeliveryId, Entry)>) -> Option<Parcel<'a>> {
     let (first, _) = forgotten.first()?;
     let (last, _) = forgotten.last()?;
     Some(Parcel {
-        message: Message {
-            id: format!("{}-forgotten-{}", first.0, last.0),
-            body: Body::Forgotten(uids(&forgotten)),
-        },
+        message: Message { id: format!("{}-forgotten-{}", first.0, last.0), body: Body::Forgotten(uids(&forgotten)) },
         settles: Settlement { entries: forgotten, notices: Vec::new() },
     })
 }
@@ -163,10 +163,9 @@ impl<'a> Item<'a> {
     fn into_parcel(self) -> Parcel<'a> {
         let first = self.first.0;
         let (id, body) = match self.body {
-            Told::Finding(finding, activity) => (
-                format!("{first}-{}-{}", finding.key, activity as u8),
-                Body::Finding { finding, activity },
-            ),
+            Told::Finding(finding, activity) => {
+                (format!("{first}-{}-{}", finding.key, activity as u8), Body::Finding { finding, activity })
+            }
             Told::Notice(notice) => (format!("{first}-notice-{:016x}", hash_of(notice)), Body::Notice(notice)),
         };
         Parcel { message: Message { id, body }, settles: self.settles }

@@ -25,7 +25,8 @@ const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
 /// (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors>).
 const FORM_ERRORS: [&str; 4] = ["invalid_payload", "invalid_blocks", "invalid_attachments", "msg_blocks_too_long"];
 /// Errors in an answer with `"ok": false` that pass by themselves.
-const PASSING_ERRORS: [&str; 5] = ["ratelimited", "rate_limited", "internal_error", "service_unavailable", "request_timeout"];
+const PASSING_ERRORS: [&str; 5] =
+    ["ratelimited", "rate_limited", "internal_error", "service_unavailable", "request_timeout"];
 
 /// An incoming webhook of Slack. Its address is a secret: whoever has it can post.
 #[derive(Debug)]

@@ -109,7 +109,10 @@ mod tests {
         assert_eq!(frequency(&episode(0, 1)), "1 request in one second");
         assert_eq!(frequency(&episode(12, 7)), "7 requests in 12 s");
         assert_eq!(frequency(&episode(120, 7)), "7 requests in 2 min 0 s, 3.5 a minute");
-        assert_eq!(frequency(&Episode { first: Second(i64::MIN), last: Second(i64::MAX), count: u64::MAX }).lines().count(), 1);
+        assert_eq!(
+            frequency(&Episode { first: Second(i64::MIN), last: Second(i64::MAX), count: u64::MAX }).lines().count(),
+            1
+        );
         assert_eq!(utc(Second(0)), "1970-01-01 00:00:00 UTC");
         assert_eq!(utc(Second(i64::MIN)), i64::MIN.to_string());
     }

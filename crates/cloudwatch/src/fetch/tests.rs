@@ -251,34 +251,29 @@ async fn a_read_without_a_filter_takes_one_pass_and_a_group_may_be_an_arn() {
 
 #[tokio::test]
 async fn a_refused_pattern_costs_the_filter_and_no_event() {
-    let (endpoint, asked) = serve(vec![
-        refusal(400, "InvalidParameterException", "Invalid filter pattern"),
-        page(&json!([]), None),
-    ])
-    .await;
-    let cloudwatch = CloudWatch::new(config(&endpoint)).await;
-    let first = cloudwatch
-        .page(window(), &verb_list(), None)
-        .await
-        .expect("a page");
-    assert_eq!(
-        first,
-        Page {
-            next: Some(token("whole:")),
-            ..Page::default()
-        }
-    );
-    let second = cloudwatch
-        .page(window(), &verb_list(), first.next.as_ref())
-        .await
-        .expect("a page");
-    assert_eq!(second, Page::default());
-    assert_eq!(
-        asked.await.expect("both were asked for")[1]
-            .json()
-            .get("filterPattern"),
-        None
-    );
+    for start in [None, Some("cut:")] {
+        let refused = refusal(400, "InvalidParameterException", "Invalid filter pattern");
+        let (endpoint, asked) = serve(vec![refused, page(&json!([]), None)]).await;
+        let cloudwatch = CloudWatch::new(config(&endpoint)).await;
+        let first = cloudwatch
+            .page(window(), &verb_list(), start.map(token).as_ref())
+            .await
+            .expect("a page");
+        assert_eq!(
+            first,
+            Page {
+                next: Some(token("whole:")),
+                ..Page::default()
+            }
+        );
+        let second = cloudwatch
+            .page(window(), &verb_list(), first.next.as_ref())
+            .await
+            .expect("a page");
+        assert_eq!(second, Page::default());
+        let asked = asked.await.expect("both were asked for");
+        assert_eq!(asked[1].json().get("filterPattern"), None);
+    }
 }
 
 #[tokio::test]

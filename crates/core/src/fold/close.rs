@@ -83,6 +83,8 @@ pub struct Closed {
     pub rows_kept: u64,
     /// What changed: new findings, grown ones and ended ones.
     pub changes: Vec<(FindingKey, Activity)>,
+    /// What there is to tell of the watch itself.
+    pub notices: Vec<Notice>,
 }
 
 /// A finding on its way through the commit.
@@ -99,7 +101,7 @@ impl Fold<'_> {
         let mut minutes = self.rows();
         let beyond = std::mem::take(&mut self.beyond);
         if let Some(kind) = cap::cap(&mut minutes, self.limits.rows_max, beyond) {
-            let (source, cluster) = (source.name.clone(), source.cluster.clone());
+            let (source, cluster) = (source.name.clone(), source.cluster.to_string());
             carried.notices.push(Notice {
                 source,
                 cluster,
@@ -154,6 +156,7 @@ impl Fold<'_> {
             counts: self.counts,
             rows_kept,
             changes,
+            notices: carried.notices,
         }
     }
 

@@ -8,8 +8,8 @@ use crate::decode::decode;
 use crate::diagnostic::Diagnostic;
 use crate::event::AuditEvent;
 use crate::observation::Observation;
-use crate::record::RawRecord;
 use crate::source::{LogId, Provider, Source};
+use crate::time::Second;
 use crate::yaml::{At, Node, Value};
 
 /// One case: an event, and whether the rule matches it.
@@ -92,17 +92,17 @@ impl Rules {
         let source = Source {
             name: "case".to_owned(),
             provider: Provider::File,
-            cluster: "case".to_owned(),
+            cluster: "case".into(),
             log: LogId("file/case".to_owned()),
         };
-        let record = RawRecord {
-            record_id: "case".to_owned(),
-            time_ms: 0,
-            body: String::new(),
-        };
-        let Some(observation) =
-            Observation::of_record(&source, &TrustedProxies::default(), &record, event.clone())
-        else {
+        let observation = Observation::of_event(
+            &source,
+            &TrustedProxies::default(),
+            event.clone(),
+            Second(0),
+            || "case".to_owned(),
+        );
+        let Some(observation) = observation else {
             return false;
         };
         match self.named(name) {

@@ -60,11 +60,7 @@ impl AwsAccess {
         };
         let assume_role = map.get("assume_role").map(|at| assume_role(&at));
         let endpoint = map.get("endpoint").map(|at| url::endpoint(&at));
-        Ok(AwsAccess {
-            region,
-            assume_role: assume_role.transpose()?,
-            endpoint: endpoint.transpose()?,
-        })
+        Ok(AwsAccess { region, assume_role: assume_role.transpose()?, endpoint: endpoint.transpose()? })
     }
 }
 
@@ -88,12 +84,7 @@ impl<'a> Arn<'a> {
             && (partition == "aws" || partition.starts_with("aws-"))
             && is_account
             && resource.chars().all(|c| c.is_ascii_graphic());
-        is_arn.then_some(Arn {
-            service,
-            region,
-            account,
-            resource,
-        })
+        is_arn.then_some(Arn { service, region, account, resource })
     }
 }
 
@@ -108,25 +99,13 @@ pub(super) fn log_group<'a>(at: &At<'a>) -> Result<(LogGroup, Option<&'a str>), 
     };
     if !text.starts_with("arn:") {
         let name = is_group_name(text).then(|| text.to_owned());
-        let group = LogGroup {
-            name: name.ok_or_else(not_a_group)?,
-            arn: None,
-        };
+        let group = LogGroup { name: name.ok_or_else(not_a_group)?, arn: None };
         return Ok((group, None));
     }
     let bare = text.strip_suffix(":*").unwrap_or(text);
-    let arn = Arn::parse(bare)
-        .filter(|arn| arn.service == "logs" && is_region(arn.region))
-        .ok_or_else(not_a_group)?;
-    let name = arn
-        .resource
-        .strip_prefix("log-group:")
-        .filter(|name| is_group_name(name))
-        .ok_or_else(not_a_group)?;
-    let group = LogGroup {
-        name: name.to_owned(),
-        arn: Some(bare.to_owned()),
-    };
+    let arn = Arn::parse(bare).filter(|arn| arn.service == "logs" && is_region(arn.region)).ok_or_else(not_a_group)?;
+    let name = arn.resource.strip_prefix("log-group:").filter(|name| is_group_name(name)).ok_or_else(not_a_group)?;
+    let group = LogGroup { name: name.to_owned(), arn: Some(bare.to_owned()) };
     Ok((group, Some(arn.region)))
 }
 
@@ -150,9 +129,8 @@ fn assume_role(at: &At<'_>) -> Result<AssumeRole, Diagnostic> {
     let map = keys(at, &["arn", "external_id"])?;
     let at = map.need("arn", "add arn:aws:iam::ACCOUNT:role/NAME")?;
     let arn = at.text()?;
-    let is_role = Arn::parse(arn).is_some_and(|arn| {
-        arn.service == "iam" && arn.region.is_empty() && arn.resource.starts_with("role/")
-    });
+    let is_role = Arn::parse(arn)
+        .is_some_and(|arn| arn.service == "iam" && arn.region.is_empty() && arn.resource.starts_with("role/"));
     if !is_role {
         return Err(at.fault(
             format!("`{arn}` is not the ARN of a role"),
@@ -160,10 +138,7 @@ fn assume_role(at: &At<'_>) -> Result<AssumeRole, Diagnostic> {
         ));
     }
     let external_id = map.get("external_id").map(|at| external_id(&at));
-    Ok(AssumeRole {
-        arn: arn.to_owned(),
-        external_id: external_id.transpose()?,
-    })
+    Ok(AssumeRole { arn: arn.to_owned(), external_id: external_id.transpose()? })
 }
 
 /// STS takes 2 to 1,224 characters of these: its API reference, AssumeRole, `ExternalId`.
@@ -173,10 +148,7 @@ fn external_id(at: &At<'_>) -> Result<String, Diagnostic> {
     if (2..=1_224).contains(&text.len()) && text.chars().all(is_allowed) {
         return Ok(text.to_owned());
     }
-    Err(at.fault(
-        "not an external id",
-        "write 2 to 1224 letters, digits and any of _ + = , . @ : / -",
-    ))
+    Err(at.fault("not an external id", "write 2 to 1224 letters, digits and any of _ + = , . @ : / -"))
 }
 
 fn region(at: &At<'_>) -> Result<String, Diagnostic> {
@@ -198,10 +170,7 @@ fn same_region(at: &At<'_>, arn_region: &str) -> Result<String, Diagnostic> {
     if region == arn_region {
         return Ok(region);
     }
-    Err(at.fault(
-        format!("{region} is not the region of the ARN ({arn_region})"),
-        "leave region out: the ARN tells it",
-    ))
+    Err(at.fault(format!("{region} is not the region of the ARN ({arn_region})"), "leave region out: the ARN tells it"))
 }
 
 /// Tells whether this looks like a region: at least two words and a number, joined by dashes.
@@ -210,9 +179,7 @@ fn is_region(text: &str) -> bool {
     let Some((number, words)) = parts.split_last() else {
         return false;
     };
-    let holds = |part: &str, is_in: fn(&char) -> bool| {
-        !part.is_empty() && part.chars().all(|c| is_in(&c))
-    };
+    let holds = |part: &str, is_in: fn(&char) -> bool| !part.is_empty() && part.chars().all(|c| is_in(&c));
     words.len() >= 2
         && text.len() <= 32
         && words.iter().all(|word| holds(word, char::is_ascii_lowercase))

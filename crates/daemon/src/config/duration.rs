@@ -4,8 +4,9 @@
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
 
+const DAY_SECONDS: i64 = 86_400;
 /// No length of time here reaches further than a year.
-pub(super) const YEAR_SECONDS: i64 = 365 * 86_400;
+const YEAR_SECONDS: i64 = 365 * DAY_SECONDS;
 
 /// Returns the seconds that are written at `at`; a minus sign means before the tick.
 pub(super) fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
@@ -23,10 +24,7 @@ pub(super) fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
         ));
     }
     if seconds.abs() > YEAR_SECONDS {
-        return Err(at.fault(
-            format!("`{text}` is longer than a year"),
-            "write at most 365d",
-        ));
+        return Err(at.fault(format!("`{text}` is longer than a year"), "write at most 365d"));
     }
     Ok(seconds)
 }
@@ -44,7 +42,7 @@ fn parse(text: &str) -> Option<i64> {
         "s" => 1,
         "m" => 60,
         "h" => 3_600,
-        "d" => 86_400,
+        "d" => DAY_SECONDS,
         _ => return None,
     };
     if !digits.chars().all(|c| c.is_ascii_digit()) {
@@ -53,14 +51,16 @@ fn parse(text: &str) -> Option<i64> {
     digits.parse::<i64>().ok()?.checked_mul(sign * unit_seconds)
 }
 
-/// Returns `seconds` with the largest unit that divides it.
+/// Returns `seconds` as a person would write it: in days from two days on, else in hours or minutes.
 pub(super) fn spelled(seconds: i64) -> String {
-    [(86_400, 'd'), (3_600, 'h'), (60, 'm')]
-        .into_iter()
-        .find(|(unit_seconds, _)| seconds % unit_seconds == 0)
-        .map_or(format!("{seconds}s"), |(unit_seconds, unit)| {
-            format!("{}{unit}", seconds / unit_seconds)
-        })
+    let is_days = seconds.abs() >= 2 * DAY_SECONDS && seconds % DAY_SECONDS == 0;
+    if is_days {
+        format!("{}d", seconds / DAY_SECONDS)
+    } else if seconds % 3_600 == 0 && seconds != 0 {
+        format!("{}h", seconds / 3_600)
+    } else {
+        format!("{}m", seconds / 60)
+    }
 }
 
 #[cfg(test)]
@@ -69,30 +69,34 @@ mod tests {
 
     #[test]
     fn a_length_is_a_whole_number_and_a_unit() {
-        for (text, seconds) in [
-            ("-70m", -4_200),
-            ("24h", 86_400),
-            ("7d", 604_800),
-            ("-90s", -90),
-            ("0", 0),
-            ("-0", 0),
-            ("0m", 0),
-        ] {
+        for (text, seconds) in
+            [("-70m", -4_200), ("24h", 86_400), ("7d", 604_800), ("-90s", -90), ("0", 0), ("-0", 0), ("0m", 0)]
+        {
             assert_eq!(parse(text), Some(seconds), "{text}");
         }
         for text in [
-            "", "-", "m", "-m", "7", "1.5h", "--1m", "+1m", "1 h", "1w", "1h30m", "١m", "1µ",
-            "99999999999999999999d", "9223372036854775807d",
+            "",
+            "-",
+            "m",
+            "-m",
+            "7",
+            "1.5h",
+            "--1m",
+            "+1m",
+            "1 h",
+            "1w",
+            "1h30m",
+            "١m",
+            "1µ",
+            "99999999999999999999d",
+            "9223372036854775807d",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn a_length_is_spelled_with_its_largest_unit() {
-        assert_eq!(
-            [-4_200, 3_600, 604_800, 90].map(spelled),
-            ["-70m", "1h", "7d", "90s"]
-        );
+    fn a_length_is_spelled_as_a_person_would() {
+        assert_eq!([-4_200, 3_600, 86_400, 90_000, 604_800, 0].map(spelled), ["-70m", "1h", "24h", "25h", "7d", "0m"]);
     }
 }

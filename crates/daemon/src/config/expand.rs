@@ -9,11 +9,7 @@ use stakeout_core::yaml::{At, Key, Node, Value};
 use super::reading::Environment;
 
 /// Returns the value at `at` with every variable replaced; a value with a fault stays as it was written.
-pub(super) fn expand(
-    at: &At<'_>,
-    environment: &Environment<'_>,
-    faults: &mut Vec<Diagnostic>,
-) -> Node {
+pub(super) fn expand(at: &At<'_>, environment: &Environment<'_>, faults: &mut Vec<Diagnostic>) -> Node {
     let value = match &at.node.value {
         Value::Null => Value::Null,
         Value::Scalar { text, is_plain } => Value::Scalar {
@@ -26,48 +22,27 @@ pub(super) fn expand(
         Value::List(_) => Value::List(expand_list(at, environment, faults)),
         Value::Map(_) => Value::Map(expand_map(at, environment, faults)),
     };
-    Node {
-        line: at.node.line,
-        value,
-    }
+    Node { line: at.node.line, value }
 }
 
-fn expand_list(
-    at: &At<'_>,
-    environment: &Environment<'_>,
-    faults: &mut Vec<Diagnostic>,
-) -> Vec<Node> {
+fn expand_list(at: &At<'_>, environment: &Environment<'_>, faults: &mut Vec<Diagnostic>) -> Vec<Node> {
     let items = at.list().unwrap_or_default();
-    items
-        .iter()
-        .map(|item| expand(item, environment, faults))
-        .collect()
+    items.iter().map(|item| expand(item, environment, faults)).collect()
 }
 
-fn expand_map(
-    at: &At<'_>,
-    environment: &Environment<'_>,
-    faults: &mut Vec<Diagnostic>,
-) -> Vec<(Key, Node)> {
+fn expand_map(at: &At<'_>, environment: &Environment<'_>, faults: &mut Vec<Diagnostic>) -> Vec<(Key, Node)> {
     let Ok(map) = at.any_map() else {
         return Vec::new();
     };
     map.entries()
         .map(|(name, at)| {
-            let key = Key {
-                name: name.to_owned(),
-                line: at.line(),
-            };
+            let key = Key { name: name.to_owned(), line: at.line() };
             (key, expand(&at, environment, faults))
         })
         .collect()
 }
 
-fn expand_text(
-    at: &At<'_>,
-    text: &str,
-    environment: &Environment<'_>,
-) -> Result<String, Diagnostic> {
+fn expand_text(at: &At<'_>, text: &str, environment: &Environment<'_>) -> Result<String, Diagnostic> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -104,19 +79,13 @@ fn not_a_variable(at: &At<'_>) -> Diagnostic {
     )
 }
 
-fn look_up(
-    at: &At<'_>,
-    name: &str,
-    environment: &Environment<'_>,
-) -> Result<String, Diagnostic> {
-    environment(name)
-        .filter(|value| !value.is_empty())
-        .ok_or_else(|| {
-            at.fault(
-                format!("the environment variable {name} is not set, or empty"),
-                format!("set {name} before the start, or write the value here"),
-            )
-        })
+fn look_up(at: &At<'_>, name: &str, environment: &Environment<'_>) -> Result<String, Diagnostic> {
+    environment(name).filter(|value| !value.is_empty()).ok_or_else(|| {
+        at.fault(
+            format!("the environment variable {name} is not set, or empty"),
+            format!("set {name} before the start, or write the value here"),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -147,10 +116,7 @@ mod tests {
     #[test]
     fn variables_are_replaced_once_and_escapes_stay() {
         assert_eq!(expanded("${REGION}").as_deref(), Ok("eu-west-1"));
-        assert_eq!(
-            expanded("x-${REGION}-${REGION}!").as_deref(),
-            Ok("x-eu-west-1-eu-west-1!")
-        );
+        assert_eq!(expanded("x-${REGION}-${REGION}!").as_deref(), Ok("x-eu-west-1-eu-west-1!"));
         assert_eq!(expanded("${NESTED}").as_deref(), Ok("${REGION}"));
         assert_eq!(expanded("$${REGION}").as_deref(), Ok("${REGION}"));
         assert_eq!(expanded("a$b $REGION {}").as_deref(), Ok("a$b $REGION {}"));
@@ -160,10 +126,7 @@ mod tests {
     fn unset_empty_and_malformed_variables_are_faults() {
         let unset = "f.yaml:1: a: the environment variable NOPE is not set, or empty (set NOPE before the start, or write the value here)";
         assert_eq!(expanded("${NOPE}"), Err(unset.to_owned()));
-        assert_eq!(
-            expanded("${EMPTY}"),
-            Err(unset.replace("NOPE", "EMPTY"))
-        );
+        assert_eq!(expanded("${EMPTY}"), Err(unset.replace("NOPE", "EMPTY")));
         for text in ["${", "${}", "${REGION", "${RE GION}", "${REGION:-x}", "${1}"] {
             let fault = expanded(text).expect_err(text);
             assert!(fault.contains("without the name of a variable"), "{fault}");

@@ -70,11 +70,7 @@ pub(crate) struct Webhook {
 }
 
 /// Reads `notify`; a fault in one destination does not hide those in the others.
-pub(super) fn read(
-    top: &Map<'_>,
-    reading: &mut Reading<'_>,
-    faults: &mut Vec<Diagnostic>,
-) -> Option<Vec<Destination>> {
+pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic>) -> Option<Vec<Destination>> {
     let items = items(top, reading).map_err(|fault| faults.push(fault)).ok()?;
     let mut read: Vec<(Destination, usize)> = Vec::new();
     for at in items {
@@ -90,11 +86,7 @@ fn items<'a>(top: &Map<'a>, reading: &mut Reading<'_>) -> Result<Vec<At<'a>>, Di
     let mend = "add a destination, such as - {name: out, stdout: {}}";
     let nobody = "findings are told to nobody";
     let Some(at) = top.get("notify") else {
-        reading.warn(Diagnostic {
-            line: 0,
-            key: "notify".to_owned(),
-            ..top.at().fault(nobody, mend)
-        });
+        reading.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().fault(nobody, mend) });
         return Ok(Vec::new());
     };
     if !matches!(at.node.value, Value::List(_)) {
@@ -124,10 +116,7 @@ fn destination(
     let name_at = map.need("name", name_mend)?;
     let name = reading::name(&name_at)?;
     if let Some((_, line)) = before.iter().find(|(other, _)| other.name == name) {
-        return Err(name_at.fault(
-            format!("the destination in line {line} has this name too"),
-            name_mend,
-        ));
+        return Err(name_at.fault(format!("the destination in line {line} has this name too"), name_mend));
     }
     let level_min = map.get("min_severity").map(|at| level(&at));
     Ok(Destination {
@@ -139,46 +128,29 @@ fn destination(
 
 fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
     let text = at.text()?;
-    text.parse().map_err(|()| {
-        at.fault(
-            format!("`{text}` is no severity"),
-            suggestion(text, &Level::ALL.map(Level::as_str)),
-        )
-    })
+    text.parse()
+        .map_err(|()| at.fault(format!("`{text}` is no severity"), suggestion(text, &Level::ALL.map(Level::as_str))))
 }
 
 fn kind(map: &Map<'_>, reading: &mut Reading<'_>) -> Result<DestinationKind, Diagnostic> {
-    let named: Vec<_> = map
-        .entries()
-        .filter(|(name, _)| KINDS.contains(name))
-        .collect();
+    let named: Vec<_> = map.entries().filter(|(name, _)| KINDS.contains(name)).collect();
     match named.as_slice() {
-        [] => Err(map.at().fault(
-            "no kind of destination",
-            format!("add one of {}", KINDS.join(", ")),
-        )),
+        [] => Err(map.at().fault("no kind of destination", format!("add one of {}", KINDS.join(", ")))),
         [("slack", at)] => slack(at, reading).map(DestinationKind::Slack),
         [("sns", at)] => sns(at).map(DestinationKind::Sns),
         [("webhook", at)] => webhook(at, reading).map(DestinationKind::Webhook),
-        [(_, at)] if at.is_null() => Ok(DestinationKind::Stdout),
-        [(_, at)] => keys(at, &[]).map(|_| DestinationKind::Stdout),
-        [(first, _), (second, at), ..] => Err(at.fault(
-            format!("a second kind beside {first}"),
-            format!("give {second} an entry and a name of its own"),
-        )),
+        [(_, at)] => stdout(at),
+        [(first, _), (second, at), ..] => Err(
+            at.fault(format!("a second kind beside {first}"), format!("give {second} an entry and a name of its own"))
+        ),
     }
 }
 
 fn slack(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Slack, Diagnostic> {
-    let map = keys(
-        at,
-        &["webhook_url", "webhook_url_file", "max_messages_per_run"],
-    )?;
+    let map = keys(at, &["webhook_url", "webhook_url_file", "max_messages_per_run"])?;
     let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reading)?;
     let is_slack = Url::parse(secret.value.expose_secret()).is_some_and(|url| {
-        let is_slack_host = url.is_https
-            && SLACK_HOSTS.contains(&url.host)
-            && matches!(url.port, None | Some(443));
+        let is_slack_host = url.is_https && SLACK_HOSTS.contains(&url.host) && matches!(url.port, None | Some(443));
         (is_slack_host && url.path.len() > 1) || url.is_loopback()
     });
     if !is_slack {
@@ -187,23 +159,15 @@ fn slack(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Slack, Diagnostic> {
             format!("copy it from Slack: it begins with https://{}/services/", SLACK_HOSTS[0]),
         ));
     }
-    let messages = map
-        .get("max_messages_per_run")
-        .map(|at| reading::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
-    Ok(Slack {
-        webhook_url: secret.value,
-        max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN),
-    })
+    let messages = map.get("max_messages_per_run").map(|at| reading::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
+    Ok(Slack { webhook_url: secret.value, max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN) })
 }
 
 fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
     let map = keys(at, &["topic_arn", "region", "endpoint", "assume_role"])?;
     let at = map.need("topic_arn", "add arn:aws:sns:REGION:ACCOUNT:TOPIC")?;
     let (topic_arn, region) = aws::topic(&at)?;
-    Ok(Sns {
-        topic_arn: topic_arn.to_owned(),
-        access: AwsAccess::read(&map, Some(region))?,
-    })
+    Ok(Sns { topic_arn: topic_arn.to_owned(), access: AwsAccess::read(&map, Some(region))? })
 }
 
 fn webhook(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Webhook, Diagnostic> {
@@ -213,15 +177,19 @@ fn webhook(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Webhook, Diagnostic
         return Err(secret.at.fault("not a URL", "write https://HOST/PATH"));
     };
     if !url.is_private_on_the_way() {
-        return Err(secret.at.fault(
-            "plain http to another machine",
-            "write https://, or let the receiver listen on 127.0.0.1",
-        ));
+        return Err(secret
+            .at
+            .fault("plain http to another machine", "write https://, or let the receiver listen on 127.0.0.1"));
     }
-    Ok(Webhook {
-        url: secret.value,
-        token: token(&map, reading)?,
-    })
+    Ok(Webhook { url: secret.value, token: token(&map, reading)? })
+}
+
+fn stdout(at: &At<'_>) -> Result<DestinationKind, Diagnostic> {
+    match &at.node.value {
+        Value::Null => Ok(DestinationKind::Stdout),
+        Value::Map(entries) if entries.is_empty() => Ok(DestinationKind::Stdout),
+        _ => Err(at.fault("standard output has no settings", "write stdout: {}")),
+    }
 }
 
 fn token(map: &Map<'_>, reading: &mut Reading<'_>) -> Result<Option<SecretString>, Diagnostic> {

@@ -27,10 +27,7 @@ pub(super) struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Begins a reading in which relative paths begin at `base`.
     pub(super) fn new(base: &'a Path) -> Reading<'a> {
-        Reading {
-            base,
-            warnings: Vec::new(),
-        }
+        Reading { base, warnings: Vec::new() }
     }
 
     /// Keeps a warning.
@@ -67,10 +64,7 @@ pub(super) fn keys<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnosti
     };
     Err(at.fault(
         format!("{found} where a mapping is needed"),
-        format!(
-            "write `key: value` pairs, indented below; known here: {}",
-            known.join(", ")
-        ),
+        format!("write `key: value` pairs, indented below; known here: {}", known.join(", ")),
     ))
 }
 
@@ -84,40 +78,28 @@ pub(super) fn unknown_keys(map: &Map<'_>, known: &[&str]) -> Vec<Diagnostic> {
 
 fn unknown_key(parent: &At<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Diagnostic {
     let mut characters = name.chars();
-    let is_word = name.len() <= KEY_CHARS_MAX
-        && characters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let is_word =
+        name.len() <= KEY_CHARS_MAX && characters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if is_word {
         return at.fault("unknown key", suggestion(name, known));
     }
     Diagnostic {
         line: at.line(),
-        ..parent.fault(
-            "a key that is not known",
-            format!(
-                "put a space after each colon; known here: {}",
-                known.join(", ")
-            ),
-        )
+        ..parent
+            .fault("a key that is not known", format!("put a space after each colon; known here: {}", known.join(", ")))
     }
 }
 
 /// Returns the name of a source or destination: it is shown everywhere and labels metrics.
 pub(super) fn name(at: &At<'_>) -> Result<String, Diagnostic> {
     let text = at.text()?;
-    let is_inner = |c: char| {
-        c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-')
-    };
-    if text.len() <= NAME_CHARS_MAX
-        && text.chars().all(is_inner)
-        && !text.starts_with(['.', '_', '-'])
-    {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+    if text.len() <= NAME_CHARS_MAX && text.chars().all(is_inner) && !text.starts_with(['.', '_', '-']) {
         return Ok(text.to_owned());
     }
     Err(at.fault(
         "not a name",
-        format!(
-            "write 1 to {NAME_CHARS_MAX} of a-z, 0-9, dot, dash and underscore, a letter or digit first"
-        ),
+        format!("write 1 to {NAME_CHARS_MAX} of a-z, 0-9, dot, dash and underscore, a letter or digit first"),
     ))
 }
 
@@ -127,10 +109,8 @@ pub(super) fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
     if text.len() <= CLUSTER_CHARS_MAX && text.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(text.to_owned());
     }
-    Err(at.fault(
-        "not the name of a cluster",
-        format!("write 1 to {CLUSTER_CHARS_MAX} plain characters without spaces"),
-    ))
+    Err(at
+        .fault("not the name of a cluster", format!("write 1 to {CLUSTER_CHARS_MAX} plain characters without spaces")))
 }
 
 /// Returns the whole number at `at`, which must lie within `min..=max`.
@@ -139,21 +119,16 @@ pub(super) fn number_within(at: &At<'_>, min: u32, max: u32) -> Result<u32, Diag
     u32::try_from(number)
         .ok()
         .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| {
-            at.fault(
-                format!("{number} is out of range"),
-                format!("write a number from {min} to {max}"),
-            )
-        })
+        .ok_or_else(|| at.fault(format!("{number} is out of range"), format!("write a number from {min} to {max}")))
 }
 
 /// Says why a file cannot be read, in words that are the same on every system.
 pub(super) fn io_problem(error: &io::Error, shown: &impl Display) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => format!("there is no {shown}"),
-        io::ErrorKind::PermissionDenied => format!("{shown} may not be read by this user"),
-        io::ErrorKind::InvalidData => format!("{shown} is not UTF-8 text"),
-        io::ErrorKind::IsADirectory => format!("{shown} is a directory"),
-        _ => format!("{shown} cannot be read: {error}"),
+        io::ErrorKind::NotFound => format!("there is no `{shown}`"),
+        io::ErrorKind::PermissionDenied => format!("`{shown}` may not be read by this user"),
+        io::ErrorKind::InvalidData => format!("`{shown}` is not UTF-8 text"),
+        io::ErrorKind::IsADirectory => format!("`{shown}` is a directory"),
+        _ => format!("`{shown}` cannot be read: {error}"),
     }
 }

@@ -20,8 +20,7 @@ const MAX_BACKFILL_SECONDS: i64 = 7 * 86_400;
 const RELOOKS_MAX: usize = 8;
 const RELOOK_SECONDS_MAX: i64 = 7 * 86_400;
 const CRON_FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
-const CRON_MEND: &str =
-    "write minute, hour, day of the month, month and day of the week in UTC, such as `0 * * * *`";
+const CRON_MEND: &str = "write minute, hour, day of the month, month and day of the week in UTC, such as `0 * * * *`";
 
 /// When windows are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +59,7 @@ pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>) -> Result<Schedule,
     let Some(at) = top.get("schedule") else {
         return Ok(schedule);
     };
-    let map = keys(
-        &at,
-        &["cron", "earliest", "latest", "relook", "max_backfill", "start"],
-    )?;
+    let map = keys(&at, &["cron", "earliest", "latest", "relook", "max_backfill", "start"])?;
     if let Some(at) = map.get("cron") {
         schedule.cron = cron(&at)?;
     }
@@ -85,10 +81,7 @@ pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>) -> Result<Schedule,
 pub(super) fn relook(at: &At<'_>) -> Result<Vec<i64>, Diagnostic> {
     let items = at.list_or_one()?;
     if items.len() > RELOOKS_MAX {
-        return Err(at.fault(
-            format!("{} re-looks of each window", items.len()),
-            format!("keep at most {RELOOKS_MAX}"),
-        ));
+        return Err(at.fault(format!("{} re-looks of each window", items.len()), format!("keep at most {RELOOKS_MAX}")));
     }
     let mut relooks: Vec<i64> = Vec::with_capacity(items.len());
     for item in items {
@@ -123,11 +116,7 @@ pub(super) fn start(at: &At<'_>, schedule: &Schedule) -> Result<i64, Diagnostic>
     let backfill = schedule.max_backfill_seconds;
     if -start > backfill && start < schedule.earliest_seconds {
         return Err(at.fault(
-            format!(
-                "{} reaches further back than max_backfill ({})",
-                spelled(start),
-                spelled(backfill)
-            ),
+            format!("{} reaches further back than max_backfill ({})", spelled(start), spelled(backfill)),
             format!("write at most -{}, or raise max_backfill", spelled(backfill)),
         ));
     }
@@ -164,17 +153,10 @@ fn span(map: &Map<'_>, schedule: &mut Schedule) -> Result<(), Diagnostic> {
 }
 
 /// A backfill shorter than a window is obeyed, but hardly meant: what it cuts off is reported as a gap.
-fn max_backfill(
-    at: &At<'_>,
-    schedule: &Schedule,
-    reading: &mut Reading<'_>,
-) -> Result<i64, Diagnostic> {
+fn max_backfill(at: &At<'_>, schedule: &Schedule, reading: &mut Reading<'_>) -> Result<i64, Diagnostic> {
     let backfill = seconds(at)?;
     if backfill <= 0 {
-        return Err(at.fault(
-            format!("{} catches nothing up", spelled(backfill)),
-            "write a length of time, such as 7d",
-        ));
+        return Err(at.fault(format!("{} catches nothing up", spelled(backfill)), "write a length of time, such as 7d"));
     }
     if backfill < -schedule.earliest_seconds {
         let earliest = spelled(schedule.earliest_seconds);
@@ -190,24 +172,16 @@ fn max_backfill(
 }
 
 fn parser() -> CronParser {
-    CronParser::builder()
-        .seconds(Seconds::Disallowed)
-        .year(Year::Disallowed)
-        .build()
+    CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build()
 }
 
 fn cron(at: &At<'_>) -> Result<Cron, Diagnostic> {
     let text = at.text()?;
-    let cron = parser()
-        .parse(text)
-        .map_err(|_| at.fault(cron_problem(text), CRON_MEND))?;
+    let cron = parser().parse(text).map_err(|_| at.fault(cron_problem(text), CRON_MEND))?;
     // Which days exist repeats with the leap years, so any day serves to find out.
     let any_day = DateTime::constant(2026, 1, 1, 0, 0, 0, 0);
     if cron.find_next_occurrence(&any_day, true).is_err() {
-        return Err(at.fault(
-            format!("`{text}` never comes"),
-            "name a day that exists in that month",
-        ));
+        return Err(at.fault(format!("`{text}` never comes"), "name a day that exists in that month"));
     }
     Ok(cron)
 }
@@ -223,10 +197,8 @@ fn cron_problem(text: &str) -> String {
         alone[place] = fields[place];
         parser().parse(&alone.join(" ")).is_err()
     };
-    (0..CRON_FIELDS.len())
-        .find(|place| is_wrong(*place))
-        .map_or_else(
-            || format!("`{text}` is no cron expression"),
-            |place| format!("`{}` is no {}", fields[place], CRON_FIELDS[place]),
-        )
+    (0..CRON_FIELDS.len()).find(|place| is_wrong(*place)).map_or_else(
+        || format!("`{text}` is no cron expression"),
+        |place| format!("`{}` is no {}", fields[place], CRON_FIELDS[place]),
+    )
 }

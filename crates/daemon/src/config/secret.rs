@@ -40,10 +40,7 @@ pub(super) fn need<'a>(
         return Ok(Secret { at, value });
     };
     if map.get(key).is_some() {
-        return Err(at.fault(
-            format!("both `{key}` and `{file_key}` are set"),
-            "keep one of the two",
-        ));
+        return Err(at.fault(format!("both `{key}` and `{file_key}` are set"), "keep one of the two"));
     }
     let value = from_file(&at, reading)?;
     Ok(Secret { at, value })
@@ -60,26 +57,23 @@ fn from_file(at: &At<'_>, reading: &mut Reading<'_>) -> Result<SecretString, Dia
     };
     let metadata = fs::metadata(&path).map_err(cannot_read)?;
     if !metadata.is_file() {
-        return Err(at.fault(
-            format!("{shown} is not a regular file"),
-            "name a file that holds only the secret",
-        ));
+        return Err(at.fault(format!("`{shown}` is not a regular file"), "name a file that holds only the secret"));
     }
     let text = read_bounded(&path).map_err(cannot_read)?;
     let Some(text) = text else {
         return Err(at.fault(
-            format!("{shown} is larger than {FILE_BYTES_MAX} bytes"),
+            format!("`{shown}` is larger than {FILE_BYTES_MAX} bytes"),
             "name a file that holds only the secret",
         ));
     };
     let secret = text.strip_suffix('\n').unwrap_or(&text);
     let secret = secret.strip_suffix('\r').unwrap_or(secret);
     if secret.is_empty() {
-        return Err(at.fault(format!("{shown} is empty"), "write the secret into it"));
+        return Err(at.fault(format!("`{shown}` is empty"), "write the secret into it"));
     }
     if metadata.permissions().mode() & READABLE_BY_ALL != 0 {
         reading.warn(at.fault(
-            format!("{shown} may be read by every user of this machine"),
+            format!("`{shown}` may be read by every user of this machine"),
             format!("take the right away: chmod o-r {shown}"),
         ));
     }
@@ -89,9 +83,7 @@ fn from_file(at: &At<'_>, reading: &mut Reading<'_>) -> Result<SecretString, Dia
 /// Returns the file's text, or `None` where it is too large.
 fn read_bounded(path: &Path) -> std::io::Result<Option<String>> {
     let mut text = String::new();
-    File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
     Ok((size <= FILE_BYTES_MAX).then_some(text))
 }

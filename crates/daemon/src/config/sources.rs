@@ -12,7 +12,7 @@ use super::aws::{self, AwsAccess, LogGroup};
 use super::reading::{self, Reading, keys};
 use super::schedule::{self, Schedule};
 
-/// One process polls that many within the hour, at the lowest quota that a provider grants.
+/// At the lowest quota, 5 requests a second for an account and region, an hour leaves each of them 70 pages.
 const SOURCES_MAX: usize = 256;
 /// EKS writes the audit log into streams that begin so, and other control plane logs beside them:
 /// Amazon EKS user guide, "Send control plane logs to CloudWatch Logs".
@@ -95,11 +95,7 @@ fn items<'a>(top: &Map<'a>) -> Result<Vec<At<'a>>, Diagnostic> {
     }
 }
 
-fn source(
-    at: &At<'_>,
-    schedule: &Schedule,
-    reading: &Reading<'_>,
-) -> Result<SourceConfig, Diagnostic> {
+fn source(at: &At<'_>, schedule: &Schedule, reading: &Reading<'_>) -> Result<SourceConfig, Diagnostic> {
     let known = ["name", "cluster", "relook", "start"];
     let map = keys(at, &[&known[..], &KINDS, &LATER_KINDS].concat())?;
     let name = reading::name(&map.need("name", "give each source a name of its own")?)?;
@@ -108,29 +104,20 @@ fn source(
     let relook = map.get("relook").map(|at| schedule::relook(&at));
     let start = map.get("start").map(|at| schedule::start(&at, schedule));
     Ok(SourceConfig {
-        source: Source {
-            name,
-            provider: kind.provider(),
-            cluster,
-            log: kind.log(),
-        },
+        source: Source { name, provider: kind.provider(), cluster: cluster.into(), log: kind.log() },
         kind,
-        relook_seconds: relook
-            .transpose()?
-            .unwrap_or_else(|| schedule.relook_seconds.clone()),
+        relook_seconds: relook.transpose()?.unwrap_or_else(|| schedule.relook_seconds.clone()),
         start_seconds: start.transpose()?.unwrap_or(schedule.start_seconds),
     })
 }
 
 fn kind(map: &Map<'_>, reading: &Reading<'_>) -> Result<SourceKind, Diagnostic> {
-    let named: Vec<_> = map
-        .entries()
-        .filter(|(name, _)| KINDS.contains(name) || LATER_KINDS.contains(name))
-        .collect();
+    let named: Vec<_> = map.entries().filter(|(name, _)| KINDS.contains(name) || LATER_KINDS.contains(name)).collect();
     match named.as_slice() {
-        [] => Err(map.at().fault(
-            "no log is named",
-            format!("add one of {}", KINDS.join(", ")),
+        [] => Err(map.at().fault("no log is named", format!("add one of {}", KINDS.join(", ")))),
+        [("cloudwatch", at)] if !cfg!(feature = "aws") => Err(at.fault(
+            "cloudwatch is not built into this binary",
+            "build with the cargo feature aws, or remove this source",
         )),
         [("cloudwatch", at)] => cloudwatch(at).map(SourceKind::Cloudwatch),
         [("file", at)] => file(at, reading),
@@ -138,27 +125,22 @@ fn kind(map: &Map<'_>, reading: &Reading<'_>) -> Result<SourceKind, Diagnostic> 
             format!("{later} is not built into this version"),
             format!("remove this source: {} can be read", KINDS.join(" and ")),
         )),
-        [(first, _), (second, at), ..] => Err(at.fault(
-            format!("a second log beside {first}"),
-            format!("give {second} an entry and a name of its own"),
-        )),
+        [(first, _), (second, at), ..] => {
+            Err(at
+                .fault(format!("a second log beside {first}"), format!("give {second} an entry and a name of its own")))
+        }
     }
 }
 
 fn cloudwatch(at: &At<'_>) -> Result<Cloudwatch, Diagnostic> {
-    let map = keys(
-        at,
-        &["region", "log_group", "stream_prefix", "assume_role", "endpoint"],
-    )?;
+    let map = keys(at, &["region", "log_group", "stream_prefix", "assume_role", "endpoint"])?;
     let at = map.need("log_group", "add the log group, such as /aws/eks/NAME/cluster")?;
     let (log_group, arn_region) = aws::log_group(&at)?;
     let stream_prefix = map.get("stream_prefix").map(|at| stream_prefix(&at));
     Ok(Cloudwatch {
         access: AwsAccess::read(&map, arn_region)?,
         log_group,
-        stream_prefix: stream_prefix
-            .transpose()?
-            .unwrap_or_else(|| AUDIT_STREAM_PREFIX.to_owned()),
+        stream_prefix: stream_prefix.transpose()?.unwrap_or_else(|| AUDIT_STREAM_PREFIX.to_owned()),
     })
 }
 
@@ -169,10 +151,7 @@ fn stream_prefix(at: &At<'_>) -> Result<String, Diagnostic> {
     if text.len() <= 512 && text.chars().all(is_allowed) {
         return Ok(text.to_owned());
     }
-    Err(at.fault(
-        format!("`{text}` begins no stream's name"),
-        "write the beginning as it stands, without a star",
-    ))
+    Err(at.fault(format!("`{text}` begins no stream's name"), "write the beginning as it stands, without a star"))
 }
 
 fn file(at: &At<'_>, reading: &Reading<'_>) -> Result<SourceKind, Diagnostic> {
@@ -184,9 +163,7 @@ fn file(at: &At<'_>, reading: &Reading<'_>) -> Result<SourceKind, Diagnostic> {
             "name the file that is written now: its rotated siblings are followed",
         ));
     }
-    Ok(SourceKind::File {
-        path: reading.path(&at)?,
-    })
+    Ok(SourceKind::File { path: reading.path(&at)? })
 }
 
 impl SourceKind {
@@ -199,9 +176,7 @@ impl SourceKind {
 
     /// Returns what the log is: the account is the group's, else the role's, else the endpoint stands for it.
     fn log(&self) -> LogId {
-        let Cloudwatch {
-            access, log_group, ..
-        } = match self {
+        let Cloudwatch { access, log_group, .. } = match self {
             SourceKind::Cloudwatch(cloudwatch) => cloudwatch,
             SourceKind::File { path } => return LogId(format!("file/{}", path.display())),
         };
@@ -210,10 +185,7 @@ impl SourceKind {
             .or_else(|| access.assume_role.as_ref()?.account())
             .or_else(|| Some(access.endpoint.as_ref()?.authority()))
             .unwrap_or("own");
-        LogId(format!(
-            "cloudwatch/{account}/{}/{}",
-            access.region, log_group.name
-        ))
+        LogId(format!("cloudwatch/{account}/{}/{}", access.region, log_group.name))
     }
 }
 
@@ -234,24 +206,15 @@ fn cluster(map: &Map<'_>, name: &str, kind: &SourceKind) -> Result<String, Diagn
 
 /// EKS names its log groups so: Amazon EKS user guide, "Send control plane logs to CloudWatch Logs".
 fn eks_cluster(log_group: &str) -> Option<&str> {
-    log_group
-        .strip_prefix("/aws/eks/")?
-        .strip_suffix("/cluster")
-        .filter(|name| !name.is_empty() && !name.contains('/'))
+    log_group.strip_prefix("/aws/eks/")?.strip_suffix("/cluster").filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
-fn check_unique(
-    source: &SourceConfig,
-    at: &At<'_>,
-    before: &[(SourceConfig, At<'_>)],
-) -> Result<(), Diagnostic> {
+fn check_unique(source: &SourceConfig, at: &At<'_>, before: &[(SourceConfig, At<'_>)]) -> Result<(), Diagnostic> {
     for (other, other_at) in before {
         let line = other_at.line();
         if other.source.name == source.source.name {
-            return Err(place(at, "name").fault(
-                format!("the source in line {line} has this name too"),
-                "give each source a name of its own",
-            ));
+            return Err(place(at, "name")
+                .fault(format!("the source in line {line} has this name too"), "give each source a name of its own"));
         }
         if other.source.log == source.source.log {
             return Err(place(at, source.source.provider.as_str()).fault(
@@ -270,8 +233,7 @@ fn warn_of_one_cluster(
     reading: &mut Reading<'_>,
 ) {
     let twin = before.iter().find(|(other, _)| {
-        other.source.cluster == source.source.cluster
-            && other.source.provider == source.source.provider
+        other.source.cluster == source.source.cluster && other.source.provider == source.source.provider
     });
     if let Some((other, other_at)) = twin {
         reading.warn(at.fault(
@@ -288,8 +250,5 @@ fn warn_of_one_cluster(
 
 /// Returns the place of `key` within `at`, or `at` where it has no such key.
 fn place<'a>(at: &At<'a>, key: &str) -> At<'a> {
-    at.any_map()
-        .ok()
-        .and_then(|map| map.get(key))
-        .unwrap_or_else(|| at.clone())
+    at.any_map().ok().and_then(|map| map.get(key)).unwrap_or_else(|| at.clone())
 }

@@ -1,1 +1,454 @@
-//! Whole configs.
+//! Whole configs: broken ones with the line that each prints, the shipped examples, every key, and secrets that
+//! must not show.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+use stakeout_core::rule::Level;
+use stakeout_core::source::{LogId, Provider, Source};
+
+use super::aws::{AssumeRole, AwsAccess, LogGroup};
+use super::notify::{DestinationKind, Slack, Sns, Webhook};
+use super::sources::{Cloudwatch, SourceKind};
+use super::url::Endpoint;
+use super::*;
+
+const SOURCES: &str = "sources: [{name: onprem, file: {path: /var/log/audit.log}}]\n";
+const NOTIFY: &str = "notify: [{name: out, stdout: {}}]\n";
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(text: &str) -> Result<Config, Vec<String>> {
+    read_with(text, Path::new("/etc/stakeout"), &[])
+}
+
+fn read_with(text: &str, base: &Path, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
+    let look_up = |name: &str| environment.get(name).map(|value| (*value).to_owned());
+    Config::read("f.yaml", base, text, &look_up).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+fn warnings(config: &Config) -> Vec<String> {
+    config.warnings.iter().map(ToString::to_string).collect()
+}
+
+fn slack(config: &Config) -> &Slack {
+    match &config.notify[0].kind {
+        DestinationKind::Slack(slack) => slack,
+        other => panic!("{other:?} is not Slack"),
+    }
+}
+
+fn sns(config: &Config) -> &Sns {
+    match &config.notify[0].kind {
+        DestinationKind::Sns(sns) => sns,
+        other => panic!("{other:?} is not SNS"),
+    }
+}
+
+fn webhook(config: &Config) -> &Webhook {
+    match &config.notify[0].kind {
+        DestinationKind::Webhook(webhook) => webhook,
+        other => panic!("{other:?} is not a webhook"),
+    }
+}
+
+#[test]
+fn each_broken_config_prints_its_line() {
+    let directory = repository().join("tests/data/check/config");
+    let mut names: Vec<PathBuf> = fs::read_dir(&directory)
+        .expect("the directory of broken configs")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 15);
+    for path in names {
+        let text = fs::read_to_string(&path).expect("a config");
+        let file = path.file_name().expect("a name").to_string_lossy();
+        let faults = Config::read(&file, &directory, &text, &|_| None).expect_err(&file);
+        let printed: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
+        let expected = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
+        assert_eq!(printed, expected, "{file}");
+    }
+}
+
+#[test]
+fn the_shipped_examples_are_valid() {
+    let environment = |name: &str| match name {
+        "SLACK_WEBHOOK_URL" => Some("https://hooks.slack.com/services/T0/B0/example".to_owned()),
+        _ => None,
+    };
+    for (file, sources, destinations) in [
+        ("config/stakeout.yaml", 1, 1),
+        ("config/examples/eks.yaml", 3, 2),
+        ("config/examples/self-managed.yaml", 1, 2),
+    ] {
+        let config = Config::load(&repository().join(file), &environment).expect(file);
+        assert_eq!(warnings(&config), [""; 0], "{file}");
+        assert_eq!(config.sources.len(), sources, "{file}");
+        assert_eq!(config.notify.len(), destinations, "{file}");
+    }
+}
+
+/// What the commented example shows as commented-out keys is valid as well, or it would mislead.
+#[test]
+fn the_commented_keys_of_the_example_are_valid() {
+    let text = fs::read_to_string(repository().join("config/stakeout.yaml")).expect("the example");
+    let uncommented: String = text.lines().map(|line| line.replacen("#~", "", 1) + "\n").collect();
+    assert_ne!(uncommented, text);
+    let home = tempfile::tempdir().expect("a directory");
+    fs::create_dir(home.path().join("rules")).expect("a directory");
+    let token = home.path().join("siem-token");
+    fs::write(&token, "token\n").expect("a file");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let slack = ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T0/B0/x");
+    let config = read_with(&uncommented, home.path(), &[slack]).expect("a config");
+    assert_eq!(warnings(&config), [""; 0]);
+    assert_eq!((config.sources.len(), config.notify.len()), (2, 4));
+}
+
+#[test]
+fn a_short_config_has_the_documented_defaults() {
+    let config = read(&format!("{SOURCES}{NOTIFY}")).expect("a config");
+    assert_eq!(config.schedule, Schedule::default());
+    assert_eq!(config.schedule.relook_seconds, [3_600, 86_400]);
+    assert_eq!(
+        (
+            config.schedule.earliest_seconds,
+            config.schedule.latest_seconds,
+            config.schedule.start_seconds,
+            config.schedule.max_backfill_seconds
+        ),
+        (-4_200, -600, -4_200, 604_800)
+    );
+    assert_eq!(config.schedule.cron.as_str(), "0 * * * *");
+    assert_eq!(config.state_path, Path::new("/var/lib/stakeout"));
+    assert_eq!(config.rules, [""; 0].map(PathBuf::from));
+    assert_eq!(config.trusted_proxies, TrustedProxies::default());
+    assert_eq!(config.admin_listen, "127.0.0.1:9403".parse().ok());
+    assert_eq!(config.rows_max, 100_000);
+    assert_eq!(
+        config.sources,
+        [SourceConfig {
+            source: Source {
+                name: "onprem".to_owned(),
+                provider: Provider::File,
+                cluster: "onprem".into(),
+                log: LogId("file//var/log/audit.log".to_owned()),
+            },
+            kind: SourceKind::File { path: "/var/log/audit.log".into() },
+            relook_seconds: vec![3_600, 86_400],
+            start_seconds: -4_200,
+        }]
+    );
+    assert_eq!(config.notify[0].name, "out");
+    assert_eq!(config.notify[0].level_min, Level::Informational);
+    assert!(matches!(config.notify[0].kind, DestinationKind::Stdout));
+    assert_eq!(warnings(&config), [""; 0]);
+}
+
+#[test]
+fn every_key_arrives() {
+    let config = read(
+        "schedule: {cron: '*/15 * * * *', earliest: -25m, latest: 0, relook: 2h, max_backfill: 3d, start: -24h}\n\
+         state: {path: state}\n\
+         trusted_proxies: [10.0.0.9/16, 192.0.2.1, '2001:db8::/32']\n\
+         sources:\n\
+         \x20 - name: prod-eks\n\
+         \x20   cluster: prod\n\
+         \x20   relook: [3h]\n\
+         \x20   start: -2d\n\
+         \x20   cloudwatch:\n\
+         \x20     log_group: arn:aws:logs:eu-west-1:111122223333:log-group:/aws/eks/blue/cluster:*\n\
+         \x20     stream_prefix: audit\n\
+         \x20     assume_role: {arn: 'arn:aws:iam::444455556666:role/a/stakeout', external_id: x-1}\n\
+         \x20     endpoint: http://127.0.0.1:4566\n\
+         notify:\n\
+         \x20 - {name: bus, min_severity: high, sns: {topic_arn: 'arn:aws-cn:sns:cn-north-1:111122223333:findings.fifo'}}\n\
+         admin: {listen: off}\n\
+         limits: {rows_max: 500}\n",
+    )
+    .expect("a config");
+    assert_eq!(
+        config.schedule,
+        Schedule {
+            cron: "*/15 * * * *".parse().expect("a cron expression"),
+            earliest_seconds: -1_500,
+            latest_seconds: 0,
+            relook_seconds: vec![7_200],
+            max_backfill_seconds: 259_200,
+            start_seconds: -86_400,
+        }
+    );
+    assert_eq!(config.state_path, Path::new("/etc/stakeout/state"));
+    let networks = ["10.0.0.0/16", "192.0.2.1/32", "2001:db8::/32"];
+    assert_eq!(
+        config.trusted_proxies,
+        TrustedProxies::new(networks.map(|net| net.parse().expect("a network")).to_vec())
+    );
+    assert_eq!((config.admin_listen, config.rows_max), (None, 500));
+    let [SourceConfig { source, kind: SourceKind::Cloudwatch(cloudwatch), .. }] = &config.sources[..] else {
+        panic!("one CloudWatch source");
+    };
+    assert_eq!(source.log.0, "cloudwatch/111122223333/eu-west-1//aws/eks/blue/cluster");
+    assert_eq!(&*source.cluster, "prod");
+    assert_eq!(config.sources[0].relook_seconds, [10_800]);
+    assert_eq!(config.sources[0].start_seconds, -172_800);
+    let endpoint = cloudwatch.access.endpoint.as_ref().map(Endpoint::as_str);
+    assert_eq!(endpoint, Some("http://127.0.0.1:4566"));
+    assert_eq!(
+        cloudwatch,
+        &Cloudwatch {
+            access: AwsAccess {
+                region: "eu-west-1".to_owned(),
+                assume_role: Some(AssumeRole {
+                    arn: "arn:aws:iam::444455556666:role/a/stakeout".to_owned(),
+                    external_id: Some("x-1".to_owned()),
+                }),
+                endpoint: cloudwatch.access.endpoint.clone(),
+            },
+            log_group: LogGroup {
+                name: "/aws/eks/blue/cluster".to_owned(),
+                arn: Some("arn:aws:logs:eu-west-1:111122223333:log-group:/aws/eks/blue/cluster".to_owned()),
+            },
+            stream_prefix: "audit".to_owned(),
+        }
+    );
+    assert_eq!(config.notify[0].level_min, Level::High);
+
+    assert_eq!(
+        sns(&config),
+        &Sns {
+            topic_arn: "arn:aws-cn:sns:cn-north-1:111122223333:findings.fifo".to_owned(),
+            access: AwsAccess { region: "cn-north-1".to_owned(), assume_role: None, endpoint: None },
+        }
+    );
+}
+
+#[test]
+fn a_log_is_the_account_it_lies_in_and_an_endpoint_stands_for_an_unknown_one() {
+    let log = |rest: &str| {
+        let text = format!(
+            "sources: [{{name: a, cloudwatch: {{region: eu-west-1, log_group: /aws/eks/prod/cluster{rest}}}}}]\n{NOTIFY}"
+        );
+        read(&text).expect("a config").sources[0].source.log.0.clone()
+    };
+    let role = ", assume_role: {arn: 'arn:aws:iam::444455556666:role/stakeout'}";
+    let endpoint = ", endpoint: 'http://[::1]:4566/'";
+    let group = "eu-west-1//aws/eks/prod/cluster";
+    assert_eq!(log(""), format!("cloudwatch/own/{group}"));
+    assert_eq!(log(role), format!("cloudwatch/444455556666/{group}"));
+    assert_eq!(log(endpoint), format!("cloudwatch/[::1]:4566/{group}"));
+    assert_eq!(log(&format!("{role}{endpoint}")), log(role));
+}
+
+#[test]
+fn faults_of_all_sections_come_in_the_order_of_lines() {
+    let faults = read(
+        "notfy: []\n\
+         schedule: {latest: 1h}\n\
+         sources:\n\
+         \x20 - {name: a, file: {}}\n\
+         \x20 - {name: b, cloudwatch: {log_group: /x}}\n\
+         \x20 - {name: c, file: {path: '${NOPE}'}}\n\
+         notify:\n\
+         \x20 - {name: out, stdout: {}}\n\
+         \x20 - {name: out, stdout: {}}\n\
+         admin: {listen: here}\n",
+    )
+    .expect_err("faults");
+    let places: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": ").nth(1)).collect();
+    assert_eq!(
+        places,
+        [
+            "notfy",
+            "schedule.latest",
+            "sources[0].file.path",
+            "sources[1].cloudwatch.region",
+            "sources[2].file.path",
+            "notify[1].name",
+            "admin.listen"
+        ]
+    );
+}
+
+#[test]
+fn what_is_allowed_and_hardly_meant_is_a_warning() {
+    let text = "sources:\n\
+         \x20 - {name: a, cloudwatch: {region: eu-west-1, log_group: /aws/eks/prod/cluster}}\n\
+         \x20 - {name: b, cloudwatch: {region: us-east-1, log_group: /aws/eks/prod/cluster}}\n\
+         schedule: {max_backfill: 30m}\n";
+    let config = read(text).expect("a config");
+    assert_eq!(
+        warnings(&config),
+        [
+            "f.yaml: notify: findings are told to nobody (add a destination, such as - {name: out, stdout: {}})",
+            "f.yaml:3: sources[1]: cluster prod is also that of a in line 2 (if they are two clusters, add `cluster:` with a name that tells them apart)",
+            "f.yaml:4: schedule.max_backfill: 30m reaches less far back than earliest (-70m), so a part of the first window is a gap (write a longer time, such as 7d)",
+        ]
+    );
+}
+
+#[test]
+fn a_config_that_cannot_be_opened_is_one_fault() {
+    let home = tempfile::tempdir().expect("a directory");
+    let load = |path: &Path| match Config::load(path, &|_| None) {
+        Ok(_) => panic!("no config"),
+        Err(faults) => faults.iter().map(|fault| fault.problem.clone()).collect(),
+    };
+    let missing = home.path().join("stakeout.yaml");
+    let problems: Vec<String> = load(&missing);
+    assert_eq!(problems, [format!("there is no `{}`", missing.display())]);
+    let problems: Vec<String> = load(home.path());
+    assert_eq!(problems, [format!("`{}` is a directory", home.path().display())]);
+}
+
+#[test]
+fn a_secret_file_loses_one_line_end_and_must_hold_something() {
+    let home = tempfile::tempdir().expect("a directory");
+    let url = "https://hooks.slack.com/services/T0/B0/example";
+    let config = |content: &[u8], mode: u32| {
+        let file = home.path().join("slack");
+        fs::write(&file, content).expect("a file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
+        let notify = "notify: [{name: s, slack: {webhook_url_file: slack}}]\n";
+        read_with(&format!("{SOURCES}{notify}"), home.path(), &[])
+    };
+    for line_end in ["", "\n", "\r\n"] {
+        let read = config(format!("{url}{line_end}").as_bytes(), 0o600).expect("a config");
+        let slack = slack(&read);
+        assert_eq!(slack.webhook_url.expose_secret(), url);
+        assert_eq!(slack.max_messages_per_run, 10);
+        assert_eq!(warnings(&read), [""; 0]);
+    }
+    let open = config(url.as_bytes(), 0o644).expect("a config");
+    assert_eq!(
+        warnings(&open),
+        [
+            "f.yaml:2: notify[0].slack.webhook_url_file: `slack` may be read by every user of this machine (take the right away: chmod o-r slack)"
+        ]
+    );
+    for (content, problem) in [
+        (&b"\n"[..], "`slack` is empty"),
+        (&[b'x'; 65_537][..], "`slack` is larger than 65536 bytes"),
+        (&b"\xff\xfe"[..], "`slack` is not UTF-8 text"),
+        (&b"https://hooks.slack.com/services/x\n\n"[..], "not the URL"),
+    ] {
+        let faults = config(content, 0o600).expect_err(problem);
+        assert!(faults[0].contains(problem), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_webhook_has_a_url_and_maybe_a_token() {
+    let config = |keys: &str| {
+        let text = format!("{SOURCES}notify: [{{name: siem, webhook: {{{keys}}}}}]\n");
+        read_with(&text, Path::new("/"), &[("TOKEN", "t0k")])
+    };
+    let bare = config("url: 'https://siem.example/?k=1'").expect("a config");
+    assert_eq!(webhook(&bare).url.expose_secret(), "https://siem.example/?k=1");
+    assert!(webhook(&bare).token.is_none());
+    let with_token = config("url: 'https://siem.example/', token: '${TOKEN}'").expect("a config");
+    let token = webhook(&with_token).token.as_ref();
+    assert_eq!(token.map(ExposeSecret::expose_secret), Some("t0k"));
+    assert!(config("token: t0k").is_err());
+    assert!(config("url: 'https://siem.example/', token: 't0k t0k'").is_err());
+}
+
+#[test]
+fn slack_and_webhooks_are_only_told_over_a_private_way() {
+    let is_valid = |kind: &str| read(&format!("{SOURCES}notify: [{{name: d, {kind}}}]\n")).is_ok();
+    for (url, is_slack, is_webhook) in [
+        ("https://hooks.slack.com/services/T/B/x", true, true),
+        ("https://hooks.slack-gov.com/services/T/B/x", true, true),
+        ("https://hooks.slack.com:443/services/T/B/x", true, true),
+        ("http://127.0.0.1:9/services/T/B/x", true, true),
+        ("http://hooks.slack.com/services/T/B/x", false, false),
+        ("https://hooks.slack.com:8443/services/T/B/x", false, true),
+        ("https://hooks.slack.com/", false, true),
+        ("https://hooks.slack.com@evil.example/x", false, false),
+        ("https://evil.example/hooks.slack.com/x", false, true),
+        ("http://evil.example/", false, false),
+    ] {
+        assert_eq!(is_valid(&format!("slack: {{webhook_url: '{url}'}}")), is_slack, "{url}");
+        assert_eq!(is_valid(&format!("webhook: {{url: '{url}'}}")), is_webhook, "{url}");
+    }
+}
+
+#[test]
+fn standard_output_needs_no_settings() {
+    for kind in ["stdout: {}", "stdout:"] {
+        assert!(read(&format!("{SOURCES}notify:\n  - name: out\n    {kind}\n")).is_ok());
+    }
+    assert!(read(&format!("{SOURCES}notify: [{{name: out, stdout: {{a: b}}}}]\n")).is_err());
+}
+
+/// The canary stands wherever a secret could be written, also by mistake; nothing may repeat it.
+#[test]
+fn secrets_never_show() {
+    const CANARY: &str = "xoxb-canary-7f3a";
+    let url = format!("https://hooks.slack.com/services/{CANARY}");
+    let slots = [
+        format!("slack: {{webhook_url: '{url}'}}"),
+        "slack: {webhook_url: '${SECRET}'}".to_owned(),
+        format!("slack: {{webhook_url: {CANARY}}}"),
+        format!("slack: {{webhook_url: 'https://{CANARY}/x'}}"),
+        format!("slack: {{webhook_url: ['{url}']}}"),
+        format!("slack: {{webhook_url: '${{{CANARY}'}}"),
+        format!("slack: '{url}'"),
+        format!("slack: ['{url}']"),
+        format!("slack: {{'{url}': x}}"),
+        format!("webhook: {{url: 'https://siem.example/?token={CANARY}', token: {CANARY}}}"),
+        format!("webhook: {{url: 'http://siem.example/?token={CANARY}'}}"),
+        format!("webhook: {{url: 'https://siem.example/', token: 'Bearer {CANARY}'}}"),
+        format!("webhook: {{url: '{CANARY}'}}"),
+        format!("stdout: '{url}'"),
+        format!("stdout: {{}}, '{url}': x"),
+    ];
+    let secret = format!("https://hooks.slack.com/services/{CANARY}");
+    let texts = slots.iter().map(|slot| format!("{SOURCES}notify: [{{name: d, {slot}}}]\n")).chain([
+        format!("{SOURCES}notify: '{url}'\n"),
+        format!("{SOURCES}notify: ['{url}']\n"),
+        format!("{SOURCES}'{url}': x\n"),
+    ]);
+    let mut accepted = 0;
+    for text in texts {
+        let shown = match read_with(&text, Path::new("/"), &[("SECRET", &secret)]) {
+            Ok(config) => {
+                accepted += 1;
+                format!("{config:?}")
+            }
+            Err(faults) => faults.join("\n"),
+        };
+        assert!(!shown.contains("canary"), "{text}\n{shown}");
+    }
+    assert_eq!(accepted, 3);
+}
+
+proptest! {
+    /// Whatever a slip of the keyboard makes of a config: it is read or refused, and faults come in order.
+    #[test]
+    fn a_slip_of_the_keyboard_never_panics(
+        at in 0_usize..6_000,
+        removed in 0_usize..40,
+        typed in "[-\\[\\]{}:#$ \t\n'\"a-z0-9*&!|>%@é\u{202e}]{0,6}",
+    ) {
+        let text = include_str!("../../../../config/stakeout.yaml");
+        let kept = |from: usize| text.char_indices().map(|(i, _)| i).find(|i| *i >= from);
+        let start = kept(at % text.len()).unwrap_or(text.len());
+        let end = kept(start + removed).unwrap_or(text.len());
+        let slipped = format!("{}{typed}{}", &text[..start], &text[end..]);
+        let url = |_: &str| Some("https://hooks.slack.com/services/T0/B0/x".to_owned());
+        if let Err(faults) = Config::read("f.yaml", Path::new("/etc/stakeout"), &slipped, &url) {
+            prop_assert!(!faults.is_empty());
+            prop_assert!(faults.is_sorted_by_key(|fault| fault.line));
+        }
+    }
+}

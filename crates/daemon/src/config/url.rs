@@ -35,10 +35,9 @@ pub(super) fn endpoint(at: &At<'_>) -> Result<Endpoint, Diagnostic> {
         )
     })?;
     if !url.is_private_on_the_way() {
-        return Err(at.fault(
-            "plain http to another machine",
-            "write https://, or let the stand-in listen on 127.0.0.1",
-        ));
+        return Err(
+            at.fault("plain http to another machine", "write https://, or let the stand-in listen on 127.0.0.1")
+        );
     }
     Ok(Endpoint(text.to_owned()))
 }
@@ -77,22 +76,12 @@ impl<'a> Url<'a> {
             Some((path, _)) => (path, true),
             None => (rest, false),
         };
-        Some(Url {
-            is_https,
-            host,
-            port,
-            path,
-            has_query,
-        })
+        Some(Url { is_https, host, port, path, has_query })
     }
 
     /// Tells whether the host is this machine.
     pub(super) fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self
-                .host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// Tells whether nobody on the way can read along: https, or no way at all.

@@ -17,9 +17,7 @@ fn engine() -> (Engine, TempDir) {
 }
 
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length)
-        .map(|at| u8::try_from(at % 251).expect("below 251"))
-        .collect()
+    (0..length).map(|at| u8::try_from(at % 251).expect("below 251")).collect()
 }
 
 /// Writes a value and nothing that takes an older one's chunks away.
@@ -98,9 +96,7 @@ fn a_value_is_the_same_however_its_bytes_were_handed_over() {
     let (mut whole, mut part) = (Vec::new(), Vec::new());
     assert_eq!((value.chunks(), value.bytes_left()), (3, 10_000));
     while value.bytes_left() > 0 {
-        value
-            .read(value.bytes_left().min(333), &mut part)
-            .expect("there");
+        value.read(value.bytes_left().min(333), &mut part).expect("there");
         whole.append(&mut part);
     }
     assert!(value.read(1, &mut part).is_err());
@@ -113,12 +109,8 @@ fn a_value_of_more_chunks_than_there_are_numbers_is_refused() {
     let mut batch = sled::Batch::default();
     let mut writer = ChunkWriter::new(&mut batch, KEY);
     writer.chunks = CHUNKS_MAX - 1;
-    writer
-        .write(&bytes(CHUNK_BYTES_MAX))
-        .expect("the last chunk takes the rest of the first");
-    let error = writer
-        .write(&bytes(CHUNK_BYTES_MAX))
-        .expect_err("no number is left");
+    writer.write(&bytes(CHUNK_BYTES_MAX)).expect("the last chunk takes the rest of the first");
+    let error = writer.write(&bytes(CHUNK_BYTES_MAX)).expect_err("no number is left");
     assert!(matches!(error, LedgerError::Refused { .. }), "{error}");
 }
 

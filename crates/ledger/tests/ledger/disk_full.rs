@@ -48,9 +48,7 @@ fn squeezed() {
         }
     };
     assert!(matches!(error, LedgerError::DiskFull { .. }), "{error:?}");
-    let next = ledger
-        .commit_window(&commit(acknowledged))
-        .expect_err("a write has failed");
+    let next = ledger.commit_window(&commit(acknowledged)).expect_err("a write has failed");
     assert!(matches!(next, LedgerError::Reopen), "{next:?}");
     let read = ledger.findings().expect_err("a write has failed");
     assert!(matches!(read, LedgerError::Reopen), "{read:?}");
@@ -63,11 +61,7 @@ fn nothing_that_was_acknowledged_is_lost_to_a_full_disk() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let itself = std::env::current_exe().expect("its own path");
         let output = Command::new("sh")
-            .args([
-                "-c",
-                "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"",
-                "sh",
-            ])
+            .args(["-c", "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"", "sh"])
             .arg(blocks.to_string())
             .arg(itself)
             .args(["--exact", "disk_full::squeezed", "--nocapture"])
@@ -75,28 +69,17 @@ fn nothing_that_was_acknowledged_is_lost_to_a_full_disk() {
             .output()
             .expect("starts");
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success(),
-            "{said}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let acknowledged: u32 = said
-            .lines()
-            .find_map(|line| line.strip_prefix("acknowledged ")?.parse().ok())
-            .expect("it says how many");
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let acknowledged: u32 =
+            said.lines().find_map(|line| line.strip_prefix("acknowledged ")?.parse().ok()).expect("it says how many");
 
         let ledger = Ledger::open(dir.path()).expect("there is room again");
         let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
-        let stored: Vec<u32> = stored
-            .iter()
-            .map(|one| u32::try_from(one.minute.0).expect("few"))
-            .collect();
+        let stored: Vec<u32> = stored.iter().map(|one| u32::try_from(one.minute.0).expect("few")).collect();
         let written = u32::try_from(stored.len()).expect("few");
         assert!(written >= acknowledged, "{written} of {acknowledged}");
         assert_eq!(stored, (0..written).collect::<Vec<u32>>());
-        ledger
-            .commit_window(&commit(written))
-            .expect("there is room again");
+        ledger.commit_window(&commit(written)).expect("there is room again");
         eprintln!("{blocks} blocks: {acknowledged} acknowledged, {written} stored");
     }
 }

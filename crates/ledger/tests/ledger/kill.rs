@@ -57,16 +57,8 @@ fn commit(n: u64) -> Commit {
 fn settlement(n: u64) -> Settlement {
     let delivery = samples::delivery(n, 1 + n % 200, 1);
     Settlement {
-        entries: delivery
-            .entries
-            .iter()
-            .map(|one| (delivery.id, *one))
-            .collect(),
-        notices: delivery
-            .notices
-            .iter()
-            .map(|one| (delivery.id, one.clone()))
-            .collect(),
+        entries: delivery.entries.iter().map(|one| (delivery.id, *one)).collect(),
+        notices: delivery.notices.iter().map(|one| (delivery.id, one.clone())).collect(),
     }
 }
 
@@ -88,9 +80,7 @@ settled {n}"
     };
     // What the victim before this one did not get to.
     let owed = ledger.deliveries().expect("read").into_iter();
-    owed.map(|one| one.id.0)
-        .filter(|n| n % 2 == 0)
-        .for_each(&mut settle);
+    owed.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
     for n in ledger.next_delivery().0.. {
         ledger.commit_window(&commit(n)).expect("written");
         writeln!(
@@ -152,33 +142,17 @@ fn kill_after(dir: &Path, lines: u64, told: &mut Told) {
 /// Checks that all of the last commit is there and nothing of the next one, and takes note of what is stored.
 fn check(ledger: &Ledger, told: &mut Told) {
     let next = ledger.next_delivery().0;
-    assert!(
-        told.committed.is_none_or(|n| next > n),
-        "{told:?}, next {next}"
-    );
+    assert!(told.committed.is_none_or(|n| next > n), "{told:?}, next {next}");
     let oldest = next.saturating_sub(KEPT);
     let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
-    let stored: Vec<(Minute, Rows)> = stored
-        .into_iter()
-        .map(|one| (one.minute, one.rows))
-        .collect();
+    let stored: Vec<(Minute, Rows)> = stored.into_iter().map(|one| (one.minute, one.rows)).collect();
     let expected: Vec<(Minute, Rows)> = (oldest..next).map(|n| (minute(n), rows(n))).collect();
     assert_eq!(stored, expected);
     let findings = ledger.findings().expect("read");
-    let expected: Vec<_> = (oldest..next)
-        .rev()
-        .map(|n| samples::finding(n, n % 20))
-        .collect();
+    let expected: Vec<_> = (oldest..next).rev().map(|n| samples::finding(n, n % 20)).collect();
     assert_eq!(findings, expected);
-    let cursor = ledger
-        .progress(&samples::log(0))
-        .expect("read")
-        .map(|(_, progress)| progress.cursor);
-    assert_eq!(
-        cursor,
-        next.checked_sub(1)
-            .map(|n| Second(i64::try_from(n).expect("few")))
-    );
+    let cursor = ledger.progress(&samples::log(0)).expect("read").map(|(_, progress)| progress.cursor);
+    assert_eq!(cursor, next.checked_sub(1).map(|n| Second(i64::try_from(n).expect("few"))));
     let owed = ledger.deliveries().expect("read");
     for n in 0..next {
         let delivery = owed.iter().find(|one| one.id == DeliveryId(n));
@@ -191,19 +165,14 @@ fn check(ledger: &Ledger, told: &mut Told) {
     }
     assert!(owed.iter().all(|one| one.id.0 < next));
     assert_eq!(ledger.blobs().expect("listed"), 0);
-    let is_settled = |n: &u64| n % 2 == 0 && owed.iter().all(|one| one.id.0 != *n);
-    *told = Told {
-        committed: next.checked_sub(1),
-        settled: (0..next).rev().find(is_settled),
-    };
+    let is_settled = |n: &u64| n.is_multiple_of(2) && owed.iter().all(|one| one.id.0 != *n);
+    *told = Told { committed: next.checked_sub(1), settled: (0..next).rev().find(is_settled) };
 }
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_to_a_kill() {
-    let seed = std::env::var(SEED)
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| RandomState::new().hash_one(0));
+    let seed =
+        std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| RandomState::new().hash_one(0));
     eprintln!("{SEED}={seed}");
     let mut random = seed;
     for _ in 0..ROUNDS / ROUNDS_IN_ONE {
@@ -211,9 +180,7 @@ fn nothing_that_was_acknowledged_is_lost_to_a_kill() {
         let mut told = Told::default();
         for _ in 0..ROUNDS_IN_ONE {
             // Knuth's constants (MMIX); the high bits are the good ones.
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             kill_after(dir.path(), (random >> 33) % LINES_MAX, &mut told);
             let ledger = Ledger::open(dir.path()).expect("opens after a kill");
             check(&ledger, &mut told);

@@ -23,11 +23,7 @@ fn two_new_logs_never_share_a_number() {
     drop(ledger);
 
     let ledger = Ledger::open(dir.path()).expect("free again");
-    assert_eq!(
-        ledger.source_id(&log(0)),
-        None,
-        "nothing was committed of it"
-    );
+    assert_eq!(ledger.source_id(&log(0)), None, "nothing was committed of it");
     assert_eq!(ledger.source_id(&log(1)), Some(SourceId(1)));
     assert_eq!(ledger.source_id_for(&log(0)).expect("left"), SourceId(2));
 }
@@ -40,51 +36,22 @@ fn a_commit_that_contradicts_the_ledger_is_refused_and_harmless() {
     ledger.commit_window(&good).expect("written");
     let before = ledger.progresses().expect("read");
 
-    let next = |commit: Commit| Commit {
-        progress: samples::progress(log(0), 999),
-        deliveries: Vec::new(),
-        ..commit
-    };
+    let next = |commit: Commit| Commit { progress: samples::progress(log(0), 999), deliveries: Vec::new(), ..commit };
     let wrong = [
+        Commit { source: SourceId(1), ..next(good.clone()) },
+        Commit { progress: samples::progress(log(9), 1), ..next(good.clone()) },
+        Commit { next_delivery: DeliveryId(1), ..next(good.clone()) },
+        Commit { deliveries: vec![samples::delivery(1, 1, 0)], ..next(good.clone()) },
+        Commit { deliveries: vec![samples::delivery(2, 1, 0)], ..next(good.clone()) },
         Commit {
-            source: SourceId(1),
-            ..next(good.clone())
-        },
-        Commit {
-            progress: samples::progress(log(9), 1),
-            ..next(good.clone())
-        },
-        Commit {
-            next_delivery: DeliveryId(1),
-            ..next(good.clone())
-        },
-        Commit {
-            deliveries: vec![samples::delivery(1, 1, 0)],
-            ..next(good.clone())
-        },
-        Commit {
-            deliveries: vec![samples::delivery(2, 1, 0)],
-            ..next(good.clone())
-        },
-        Commit {
-            minutes: vec![
-                (Minute(1), samples::rows(1, 9, 20)),
-                (Minute(1), samples::rows(1, 1, 0)),
-            ],
+            minutes: vec![(Minute(1), samples::rows(1, 9, 20)), (Minute(1), samples::rows(1, 1, 0))],
             ..next(good.clone())
         },
     ];
     for (case, commit) in wrong.iter().enumerate() {
-        let error = ledger
-            .commit_window(commit)
-            .expect_err("it contradicts the ledger");
-        assert!(
-            matches!(error, LedgerError::Refused { .. }),
-            "case {case}: {error}"
-        );
+        let error = ledger.commit_window(commit).expect_err("it contradicts the ledger");
+        assert!(matches!(error, LedgerError::Refused { .. }), "case {case}: {error}");
     }
     assert_eq!(ledger.progresses().expect("read"), before);
-    ledger
-        .commit_window(&next(good))
-        .expect("a refusal stops nothing");
+    ledger.commit_window(&next(good)).expect("a refusal stops nothing");
 }

@@ -44,10 +44,7 @@ fn a_directory_of_something_else_is_left_alone() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::write(dir.path().join("thesis.tex"), "years").expect("written");
     let error = Ledger::open(dir.path()).expect_err("it is not ours");
-    assert!(
-        matches!(&error, LedgerError::Foreign { found, .. } if found == "thesis.tex"),
-        "{error}"
-    );
+    assert!(matches!(&error, LedgerError::Foreign { found, .. } if found == "thesis.tex"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
 }
 
@@ -70,9 +67,7 @@ fn what_a_killed_first_start_left_is_taken_up() {
     fs::write(dir.path().join("conf"), "").expect("written");
     fs::create_dir(dir.path().join("lost+found")).expect("created");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger
-        .commit_window(&samples::full_commit())
-        .expect("written");
+    ledger.commit_window(&samples::full_commit()).expect("written");
 }
 
 #[test]

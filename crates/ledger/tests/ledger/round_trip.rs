@@ -39,18 +39,10 @@ impl Contents {
             assert_eq!(one.as_ref(), Some(finding));
         }
         Contents {
-            minutes: stored
-                .into_iter()
-                .map(|one| ((one.minute, one.source), one.rows))
-                .collect(),
+            minutes: stored.into_iter().map(|one| ((one.minute, one.source), one.rows)).collect(),
             progresses: progresses.into_iter().collect(),
             findings: findings.into_iter().map(|one| (one.key, one)).collect(),
-            deliveries: ledger
-                .deliveries()
-                .expect("read")
-                .into_iter()
-                .map(|one| (one.id, one))
-                .collect(),
+            deliveries: ledger.deliveries().expect("read").into_iter().map(|one| (one.id, one)).collect(),
             next_delivery: ledger.next_delivery().0,
         }
     }
@@ -63,8 +55,7 @@ impl Contents {
             self.minutes.insert((*minute, commit.source), rows.clone());
         }
         self.minutes.retain(|_, rows| !rows.is_empty());
-        self.progresses
-            .insert(commit.source, commit.progress.clone());
+        self.progresses.insert(commit.source, commit.progress.clone());
         for key in &commit.forgotten {
             self.findings.remove(key);
         }
@@ -93,8 +84,7 @@ impl Contents {
     }
 
     fn drop_settled(&mut self) {
-        self.deliveries
-            .retain(|_, owed| !(owed.entries.is_empty() && owed.notices.is_empty()));
+        self.deliveries.retain(|_, owed| !(owed.entries.is_empty() && owed.notices.is_empty()));
     }
 }
 
@@ -128,26 +118,10 @@ impl Draft {
             .collect();
         let next = DeliveryId(first + deliveries.len() as u64);
         Commit {
-            minutes: self
-                .minutes
-                .into_iter()
-                .map(|(m, r)| (Minute(m), r))
-                .collect(),
-            expired: self
-                .expired
-                .into_iter()
-                .map(|(s, m)| (SourceId(s), Minute(m)))
-                .collect(),
-            findings: self
-                .findings
-                .into_iter()
-                .map(|(n, s)| samples::finding(n, s))
-                .collect(),
-            forgotten: self
-                .forgotten
-                .into_iter()
-                .map(samples::finding_key)
-                .collect(),
+            minutes: self.minutes.into_iter().map(|(m, r)| (Minute(m), r)).collect(),
+            expired: self.expired.into_iter().map(|(s, m)| (SourceId(s), Minute(m))).collect(),
+            findings: self.findings.into_iter().map(|(n, s)| samples::finding(n, s)).collect(),
+            forgotten: self.forgotten.into_iter().map(samples::finding_key).collect(),
             deliveries,
             ..samples::commit(source, log, self.cursor, next)
         }
@@ -155,11 +129,7 @@ impl Draft {
 }
 
 fn some_rows() -> impl Strategy<Value = Rows> {
-    (
-        any::<u16>(),
-        0_u64..5,
-        prop_oneof![3 => Just(0_u64), 1 => 1_u64..20],
-    )
+    (any::<u16>(), 0_u64..5, prop_oneof![3 => Just(0_u64), 1 => 1_u64..20])
         .prop_map(|(n, count, texts)| samples::rows(n.into(), count, texts))
 }
 
@@ -169,40 +139,25 @@ fn drafts() -> impl Strategy<Value = Draft> {
     let findings = proptest::collection::btree_map(0_u64..6, 0_u64..20, 0..3);
     let forgotten = proptest::collection::vec(0_u64..6, 0..2);
     let deliveries = proptest::collection::vec((prop_oneof![0_u64..3, 0_u64..150], 0_u64..3), 0..3);
-    (
-        0_u32..3,
-        -500_i64..500,
-        minutes,
-        expired,
-        findings,
-        forgotten,
-        deliveries,
+    (0_u32..3, -500_i64..500, minutes, expired, findings, forgotten, deliveries).prop_map(
+        |(log, cursor, minutes, expired, findings, forgotten, deliveries)| Draft {
+            log,
+            cursor,
+            minutes,
+            expired,
+            findings,
+            forgotten,
+            deliveries,
+        },
     )
-        .prop_map(
-            |(log, cursor, minutes, expired, findings, forgotten, deliveries)| Draft {
-                log,
-                cursor,
-                minutes,
-                expired,
-                findings,
-                forgotten,
-                deliveries,
-            },
-        )
 }
 
 fn settlements() -> impl Strategy<Value = Settlement> {
     let entries = proptest::collection::vec((0_u64..12, 0_u64..4), 0..8);
     let notices = proptest::collection::vec((0_u64..12, 0_u64..3), 0..8);
     (entries, notices).prop_map(|(entries, notices)| Settlement {
-        entries: entries
-            .into_iter()
-            .map(|(id, n)| (DeliveryId(id), samples::entry(n)))
-            .collect(),
-        notices: notices
-            .into_iter()
-            .map(|(id, n)| (DeliveryId(id), samples::notice(n)))
-            .collect(),
+        entries: entries.into_iter().map(|(id, n)| (DeliveryId(id), samples::entry(n))).collect(),
+        notices: notices.into_iter().map(|(id, n)| (DeliveryId(id), samples::notice(n))).collect(),
     })
 }
 
@@ -250,18 +205,14 @@ proptest! {
 
 fn kept(ledger: &Ledger, earliest: i64, latest: i64, n: u64) -> Vec<StoredMinute> {
     let key = samples::count_key(n);
-    ledger
-        .minutes(Minute(earliest), Minute(latest), |one| *one == key)
-        .expect("read")
+    ledger.minutes(Minute(earliest), Minute(latest), |one| *one == key).expect("read")
 }
 
 #[test]
 fn only_the_rows_that_are_asked_for_are_returned_in_order() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger
-        .commit_window(&samples::full_commit())
-        .expect("written");
+    ledger.commit_window(&samples::full_commit()).expect("written");
     let second = samples::log(1);
     let source = ledger.source_id_for(&second).expect("a number is left");
     let commit = Commit {
@@ -275,12 +226,7 @@ fn only_the_rows_that_are_asked_for_are_returned_in_order() {
         minute: Minute(minute),
         rows: Rows::from([(samples::count_key(key), samples::tally(n, texts))]),
     };
-    let first = [
-        only(-1, 0, 1, 0, 0),
-        only(0, 0, 2, 0, 1),
-        only(0, 1, 9, 0, 0),
-        only(1, 0, 3, 0, 20),
-    ];
+    let first = [only(-1, 0, 1, 0, 0), only(0, 0, 2, 0, 1), only(0, 1, 9, 0, 0), only(1, 0, 3, 0, 20)];
     assert_eq!(kept(&ledger, -5, 5, 0), first);
     assert_eq!(kept(&ledger, 0, 1, 0), first[1..3]);
     assert_eq!(kept(&ledger, -5, 5, 2), [only(0, 0, 2, 2, 1)]);
@@ -293,9 +239,7 @@ fn only_the_rows_that_are_asked_for_are_returned_in_order() {
 fn the_oldest_minutes_come_whole_and_few_at_a_time() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger
-        .commit_window(&samples::full_commit())
-        .expect("written");
+    ledger.commit_window(&samples::full_commit()).expect("written");
     let expired = |before, chunks_max| {
         let minutes = ledger.expired(Minute(before), chunks_max).expect("read");
         minutes.iter().map(|one| one.minute.0).collect::<Vec<i64>>()

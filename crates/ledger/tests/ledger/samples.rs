@@ -33,10 +33,7 @@ pub(crate) fn group(n: u64) -> GroupKey {
 
 /// Returns the key that number `n` stands for.
 pub(crate) fn count_key(n: u64) -> CountKey {
-    CountKey {
-        rule: RuleKey(n % 3),
-        group: group(n),
-    }
+    CountKey { rule: RuleKey(n % 3), group: group(n) }
 }
 
 /// Returns `samples` samples.
@@ -74,9 +71,7 @@ pub(crate) fn tally(n: u32, samples: u64) -> Tally {
 
 /// Returns `count` rows that differ with `n`.
 pub(crate) fn rows(n: u32, count: u64, samples: u64) -> Rows {
-    (0..count)
-        .map(|row| (count_key(row), tally(n, samples)))
-        .collect()
+    (0..count).map(|row| (count_key(row), tally(n, samples))).collect()
 }
 
 /// Returns the key of finding `n`, which takes more than 64 bits.
@@ -120,18 +115,9 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
     Progress {
         log,
         cursor: Second(cursor),
-        relooks: vec![Relook {
-            window: window(cursor % 100),
-            after_seconds: vec![3600, 86_400],
-        }],
-        gaps: vec![Gap {
-            window: Window::ALL,
-            reason: "denied".to_owned(),
-        }],
-        failing: (cursor % 2 == 0).then(|| Failing {
-            since: Second(i64::MIN),
-            reason: "throttled".to_owned(),
-        }),
+        relooks: vec![Relook { window: window(cursor % 100), after_seconds: vec![3600, 86_400] }],
+        gaps: vec![Gap { window: Window::ALL, reason: "denied".to_owned() }],
+        failing: (cursor % 2 == 0).then(|| Failing { since: Second(i64::MIN), reason: "throttled".to_owned() }),
         silent_windows: 3,
         silence_told: true,
     }
@@ -143,20 +129,13 @@ pub(crate) fn notice(n: u64) -> Notice {
         source: format!("source-{n}"),
         cluster: "prod".to_owned(),
         window: window(7),
-        kind: NoticeKind::Overflow {
-            rows: n,
-            requests: u64::MAX,
-            top: vec![("198.51.100.7".to_owned(), 9)],
-        },
+        kind: NoticeKind::Overflow { rows: n, requests: u64::MAX, top: vec![("198.51.100.7".to_owned(), 9)] },
     }
 }
 
 /// Returns what happened to finding `n`.
 pub(crate) fn entry(n: u64) -> Entry {
-    Entry {
-        finding: finding_key(n),
-        activity: Activity::Create,
-    }
+    Entry { finding: finding_key(n), activity: Activity::Create }
 }
 
 /// Returns a delivery of `entries` entries and `notices` notices.
@@ -170,12 +149,7 @@ pub(crate) fn delivery(id: u64, entries: u64, notices: u64) -> Delivery {
 }
 
 /// Returns a commit of `log` that changes nothing but the cursor.
-pub(crate) fn commit(
-    source: SourceId,
-    log: LogId,
-    cursor: i64,
-    next_delivery: DeliveryId,
-) -> Commit {
+pub(crate) fn commit(source: SourceId, log: LogId, cursor: i64, next_delivery: DeliveryId) -> Commit {
     Commit {
         source,
         minutes: Vec::new(),
@@ -191,11 +165,7 @@ pub(crate) fn commit(
 /// Returns a first commit with something of everything; its minute 1 takes three chunks and more.
 pub(crate) fn full_commit() -> Commit {
     Commit {
-        minutes: vec![
-            (Minute(-1), rows(1, 2, 0)),
-            (Minute(0), rows(2, 3, 1)),
-            (Minute(1), rows(3, 2, 20)),
-        ],
+        minutes: vec![(Minute(-1), rows(1, 2, 0)), (Minute(0), rows(2, 3, 1)), (Minute(1), rows(3, 2, 20))],
         findings: vec![finding(1, 20), finding(2, 0)],
         deliveries: vec![delivery(0, 2, 1), delivery(1, 100, 0)],
         ..commit(SourceId(0), log(0), 60, DeliveryId(2))

@@ -9,9 +9,7 @@ use crate::samples;
 fn a_delivery_is_settled_piece_by_piece_and_then_gone() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger
-        .commit_window(&samples::full_commit())
-        .expect("written");
+    ledger.commit_window(&samples::full_commit()).expect("written");
     let other = samples::delivery(1, 100, 0);
 
     let one_entry = Settlement {
@@ -19,16 +17,11 @@ fn a_delivery_is_settled_piece_by_piece_and_then_gone() {
         notices: vec![(DeliveryId(0), samples::notice(44))],
     };
     ledger.settle_delivery(&one_entry).expect("written");
-    let left = Delivery {
-        entries: vec![samples::entry(1)],
-        ..samples::delivery(0, 2, 1)
-    };
+    let left = Delivery { entries: vec![samples::entry(1)], ..samples::delivery(0, 2, 1) };
     let owed = || ledger.deliveries().expect("read");
     assert_eq!(owed(), [left.clone(), other.clone()]);
 
-    ledger
-        .settle_delivery(&one_entry)
-        .expect("settled twice is settled");
+    ledger.settle_delivery(&one_entry).expect("settled twice is settled");
     assert_eq!(owed(), [left, other.clone()]);
 
     let rest = Settlement {
@@ -37,9 +30,7 @@ fn a_delivery_is_settled_piece_by_piece_and_then_gone() {
     };
     ledger.settle_delivery(&rest).expect("written");
     assert_eq!(owed(), [other]);
-    ledger
-        .settle_delivery(&Settlement::default())
-        .expect("nothing to do");
+    ledger.settle_delivery(&Settlement::default()).expect("nothing to do");
     ledger.settle_delivery(&rest).expect("unknown is settled");
     assert_eq!(ledger.next_delivery(), DeliveryId(2));
 }

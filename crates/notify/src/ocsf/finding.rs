@@ -130,13 +130,12 @@ pub(crate) fn sources(finding: &Finding) -> BTreeSet<SourceIp> {
 /// Returns what OCSF has no place for: the group, and what the samples hold, gathered.
 fn unmapped(finding: &Finding) -> Map<String, Value> {
     let samples = &finding.evidence;
-    let group: Map<String, Value> = finding
-        .group_fields()
-        .map(|(field, value)| (field.to_owned(), json!(value.to_string())))
-        .collect();
+    let group: Map<String, Value> =
+        finding.group_fields().map(|(field, value)| (field.to_owned(), json!(value.to_string()))).collect();
     let chains: BTreeSet<&[String]> =
         samples.distinct(|sample| (sample.source_ips.len() > 1).then_some(sample.source_ips.as_slice()));
-    let agents: Vec<&str> = samples.distinct(|sample| sample.user_agent.as_deref()).into_iter().take(AGENTS_MAX).collect();
+    let agents: Vec<&str> =
+        samples.distinct(|sample| sample.user_agent.as_deref()).into_iter().take(AGENTS_MAX).collect();
     let mut unmapped = Map::new();
     let mut put = |name: &str, value: Value| unmapped.insert(name.to_owned(), value);
     if let Some(source) = finding.source_ip() {
@@ -154,7 +153,14 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
     put("namespaces", json!(samples.distinct(|sample| sample.namespace.as_deref())));
     put("resources", json!(samples.distinct(|sample| sample.resource.as_deref())));
     put("forwarded_for", json!(chains));
-    put("samples", samples.samples().iter().map(|sample| json!({"audit_id": sample.audit_id, "time": sample.at.millis()})).collect());
+    put(
+        "samples",
+        samples
+            .samples()
+            .iter()
+            .map(|sample| json!({"audit_id": sample.audit_id, "time": sample.at.millis()}))
+            .collect(),
+    );
     put("falsepositives", json!(finding.rule.falsepositives));
     put("risk_score", json!(finding.rule.risk_score));
     put("quiet_seconds", json!(finding.quiet_seconds));

@@ -51,10 +51,7 @@ mod tests {
     fn invisible_characters_are_spelled_and_read_back() {
         let value = json!({"k\u{200b}": "a\u{202e}b\u{2028}\u{7f}\u{9b}31m\u{1b}[0m\u{e0041}\"ü\n"});
         let line = to_line(&value);
-        assert_eq!(
-            line,
-            r#"{"k\u200b":"a\u202eb\u2028\u007f\u009b31m\u001b[0m\udb40\udc41\"ü\n"}"#
-        );
+        assert_eq!(line, r#"{"k\u200b":"a\u202eb\u2028\u007f\u009b31m\u001b[0m\udb40\udc41\"ü\n"}"#);
         assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON"), value);
     }
 }

@@ -7,15 +7,15 @@ use super::to_line;
 
 /// Evidences and samples that are kept while there is anything else to leave out.
 const SAMPLES_MIN: usize = 1;
-/// Clusters that a shrunk object still lists as resources.
-const RESOURCES_MIN: usize = 50;
+/// Clusters and techniques that a shrunk object still lists.
+const RESOURCES_MIN: usize = 10;
 /// Characters of the rule's words that a shrunk object keeps.
 const WORDS_CHARS_MAX: usize = 512;
 
 /// Leaves out samples, then evidences, then lists and words, until the object's line has at most `bytes_max` bytes.
 ///
 /// What was left out is named in `unmapped.shrunk`. The fixed spots stay: uid, title, analytic, times, activity,
-/// count, severity, the first evidence and the first clusters. They need less than 64 KiB.
+/// count, severity, the first evidence and the first clusters. They need less than 128 KiB.
 pub fn shrink_to(object: &mut Value, bytes_max: usize) {
     for step in STEPS {
         if to_line(object).len() <= bytes_max {
@@ -60,12 +60,9 @@ fn drop_unmapped(object: &mut Value) {
 }
 
 fn cut_words(object: &mut Value) {
-    for pointer in [
-        "/finding_info/title",
-        "/finding_info/desc",
-        "/finding_info/analytic/name",
-        "/finding_info/analytic/uid",
-    ] {
+    for pointer in
+        ["/finding_info/title", "/finding_info/desc", "/finding_info/analytic/name", "/finding_info/analytic/uid"]
+    {
         if let Some(Value::String(words)) = object.pointer_mut(pointer) {
             *words = bounded(words, WORDS_CHARS_MAX);
         }

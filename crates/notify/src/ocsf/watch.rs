@@ -28,7 +28,8 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
         NoticeKind::Overflow { rows, requests, top } => {
             unmapped["rows"] = json!(rows);
             unmapped["requests"] = json!(requests);
-            unmapped["top"] = top.iter().map(|(source, requests)| json!({"source": source, "requests": requests})).collect();
+            unmapped["top"] =
+                top.iter().map(|(source, requests)| json!({"source": source, "requests": requests})).collect();
         }
         NoticeKind::GapFilled | NoticeKind::SilenceOver => {}
     }
@@ -86,8 +87,7 @@ pub(super) fn forgotten(uids: &[FindingKey], id: &str, now: Timestamp) -> Value 
 }
 
 /// What it means that a finding which is owed is not stored.
-pub(crate) const FORGOTTEN: &str =
-    "These findings were owed to this destination, but they are over and were removed before it took them. Other destinations may have them.";
+pub(crate) const FORGOTTEN: &str = "These findings were owed to this destination, but they are over and were removed before it took them. Other destinations may have them.";
 
 /// Returns the object that tests a destination.
 pub(super) fn test(destination: &str, id: &str, now: Timestamp) -> Value {

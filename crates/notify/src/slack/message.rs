@@ -169,9 +169,20 @@ fn fields(finding: &Finding) -> Vec<Vec<Markup>> {
     let users = evidence.distinct(|sample| Some(sample.username.as_deref().unwrap_or("")));
     let mut fields = vec![vec![Markup::labelled("How often", &frequency(&finding.episode))], addresses(finding)];
     let agents = evidence.distinct(|sample| Some(sample.user_agent.as_deref()));
-    fields.push(field("User agents", agents.into_iter().map(|agent| agent.map_or_else(|| "(none sent)".to_owned(), |agent| code(agent, LONG_UNITS_MAX)))));
-    fields.push(field("Users", users.into_iter().map(|user| if user.is_empty() { "(not logged in)".to_owned() } else { name(user) })));
-    fields.push(field("Response codes", evidence.distinct(|sample| sample.code).into_iter().map(|code| format!("`{code}`"))));
+    fields.push(field(
+        "User agents",
+        agents
+            .into_iter()
+            .map(|agent| agent.map_or_else(|| "(none sent)".to_owned(), |agent| code(agent, LONG_UNITS_MAX))),
+    ));
+    fields.push(field(
+        "Users",
+        users.into_iter().map(|user| if user.is_empty() { "(not logged in)".to_owned() } else { name(user) }),
+    ));
+    fields.push(field(
+        "Response codes",
+        evidence.distinct(|sample| sample.code).into_iter().map(|code| format!("`{code}`")),
+    ));
     fields.push(field("Namespaces", evidence.distinct(|sample| sample.namespace.as_deref()).into_iter().map(name)));
     fields.push(field("Resources", evidence.distinct(|sample| sample.resource.as_deref()).into_iter().map(name)));
     fields.retain(|lines| !lines.is_empty());
@@ -221,7 +232,8 @@ fn addresses(finding: &Finding) -> Vec<Markup> {
 
 /// Shows the direct requests to the API, by verb and URI, with where they went if there are several clusters.
 fn requests(finding: &Finding) -> Vec<Markup> {
-    let distinct: BTreeSet<(&str, &str)> = finding.evidence.distinct(|sample: &Sample| Some((sample.verb.as_str(), sample.request_uri.as_str())));
+    let distinct: BTreeSet<(&str, &str)> =
+        finding.evidence.distinct(|sample: &Sample| Some((sample.verb.as_str(), sample.request_uri.as_str())));
     field(
         "Requests to the API (samples)",
         distinct.into_iter().map(|(verb, uri)| format!("{} {}", code(verb, 32), code(uri, LONG_UNITS_MAX))),

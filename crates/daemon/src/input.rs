@@ -1,0 +1,80 @@
+//! Where replayed bytes come from: a file or standard input, plain or compressed with gzip or zstd.
+//!
+//! What they are is told by their first bytes, not by the file's name.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+use indicatif::ProgressBar;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Opens `path`, or standard input for `-`, and returns its text; `bar` follows the bytes that are read of the file.
+pub(crate) fn open(path: &Path, bar: &ProgressBar) -> io::Result<Box<dyn Read>> {
+    let bytes: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(path)?)
+    };
+    let mut bytes = BufReader::new(bar.wrap_read(bytes));
+    let first = bytes.fill_buf()?;
+    if first.starts_with(GZIP) {
+        return Ok(Box::new(MultiGzDecoder::new(bytes)));
+    }
+    if first.starts_with(ZSTD) {
+        return Ok(Box::new(Zstd { decoder: FrameDecoder::new(), source: bytes, is_in_frame: false }));
+    }
+    Ok(Box::new(bytes))
+}
+
+/// All frames of a zstd stream, one after the other: `zstd -T0` and `cat a.zst b.zst` write several.
+struct Zstd<R> {
+    decoder: FrameDecoder,
+    source: R,
+    is_in_frame: bool,
+}
+
+impl<R: BufRead> Zstd<R> {
+    /// Enters the next frame; `false` at the end of the stream. Frames to be skipped hold no text.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        loop {
+            if self.source.fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            match self.decoder.reset(&mut self.source) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    io::copy(&mut (&mut self.source).take(u64::from(length)), &mut io::sink())?;
+                }
+                Err(fault) => return Err(io::Error::new(io::ErrorKind::InvalidData, fault)),
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.is_in_frame {
+                while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                    self.decoder
+                        .decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
+                        .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+                }
+                let read = self.decoder.read(buffer)?;
+                if read > 0 || buffer.is_empty() {
+                    return Ok(read);
+                }
+            }
+            self.is_in_frame = self.next_frame()?;
+            if !self.is_in_frame {
+                return Ok(0);
+            }
+        }
+    }
+}

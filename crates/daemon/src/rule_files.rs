@@ -1,0 +1,84 @@
+//! Rule files from the disk, or the shipped ones.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::rule::{self, RuleFile, Rules};
+use stakeout_core::shipped;
+
+/// Longest rule file that is read, in bytes: the largest shipped one has 4 KiB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Returns the rules in `paths` (files, and directories with `*.yml` and `*.yaml`), or the shipped ones where there
+/// are no paths; or every fault that was found.
+pub(crate) fn load(paths: &[PathBuf]) -> Result<Rules, Vec<Diagnostic>> {
+    if paths.is_empty() {
+        return rule::load(&shipped::rule_files());
+    }
+    let mut files = Vec::new();
+    let mut faults = Vec::new();
+    for path in paths {
+        match listed(path).and_then(|listed| listed.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()) {
+            Ok(read) => files.extend(read),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    rule::load(&files)
+}
+
+/// Returns `path` itself, or the rule files in it and below, in the order of their names.
+fn listed(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    let entries = fs::read_dir(path).map_err(|fault| unreadable(path, &fault))?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for entry in paths {
+        if entry.is_dir() {
+            files.extend(listed(&entry)?);
+        } else if entry.extension().is_some_and(|ending| ending == "yml" || ending == "yaml") {
+            files.push(entry);
+        }
+    }
+    if files.is_empty() {
+        return Err(Diagnostic {
+            file: path.display().to_string(),
+            line: 0,
+            key: String::new(),
+            problem: "no rule file (*.yml, *.yaml) in this directory".to_owned(),
+            mend: "name another directory, or leave it out to use the shipped rules".to_owned(),
+        });
+    }
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<RuleFile, Diagnostic> {
+    let length = fs::metadata(path).map_err(|fault| unreadable(path, &fault))?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(Diagnostic {
+            file: path.display().to_string(),
+            line: 0,
+            key: String::new(),
+            problem: format!("{length} bytes are too many for a rule file"),
+            mend: "name a file with Sigma rules".to_owned(),
+        });
+    }
+    let text = fs::read_to_string(path).map_err(|fault| unreadable(path, &fault))?;
+    Ok(RuleFile { name: path.display().to_string(), text })
+}
+
+fn unreadable(path: &Path, fault: &std::io::Error) -> Diagnostic {
+    Diagnostic {
+        file: path.display().to_string(),
+        line: 0,
+        key: String::new(),
+        problem: format!("cannot be read: {fault}"),
+        mend: "name a rule file or a directory of them that this user may read".to_owned(),
+    }
+}

@@ -1,0 +1,46 @@
+//! Logs: to standard error, as text or JSON. Results go to standard output, so the two never mix.
+
+use std::io::{self, IsTerminal};
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// How logs are written.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct LogArgs {
+    /// How logs are written to standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true, env = "STAKEOUT_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// Log more: once for debug, twice for trace (STAKEOUT_LOG takes tracing's own filters)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    /// Log warnings and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Begins to write logs. Of the libraries only warnings are shown.
+pub(crate) fn start(args: LogArgs) {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => "warn",
+        (_, 0) => "info",
+        (_, 1) => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("STAKEOUT_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,stakeout={level}")));
+    let writer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match args.log_format {
+        LogFormat::Json => writer.json().flatten_event(true).init(),
+        LogFormat::Text => writer.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
+    }
+}

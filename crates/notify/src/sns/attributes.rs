@@ -1,0 +1,79 @@
+//! Message attributes, by which a subscription's filter policy chooses (<https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html>).
+//!
+//! A policy such as `{"cluster": ["prod"]}` fits a text as well as an array that holds it, so `cluster` and `provider`
+//! become arrays where a finding has several. At most ten attributes pass to SQS with raw delivery; these are seven.
+
+use std::collections::HashMap;
+
+use aws_sdk_sns::types::MessageAttributeValue;
+use serde_json::{Value, json};
+use stakeout_core::text::{bounded, visible};
+
+use crate::error::SendError;
+use crate::message::{Body, Message};
+use crate::ocsf;
+
+/// Room that is kept for the attributes in a message: above what [`of`] makes at most.
+pub(super) const BYTES_MAX: usize = 65_536;
+/// Clusters that the attributes name.
+const CLUSTERS_MAX: usize = 20;
+/// Longest value of an attribute, in characters.
+const VALUE_CHARS_MAX: usize = 256;
+
+/// Returns the attributes of `message`, whose OCSF form is `object`.
+pub(super) fn of(message: &Message<'_>, object: &Value) -> Result<HashMap<String, MessageAttributeValue>, SendError> {
+    let mut attributes = HashMap::new();
+    let mut put = |name: &str, value: Result<MessageAttributeValue, SendError>| {
+        value.map(|value| attributes.insert(name.to_owned(), value))
+    };
+    put("severity", text(object["severity"].as_str().unwrap_or_default()))?;
+    put("severity_id", typed("Number", object["severity_id"].to_string()))?;
+    put("activity", text(object["activity_name"].as_str().unwrap_or_default()))?;
+    put("rule", text(object["finding_info"]["analytic"]["name"].as_str().unwrap_or_default()))?;
+    let clusters = clusters(message);
+    if !clusters.is_empty() {
+        put("cluster", one_or_several(&clusters))?;
+        put("clusters", several(&clusters))?;
+    }
+    if let Body::Finding { finding, .. } = &message.body {
+        let providers: Vec<String> = finding.providers.iter().map(ToString::to_string).collect();
+        if !providers.is_empty() {
+            put("provider", one_or_several(&providers))?;
+        }
+    }
+    Ok(attributes)
+}
+
+fn clusters(message: &Message<'_>) -> Vec<String> {
+    let shown = |cluster: &String| bounded(&visible(cluster), VALUE_CHARS_MAX);
+    match &message.body {
+        Body::Finding { finding, .. } => finding.clusters.iter().take(CLUSTERS_MAX).map(shown).collect(),
+        Body::Notice(notice) => vec![shown(&notice.cluster)],
+        Body::Digest(_) | Body::Forgotten(_) | Body::Test { .. } => Vec::new(),
+    }
+}
+
+fn one_or_several(values: &[String]) -> Result<MessageAttributeValue, SendError> {
+    match values {
+        [one] => text(one),
+        _ => several(values),
+    }
+}
+
+fn several(values: &[String]) -> Result<MessageAttributeValue, SendError> {
+    typed("String.Array", ocsf::to_line(&json!(values)))
+}
+
+/// Returns a text attribute; SNS refuses an empty one.
+fn text(value: &str) -> Result<MessageAttributeValue, SendError> {
+    let shown = bounded(&visible(value), VALUE_CHARS_MAX);
+    typed("String", if shown.is_empty() { "-".to_owned() } else { shown })
+}
+
+fn typed(data_type: &str, value: String) -> Result<MessageAttributeValue, SendError> {
+    MessageAttributeValue::builder()
+        .data_type(data_type)
+        .string_value(value)
+        .build()
+        .map_err(|error| SendError::refused(format!("an attribute cannot be built: {error}")))
+}

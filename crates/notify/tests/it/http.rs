@@ -1,0 +1,182 @@
+//! Slack and a webhook over real connections: what each answer, and each lack of one, allows.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::Value;
+use stakeout_core::delivery::Activity;
+use stakeout_core::finding::Finding;
+use stakeout_core::rule::Level;
+use stakeout_notify::slack::Slack;
+use stakeout_notify::webhook::Webhook;
+use stakeout_notify::{Body, Channel, Destination, Message, Receipt, SendError};
+
+use crate::server::{Request, Server, answer};
+use crate::strategy;
+
+type Outcome = (Result<Receipt, SendError>, Vec<Request>);
+
+fn message(finding: &Finding) -> Message<'_> {
+    Message { id: "17-abc-1".to_owned(), body: Body::Finding { finding, activity: Activity::Create } }
+}
+
+fn slack_at(url: &str) -> Channel {
+    let slack = Slack::new(SecretString::from(format!("{url}/services/T0/B0/canary"))).expect("loopback");
+    Channel::Slack { slack, max_messages: 10 }
+}
+
+fn webhook_at(url: &str) -> Channel {
+    let token = SecretString::from("bearer-canary");
+    Channel::Webhook(Webhook::new(SecretString::from(format!("{url}/in?key=canary")), Some(token)).expect("loopback"))
+}
+
+/// Sends one message to a destination that gives these answers.
+async fn told(channel: fn(&str) -> Channel, answers: Vec<String>) -> Outcome {
+    let server = Server::start(answers).await;
+    let destination = Destination::new("secops".to_owned(), Level::Informational, channel(&server.url));
+    let finding = strategy::plain_finding(1, Level::Low, 7);
+    let outcome = destination.send(&message(&finding), Timestamp::UNIX_EPOCH).await;
+    if let Err(error) = &outcome {
+        let shown = format!("{error} {error:?} {destination:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+    (outcome, server.requests().await)
+}
+
+fn later(after: Option<u64>, reason: &str) -> Result<Receipt, SendError> {
+    Err(SendError::Later { after: after.map(Duration::from_secs), reason: reason.to_owned() })
+}
+
+fn refused(reason: &str) -> Result<Receipt, SendError> {
+    Err(SendError::Refused { reason: reason.to_owned() })
+}
+
+#[tokio::test]
+async fn slack_takes_blocks() {
+    for ok in ["ok", "ok\n", "{\"ok\":true}"] {
+        let (outcome, requests) = told(slack_at, vec![answer(200, "", ok)]).await;
+        assert_eq!(outcome, Ok(Receipt::default()));
+        assert!(requests[0].head.starts_with("post /services/t0/b0/canary http/1.1"), "{}", requests[0].head);
+        assert!(requests[0].head.contains("content-type: application/json"));
+        let payload: Value = serde_json::from_str(&requests[0].body).expect("JSON");
+        assert_eq!(payload["blocks"][0]["type"], "header");
+    }
+}
+
+#[tokio::test]
+async fn slack_gets_plain_text_once_where_it_refuses_blocks() {
+    let refusal = answer(400, "", "invalid_blocks");
+    let (outcome, requests) = told(slack_at, vec![refusal.clone(), answer(200, "", "ok")]).await;
+    assert_eq!(outcome, Ok(Receipt { remote_id: None, plain_text: true }));
+    let plain: Value = serde_json::from_str(&requests[1].body).expect("JSON");
+    assert_eq!((plain.get("blocks"), plain["text"].as_str().map(|text| text.starts_with("low "))), (None, Some(true)));
+    let (outcome, requests) = told(slack_at, vec![refusal, answer(400, "", "invalid_payload")]).await;
+    assert_eq!((outcome, requests.len()), (refused("status 400: invalid_payload"), 2));
+}
+
+#[tokio::test]
+async fn every_answer_of_slack_has_its_meaning() {
+    let not_ok = later(None, "status 200, but the answer is not slack's ok");
+    let cases = [
+        (answer(429, "retry-after: 30\r\n", ""), later(Some(30), "status 429")),
+        (answer(429, "", "ratelimited"), later(None, "status 429: ratelimited")),
+        (answer(429, "retry-after: 99999999999\r\n", ""), later(Some(3_600), "status 429")),
+        (
+            answer(503, "date: Sun, 22 Nov 2026 01:00:00 GMT\r\nretry-after: Sun, 22 Nov 2026 01:00:45 GMT\r\n", ""),
+            later(Some(45), "status 503"),
+        ),
+        (answer(500, "", "rollup_error"), later(None, "status 500: rollup_error")),
+        (answer(404, "", "no_service"), refused("status 404: no_service")),
+        (answer(403, "", "action_prohibited"), refused("status 403: action_prohibited")),
+        (answer(410, "", "channel_is_archived"), refused("status 410: channel_is_archived")),
+        (answer(400, "", "user_not_found"), refused("status 400: user_not_found")),
+        (answer(302, "location: http://127.0.0.1:1/\r\n", ""), refused("status 302: redirects are not followed")),
+        (answer(200, "", "{\"ok\":false,\"error\":\"invalid_auth\"}"), refused("slack says invalid_auth")),
+        (answer(200, "", "{\"ok\":false,\"error\":\"ratelimited\"}"), later(None, "slack says ratelimited")),
+        (answer(200, "", "<html>log in to the wifi</html>"), not_ok.clone()),
+        (answer(200, "", ""), not_ok),
+        (answer(404, "", "a\u{1b}[31m\u{202e}b"), refused("status 404: a\\u{1b}[31m\\u{202e}b")),
+    ];
+    for (said, expected) in cases {
+        let (outcome, requests) = told(slack_at, vec![said.clone()]).await;
+        assert_eq!((outcome, requests.len()), (expected, 1), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_tried_later() {
+    let halves =
+        [String::new(), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no".to_owned(), "nonsense\r\n\r\n".to_owned()];
+    for half in halves {
+        for channel in [slack_at, webhook_at] {
+            let (outcome, _) = told(channel, vec![half.clone()]).await;
+            assert!(matches!(outcome, Err(SendError::Later { after: None, .. })), "{half}: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_tried_later() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let destination = Destination::new("secops".to_owned(), Level::Low, slack_at(&url));
+    let finding = strategy::plain_finding(1, Level::Low, 7);
+    let Err(SendError::Later { reason, .. }) = destination.send(&message(&finding), Timestamp::UNIX_EPOCH).await else {
+        panic!("not later")
+    };
+    assert!(reason.starts_with("cannot connect: ") && !reason.contains("canary"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_webhook_gets_one_object_with_its_delivery_id() {
+    let (outcome, requests) = told(webhook_at, vec![answer(202, "", "thanks")]).await;
+    assert_eq!(outcome, Ok(Receipt::default()));
+    let head = &requests[0].head;
+    for expected in [
+        "post /in?key=canary http/1.1",
+        "x-stakeout-delivery: 17-abc-1",
+        "authorization: bearer bearer-canary",
+        "content-type: application/json",
+    ] {
+        assert!(head.contains(expected), "{expected} in {head}");
+    }
+    let object: Value = serde_json::from_str(&requests[0].body).expect("JSON");
+    assert_eq!((&object["class_uid"], &object["metadata"]["uid"]), (&Value::from(2004), &Value::from("17-abc-1")));
+}
+
+#[tokio::test]
+async fn every_answer_of_a_webhook_has_its_meaning() {
+    let cases = [
+        (answer(204, "", ""), Ok(Receipt::default())),
+        (answer(400, "", "no"), refused("status 400: no")),
+        (answer(401, "", ""), refused("status 401")),
+        (answer(408, "", ""), later(None, "status 408")),
+        (answer(429, "retry-after: 7\r\n", ""), later(Some(7), "status 429")),
+        (answer(307, "location: https://evil.example/\r\n", ""), refused("status 307: redirects are not followed")),
+        (answer(502, "", ""), later(None, "status 502")),
+    ];
+    for (said, expected) in cases {
+        let (outcome, _) = told(webhook_at, vec![said.clone()]).await;
+        assert_eq!(outcome, expected, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut() {
+    let (outcome, _) = told(slack_at, vec![answer(404, "", &"x".repeat(100_000))]).await;
+    let Err(SendError::Refused { reason }) = outcome else { panic!("not refused") };
+    assert!(reason.chars().count() <= 200, "{reason}");
+}
+
+#[test]
+fn a_webhook_is_https_or_loopback() {
+    let is_allowed = |url: &str| Webhook::new(SecretString::from(url), None).is_ok();
+    assert!(
+        is_allowed("https://siem.example/in") && is_allowed("http://127.0.0.1:1/in") && is_allowed("http://[::1]/in")
+    );
+    for bad in ["http://siem.example/in", "https://user:secret@siem.example/", "file:///etc/passwd", "siem"] {
+        assert!(!is_allowed(bad), "{bad}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Every object is valid OCSF 1.3.0, whatever was read, and safe where it is shown.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use jsonschema::Validator;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use stakeout_core::delivery::Activity;
+use stakeout_core::finding::FindingKey;
+use stakeout_core::rule::Level;
+use stakeout_core::text::is_invisible;
+use stakeout_notify::{Body, Digest, Message, ocsf};
+
+use crate::strategy;
+
+static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/ocsf/detection_finding-1.3.0.json");
+    let text = std::fs::read_to_string(file).expect("the schema lies in tests/data");
+    jsonschema::validator_for(&serde_json::from_str(&text).expect("JSON")).expect("a schema")
+});
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_795_312_800).expect("a time")
+}
+
+/// Asserts that `object` is valid, that its line shows nothing invisible, and that the line reads back as the object.
+fn assert_sound(object: &Value) {
+    let faults: Vec<String> =
+        SCHEMA.iter_errors(object).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+    assert_eq!(faults, Vec::<String>::new());
+    let line = ocsf::to_line(object);
+    assert!(!line.contains(is_invisible), "{line:?}");
+    assert_eq!(&serde_json::from_str::<Value>(&line).expect("JSON"), object);
+}
+
+#[test]
+fn the_schema_refuses_what_ocsf_does_not_know() {
+    let finding = strategy::plain_finding(1, Level::Low, 7);
+    let good = ocsf::finding(&finding, Activity::Create, None, now());
+    assert_sound(&good);
+    let spoilt: [fn(&mut Value); 4] = [
+        |object| object["severity_id"] = json!(7),
+        |object| object["source_ip"] = json!("198.51.100.7"),
+        |object| object["evidences"][0]["src_endpoint"]["ip"] = json!("198.51.100.7/32x"),
+        |object| object["finding_info"]["uid"] = Value::Null,
+    ];
+    for spoil in spoilt {
+        let mut object = good.clone();
+        spoil(&mut object);
+        assert!(!SCHEMA.is_valid(&object), "{object}");
+    }
+}
+
+#[test]
+fn the_fixed_spots_are_where_tools_look() {
+    let finding = strategy::plain_finding(0xabc, Level::Low, 123);
+    let object = ocsf::finding(&finding, Activity::Update, Some("17-x-2"), now());
+    let spots = [
+        "/class_uid",
+        "/type_uid",
+        "/activity_id",
+        "/status_id",
+        "/severity_id",
+        "/count",
+        "/risk_score",
+        "/metadata/uid",
+        "/finding_info/uid",
+        "/finding_info/analytic/name",
+        "/finding_info/first_seen_time",
+        "/finding_info/last_seen_time",
+        "/finding_info/attacks/0/technique/uid",
+        "/evidences/0/src_endpoint/ip",
+        "/resources/0/name",
+        "/unmapped/source_ip",
+    ];
+    let found: Vec<Value> = spots.iter().map(|spot| object.pointer(spot).cloned().unwrap_or(Value::Null)).collect();
+    let expected = json!([
+        2004,
+        200_402,
+        2,
+        2,
+        2,
+        123,
+        20,
+        "17-x-2",
+        "00000000000000000000000000000abc",
+        "kubernetes-scanning-by-unauthenticated-ip",
+        1_795_309_252_000i64,
+        1_795_311_010_000i64,
+        "T1046",
+        "198.51.100.7",
+        "dev",
+        "198.51.100.7"
+    ]);
+    assert_eq!(Value::Array(found), expected);
+    assert_eq!(
+        object["message"],
+        "low kubernetes-scanning-by-unauthenticated-ip 198.51.100.7 123 requests 2026-11-22T01:00:52Z..2026-11-22T01:30:10Z dev,prod"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn findings_are_valid_and_fit_in_sns(finding in strategy::finding(), activity in strategy::activity()) {
+        let mut object = ocsf::finding(&finding, activity, Some("1-x-1"), now());
+        assert_sound(&object);
+        let fixed = [object["finding_info"]["uid"].clone(), object["count"].clone(), object["evidences"][0].clone()];
+        ocsf::shrink_to(&mut object, 131_072);
+        prop_assert!(ocsf::to_line(&object).len() <= 131_072);
+        assert_sound(&object);
+        prop_assert_eq!(fixed, [object["finding_info"]["uid"].clone(), object["count"].clone(), object["evidences"][0].clone()]);
+    }
+
+    #[test]
+    fn notices_are_valid(notice in strategy::notice()) {
+        assert_sound(&ocsf::notice(&notice, Some("1-notice-0"), now()));
+        assert_sound(&ocsf::notice(&notice, None, now()));
+    }
+
+    #[test]
+    fn lines_of_people_show_nothing_invisible(finding in strategy::finding()) {
+        let line = stakeout_notify::text::finding_line(&finding);
+        prop_assert!(!line.contains(is_invisible), "{:?}", line);
+        prop_assert!(line.chars().count() <= stakeout_notify::text::LINE_CHARS_MAX);
+    }
+
+    #[test]
+    fn other_messages_are_valid(findings in vec(strategy::finding(), 0..4), notice in strategy::notice(), name in strategy::text(64)) {
+        let told = findings.iter().map(|finding| (finding, Activity::Create)).collect();
+        let bodies = [
+            Body::Digest(Digest::new(told, vec![&notice], vec![FindingKey(3)])),
+            Body::Forgotten(vec![FindingKey(1), FindingKey(2)]),
+            Body::Test { destination: &name },
+            Body::Notice(&notice),
+        ];
+        for body in bodies {
+            assert_sound(&ocsf::message(&Message { id: "9-x".to_owned(), body }, now()));
+        }
+    }
+}

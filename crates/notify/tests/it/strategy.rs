@@ -1,0 +1,237 @@
+//! Findings and notices as an attacker would have them: every text that a client may write is hostile.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use stakeout_core::address::SourceIp;
+use stakeout_core::delivery::Activity;
+use stakeout_core::episode::Episode;
+use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
+use stakeout_core::finding::{Finding, FindingKey, Status};
+use stakeout_core::progress::{Notice, NoticeKind};
+use stakeout_core::rule::{Level, RuleHead};
+use stakeout_core::source::Provider;
+use stakeout_core::tally::{GroupKey, GroupValue};
+use stakeout_core::text::bounded;
+use stakeout_core::time::{Second, Window};
+
+/// What has fooled people, terminals, log viewers or Slack before.
+const HOSTILE: &[&str] = &[
+    "<!channel>",
+    "<!here|x>",
+    "<@U12345>",
+    "<https://evil.example|https://acme.example/runbook>",
+    "https://evil.example/?a=1&b=2",
+    "&lt;!channel&gt;",
+    "`code` ``` block ``` *bold* _i_ ~s~ :fire:",
+    "\u{202e}gpj.exe",
+    "\u{2066}isolated\u{2069}",
+    "a\u{2028}b\u{2029}c",
+    "zero\u{200b}width\u{feff}joiner\u{200d}",
+    "\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}",
+    "\u{9b}2J\u{7f}\u{85}",
+    "\r\nX-Injected: 1\r\n\r\n",
+    "\u{0}\u{1}\u{8}",
+    "{\"ok\":false}\"\\",
+    "\u{e0041}\u{e0042}tags",
+    "\u{ad}\u{fff9}\u{3164}",
+    "😀😀😀",
+    "",
+    " ",
+];
+
+/// Returns texts of at most `chars_max` characters.
+pub fn text(chars_max: usize) -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => vec(proptest::sample::select(HOSTILE), 1..6).prop_map(|parts| parts.concat()),
+        2 => any::<String>(),
+        1 => proptest::sample::select(HOSTILE).prop_map(|part| part.repeat(6_000)),
+        1 => "/api/v1/[a-z]{1,12}\\?limit=[0-9]{1,4}",
+    ]
+    .prop_map(move |text| bounded(&text, chars_max))
+}
+
+fn address() -> impl Strategy<Value = SourceIp> {
+    prop_oneof![
+        any::<[u8; 4]>().prop_map(|octets| SourceIp::of(octets.into())),
+        any::<[u8; 16]>().prop_map(|octets| SourceIp::of(octets.into())),
+        Just(SourceIp::V6Net(0)),
+    ]
+}
+
+fn hop() -> impl Strategy<Value = String> {
+    prop_oneof![text(128), any::<[u8; 4]>().prop_map(|o| std::net::IpAddr::from(o).to_string())]
+}
+
+fn second() -> impl Strategy<Value = Second> {
+    prop_oneof![
+        9 => (1_600_000_000..2_000_000_000i64).prop_map(Second),
+        1 => any::<i64>().prop_map(Second),
+    ]
+}
+
+fn sample() -> impl Strategy<Value = Sample> {
+    let who = (option::of(text(256)), option::of(text(128)), option::of(address()));
+    let what = (text(128), text(256), option::of(any::<i64>()), option::of(text(128)), option::of(text(128)));
+    let place = (text(256), vec(hop(), 0..=10));
+    (any::<u64>(), second(), text(128), who, what, place).prop_map(
+        |(
+            rank,
+            at,
+            audit_id,
+            (user_agent, username, source_ip),
+            (verb, request_uri, code, resource, namespace),
+            (cluster, source_ips),
+        )| Sample {
+            rank,
+            at,
+            audit_id,
+            verb,
+            request_uri,
+            user_agent,
+            username,
+            code,
+            resource,
+            namespace,
+            cluster,
+            source_ips,
+            source_ip,
+        },
+    )
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    vec(sample(), 0..=SAMPLES_MAX).prop_map(|samples| {
+        let mut evidence = Evidence::default();
+        for sample in samples {
+            evidence.add(sample, SAMPLES_MAX);
+        }
+        evidence
+    })
+}
+
+pub fn level() -> impl Strategy<Value = Level> {
+    proptest::sample::select(&Level::ALL[..])
+}
+
+fn rule() -> impl Strategy<Value = RuleHead> {
+    let technique =
+        prop_oneof![Just("T1613".to_owned()), Just("T1078.001".to_owned()), Just("T9999".to_owned()), text(40)];
+    let words = (text(200), text(64), text(300), text(2_000));
+    (words, level(), vec(technique, 0..4), vec(text(300), 0..4), any::<u32>()).prop_map(
+        |((name, id, title, description), level, techniques, falsepositives, risk_score)| RuleHead {
+            name,
+            id,
+            title,
+            description,
+            level,
+            techniques,
+            falsepositives,
+            risk_score: risk_score & 0x7fff_ffff,
+            group_by: Vec::new(),
+        },
+    )
+}
+
+/// Returns group-by fields with their values.
+fn group() -> impl Strategy<Value = Vec<(String, GroupValue)>> {
+    let value = prop_oneof![text(128).prop_map(GroupValue::Text), Just(GroupValue::Missing)];
+    let with_source = (address(), option::of(value.clone())).prop_map(|(source, user)| {
+        let mut group = vec![("source_ip".to_owned(), GroupValue::Address(source))];
+        group.extend(user.map(|user| ("user.username".to_owned(), user)));
+        group
+    });
+    let without =
+        vec(value, 0..3).prop_map(|values| values.into_iter().map(|value| ("userAgent".to_owned(), value)).collect());
+    prop_oneof![3 => with_source, 1 => without]
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    prop_oneof![
+        Just(Status::Open),
+        Just(Status::Quiet),
+        any::<u128>().prop_map(|uid| Status::MergedInto(FindingKey(uid)))
+    ]
+}
+
+pub fn activity() -> impl Strategy<Value = Activity> {
+    proptest::sample::select(vec![Activity::Create, Activity::Update, Activity::Close])
+}
+
+pub fn finding() -> impl Strategy<Value = Finding> {
+    let clusters = btree_set(text(256), 1..40);
+    let times = (second(), 0..100_000i64, 1..u64::MAX / 2);
+    (any::<u128>(), rule(), group(), times, status(), clusters, evidence(), any::<bool>()).prop_map(
+        |(key, mut rule, group, (first, seconds, count), status, clusters, evidence, late)| {
+            rule.group_by = group.iter().map(|(field, _)| field.clone()).collect();
+            Finding {
+                key: FindingKey(key),
+                rule,
+                group: GroupKey(group.into_iter().map(|(_, value)| value).collect()),
+                episode: Episode { first, last: first.plus(seconds), count },
+                pruned: None,
+                quiet_seconds: 3_600,
+                status,
+                clusters,
+                providers: BTreeSet::from([Provider::Cloudwatch]),
+                evidence,
+                late,
+                created_at: Timestamp::UNIX_EPOCH,
+                updated_at: Timestamp::UNIX_EPOCH,
+            }
+        },
+    )
+}
+
+/// Returns findings that differ in their keys, levels and counts only, for plans over many.
+pub fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
+    Finding {
+        key: FindingKey(key),
+        rule: RuleHead {
+            name: "kubernetes-scanning-by-unauthenticated-ip".to_owned(),
+            id: "c3e3f2a4-0000-4000-8000-000000000001".to_owned(),
+            title: "Kubernetes scanning by an unauthenticated address".to_owned(),
+            description: "One address was refused many times without logging in.".to_owned(),
+            level,
+            techniques: vec!["T1046".to_owned()],
+            falsepositives: vec!["A scanner of your own".to_owned()],
+            risk_score: 20,
+            group_by: vec!["source_ip".to_owned()],
+        },
+        group: GroupKey(vec![GroupValue::Address(SourceIp::of([198, 51, 100, 7].into()))]),
+        episode: Episode { first: Second(1_795_309_252), last: Second(1_795_311_010), count },
+        pruned: None,
+        quiet_seconds: 3_600,
+        status: Status::Open,
+        clusters: BTreeSet::from(["prod".to_owned(), "dev".to_owned()]),
+        providers: BTreeSet::from([Provider::Cloudwatch]),
+        evidence: Evidence::default(),
+        late: false,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+pub fn notice() -> impl Strategy<Value = Notice> {
+    let kind = prop_oneof![
+        text(600).prop_map(|reason| NoticeKind::Gap { reason }),
+        Just(NoticeKind::GapFilled),
+        any::<u32>().prop_map(|windows| NoticeKind::Silent { windows }),
+        Just(NoticeKind::SilenceOver),
+        (any::<u64>(), any::<u64>(), vec((text(128), any::<u64>()), 0..30))
+            .prop_map(|(rows, requests, top)| NoticeKind::Overflow { rows, requests, top }),
+    ];
+    let window = prop_oneof![
+        Just(Window::ALL),
+        (0..2_000_000_000i64).prop_map(|at| Window::new(Second(at), Second(at + 3_600)).expect("an hour"))
+    ];
+    (text(128), text(256), window, kind).prop_map(|(source, cluster, window, kind)| Notice {
+        source,
+        cluster,
+        window,
+        kind,
+    })
+}
