@@ -74,12 +74,7 @@ impl CloudWatchConfig {
     #[must_use]
     pub fn log_id(&self) -> LogId {
         let account = account_in(&self.log_group).unwrap_or_else(|| self.calling_account());
-        LogId(format!(
-            "{}/{account}/{}/{}",
-            Provider::Cloudwatch,
-            self.region,
-            group_name(&self.log_group)
-        ))
+        LogId(format!("{}/{account}/{}/{}", Provider::Cloudwatch, self.region, group_name(&self.log_group)))
     }
 
     /// Returns whose quota a request counts against: the account that asks (or its role, where that names none), and
@@ -97,9 +92,7 @@ impl CloudWatchConfig {
 
     /// Returns the endpoint where it is on this machine, so that credentials may be asked for there as well.
     pub(crate) fn loopback_endpoint(&self) -> Option<&str> {
-        self.endpoint
-            .as_deref()
-            .filter(|url| is_loopback(authority_of(url)))
+        self.endpoint.as_deref().filter(|url| is_loopback(authority_of(url)))
     }
 
     fn calling_account(&self) -> &str {
@@ -115,10 +108,7 @@ impl fmt::Debug for AssumeRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AssumeRole")
             .field("arn", &self.arn)
-            .field(
-                "external_id",
-                &self.external_id.as_ref().map(|_| format_args!("[hidden]")),
-            )
+            .field("external_id", &self.external_id.as_ref().map(|_| format_args!("[hidden]")))
             .finish()
     }
 }
@@ -178,9 +168,7 @@ fn account_in(arn: &str) -> Option<&str> {
 fn authority_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host)
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 fn is_loopback(authority: &str) -> bool {
@@ -188,10 +176,7 @@ fn is_loopback(authority: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => authority.split(':').next().unwrap_or(authority),
     };
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -203,45 +188,22 @@ mod tests {
     #[test]
     fn a_log_is_its_account_region_and_group() {
         let mut config = CloudWatchConfig::new("eu-west-1", "/aws/eks/prod/cluster");
-        assert_eq!(
-            config.log_id(),
-            LogId("cloudwatch/default/eu-west-1//aws/eks/prod/cluster".to_owned())
-        );
+        assert_eq!(config.log_id(), LogId("cloudwatch/default/eu-west-1//aws/eks/prod/cluster".to_owned()));
         config.endpoint = Some("https://vpce-1.logs.eu-west-1.vpce.amazonaws.com".to_owned());
-        assert_eq!(
-            config.log_id(),
-            LogId("cloudwatch/default/eu-west-1//aws/eks/prod/cluster".to_owned())
-        );
+        assert_eq!(config.log_id(), LogId("cloudwatch/default/eu-west-1//aws/eks/prod/cluster".to_owned()));
         config.endpoint = Some("http://127.0.0.1:4566/".to_owned());
-        assert_eq!(
-            config.log_id(),
-            LogId("cloudwatch/127.0.0.1:4566/eu-west-1//aws/eks/prod/cluster".to_owned())
-        );
-        config.assume_role = Some(AssumeRole {
-            arn: "arn:aws:iam::123456789012:role/reader".to_owned(),
-            external_id: None,
-        });
-        assert_eq!(
-            config.log_id(),
-            LogId("cloudwatch/123456789012/eu-west-1//aws/eks/prod/cluster".to_owned())
-        );
+        assert_eq!(config.log_id(), LogId("cloudwatch/127.0.0.1:4566/eu-west-1//aws/eks/prod/cluster".to_owned()));
+        config.assume_role =
+            Some(AssumeRole { arn: "arn:aws:iam::123456789012:role/reader".to_owned(), external_id: None });
+        assert_eq!(config.log_id(), LogId("cloudwatch/123456789012/eu-west-1//aws/eks/prod/cluster".to_owned()));
         config.log_group = ARN.to_owned();
-        assert_eq!(
-            config.log_id(),
-            LogId("cloudwatch/210987654321/eu-west-1//aws/eks/prod/cluster".to_owned())
-        );
-        assert_eq!(
-            config.budget_key(),
-            ("123456789012".to_owned(), "eu-west-1".to_owned())
-        );
+        assert_eq!(config.log_id(), LogId("cloudwatch/210987654321/eu-west-1//aws/eks/prod/cluster".to_owned()));
+        assert_eq!(config.budget_key(), ("123456789012".to_owned(), "eu-west-1".to_owned()));
     }
 
     #[test]
     fn a_group_is_known_by_name_and_by_arn() {
-        assert_eq!(
-            group_arn(ARN),
-            Some("arn:aws-cn:logs:cn-north-1:210987654321:log-group:/aws/eks/prod/cluster")
-        );
+        assert_eq!(group_arn(ARN), Some("arn:aws-cn:logs:cn-north-1:210987654321:log-group:/aws/eks/prod/cluster"));
         assert_eq!(group_arn("/aws/eks/prod/cluster"), None);
         assert_eq!(group_arn("arn:aws:logs:eu-west-1:1:destination:x"), None);
         assert_eq!(
@@ -257,12 +219,7 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_loopback() {
-        for url in [
-            "http://127.0.0.1:1",
-            "http://localhost/x",
-            "https://[::1]:4566/a?b",
-            "http://user@127.8.0.1",
-        ] {
+        for url in ["http://127.0.0.1:1", "http://localhost/x", "https://[::1]:4566/a?b", "http://user@127.8.0.1"] {
             assert!(is_loopback(authority_of(url)), "{url}");
         }
         for url in [
@@ -284,17 +241,11 @@ mod tests {
             external_id: Some("canary-7f3a".to_owned()),
         });
         let shown = format!("{config:?} {config:#?}");
-        assert!(
-            shown.contains("[hidden]") && !shown.contains("canary"),
-            "{shown}"
-        );
+        assert!(shown.contains("[hidden]") && !shown.contains("canary"), "{shown}");
     }
 
     #[test]
     fn quotas_are_those_of_the_page() {
-        assert_eq!(
-            ["us-east-1", "eu-central-1", "eu-west-1", "moon-1"].map(requests_per_second),
-            [25, 5, 10, 10]
-        );
+        assert_eq!(["us-east-1", "eu-central-1", "eu-west-1", "moon-1"].map(requests_per_second), [25, 5, 10, 10]);
     }
 }

@@ -8,23 +8,12 @@ use stakeout_core::time::Window;
 ///
 /// The service takes both bounds as inclusive milliseconds, so the half-open ones are kept here; and nothing outside of
 /// the window is believed, whatever was asked for.
-pub(crate) fn page_of(
-    group: &str,
-    window: Window,
-    events: Vec<FilteredLogEvent>,
-    next: Option<PageToken>,
-) -> Page {
-    let mut page = Page {
-        next,
-        ..Page::default()
-    };
+pub(crate) fn page_of(group: &str, window: Window, events: Vec<FilteredLogEvent>, next: Option<PageToken>) -> Page {
+    let mut page = Page { next, ..Page::default() };
     for event in events {
         match record_of(group, event) {
             None => page.unusable = page.unusable.saturating_add(1),
-            Some(record)
-                if (window.earliest().millis()..window.latest().millis())
-                    .contains(&record.time_ms) =>
-            {
+            Some(record) if (window.earliest().millis()..window.latest().millis()).contains(&record.time_ms) => {
                 page.bytes += record.body.len() as u64;
                 page.records.push(record);
             }
@@ -53,11 +42,7 @@ mod tests {
     use super::*;
 
     fn event(id: &str, at: i64) -> FilteredLogEventBuilder {
-        FilteredLogEvent::builder()
-            .log_stream_name("kube-apiserver-audit-1")
-            .timestamp(at)
-            .message("{}")
-            .event_id(id)
+        FilteredLogEvent::builder().log_stream_name("kube-apiserver-audit-1").timestamp(at).message("{}").event_id(id)
     }
 
     #[test]

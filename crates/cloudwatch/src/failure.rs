@@ -43,19 +43,11 @@ pub(crate) type FilterFailure = SdkError<FilterLogEventsError, HttpResponse>;
 
 /// Returns what a failed request allows. `is_continued` tells that it carried a token, which means that all else in it
 /// had been accepted before.
-pub(crate) fn fetch_error(
-    failure: &FilterFailure,
-    log_group: &str,
-    is_continued: bool,
-) -> FetchError {
+pub(crate) fn fetch_error(failure: &FilterFailure, log_group: &str, is_continued: bool) -> FetchError {
     match failure {
-        SdkError::ServiceError(refusal) => refused(
-            refusal.err().meta(),
-            refusal.raw(),
-            log_group,
-            is_continued,
-            failure,
-        ),
+        SdkError::ServiceError(refusal) => {
+            refused(refusal.err().meta(), refusal.raw(), log_group, is_continued, failure)
+        }
         _ => unanswered(failure),
     }
 }
@@ -82,24 +74,13 @@ fn refused(
     let status = raw.status().as_u16();
     let Some(code) = meta.code() else {
         return match status {
-            429 => FetchError::Throttled {
-                retry_after: retry_after(raw),
-                reason: format!("http status {status}"),
-            },
-            _ => FetchError::Unavailable {
-                reason: shown(&format!("http status {status}, {}", chain(failure))),
-            },
+            429 => FetchError::Throttled { retry_after: retry_after(raw), reason: format!("http status {status}") },
+            _ => FetchError::Unavailable { reason: shown(&format!("http status {status}, {}", chain(failure))) },
         };
     };
-    let reason = shown(&format!(
-        "{code}: {}",
-        meta.message().unwrap_or("no message")
-    ));
+    let reason = shown(&format!("{code}: {}", meta.message().unwrap_or("no message")));
     if THROTTLED.contains(&code) || status == 429 {
-        return FetchError::Throttled {
-            retry_after: retry_after(raw),
-            reason,
-        };
+        return FetchError::Throttled { retry_after: retry_after(raw), reason };
     }
     if status >= 500 || PASSING.contains(&code) {
         return FetchError::Unavailable { reason };
@@ -107,9 +88,7 @@ fn refused(
     if code == "InvalidParameterException" && is_continued {
         return FetchError::TokenGone { reason };
     }
-    FetchError::Denied {
-        reason: format!("{reason} ({})", mend(code, log_group)),
-    }
+    FetchError::Denied { reason: format!("{reason} ({})", mend(code, log_group)) }
 }
 
 /// Maps a request that got no answer, or half of one. Where there were no credentials to sign it with, only somebody
@@ -122,18 +101,14 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
                 "{reason} (no credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the pod or instance a role)"
             ),
         },
-        Some(CredentialsError::InvalidConfiguration(_)) => FetchError::Denied {
-            reason: format!("{reason} (correct the AWS profile, role or token file)"),
-        },
+        Some(CredentialsError::InvalidConfiguration(_)) => {
+            FetchError::Denied { reason: format!("{reason} (correct the AWS profile, role or token file)") }
+        }
         Some(CredentialsError::ProviderError(_)) => {
             match find::<ErrorMetadata>(failure).and_then(ErrorMetadata::code) {
-                Some(code) if !THROTTLED.contains(&code) && !PASSING.contains(&code) => {
-                    FetchError::Denied {
-                        reason: format!(
-                            "{reason} ({code}: check the role's ARN, its trust policy and the external id)"
-                        ),
-                    }
-                }
+                Some(code) if !THROTTLED.contains(&code) && !PASSING.contains(&code) => FetchError::Denied {
+                    reason: format!("{reason} ({code}: check the role's ARN, its trust policy and the external id)"),
+                },
                 _ => FetchError::Unavailable { reason },
             }
         }
@@ -158,8 +133,7 @@ fn mend(code: &str, log_group: &str) -> String {
         | "InvalidClientTokenId"
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException" => {
-            "check the access key and that it belongs to this partition and an enabled region"
-                .to_owned()
+            "check the access key and that it belongs to this partition and an enabled region".to_owned()
         }
         "InvalidSignatureException" | "SignatureDoesNotMatch" | "RequestExpired" => {
             "check the secret key and this machine's clock".to_owned()
@@ -170,15 +144,8 @@ fn mend(code: &str, log_group: &str) -> String {
 
 /// Returns how long the service asks to wait. A date is not read: that would take a clock.
 fn retry_after(raw: &HttpResponse) -> Option<Duration> {
-    let number = |name: &str| {
-        raw.headers()
-            .get(name)
-            .and_then(|value| value.trim().parse::<u32>().ok())
-            .map(u64::from)
-    };
-    number("x-amz-retry-after")
-        .map(Duration::from_millis)
-        .or_else(|| number("retry-after").map(Duration::from_secs))
+    let number = |name: &str| raw.headers().get(name).and_then(|value| value.trim().parse::<u32>().ok()).map(u64::from);
+    number("x-amz-retry-after").map(Duration::from_millis).or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
 /// Returns an error's words and those of all that caused it, each once.
@@ -212,11 +179,7 @@ mod tests {
     use super::*;
 
     fn unsigned(cause: CredentialsError) -> FetchError {
-        fetch_error(
-            &SdkError::dispatch_failure(ConnectorError::other(cause.into(), None)),
-            "audit",
-            false,
-        )
+        fetch_error(&SdkError::dispatch_failure(ConnectorError::other(cause.into(), None)), "audit", false)
     }
 
     #[test]
@@ -231,17 +194,12 @@ mod tests {
             unsigned(CredentialsError::provider_timed_out(Duration::from_secs(5))),
             FetchError::Unavailable { .. }
         ));
-        assert!(matches!(
-            unsigned(CredentialsError::provider_error("imds is down")),
-            FetchError::Unavailable { .. }
-        ));
+        assert!(matches!(unsigned(CredentialsError::provider_error("imds is down")), FetchError::Unavailable { .. }));
     }
 
     #[test]
     fn the_words_of_an_error_are_bounded() {
-        let FetchError::Unavailable { reason } =
-            unsigned(CredentialsError::provider_error("x".repeat(5_000)))
-        else {
+        let FetchError::Unavailable { reason } = unsigned(CredentialsError::provider_error("x".repeat(5_000))) else {
             panic!("not unavailable")
         };
         assert_eq!(reason.chars().count(), REASON_CHARS_MAX);

@@ -53,16 +53,12 @@ impl CloudWatch {
         let sdk = sdk_config(&config).await;
         let mut client = aws_sdk_cloudwatchlogs::config::Builder::from(&sdk);
         if let Some(role) = &config.assume_role {
-            client = client
-                .credentials_provider(role_provider(role, &sdk, config.loopback_endpoint()).await);
+            client = client.credentials_provider(role_provider(role, &sdk, config.loopback_endpoint()).await);
         }
         if let Some(endpoint) = &config.endpoint {
             client = client.endpoint_url(endpoint);
         }
-        CloudWatch {
-            client: Client::from_conf(client.build()),
-            config,
-        }
+        CloudWatch { client: Client::from_conf(client.build()), config }
     }
 
     /// Returns what is read and as whom.
@@ -89,35 +85,20 @@ impl CloudWatch {
         let pattern = pushdown::filter_pattern(prefilter);
         let place = match token {
             Some(token) => Place::read(token)?,
-            None => Place::first_of(if pattern.is_some() {
-                Pass::Matching
-            } else {
-                Pass::Whole
-            }),
+            None => Place::first_of(if pattern.is_some() { Pass::Matching } else { Pass::Whole }),
         };
         let filter = match place.pass {
             Pass::Whole => None,
-            Pass::Matching => Some(
-                pattern.ok_or_else(|| place::gone("it belongs to a read with another filter"))?,
-            ),
+            Pass::Matching => Some(pattern.ok_or_else(|| place::gone("it belongs to a read with another filter"))?),
             Pass::Cut => Some(CUT_PATTERN.to_owned()),
         };
-        let limit = self
-            .config
-            .page_size
-            .map(|size| size.clamp(1, PAGE_SIZE_MAX));
-        let request = self
-            .request(window, &place)
-            .set_filter_pattern(filter)
-            .set_limit(limit);
+        let limit = self.config.page_size.map(|size| size.clamp(1, PAGE_SIZE_MAX));
+        let request = self.request(window, &place).set_filter_pattern(filter).set_limit(limit);
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(failure) if place.opens_filtered() && failure::is_pattern_refused(&failure) => {
                 let next = Some(Place::first_of(Pass::Whole).to_page_token());
-                return Ok(Page {
-                    next,
-                    ..Page::default()
-                });
+                return Ok(Page { next, ..Page::default() });
             }
             Err(failure) => return Err(self.fetch_error(&failure, &place)),
         };
@@ -144,9 +125,7 @@ impl CloudWatch {
                 Some(token) => place = Place::read(&token)?,
             }
         }
-        Err(FetchError::Unavailable {
-            reason: format!("{EMPTY_PAGES_MAX} pages were empty and more follow"),
-        })
+        Err(FetchError::Unavailable { reason: format!("{EMPTY_PAGES_MAX} pages were empty and more follow") })
     }
 
     fn request(&self, window: Window, place: &Place) -> FilterLogEventsFluentBuilder {
@@ -166,30 +145,13 @@ impl CloudWatch {
 
     /// Makes a page of an answer. The SDK reads a missing body as an answer in which nothing stands; the service always
     /// says something, so that is no answer, and no empty page.
-    fn page_of(
-        &self,
-        window: Window,
-        place: Place,
-        answer: FilterLogEventsOutput,
-    ) -> Result<Page, FetchError> {
-        if answer.events.is_none()
-            && answer.searched_log_streams.is_none()
-            && answer.next_token.is_none()
-        {
-            return Err(FetchError::Unavailable {
-                reason: "the answer says nothing".to_owned(),
-            });
+    fn page_of(&self, window: Window, place: Place, answer: FilterLogEventsOutput) -> Result<Page, FetchError> {
+        if answer.events.is_none() && answer.searched_log_streams.is_none() && answer.next_token.is_none() {
+            return Err(FetchError::Unavailable { reason: "the answer says nothing".to_owned() });
         }
-        let next = place
-            .next(answer.next_token)?
-            .map(|place| place.to_page_token());
+        let next = place.next(answer.next_token)?.map(|place| place.to_page_token());
         let group = group_name(&self.config.log_group);
-        Ok(decode::page_of(
-            group,
-            window,
-            answer.events.unwrap_or_default(),
-            next,
-        ))
+        Ok(decode::page_of(group, window, answer.events.unwrap_or_default(), next))
     }
 
     fn fetch_error(&self, failure: &FilterFailure, place: &Place) -> FetchError {
@@ -200,19 +162,14 @@ impl CloudWatch {
 /// Shows what is read. The SDK's client would show the role's external id.
 impl fmt::Debug for CloudWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CloudWatch")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("CloudWatch").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
 async fn sdk_config(config: &CloudWatchConfig) -> SdkConfig {
-    let https = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT);
+    let https =
+        aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
         .http_client(https)
@@ -228,18 +185,12 @@ async fn sdk_config(config: &CloudWatchConfig) -> SdkConfig {
 }
 
 /// Returns the role's credentials, asked of the region's STS, or of the stand-in where that is what is read.
-async fn role_provider(
-    role: &AssumeRole,
-    sdk: &SdkConfig,
-    loopback: Option<&str>,
-) -> AssumeRoleProvider {
+async fn role_provider(role: &AssumeRole, sdk: &SdkConfig, loopback: Option<&str>) -> AssumeRoleProvider {
     let sts = match loopback {
         Some(endpoint) => sdk.clone().into_builder().endpoint_url(endpoint).build(),
         None => sdk.clone(),
     };
-    let mut provider = AssumeRoleProvider::builder(&role.arn)
-        .configure(&sts)
-        .session_name(SESSION_NAME);
+    let mut provider = AssumeRoleProvider::builder(&role.arn).configure(&sts).session_name(SESSION_NAME);
     if let Some(external_id) = &role.external_id {
         provider = provider.external_id(external_id);
     }

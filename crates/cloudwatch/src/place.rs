@@ -60,21 +60,14 @@ impl Place {
             .into_iter()
             .find_map(|pass| {
                 let rest = token.0.strip_prefix(pass.mark())?;
-                Some(Place {
-                    pass,
-                    token: (!rest.is_empty()).then(|| rest.to_owned()),
-                })
+                Some(Place { pass, token: (!rest.is_empty()).then(|| rest.to_owned()) })
             })
             .ok_or_else(|| gone("it names no pass"))
     }
 
     /// Returns the page token that leads here.
     pub(crate) fn to_page_token(&self) -> PageToken {
-        PageToken(format!(
-            "{}{}",
-            self.pass.mark(),
-            self.token.as_deref().unwrap_or("")
-        ))
+        PageToken(format!("{}{}", self.pass.mark(), self.token.as_deref().unwrap_or("")))
     }
 
     /// Returns the place after this one, given the token that the service answered with, or `None` after the last.
@@ -84,9 +77,7 @@ impl Place {
     pub(crate) fn next(self, answered: Option<String>) -> Result<Option<Place>, FetchError> {
         match answered.filter(|token| !token.is_empty()) {
             None => Ok(self.pass.following().map(Place::first_of)),
-            same if same == self.token => {
-                Err(gone("the service answered with the token that was sent"))
-            }
+            same if same == self.token => Err(gone("the service answered with the token that was sent")),
             token => Ok(Some(Place { token, ..self })),
         }
     }
@@ -94,9 +85,7 @@ impl Place {
 
 /// Returns the error of a token that leads nowhere.
 pub(crate) fn gone(reason: &str) -> FetchError {
-    FetchError::TokenGone {
-        reason: reason.to_owned(),
-    }
+    FetchError::TokenGone { reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -104,10 +93,7 @@ mod tests {
     use super::*;
 
     fn at(pass: Pass, token: &str) -> Place {
-        Place {
-            pass,
-            token: Some(token.to_owned()),
-        }
+        Place { pass, token: Some(token.to_owned()) }
     }
 
     #[test]
@@ -118,36 +104,18 @@ mod tests {
             at(Pass::Matching, "a:b=="),
             at(Pass::Cut, "cut:"),
         ] {
-            assert_eq!(
-                Place::read(&place.to_page_token()).expect("written here"),
-                place
-            );
+            assert_eq!(Place::read(&place.to_page_token()).expect("written here"), place);
         }
-        assert!(matches!(
-            Place::read(&PageToken("f/3715".to_owned())),
-            Err(FetchError::TokenGone { .. })
-        ));
+        assert!(matches!(Place::read(&PageToken("f/3715".to_owned())), Err(FetchError::TokenGone { .. })));
     }
 
     #[test]
     fn what_was_cut_off_follows_what_matched() {
         let next = |place: Place, answered: Option<&str>| place.next(answered.map(str::to_owned));
-        assert_eq!(
-            next(at(Pass::Matching, "a"), Some("b")).expect("goes on"),
-            Some(at(Pass::Matching, "b"))
-        );
-        assert_eq!(
-            next(at(Pass::Matching, "a"), None).expect("goes on"),
-            Some(Place::first_of(Pass::Cut))
-        );
+        assert_eq!(next(at(Pass::Matching, "a"), Some("b")).expect("goes on"), Some(at(Pass::Matching, "b")));
+        assert_eq!(next(at(Pass::Matching, "a"), None).expect("goes on"), Some(Place::first_of(Pass::Cut)));
         assert_eq!(next(at(Pass::Cut, "a"), None).expect("ends"), None);
-        assert_eq!(
-            next(Place::first_of(Pass::Whole), Some("")).expect("ends"),
-            None
-        );
-        assert!(matches!(
-            next(at(Pass::Whole, "a"), Some("a")),
-            Err(FetchError::TokenGone { .. })
-        ));
+        assert_eq!(next(Place::first_of(Pass::Whole), Some("")).expect("ends"), None);
+        assert!(matches!(next(at(Pass::Whole, "a"), Some("a")), Err(FetchError::TokenGone { .. })));
     }
 }

@@ -33,12 +33,8 @@ pub fn filter_pattern(prefilter: &Prefilter) -> Option<String> {
 /// Returns the part of a prefilter that a pattern can say.
 fn weakened(prefilter: Prefilter) -> Prefilter {
     match prefilter {
-        Prefilter::Is { field, literal } if is_pushable(&field, &literal) => {
-            Prefilter::Is { field, literal }
-        }
-        Prefilter::And(parts) => {
-            Prefilter::And(parts.into_iter().map(weakened).collect()).simplified()
-        }
+        Prefilter::Is { field, literal } if is_pushable(&field, &literal) => Prefilter::Is { field, literal },
+        Prefilter::And(parts) => Prefilter::And(parts.into_iter().map(weakened).collect()).simplified(),
         Prefilter::Or(parts) if !parts.is_empty() => {
             absorbed(Prefilter::Or(parts.into_iter().map(weakened).collect()).simplified())
         }
@@ -52,14 +48,7 @@ fn absorbed(prefilter: Prefilter) -> Prefilter {
         return prefilter;
     };
     let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
-    Prefilter::Or(
-        parts
-            .iter()
-            .filter(|part| !is_included(part))
-            .cloned()
-            .collect(),
-    )
-    .simplified()
+    Prefilter::Or(parts.iter().filter(|part| !is_included(part)).cloned().collect()).simplified()
 }
 
 /// Tells whether a comparison means the same to the service as to us.
@@ -72,10 +61,7 @@ fn is_pushable(field: &Field, literal: &Literal) -> bool {
         Literal::Text { cased: false, .. } => false,
         Literal::Text { text, .. } if *field == CODE => text.parse::<i64>().is_ok(),
         Literal::Text { text, .. } => {
-            !text.is_empty()
-                && text
-                    .bytes()
-                    .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'*' | b'%'))
+            !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'*' | b'%'))
         }
     };
     is_literal_plain && field.is_audited() && !field.is_array() && is_selectable(field)
@@ -86,10 +72,7 @@ fn is_selectable(field: &Field) -> bool {
     match field {
         Field::Named(_) => true,
         Field::Annotation(key) => {
-            !key.is_empty()
-                && key
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         }
     }
 }
@@ -105,13 +88,7 @@ fn printed(prefilter: &Prefilter) -> Option<String> {
     match operands.as_slice() {
         [] => None,
         [only] => Some(only.clone()),
-        several => Some(
-            several
-                .iter()
-                .map(|operand| format!("({operand})"))
-                .collect::<Vec<_>>()
-                .join(operator),
-        ),
+        several => Some(several.iter().map(|operand| format!("({operand})")).collect::<Vec<_>>().join(operator)),
     }
 }
 
@@ -129,20 +106,12 @@ fn alternatives(parts: &[Prefilter]) -> Option<Vec<String>> {
 
 /// Returns the ways in which an event may hold a value: a number may be written as text.
 fn comparisons(field: &Field, literal: &Literal) -> Vec<String> {
-    let both = |number: i64| {
-        vec![
-            format!("$.{field} = {number}"),
-            format!("$.{field} = \"{number}\""),
-        ]
-    };
+    let both = |number: i64| vec![format!("$.{field} = {number}"), format!("$.{field} = \"{number}\"")];
     match literal {
         Literal::Number(number) => both(*number),
         Literal::Text { text, .. } => match text.parse() {
             Ok(number) if *field == CODE => both(number),
-            _ => vec![format!(
-                "$.{field} = \"{}\"",
-                text.replace('\\', "\\\\").replace('"', "\\\"")
-            )],
+            _ => vec![format!("$.{field} = \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))],
         },
     }
 }
@@ -163,19 +132,10 @@ fn least_conjunct(prefilter: &Prefilter) -> Option<&Prefilter> {
     let (Prefilter::And(parts) | Prefilter::Or(parts)) = prefilter else {
         return None;
     };
-    let own = if matches!(prefilter, Prefilter::And(_)) {
-        parts.as_slice()
-    } else {
-        &[]
-    };
+    let own = if matches!(prefilter, Prefilter::And(_)) { parts.as_slice() } else { &[] };
     own.iter()
         .chain(parts.iter().filter_map(least_conjunct))
-        .min_by_key(|part| {
-            (
-                telling(part),
-                std::cmp::Reverse(printed(part).map_or(0, |text| text.len())),
-            )
-        })
+        .min_by_key(|part| (telling(part), std::cmp::Reverse(printed(part).map_or(0, |text| text.len()))))
 }
 
 /// Takes every conjunct that equals `least` out of a prefilter. An `And` that is left empty fits everything.

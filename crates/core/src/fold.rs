@@ -8,6 +8,7 @@ mod close;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
@@ -60,8 +61,8 @@ pub struct Counts {
 }
 
 /// An open window.
-pub struct Fold<'r> {
-    rules: &'r Rules,
+pub struct Fold {
+    rules: Arc<Rules>,
     window: Window,
     is_relook: bool,
     sample_key: SampleKey,
@@ -92,12 +93,12 @@ struct Group {
 /// Opens `window` for `rules`. `is_relook` marks what is found as late; `sample_key` chooses the evidence.
 #[must_use]
 pub fn open(
-    rules: &Rules,
+    rules: Arc<Rules>,
     window: Window,
     is_relook: bool,
     sample_key: SampleKey,
     limits: Limits,
-) -> Fold<'_> {
+) -> Fold {
     Fold {
         rules,
         window,
@@ -114,7 +115,7 @@ pub fn open(
     }
 }
 
-impl Fold<'_> {
+impl Fold {
     /// Counts one observation. A request that was seen already in this read counts once, at its earliest time; one
     /// that claims the same identity but counts for other groups is another request.
     pub fn observe(&mut self, observation: &Observation) {

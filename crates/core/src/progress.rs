@@ -4,7 +4,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::source::LogId;
+use crate::text::bounded;
 use crate::time::{Second, Window};
+
+/// How long a window may fail until it is passed over, in seconds.
+const GAP_AFTER_SECONDS: i64 = 6 * 3600;
+/// Windows in a row without any record after which a log is called silent.
+const SILENT_WINDOWS: u32 = 3;
+/// Gaps that are remembered, the latest ones.
+const GAPS_MAX: usize = 100;
+/// Longest reason of a failure that is kept, in characters.
+const REASON_CHARS_MAX: usize = 300;
 
 /// Everything the ledger knows of one log beside its minutes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +50,96 @@ impl Progress {
         }
     }
 
+    /// Notes that the window at the cursor was read at `at`, and returns what there is to tell of it.
+    ///
+    /// It will be read again each of `relook_seconds` after its end; those that are due already are left out.
+    pub fn note_read(&mut self, window: Window, at: Second, relook_seconds: &[i64], has_records: bool) -> Option<NoticeKind> {
+        self.cursor = window.latest();
+        self.failing = None;
+        self.plan_relooks(window, at, relook_seconds);
+        if has_records {
+            self.silent_windows = 0;
+            return std::mem::take(&mut self.silence_told).then_some(NoticeKind::SilenceOver);
+        }
+        self.silent_windows = self.silent_windows.saturating_add(1);
+        if self.silent_windows < SILENT_WINDOWS || std::mem::replace(&mut self.silence_told, true) {
+            return None;
+        }
+        Some(NoticeKind::Silent { windows: self.silent_windows })
+    }
+
+    /// Notes that a window was read again at `at`, and returns what there is to tell of it.
+    pub fn note_relook(&mut self, window: Window, at: Second) -> Option<NoticeKind> {
+        self.drop_due(window, at);
+        let gaps = self.gaps.len();
+        self.gaps.retain(|gap| gap.window != window);
+        (self.gaps.len() < gaps).then_some(NoticeKind::GapFilled)
+    }
+
+    /// Notes that the window at the cursor could not be read at `at`. After six hours of that it becomes a gap, which
+    /// is told once and tried again with the re-looks; until then nothing is told.
+    pub fn note_failure(&mut self, window: Window, at: Second, relook_seconds: &[i64], reason: &str) -> Option<NoticeKind> {
+        let reason = bounded(reason, REASON_CHARS_MAX);
+        let since = self.failing.as_ref().map_or(at, |failing| failing.since);
+        if at < since.plus(GAP_AFTER_SECONDS) {
+            self.failing = Some(Failing { since, reason });
+            return None;
+        }
+        self.plan_relooks(window, at, relook_seconds);
+        Some(self.note_gap(window, reason))
+    }
+
+    /// Notes that a window is passed over, and returns what there is to tell.
+    pub fn note_gap(&mut self, window: Window, reason: String) -> NoticeKind {
+        self.cursor = window.latest();
+        self.failing = None;
+        self.gaps.push(Gap { window, reason: reason.clone() });
+        let surplus = self.gaps.len().saturating_sub(GAPS_MAX);
+        self.gaps.drain(..surplus);
+        NoticeKind::Gap { reason }
+    }
+
+    /// Gives up the re-looks of `window` that are due at `at`: they could not be read in time.
+    pub fn give_up_relook(&mut self, window: Window, at: Second) {
+        self.drop_due(window, at);
+    }
+
+    /// Returns the windows that are to be read again at `at`, oldest first.
+    #[must_use]
+    pub fn due_relooks(&self, at: Second) -> Vec<Window> {
+        let is_due = |relook: &&Relook| relook.after_seconds.iter().any(|after| relook.window.latest().plus(*after) <= at);
+        self.relooks.iter().filter(is_due).map(|relook| relook.window).collect()
+    }
+
+    /// Tells whether a re-look of `window` has been due for so long at `at` that it is given up.
+    #[must_use]
+    pub fn is_relook_overdue(&self, window: Window, at: Second) -> bool {
+        let relook = self.relooks.iter().find(|relook| relook.window == window);
+        relook
+            .and_then(|relook| relook.after_seconds.first())
+            .is_some_and(|after| window.latest().plus(*after + GAP_AFTER_SECONDS) <= at)
+    }
+
     /// Returns the earliest second that may be read again, or for the first time.
     #[must_use]
     pub fn earliest_owed(&self) -> Second {
         let relooks = self.relooks.iter().map(|relook| relook.window.earliest());
         relooks.chain([self.cursor]).min().unwrap_or(self.cursor)
+    }
+
+    fn plan_relooks(&mut self, window: Window, at: Second, relook_seconds: &[i64]) {
+        let after_seconds: Vec<i64> =
+            relook_seconds.iter().copied().filter(|after| window.latest().plus(*after) > at).collect();
+        if !after_seconds.is_empty() {
+            self.relooks.push(Relook { window, after_seconds });
+        }
+    }
+
+    fn drop_due(&mut self, window: Window, at: Second) {
+        for relook in self.relooks.iter_mut().filter(|relook| relook.window == window) {
+            relook.after_seconds.retain(|after| window.latest().plus(*after) > at);
+        }
+        self.relooks.retain(|relook| !relook.after_seconds.is_empty());
     }
 }
 
@@ -114,4 +209,64 @@ pub enum NoticeKind {
         /// The largest sources among them, with their requests.
         top: Vec<(String, u64)>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600;
+
+    fn window(hour: i64) -> Window {
+        Window::new(Second(hour * HOUR), Second((hour + 1) * HOUR)).expect("not empty")
+    }
+
+    fn progress() -> Progress {
+        Progress::new(LogId("file/x".to_owned()), Second(0))
+    }
+
+    #[test]
+    fn a_relook_comes_due_once_and_one_that_is_due_at_the_first_read_is_left_out() {
+        let mut read = progress();
+        read.note_read(window(0), Second(HOUR + 600), &[HOUR, 24 * HOUR], true);
+        assert_eq!(read.due_relooks(Second(2 * HOUR - 1)), []);
+        assert_eq!(read.due_relooks(Second(2 * HOUR)), [window(0)]);
+        read.note_relook(window(0), Second(2 * HOUR));
+        assert_eq!(read.due_relooks(Second(24 * HOUR)), []);
+        assert_eq!(read.due_relooks(Second(25 * HOUR)), [window(0)]);
+        assert_eq!(read.earliest_owed(), Second(0));
+        read.note_relook(window(0), Second(25 * HOUR));
+        assert_eq!((read.relooks.len(), read.earliest_owed()), (0, Second(HOUR)));
+
+        let mut late = progress();
+        late.note_read(window(0), Second(5 * HOUR), &[HOUR, 24 * HOUR], true);
+        assert_eq!(late.relooks, [Relook { window: window(0), after_seconds: vec![24 * HOUR] }]);
+    }
+
+    #[test]
+    fn a_window_that_fails_for_six_hours_is_a_gap_that_a_relook_can_fill() {
+        let mut failed = progress();
+        assert_eq!(failed.note_failure(window(0), Second(HOUR), &[24 * HOUR], "down"), None);
+        assert_eq!(failed.note_failure(window(0), Second(7 * HOUR - 1), &[24 * HOUR], "down"), None);
+        assert_eq!(failed.cursor, Second(0));
+        let gap = NoticeKind::Gap { reason: "down".to_owned() };
+        assert_eq!(failed.note_failure(window(0), Second(7 * HOUR), &[24 * HOUR], "down"), Some(gap));
+        assert_eq!((failed.cursor, failed.failing.clone(), failed.gaps.len()), (Second(HOUR), None, 1));
+        assert_eq!(failed.due_relooks(Second(25 * HOUR)), [window(0)]);
+        assert_eq!(failed.note_relook(window(0), Second(25 * HOUR)), Some(NoticeKind::GapFilled));
+        assert_eq!(failed.gaps, []);
+    }
+
+    #[test]
+    fn silence_is_told_once_and_so_is_its_end() {
+        let mut read = progress();
+        let mut told = Vec::new();
+        for (hour, has_records) in [false, false, false, false, true, true].into_iter().enumerate() {
+            let hour = i64::try_from(hour).expect("small");
+            told.push(read.note_read(window(hour), Second((hour + 1) * HOUR), &[], has_records));
+        }
+        let expected =
+            [None, None, Some(NoticeKind::Silent { windows: 3 }), None, Some(NoticeKind::SilenceOver), None];
+        assert_eq!(told, expected);
+    }
 }

@@ -1,10 +1,16 @@
 //! The command line: verbs, and the one way from a verb to its exit code.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
+use crate::check::{self, CheckArgs};
 use crate::exit::{Exit, Failure};
+use crate::notify_test::{self, NotifyArgs};
+use crate::once::{self, OnceArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::rules::{self, RulesArgs};
+use crate::run::{self, RunArgs};
+use crate::state::{self, StateArgs};
 use crate::telemetry::{self, LogArgs};
 
 /// Watches the Kubernetes API of your clusters for people casing the place.
@@ -23,10 +29,25 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Watch: the daemon
+    Run(RunArgs),
+    /// Read and tell everything that is owed at a moment, then exit
+    Once(OnceArgs),
+    /// Check config and rules, offline
+    Check(CheckArgs),
     /// Find in exported audit logs what the daemon would have found
     Replay(ReplayArgs),
     /// List, show and test rules
     Rules(RulesArgs),
+    /// Show what the daemon knows
+    State(StateArgs),
+    /// Test destinations
+    Notify(NotifyArgs),
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// Runs the verb that the command line names.
@@ -36,5 +57,14 @@ pub(crate) fn run() -> Result<Exit, Failure> {
     match &cli.verb {
         Verb::Replay(args) => replay::run(args),
         Verb::Rules(args) => rules::run(args),
+        Verb::Run(args) => run::run(args),
+        Verb::Once(args) => once::run(args),
+        Verb::Check(args) => check::run(args),
+        Verb::State(args) => state::run(args),
+        Verb::Notify(args) => notify_test::run(args),
+        Verb::Completion { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "stakeout", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
     }
 }

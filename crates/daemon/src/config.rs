@@ -27,8 +27,8 @@ use stakeout_core::yaml::{self, At, Map, Node};
 
 use notify::Destination;
 use reading::{Environment, Reading, io_problem, keys};
-use schedule::Schedule;
-use sources::SourceConfig;
+pub(crate) use schedule::Schedule;
+pub(crate) use sources::{SourceConfig, SourceKind};
 
 /// A config has a few hundred lines; a file beyond this was named by mistake.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -99,7 +99,7 @@ impl Config {
 
 /// Reads every section, also after a fault in one; returns nothing where a section could not be read.
 fn sections(top: &At<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic>) -> Option<Config> {
-    let map = keep(top.any_map(), faults)?;
+    let map = keep(reading::mapping(top, &SECTIONS), faults)?;
     let unknown = reading::unknown_keys(&map, &SECTIONS);
     let has_typo = !unknown.is_empty();
     faults.extend(unknown);

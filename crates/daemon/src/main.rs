@@ -3,16 +3,33 @@
 //! The binary wires; it decides nothing about events. Each verb has its own module, and `watch` is what `run`,
 //! `once` and `demo` share.
 
+mod admin;
+mod check;
 mod cli;
 mod config;
 mod exit;
+mod file_log;
 mod input;
 mod lines;
+mod loading;
+mod metric;
 mod network;
+mod notify_test;
+mod once;
+mod reading;
 mod replay;
 mod rule_files;
 mod rules;
+mod run;
+mod schedule;
+mod sending;
+mod setup;
+mod shutdown;
+mod state;
+mod summary;
 mod telemetry;
+mod watch;
+mod writer;
 
 use std::process::ExitCode;
 

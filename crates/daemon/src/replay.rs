@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -91,7 +92,7 @@ struct Read {
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
     let limits = Limits { requests_max: usize::MAX, ..Limits::default() };
-    let mut fold = fold::open(&rules, Window::ALL, false, SAMPLE_KEY, limits);
+    let mut fold = fold::open(Arc::new(rules), Window::ALL, false, SAMPLE_KEY, limits);
     let trusted = TrustedProxies::new(args.trusted_proxy.clone());
     let mut read = Read::default();
     let bar = bar(&args.files);
@@ -117,7 +118,7 @@ fn replay_file(
     path: &Path,
     args: &ReplayArgs,
     trusted: &TrustedProxies,
-    fold: &mut Fold<'_>,
+    fold: &mut Fold,
     read: &mut Read,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {

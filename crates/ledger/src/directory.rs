@@ -32,7 +32,6 @@ const LOST_AND_FOUND: &str = "lost+found";
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    /// The lock ends when this is dropped.
     lock: File,
     /// What the lock file said; `None` before the first write.
     writes: Option<u64>,
@@ -105,7 +104,11 @@ impl Directory {
             None => path,
         };
         for entry in [&path.join(LOCK), &path.join(CONF), &path.join(DB), &path.join(BLOBS), path.as_path(), parent] {
-            sync_path(entry).map_err(|error| LedgerError::of_io(format!("fsync {}", entry.display()), error))?;
+            match sync_path(entry) {
+                // Nobody who may not read the parent has just created the directory in it; its maker saw to that.
+                Err(error) if entry == parent && error.kind() == io::ErrorKind::PermissionDenied => {}
+                synced => synced.map_err(|error| LedgerError::of_io(format!("fsync {}", entry.display()), error))?,
+            }
         }
         Ok(())
     }
@@ -116,6 +119,16 @@ impl Directory {
         fs::read_dir(&blobs)
             .map(Iterator::count)
             .map_err(|error| LedgerError::of_io(format!("list {}", blobs.display()), error))
+    }
+}
+
+impl Drop for Directory {
+    /// Unlocks in so many words: closing the file is not enough while a child process that was forked meanwhile still
+    /// has it (flock(2)).
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the lock of the state was not released");
+        }
     }
 }
 

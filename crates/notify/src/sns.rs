@@ -29,8 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of a message with its attributes (<https://docs.aws.amazon.com/general/latest/gr/sns.html>).
 const MESSAGE_BYTES_MAX: usize = 262_144;
-/// Longest subject, which must be ASCII without line breaks (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
-const SUBJECT_CHARS_MAX: usize = 100;
+/// Longest subject: "less than 100 characters", and no line breaks (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
+const SUBJECT_CHARS_MAX: usize = 99;
 /// The name of our sessions in the other account's CloudTrail.
 const SESSION_NAME: &str = "stakeout";
 
@@ -216,7 +216,7 @@ mod tests {
         let subject = |title: &str| subject(&json!({"severity": "Low", "finding_info": {"title": title}}));
         assert_eq!(subject("A scan\nof ü"), "Stakeout [Low] A scan?of ?");
         let long = subject(&"ö".repeat(500));
-        assert_eq!((long.len(), long.is_ascii()), (100, true));
+        assert_eq!((long.len(), long.is_ascii()), (99, true));
     }
 
     #[test]

@@ -84,7 +84,8 @@ pub(crate) fn frequency(episode: &Episode) -> String {
         ..=0 => format!("{requests} in one second"),
         1..60 => format!("{requests} in {}", span(seconds)),
         _ => {
-            let tenths = u128::from(episode.count) * 600 / u128::from(seconds.unsigned_abs());
+            let seconds_spent = u128::from(seconds.unsigned_abs());
+            let tenths = (u128::from(episode.count) * 600 + seconds_spent / 2) / seconds_spent;
             format!("{requests} in {}, {}.{} a minute", span(seconds), tenths / 10, tenths % 10)
         }
     }

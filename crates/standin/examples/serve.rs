@@ -2,10 +2,7 @@
 //!
 //! The first line is a JSON object with `cloudwatch_logs`, `sns`, `slack` and `webhook`. When the input ends, a second
 //! line tells what they received.
-#![expect(
-    clippy::print_stdout,
-    reason = "an example whose output is its purpose"
-)]
+#![expect(clippy::print_stdout, reason = "an example whose output is its purpose")]
 
 use std::error::Error;
 
@@ -24,19 +21,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "webhook": webhook.url(),
     });
     println!("{urls}");
-    tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()))
-        .await??;
-    let sent: Vec<_> = sns
-        .messages()
-        .into_iter()
-        .map(|sent| json!({"subject": sent.subject, "message": sent.message}))
-        .collect();
-    let problems: Vec<_> = slack
-        .refused()
-        .into_iter()
-        .flat_map(|refused| refused.problems)
-        .map(|problem| problem.at)
-        .collect();
+    tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
+    let sent: Vec<_> =
+        sns.messages().into_iter().map(|sent| json!({"subject": sent.subject, "message": sent.message})).collect();
+    let problems: Vec<_> =
+        slack.refused().into_iter().flat_map(|refused| refused.problems).map(|problem| problem.at).collect();
     println!(
         "{}",
         json!({"slack": slack.messages(), "slack_problems": problems, "sns": sent, "webhook": webhook.values()})

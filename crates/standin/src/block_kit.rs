@@ -27,34 +27,22 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(at: &str, says: &str) -> Self {
-        Self {
-            at: at.to_owned(),
-            says: says.to_owned(),
-        }
+        Self { at: at.to_owned(), says: says.to_owned() }
     }
 }
 
 /// Judges a whole message; the error is what Slack answers, and why.
 pub fn check(message: &Value) -> Result<(), (SlackRefusal, Vec<Problem>)> {
     let Value::Object(members) = message else {
-        return Err((
-            SlackRefusal::InvalidPayload,
-            vec![Problem::new("", "must be an object")],
-        ));
+        return Err((SlackRefusal::InvalidPayload, vec![Problem::new("", "must be an object")]));
     };
     let mut payload = Judge::default();
     payload.message(members);
     if !payload.problems.is_empty() {
         return Err((SlackRefusal::InvalidPayload, payload.problems));
     }
-    if ["text", "blocks", "attachments"]
-        .iter()
-        .all(|name| is_blank(members.get(*name)))
-    {
-        return Err((
-            SlackRefusal::NoText,
-            vec![Problem::new("", "needs text or blocks")],
-        ));
+    if ["text", "blocks", "attachments"].iter().all(|name| is_blank(members.get(*name))) {
+        return Err((SlackRefusal::NoText, vec![Problem::new("", "needs text or blocks")]));
     }
     let mut blocks = Judge::default();
     blocks.all_blocks(members);
@@ -100,6 +88,7 @@ impl Judge {
             "blocks",
             "attachments",
             "mrkdwn",
+            "parse",
             "thread_ts",
             "unfurl_links",
             "unfurl_media",
@@ -114,41 +103,18 @@ impl Judge {
             Some(Value::String(text)) if units(text) <= MESSAGE_TEXT_MAX => {}
             Some(_) => self.says("/text", "must be a text of at most 40000 characters"),
         }
-        for flag in [
-            "mrkdwn",
-            "unfurl_links",
-            "unfurl_media",
-            "replace_original",
-            "delete_original",
-        ] {
-            self.optional(
-                &format!("/{flag}"),
-                members.get(flag),
-                "must be true or false",
-                Value::is_boolean,
-            );
+        for flag in ["mrkdwn", "unfurl_links", "unfurl_media", "replace_original", "delete_original"] {
+            self.optional(&format!("/{flag}"), members.get(flag), "must be true or false", Value::is_boolean);
         }
         for list in ["blocks", "attachments"] {
-            self.optional(
-                &format!("/{list}"),
-                members.get(list),
-                "must be an array",
-                Value::is_array,
-            );
+            self.optional(&format!("/{list}"), members.get(list), "must be an array", Value::is_array);
         }
-        self.optional(
-            "/metadata",
-            members.get("metadata"),
-            "must be an object",
-            Value::is_object,
-        );
+        self.optional("/metadata", members.get("metadata"), "must be an object", Value::is_object);
+        // <https://docs.slack.dev/reference/methods/chat.postMessage>
+        let is_parse = |parse: &Value| parse == "none" || parse == "full";
+        self.optional("/parse", members.get("parse"), "must be none or full", is_parse);
         for text in ["thread_ts", "response_type"] {
-            self.optional(
-                &format!("/{text}"),
-                members.get(text),
-                "must be a text",
-                Value::is_string,
-            );
+            self.optional(&format!("/{text}"), members.get(text), "must be a text", Value::is_string);
         }
     }
 
@@ -165,19 +131,11 @@ impl Judge {
             };
             self.known_members(&at, members, &["color", "fallback", "blocks"]);
             self.length(&format!("{at}/color"), members.get("color"), 1, 7);
-            self.length(
-                &format!("{at}/fallback"),
-                members.get("fallback"),
-                1,
-                MESSAGE_TEXT_MAX,
-            );
+            self.length(&format!("{at}/fallback"), members.get("fallback"), 1, MESSAGE_TEXT_MAX);
             self.blocks(&format!("{at}/blocks"), members.get("blocks"));
         }
         if self.text_units > BLOCKS_TEXT_MAX {
-            self.says(
-                "/blocks",
-                "at most 13000 characters of text in all blocks together",
-            );
+            self.says("/blocks", "at most 13000 characters of text in all blocks together");
         }
     }
 
@@ -220,19 +178,12 @@ impl Judge {
                 self.known_members(at, block, &["type", "block_id", "text"]);
                 self.required_length(&format!("{at}/text"), block.get("text"), 12_000);
             }
-            _ => self.says(
-                &format!("{at}/type"),
-                "must be a block type that the stand-in knows",
-            ),
+            _ => self.says(&format!("{at}/type"), "must be a block type that the stand-in knows"),
         }
     }
 
     fn section(&mut self, at: &str, block: &Map<String, Value>) {
-        self.known_members(
-            at,
-            block,
-            &["type", "block_id", "text", "fields", "accessory", "expand"],
-        );
+        self.known_members(at, block, &["type", "block_id", "text", "fields", "accessory", "expand"]);
         if block.get("text").is_none() && block.get("fields").is_none() {
             self.says(at, "needs text or fields");
         }
@@ -245,12 +196,7 @@ impl Judge {
         if let Some(accessory) = block.get("accessory") {
             self.accessory(&format!("{at}/accessory"), accessory);
         }
-        self.optional(
-            &format!("{at}/expand"),
-            block.get("expand"),
-            "must be true or false",
-            Value::is_boolean,
-        );
+        self.optional(&format!("{at}/expand"), block.get("expand"), "must be true or false", Value::is_boolean);
     }
 
     fn fields(&mut self, at: &str, fields: &Value) {
@@ -271,19 +217,10 @@ impl Judge {
         }
     }
 
-    fn elements(
-        &mut self,
-        at: &str,
-        block: &Map<String, Value>,
-        max: usize,
-        judge: fn(&mut Self, &str, &Value),
-    ) {
+    fn elements(&mut self, at: &str, block: &Map<String, Value>, max: usize, judge: fn(&mut Self, &str, &Value)) {
         let elements = items(block.get("elements"));
         if !(1..=max).contains(&elements.len()) {
-            self.says(
-                &format!("{at}/elements"),
-                &format!("must be an array of 1 to {max} elements"),
-            );
+            self.says(&format!("{at}/elements"), &format!("must be an array of 1 to {max} elements"));
         }
         for (index, element) in elements.iter().enumerate() {
             judge(self, &format!("{at}/elements/{index}"), element);
@@ -298,15 +235,7 @@ impl Judge {
     }
 
     fn button(&mut self, at: &str, button: &Value) {
-        const KNOWN: &[&str] = &[
-            "type",
-            "text",
-            "action_id",
-            "url",
-            "value",
-            "style",
-            "accessibility_label",
-        ];
+        const KNOWN: &[&str] = &["type", "text", "action_id", "url", "value", "style", "accessibility_label"];
         let Some(button) = self.object(at, button) else {
             return;
         };
@@ -322,27 +251,13 @@ impl Judge {
         }
         self.url(&format!("{at}/url"), button.get("url"));
         self.length(&format!("{at}/value"), button.get("value"), 1, 2000);
-        self.length(
-            &format!("{at}/accessibility_label"),
-            button.get("accessibility_label"),
-            1,
-            75,
-        );
+        self.length(&format!("{at}/accessibility_label"), button.get("accessibility_label"), 1, 75);
         let is_style = |style: &Value| style == "primary" || style == "danger";
-        self.optional(
-            &format!("{at}/style"),
-            button.get("style"),
-            "must be primary or danger",
-            is_style,
-        );
+        self.optional(&format!("{at}/style"), button.get("style"), "must be primary or danger", is_style);
     }
 
     fn image_block(&mut self, at: &str, block: &Map<String, Value>) {
-        self.known_members(
-            at,
-            block,
-            &["type", "block_id", "image_url", "alt_text", "title"],
-        );
+        self.known_members(at, block, &["type", "block_id", "image_url", "alt_text", "title"]);
         self.image(at, block);
         if let Some(title) = block.get("title") {
             self.text(&format!("{at}/title"), Some(title), Kind::Plain, 2000);
@@ -377,21 +292,12 @@ impl Judge {
             Some("plain_text") => (["type", "text", "emoji"], "emoji"),
             Some("mrkdwn") if kind == Kind::Any => (["type", "text", "verbatim"], "verbatim"),
             _ => {
-                let kinds = if kind == Kind::Any {
-                    "must be plain_text or mrkdwn"
-                } else {
-                    "must be plain_text"
-                };
+                let kinds = if kind == Kind::Any { "must be plain_text or mrkdwn" } else { "must be plain_text" };
                 return self.says(&format!("{at}/type"), kinds);
             }
         };
         self.known_members(at, object, &known);
-        self.optional(
-            &format!("{at}/{flag}"),
-            object.get(flag),
-            "must be true or false",
-            Value::is_boolean,
-        );
+        self.optional(&format!("{at}/{flag}"), object.get(flag), "must be true or false", Value::is_boolean);
         self.required_length(&format!("{at}/text"), object.get("text"), max);
     }
 
@@ -411,18 +317,9 @@ impl Judge {
     }
 
     /// Judges a member that may be missing; answers it if it is a text of the right length.
-    fn length<'v>(
-        &mut self,
-        at: &str,
-        text: Option<&'v Value>,
-        min: usize,
-        max: usize,
-    ) -> Option<&'v str> {
+    fn length<'v>(&mut self, at: &str, text: Option<&'v Value>, min: usize, max: usize) -> Option<&'v str> {
         let text = text?;
-        match text
-            .as_str()
-            .filter(|text| (min..=max).contains(&units(text)))
-        {
+        match text.as_str().filter(|text| (min..=max).contains(&units(text))) {
             Some(text) => Some(text),
             None => {
                 self.says(at, &format!("must be a text of {min} to {max} characters"));
@@ -431,13 +328,7 @@ impl Judge {
         }
     }
 
-    fn optional(
-        &mut self,
-        at: &str,
-        value: Option<&Value>,
-        says: &str,
-        fits: impl Fn(&Value) -> bool,
-    ) {
+    fn optional(&mut self, at: &str, value: Option<&Value>, says: &str, fits: impl Fn(&Value) -> bool) {
         if value.is_some_and(|value| !fits(value)) {
             self.says(at, says);
         }
@@ -452,10 +343,7 @@ impl Judge {
     }
 
     fn known_members(&mut self, at: &str, members: &Map<String, Value>, known: &[&str]) {
-        for name in members
-            .keys()
-            .filter(|name| !known.contains(&name.as_str()))
-        {
+        for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
             self.says(&format!("{at}/{name}"), "is unknown");
         }
     }

@@ -26,10 +26,7 @@ impl Clock {
 
     /// Stops the clock at a moment; only [`Clock::advance`] moves it from there.
     pub fn set(&self, now: Timestamp) {
-        *self.0.lock() = Hands {
-            stopped_at: Some(now),
-            ahead: Duration::ZERO,
-        };
+        *self.0.lock() = Hands { stopped_at: Some(now), ahead: Duration::ZERO };
     }
 
     /// Moves the clock forward.

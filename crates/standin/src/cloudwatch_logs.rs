@@ -58,10 +58,7 @@ impl CloudWatchLogs {
     /// applies, and the event is visible to every search that begins after this. Answers its event id.
     pub fn ingest(&self, group: &str, stream: &str, timestamp_ms: i64, message: &str) -> String {
         let now = self.clock().now();
-        self.state()
-            .lock()
-            .store
-            .ingest(group, stream, timestamp_ms, message, now)
+        self.state().lock().store.ingest(group, stream, timestamp_ms, message, now)
     }
 
     /// Sets how answers are cut into pages and what goes wrong with them.
@@ -106,12 +103,7 @@ impl CloudWatchLogs {
 
     /// The number of events that a group holds.
     pub fn stored_events(&self, group: &str) -> usize {
-        self.state()
-            .lock()
-            .store
-            .groups
-            .get(group)
-            .map_or(0, |group| group.events.len())
+        self.state().lock().store.groups.get(group).map_or(0, |group| group.events.len())
     }
 
     fn state(&self) -> &Guarded<State> {
@@ -136,15 +128,11 @@ impl Service for Logs {
 
     fn target(&self, asked: &Asked) -> String {
         let target = asked.header("x-amz-target").unwrap_or_default();
-        target
-            .strip_prefix(TARGET_PREFIX)
-            .unwrap_or(target)
-            .to_owned()
+        target.strip_prefix(TARGET_PREFIX).unwrap_or(target).to_owned()
     }
 
     fn answer(&self, asked: &Asked) -> Answer {
-        self.carry_out(asked)
-            .map_or_else(|error| error.answer(), |body| wire::json(200, body))
+        self.carry_out(asked).map_or_else(|error| error.answer(), |body| wire::json(200, body))
     }
 
     fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer {
@@ -160,10 +148,7 @@ impl Logs {
     fn carry_out(&self, asked: &Asked) -> Result<Option<Value>, LogsError> {
         let scope = sigv4::check(asked, "logs").map_err(LogsError::from)?;
         if asked.content_type() != wire::CONTENT_TYPE {
-            return Err(LogsError::serialization(format!(
-                "Content-Type must be {}",
-                wire::CONTENT_TYPE
-            )));
+            return Err(LogsError::serialization(format!("Content-Type must be {}", wire::CONTENT_TYPE)));
         }
         let target = asked.header("x-amz-target").unwrap_or_default();
         let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
@@ -171,18 +156,12 @@ impl Logs {
         let mut state = self.state.lock();
         let State { store, searches } = &mut *state;
         match operation {
-            "FilterLogEvents" => searches
-                .filter_log_events(store, input(asked)?, &scope.region, now)
-                .map(Some),
+            "FilterLogEvents" => searches.filter_log_events(store, input(asked)?, &scope.region, now).map(Some),
             "PutLogEvents" => store.put_log_events(&input(asked)?, now).map(Some),
             "CreateLogGroup" => store.create_log_group(input(asked)?, now).map(|()| None),
             "CreateLogStream" => store.create_log_stream(&input(asked)?, now).map(|()| None),
-            "DescribeLogGroups" => store
-                .describe_log_groups(&input(asked)?, &scope.region)
-                .map(Some),
-            "DescribeLogStreams" => store
-                .describe_log_streams(&input(asked)?, &scope.region)
-                .map(Some),
+            "DescribeLogGroups" => store.describe_log_groups(&input(asked)?, &scope.region).map(Some),
+            "DescribeLogStreams" => store.describe_log_streams(&input(asked)?, &scope.region).map(Some),
             _ => Err(LogsError::unknown_operation(target)),
         }
     }

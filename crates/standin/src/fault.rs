@@ -53,26 +53,17 @@ pub struct Faults {
 impl Faults {
     /// Lets the next `n` requests meet the fault, and all after them pass.
     pub fn next(n: usize, fault: &Fault) -> Self {
-        Self {
-            script: vec![Some(fault.clone()); n].into(),
-            ..Self::default()
-        }
+        Self { script: vec![Some(fault.clone()); n].into(), ..Self::default() }
     }
 
     /// Lets every n-th request meet the fault.
     pub fn every(nth: NonZeroU32, fault: Fault) -> Self {
-        Self {
-            every: Some((nth, fault)),
-            ..Self::default()
-        }
+        Self { every: Some((nth, fault)), ..Self::default() }
     }
 
     /// Lets every request meet the fault.
     pub fn always(fault: Fault) -> Self {
-        Self {
-            always: Some(fault),
-            ..Self::default()
-        }
+        Self { always: Some(fault), ..Self::default() }
     }
 }
 
@@ -97,11 +88,7 @@ impl FaultSwitch {
 
     /// Adds to the script: after what it holds already, `n` requests meet the fault.
     pub fn script_next(&self, n: usize, fault: &Fault) {
-        self.set
-            .lock()
-            .faults
-            .script
-            .extend(vec![Some(fault.clone()); n]);
+        self.set.lock().faults.script.extend(vec![Some(fault.clone()); n]);
     }
 
     /// Takes all faults away and releases what hangs.

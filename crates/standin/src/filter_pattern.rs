@@ -1,9 +1,10 @@
-//! JSON filter patterns of CloudWatch Logs, evaluated for real.
+//! Filter patterns of CloudWatch Logs, evaluated for real: those on JSON, and the one quoted phrase.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
 //!
 //! Where the documentation leaves a question open, an event does *not* fit, so a client that leans on a guess loses
 //! events here and not in the cloud: literals never change type (`403` is not `"403"`), an absent or null property fits
-//! no comparison, and that includes `!=`. Plain terms, space-delimited patterns and regular expressions are refused.
+//! no comparison, and that includes `!=`. Several terms, terms without quotes, `?` and `-` terms, space-delimited patterns
+//! and regular expressions are refused.
 
 mod parse;
 #[cfg(test)]
@@ -18,7 +19,17 @@ pub const PATTERN_CHARS_MAX: usize = 1024;
 
 /// A parsed filter pattern.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FilterPattern(Option<Expression>);
+pub struct FilterPattern(Kind);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    /// The empty pattern.
+    Everything,
+    /// A quoted phrase, which is looked for in the message's text, be that JSON or not.
+    Phrase(String),
+    /// A comparison of a JSON event's properties.
+    Json(Expression),
+}
 
 /// Why a pattern is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +96,16 @@ impl FilterPattern {
         parse::pattern(pattern).map(Self)
     }
 
-    /// Tells whether a message fits. Text that is not a JSON object fits only the empty pattern, so an event that was
-    /// truncated on its way into the log fits none.
+    /// Tells whether a message fits. Text that is not a JSON object fits no JSON pattern, so an event that was truncated
+    /// on its way into the log is found by a phrase only. Upper and lower case differ.
     pub fn fits(&self, message: &str) -> bool {
-        let Some(expression) = &self.0 else {
-            return true;
-        };
-        match serde_json::from_str(message) {
-            Ok(event @ Value::Object(_)) => expression.fits(&event),
-            _ => false,
+        match &self.0 {
+            Kind::Everything => true,
+            Kind::Phrase(phrase) => message.contains(phrase.as_str()),
+            Kind::Json(expression) => match serde_json::from_str(message) {
+                Ok(event @ Value::Object(_)) => expression.fits(&event),
+                _ => false,
+            },
         }
     }
 }
@@ -104,10 +116,7 @@ impl Expression {
             Self::Any(parts) => parts.iter().any(|part| part.fits(event)),
             Self::All(parts) => parts.iter().all(|part| part.fits(event)),
             Self::Test(selector, Check::NotExists) => selector.select(event).is_empty(),
-            Self::Test(selector, check) => selector
-                .select(event)
-                .into_iter()
-                .any(|value| check.fits(value)),
+            Self::Test(selector, check) => selector.select(event).into_iter().any(|value| check.fits(value)),
         }
     }
 }
@@ -115,12 +124,9 @@ impl Expression {
 impl Selector {
     /// All values at the path: at most one, unless the path holds a wildcard.
     fn select<'v>(&self, event: &'v Value) -> Vec<&'v Value> {
-        self.0.iter().fold(vec![event], |values, step| {
-            values
-                .into_iter()
-                .flat_map(|value| step.select(value))
-                .collect()
-        })
+        self.0
+            .iter()
+            .fold(vec![event], |values, step| values.into_iter().flat_map(|value| step.select(value)).collect())
     }
 
     fn has_wildcard(&self) -> bool {
@@ -128,10 +134,7 @@ impl Selector {
     }
 
     fn wildcards(&self) -> usize {
-        self.0
-            .iter()
-            .filter(|step| matches!(step, Step::AnyMember | Step::AnyItem))
-            .count()
+        self.0.iter().filter(|step| matches!(step, Step::AnyMember | Step::AnyItem)).count()
     }
 }
 
@@ -169,9 +172,9 @@ impl Comparison {
             (Self::Equal, literal) => literal.equals(value),
             (Self::NotEqual, literal) => !literal.equals(value),
             (_, Literal::Text { .. }) => false,
-            (order, Literal::Number { value: bound, .. }) => value
-                .as_f64()
-                .is_some_and(|number| order.holds(number, *bound)),
+            (order, Literal::Number { value: bound, .. }) => {
+                value.as_f64().is_some_and(|number| order.holds(number, *bound))
+            }
         }
     }
 
@@ -190,9 +193,7 @@ impl Literal {
     fn equals(&self, value: &Value) -> bool {
         match self {
             Self::Number { value: number, .. } => value.as_f64() == Some(*number),
-            Self::Text { text, .. } => value
-                .as_str()
-                .is_some_and(|found| wildcard_fits(text, found)),
+            Self::Text { text, .. } => value.as_str().is_some_and(|found| wildcard_fits(text, found)),
         }
     }
 }
@@ -220,8 +221,9 @@ fn wildcard_fits(pattern: &str, text: &str) -> bool {
 impl fmt::Display for FilterPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            None => Ok(()),
-            Some(expression) => write!(f, "{{ {expression} }}"),
+            Kind::Everything => Ok(()),
+            Kind::Phrase(phrase) => f.write_str(&quoted(phrase)),
+            Kind::Json(expression) => write!(f, "{{ {expression} }}"),
         }
     }
 }
@@ -282,15 +284,15 @@ impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number { spelled, .. } => f.write_str(spelled),
-            Self::Text {
-                text,
-                quoted: false,
-            } => f.write_str(text),
-            Self::Text { text, quoted: true } => {
-                write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-            }
+            Self::Text { text, quoted: false } => f.write_str(text),
+            Self::Text { text, quoted: true } => f.write_str(&quoted(text)),
         }
     }
+}
+
+/// A text in quotes, as a pattern spells it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 impl fmt::Display for PatternError {

@@ -24,13 +24,7 @@ impl Listener for Lines {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        (
-            Line {
-                stream,
-                scissors: Scissors::default(),
-            },
-            address,
-        )
+        (Line { stream, scissors: Scissors::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -87,10 +81,7 @@ impl Scissors {
 
 /// The length of an answer's head; hyper writes it in one piece.
 fn head_bytes(piece: &[u8]) -> usize {
-    piece
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .map_or(piece.len(), |at| at + 4)
+    piece.windows(4).position(|four| four == b"\r\n\r\n").map_or(piece.len(), |at| at + 4)
 }
 
 impl Connected<IncomingStream<'_, Lines>> for Scissors {
@@ -100,29 +91,20 @@ impl Connected<IncomingStream<'_, Lines>> for Scissors {
 }
 
 impl AsyncRead for Line {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Line {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        piece: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<usize>> {
         let left = self.scissors.left(piece);
         if left == 0 && !piece.is_empty() {
             // With no time to linger, closing the socket sends a reset instead of an orderly end.
             let _ = self.stream.set_zero_linger();
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        let written =
-            ready!(Pin::new(&mut self.stream).poll_write(cx, &piece[..left.min(piece.len())]))?;
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &piece[..left.min(piece.len())]))?;
         self.scissors.wrote(left, written);
         Poll::Ready(Ok(written))
     }

@@ -44,15 +44,7 @@ pub fn active_markup(message: &Value) -> Vec<ActiveMarkup> {
     if let Some(text) = message.get("text").and_then(Value::as_str)
         && !is_off("mrkdwn")
     {
-        find_in(
-            "/text",
-            text,
-            Reading {
-                resolves_names: false,
-                unfurls,
-            },
-            &mut found,
-        );
+        find_in("/text", text, Reading { resolves_names: false, unfurls }, &mut found);
     }
     for list in ["blocks", "attachments"] {
         if let Some(value) = message.get(list) {
@@ -77,21 +69,10 @@ fn walk(at: &str, value: &Value, unfurls: bool, found: &mut Vec<ActiveMarkup>) {
             }
         }
         Value::Object(members) => {
-            let is_marked = matches!(
-                members.get("type").and_then(Value::as_str),
-                Some("mrkdwn" | "markdown")
-            );
+            let is_marked = matches!(members.get("type").and_then(Value::as_str), Some("mrkdwn" | "markdown"));
             if let (true, Some(text)) = (is_marked, members.get("text").and_then(Value::as_str)) {
                 let is_verbatim = members.get("verbatim") == Some(&Value::Bool(true));
-                find_in(
-                    &format!("{at}/text"),
-                    text,
-                    Reading {
-                        resolves_names: !is_verbatim,
-                        unfurls,
-                    },
-                    found,
-                );
+                find_in(&format!("{at}/text"), text, Reading { resolves_names: !is_verbatim, unfurls }, found);
             }
             for (name, member) in members {
                 walk(&format!("{at}/{name}"), member, unfurls, found);
@@ -103,11 +84,7 @@ fn walk(at: &str, value: &Value, unfurls: bool, found: &mut Vec<ActiveMarkup>) {
 
 fn find_in(at: &str, text: &str, reading: Reading, found: &mut Vec<ActiveMarkup>) {
     let mut tell = |kind, raw: &str| {
-        found.push(ActiveMarkup {
-            at: at.to_owned(),
-            kind,
-            raw: raw.to_owned(),
-        });
+        found.push(ActiveMarkup { at: at.to_owned(), kind, raw: raw.to_owned() });
     };
     let mut rest = text;
     while let Some(open) = rest.find('<') {
@@ -145,25 +122,16 @@ fn is_url(target: &str) -> bool {
         return false;
     };
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     is_scheme && !rest.is_empty() && !target.contains(char::is_whitespace)
 }
 
 fn words(text: &str, reading: Reading, tell: &mut impl FnMut(ActiveKind, &str)) {
-    for word in text
-        .split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | ';' | '"' | '`' | '*'))
-    {
+    for word in text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | ';' | '"' | '`' | '*')) {
         let lower = word.to_lowercase();
         let broadcasts = ["@here", "@channel", "@everyone"];
-        let is_channel = lower
-            .strip_prefix('#')
-            .is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
-        let is_name = is_channel
-            || broadcasts
-                .iter()
-                .any(|broadcast| lower.starts_with(broadcast));
+        let is_channel = lower.strip_prefix('#').is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
+        let is_name = is_channel || broadcasts.iter().any(|broadcast| lower.starts_with(broadcast));
         if reading.resolves_names && is_name {
             tell(ActiveKind::Name, word);
         }
@@ -184,10 +152,7 @@ mod tests {
             "unfurl_links": false, "unfurl_media": false,
             "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}}],
         });
-        active_markup(&message)
-            .into_iter()
-            .map(|active| (active.kind, active.raw))
-            .collect()
+        active_markup(&message).into_iter().map(|active| (active.kind, active.raw)).collect()
     }
 
     #[test]
@@ -202,23 +167,13 @@ mod tests {
             ("<javascript:alert(1)>", ActiveKind::Link),
             ("<!date^1^{date}|x>", ActiveKind::Special),
         ] {
-            assert_eq!(
-                live(&format!("before < {text} `after`")),
-                [(kind, text.to_owned())]
-            );
+            assert_eq!(live(&format!("before < {text} `after`")), [(kind, text.to_owned())]);
         }
     }
 
     #[test]
     fn escaped_and_plain_text_is_not() {
-        for text in [
-            "&lt;!channel&gt;",
-            "a < b > c",
-            "< @U1>",
-            "<>",
-            "https://plain.example",
-            "@here #general",
-        ] {
+        for text in ["&lt;!channel&gt;", "a < b > c", "< @U1>", "<>", "https://plain.example", "@here #general"] {
             assert_eq!(live(text), [], "{text}");
         }
     }
@@ -232,11 +187,7 @@ mod tests {
                 {"type": "context", "elements": [{"type": "mrkdwn", "text": "(@channel) #1 #ops"}]},
             ],
         });
-        let at = |at: &str, kind, raw: &str| ActiveMarkup {
-            at: at.to_owned(),
-            kind,
-            raw: raw.to_owned(),
-        };
+        let at = |at: &str, kind, raw: &str| ActiveMarkup { at: at.to_owned(), kind, raw: raw.to_owned() };
         assert_eq!(
             active_markup(&message),
             [

@@ -11,18 +11,9 @@ const WIDTH_MIN: usize = 24;
 pub fn render(message: &Value, width: usize) -> String {
     let inner = width.max(WIDTH_MIN) - 4;
     let mut lines = Vec::new();
-    let blocks = message
-        .get("blocks")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let attached = message
-        .get("attachments")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let attached = attached
-        .filter_map(|attachment| attachment.get("blocks")?.as_array())
-        .flatten();
+    let blocks = message.get("blocks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let attached = message.get("attachments").and_then(Value::as_array).into_iter().flatten();
+    let attached = attached.filter_map(|attachment| attachment.get("blocks")?.as_array()).flatten();
     for block in blocks.iter().chain(attached) {
         draw_block(block, inner, &mut lines);
     }
@@ -42,39 +33,18 @@ fn draw_block(block: &Value, inner: usize, lines: &mut Vec<Line>) {
     match block.get("type").and_then(Value::as_str) {
         Some("divider") => return lines.push(Line::Rule),
         Some("context" | "actions") => {
-            let elements = block
-                .get("elements")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten();
+            let elements = block.get("elements").and_then(Value::as_array).into_iter().flatten();
             let elements: Vec<String> = elements.map(element).collect();
             lines.extend(wrapped(&elements.join("  "), inner));
         }
         Some("image") => lines.extend(wrapped(&element(block), inner)),
         _ => {
-            lines.extend(
-                block
-                    .get("text")
-                    .into_iter()
-                    .flat_map(|text| text_lines(Some(text), inner)),
-            );
-            for field in block
-                .get("fields")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
-                let field = text_of(Some(field))
-                    .replacen('\n', ": ", 1)
-                    .replace("::", ":");
+            lines.extend(block.get("text").into_iter().flat_map(|text| text_lines(Some(text), inner)));
+            for field in block.get("fields").and_then(Value::as_array).into_iter().flatten() {
+                let field = text_of(Some(field)).replacen('\n', ": ", 1).replace("::", ":");
                 lines.extend(wrapped(&field, inner));
             }
-            lines.extend(
-                block
-                    .get("accessory")
-                    .into_iter()
-                    .flat_map(|accessory| wrapped(&element(accessory), inner)),
-            );
+            lines.extend(block.get("accessory").into_iter().flat_map(|accessory| wrapped(&element(accessory), inner)));
         }
     }
     if block.get("type").and_then(Value::as_str) == Some("header") {
@@ -83,18 +53,9 @@ fn draw_block(block: &Value, inner: usize, lines: &mut Vec<Line>) {
 }
 
 fn element(element: &Value) -> String {
-    let text_member = |name: &str| {
-        element
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
+    let text_member = |name: &str| element.get(name).and_then(Value::as_str).unwrap_or_default();
     match element.get("type").and_then(Value::as_str) {
-        Some("button") => format!(
-            "[ {} ] {}",
-            text_of(element.get("text")),
-            harmless(text_member("url"))
-        ),
+        Some("button") => format!("[ {} ] {}", text_of(element.get("text")), harmless(text_member("url"))),
         Some("image") => format!("({})", harmless(text_member("alt_text"))),
         _ => text_of(Some(element)),
     }
@@ -109,16 +70,9 @@ fn text_of(text: Option<&Value>) -> String {
     match text {
         Some(Value::String(text)) => harmless(&unmarked(text)),
         Some(object) => {
-            let text = object
-                .get("text")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let text = object.get("text").and_then(Value::as_str).unwrap_or_default();
             let is_plain = object.get("type").and_then(Value::as_str) == Some("plain_text");
-            harmless(&if is_plain {
-                unescaped(text)
-            } else {
-                unmarked(text)
-            })
+            harmless(&if is_plain { unescaped(text) } else { unmarked(text) })
         }
         None => String::new(),
     }
@@ -161,28 +115,17 @@ fn unstarred_line(line: &str) -> String {
         line[at + 1..].starts_with(|c: char| !c.is_whitespace() && c != '*')
             && !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '/' || c == '`')
     };
-    let Some(open) = line
-        .match_indices('*')
-        .map(|(at, _)| at)
-        .find(|at| is_opening(*at))
-    else {
+    let Some(open) = line.match_indices('*').map(|(at, _)| at).find(|at| is_opening(*at)) else {
         return line.to_owned();
     };
     let Some(close) = line[open + 1..].find('*').map(|at| open + 1 + at) else {
         return line.to_owned();
     };
-    format!(
-        "{}{}{}",
-        &line[..open],
-        &line[open + 1..close],
-        unstarred_line(&line[close + 1..])
-    )
+    format!("{}{}{}", &line[..open], &line[open + 1..close], unstarred_line(&line[close + 1..]))
 }
 
 fn unescaped(text: &str) -> String {
-    text.replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&amp;", "&")
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
 /// Replaces what a terminal would obey, and what turns the reading direction.
@@ -191,17 +134,12 @@ fn harmless(text: &str) -> String {
         (c.is_control() && c != '\n')
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars()
-        .map(|c| if is_obeyed(c) { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn wrapped(text: &str, inner: usize) -> Vec<Line> {
     let lines = text.trim_end().split('\n');
-    lines
-        .flat_map(|line| wrapped_line(line, inner))
-        .map(Line::Text)
-        .collect()
+    lines.flat_map(|line| wrapped_line(line, inner)).map(Line::Text).collect()
 }
 
 fn wrapped_line(line: &str, inner: usize) -> Vec<String> {
@@ -251,14 +189,8 @@ fn columns(text: &str) -> usize {
 fn column(c: char) -> usize {
     match c {
         '\u{200b}'..='\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{300}'..='\u{36f}' => 0,
-        '\u{1100}'..='\u{115f}'
-        | '\u{2e80}'..='\u{a4cf}'
-        | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}' => 2,
-        '\u{fe30}'..='\u{fe4f}'
-        | '\u{ff00}'..='\u{ff60}'
-        | '\u{1f300}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}' => 2,
+        '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' => 2,
+        '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}' => 2,
         _ => 1,
     }
 }

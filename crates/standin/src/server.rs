@@ -52,12 +52,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn new(head: Parts, body: Bytes) -> Self {
-        Self {
-            method: head.method,
-            path: head.uri.path().to_owned(),
-            headers: head.headers,
-            body,
-        }
+        Self { method: head.method, path: head.uri.path().to_owned(), headers: head.headers, body }
     }
 
     /// Reads a header as text.
@@ -82,11 +77,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<String>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type", content_type.to_owned())],
-            body: body.into(),
-        }
+        Self { status, headers: vec![("content-type", content_type.to_owned())], body: body.into() }
     }
 
     pub(crate) fn text(status: u16, body: impl Into<String>) -> Self {
@@ -106,8 +97,7 @@ impl Answer {
 
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 response.headers_mut().insert(name, value);
@@ -140,28 +130,14 @@ impl<S: Service> Server<S> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (open, closed) = watch::channel(());
-        let site = Site {
-            service,
-            faults: FaultSwitch::default(),
-            requests: Guarded::default(),
-            closed,
-        };
+        let site = Site { service, faults: FaultSwitch::default(), requests: Guarded::default(), closed };
         let site = Arc::new(site);
-        let router = Router::new()
-            .fallback(exchange::<S>)
-            .with_state(Arc::clone(&site));
+        let router = Router::new().fallback(exchange::<S>).with_state(Arc::clone(&site));
         let mut closed = site.closed.clone();
-        let serve = axum::serve(
-            Lines(listener),
-            router.into_make_service_with_connect_info::<Scissors>(),
-        )
-        .with_graceful_shutdown(async move { while closed.changed().await.is_ok() {} });
+        let serve = axum::serve(Lines(listener), router.into_make_service_with_connect_info::<Scissors>())
+            .with_graceful_shutdown(async move { while closed.changed().await.is_ok() {} });
         tokio::spawn(async move { serve.await });
-        Ok(Self {
-            site,
-            address,
-            _open: open,
-        })
+        Ok(Self { site, address, _open: open })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -216,9 +192,7 @@ async fn exchange<S: Service>(
 
 impl<S: Service> Site<S> {
     fn write_down(&self, asked: &Asked, fault: Option<Fault>) {
-        let scope = asked
-            .header(header::AUTHORIZATION.as_str())
-            .and_then(sigv4::scope_of);
+        let scope = asked.header(header::AUTHORIZATION.as_str()).and_then(sigv4::scope_of);
         self.requests.lock().push(Request {
             target: self.service.target(asked),
             body: String::from_utf8_lossy(&asked.body).into_owned(),
@@ -266,9 +240,5 @@ fn finish(answer: Answer, ending: Ending, scissors: &Scissors) -> Response {
 }
 
 fn health(name: &str) -> Answer {
-    Answer::new(
-        200,
-        "application/json",
-        serde_json::json!({"service": name, "status": "ok"}).to_string(),
-    )
+    Answer::new(200, "application/json", serde_json::json!({"service": name, "status": "ok"}).to_string())
 }

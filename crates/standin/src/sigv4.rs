@@ -22,35 +22,24 @@ pub(crate) enum Unsigned {
 
 /// Checks the header's form and that it was signed for this service.
 pub(crate) fn check(asked: &Asked, service: &str) -> Result<Scope, Unsigned> {
-    let header = asked
-        .header("authorization")
-        .ok_or(Unsigned::MissingToken)?;
-    let scope = scope_of(header)
-        .ok_or_else(|| Unsigned::Incomplete(format!("Authorization header {header:?}")))?;
+    let header = asked.header("authorization").ok_or(Unsigned::MissingToken)?;
+    let scope = scope_of(header).ok_or_else(|| Unsigned::Incomplete(format!("Authorization header {header:?}")))?;
     let signed = part(header, "SignedHeaders").unwrap_or_default();
     if !signed.split(';').any(|name| name == "host") {
-        return Err(Unsigned::Incomplete(
-            "'Host' must be a signed header".to_owned(),
-        ));
+        return Err(Unsigned::Incomplete("'Host' must be a signed header".to_owned()));
     }
     let signature = part(header, "Signature").unwrap_or_default();
     if signature.len() != 64 || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Unsigned::Incomplete(
-            "Signature is not 64 hexadecimal digits".to_owned(),
-        ));
+        return Err(Unsigned::Incomplete("Signature is not 64 hexadecimal digits".to_owned()));
     }
     let Some(date) = asked.header("x-amz-date") else {
         return Err(Unsigned::Incomplete("X-Amz-Date is missing".to_owned()));
     };
     if !date.starts_with(&scope.date) {
-        return Err(Unsigned::Mismatch(format!(
-            "Date in Credential scope does not match X-Amz-Date {date}"
-        )));
+        return Err(Unsigned::Mismatch(format!("Date in Credential scope does not match X-Amz-Date {date}")));
     }
     if scope.service != service {
-        return Err(Unsigned::Mismatch(format!(
-            "Credential should be scoped to correct service: '{service}'."
-        )));
+        return Err(Unsigned::Mismatch(format!("Credential should be scoped to correct service: '{service}'.")));
     }
     Ok(scope)
 }
@@ -78,9 +67,7 @@ pub(crate) fn scope_of(header: &str) -> Option<Scope> {
 /// The value of one `name=value` part.
 fn part<'h>(header: &'h str, name: &str) -> Option<&'h str> {
     let parts = header.strip_prefix("AWS4-HMAC-SHA256 ")?;
-    parts
-        .split(',')
-        .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+    parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 #[cfg(test)]
@@ -89,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_scope_needs_all_five_fields() {
-        let whole = "AWS4-HMAC-SHA256 Credential=AK/20261122/eu-west-1/logs/aws4_request, SignedHeaders=host, Signature=0";
+        let whole =
+            "AWS4-HMAC-SHA256 Credential=AK/20261122/eu-west-1/logs/aws4_request, SignedHeaders=host, Signature=0";
         let scope = Scope {
             access_key: "AK".to_owned(),
             date: "20261122".to_owned(),

@@ -73,10 +73,7 @@ impl SlackRefusal {
 impl From<SlackRefusal> for Fault {
     fn from(refusal: SlackRefusal) -> Self {
         let (status, body) = refusal.status_and_body();
-        Self::Answer {
-            status,
-            body: body.to_owned(),
-        }
+        Self::Answer { status, body: body.to_owned() }
     }
 }
 
@@ -109,12 +106,7 @@ impl Slack {
 
     /// All messages that were taken, in order.
     pub fn messages(&self) -> Vec<Value> {
-        self.inbox()
-            .lock()
-            .taken
-            .iter()
-            .map(|(_, message)| message.clone())
-            .collect()
+        self.inbox().lock().taken.iter().map(|(_, message)| message.clone()).collect()
     }
 
     /// All messages that were taken, each with its time.
@@ -129,10 +121,7 @@ impl Slack {
 
     /// The mentions and links that are live in the messages taken so far.
     pub fn active_markup(&self) -> Vec<ActiveMarkup> {
-        self.messages()
-            .iter()
-            .flat_map(markup::active_markup)
-            .collect()
+        self.messages().iter().flat_map(markup::active_markup).collect()
     }
 
     /// Answers 429 to a message that follows another within a second, by the stand-in's clock.
@@ -183,11 +172,7 @@ impl Service for Channel {
 
     fn target(&self, asked: &Asked) -> String {
         // The path of a webhook is its secret, also here.
-        let hook = if asked.path == DEFAULT_PATH {
-            "webhook"
-        } else {
-            asked.path.as_str()
-        };
+        let hook = if asked.path == DEFAULT_PATH { "webhook" } else { asked.path.as_str() };
         format!("{} {hook}", asked.method)
     }
 
@@ -235,9 +220,7 @@ impl Inbox {
     fn wait(&self, now: Timestamp) -> Option<Duration> {
         let (last, _) = self.taken.last().filter(|_| self.is_rate_limited)?;
         let passed = now.duration_since(*last).unsigned_abs();
-        MESSAGE_INTERVAL
-            .checked_sub(passed)
-            .filter(|wait| !wait.is_zero())
+        MESSAGE_INTERVAL.checked_sub(passed).filter(|wait| !wait.is_zero())
     }
 }
 
@@ -249,32 +232,19 @@ fn check_path(path: &str) -> Result<(), SlackRefusal> {
     if path == DEFAULT_PATH {
         return Ok(());
     }
-    let same_hook = path.rsplit_once('/').map(|(hook, _)| hook)
-        == DEFAULT_PATH.rsplit_once('/').map(|(hook, _)| hook);
-    Err(if same_hook {
-        SlackRefusal::InvalidToken
-    } else {
-        SlackRefusal::NoService
-    })
+    let same_hook = path.rsplit_once('/').map(|(hook, _)| hook) == DEFAULT_PATH.rsplit_once('/').map(|(hook, _)| hook);
+    Err(if same_hook { SlackRefusal::InvalidToken } else { SlackRefusal::NoService })
 }
 
 fn judge(asked: &Asked) -> Result<Value, Refused> {
     let body = String::from_utf8_lossy(&asked.body).into_owned();
-    let refuse = |refusal, problems| Refused {
-        refusal,
-        problems,
-        body: body.clone(),
-    };
+    let refuse = |refusal, problems| Refused { refusal, problems, body: body.clone() };
     if asked.content_type() != "application/json" {
         let problem = Problem::new("", "Content-Type must be application/json");
         return Err(refuse(SlackRefusal::InvalidPayload, vec![problem]));
     }
-    let message: Value = serde_json::from_slice(&asked.body).map_err(|error| {
-        refuse(
-            SlackRefusal::InvalidPayload,
-            vec![Problem::new("", &error.to_string())],
-        )
-    })?;
+    let message: Value = serde_json::from_slice(&asked.body)
+        .map_err(|error| refuse(SlackRefusal::InvalidPayload, vec![Problem::new("", &error.to_string())]))?;
     match block_kit::check(&message) {
         Ok(()) => Ok(message),
         Err((refusal, problems)) => Err(refuse(refusal, problems)),

@@ -116,11 +116,7 @@ impl Service for Messaging {
 
     fn target(&self, asked: &Asked) -> String {
         let pairs = form::decode(&asked.body).unwrap_or_default();
-        pairs
-            .into_iter()
-            .find(|(name, _)| name == "Action")
-            .map(|(_, action)| action)
-            .unwrap_or_default()
+        pairs.into_iter().find(|(name, _)| name == "Action").map(|(_, action)| action).unwrap_or_default()
     }
 
     fn answer(&self, asked: &Asked) -> Answer {
@@ -140,17 +136,12 @@ impl Messaging {
     fn carry_out(&self, asked: &Asked) -> Result<Answer, SnsError> {
         let scope = sigv4::check(asked, "sns").map_err(SnsError::from)?;
         if asked.content_type() != "application/x-www-form-urlencoded" {
-            return Err(SnsError::invalid(
-                "Content-Type must be application/x-www-form-urlencoded",
-            ));
+            return Err(SnsError::invalid("Content-Type must be application/x-www-form-urlencoded"));
         }
         let mut parameters = Parameters::read(&asked.body)?;
         let action = parameters.take("Action").unwrap_or_default();
         if parameters.take("Version").as_deref() != Some(wire::VERSION) {
-            return Err(SnsError::unknown_action(&format!(
-                "{action} without Version {}",
-                wire::VERSION
-            )));
+            return Err(SnsError::unknown_action(&format!("{action} without Version {}", wire::VERSION)));
         }
         let now = self.clock.now();
         let mut topics = self.topics.lock();

@@ -49,10 +49,7 @@ impl Webhook {
 
     /// All JSON values of all bodies, in order.
     pub fn values(&self) -> Vec<Value> {
-        self.posts()
-            .into_iter()
-            .flat_map(|post| post.values)
-            .collect()
+        self.posts().into_iter().flat_map(|post| post.values).collect()
     }
 
     /// Replaces the faults.
@@ -99,17 +96,11 @@ impl Service for Recorder {
                 return Answer::text(400, format!("neither JSON nor JSON lines: {error}"));
             }
         };
-        let text = |value: &axum::http::HeaderValue| {
-            String::from_utf8_lossy(value.as_bytes()).into_owned()
-        };
+        let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         self.posts.lock().push(Post {
             path: asked.path.clone(),
             content_type: asked.content_type().to_owned(),
-            headers: asked
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), text(value)))
-                .collect(),
+            headers: asked.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             values,
             at: self.clock.now(),
         });
@@ -132,9 +123,7 @@ impl Service for Recorder {
 
 /// Reads one value, pretty-printed or not, or one a line; an empty body is refused.
 fn read_values(body: &[u8]) -> Result<Vec<Value>, serde_json::Error> {
-    let values: Vec<Value> = serde_json::Deserializer::from_slice(body)
-        .into_iter()
-        .collect::<Result<_, _>>()?;
+    let values: Vec<Value> = serde_json::Deserializer::from_slice(body).into_iter().collect::<Result<_, _>>()?;
     if values.is_empty() {
         return serde_json::from_slice(body).map(|value| vec![value]);
     }

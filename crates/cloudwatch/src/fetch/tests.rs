@@ -35,10 +35,7 @@ async fn serve(answers: Vec<String>) -> (String, JoinHandle<Vec<Asked>>) {
         for answer in answers {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             asked.push(read_request(&mut stream).await);
-            stream
-                .write_all(answer.as_bytes())
-                .await
-                .expect("the answer is taken");
+            stream.write_all(answer.as_bytes()).await.expect("the answer is taken");
             stream.shutdown().await.expect("the end is taken");
         }
         asked
@@ -54,16 +51,10 @@ async fn read_request(stream: &mut TcpStream) -> Asked {
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             continue;
         };
-        let length = head.lines().find_map(|line| {
-            line.to_ascii_lowercase()
-                .strip_prefix("content-length: ")
-                .map(str::to_owned)
-        });
+        let length =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
         if body.len() >= length.map_or(0, |length| length.parse().expect("a number")) {
-            return Asked {
-                head: head.to_owned(),
-                body: body.to_owned(),
-            };
+            return Asked { head: head.to_owned(), body: body.to_owned() };
         }
     }
 }
@@ -84,11 +75,7 @@ fn page(events: &Value, next: Option<&str>) -> String {
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> String {
-    answer(
-        status,
-        "",
-        &json!({ "__type": format!("com.amazonaws.logs#{code}"), "message": message }).to_string(),
-    )
+    answer(status, "", &json!({ "__type": format!("com.amazonaws.logs#{code}"), "message": message }).to_string())
 }
 
 fn event(id: &str, at: i64) -> Value {
@@ -115,13 +102,7 @@ fn window() -> Window {
 }
 
 fn verb_list() -> Prefilter {
-    Prefilter::Is {
-        field: Field::Named("verb"),
-        literal: Literal::Text {
-            text: "list".to_owned(),
-            cased: true,
-        },
-    }
+    Prefilter::Is { field: Field::Named("verb"), literal: Literal::Text { text: "list".to_owned(), cased: true } }
 }
 
 fn token(text: &str) -> PageToken {
@@ -132,24 +113,17 @@ fn token(text: &str) -> PageToken {
 async fn one(reply: String, at: Option<&str>) -> Result<Page, FetchError> {
     let (endpoint, _asked) = serve(vec![reply]).await;
     let cloudwatch = CloudWatch::new(config(&endpoint)).await;
-    cloudwatch
-        .page(window(), &Prefilter::Any, at.map(token).as_ref())
-        .await
+    cloudwatch.page(window(), &Prefilter::Any, at.map(token).as_ref()).await
 }
 
 async fn refused(status: u16, code: &str, message: &str) -> FetchError {
-    one(refusal(status, code, message), None)
-        .await
-        .expect_err("a refusal")
+    one(refusal(status, code, message), None).await.expect_err("a refusal")
 }
 
 #[tokio::test]
 async fn a_filtered_read_goes_through_what_matches_and_then_through_what_was_cut() {
     let (endpoint, asked) = serve(vec![
-        page(
-            &json!([event("a", 60_000), event("b", 120_000), event("c", 59_999)]),
-            Some("T/1=="),
-        ),
+        page(&json!([event("a", 60_000), event("b", 120_000), event("c", 59_999)]), Some("T/1==")),
         page(&json!([]), Some("T/2==")),
         page(&json!([event("d", 119_999), { "eventId": "e" }]), None),
         page(&json!([event("f", 60_001)]), Some("U")),
@@ -163,10 +137,7 @@ async fn a_filtered_read_goes_through_what_matches_and_then_through_what_was_cut
     let mut pages = Vec::new();
     let mut next = None;
     loop {
-        let page = cloudwatch
-            .page(window(), &verb_list(), next.as_ref())
-            .await
-            .expect("a page");
+        let page = cloudwatch.page(window(), &verb_list(), next.as_ref()).await.expect("a page");
         next = page.next.clone();
         pages.push(page);
         if next.is_none() {
@@ -202,10 +173,7 @@ async fn a_filtered_read_goes_through_what_matches_and_then_through_what_was_cut
     };
     let asked = asked.await.expect("all were asked for");
     assert!(
-        asked[0]
-            .head
-            .to_ascii_lowercase()
-            .contains("x-amz-target: logs_20140328.filterlogevents"),
+        asked[0].head.to_ascii_lowercase().contains("x-amz-target: logs_20140328.filterlogevents"),
         "{}",
         asked[0].head
     );
@@ -227,26 +195,11 @@ async fn a_read_without_a_filter_takes_one_pass_and_a_group_may_be_an_arn() {
     let mut config = config(&endpoint);
     config.log_group = format!("arn:aws:logs:eu-west-1:123456789012:log-group:{GROUP}:*");
     config.stream_prefix = String::new();
-    let page = CloudWatch::new(config)
-        .await
-        .page(window(), &Prefilter::Any, None)
-        .await
-        .expect("a page");
-    assert_eq!(
-        page,
-        Page {
-            records: vec![record("a", 60_000)],
-            next: None,
-            bytes: 15,
-            unusable: 0
-        }
-    );
+    let page = CloudWatch::new(config).await.page(window(), &Prefilter::Any, None).await.expect("a page");
+    assert_eq!(page, Page { records: vec![record("a", 60_000)], next: None, bytes: 15, unusable: 0 });
     let asked = asked.await.expect("it was asked for");
     let arn = format!("arn:aws:logs:eu-west-1:123456789012:log-group:{GROUP}");
-    assert_eq!(
-        asked[0].json(),
-        json!({ "logGroupIdentifier": arn, "startTime": 60_000, "endTime": 119_999 })
-    );
+    assert_eq!(asked[0].json(), json!({ "logGroupIdentifier": arn, "startTime": 60_000, "endTime": 119_999 }));
 }
 
 #[tokio::test]
@@ -255,21 +208,9 @@ async fn a_refused_pattern_costs_the_filter_and_no_event() {
         let refused = refusal(400, "InvalidParameterException", "Invalid filter pattern");
         let (endpoint, asked) = serve(vec![refused, page(&json!([]), None)]).await;
         let cloudwatch = CloudWatch::new(config(&endpoint)).await;
-        let first = cloudwatch
-            .page(window(), &verb_list(), start.map(token).as_ref())
-            .await
-            .expect("a page");
-        assert_eq!(
-            first,
-            Page {
-                next: Some(token("whole:")),
-                ..Page::default()
-            }
-        );
-        let second = cloudwatch
-            .page(window(), &verb_list(), first.next.as_ref())
-            .await
-            .expect("a page");
+        let first = cloudwatch.page(window(), &verb_list(), start.map(token).as_ref()).await.expect("a page");
+        assert_eq!(first, Page { next: Some(token("whole:")), ..Page::default() });
+        let second = cloudwatch.page(window(), &verb_list(), first.next.as_ref()).await.expect("a page");
         assert_eq!(second, Page::default());
         let asked = asked.await.expect("both were asked for");
         assert_eq!(asked[1].json().get("filterPattern"), None);
@@ -278,28 +219,16 @@ async fn a_refused_pattern_costs_the_filter_and_no_event() {
 
 #[tokio::test]
 async fn too_many_requests_are_throttled_with_the_wait_that_is_asked_for() {
-    for (status, code) in [
-        (400, "ThrottlingException"),
-        (400, "LimitExceededException"),
-        (400, "RequestLimitExceeded"),
-        (429, "Unheard"),
-    ] {
+    for (status, code) in
+        [(400, "ThrottlingException"), (400, "LimitExceededException"), (400, "RequestLimitExceeded"), (429, "Unheard")]
+    {
         assert!(
-            matches!(
-                refused(status, code, "Rate exceeded").await,
-                FetchError::Throttled {
-                    retry_after: None,
-                    ..
-                }
-            ),
+            matches!(refused(status, code, "Rate exceeded").await, FetchError::Throttled { retry_after: None, .. }),
             "{code}"
         );
     }
     let body = json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }).to_string();
-    for (header, wait) in [
-        ("retry-after: 7\r\n", 7_000),
-        ("x-amz-retry-after: 1500\r\n", 1_500),
-    ] {
+    for (header, wait) in [("retry-after: 7\r\n", 7_000), ("x-amz-retry-after: 1500\r\n", 1_500)] {
         match one(answer(400, header, &body), None).await {
             Err(FetchError::Throttled { retry_after, .. }) => {
                 assert_eq!(retry_after, Some(Duration::from_millis(wait)));
@@ -307,10 +236,7 @@ async fn too_many_requests_are_throttled_with_the_wait_that_is_asked_for() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(matches!(
-        one(answer(429, "", "<html>slow down</html>"), None).await,
-        Err(FetchError::Throttled { .. })
-    ));
+    assert!(matches!(one(answer(429, "", "<html>slow down</html>"), None).await, Err(FetchError::Throttled { .. })));
 }
 
 #[tokio::test]
@@ -331,10 +257,7 @@ async fn what_passes_by_itself_is_unavailable() {
     ];
     for reply in replies {
         let failure = one(reply.clone(), None).await;
-        assert!(
-            matches!(failure, Err(FetchError::Unavailable { .. })),
-            "{reply}: {failure:?}"
-        );
+        assert!(matches!(failure, Err(FetchError::Unavailable { .. })), "{reply}: {failure:?}");
     }
 }
 
@@ -343,14 +266,8 @@ async fn a_refused_connection_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
     drop(listener);
-    let failure = CloudWatch::new(config(&endpoint))
-        .await
-        .page(window(), &Prefilter::Any, None)
-        .await;
-    assert!(
-        matches!(failure, Err(FetchError::Unavailable { .. })),
-        "{failure:?}"
-    );
+    let failure = CloudWatch::new(config(&endpoint)).await.page(window(), &Prefilter::Any, None).await;
+    assert!(matches!(failure, Err(FetchError::Unavailable { .. })), "{failure:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,14 +275,8 @@ async fn a_service_that_never_answers_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
     let before = tokio::time::Instant::now();
-    let failure = CloudWatch::new(config(&endpoint))
-        .await
-        .page(window(), &Prefilter::Any, None)
-        .await;
-    assert!(
-        matches!(failure, Err(FetchError::Unavailable { .. })),
-        "{failure:?}"
-    );
+    let failure = CloudWatch::new(config(&endpoint)).await.page(window(), &Prefilter::Any, None).await;
+    assert!(matches!(failure, Err(FetchError::Unavailable { .. })), "{failure:?}");
     assert!(before.elapsed() <= CONNECT_TIMEOUT + ATTEMPT_TIMEOUT);
 }
 
@@ -381,10 +292,9 @@ async fn what_only_people_can_mend_is_denied_and_says_how() {
         ("InvalidParameterException", "correct the source's config"),
     ] {
         match refused(400, code, "no\u{202e}pe").await {
-            FetchError::Denied { reason } => assert!(
-                reason.starts_with(&format!("{code}: no\\u{{202e}}pe (")) && reason.contains(mend),
-                "{reason}"
-            ),
+            FetchError::Denied { reason } => {
+                assert!(reason.starts_with(&format!("{code}: no\\u{{202e}}pe (")) && reason.contains(mend), "{reason}")
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -392,69 +302,32 @@ async fn what_only_people_can_mend_is_denied_and_says_how() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_repeated_or_unknown_is_gone() {
-    let expired = refusal(
-        400,
-        "InvalidParameterException",
-        "The specified nextToken is invalid.",
-    );
-    assert!(matches!(
-        one(expired, Some("whole:T")).await,
-        Err(FetchError::TokenGone { .. })
-    ));
-    assert!(matches!(
-        one(page(&json!([]), Some("T")), Some("whole:T")).await,
-        Err(FetchError::TokenGone { .. })
-    ));
-    assert!(matches!(
-        one(String::new(), Some("T")).await,
-        Err(FetchError::TokenGone { .. })
-    ));
-    assert!(matches!(
-        one(String::new(), Some("matching:T")).await,
-        Err(FetchError::TokenGone { .. })
-    ));
+    let expired = refusal(400, "InvalidParameterException", "The specified nextToken is invalid.");
+    assert!(matches!(one(expired, Some("whole:T")).await, Err(FetchError::TokenGone { .. })));
+    assert!(matches!(one(page(&json!([]), Some("T")), Some("whole:T")).await, Err(FetchError::TokenGone { .. })));
+    assert!(matches!(one(String::new(), Some("T")).await, Err(FetchError::TokenGone { .. })));
+    assert!(matches!(one(String::new(), Some("matching:T")).await, Err(FetchError::TokenGone { .. })));
 }
 
 #[tokio::test]
 async fn a_log_has_records_or_has_none_or_nobody_knows() {
     let asks = |answers: Vec<String>| async {
         let (endpoint, asked) = serve(answers).await;
-        let found = CloudWatch::new(config(&endpoint))
-            .await
-            .has_records(window())
-            .await;
+        let found = CloudWatch::new(config(&endpoint)).await.has_records(window()).await;
         (found, asked)
     };
-    let (found, asked) = asks(vec![
-        page(&json!([]), Some("T")),
-        page(&json!([event("a", 60_000)]), None),
-    ])
-    .await;
+    let (found, asked) = asks(vec![page(&json!([]), Some("T")), page(&json!([event("a", 60_000)]), None)]).await;
     assert!(found.expect("an answer"));
     let asked = asked.await.expect("both were asked for");
-    assert_eq!(
-        (
-            asked[1].json()["limit"].clone(),
-            asked[1].json().get("filterPattern").cloned()
-        ),
-        (json!(1), None)
-    );
+    assert_eq!((asked[1].json()["limit"].clone(), asked[1].json().get("filterPattern").cloned()), (json!(1), None));
 
     let (found, _) = asks(vec![page(&json!([event("late", 120_000)]), None)]).await;
     assert!(!found.expect("an answer"));
 
-    let empty = (0..EMPTY_PAGES_MAX)
-        .map(|n| page(&json!([]), Some(&n.to_string())))
-        .collect();
+    let empty = (0..EMPTY_PAGES_MAX).map(|n| page(&json!([]), Some(&n.to_string()))).collect();
     let (found, asked) = asks(empty).await;
-    assert!(
-        matches!(found, Err(FetchError::Unavailable { .. })),
-        "{found:?}"
-    );
-    assert_eq!(
-        asked.await.expect("all were asked for").len(),
-        EMPTY_PAGES_MAX
-    );
+    assert!(matches!(found, Err(FetchError::Unavailable { .. })), "{found:?}");
+    assert_eq!(asked.await.expect("all were asked for").len(), EMPTY_PAGES_MAX);
 }
 
 fn with_role(endpoint: &str) -> CloudWatchConfig {
@@ -474,13 +347,7 @@ async fn a_role_is_taken_on_with_its_external_id_before_the_log_is_read() {
     let (endpoint, asked) = serve(vec![answer(200, "", credentials), page(&json!([]), None)]).await;
     let cloudwatch = CloudWatch::new(with_role(&endpoint)).await;
     assert!(!format!("{cloudwatch:?}").contains("canary"));
-    assert_eq!(
-        cloudwatch
-            .page(window(), &Prefilter::Any, None)
-            .await
-            .expect("a page"),
-        Page::default()
-    );
+    assert_eq!(cloudwatch.page(window(), &Prefilter::Any, None).await.expect("a page"), Page::default());
     let asked = asked.await.expect("both were asked for");
     for part in [
         "Action=AssumeRole",
@@ -491,8 +358,7 @@ async fn a_role_is_taken_on_with_its_external_id_before_the_log_is_read() {
         assert!(asked[0].body.contains(part), "{}", asked[0].body);
     }
     assert!(
-        asked[0].head.contains("Credential=ANONYMOUS/")
-            && asked[1].head.contains("Credential=ASIAROLE/"),
+        asked[0].head.contains("Credential=ANONYMOUS/") && asked[1].head.contains("Credential=ASIAROLE/"),
         "{}",
         asked[1].head
     );
@@ -504,9 +370,7 @@ async fn a_role_that_may_not_be_taken_on_is_denied_and_a_sick_sts_is_unavailable
         answer(
             status,
             "",
-            &format!(
-                "<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
-            ),
+            &format!("<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"),
         )
     };
     for (reply, is_denied) in [
@@ -521,15 +385,9 @@ async fn a_role_that_may_not_be_taken_on_is_denied_and_a_sick_sts_is_unavailable
             .page(window(), &Prefilter::Any, None)
             .await
             .expect_err("a refusal");
-        assert!(
-            !format!("{failure} {failure:?}").contains("canary"),
-            "{failure}"
-        );
+        assert!(!format!("{failure} {failure:?}").contains("canary"), "{failure}");
         match failure {
-            FetchError::Denied { reason } => assert!(
-                is_denied && reason.contains("trust policy"),
-                "{reply}: {reason}"
-            ),
+            FetchError::Denied { reason } => assert!(is_denied && reason.contains("trust policy"), "{reply}: {reason}"),
             FetchError::Unavailable { reason } => assert!(!is_denied, "{reply}: {reason}"),
             other => panic!("{reply}: {other:?}"),
         }

@@ -94,7 +94,7 @@ struct Change {
     is_written: bool,
 }
 
-impl Fold<'_> {
+impl Fold {
     /// Closes the window into the commit that `source` owes. `now` stamps messages and decides nothing.
     #[must_use]
     pub fn close(mut self, source: &Source, mut carried: Carried, now: Timestamp) -> Closed {
@@ -132,7 +132,7 @@ impl Fold<'_> {
                 desk.lay(rule, key, page);
             }
         }
-        desk.prune(&carried.expired, self.rules);
+        desk.prune(&carried.expired, &self.rules);
         desk.close_quiet(carried.read_until);
         let forgotten = desk.forgettable(&carried);
         let changes = desk.told();

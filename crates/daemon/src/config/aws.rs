@@ -35,6 +35,14 @@ pub(crate) struct LogGroup {
     pub(crate) arn: Option<String>,
 }
 
+impl AwsAccess {
+    /// Tells whether a stand-in on this machine takes the place of AWS: it is asked over plain http, which the config
+    /// allows for loopback only, and with placeholder credentials.
+    pub(crate) fn is_stand_in(&self) -> bool {
+        self.endpoint.as_ref().is_some_and(|endpoint| endpoint.as_str().starts_with("http://"))
+    }
+}
+
 impl LogGroup {
     /// Returns the account of the group, where its ARN tells it.
     pub(crate) fn account(&self) -> Option<&str> {

@@ -52,12 +52,14 @@ impl<'a> Reading<'a> {
 
 /// Returns the mapping at `at`; a key that is not in `known` is a fault with a suggestion.
 pub(super) fn keys<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
+    let map = mapping(at, known)?;
+    unknown_keys(&map, known).into_iter().next().map_or(Ok(map), Err)
+}
+
+/// Returns the mapping at `at`, whatever its keys are; `known` only stands in the mend.
+pub(super) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
     let found = match &at.node.value {
-        Value::Map(_) => {
-            let map = at.any_map()?;
-            let first = unknown_keys(&map, known).into_iter().next();
-            return first.map_or(Ok(map), Err);
-        }
+        Value::Map(_) => return at.any_map(),
         Value::Null => "nothing",
         Value::Scalar { .. } => "one value",
         Value::List(_) => "a list",

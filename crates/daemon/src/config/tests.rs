@@ -417,6 +417,7 @@ fn secrets_never_show() {
         format!("{SOURCES}notify: '{url}'\n"),
         format!("{SOURCES}notify: ['{url}']\n"),
         format!("{SOURCES}'{url}': x\n"),
+        format!("{url}\n"),
     ]);
     let mut accepted = 0;
     for text in texts {

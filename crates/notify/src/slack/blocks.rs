@@ -79,8 +79,9 @@ impl Blocks {
         let mut text = String::new();
         for (shown, line) in lines.iter().enumerate() {
             let is_last = shown + 1 == lines.len();
+            let separator = usize::from(shown > 0);
             let reserve = if is_last { 0 } else { MORE_UNITS };
-            if units(&text) + units(line.as_str()) + 1 + reserve > room {
+            if units(&text) + separator + units(line.as_str()) + reserve > room {
                 if shown > 0 {
                     text.push_str(&format!("\n… and {} more", lines.len() - shown));
                 }

@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(escaped("<<<", 11), "&lt;&lt;…");
         assert_eq!(escaped("<<<", 8), "&lt;…");
         assert_eq!(escaped("ab", 1), "…");
-        assert_eq!(units(&escaped(&"😀&".repeat(50), 33)), 29);
+        assert_eq!(units(&escaped(&"😀&".repeat(50), 33)), 31);
     }
 }

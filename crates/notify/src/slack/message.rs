@@ -12,7 +12,7 @@ use super::blocks::Blocks;
 use super::markup::{Markup, code, escaped, link};
 use crate::message::{Body, DIGEST_TOP_MAX, Digest, Message, counted};
 use crate::ocsf::{FORGOTTEN, severity, sources};
-use crate::text::{self, finding_line, frequency, subject, utc};
+use crate::text::{self, frequency, subject, utc};
 use crate::{attack, notice};
 
 /// Longest request URI or user agent that is shown.
@@ -23,8 +23,6 @@ const NAME_UNITS_MAX: usize = 120;
 const WORDS_UNITS_MAX: usize = 400;
 /// Most values of a list that are shown.
 const VALUES_MAX: usize = 10;
-/// Longest fallback text.
-const FALLBACK_UNITS_MAX: usize = 1_000;
 
 /// Returns the payload for a message of any kind.
 #[must_use]
@@ -52,7 +50,7 @@ pub fn finding_message(finding: &Finding, activity: Activity) -> Value {
     blocks.fields(&fields(finding));
     blocks.section(&requests(finding));
     blocks.section(&hints(finding));
-    payload(&format!("{change}{}", finding_line(finding)), blocks.finish(&context(finding)))
+    payload(&format!("{change}{}", summary(finding)), &blocks.finish(&context(finding)))
 }
 
 /// Returns the payload for a digest: the top findings, numbers by severity and rule, and where the rest is.
@@ -87,7 +85,7 @@ pub fn digest_message(digest: &Digest<'_>) -> Value {
     where_else.push(Markup::ours(
         "All of them: `stakeout state show`, and every SNS, webhook and stdout destination, one by one.",
     ));
-    payload(&format!("Stakeout: {headline}"), blocks.finish(&where_else))
+    payload(&format!("Stakeout: {headline}"), &blocks.finish(&where_else))
 }
 
 /// Returns the payload for a notice.
@@ -102,8 +100,11 @@ pub fn notice_message(told: &Notice) -> Value {
     blocks.section(&lines);
     let top = notice::top(told).iter().take(VALUES_MAX);
     blocks.section(&top.map(|(source, count)| Markup::ours(format!("{} {count}", name(source)))).collect::<Vec<_>>());
-    let fallback = format!("{}. {}", notice::title(told), notice::explanation(told));
-    payload(&fallback, blocks.finish(&[Markup::ours("stakeout: about the watch itself")]))
+    let fallback: Vec<&str> = lines.iter().map(Markup::as_str).collect();
+    payload(
+        &format!("{}. {}", notice::title(told), fallback.join(" ")),
+        &blocks.finish(&[Markup::ours("stakeout: about the watch itself")]),
+    )
 }
 
 /// Returns the same message without blocks, for a Slack that refused them.
@@ -122,26 +123,19 @@ fn forgotten_message(uids: &[FindingKey]) -> Value {
     blocks.header(&headline);
     blocks.section(&[Markup::ours(FORGOTTEN)]);
     blocks.section(&uids.iter().map(|uid| Markup::ours(format!("`{uid}`"))).collect::<Vec<_>>());
-    payload(&format!("{headline}. {FORGOTTEN}"), blocks.finish(&[]))
+    payload(&format!("{headline}. {FORGOTTEN}"), &blocks.finish(&[]))
 }
 
 fn test_message(destination: &str) -> Value {
     let mut blocks = Blocks::new();
     blocks.header("Test message of Stakeout");
     blocks.section(&[Markup::ours(format!("The destination {} works. Nothing was found.", name(destination)))]);
-    payload(&format!("Test message of Stakeout for {destination}"), blocks.finish(&[]))
+    payload(&format!("Test message of Stakeout for {}", name(destination)), &blocks.finish(&[]))
 }
 
-/// Returns the payload; `fallback` is raw. Slack neither unfurls nor parses anything in it.
-fn payload(fallback: &str, blocks: Vec<Value>) -> Value {
-    json!({
-        "text": escaped(fallback, FALLBACK_UNITS_MAX),
-        "blocks": blocks,
-        "mrkdwn": false,
-        "parse": "none",
-        "unfurl_links": false,
-        "unfurl_media": false,
-    })
+/// Returns the payload; `fallback` is markup as well, for notifications and for a Slack that refuses the blocks.
+fn payload(fallback: &str, blocks: &[Value]) -> Value {
+    json!({"text": fallback, "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
 }
 
 /// Says who did what, how often, where and when.
@@ -279,16 +273,21 @@ fn context(finding: &Finding) -> Vec<Markup> {
 }
 
 fn digest_line(finding: &Finding) -> Markup {
+    Markup::ours(format!("• {}", summary(finding)))
+}
+
+/// Returns the finding on one line of markup.
+fn summary(finding: &Finding) -> String {
     let clusters: Vec<&str> = finding.clusters.iter().map(String::as_str).collect();
-    Markup::ours(format!(
-        "• {} {} {}, {}, last {}, {}",
+    format!(
+        "{} {} {}, {}, last {}, {}",
         finding.rule.level,
         name(&finding.rule.name),
-        code(&subject(finding), NAME_UNITS_MAX),
+        name(&subject(finding)),
         text::counted_requests(finding.episode.count),
         utc(finding.episode.last),
-        code(&clusters.join(", "), NAME_UNITS_MAX),
-    ))
+        name(&clusters.join(", ")),
+    )
 }
 
 fn notice_line(told: &Notice) -> Markup {

@@ -13,7 +13,10 @@ use crate::http::quoted;
 
 /// Codes below status 500 that pass by themselves
 /// (<https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html>, <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 11] = [
+    // The credentials chain brings new ones.
+    "ExpiredToken",
+    "ExpiredTokenException",
     "Throttled",
     "ThrottledException",
     "Throttling",

@@ -103,7 +103,7 @@ fn the_fixed_spots_are_where_tools_look() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn findings_are_valid_and_fit_in_sns(finding in strategy::finding(), activity in strategy::activity()) {

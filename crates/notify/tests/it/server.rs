@@ -6,23 +6,23 @@ use tokio::task::JoinHandle;
 
 /// A request as it came over the wire.
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The request line and the headers, in lower case.
-    pub head: String,
+    pub(crate) head: String,
     /// The body.
-    pub body: String,
+    pub(crate) body: String,
 }
 
 /// A server and what it will have been asked.
-pub struct Server {
+pub(crate) struct Server {
     /// `http://127.0.0.1:PORT`.
-    pub url: String,
+    pub(crate) url: String,
     requests: JoinHandle<Vec<Request>>,
 }
 
 impl Server {
     /// Starts a server that gives these answers, whole, in order. An empty one cuts the connection.
-    pub async fn start(answers: Vec<String>) -> Server {
+    pub(crate) async fn start(answers: Vec<String>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = tokio::spawn(async move {
@@ -38,13 +38,13 @@ impl Server {
     }
 
     /// Returns what it was asked, after its last answer.
-    pub async fn requests(self) -> Vec<Request> {
+    pub(crate) async fn requests(self) -> Vec<Request> {
         self.requests.await.expect("the server ends")
     }
 }
 
 /// Returns an answer with this status, further headers (each with its line end) and body.
-pub fn answer(status: u16, headers: &str, body: &str) -> String {
+pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} Said\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
 }
 

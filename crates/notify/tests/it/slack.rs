@@ -58,7 +58,7 @@ fn assert_text(object: &Value, kind: &str, units_max: usize) -> usize {
 /// Asserts that `<`, `>` and `&` are ours, that code spans are whole on each line, and that all of it can be seen.
 fn assert_safe(text: &str) {
     let mut rest = text.to_owned();
-    for technique in ["T1613", "T1078", "T1078.001", "T9999"] {
+    for technique in ["T1046", "T1613", "T1078.001", "T9999"] {
         let path = technique.replace('.', "/");
         rest = rest.replace(&format!("<https://attack.mitre.org/techniques/{path}/|{technique}>"), "");
     }
@@ -108,8 +108,9 @@ fn a_finding_reads_as_an_analyst_asks() {
 
 #[test]
 fn a_digest_names_the_top_and_counts_the_rest() {
-    let findings: Vec<_> =
-        (0..40).map(|n| strategy::plain_finding(n, Level::ALL[n as usize % 5], n as u64 + 1)).collect();
+    let findings: Vec<_> = (0..40u8)
+        .map(|n| strategy::plain_finding(n.into(), Level::ALL[usize::from(n) % 5], u64::from(n) + 1))
+        .collect();
     let told = findings.iter().map(|finding| (finding, Activity::Create)).collect();
     let digest = Digest::new(told, Vec::new(), Vec::new());
     let payload = slack::digest_message(&digest);
@@ -129,11 +130,10 @@ fn a_digest_names_the_top_and_counts_the_rest() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn findings_are_harmless(mut finding in strategy::finding(), activity in strategy::activity()) {
-        finding.rule.techniques.retain(|technique| technique != "T1046");
+    fn findings_are_harmless(finding in strategy::finding(), activity in strategy::activity()) {
         let payload = slack::finding_message(&finding, activity);
         assert_harmless(&payload);
         let context = payload["blocks"].as_array().and_then(|blocks| blocks.last()).expect("a context");
@@ -152,7 +152,8 @@ proptest! {
             let objects = fields.chain(elements).chain([&block["text"]]);
             objects.filter_map(|object| object["text"].as_str()).map(outside_of_code).collect::<String>()
         });
-        for text in texts {
+        let fallback = payload["text"].as_str().map(outside_of_code);
+        for text in texts.chain(fallback) {
             for bait in ["evil", "channel", "U12345", ":fire:", "_i_", "~s~", "X-Injected", "gpj"] {
                 prop_assert!(!text.contains(bait), "{} in {}", bait, text);
             }

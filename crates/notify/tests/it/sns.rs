@@ -102,9 +102,13 @@ async fn every_refusal_has_its_meaning() {
         let (outcome, _) = published(TOPIC, refusal(403, code)).await;
         assert_eq!(outcome, Err(SendError::Refused { reason: format!("status 403: {code}: no") }));
     }
-    for (status, code) in
-        [(400, "Throttled"), (429, "TooManyRequests"), (500, "InternalError"), (503, "ServiceUnavailable")]
-    {
+    for (status, code) in [
+        (400, "Throttled"),
+        (403, "ExpiredToken"),
+        (429, "TooManyRequests"),
+        (500, "InternalError"),
+        (503, "ServiceUnavailable"),
+    ] {
         let (outcome, _) = published(TOPIC, refusal(status, code)).await;
         let reason = format!("status {status}: {code}: no");
         assert_eq!(outcome, Err(SendError::Later { after: Some(Duration::from_secs(5)), reason }));

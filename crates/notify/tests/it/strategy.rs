@@ -44,7 +44,7 @@ const HOSTILE: &[&str] = &[
 ];
 
 /// Returns texts of at most `chars_max` characters.
-pub fn text(chars_max: usize) -> impl Strategy<Value = String> {
+pub(crate) fn text(chars_max: usize) -> impl Strategy<Value = String> {
     prop_oneof![
         4 => vec(proptest::sample::select(HOSTILE), 1..6).prop_map(|parts| parts.concat()),
         2 => any::<String>(),
@@ -113,7 +113,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     })
 }
 
-pub fn level() -> impl Strategy<Value = Level> {
+pub(crate) fn level() -> impl Strategy<Value = Level> {
     proptest::sample::select(&Level::ALL[..])
 }
 
@@ -157,11 +157,11 @@ fn status() -> impl Strategy<Value = Status> {
     ]
 }
 
-pub fn activity() -> impl Strategy<Value = Activity> {
+pub(crate) fn activity() -> impl Strategy<Value = Activity> {
     proptest::sample::select(vec![Activity::Create, Activity::Update, Activity::Close])
 }
 
-pub fn finding() -> impl Strategy<Value = Finding> {
+pub(crate) fn finding() -> impl Strategy<Value = Finding> {
     let clusters = btree_set(text(256), 1..40);
     let times = (second(), 0..100_000i64, 1..u64::MAX / 2);
     (any::<u128>(), rule(), group(), times, status(), clusters, evidence(), any::<bool>()).prop_map(
@@ -187,7 +187,7 @@ pub fn finding() -> impl Strategy<Value = Finding> {
 }
 
 /// Returns findings that differ in their keys, levels and counts only, for plans over many.
-pub fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
+pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
     Finding {
         key: FindingKey(key),
         rule: RuleHead {
@@ -215,7 +215,7 @@ pub fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
     }
 }
 
-pub fn notice() -> impl Strategy<Value = Notice> {
+pub(crate) fn notice() -> impl Strategy<Value = Notice> {
     let kind = prop_oneof![
         text(600).prop_map(|reason| NoticeKind::Gap { reason }),
         Just(NoticeKind::GapFilled),

@@ -42,53 +42,27 @@ enum OrderBy {
 }
 
 impl Store {
-    pub(super) fn describe_log_groups(
-        &self,
-        input: &DescribeLogGroups,
-        region: &str,
-    ) -> Result<Value, LogsError> {
+    pub(super) fn describe_log_groups(&self, input: &DescribeLogGroups, region: &str) -> Result<Value, LogsError> {
         if input.log_group_name_prefix.is_some() && input.log_group_name_pattern.is_some() {
-            return Err(LogsError::invalid(
-                "logGroupNamePrefix and logGroupNamePattern are mutually exclusive.",
-            ));
+            return Err(LogsError::invalid("logGroupNamePrefix and logGroupNamePattern are mutually exclusive."));
         }
         let prefix = input.log_group_name_prefix.as_deref().unwrap_or_default();
         let pattern = input.log_group_name_pattern.as_deref().unwrap_or_default();
         let wanted = |name: &str, group: &Group| {
-            let has_class = input
-                .log_group_class
-                .is_none_or(|class| class == group.class);
-            has_class
-                && name.starts_with(prefix)
-                && name.to_lowercase().contains(&pattern.to_lowercase())
+            let has_class = input.log_group_class.is_none_or(|class| class == group.class);
+            has_class && name.starts_with(prefix) && name.to_lowercase().contains(&pattern.to_lowercase())
         };
-        let named = self
-            .groups
-            .iter()
-            .filter(|(name, group)| wanted(name, group));
-        let groups: Vec<_> = named
-            .map(|(name, group)| (name.clone(), describe_group(name, group, region)))
-            .collect();
-        page(
-            "logGroups",
-            &groups,
-            input.next_token.as_deref(),
-            input.limit,
-        )
+        let named = self.groups.iter().filter(|(name, group)| wanted(name, group));
+        let groups: Vec<_> = named.map(|(name, group)| (name.clone(), describe_group(name, group, region))).collect();
+        page("logGroups", &groups, input.next_token.as_deref(), input.limit)
     }
 
-    pub(super) fn describe_log_streams(
-        &self,
-        input: &DescribeLogStreams,
-        region: &str,
-    ) -> Result<Value, LogsError> {
+    pub(super) fn describe_log_streams(&self, input: &DescribeLogStreams, region: &str) -> Result<Value, LogsError> {
         let name = match (&input.log_group_name, &input.log_group_identifier) {
             (Some(name), None) => name,
             (None, Some(identifier)) => name_of_identifier(identifier, region)?,
             _ => {
-                return Err(LogsError::invalid(
-                    "Exactly one of logGroupName and logGroupIdentifier must be given.",
-                ));
+                return Err(LogsError::invalid("Exactly one of logGroupName and logGroupIdentifier must be given."));
             }
         };
         let prefix = input.log_stream_name_prefix.as_deref();
@@ -96,30 +70,19 @@ impl Store {
             constrain_stream_name("logStreamNamePrefix", prefix)?;
         }
         if prefix.is_some() && input.order_by == OrderBy::LastEventTime {
-            return Err(LogsError::invalid(
-                "Cannot order by LastEventTime with a logStreamNamePrefix.",
-            ));
+            return Err(LogsError::invalid("Cannot order by LastEventTime with a logStreamNamePrefix."));
         }
         let streams = self.group(name)?.streams.iter();
-        let mut streams: Vec<_> = streams
-            .filter(|(name, _)| name.starts_with(prefix.unwrap_or_default()))
-            .collect();
+        let mut streams: Vec<_> = streams.filter(|(name, _)| name.starts_with(prefix.unwrap_or_default())).collect();
         if input.order_by == OrderBy::LastEventTime {
             streams.sort_by_key(|(_, stream)| stream.last_event_ms);
         }
         if input.descending {
             streams.reverse();
         }
-        let describe = |(stream, facts): (&String, _)| {
-            (stream.clone(), describe_stream(stream, facts, name, region))
-        };
+        let describe = |(stream, facts): (&String, _)| (stream.clone(), describe_stream(stream, facts, name, region));
         let described: Vec<_> = streams.into_iter().map(describe).collect();
-        page(
-            "logStreams",
-            &described,
-            input.next_token.as_deref(),
-            input.limit,
-        )
+        page("logStreams", &described, input.next_token.as_deref(), input.limit)
     }
 }
 
@@ -156,28 +119,15 @@ fn describe_stream(name: &str, stream: &Stream, group: &str, region: &str) -> Va
     described
 }
 
-fn page(
-    member: &str,
-    all: &[(String, Value)],
-    after: Option<&str>,
-    limit: Option<i64>,
-) -> Result<Value, LogsError> {
+fn page(member: &str, all: &[(String, Value)], after: Option<&str>, limit: Option<i64>) -> Result<Value, LogsError> {
     let limit = limit.unwrap_or(LIMIT);
     constrain_range("limit", limit, 1, LIMIT)?;
     let start = match after {
         None => 0,
-        Some(token) => {
-            1 + all
-                .iter()
-                .position(|(name, _)| name == token)
-                .ok_or_else(LogsError::token_gone)?
-        }
+        Some(token) => 1 + all.iter().position(|(name, _)| name == token).ok_or_else(LogsError::token_gone)?,
     };
-    let end = all
-        .len()
-        .min(start + usize::try_from(limit).unwrap_or_default());
-    let mut answer =
-        json!({member: all[start..end].iter().map(|(_, described)| described).collect::<Vec<_>>()});
+    let end = all.len().min(start + usize::try_from(limit).unwrap_or_default());
+    let mut answer = json!({member: all[start..end].iter().map(|(_, described)| described).collect::<Vec<_>>()});
     if end < all.len() {
         answer["nextToken"] = json!(all[end - 1].0);
     }

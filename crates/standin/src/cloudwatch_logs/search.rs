@@ -146,10 +146,7 @@ impl Searches {
             Some(token) => self.resume(token, &input, region, now)?,
             None => self.begin(&input, group, &pattern, region, now),
         };
-        let page_events = input
-            .limit
-            .and_then(|limit| usize::try_from(limit).ok())
-            .unwrap_or(PAGE_EVENTS_MAX);
+        let page_events = input.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_EVENTS_MAX);
         Ok(self.page(bookmark, page_events, token, now))
     }
 
@@ -167,34 +164,16 @@ impl Searches {
         region: &str,
         now: Timestamp,
     ) -> Bookmark {
-        let events = self.arrange(
-            input.select(group, pattern),
-            input.start_from_head.unwrap_or(true),
-        );
+        let events = self.arrange(input.select(group, pattern), input.start_from_head.unwrap_or(true));
         self.begun += 1;
-        self.open.insert(
-            self.begun,
-            Search {
-                input: input.clone(),
-                region: region.to_owned(),
-                events,
-            },
-        );
+        self.open.insert(self.begun, Search { input: input.clone(), region: region.to_owned(), events });
         if self.open.len() > SEARCHES_MAX {
             self.open.pop_first();
             let open = &self.open;
-            self.tokens
-                .retain(|_, bookmark| open.contains_key(&bookmark.search));
+            self.tokens.retain(|_, bookmark| open.contains_key(&bookmark.search));
         }
         let empty_pages_left = self.paging.empty_pages;
-        Bookmark {
-            search: self.begun,
-            page: 1,
-            event: 0,
-            empty_pages_left,
-            uses: 0,
-            given: now,
-        }
+        Bookmark { search: self.begun, page: 1, event: 0, empty_pages_left, uses: 0, given: now }
     }
 
     fn resume(
@@ -204,27 +183,13 @@ impl Searches {
         region: &str,
         now: Timestamp,
     ) -> Result<Bookmark, LogsError> {
-        let bookmark = self
-            .tokens
-            .get_mut(token)
-            .ok_or_else(LogsError::token_gone)?;
+        let bookmark = self.tokens.get_mut(token).ok_or_else(LogsError::token_gone)?;
         bookmark.uses += 1;
         let bookmark = *bookmark;
-        let search = self
-            .open
-            .get(&bookmark.search)
-            .ok_or_else(LogsError::token_gone)?;
-        let is_worn = self
-            .paging
-            .token_uses
-            .is_some_and(|uses| bookmark.uses > uses);
+        let search = self.open.get(&bookmark.search).ok_or_else(LogsError::token_gone)?;
+        let is_worn = self.paging.token_uses.is_some_and(|uses| bookmark.uses > uses);
         let is_old = now.duration_since(bookmark.given).unsigned_abs() > TOKEN_LIFE;
-        if search.input != *input
-            || search.region != region
-            || is_worn
-            || is_old
-            || self.loses(bookmark.page)
-        {
+        if search.input != *input || search.region != region || is_worn || is_old || self.loses(bookmark.page) {
             return Err(LogsError::token_gone());
         }
         Ok(bookmark)
@@ -262,17 +227,8 @@ impl Searches {
         }
     }
 
-    fn page(
-        &mut self,
-        at: Bookmark,
-        limit: usize,
-        asked_with: Option<String>,
-        now: Timestamp,
-    ) -> Value {
-        let all = self
-            .open
-            .get(&at.search)
-            .map_or(&[][..], |search| &search.events);
+    fn page(&mut self, at: Bookmark, limit: usize, asked_with: Option<String>, now: Timestamp) -> Value {
+        let all = self.open.get(&at.search).map_or(&[][..], |search| &search.events);
         let rest = &all[at.event..];
         let count = match at.empty_pages_left {
             0 => fitting(rest, limit.min(self.paging.page_events)),
@@ -280,9 +236,7 @@ impl Searches {
         };
         let events: Vec<Value> = rest[..count].iter().map(|event| describe(event)).collect();
         let bytes: usize = rest[..count].iter().map(|event| event.message.len()).sum();
-        let goes_on = at.empty_pages_left > 0
-            || count < rest.len()
-            || (count > 0 && self.paging.last_page_has_token);
+        let goes_on = at.empty_pages_left > 0 || count < rest.len() || (count > 0 && self.paging.last_page_has_token);
         self.served.pages += 1;
         self.served.events += count as u64;
         self.served.bytes += bytes as u64;
@@ -312,14 +266,7 @@ impl Bookmark {
             0 => paging.empty_pages,
             left => left - 1,
         };
-        Self {
-            page: self.page + 1,
-            event: self.event + count,
-            empty_pages_left,
-            uses: 0,
-            given: now,
-            ..self
-        }
+        Self { page: self.page + 1, event: self.event + count, empty_pages_left, uses: 0, given: now, ..self }
     }
 }
 
@@ -336,14 +283,10 @@ impl FilterLogEvents {
             return Err(LogsError::invalid("startTime must not be after endTime."));
         }
         if self.start_from_head == Some(false) && self.start_time.unwrap_or(0) < FROM_TAIL_MIN_MS {
-            return Err(LogsError::invalid(
-                "startFromHead=false needs a startTime on or after 2024-01-01T00:00:00Z.",
-            ));
+            return Err(LogsError::invalid("startFromHead=false needs a startTime on or after 2024-01-01T00:00:00Z."));
         }
         if self.log_stream_names.is_some() && self.log_stream_name_prefix.is_some() {
-            return Err(LogsError::invalid(
-                "logStreamNames and logStreamNamePrefix are mutually exclusive.",
-            ));
+            return Err(LogsError::invalid("logStreamNames and logStreamNamePrefix are mutually exclusive."));
         }
         if let Some(prefix) = &self.log_stream_name_prefix {
             constrain_stream_name("logStreamNamePrefix", prefix)?;
@@ -356,9 +299,7 @@ impl FilterLogEvents {
                 &count.to_string(),
                 "have length between 1 and 100",
             )?;
-            names
-                .iter()
-                .try_for_each(|name| constrain_stream_name("logStreamNames", name))?;
+            names.iter().try_for_each(|name| constrain_stream_name("logStreamNames", name))?;
         }
         self.pattern()
     }
@@ -366,14 +307,8 @@ impl FilterLogEvents {
     fn pattern(&self) -> Result<FilterPattern, LogsError> {
         let text = self.filter_pattern.as_deref().unwrap_or_default();
         let fits = text.chars().count() <= PATTERN_CHARS_MAX;
-        constrain(
-            fits,
-            "filterPattern",
-            text,
-            &format!("have length less than or equal to {PATTERN_CHARS_MAX}"),
-        )?;
-        FilterPattern::parse(text)
-            .map_err(|error| LogsError::invalid(format!("Invalid filter pattern: {error}")))
+        constrain(fits, "filterPattern", text, &format!("have length less than or equal to {PATTERN_CHARS_MAX}"))?;
+        FilterPattern::parse(text).map_err(|error| LogsError::invalid(format!("Invalid filter pattern: {error}")))
     }
 
     fn group<'s>(&self, store: &'s Store, region: &str) -> Result<&'s Group, LogsError> {
@@ -387,9 +322,7 @@ impl FilterLogEvents {
                 name_of_identifier(identifier, region)?
             }
             _ => {
-                return Err(LogsError::invalid(
-                    "Exactly one of logGroupName and logGroupIdentifier must be given.",
-                ));
+                return Err(LogsError::invalid("Exactly one of logGroupName and logGroupIdentifier must be given."));
             }
         };
         let group = store.group(name)?;
@@ -407,10 +340,7 @@ impl FilterLogEvents {
         let prefix = self.log_stream_name_prefix.as_deref().unwrap_or_default();
         let names = self.log_stream_names.as_deref();
         group
-            .between(
-                self.start_time.unwrap_or(0),
-                self.end_time.unwrap_or(i64::MAX),
-            )
+            .between(self.start_time.unwrap_or(0), self.end_time.unwrap_or(i64::MAX))
             .filter(|event| event.stream.starts_with(prefix))
             .filter(|event| names.is_none_or(|names| names.contains(&event.stream)))
             .filter(|event| pattern.fits(&event.message))
@@ -426,11 +356,7 @@ fn fitting(events: &[Arc<Event>], events_max: usize) -> usize {
         bytes += event.billed_bytes();
         bytes <= PAGE_BYTES_MAX
     };
-    let count = events
-        .iter()
-        .take(events_max.max(1))
-        .take_while(fits)
-        .count();
+    let count = events.iter().take(events_max.max(1)).take_while(fits).count();
     count.max(1).min(events.len())
 }
 

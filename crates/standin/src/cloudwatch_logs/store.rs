@@ -69,16 +69,12 @@ pub(super) struct Event {
 
 impl Store {
     pub(super) fn group_or_new(&mut self, group: &str, now: Timestamp) -> &mut Group {
-        self.groups
-            .entry(group.to_owned())
-            .or_insert_with(|| Group::new(LogGroupClass::Standard, now))
+        self.groups.entry(group.to_owned()).or_insert_with(|| Group::new(LogGroupClass::Standard, now))
     }
 
     /// Finds a group by name.
     pub(super) fn group(&self, name: &str) -> Result<&Group, LogsError> {
-        self.groups
-            .get(name)
-            .ok_or_else(|| LogsError::not_found("log group"))
+        self.groups.get(name).ok_or_else(|| LogsError::not_found("log group"))
     }
 
     pub(super) fn ingest(
@@ -100,33 +96,20 @@ impl Store {
             message: message.to_owned(),
         };
         let group = self.group_or_new(group, now);
-        group
-            .streams
-            .entry(stream.to_owned())
-            .or_insert_with(|| Stream::new(now))
-            .note(&event);
-        group
-            .events
-            .insert((timestamp_ms, arrival), Arc::new(event));
+        group.streams.entry(stream.to_owned()).or_insert_with(|| Stream::new(now)).note(&event);
+        group.events.insert((timestamp_ms, arrival), Arc::new(event));
         id
     }
 }
 
 impl Group {
     pub(super) fn new(class: LogGroupClass, now: Timestamp) -> Self {
-        Self {
-            class,
-            created_ms: now.as_millisecond(),
-            streams: BTreeMap::new(),
-            events: BTreeMap::new(),
-        }
+        Self { class, created_ms: now.as_millisecond(), streams: BTreeMap::new(), events: BTreeMap::new() }
     }
 
     /// All events between two moments, both included.
     pub(super) fn between(&self, start_ms: i64, end_ms: i64) -> impl Iterator<Item = &Arc<Event>> {
-        self.events
-            .range((start_ms, 0)..=(end_ms, u64::MAX))
-            .map(|(_, event)| event)
+        self.events.range((start_ms, 0)..=(end_ms, u64::MAX)).map(|(_, event)| event)
     }
 
     pub(super) fn stored_bytes(&self) -> usize {
@@ -137,12 +120,7 @@ impl Group {
 impl Stream {
     pub(super) fn new(now: Timestamp) -> Self {
         let created_ms = now.as_millisecond();
-        Self {
-            created_ms,
-            first_event_ms: None,
-            last_event_ms: None,
-            last_ingestion_ms: None,
-        }
+        Self { created_ms, first_event_ms: None, last_event_ms: None, last_ingestion_ms: None }
     }
 
     fn note(&mut self, event: &Event) {
@@ -169,16 +147,12 @@ pub(super) fn group_arn(region: &str, name: &str) -> String {
 }
 
 /// Reads a group's name out of a `logGroupIdentifier`, which is a name or an ARN.
-pub(super) fn name_of_identifier<'i>(
-    identifier: &'i str,
-    region: &str,
-) -> Result<&'i str, LogsError> {
+pub(super) fn name_of_identifier<'i>(identifier: &'i str, region: &str) -> Result<&'i str, LogsError> {
     if !identifier.starts_with("arn:") {
         return Ok(identifier);
     }
     let name = identifier.strip_prefix(group_arn(region, "").as_str());
-    name.filter(|name| !name.contains(':'))
-        .ok_or_else(|| LogsError::not_found("log group"))
+    name.filter(|name| !name.contains(':')).ok_or_else(|| LogsError::not_found("log group"))
 }
 
 /// A 128-bit hash of numbers, for ids and orders that are the same on each run.
@@ -191,8 +165,5 @@ pub(super) fn hash(seed: u64, parts: &[u64]) -> u128 {
 /// An id of 56 digits, as the cloud's are.
 fn event_id(timestamp_ms: i64, arrival: u64) -> String {
     let digits = hash(arrival, &[timestamp_ms.unsigned_abs()]) % 10_u128.pow(22);
-    format!(
-        "3{:013}{digits:022}{arrival:020}",
-        timestamp_ms.unsigned_abs() % 10_u64.pow(13)
-    )
+    format!("3{:013}{digits:022}{arrival:020}", timestamp_ms.unsigned_abs() % 10_u64.pow(13))
 }

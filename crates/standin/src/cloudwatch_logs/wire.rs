@@ -10,12 +10,8 @@ pub(super) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
 /// An answer of success; operations without output answer an empty body.
 pub(super) fn json(status: u16, body: Option<Value>) -> Answer {
-    Answer::new(
-        status,
-        CONTENT_TYPE,
-        body.map(|body| body.to_string()).unwrap_or_default(),
-    )
-    .with_header("x-amzn-requestid", "00000000-0000-4000-8000-000000000000")
+    Answer::new(status, CONTENT_TYPE, body.map(|body| body.to_string()).unwrap_or_default())
+        .with_header("x-amzn-requestid", "00000000-0000-4000-8000-000000000000")
 }
 
 /// An error as the SDKs read it: `__type` and `message`.
@@ -28,27 +24,15 @@ pub(super) struct LogsError {
 
 impl LogsError {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-        }
+        Self { status, code, message: message.into() }
     }
 
     pub(super) fn not_found(what: &str) -> Self {
-        Self::new(
-            400,
-            "ResourceNotFoundException",
-            format!("The specified {what} does not exist."),
-        )
+        Self::new(400, "ResourceNotFoundException", format!("The specified {what} does not exist."))
     }
 
     pub(super) fn already_exists(what: &str) -> Self {
-        Self::new(
-            400,
-            "ResourceAlreadyExistsException",
-            format!("The specified {what} already exists"),
-        )
+        Self::new(400, "ResourceAlreadyExistsException", format!("The specified {what} already exists"))
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -64,11 +48,7 @@ impl LogsError {
     }
 
     pub(super) fn unknown_operation(target: &str) -> Self {
-        Self::new(
-            400,
-            "UnknownOperationException",
-            format!("{target:?} is no operation of this stand-in"),
-        )
+        Self::new(400, "UnknownOperationException", format!("{target:?} is no operation of this stand-in"))
     }
 
     /// The cloud's page on log classes says only that the operation is not supported there; this name is the one that
@@ -81,42 +61,30 @@ impl LogsError {
     pub(super) fn from_refusal(refusal: Refusal, operation: &str) -> Self {
         match refusal {
             Refusal::Throttled => Self::new(400, "ThrottlingException", "Rate exceeded"),
-            Refusal::InternalError => Self::new(
-                500,
-                "InternalFailure",
-                "internal error of the stand-in, as told",
-            ),
-            Refusal::Unavailable => Self::new(
-                503,
-                "ServiceUnavailableException",
-                "The service cannot complete the request.",
-            ),
+            Refusal::InternalError => Self::new(500, "InternalFailure", "internal error of the stand-in, as told"),
+            Refusal::Unavailable => {
+                Self::new(503, "ServiceUnavailableException", "The service cannot complete the request.")
+            }
             Refusal::Denied => {
                 let who = format!("arn:aws:iam::{}:user/standin", super::ACCOUNT);
                 let why = "because no identity-based policy allows the action";
-                let message =
-                    format!("User: {who} is not authorized to perform: logs:{operation} {why}");
+                let message = format!("User: {who} is not authorized to perform: logs:{operation} {why}");
                 Self::new(400, "AccessDeniedException", message)
             }
         }
     }
 
     pub(super) fn answer(&self) -> Answer {
-        json(
-            self.status,
-            Some(json!({"__type": self.code, "message": self.message})),
-        )
+        json(self.status, Some(json!({"__type": self.code, "message": self.message})))
     }
 }
 
 impl From<Unsigned> for LogsError {
     fn from(unsigned: Unsigned) -> Self {
         match unsigned {
-            Unsigned::MissingToken => Self::new(
-                400,
-                "MissingAuthenticationTokenException",
-                "Missing Authentication Token",
-            ),
+            Unsigned::MissingToken => {
+                Self::new(400, "MissingAuthenticationTokenException", "Missing Authentication Token")
+            }
             Unsigned::Incomplete(why) => Self::new(400, "IncompleteSignatureException", why),
             Unsigned::Mismatch(why) => Self::new(400, "InvalidSignatureException", why),
         }
@@ -124,12 +92,7 @@ impl From<Unsigned> for LogsError {
 }
 
 /// Refuses a value outside of a constraint, in the words of the cloud.
-pub(super) fn constrain(
-    holds: bool,
-    member: &str,
-    value: &str,
-    constraint: &str,
-) -> Result<(), LogsError> {
+pub(super) fn constrain(holds: bool, member: &str, value: &str, constraint: &str) -> Result<(), LogsError> {
     if holds {
         return Ok(());
     }
@@ -141,26 +104,11 @@ pub(super) fn constrain(
 /// Refuses a text whose length is out of bounds.
 pub(super) fn constrain_length(member: &str, value: &str, max: usize) -> Result<(), LogsError> {
     let fits = !value.is_empty() && value.chars().count() <= max;
-    constrain(
-        fits,
-        member,
-        value,
-        &format!("have length between 1 and {max}"),
-    )
+    constrain(fits, member, value, &format!("have length between 1 and {max}"))
 }
 
 /// Refuses a number that is out of bounds.
-pub(super) fn constrain_range(
-    member: &str,
-    value: i64,
-    min: i64,
-    max: i64,
-) -> Result<(), LogsError> {
+pub(super) fn constrain_range(member: &str, value: i64, min: i64, max: i64) -> Result<(), LogsError> {
     let constraint = format!("have value between {min} and {max}");
-    constrain(
-        (min..=max).contains(&value),
-        member,
-        &value.to_string(),
-        &constraint,
-    )
+    constrain((min..=max).contains(&value), member, &value.to_string(), &constraint)
 }

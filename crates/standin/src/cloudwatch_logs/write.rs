@@ -54,92 +54,50 @@ struct InputLogEvent {
 }
 
 impl Store {
-    pub(super) fn create_log_group(
-        &mut self,
-        input: CreateLogGroup,
-        now: Timestamp,
-    ) -> Result<(), LogsError> {
+    pub(super) fn create_log_group(&mut self, input: CreateLogGroup, now: Timestamp) -> Result<(), LogsError> {
         let name = input.log_group_name;
         constrain_group_name(&name)?;
         if name.starts_with("aws/") {
-            return Err(LogsError::invalid(
-                "Log groups starting with 'aws/' are reserved",
-            ));
+            return Err(LogsError::invalid("Log groups starting with 'aws/' are reserved"));
         }
         if self.groups.contains_key(&name) {
             return Err(LogsError::already_exists("log group"));
         }
-        self.groups
-            .insert(name, Group::new(input.log_group_class, now));
+        self.groups.insert(name, Group::new(input.log_group_class, now));
         Ok(())
     }
 
-    pub(super) fn create_log_stream(
-        &mut self,
-        input: &CreateLogStream,
-        now: Timestamp,
-    ) -> Result<(), LogsError> {
+    pub(super) fn create_log_stream(&mut self, input: &CreateLogStream, now: Timestamp) -> Result<(), LogsError> {
         constrain_stream_name("logStreamName", &input.log_stream_name)?;
         self.group(&input.log_group_name)?;
         let group = self.group_or_new(&input.log_group_name, now);
         if group.streams.contains_key(&input.log_stream_name) {
             return Err(LogsError::already_exists("log stream"));
         }
-        group
-            .streams
-            .insert(input.log_stream_name.clone(), Stream::new(now));
+        group.streams.insert(input.log_stream_name.clone(), Stream::new(now));
         Ok(())
     }
 
-    pub(super) fn put_log_events(
-        &mut self,
-        input: &PutLogEvents,
-        now: Timestamp,
-    ) -> Result<Value, LogsError> {
+    pub(super) fn put_log_events(&mut self, input: &PutLogEvents, now: Timestamp) -> Result<Value, LogsError> {
         constrain_stream_name("logStreamName", &input.log_stream_name)?;
-        if !self
-            .group(&input.log_group_name)?
-            .streams
-            .contains_key(&input.log_stream_name)
-        {
+        if !self.group(&input.log_group_name)?.streams.contains_key(&input.log_stream_name) {
             return Err(LogsError::not_found("log stream"));
         }
         check_batch(&input.log_events)?;
         let span = self.accepted_span(now.as_millisecond());
-        let too_old = input
-            .log_events
-            .iter()
-            .take_while(|event| event.timestamp < span.0)
-            .count();
-        let new_enough = input
-            .log_events
-            .iter()
-            .take_while(|event| event.timestamp <= span.1)
-            .count();
-        let accepted = input
-            .log_events
-            .get(too_old..new_enough)
-            .unwrap_or_default();
+        let too_old = input.log_events.iter().take_while(|event| event.timestamp < span.0).count();
+        let new_enough = input.log_events.iter().take_while(|event| event.timestamp <= span.1).count();
+        let accepted = input.log_events.get(too_old..new_enough).unwrap_or_default();
         check_span(accepted)?;
         for event in accepted {
-            self.ingest(
-                &input.log_group_name,
-                &input.log_stream_name,
-                event.timestamp,
-                &event.message,
-                now,
-            );
+            self.ingest(&input.log_group_name, &input.log_stream_name, event.timestamp, &event.message, now);
         }
         Ok(put_answer(too_old, new_enough, input.log_events.len()))
     }
 
     /// The earliest and latest timestamp that a batch may bring.
     fn accepted_span(&self, now_ms: i64) -> (i64, i64) {
-        let earliest = if self.accepts_any_age {
-            i64::MIN
-        } else {
-            now_ms - AGE_MS_MAX
-        };
+        let earliest = if self.accepts_any_age { i64::MIN } else { now_ms - AGE_MS_MAX };
         (earliest, now_ms + AHEAD_MS_MAX)
     }
 }
@@ -152,8 +110,7 @@ fn put_answer(too_old: usize, new_enough: usize, events: usize) -> Value {
     if new_enough < events {
         rejected.insert("tooNewLogEventStartIndex".to_owned(), json!(new_enough));
     }
-    let mut answer =
-        json!({"nextSequenceToken": "49600000000000000000000000000000000000000000000000000000"});
+    let mut answer = json!({"nextSequenceToken": "49600000000000000000000000000000000000000000000000000000"});
     if !rejected.is_empty() {
         answer["rejectedLogEventsInfo"] = Value::Object(rejected);
     }
@@ -163,19 +120,9 @@ fn put_answer(too_old: usize, new_enough: usize, events: usize) -> Value {
 fn check_batch(events: &[InputLogEvent]) -> Result<(), LogsError> {
     let count = events.len();
     let bounds = format!("have length between 1 and {BATCH_EVENTS_MAX}");
-    constrain(
-        (1..=BATCH_EVENTS_MAX).contains(&count),
-        "logEvents",
-        &count.to_string(),
-        &bounds,
-    )?;
+    constrain((1..=BATCH_EVENTS_MAX).contains(&count), "logEvents", &count.to_string(), &bounds)?;
     for event in events {
-        constrain(
-            !event.message.is_empty(),
-            "logEvents.member.message",
-            "",
-            "have length greater than or equal to 1",
-        )?;
+        constrain(!event.message.is_empty(), "logEvents.member.message", "", "have length greater than or equal to 1")?;
         let timestamp = event.timestamp.to_string();
         constrain(
             event.timestamp >= 0,
@@ -185,19 +132,13 @@ fn check_batch(events: &[InputLogEvent]) -> Result<(), LogsError> {
         )?;
         let bytes = event.message.len() + EVENT_OVERHEAD_BYTES;
         if bytes > EVENT_BYTES_MAX {
-            let message =
-                format!("Log event too large: {bytes} bytes exceeds limit of {EVENT_BYTES_MAX}");
+            let message = format!("Log event too large: {bytes} bytes exceeds limit of {EVENT_BYTES_MAX}");
             return Err(LogsError::invalid(message));
         }
     }
-    let bytes: usize = events
-        .iter()
-        .map(|event| event.message.len() + EVENT_OVERHEAD_BYTES)
-        .sum();
+    let bytes: usize = events.iter().map(|event| event.message.len() + EVENT_OVERHEAD_BYTES).sum();
     if bytes > BATCH_BYTES_MAX {
-        return Err(LogsError::invalid(format!(
-            "Upload too large: {bytes} bytes exceeds limit of {BATCH_BYTES_MAX}"
-        )));
+        return Err(LogsError::invalid(format!("Upload too large: {bytes} bytes exceeds limit of {BATCH_BYTES_MAX}")));
     }
     if !events.is_sorted_by_key(|event| event.timestamp) {
         let message = "Log events in a single PutLogEvents request must be in chronological order.";
@@ -208,11 +149,9 @@ fn check_batch(events: &[InputLogEvent]) -> Result<(), LogsError> {
 
 fn check_span(accepted: &[InputLogEvent]) -> Result<(), LogsError> {
     match accepted {
-        [first, .., last] if last.timestamp - first.timestamp > BATCH_SPAN_MS_MAX => {
-            Err(LogsError::invalid(
-                "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
-            ))
-        }
+        [first, .., last] if last.timestamp - first.timestamp > BATCH_SPAN_MS_MAX => Err(LogsError::invalid(
+            "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
+        )),
         _ => Ok(()),
     }
 }
@@ -220,24 +159,12 @@ fn check_span(accepted: &[InputLogEvent]) -> Result<(), LogsError> {
 /// Checks the characters of a group's name.
 pub(super) fn constrain_group_name(name: &str) -> Result<(), LogsError> {
     constrain_length("logGroupName", name, 512)?;
-    let fits = name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '#'));
-    constrain(
-        fits,
-        "logGroupName",
-        name,
-        r"satisfy regular expression pattern: [\.\-_/#A-Za-z0-9]+",
-    )
+    let fits = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '#'));
+    constrain(fits, "logGroupName", name, r"satisfy regular expression pattern: [\.\-_/#A-Za-z0-9]+")
 }
 
 /// Checks the characters of a stream's name or of a prefix of one.
 pub(super) fn constrain_stream_name(member: &str, name: &str) -> Result<(), LogsError> {
     constrain_length(member, name, 512)?;
-    constrain(
-        !name.contains([':', '*']),
-        member,
-        name,
-        "satisfy regular expression pattern: [^:*]*",
-    )
+    constrain(!name.contains([':', '*']), member, name, "satisfy regular expression pattern: [^:*]*")
 }

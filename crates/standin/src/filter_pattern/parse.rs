@@ -1,8 +1,6 @@
-//! The parser of JSON filter patterns. `&&` binds closer than `||`.
+//! The parser of filter patterns. `&&` binds closer than `||`.
 
-use super::{
-    Check, Comparison, Expression, Literal, PATTERN_CHARS_MAX, PatternError, Selector, Step,
-};
+use super::{Check, Comparison, Expression, Kind, Literal, PATTERN_CHARS_MAX, PatternError, Selector, Step};
 
 /// Wildcards in one selector, and selectors with a wildcard in one pattern, that the cloud takes.
 const SELECTOR_WILDCARDS_MAX: usize = 1;
@@ -20,29 +18,25 @@ const COMPARISONS: [(&str, Comparison); 6] = [
     (">", Comparison::Greater),
 ];
 
-/// Parses a whole pattern; `None` is the empty one.
-pub(super) fn pattern(text: &str) -> Result<Option<Expression>, PatternError> {
+/// Parses a whole pattern.
+pub(super) fn pattern(text: &str) -> Result<Kind, PatternError> {
     if text.chars().count() > PATTERN_CHARS_MAX {
-        return Err(malformed(
-            0,
-            format!("at most {PATTERN_CHARS_MAX} characters"),
-        ));
+        return Err(malformed(0, format!("at most {PATTERN_CHARS_MAX} characters")));
     }
-    let mut parser = Parser {
-        text,
-        at: 0,
-        wildcard_selectors: 0,
-        depth: 0,
-    };
+    let mut parser = Parser { text, at: 0, wildcard_selectors: 0, depth: 0 };
     parser.skip_spaces();
     match parser.peek() {
-        None => Ok(None),
-        Some('{') => parser.braced().map(Some),
+        None => Ok(Kind::Everything),
+        Some('{') => parser.braced().map(Kind::Json),
+        Some('"') => parser.phrase().map(Kind::Phrase),
         Some('[') => Err(PatternError::Unsupported("space-delimited patterns are")),
         Some('%') => Err(PatternError::Unsupported("regular expressions are")),
-        Some(_) => Err(PatternError::Unsupported("patterns of plain terms are")),
+        Some(_) => Err(TERMS),
     }
 }
+
+/// The cloud looks for such terms too, but where they begin and end in a message is not told exactly.
+const TERMS: PatternError = PatternError::Unsupported("patterns of several or unquoted terms are");
 
 struct Parser<'t> {
     text: &'t str,
@@ -61,6 +55,18 @@ impl<'t> Parser<'t> {
             return Err(self.wanted("the end"));
         }
         Ok(expression)
+    }
+
+    fn phrase(&mut self) -> Result<String, PatternError> {
+        let phrase = self.quoted()?;
+        if phrase.is_empty() {
+            return Err(PatternError::Unsupported("empty phrases are"));
+        }
+        self.skip_spaces();
+        match self.peek() {
+            None => Ok(phrase),
+            Some(_) => Err(TERMS),
+        }
     }
 
     fn any(&mut self) -> Result<Expression, PatternError> {
@@ -110,9 +116,7 @@ impl<'t> Parser<'t> {
         }
         let selector = Selector(steps);
         self.wildcard_selectors += usize::from(selector.has_wildcard());
-        if selector.wildcards() > SELECTOR_WILDCARDS_MAX
-            || self.wildcard_selectors > WILDCARD_SELECTORS_MAX
-        {
+        if selector.wildcards() > SELECTOR_WILDCARDS_MAX || self.wildcard_selectors > WILDCARD_SELECTORS_MAX {
             return Err(self.wanted("fewer wildcard selectors (1 a selector, 3 a pattern)"));
         }
         Ok(selector)
@@ -149,10 +153,7 @@ impl<'t> Parser<'t> {
 
     fn check(&mut self) -> Result<Check, PatternError> {
         self.skip_spaces();
-        if let Some((sign, comparison)) = COMPARISONS
-            .into_iter()
-            .find(|(sign, _)| self.rest().starts_with(sign))
-        {
+        if let Some((sign, comparison)) = COMPARISONS.into_iter().find(|(sign, _)| self.rest().starts_with(sign)) {
             self.at += sign.len();
             return self.comparison(comparison);
         }
@@ -163,9 +164,7 @@ impl<'t> Parser<'t> {
             ("IS", "FALSE") => Ok(Check::IsFalse),
             ("NOT", "EXISTS") => Ok(Check::NotExists),
             ("EXISTS", "") => Ok(Check::Exists),
-            _ => Err(self.wanted(
-                "an operator (= != < > <= >=, IS NULL, IS TRUE, IS FALSE, EXISTS, NOT EXISTS)",
-            )),
+            _ => Err(self.wanted("an operator (= != < > <= >=, IS NULL, IS TRUE, IS FALSE, EXISTS, NOT EXISTS)")),
         }
     }
 
@@ -181,20 +180,20 @@ impl<'t> Parser<'t> {
     fn literal(&mut self) -> Result<Literal, PatternError> {
         self.skip_spaces();
         match self.peek() {
-            Some('"') => self.quoted(),
+            Some('"') => self.quoted().map(|text| Literal::Text { text, quoted: true }),
             Some('%') => Err(PatternError::Unsupported("regular expressions are")),
             _ => self.unquoted(),
         }
     }
 
-    fn quoted(&mut self) -> Result<Literal, PatternError> {
+    fn quoted(&mut self) -> Result<String, PatternError> {
         let mut text = String::new();
         let mut chars = self.rest().char_indices().skip(1);
         while let Some((offset, c)) = chars.next() {
             match c {
                 '"' => {
                     self.at += offset + 1;
-                    return Ok(Literal::Text { text, quoted: true });
+                    return Ok(text);
                 }
                 '\\' => match chars.next() {
                     Some((_, escaped @ ('"' | '\\'))) => text.push(escaped),
@@ -207,20 +206,13 @@ impl<'t> Parser<'t> {
     }
 
     fn unquoted(&mut self) -> Result<Literal, PatternError> {
-        let word =
-            self.run(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '*' | '-' | '+' | '_'));
+        let word = self.run(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '*' | '-' | '+' | '_'));
         if word.is_empty() {
             return Err(self.wanted("a number, a word or a quoted text"));
         }
         match number(word) {
-            Some(value) => Ok(Literal::Number {
-                value,
-                spelled: word.to_owned(),
-            }),
-            None => Ok(Literal::Text {
-                text: word.to_owned(),
-                quoted: false,
-            }),
+            Some(value) => Ok(Literal::Number { value, spelled: word.to_owned() }),
+            None => Ok(Literal::Text { text: word.to_owned(), quoted: false }),
         }
     }
 
@@ -246,11 +238,7 @@ impl<'t> Parser<'t> {
     }
 
     fn expect(&mut self, sign: &str) -> Result<(), PatternError> {
-        if self.took(sign) {
-            Ok(())
-        } else {
-            Err(self.wanted(&format!("'{sign}'")))
-        }
+        if self.took(sign) { Ok(()) } else { Err(self.wanted(&format!("'{sign}'"))) }
     }
 
     fn skip_spaces(&mut self) {
@@ -287,8 +275,6 @@ fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -
 /// Reads decimal and scientific notation; Rust's own `inf` and `nan` stay words.
 fn number(word: &str) -> Option<f64> {
     let is_numeric = word.bytes().any(|b| b.is_ascii_digit())
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+        && word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
     if is_numeric { word.parse().ok() } else { None }
 }

@@ -15,9 +15,7 @@ const TRAIL: &str = r#"{
 }"#;
 
 fn fits(pattern: &str) -> bool {
-    FilterPattern::parse(pattern)
-        .unwrap_or_else(|error| panic!("{pattern}: {error}"))
-        .fits(TRAIL)
+    FilterPattern::parse(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")).fits(TRAIL)
 }
 
 #[test]
@@ -116,10 +114,7 @@ fn malformed_patterns_are_refused() {
         "{ $.a[*]=1 && $.b[*]=1 && $.c[*]=1 && $.d[*]=1 }",
     ] {
         let parsed = FilterPattern::parse(pattern);
-        assert!(
-            matches!(parsed, Err(PatternError::Malformed { .. })),
-            "{pattern}: {parsed:?}"
-        );
+        assert!(matches!(parsed, Err(PatternError::Malformed { .. })), "{pattern}: {parsed:?}");
     }
     let deep = format!("{{ {}$.a = 1{} }}", "(".repeat(400), ")".repeat(400));
     assert!(FilterPattern::parse(&deep).is_err());
@@ -131,17 +126,53 @@ fn malformed_patterns_are_refused() {
 fn other_kinds_of_pattern_are_told_apart() {
     for pattern in [
         "ERROR",
-        "\"403\"",
+        "\"\"",
+        "ERROR \"403\"",
+        "\"403\" ERROR",
+        "\"403\" \"ERROR\"",
+        "\"403\"\"ERROR\"",
+        "\"403\" -\"ERROR\"",
+        "-\"403\"",
+        "?\"403\"",
         "[ip, user]",
         "%40[13]%",
         "{ $.a = %x% }",
         "?ERROR ?WARN",
     ] {
         let parsed = FilterPattern::parse(pattern);
-        assert!(
-            matches!(parsed, Err(PatternError::Unsupported(_))),
-            "{pattern}: {parsed:?}"
-        );
+        assert!(matches!(parsed, Err(PatternError::Unsupported(_))), "{pattern}: {parsed:?}");
+    }
+}
+
+#[test]
+fn a_phrase_fits_wherever_it_stands() {
+    let cut = r#"{"verb":"list","requestObject":{"a":"b\\c[Truncated...]"#;
+    for (pattern, fits) in [
+        (r#""[Truncated...]""#, true),
+        (r#" "[Truncated...]" "#, true),
+        (r#""[truncated...]""#, false),
+        (r#""[Truncated....]""#, false),
+        (r#""\"verb\":\"list\",""#, true),
+        (r#""b\\\\c""#, true),
+        (r#""b\\c""#, false),
+        (r#""verb" "list""#, false),
+        (r#""ver*""#, false),
+        (r#""st\",\"req""#, true),
+    ] {
+        let parsed = FilterPattern::parse(pattern);
+        let found = parsed.as_ref().is_ok_and(|pattern| pattern.fits(cut));
+        assert_eq!(found, fits, "{pattern}: {parsed:?}");
+    }
+    let phrase = FilterPattern::parse(r#""[Truncated...]""#).expect("well formed");
+    assert!(phrase.fits(r#"{"userAgent":"[Truncated...]"}"#), "whole events are text too");
+    assert!(!phrase.fits(TRAIL));
+}
+
+#[test]
+fn malformed_phrases_are_refused() {
+    for pattern in ["\"", "\"a", "\"a\\\"", "\"a\\n\"", "\"a\\"] {
+        let parsed = FilterPattern::parse(pattern);
+        assert!(matches!(parsed, Err(PatternError::Malformed { .. })), "{pattern}: {parsed:?}");
     }
 }
 
@@ -149,14 +180,7 @@ fn other_kinds_of_pattern_are_told_apart() {
 fn only_whole_json_objects_fit() {
     let pattern = FilterPattern::parse("{ $.code != 1 }").expect("well formed");
     assert!(pattern.fits(r#" {"code": 2} "#));
-    for message in [
-        "",
-        "2",
-        "[2]",
-        "plain text",
-        r#"{"code": 2, "user": {"na[Truncated...]"#,
-        r#"{"code": 2} x"#,
-    ] {
+    for message in ["", "2", "[2]", "plain text", r#"{"code": 2, "user": {"na[Truncated...]"#, r#"{"code": 2} x"#] {
         assert!(!pattern.fits(message), "{message}");
         assert!(FilterPattern::parse("").expect("well formed").fits(message));
     }
@@ -198,6 +222,15 @@ proptest! {
     }
 
     #[test]
+    fn a_phrase_is_found_in_what_holds_it(before in ".{0,20}", phrase in ".{1,20}", after in ".{0,20}") {
+        let pattern = FilterPattern(Kind::Phrase(phrase.clone())).to_string();
+        let parsed = FilterPattern::parse(&pattern).expect("printed by us");
+        let message = format!("{before}{phrase}{after}");
+        prop_assert!(parsed.fits(&message));
+        check_round_trip(&pattern)?;
+    }
+
+    #[test]
     fn generated_patterns_print_themselves(pattern in expression(3)) {
         prop_assert!(FilterPattern::parse(&format!("{{ {pattern} }}")).is_ok(), "{}", pattern);
         check_round_trip(&format!("{{ {pattern} }}"))?;
@@ -207,41 +240,17 @@ proptest! {
 fn check_round_trip(text: &str) -> Result<(), TestCaseError> {
     if let Ok(pattern) = FilterPattern::parse(text) {
         let printed = pattern.to_string();
-        prop_assert_eq!(
-            FilterPattern::parse(&printed),
-            Ok(pattern),
-            "{} printed as {}",
-            text,
-            printed
-        );
+        prop_assert_eq!(FilterPattern::parse(&printed), Ok(pattern), "{} printed as {}", text, printed);
     }
     Ok(())
 }
 
 fn expression(depth: u32) -> impl Strategy<Value = String> {
-    let test = (
-        "[a-z]{1,4}",
-        prop::sample::select(vec![
-            "= 403",
-            "!= \"a b*\"",
-            "< 5",
-            "IS NULL",
-            "NOT EXISTS",
-            "EXISTS",
-        ]),
-    )
-        .prop_map(|(name, check)| format!("$.{name} {check}"));
+    let test =
+        ("[a-z]{1,4}", prop::sample::select(vec!["= 403", "!= \"a b*\"", "< 5", "IS NULL", "NOT EXISTS", "EXISTS"]))
+            .prop_map(|(name, check)| format!("$.{name} {check}"));
     test.prop_recursive(depth, 12, 3, |inner| {
-        (
-            prop::collection::vec(inner, 1..4),
-            prop::sample::select(vec![" && ", " || "]),
-        )
-            .prop_map(|(parts, between)| {
-                parts
-                    .iter()
-                    .map(|part| format!("({part})"))
-                    .collect::<Vec<_>>()
-                    .join(between)
-            })
+        (prop::collection::vec(inner, 1..4), prop::sample::select(vec![" && ", " || "]))
+            .prop_map(|(parts, between)| parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(between))
     })
 }

@@ -31,25 +31,15 @@ struct Publish {
 }
 
 impl Topics {
-    pub(super) fn publish(
-        &mut self,
-        parameters: Parameters,
-        region: &str,
-        now: Timestamp,
-    ) -> Result<String, SnsError> {
+    pub(super) fn publish(&mut self, parameters: Parameters, region: &str, now: Timestamp) -> Result<String, SnsError> {
         let mut publish = Publish::read(parameters)?;
         let fresh_id = message_id(self.published.len());
         let topic = self.find(&publish.topic_arn, region)?;
         publish.check_ids(topic)?;
-        let first = publish
-            .dedup_id
-            .as_deref()
-            .and_then(|id| topic.first_delivery(id, now));
+        let first = publish.dedup_id.as_deref().and_then(|id| topic.first_delivery(id, now));
         let message_id = first.clone().unwrap_or(fresh_id);
         if let (None, true, Some(id)) = (&first, topic.is_fifo, &publish.dedup_id) {
-            topic
-                .delivered
-                .insert(id.clone(), (now, message_id.clone()));
+            topic.delivered.insert(id.clone(), (now, message_id.clone()));
         }
         let is_fifo = topic.is_fifo;
         self.published.push(Published {
@@ -86,9 +76,8 @@ impl Publish {
         let attributes = read_attributes(&mut parameters)?;
         let structure = parameters.take("MessageStructure");
         let publish = Self {
-            topic_arn: topic_arn.ok_or_else(|| {
-                SnsError::invalid("TopicArn or TargetArn Reason: no value for required parameter")
-            })?,
+            topic_arn: topic_arn
+                .ok_or_else(|| SnsError::invalid("TopicArn or TargetArn Reason: no value for required parameter"))?,
             subject: parameters.take("Subject"),
             message: parameters.take("Message").unwrap_or_default(),
             attributes,
@@ -107,10 +96,7 @@ impl Publish {
         if let Some(subject) = &self.subject {
             check_subject(subject)?;
         }
-        let attributes = self
-            .attributes
-            .iter()
-            .map(|(name, (kind, value))| name.len() + kind.len() + value.len());
+        let attributes = self.attributes.iter().map(|(name, (kind, value))| name.len() + kind.len() + value.len());
         if self.message.len() + attributes.sum::<usize>() > MESSAGE_BYTES_MAX {
             return Err(SnsError::invalid("Message too long"));
         }
@@ -123,10 +109,7 @@ impl Publish {
 
     /// Checks what belongs to FIFO topics, and fills in the content-based deduplication id.
     fn check_ids(&mut self, topic: &Topic) -> Result<(), SnsError> {
-        for (name, id) in [
-            ("MessageGroupId", &self.group_id),
-            ("MessageDeduplicationId", &self.dedup_id),
-        ] {
+        for (name, id) in [("MessageGroupId", &self.group_id), ("MessageDeduplicationId", &self.dedup_id)] {
             if id.as_deref().is_some_and(|id| !is_id(id)) {
                 return Err(SnsError::invalid(format!(
                     "{name} Reason: {name} can only include alphanumeric and punctuation characters. 1 to 128 in length"
@@ -142,9 +125,7 @@ impl Publish {
             };
         }
         if self.group_id.is_none() {
-            return Err(SnsError::invalid(
-                "The MessageGroupId parameter is required for FIFO topics",
-            ));
+            return Err(SnsError::invalid("The MessageGroupId parameter is required for FIFO topics"));
         }
         if self.dedup_id.is_none() && topic.is_content_based {
             self.dedup_id = Some(content_id(&self.message));
@@ -158,22 +139,14 @@ impl Publish {
     }
 }
 
-fn read_attributes(
-    parameters: &mut Parameters,
-) -> Result<BTreeMap<String, (String, String)>, SnsError> {
+fn read_attributes(parameters: &mut Parameters) -> Result<BTreeMap<String, (String, String)>, SnsError> {
     let mut attributes = BTreeMap::new();
     for (name, mut members) in parameters.take_map("MessageAttributes", "Name") {
         let kind = members.remove("Value.DataType").unwrap_or_default();
-        let member = if kind == "Binary" {
-            "Value.BinaryValue"
-        } else {
-            "Value.StringValue"
-        };
+        let member = if kind == "Binary" { "Value.BinaryValue" } else { "Value.StringValue" };
         let value = members.remove(member).unwrap_or_default();
         if let Some(unknown) = members.into_keys().next() {
-            return Err(SnsError::invalid_value(format!(
-                "'{name}' has an unexpected member {unknown}"
-            )));
+            return Err(SnsError::invalid_value(format!("'{name}' has an unexpected member {unknown}")));
         }
         check_attribute(&name, &kind, &value)?;
         if attributes.insert(name.clone(), (kind, value)).is_some() {
@@ -181,70 +154,47 @@ fn read_attributes(
         }
     }
     if attributes.len() > ATTRIBUTES_MAX {
-        let why = format!(
-            "more than {ATTRIBUTES_MAX} attributes are lost where messages are delivered raw"
-        );
+        let why = format!("more than {ATTRIBUTES_MAX} attributes are lost where messages are delivered raw");
         return Err(SnsError::invalid_value(why));
     }
     Ok(attributes)
 }
 
 fn check_attribute(name: &str, kind: &str, value: &str) -> Result<(), SnsError> {
-    let is_spelled = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    let is_spelled = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     let lower = name.to_ascii_lowercase();
     let is_reserved = lower.starts_with("aws.") || lower.starts_with("amazon.");
     let has_bad_dot = name.starts_with('.') || name.ends_with('.') || name.contains("..");
     if name.is_empty() || name.len() > 256 || !is_spelled || is_reserved || has_bad_dot {
-        return Err(SnsError::invalid_value(format!(
-            "the name '{name}' is not allowed"
-        )));
+        return Err(SnsError::invalid_value(format!("the name '{name}' is not allowed")));
     }
     if value.is_empty() {
-        return Err(SnsError::invalid_value(format!(
-            "'{name}' must have a non-empty value of its type '{kind}'"
-        )));
+        return Err(SnsError::invalid_value(format!("'{name}' must have a non-empty value of its type '{kind}'")));
     }
     let fits = match kind {
         "String" => true,
         "String.Array" => is_flat_array(value),
         "Number" => is_number(value),
         "Binary" => {
-            value.len().is_multiple_of(4)
-                && value
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+            value.len().is_multiple_of(4) && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
         }
         _ => {
-            return Err(SnsError::invalid_value(format!(
-                "'{name}' has the unknown type '{kind}'"
-            )));
+            return Err(SnsError::invalid_value(format!("'{name}' has the unknown type '{kind}'")));
         }
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(SnsError::invalid_value(format!(
-            "the value of '{name}' is no {kind}"
-        )))
-    }
+    if fits { Ok(()) } else { Err(SnsError::invalid_value(format!("the value of '{name}' is no {kind}"))) }
 }
 
 /// A JSON array whose items are no arrays or objects.
 fn is_flat_array(value: &str) -> bool {
     match serde_json::from_str(value) {
-        Ok(Value::Array(items)) => items
-            .iter()
-            .all(|item| !item.is_array() && !item.is_object()),
+        Ok(Value::Array(items)) => items.iter().all(|item| !item.is_array() && !item.is_object()),
         _ => false,
     }
 }
 
 fn is_number(value: &str) -> bool {
-    let is_spelled = value
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+    let is_spelled = value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
     is_spelled && value.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
@@ -259,15 +209,9 @@ fn check_subject(subject: &str) -> Result<(), SnsError> {
 
 fn check_json_message(message: &str) -> Result<(), SnsError> {
     match serde_json::from_str::<Value>(message) {
-        Ok(Value::Object(members)) if members.get("default").is_some_and(Value::is_string) => {
-            Ok(())
-        }
-        Ok(_) => Err(SnsError::invalid(
-            "Message Structure - No default entry in JSON message body",
-        )),
-        Err(_) => Err(SnsError::invalid(
-            "Message Structure - JSON message body failed to parse",
-        )),
+        Ok(Value::Object(members)) if members.get("default").is_some_and(Value::is_string) => Ok(()),
+        Ok(_) => Err(SnsError::invalid("Message Structure - No default entry in JSON message body")),
+        Err(_) => Err(SnsError::invalid("Message Structure - JSON message body failed to parse")),
     }
 }
 
@@ -277,25 +221,12 @@ fn is_id(id: &str) -> bool {
 
 /// Stands for the cloud's SHA-256 of the message; only its equality is ever looked at.
 fn content_id(message: &str) -> String {
-    format!(
-        "{:032x}",
-        SipHasher13::new().hash(message.as_bytes()).as_u128()
-    )
+    format!("{:032x}", SipHasher13::new().hash(message.as_bytes()).as_u128())
 }
 
 /// A UUID that counts.
 fn message_id(before: usize) -> String {
     let number = u128::from(u64::try_from(before).unwrap_or(u64::MAX));
-    let digits = format!(
-        "{:032x}",
-        SipHasher13::new().hash(&number.to_be_bytes()).as_u128()
-    );
-    [
-        &digits[..8],
-        &digits[8..12],
-        &digits[12..16],
-        &digits[16..20],
-        &digits[20..],
-    ]
-    .join("-")
+    let digits = format!("{:032x}", SipHasher13::new().hash(&number.to_be_bytes()).as_u128());
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }

@@ -26,20 +26,12 @@ pub(super) struct Topic {
 impl Topics {
     pub(super) fn create(&mut self, region: &str, name: &str, is_content_based: bool) -> String {
         let arn = topic_arn(region, name);
-        let topic = Topic {
-            is_fifo: name.ends_with(FIFO_SUFFIX),
-            is_content_based,
-            delivered: BTreeMap::new(),
-        };
+        let topic = Topic { is_fifo: name.ends_with(FIFO_SUFFIX), is_content_based, delivered: BTreeMap::new() };
         self.topics.entry(arn.clone()).or_insert(topic);
         arn
     }
 
-    pub(super) fn create_topic(
-        &mut self,
-        mut parameters: Parameters,
-        region: &str,
-    ) -> Result<String, SnsError> {
+    pub(super) fn create_topic(&mut self, mut parameters: Parameters, region: &str) -> Result<String, SnsError> {
         let name = parameters.take("Name").unwrap_or_default();
         let mut is_fifo = false;
         let mut is_content_based = false;
@@ -60,28 +52,14 @@ impl Topics {
         parameters.finish()?;
         check_name(&name, is_fifo)?;
         if is_content_based && !is_fifo {
-            return Err(SnsError::invalid(
-                "Attributes Reason: Content-based deduplication is for FIFO topics",
-            ));
+            return Err(SnsError::invalid("Attributes Reason: Content-based deduplication is for FIFO topics"));
         }
-        let asked = Topic {
-            is_fifo,
-            is_content_based,
-            delivered: BTreeMap::new(),
-        };
+        let asked = Topic { is_fifo, is_content_based, delivered: BTreeMap::new() };
         match self.topics.get(&topic_arn(region, &name)) {
-            Some(there)
-                if (there.is_fifo, there.is_content_based)
-                    != (asked.is_fifo, asked.is_content_based) =>
-            {
-                Err(SnsError::invalid(
-                    "Attributes Reason: Topic already exists with different attributes",
-                ))
+            Some(there) if (there.is_fifo, there.is_content_based) != (asked.is_fifo, asked.is_content_based) => {
+                Err(SnsError::invalid("Attributes Reason: Topic already exists with different attributes"))
             }
-            _ => Ok(element(
-                "TopicArn",
-                &self.create(region, &name, is_content_based),
-            )),
+            _ => Ok(element("TopicArn", &self.create(region, &name, is_content_based))),
         }
     }
 
@@ -96,37 +74,18 @@ impl Topics {
         let mut attributes = vec![("TopicArn", arn.as_str()), ("Owner", ACCOUNT)];
         if topic.is_fifo {
             attributes.push(("FifoTopic", "true"));
-            attributes.push((
-                "ContentBasedDeduplication",
-                if topic.is_content_based {
-                    "true"
-                } else {
-                    "false"
-                },
-            ));
+            attributes.push(("ContentBasedDeduplication", if topic.is_content_based { "true" } else { "false" }));
         }
-        let entry = |(key, value)| {
-            format!(
-                "<entry>{}{}</entry>",
-                element("key", key),
-                element("value", value)
-            )
-        };
+        let entry = |(key, value)| format!("<entry>{}{}</entry>", element("key", key), element("value", value));
         let entries: String = attributes.into_iter().map(entry).collect();
         Ok(format!("<Attributes>{entries}</Attributes>"))
     }
 
-    pub(super) fn list_topics(
-        &mut self,
-        parameters: Parameters,
-        region: &str,
-    ) -> Result<String, SnsError> {
+    pub(super) fn list_topics(&mut self, parameters: Parameters, region: &str) -> Result<String, SnsError> {
         parameters.finish()?;
         let here = topic_arn(region, "");
         let arns = self.topics.keys().filter(|arn| arn.starts_with(&here));
-        let members: String = arns
-            .map(|arn| format!("<member>{}</member>", element("TopicArn", arn)))
-            .collect();
+        let members: String = arns.map(|arn| format!("<member>{}</member>", element("TopicArn", arn))).collect();
         Ok(format!("<Topics>{members}</Topics>"))
     }
 
@@ -134,24 +93,16 @@ impl Topics {
     pub(super) fn find(&mut self, arn: &str, region: &str) -> Result<&mut Topic, SnsError> {
         let fields: Vec<&str> = arn.split(':').collect();
         match fields[..] {
-            ["arn", "aws", "sns", its_region, account, name]
-                if !account.is_empty() && !name.is_empty() =>
-            {
+            ["arn", "aws", "sns", its_region, account, name] if !account.is_empty() && !name.is_empty() => {
                 if its_region != region {
-                    return Err(SnsError::invalid(format!(
-                        "TopicArn Reason: the request went to region {region}"
-                    )));
+                    return Err(SnsError::invalid(format!("TopicArn Reason: the request went to region {region}")));
                 }
             }
             _ => {
-                return Err(SnsError::invalid(
-                    "TopicArn Reason: An ARN must have at least 6 elements",
-                ));
+                return Err(SnsError::invalid("TopicArn Reason: An ARN must have at least 6 elements"));
             }
         }
-        self.topics
-            .get_mut(arn)
-            .ok_or_else(SnsError::topic_not_found)
+        self.topics.get_mut(arn).ok_or_else(SnsError::topic_not_found)
     }
 }
 
@@ -160,30 +111,16 @@ fn topic_arn(region: &str, name: &str) -> String {
 }
 
 fn truth(attribute: &str, value: &str) -> Result<bool, SnsError> {
-    value.parse().map_err(|_| {
-        SnsError::invalid(format!(
-            "Attributes Reason: {attribute}: Invalid value {value}"
-        ))
-    })
+    value.parse().map_err(|_| SnsError::invalid(format!("Attributes Reason: {attribute}: Invalid value {value}")))
 }
 
 fn check_name(name: &str, is_fifo: bool) -> Result<(), SnsError> {
-    let stem = if is_fifo {
-        name.strip_suffix(FIFO_SUFFIX)
-    } else {
-        Some(name)
-    };
+    let stem = if is_fifo { name.strip_suffix(FIFO_SUFFIX) } else { Some(name) };
     let Some(stem) = stem else {
-        return Err(SnsError::invalid(
-            "Topic Name Reason: the name of a FIFO topic must end in .fifo",
-        ));
+        return Err(SnsError::invalid("Topic Name Reason: the name of a FIFO topic must end in .fifo"));
     };
     let has_length = !stem.is_empty() && name.len() <= 256;
-    if !has_length
-        || !stem
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-    {
+    if !has_length || !stem.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
         return Err(SnsError::invalid("Topic Name"));
     }
     Ok(())

@@ -15,13 +15,7 @@ async fn aws(endpoint: String) -> SdkConfig {
         .region(Region::new("eu-west-1"))
         .endpoint_url(endpoint)
         .http_client(http)
-        .credentials_provider(aws_sdk_sns::config::Credentials::new(
-            "AKSTANDIN",
-            "secret",
-            None,
-            None,
-            "test",
-        ))
+        .credentials_provider(aws_sdk_sns::config::Credentials::new("AKSTANDIN", "secret", None, None, "test"))
         .retry_config(RetryConfig::disabled())
         .load()
         .await
@@ -31,8 +25,5 @@ async fn aws(endpoint: String) -> SdkConfig {
 fn http() -> reqwest::Client {
     // Another test of this binary may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client without options is always built")
+    reqwest::Client::builder().no_proxy().build().expect("a client without options is always built")
 }

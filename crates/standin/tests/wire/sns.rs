@@ -16,11 +16,7 @@ async fn start() -> (Sns, Client) {
 }
 
 fn attribute(kind: &str, value: &str) -> MessageAttributeValue {
-    MessageAttributeValue::builder()
-        .data_type(kind)
-        .string_value(value)
-        .build()
-        .expect("is whole")
+    MessageAttributeValue::builder().data_type(kind).string_value(value).build().expect("is whole")
 }
 
 async fn refusal(publish: PublishFluentBuilder) -> String {
@@ -34,14 +30,7 @@ async fn refusal(publish: PublishFluentBuilder) -> String {
 #[tokio::test]
 async fn a_message_is_recorded_as_it_was_sent() {
     let (sns, client) = start().await;
-    let arn = client
-        .create_topic()
-        .name("findings")
-        .send()
-        .await
-        .expect("is made")
-        .topic_arn
-        .expect("has an ARN");
+    let arn = client.create_topic().name("findings").send().await.expect("is made").topic_arn.expect("has an ARN");
     assert_eq!(arn, "arn:aws:sns:eu-west-1:000000000000:findings");
     let answer = client
         .publish()
@@ -68,16 +57,8 @@ async fn a_message_is_recorded_as_it_was_sent() {
     assert_eq!(answer.message_id, Some(message.message_id));
     let topics = client.list_topics().send().await.expect("is answered");
     assert_eq!(topics.topics()[0].topic_arn(), Some(arn.as_str()));
-    let attributes = client
-        .get_topic_attributes()
-        .topic_arn(&arn)
-        .send()
-        .await
-        .expect("is answered");
-    assert_eq!(
-        attributes.attributes().and_then(|all| all.get("TopicArn")),
-        Some(&arn)
-    );
+    let attributes = client.get_topic_attributes().topic_arn(&arn).send().await.expect("is answered");
+    assert_eq!(attributes.attributes().and_then(|all| all.get("TopicArn")), Some(&arn));
 }
 
 #[tokio::test]
@@ -87,36 +68,14 @@ async fn bad_messages_are_refused() {
     let elsewhere = sns.create_topic("us-east-1", "findings");
     let publish = || client.publish().topic_arn(&arn).message("x");
     let with = |kind: &str, value: &str| publish().message_attributes("a", attribute(kind, value));
-    let many = (0..11).fold(publish(), |publish, n| {
-        publish.message_attributes(format!("a{n}"), attribute("String", "x"))
-    });
+    let many =
+        (0..11).fold(publish(), |publish, n| publish.message_attributes(format!("a{n}"), attribute("String", "x")));
     for (bad, expected) in [
-        (
-            client
-                .publish()
-                .topic_arn(format!("{arn}-none"))
-                .message("x"),
-            "NotFound",
-        ),
-        (
-            client.publish().topic_arn("findings").message("x"),
-            "InvalidParameter",
-        ),
-        (
-            client.publish().topic_arn(&elsewhere).message("x"),
-            "InvalidParameter",
-        ),
-        (
-            client.publish().topic_arn(&arn).message(""),
-            "InvalidParameter",
-        ),
-        (
-            client
-                .publish()
-                .topic_arn(&arn)
-                .message("x".repeat(262_145)),
-            "InvalidParameter",
-        ),
+        (client.publish().topic_arn(format!("{arn}-none")).message("x"), "NotFound"),
+        (client.publish().topic_arn("findings").message("x"), "InvalidParameter"),
+        (client.publish().topic_arn(&elsewhere).message("x"), "InvalidParameter"),
+        (client.publish().topic_arn(&arn).message(""), "InvalidParameter"),
+        (client.publish().topic_arn(&arn).message("x".repeat(262_145)), "InvalidParameter"),
         (
             client
                 .publish()
@@ -138,14 +97,8 @@ async fn bad_messages_are_refused() {
         (with("String.Array", "[[1]]"), "ParameterValueInvalid"),
         (with("Text", "x"), "ParameterValueInvalid"),
         (with("String", ""), "ParameterValueInvalid"),
-        (
-            publish().message_attributes("a b", attribute("String", "x")),
-            "ParameterValueInvalid",
-        ),
-        (
-            publish().message_attributes("AWS.x", attribute("String", "x")),
-            "ParameterValueInvalid",
-        ),
+        (publish().message_attributes("a b", attribute("String", "x")), "ParameterValueInvalid"),
+        (publish().message_attributes("AWS.x", attribute("String", "x")), "ParameterValueInvalid"),
         (many, "ParameterValueInvalid"),
     ] {
         assert_eq!(refusal(bad.clone()).await, expected, "{bad:?}");
@@ -160,22 +113,12 @@ async fn fifo_topics_drop_duplicates_within_five_minutes() {
     let by_id = sns.create_topic("eu-west-1", "findings.fifo");
     let by_content = sns.create_content_based_topic("eu-west-1", "content.fifo");
     let publish = |arn: &str| client.publish().topic_arn(arn).message("x");
-    assert_eq!(
-        refusal(publish(&by_id).message_deduplication_id("d")).await,
-        "InvalidParameter"
-    );
-    assert_eq!(
-        refusal(publish(&by_id).message_group_id("g")).await,
-        "InvalidParameter"
-    );
+    assert_eq!(refusal(publish(&by_id).message_deduplication_id("d")).await, "InvalidParameter");
+    assert_eq!(refusal(publish(&by_id).message_group_id("g")).await, "InvalidParameter");
     for arn in [&by_id, &by_content] {
         let send = || {
             let publish = publish(arn).message_group_id("g");
-            if arn == &by_id {
-                publish.message_deduplication_id("d").send()
-            } else {
-                publish.send()
-            }
+            if arn == &by_id { publish.message_deduplication_id("d").send() } else { publish.send() }
         };
         let before = sns.messages().len();
         let first = send().await.expect("is taken");
@@ -184,10 +127,7 @@ async fn fifo_topics_drop_duplicates_within_five_minutes() {
         assert_eq!(send().await.expect("is taken").message_id, first.message_id);
         sns.clock().advance(Duration::from_secs(1));
         assert_ne!(send().await.expect("is taken").message_id, first.message_id);
-        let duplicates: Vec<bool> = sns.messages()[before..]
-            .iter()
-            .map(|message| message.duplicate)
-            .collect();
+        let duplicates: Vec<bool> = sns.messages()[before..].iter().map(|message| message.duplicate).collect();
         assert_eq!(duplicates, [false, true, false]);
     }
 }
@@ -198,12 +138,7 @@ async fn faults_arrive_as_the_sdk_names_them() {
     let arn = sns.create_topic("eu-west-1", "findings");
     let publish = client.publish().topic_arn(&arn).message("x");
     for (fault, expected) in [
-        (
-            Fault::Throttled {
-                retry_after_s: Some(3),
-            },
-            "Throttling",
-        ),
+        (Fault::Throttled { retry_after_s: Some(3) }, "Throttling"),
         (Fault::InternalError, "InternalError"),
         (Fault::Unavailable, "ServiceUnavailable"),
         (Fault::Denied, "AuthorizationError"),
@@ -213,13 +148,6 @@ async fn faults_arrive_as_the_sdk_names_them() {
     }
     assert_eq!(sns.messages(), []);
     sns.set_faults(Faults::next(1, &Fault::AnswerLost));
-    assert!(matches!(
-        publish.send().await,
-        Err(SdkError::DispatchFailure(_))
-    ));
-    assert_eq!(
-        sns.messages().len(),
-        1,
-        "the message was taken all the same"
-    );
+    assert!(matches!(publish.send().await, Err(SdkError::DispatchFailure(_))));
+    assert_eq!(sns.messages().len(), 1, "the message was taken all the same");
 }

@@ -14,22 +14,10 @@ async fn post(webhook: &Webhook, body: &'static str) -> Result<u16, reqwest::Err
 #[tokio::test]
 async fn json_and_json_lines_are_kept() {
     let webhook = Webhook::start().await.expect("a loopback port is free");
-    for (body, expected) in [
-        ("{\"a\":\n 1}", 200),
-        ("{\"b\":2}\n[3]\n", 200),
-        ("plain", 400),
-        ("", 400),
-    ] {
-        assert_eq!(
-            post(&webhook, body).await.expect("is answered"),
-            expected,
-            "{body}"
-        );
+    for (body, expected) in [("{\"a\":\n 1}", 200), ("{\"b\":2}\n[3]\n", 200), ("plain", 400), ("", 400)] {
+        assert_eq!(post(&webhook, body).await.expect("is answered"), expected, "{body}");
     }
-    assert_eq!(
-        webhook.values(),
-        [json!({"a": 1}), json!({"b": 2}), json!([3])]
-    );
+    assert_eq!(webhook.values(), [json!({"a": 1}), json!({"b": 2}), json!([3])]);
     assert_eq!(webhook.posts()[1].path, "/hook");
 }
 
@@ -37,13 +25,7 @@ async fn json_and_json_lines_are_kept() {
 async fn every_nth_request_meets_a_fault() {
     let webhook = Webhook::start().await.expect("a loopback port is free");
     let second = NonZeroU32::new(2).expect("two is not zero");
-    webhook.set_faults(Faults::every(
-        second,
-        Fault::Answer {
-            status: 418,
-            body: "teapot".to_owned(),
-        },
-    ));
+    webhook.set_faults(Faults::every(second, Fault::Answer { status: 418, body: "teapot".to_owned() }));
     let mut statuses = Vec::new();
     for _ in 0..4 {
         statuses.push(post(&webhook, "{}").await.expect("is answered"));

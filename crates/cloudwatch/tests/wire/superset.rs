@@ -1,0 +1,206 @@
+//! The promise of pushdown: an event that a prefilter accepts is accepted by the pattern that is made of it, and this
+//! as the strict stand-in reads patterns and as core reads events.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use stakeout_cloudwatch::pushdown::filter_pattern;
+use stakeout_core::decode::decode;
+use stakeout_core::event::AuditEvent;
+use stakeout_core::observation::{Identity, Observation};
+use stakeout_core::prefilter::{Literal, Prefilter};
+use stakeout_core::rule::{Field, FieldValue};
+use stakeout_core::source::Provider;
+use stakeout_core::time::Second;
+use stakeout_standin::FilterPattern;
+
+const FIELDS: [&str; 8] = [
+    "user.username",
+    "verb",
+    "responseStatus.code",
+    "userAgent",
+    "objectRef.resource",
+    "requestURI",
+    // Fields that no pattern can say; the rest of their prefilter must stay a superset.
+    "user.groups",
+    "source_ip_public",
+];
+
+/// Texts that have a meaning in patterns, in JSON or in log viewers.
+const HOSTILE: &[&str] = &[
+    "system:anonymous",
+    "list",
+    "403",
+    "0403",
+    "4.03e2",
+    "true",
+    "null",
+    "*",
+    "sys*",
+    "%40[13]%",
+    "$.verb",
+    "\"",
+    "\\",
+    "\\\"",
+    "\\\\\" || ($.verb = \"*\") } {",
+    "\" } { $.verb = \"x",
+    "a && b || c",
+    "(",
+    " list ",
+    "/api/v1/pods?limit=500&continue=%2A",
+    "jürgen",
+    "\u{202e}\u{0}\n",
+    "[Truncated...]",
+];
+
+const CASES: u32 = 8_192;
+
+#[test]
+fn an_event_that_fits_a_prefilter_fits_its_pattern() {
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(CASES) });
+    let cases = prefilter().prop_flat_map(|prefilter| {
+        let choices = prop::collection::vec(any::<u8>(), 64);
+        (Just(prefilter), choices, noise())
+    });
+    let (accepted, patterns) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let outcome = runner.run(&cases, |(prefilter, choices, noise)| {
+        let message = message(&prefilter, &choices, &noise);
+        let observation = observation(&message);
+        let fits = accepts(&prefilter, &observation);
+        accepted.set(accepted.get() + u32::from(fits));
+        let Some(text) = filter_pattern(&prefilter) else { return Ok(()) };
+        patterns.set(patterns.get() + u32::from(fits));
+        let pattern = FilterPattern::parse(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
+        prop_assert!(!fits || pattern.fits(&message), "{text} refuses {message}");
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    // A generator whose events never fit would prove nothing.
+    assert!(accepted.get() > CASES / 3, "only {} events fitted", accepted.get());
+    assert!(patterns.get() > CASES / 10, "only {} of them met a pattern", patterns.get());
+}
+
+fn literal() -> impl Strategy<Value = Literal> {
+    let text = prop_oneof![
+        4 => prop::sample::select(HOSTILE).prop_map(str::to_owned),
+        2 => prop::collection::vec(prop::sample::select(HOSTILE), 2..4).prop_map(|parts| parts.concat()),
+        1 => "[ -~]{1,12}",
+        1 => "\\PC{1,8}",
+        1 => "/[a-z0-9/]{150,400}",
+    ];
+    prop_oneof![
+        1 => prop_oneof![Just(403), Just(401), Just(0), Just(-1), any::<i64>()].prop_map(Literal::Number),
+        3 => (text, prop::bool::weighted(0.9)).prop_map(|(text, cased)| Literal::Text { text, cased }),
+    ]
+}
+
+fn prefilter() -> impl Strategy<Value = Prefilter> {
+    // The first six, which patterns can say, come three times as often.
+    let place = prop_oneof![9 => 0..6_usize, 1 => 6..FIELDS.len()];
+    let field = place.prop_map(|place| Field::Named(FIELDS[place]));
+    let leaf = (field, literal()).prop_map(|(field, literal)| Prefilter::Is { field, literal });
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..5).prop_map(Prefilter::Or),
+            prop::collection::vec(inner, 1..5).prop_map(Prefilter::And),
+        ]
+    })
+}
+
+/// Values for the fields that the prefilter leaves open.
+fn noise() -> impl Strategy<Value = Vec<Option<String>>> {
+    prop::collection::vec(prop::option::of(prop::sample::select(HOSTILE).prop_map(str::to_owned)), FIELDS.len())
+}
+
+/// Returns the line of an event that was made to fit, each value in one of the ways that a line may spell it.
+fn message(prefilter: &Prefilter, choices: &[u8], noise: &[Option<String>]) -> String {
+    let mut event = json!({
+        "kind": "Event", "stage": "ResponseComplete", "user": {"groups": ["system:authenticated"]},
+        "objectRef": {"namespace": "default"}, "responseStatus": {"metadata": {}},
+    });
+    for (field, value) in FIELDS.iter().zip(noise) {
+        if let Some(value) = value {
+            place(&mut event, field, json!(value));
+        }
+    }
+    fit(prefilter, &mut event, &mut choices.iter().copied().cycle());
+    event.to_string()
+}
+
+/// Puts into an event what a prefilter asks for; of alternatives, one.
+fn fit(prefilter: &Prefilter, event: &mut Value, choices: &mut impl Iterator<Item = u8>) {
+    let choice = usize::from(choices.next().unwrap_or_default());
+    match prefilter {
+        Prefilter::Any => {}
+        Prefilter::Or(parts) => fit(&parts[choice % parts.len()], event, choices),
+        Prefilter::And(parts) => parts.iter().for_each(|part| fit(part, event, choices)),
+        Prefilter::Is { field, literal } => {
+            let value = match literal {
+                Literal::Number(number) if choice.is_multiple_of(2) => json!(number),
+                Literal::Number(number) => json!(number.to_string()),
+                Literal::Text { text, .. } => match text.parse::<i64>() {
+                    Ok(number) if choice.is_multiple_of(2) => json!(number),
+                    _ => json!(text),
+                },
+            };
+            place(event, &field.name(), value);
+        }
+    }
+}
+
+/// Puts a value at a field. The API server writes a number into the code only, and lists into groups.
+fn place(event: &mut Value, field: &str, value: Value) {
+    let value = match (field, value) {
+        ("responseStatus.code", value) => value,
+        ("user.groups", value) => json!(["system:authenticated", text_of(&value)]),
+        (_, value) => json!(text_of(&value)),
+    };
+    match field.split_once('.') {
+        Some((outer, inner)) => event[outer][inner] = value,
+        None => event[field] = value,
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn observation(message: &str) -> Observation {
+    // A line without a verb may be no event to core; then nothing can fit it.
+    let event = decode(message.as_bytes()).map_or_else(|_| AuditEvent::default(), |decoded| decoded.event);
+    Observation {
+        identity: Identity::Record("1".to_owned()),
+        event,
+        provider: Provider::Cloudwatch,
+        cluster: "prod".into(),
+        client: None,
+        n: 1,
+        first: Second(0),
+        last: Second(0),
+    }
+}
+
+/// Tells what core says of a prefilter in its own words, field by field.
+fn accepts(prefilter: &Prefilter, observation: &Observation) -> bool {
+    match prefilter {
+        Prefilter::Any => true,
+        Prefilter::Or(parts) => parts.iter().any(|part| accepts(part, observation)),
+        Prefilter::And(parts) => parts.iter().all(|part| accepts(part, observation)),
+        Prefilter::Is { field, literal } => match field.value_of(observation, None) {
+            FieldValue::Missing => false,
+            FieldValue::Text(text) => equals(literal, text),
+            FieldValue::Made(text) => equals(literal, &text),
+            FieldValue::Texts(texts) => texts.iter().any(|text| equals(literal, text)),
+            FieldValue::Number(number) => equals(literal, &number.to_string()),
+            FieldValue::Fact(fact) => equals(literal, &fact.to_string()),
+        },
+    }
+}
+
+fn equals(literal: &Literal, held: &str) -> bool {
+    match literal {
+        Literal::Number(number) => held == number.to_string(),
+        Literal::Text { text, cased: true } => held == text,
+        Literal::Text { text, cased: false } => held.to_lowercase() == text.to_lowercase(),
+    }
+}

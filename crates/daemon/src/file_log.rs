@@ -1,0 +1,203 @@
+//! The audit log file of a self-managed cluster, with its rotated siblings.
+//!
+//! A window is read from every file that could hold a line of it: the file that is written now, and the siblings
+//! that were last written after the window began. So there is no position to keep, and none to lose when files are
+//! rotated, compressed or copied back. What stands in two files is one request: identities tell.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+use stakeout_core::event::AuditEvent;
+use stakeout_core::time::{Second, Window};
+
+use crate::input;
+use crate::lines::Lines;
+
+/// Rotated siblings that are looked at, the latest written first.
+const SIBLINGS_MAX: usize = 1000;
+/// How often a set of files that changes while it is read is read again.
+const ATTEMPTS_MAX: usize = 3;
+
+/// An audit log file.
+#[derive(Debug)]
+pub(crate) struct FileLog {
+    path: PathBuf,
+    /// Size of each file when it was last seen, by device and inode.
+    sizes: Mutex<HashMap<(u64, u64), u64>>,
+}
+
+/// What a window's files held beside events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileRead {
+    /// Files that were read.
+    pub(crate) files: u64,
+    /// Lines in the window.
+    pub(crate) lines: u64,
+    /// Bytes that were read.
+    pub(crate) bytes: u64,
+    /// Lines that are no audit event.
+    pub(crate) undecodable: u64,
+    /// Lines in the window that were cut off.
+    pub(crate) truncated: u64,
+    /// Files that are shorter than they were: lines were taken out of them.
+    pub(crate) shrunk: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LogFile {
+    path: PathBuf,
+    size: u64,
+}
+
+impl FileLog {
+    /// Returns the log that is written to `path`.
+    pub(crate) fn new(path: PathBuf) -> FileLog {
+        FileLog { path, sizes: Mutex::new(HashMap::new()) }
+    }
+
+    /// Hands every event of `window` to `observe`, with its time and its record id. A file that is rotated meanwhile
+    /// may hand an event twice.
+    pub(crate) fn read(&self, window: Window, mut observe: impl FnMut(AuditEvent, Second, String)) -> io::Result<FileRead> {
+        let mut read = FileRead::default();
+        let mut files = self.files(window)?;
+        for _ in 0..ATTEMPTS_MAX {
+            for file in files.values() {
+                read_file(file, window, &mut read, &mut observe)?;
+            }
+            let now = self.files(window)?;
+            let new: BTreeMap<_, _> = now.into_iter().filter(|(identity, _)| !files.contains_key(identity)).collect();
+            if new.is_empty() {
+                return Ok(FileRead { shrunk: self.note_sizes(&files), ..read });
+            }
+            files.extend(new);
+        }
+        Err(io::Error::other("the log was rotated again and again while it was read"))
+    }
+
+    /// Returns the files that could hold a line of `window`, by device and inode.
+    fn files(&self, window: Window) -> io::Result<BTreeMap<(u64, u64), LogFile>> {
+        let current = fs::metadata(&self.path)?;
+        let mut files = BTreeMap::new();
+        files.insert((current.dev(), current.ino()), LogFile { path: self.path.clone(), size: current.len() });
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        for entry in fs::read_dir(folder)?.filter_map(Result::ok) {
+            if !is_sibling(&name, &entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            let Ok(file) = entry.metadata() else { continue };
+            let is_written_since = Second(file.mtime()) >= window.earliest();
+            if file.is_file() && is_written_since && files.len() < SIBLINGS_MAX {
+                files.entry((file.dev(), file.ino())).or_insert(LogFile { path: entry.path(), size: file.len() });
+            }
+        }
+        Ok(files)
+    }
+
+    fn note_sizes(&self, files: &BTreeMap<(u64, u64), LogFile>) -> u64 {
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_shrunk = |(identity, file): &(&(u64, u64), &LogFile)| sizes.get(*identity).is_some_and(|size| *size > file.size);
+        let shrunk = files.iter().filter(is_shrunk).count() as u64;
+        *sizes = files.iter().map(|(identity, file)| (*identity, file.size)).collect();
+        shrunk
+    }
+}
+
+fn read_file(
+    file: &LogFile,
+    window: Window,
+    read: &mut FileRead,
+    observe: &mut impl FnMut(AuditEvent, Second, String),
+) -> io::Result<()> {
+    let mut lines = Lines::new(input::open(&file.path, &ProgressBar::hidden())?, 0);
+    let mut last = None;
+    read.files += 1;
+    while let Some(line) = lines.next()? {
+        read.bytes += line.bytes;
+        // The API server has not finished this one; it is found by the re-look.
+        if !line.is_ended || line.is_blank() {
+            continue;
+        }
+        let Ok(decoded) = line.decode() else {
+            read.undecodable += 1;
+            continue;
+        };
+        let Some(at) = decoded.event.stage_time_ms().map(Second::of_millis).or(last) else {
+            read.undecodable += 1;
+            continue;
+        };
+        last = Some(at);
+        if window.contains(at) {
+            read.lines += 1;
+            read.truncated += u64::from(decoded.is_truncated);
+            observe(decoded.event, at, format!("{}:{}", file.path.display(), line.offset));
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether `name` is what a rotation makes of `log`: `audit.log.1`, `audit.log-20261122`, `audit.log.2.gz`, or
+/// `audit-2026-11-22T01-00-00.000.log`, as the API server's own rotation names it.
+fn is_sibling(log: &str, name: &str) -> bool {
+    if let Some(rest) = name.strip_prefix(log) {
+        return rest.starts_with(['.', '-']) && rest[1..].starts_with(|c: char| c.is_ascii_digit());
+    }
+    let (stem, ending) = log.rsplit_once('.').unwrap_or((log, ""));
+    let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(name);
+    let Some(middle) = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')) else {
+        return false;
+    };
+    middle.starts_with(|c: char| c.is_ascii_digit()) && middle.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn rotated_siblings_are_known_by_their_names() {
+        for name in [
+            "audit.log.1",
+            "audit.log.2.gz",
+            "audit.log-20261122",
+            "audit-2026-11-22T01-00-00.000.log",
+            "audit-2026-11-22T01-00-00.000.log.gz",
+        ] {
+            assert!(is_sibling("audit.log", name), "{name}");
+        }
+        for name in ["audit.log", "audit.log.bak", "audit-other.log", "audits.log", "audit-2026.txt", "audit-1"] {
+            assert!(!is_sibling("audit.log", name), "{name}");
+        }
+    }
+
+    fn line(verb: &str, at: &str) -> String {
+        format!("{{\"verb\":\"{verb}\",\"stageTimestamp\":\"2026-11-22T{at}Z\"}}\n")
+    }
+
+    #[test]
+    fn a_window_is_read_from_the_file_and_its_siblings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.log");
+        fs::write(folder.path().join("audit.log.1"), line("first", "10:00:00") + &line("second", "10:30:00")).expect("written");
+        let mut file = fs::File::create(&path).expect("a file");
+        write!(file, "{}nonsense\n{}", line("third", "10:59:59"), line("outside", "11:00:00")).expect("written");
+        write!(file, "{{\"verb\":\"unfinished\",\"stageTimestamp\":\"2026-11-22T10:59:59Z\"}}").expect("written");
+        let at = |text: &str| Second::from(format!("2026-11-22T{text}Z").parse::<jiff::Timestamp>().expect("a time"));
+        let window = Window::new(at("10:00:00"), at("11:00:00")).expect("not empty");
+        let log = FileLog::new(path.clone());
+        let mut verbs = Vec::new();
+        let read = log.read(window, |event, _, _| verbs.push(event.verb.unwrap_or_default())).expect("read");
+        verbs.sort();
+        assert_eq!(verbs, ["first", "second", "third"]);
+        assert_eq!((read.files, read.lines, read.undecodable, read.shrunk), (2, 3, 1, 0));
+        fs::write(&path, "").expect("written");
+        assert_eq!(log.read(window, |_, _, _| {}).expect("read").shrunk, 1);
+    }
+}

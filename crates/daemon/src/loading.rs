@@ -1,0 +1,60 @@
+//! What every verb with a config begins with: the config and its rules, the runtime, the state.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use stakeout_core::rule::Rules;
+use stakeout_ledger::LedgerError;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::rule_files;
+use crate::writer::{StateError, Writer};
+
+/// Where the config is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConfigArgs {
+    /// The config file
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/stakeout/stakeout.yaml", env = "STAKEOUT_CONFIG")]
+    pub(crate) config: PathBuf,
+}
+
+impl ConfigArgs {
+    /// Reads the config and the rules that it names, and warns of what is allowed but hardly meant.
+    pub(crate) fn load(&self) -> Result<(Config, Rules), Failure> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let config = Config::load(&self.config, &environment).map_err(Failure::Config)?;
+        let rules = rule_files::load(&config.rules).map_err(Failure::Config)?;
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
+        Ok((config, rules))
+    }
+}
+
+/// Returns the runtime that a verb runs on.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    // The one TLS stack of the process: ring, so that nothing has to be built in C.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return Err(anyhow!("a TLS provider is installed already").into());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    Ok(runtime.context("cannot start the runtime")?)
+}
+
+/// Opens the state that the config names.
+pub(crate) fn open_state(config: &Config) -> Result<Writer, Failure> {
+    Writer::start(config.state_path.clone()).map_err(|fault| state_failure(StateError::Ledger(fault)))
+}
+
+/// Returns the failure that an error of the state is to the caller.
+pub(crate) fn state_failure(fault: StateError) -> Failure {
+    match fault {
+        StateError::Ledger(fault @ (LedgerError::Locked { .. } | LedgerError::DiskFull { .. })) => {
+            Failure::TryLater(fault.to_string())
+        }
+        fault => Failure::Failed(anyhow!(fault)),
+    }
+}

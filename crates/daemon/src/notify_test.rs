@@ -1,0 +1,57 @@
+//! The verb `notify`: a test message to every destination, or to one.
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use stakeout_notify::{Body, Message};
+use tracing::{error, info};
+
+use crate::exit::{Exit, Failure};
+use crate::loading::{self, ConfigArgs};
+use crate::setup;
+
+/// What `stakeout notify` is told.
+#[derive(Args, Debug)]
+pub(crate) struct NotifyArgs {
+    #[command(subcommand)]
+    verb: NotifyVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum NotifyVerb {
+    /// Send a test message to every destination, or to one
+    Test {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The destination's name; all of them, where it is left out
+        name: Option<String>,
+    },
+}
+
+/// Runs `notify`.
+pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
+    let NotifyVerb::Test { config, name } = &args.verb;
+    let (config, _) = config.load()?;
+    let chosen: Vec<_> =
+        config.notify.iter().filter(|destination| name.as_ref().is_none_or(|name| *name == destination.name)).collect();
+    if chosen.is_empty() {
+        let known: Vec<&str> = config.notify.iter().map(|destination| destination.name.as_str()).collect();
+        return Err(Failure::Usage(format!("no such destination; configured are: {}", known.join(", "))));
+    }
+    loading::runtime()?.block_on(async {
+        let mut exit = Exit::Done;
+        for destination in chosen {
+            let now = Timestamp::now();
+            let destination = setup::destination(destination).await?;
+            let body = Body::Test { destination: destination.name() };
+            let message = Message { id: format!("test-{}", now.as_millisecond()), body };
+            match destination.send(&message, now).await {
+                Ok(_) => info!(destination = destination.name(), "took the test message"),
+                Err(fault) => {
+                    error!(destination = destination.name(), %fault, "did not take the test message");
+                    exit = Exit::Owed;
+                }
+            }
+        }
+        Ok(exit)
+    })
+}

@@ -1,0 +1,158 @@
+//! Which windows are owed at a tick. The clock is an argument.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use stakeout_core::progress::Progress;
+use stakeout_core::time::{Second, Window};
+
+use crate::config::Schedule;
+
+/// What is owed of one log at a tick, in the order in which it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owed {
+    /// What lies too far back to be read.
+    pub(crate) gap: Option<Window>,
+    /// Windows that were not read yet, oldest first.
+    pub(crate) windows: Vec<Window>,
+    /// Windows that are to be read again, oldest first.
+    pub(crate) relooks: Vec<Window>,
+}
+
+impl Schedule {
+    /// Returns what a log owes at `at`; `start_seconds` says where a log begins that was never read.
+    pub(crate) fn owed(&self, progress: Option<&Progress>, start_seconds: i64, at: Second) -> Owed {
+        let latest = at.minute().start().plus(self.latest_seconds);
+        let first = at.minute().start().plus(start_seconds);
+        let cursor = progress.map_or(first, |progress| progress.cursor);
+        let floor = at.minute().start().plus(-self.max_backfill_seconds);
+        let gap = Window::new(cursor, floor.min(latest)).filter(|_| progress.is_some());
+        Owed {
+            windows: self.tiles(cursor.max(floor), latest),
+            relooks: progress.map(|progress| progress.due_relooks(at)).unwrap_or_default(),
+            gap,
+        }
+    }
+
+    /// Returns the last tick at or before `at`, or `None` where there is none.
+    pub(crate) fn tick_before(&self, at: Second) -> Option<Second> {
+        second(self.cron.find_previous_occurrence(&civil(at)?, true).ok()?)
+    }
+
+    /// Returns the first tick after `at`, or `None` where there is none.
+    pub(crate) fn tick_after(&self, at: Second) -> Option<Second> {
+        second(self.cron.find_next_occurrence(&civil(at)?, false).ok()?)
+    }
+
+    /// Returns `[earliest, latest)` cut where ticks end their windows, so that windows tile whenever they are read.
+    fn tiles(&self, earliest: Second, latest: Second) -> Vec<Window> {
+        let mut windows = Vec::new();
+        let mut begin = earliest;
+        let mut tick = begin.plus(-self.latest_seconds);
+        while begin < latest {
+            let end = loop {
+                let Some(next) = self.tick_after(tick) else { break latest };
+                tick = next;
+                let end = tick.plus(self.latest_seconds);
+                if end > begin {
+                    break end.min(latest);
+                }
+            };
+            windows.extend(Window::new(begin, end));
+            begin = end;
+        }
+        windows
+    }
+}
+
+fn civil(at: Second) -> Option<DateTime> {
+    let at = Timestamp::from_second(at.0).ok()?;
+    Some(at.to_zoned(TimeZone::UTC).datetime())
+}
+
+fn second(at: DateTime) -> Option<Second> {
+    Some(Second::from(at.to_zoned(TimeZone::UTC).ok()?.timestamp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use stakeout_core::source::LogId;
+
+    use super::*;
+
+    fn at(text: &str) -> Second {
+        Second::from(format!("2026-11-22T{text}Z").parse::<Timestamp>().expect("a time"))
+    }
+
+    fn window(earliest: &str, latest: &str) -> Window {
+        Window::new(at(earliest), at(latest)).expect("not empty")
+    }
+
+    fn read_until(cursor: &str) -> Progress {
+        Progress::new(LogId("file/x".to_owned()), at(cursor))
+    }
+
+    #[test]
+    fn a_first_start_reads_the_hour_that_ended_ten_minutes_before() {
+        let schedule = Schedule::default();
+        let owed = schedule.owed(None, -70 * 60, at("12:00:00"));
+        assert_eq!(owed, Owed { gap: None, windows: vec![window("10:50:00", "11:50:00")], relooks: Vec::new() });
+        let between = schedule.owed(None, -70 * 60, at("12:34:56"));
+        assert_eq!(between.windows, [window("11:24:00", "11:50:00"), window("11:50:00", "12:24:00")]);
+    }
+
+    #[test]
+    fn downtime_is_caught_up_in_the_windows_that_would_have_been_read() {
+        let schedule = Schedule::default();
+        let owed = schedule.owed(Some(&read_until("06:50:00")), -70 * 60, at("12:00:00"));
+        let expected = [
+            window("06:50:00", "07:50:00"),
+            window("07:50:00", "08:50:00"),
+            window("08:50:00", "09:50:00"),
+            window("09:50:00", "10:50:00"),
+            window("10:50:00", "11:50:00"),
+        ];
+        assert_eq!(owed.windows, expected);
+    }
+
+    #[test]
+    fn a_tick_before_the_cursor_owes_nothing() {
+        let schedule = Schedule::default();
+        let owed = schedule.owed(Some(&read_until("11:50:00")), -70 * 60, at("12:00:00"));
+        assert_eq!((owed.gap, owed.windows), (None, Vec::new()));
+        assert_eq!(schedule.owed(Some(&read_until("11:50:00")), -70 * 60, at("09:00:00")).windows, []);
+    }
+
+    #[test]
+    fn what_lies_beyond_the_backfill_is_a_gap() {
+        let schedule = Schedule { max_backfill_seconds: 7200, ..Schedule::default() };
+        let owed = schedule.owed(Some(&read_until("06:50:00")), -70 * 60, at("12:00:00"));
+        assert_eq!(owed.gap, Some(window("06:50:00", "10:00:00")));
+        assert_eq!(owed.windows, [window("10:00:00", "10:50:00"), window("10:50:00", "11:50:00")]);
+    }
+
+    #[test]
+    fn ten_thousand_windows_with_clock_steps_tile_without_a_hole() {
+        let schedule = Schedule::default();
+        let mut progress = read_until("00:50:00");
+        let mut now = at("01:00:00");
+        let mut read = 0;
+        let mut step: u64 = 7;
+        while read < 10_000 {
+            for window in schedule.owed(Some(&progress), -70 * 60, now).windows {
+                assert_eq!(window.earliest(), progress.cursor);
+                assert_eq!(window.latest().0.rem_euclid(3600), 3000);
+                progress.cursor = window.latest();
+                read += 1;
+            }
+            // Mostly an hour on, sometimes a day of downtime, sometimes a step back.
+            step = step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let hours = match (step >> 33) % 10 {
+                0 => 24,
+                1 => -3,
+                _ => 1,
+            };
+            now = now.plus(hours * 3600);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Telling one destination all that it is owed. Waiting and trying again is done here, and only here.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use jiff::Timestamp;
+use stakeout_notify::destination::Destination;
+use stakeout_notify::SendError;
+use stakeout_notify::message::Message;
+use stakeout_notify::plan::plan;
+use tracing::{debug, info, warn};
+
+use crate::metric;
+use crate::shutdown::Shutdown;
+use crate::writer::{StateError, Writer};
+
+/// First wait after a failure; it doubles up to [`WAIT_MAX`], and each is spread at random.
+const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest wait that a destination may ask for; beyond it what is owed waits for the next tick.
+const ASKED_MAX: Duration = Duration::from_secs(120);
+/// Failures of one message in a row until what is owed is left for later.
+const FAILURES_MAX: usize = 5;
+
+/// How telling a destination went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Messages that it took.
+    pub(crate) sent: usize,
+    /// Messages that are still owed.
+    pub(crate) owed: usize,
+}
+
+/// Tells `destination` all that it is owed, message by message; each is settled before the next is sent.
+pub(crate) async fn tell(destination: &Destination, writer: &Writer, shutdown: &Shutdown) -> Result<Told, StateError> {
+    let owed = writer.owed(destination.name()).await?;
+    let parcels = plan(destination.style(), &owed.deliveries, &owed.findings);
+    let mut told = Told { sent: 0, owed: parcels.len() };
+    for parcel in parcels {
+        if shutdown.is_asked() {
+            break;
+        }
+        if let Err(fault) = send(destination, &parcel.message).await {
+            metric::delivery(destination, false);
+            warn!(destination = destination.name(), owed = told.owed, %fault, "destination did not take a message");
+            break;
+        }
+        writer.settle(parcel.settles).await?;
+        metric::delivery(destination, true);
+        told.sent += 1;
+        told.owed -= 1;
+    }
+    if told.sent > 0 {
+        info!(destination = destination.name(), messages = told.sent, owed = told.owed, "told");
+    }
+    metric::owed(destination, told.owed);
+    Ok(told)
+}
+
+async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), SendError> {
+    let mut waits = ExponentialBuilder::default()
+        .with_min_delay(WAIT_MIN)
+        .with_max_delay(WAIT_MAX)
+        .with_max_times(FAILURES_MAX)
+        .with_jitter()
+        .build();
+    loop {
+        let fault = match destination.send(message, Timestamp::now()).await {
+            Ok(_) => return Ok(()),
+            Err(fault) => fault,
+        };
+        let asked = match &fault {
+            SendError::Refused { .. } => return Err(fault),
+            SendError::Later { after, .. } => after.unwrap_or_default(),
+        };
+        match waits.next() {
+            Some(wait) if asked <= ASKED_MAX => {
+                debug!(destination = destination.name(), %fault, "trying again");
+                tokio::time::sleep(wait.max(asked)).await;
+            }
+            _ => return Err(fault),
+        }
+    }
+}

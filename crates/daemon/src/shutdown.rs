@@ -1,0 +1,38 @@
+//! The wish to stop, seen by everything that takes long.
+
+use tokio::sync::watch;
+
+/// The side that asks.
+#[derive(Debug)]
+pub(crate) struct ShutdownSwitch(watch::Sender<bool>);
+
+/// The side that is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Shutdown(watch::Receiver<bool>);
+
+/// Returns both sides.
+pub(crate) fn shutdown() -> (ShutdownSwitch, Shutdown) {
+    let (switch, asked) = watch::channel(false);
+    (ShutdownSwitch(switch), Shutdown(asked))
+}
+
+impl ShutdownSwitch {
+    /// Asks everything to stop.
+    pub(crate) fn ask(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Shutdown {
+    /// Tells whether it was asked to stop.
+    pub(crate) fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when it is asked to stop; never where the other side is gone.
+    pub(crate) async fn asked(&mut self) {
+        if self.0.wait_for(|asked| *asked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

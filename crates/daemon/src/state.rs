@@ -1,0 +1,68 @@
+//! The verb `state`: what the daemon knows. A running daemon is asked; a state that nobody holds is opened.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use stakeout_ledger::{Ledger, LedgerError};
+
+use crate::exit::{Exit, Failure};
+use crate::loading::{self, ConfigArgs};
+use crate::summary::Summary;
+use crate::writer::StateError;
+
+/// What `stakeout state` is told.
+#[derive(Args, Debug)]
+pub(crate) struct StateArgs {
+    #[command(subcommand)]
+    verb: StateVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum StateVerb {
+    /// Show how far each log was read, what is open, and what is owed
+    Show {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs `state`.
+pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
+    let StateVerb::Show { config, json } = &args.verb;
+    let (config, _) = config.load()?;
+    let summary = match open(&config.state_path) {
+        Err(Failure::TryLater(held)) => {
+            let listen = config.admin_listen.ok_or(Failure::TryLater(held))?;
+            loading::runtime()?.block_on(ask(listen))?
+        }
+        other => other?,
+    };
+    let text = if *json {
+        serde_json::to_string_pretty(&summary).context("cannot spell the state")? + "\n"
+    } else {
+        summary.to_string()
+    };
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write the state")?;
+    Ok(Exit::Done)
+}
+
+fn open(path: &std::path::Path) -> Result<Summary, Failure> {
+    let failure = |fault: LedgerError| loading::state_failure(StateError::Ledger(fault));
+    if !path.exists() {
+        return Err(anyhow!("there is no state in {} yet", path.display()).into());
+    }
+    Summary::of(&Ledger::open(path).map_err(failure)?).map_err(failure)
+}
+
+async fn ask(listen: SocketAddr) -> Result<Summary, Failure> {
+    let context = || format!("the state is held, and the daemon does not answer on {listen}");
+    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(10)).no_proxy().build().context("no client")?;
+    let answer = client.get(format!("http://{listen}/state")).send().await.with_context(context)?;
+    let answer = answer.error_for_status().with_context(context)?;
+    Ok(answer.json().await.context("the daemon answers something else than its state")?)
+}

@@ -1,0 +1,334 @@
+//! The watch: what `run`, `once` and `demo` share. A tick reads what is owed, then tells what is owed.
+//!
+//! Every log is read by a task of its own, windows in order, so that a slow or failing one delays no other. What they
+//! find is closed and written by the one writer. When every log is done, or has had five minutes, destinations are
+//! told, each by a task of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use jiff::Timestamp;
+use stakeout_core::fold::{self, Closed, Fold, Limits};
+use stakeout_core::progress::{Notice, NoticeKind, Progress};
+use stakeout_core::rule::Rules;
+use stakeout_core::time::{Second, Window};
+use stakeout_notify::destination::Destination;
+use stakeout_notify::notice;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::metric;
+use crate::reading::{Budgets, Log, Reader, Reading};
+use crate::sending;
+use crate::setup;
+use crate::shutdown::Shutdown;
+use crate::writer::{Ending, Scope, StateError, Writer};
+
+/// How long logs may take until destinations are told of what was found so far.
+const TELL_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// A config in use.
+pub(crate) struct Watch {
+    config: Config,
+    logs: Vec<Arc<Log>>,
+    destinations: Vec<Arc<Destination>>,
+    scope: Arc<Scope>,
+    reader: Reader,
+    writer: Writer,
+}
+
+/// How a tick went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ticked {
+    /// Windows that were committed, re-looks included.
+    pub(crate) windows: usize,
+    /// Logs that still owe a window.
+    pub(crate) logs_owing: usize,
+    /// Messages that destinations took.
+    pub(crate) messages: usize,
+    /// Messages that destinations are still owed.
+    pub(crate) messages_owed: usize,
+}
+
+/// How reading one log went.
+#[derive(Clone, Copy, Debug, Default)]
+struct LogRead {
+    windows: usize,
+    is_owing: bool,
+}
+
+impl Watch {
+    /// Puts a config into use. Nothing is read or sent yet.
+    pub(crate) async fn new(config: Config, rules: Rules, writer: Writer) -> Result<Watch, anyhow::Error> {
+        let mut budgets = Budgets::default();
+        let mut logs = Vec::new();
+        for source in &config.sources {
+            logs.push(Arc::new(Log::open(source, &mut budgets).await));
+        }
+        let mut destinations = Vec::new();
+        for destination in &config.notify {
+            destinations.push(Arc::new(setup::destination(destination).await?));
+        }
+        let rules = Arc::new(rules);
+        let scope = Scope {
+            logs: logs.iter().map(|log| (log.source.log.clone(), log.source.provider, log.start_seconds)).collect(),
+            appetites: destinations.iter().map(|destination| destination.appetite()).collect(),
+            reach_seconds: rules.longest_reach_seconds(),
+            period_seconds: config.schedule.latest_seconds - config.schedule.earliest_seconds,
+        };
+        let reader = Reader {
+            prefilter: Arc::new(rules.prefilter()),
+            rules,
+            trusted: Arc::new(config.trusted_proxies.clone()),
+            sample_key: writer.sample_key(),
+            limits: Limits { rows_max: config.rows_max as usize, ..Limits::default() },
+        };
+        Ok(Watch { config, logs, destinations, scope: Arc::new(scope), reader, writer })
+    }
+
+    /// Returns the config in use.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the active rules.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.reader.rules
+    }
+
+    /// Returns the way to the state.
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Reads and tells all that is owed at `at`. `bar` follows the windows.
+    pub(crate) async fn tick(self: &Arc<Self>, at: Second, shutdown: &Shutdown, bar: &ProgressBar) -> Result<Ticked, StateError> {
+        let known = self.writer.progress().await?;
+        let mut reads = JoinSet::new();
+        for log in &self.logs {
+            let progress = known.iter().find(|progress| progress.log == log.source.log).cloned();
+            let (watch, log, shutdown, bar) = (self.clone(), log.clone(), shutdown.clone(), bar.clone());
+            reads.spawn(async move { watch.read_log(&log, progress, at, &shutdown, &bar).await });
+        }
+        let mut ticked = Ticked::default();
+        let mut note = |read: Result<Result<LogRead, StateError>, tokio::task::JoinError>| match read {
+            Ok(Ok(read)) => {
+                ticked.windows += read.windows;
+                ticked.logs_owing += usize::from(read.is_owing);
+                Ok(())
+            }
+            Ok(Err(fault)) => Err(fault),
+            Err(fault) => {
+                error!(%fault, "a log could not be read: this is a fault of the program");
+                ticked.logs_owing += 1;
+                Ok(())
+            }
+        };
+        let told_early = {
+            let patience = tokio::time::sleep(TELL_AFTER);
+            tokio::pin!(patience);
+            loop {
+                tokio::select! {
+                    read = reads.join_next() => match read {
+                        Some(read) => note(read)?,
+                        None => break None,
+                    },
+                    () = &mut patience => break Some(self.tell(shutdown).await?),
+                }
+            }
+        };
+        while let Some(read) = reads.join_next().await {
+            note(read)?;
+        }
+        let told = self.tell(shutdown).await?;
+        ticked.messages = told.sent + told_early.map_or(0, |told| told.sent);
+        ticked.messages_owed = told.owed;
+        Ok(ticked)
+    }
+
+    /// Tells every destination what it is owed.
+    async fn tell(self: &Arc<Self>, shutdown: &Shutdown) -> Result<sending::Told, StateError> {
+        let mut sends = JoinSet::new();
+        for destination in &self.destinations {
+            let (destination, writer, shutdown) = (destination.clone(), self.writer.clone(), shutdown.clone());
+            sends.spawn(async move { sending::tell(&destination, &writer, &shutdown).await });
+        }
+        let mut all = sending::Told::default();
+        while let Some(told) = sends.join_next().await {
+            match told {
+                Ok(told) => {
+                    let told = told?;
+                    all.sent += told.sent;
+                    all.owed += told.owed;
+                }
+                Err(fault) => {
+                    error!(%fault, "a destination could not be told: this is a fault of the program");
+                    all.owed += 1;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads what one log owes: new windows in order, then those to be looked at again.
+    async fn read_log(
+        &self,
+        log: &Log,
+        progress: Option<Progress>,
+        at: Second,
+        shutdown: &Shutdown,
+        bar: &ProgressBar,
+    ) -> Result<LogRead, StateError> {
+        let owed = self.config.schedule.owed(progress.as_ref(), log.start_seconds, at);
+        bar.inc_length((owed.windows.len() + owed.relooks.len()) as u64);
+        let start = owed.windows.first().map_or(at, Window::earliest);
+        let mut progress = progress.unwrap_or_else(|| Progress::new(log.source.log.clone(), start));
+        let mut read = LogRead::default();
+        if let Some(gap) = owed.gap {
+            let reason = "the window lies further back than max_backfill".to_owned();
+            let kind = progress.note_gap(gap, reason);
+            self.note_progress(log, gap, &progress, Some(kind), at).await?;
+        }
+        for window in owed.windows {
+            if shutdown.is_asked() {
+                return Ok(LogRead { is_owing: true, ..read });
+            }
+            if !self.read_window(log, window, &mut progress, at, false).await? {
+                read.is_owing = true;
+                break;
+            }
+            read.windows += 1;
+            bar.inc(1);
+        }
+        for window in owed.relooks {
+            if shutdown.is_asked() {
+                return Ok(LogRead { is_owing: true, ..read });
+            }
+            if self.read_window(log, window, &mut progress, at, true).await? {
+                read.windows += 1;
+                bar.inc(1);
+            } else if progress.is_relook_overdue(window, at) {
+                progress.give_up_relook(window, at);
+                self.note_progress(log, window, &progress, None, at).await?;
+                warn!(source = log.source.name, %window, "window could not be read again in time, and is left as it is");
+            } else {
+                read.is_owing = true;
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Reads and commits one window; `false` where it could not be read, which is written as well.
+    async fn read_window(
+        &self,
+        log: &Log,
+        window: Window,
+        progress: &mut Progress,
+        at: Second,
+        is_relook: bool,
+    ) -> Result<bool, StateError> {
+        let begun = std::time::Instant::now();
+        match log.read(window, is_relook, &self.reader).await {
+            Ok(reading) => {
+                let kind = if is_relook {
+                    progress.note_relook(window, at)
+                } else {
+                    progress.note_read(window, at, &log.relook_seconds, reading.has_records)
+                };
+                self.commit(log, window, reading, progress, kind, at, begun.elapsed()).await?;
+                Ok(true)
+            }
+            Err(unread) => {
+                metric::failed(&log.source.name, window);
+                warn!(source = log.source.name, %window, reason = unread.reason, "window could not be read");
+                if is_relook {
+                    return Ok(false);
+                }
+                let kind = progress.note_failure(window, at, &log.relook_seconds, &unread.reason);
+                let is_passed = kind.is_some();
+                self.note_progress(log, window, progress, kind, at).await?;
+                Ok(is_passed)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, and every one of them is another thing")]
+    async fn commit(
+        &self,
+        log: &Log,
+        window: Window,
+        reading: Reading,
+        progress: &Progress,
+        kind: Option<NoticeKind>,
+        at: Second,
+        took: Duration,
+    ) -> Result<(), StateError> {
+        let Reading { fold, cost, .. } = reading;
+        let closed = self.close(log, window, fold, progress, kind, at).await?;
+        metric::window(&log.source.name, &cost, &closed);
+        let lag_seconds = Timestamp::now().as_second() - window.latest().0;
+        info!(
+            source = log.source.name,
+            %window,
+            pages = cost.pages,
+            records = cost.records,
+            bytes = cost.bytes,
+            throttled = cost.throttled,
+            undecodable = cost.undecodable,
+            truncated = cost.truncated,
+            requests = closed.counts.observed,
+            matched = closed.counts.matched,
+            unattributed = closed.counts.unattributed,
+            changes = closed.changes.len(),
+            lag_seconds,
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "window committed"
+        );
+        Ok(())
+    }
+
+    /// Writes progress without a window: an empty fold closes, so that it goes the one way that state is written.
+    async fn note_progress(
+        &self,
+        log: &Log,
+        window: Window,
+        progress: &Progress,
+        kind: Option<NoticeKind>,
+        at: Second,
+    ) -> Result<(), StateError> {
+        let fold = fold::open(self.reader.rules.clone(), window, false, self.reader.sample_key, self.reader.limits);
+        self.close(log, window, fold, progress, kind, at).await.map(drop)
+    }
+
+    async fn close(
+        &self,
+        log: &Log,
+        window: Window,
+        fold: Fold,
+        progress: &Progress,
+        kind: Option<NoticeKind>,
+        at: Second,
+    ) -> Result<Closed, StateError> {
+        let (source, cluster) = (log.source.name.clone(), log.source.cluster.to_string());
+        let notices = kind.map(|kind| Notice { source, cluster, window, kind }).into_iter().collect();
+        let ending = Ending {
+            source: log.source.clone(),
+            fold,
+            window,
+            progress: progress.clone(),
+            notices,
+            at,
+            scope: self.scope.clone(),
+        };
+        let closed = self.writer.close(ending).await?;
+        for told in &closed.notices {
+            metric::notice(told);
+            warn!(source = told.source, %window, "{}: {}", notice::title(told), notice::explanation(told));
+        }
+        metric::progress(&log.source.name, progress);
+        Ok(closed)
+    }
+}

@@ -1,0 +1,278 @@
+//! The one task that writes state: windows close, commits and settlements are written, one after another.
+//!
+//! It is a thread of its own, because the disk blocks. Everything else asks it and waits for its answer, which comes
+//! when what was asked for is durable.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use stakeout_core::delivery::{Appetite, Delivery, Settlement};
+use stakeout_core::evidence::SampleKey;
+use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::fold::{Carried, Closed, Fold};
+use stakeout_core::progress::{Notice, Progress};
+use stakeout_core::source::{LogId, Provider, Source, SourceId};
+use stakeout_core::time::{Minute, Second, Window};
+use stakeout_ledger::{Ledger, LedgerError};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::summary::Summary;
+
+/// Records of expired minutes that one commit deletes at most: the engine's memory follows the keys of a batch.
+const EXPIRED_CHUNKS_MAX: usize = 2048;
+/// Requests that wait for the writer; each source and destination has one at a time.
+const QUEUE_MAX: usize = 64;
+
+/// What the state is read with: the logs of the config, and what the destinations want to hear.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    /// Every configured log, with where it begins when it was never read.
+    pub(crate) logs: Vec<(LogId, Provider, i64)>,
+    /// What the destinations want to hear.
+    pub(crate) appetites: Vec<Appetite>,
+    /// How long, in seconds, requests of one episode can lie apart.
+    pub(crate) reach_seconds: i64,
+    /// How long a window is, in seconds.
+    pub(crate) period_seconds: i64,
+}
+
+/// A window to close, or progress without one.
+pub(crate) struct Ending {
+    /// The source.
+    pub(crate) source: Source,
+    /// What was found.
+    pub(crate) fold: Fold,
+    /// The window, which the stored minutes of this source are taken from.
+    pub(crate) window: Window,
+    /// How far the source has been read with it.
+    pub(crate) progress: Progress,
+    /// What there is to tell of the watch itself.
+    pub(crate) notices: Vec<Notice>,
+    /// The tick.
+    pub(crate) at: Second,
+    /// What the state is read with.
+    pub(crate) scope: Arc<Scope>,
+}
+
+/// All that one destination is owed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owed {
+    /// The deliveries, ascending.
+    pub(crate) deliveries: Vec<Delivery>,
+    /// Every finding that they name and that is stored.
+    pub(crate) findings: HashMap<FindingKey, Finding>,
+}
+
+/// Why the state could not be read or written.
+#[derive(Debug, Error)]
+pub(crate) enum StateError {
+    /// The ledger's own word.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The writer is gone: the process ends.
+    #[error("the state is closed")]
+    Closed,
+}
+
+/// What is asked of the writer.
+enum Request {
+    Close(Box<Ending>, oneshot::Sender<Result<Closed, StateError>>),
+    Settle(Settlement, oneshot::Sender<Result<(), StateError>>),
+    Owed(String, oneshot::Sender<Result<Owed, StateError>>),
+    Progress(oneshot::Sender<Result<Vec<Progress>, StateError>>),
+    Summary(oneshot::Sender<Result<Summary, StateError>>),
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    requests: mpsc::Sender<Request>,
+    sample_key: SampleKey,
+}
+
+impl Writer {
+    /// Opens the state at `path` and starts the writer. It ends, and frees the state, when every `Writer` is dropped.
+    pub(crate) fn start(path: PathBuf) -> Result<Writer, LedgerError> {
+        let ledger = Ledger::open(&path)?;
+        let sample_key = ledger.sample_key();
+        let (requests, mut queue) = mpsc::channel(QUEUE_MAX);
+        let mut desk = Desk { path, ledger: Some(ledger) };
+        std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || {
+                while let Some(request) = queue.blocking_recv() {
+                    desk.answer(request);
+                }
+            })
+            .map_err(|source| LedgerError::Failed { action: "start the writer".to_owned(), source })?;
+        Ok(Writer { requests, sample_key })
+    }
+
+    /// Returns the key that chooses the evidence.
+    pub(crate) fn sample_key(&self) -> SampleKey {
+        self.sample_key
+    }
+
+    /// Closes a window and returns when it is durable.
+    pub(crate) async fn close(&self, ending: Ending) -> Result<Closed, StateError> {
+        self.ask(|reply| Request::Close(Box::new(ending), reply)).await
+    }
+
+    /// Takes off what a destination took, and returns when that is durable.
+    pub(crate) async fn settle(&self, settlement: Settlement) -> Result<(), StateError> {
+        self.ask(|reply| Request::Settle(settlement, reply)).await
+    }
+
+    /// Returns all that `destination` is owed.
+    pub(crate) async fn owed(&self, destination: &str) -> Result<Owed, StateError> {
+        self.ask(|reply| Request::Owed(destination.to_owned(), reply)).await
+    }
+
+    /// Returns how far every log was read.
+    pub(crate) async fn progress(&self) -> Result<Vec<Progress>, StateError> {
+        self.ask(Request::Progress).await
+    }
+
+    /// Returns what the state holds, in short.
+    pub(crate) async fn summary(&self) -> Result<Summary, StateError> {
+        self.ask(Request::Summary).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, StateError>>) -> Request) -> Result<T, StateError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| StateError::Closed)?;
+        answer.await.map_err(|_| StateError::Closed)?
+    }
+}
+
+/// The writer's own side.
+struct Desk {
+    path: PathBuf,
+    /// `None` after a failed write, until it could be opened again.
+    ledger: Option<Ledger>,
+}
+
+impl Desk {
+    fn answer(&mut self, request: Request) {
+        // Who asked may be gone by now; what was written stays written.
+        match request {
+            Request::Close(ending, reply) => drop(reply.send(self.with(|ledger| close(ledger, *ending)))),
+            Request::Settle(settlement, reply) => {
+                drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement))));
+            }
+            Request::Owed(destination, reply) => drop(reply.send(self.with(|ledger| owed(ledger, &destination)))),
+            Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
+            Request::Progress(reply) => {
+                let progress = |ledger: &Ledger| Ok(ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect());
+                drop(reply.send(self.with(progress)));
+            }
+        }
+    }
+
+    /// Runs `f` on the ledger, which is opened again where an earlier write failed.
+    fn with<T>(&mut self, f: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, StateError> {
+        let ledger = match self.ledger.take() {
+            Some(ledger) => ledger,
+            None => Ledger::open(&self.path)?,
+        };
+        let answer = f(&ledger);
+        if answer.is_ok() {
+            self.ledger = Some(ledger);
+        }
+        Ok(answer?)
+    }
+}
+
+fn owed(ledger: &Ledger, destination: &str) -> Result<Owed, LedgerError> {
+    let mut owed = Owed { deliveries: ledger.deliveries()?, ..Owed::default() };
+    owed.deliveries.retain(|delivery| delivery.destination == destination);
+    for entry in owed.deliveries.iter().flat_map(|delivery| &delivery.entries) {
+        if !owed.findings.contains_key(&entry.finding)
+            && let Some(finding) = ledger.finding(&entry.finding)?
+        {
+            owed.findings.insert(entry.finding, finding);
+        }
+    }
+    Ok(owed)
+}
+
+fn close(ledger: &Ledger, ending: Ending) -> Result<Closed, LedgerError> {
+    let carried = carry(ledger, &ending)?;
+    let closed = ending.fold.close(&ending.source, carried, Timestamp::now());
+    ledger.commit_window(&closed.commit)?;
+    Ok(closed)
+}
+
+/// Reads what must be known of other windows and sources to close this one.
+fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
+    let source_id = ledger.source_id_for(&ending.source.log)?;
+    let mut progress: HashMap<LogId, Progress> = HashMap::new();
+    let mut providers: HashMap<SourceId, Provider> = HashMap::new();
+    for (id, known) in ledger.progresses()? {
+        let log = ending.scope.logs.iter().find(|(log, ..)| *log == known.log);
+        providers.extend(log.map(|(_, provider, _)| (id, *provider)));
+        progress.insert(known.log.clone(), known);
+    }
+    progress.insert(ending.source.log.clone(), ending.progress.clone());
+    let reach = Reach::of(&progress, ending);
+    let findings = ledger.findings()?;
+    let expired = ledger.expired(reach.keep_from.minute(), EXPIRED_CHUNKS_MAX)?;
+    let needed = ending.fold.keys_needed(&expired, &findings);
+    let all = (Minute(i64::MIN), Minute(i64::MAX));
+    let minutes = if needed.is_empty() { Vec::new() } else { ledger.minutes(all.0, all.1, |key| needed.contains(key))? };
+    let (first, last) = (ending.window.earliest().minute(), ending.window.latest().plus(59).minute());
+    let mut own = ledger.minutes(first, last, |_| true)?;
+    own.retain(|stored| stored.source == source_id);
+    let deliveries = ledger.deliveries()?;
+    let owed: BTreeSet<FindingKey> =
+        deliveries.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect();
+    Ok(Carried {
+        source_id,
+        progress: ending.progress.clone(),
+        own,
+        minutes,
+        expired,
+        findings,
+        owed,
+        providers,
+        read_until: reach.read_until,
+        forget_before: reach.forget_before,
+        appetites: ending.scope.appetites.clone(),
+        notices: ending.notices.clone(),
+        next_delivery: ledger.next_delivery(),
+    })
+}
+
+/// How far the configured logs have been read, together.
+struct Reach {
+    /// All before it was read from every healthy source.
+    read_until: Second,
+    /// No source will be read again before it.
+    forget_before: Second,
+    /// Minutes before it are not needed any more.
+    keep_from: Second,
+}
+
+impl Reach {
+    fn of(progress: &HashMap<LogId, Progress>, ending: &Ending) -> Reach {
+        let scope = &ending.scope;
+        let (mut read_until, mut forget_before) = (ending.progress.cursor, ending.progress.earliest_owed());
+        for (log, _, start_seconds) in &scope.logs {
+            let Some(known) = progress.get(log) else {
+                let start = ending.at.plus(*start_seconds);
+                (read_until, forget_before) = (read_until.min(start), forget_before.min(start));
+                continue;
+            };
+            forget_before = forget_before.min(known.earliest_owed());
+            // A log that fails for two windows is not waited for.
+            let is_lost = known.failing.is_some() && known.cursor.plus(2 * scope.period_seconds) < ending.at;
+            if !is_lost {
+                read_until = read_until.min(known.cursor);
+            }
+        }
+        Reach { read_until, forget_before, keep_from: forget_before.plus(-scope.reach_seconds) }
+    }
+}
