@@ -57,9 +57,7 @@ pub fn parse(text: &str) -> Option<IpAddr> {
         Some((address, zone)) if !zone.is_empty() && address.contains(':') => address,
         _ => text,
     };
-    IpAddr::from_str(address)
-        .ok()
-        .map(|address| address.to_canonical())
+    IpAddr::from_str(address).ok().map(|address| address.to_canonical())
 }
 
 /// Networks that no public address lies in, with their names: IANA's special-purpose registries as
@@ -91,18 +89,11 @@ const NOT_GLOBAL: &[(&str, &str)] = &[
 /// Returns the name of the special range that `address` lies in, or `None` where it is public.
 #[must_use]
 pub fn special_range(address: IpAddr) -> Option<&'static str> {
-    static TABLE: std::sync::LazyLock<Vec<(IpNet, &'static str)>> =
-        std::sync::LazyLock::new(|| {
-            NOT_GLOBAL
-                .iter()
-                .map(|(net, name)| (net.parse().expect("the table above holds networks"), *name))
-                .collect()
-        });
+    static TABLE: std::sync::LazyLock<Vec<(IpNet, &'static str)>> = std::sync::LazyLock::new(|| {
+        NOT_GLOBAL.iter().map(|(net, name)| (net.parse().expect("the table above holds networks"), *name)).collect()
+    });
     let address = address.to_canonical();
-    TABLE
-        .iter()
-        .find(|(net, _)| net.contains(&address))
-        .map(|(_, name)| *name)
+    TABLE.iter().find(|(net, _)| net.contains(&address)).map(|(_, name)| *name)
 }
 
 /// Tells whether `address` lies in the public internet.
@@ -147,34 +138,17 @@ mod tests {
     use super::*;
 
     fn client(trusted: &[&str], chain: &[&str]) -> Option<String> {
-        let trusted = TrustedProxies::new(
-            trusted
-                .iter()
-                .map(|net| net.parse().expect("a network"))
-                .collect(),
-        );
+        let trusted = TrustedProxies::new(trusted.iter().map(|net| net.parse().expect("a network")).collect());
         let chain: Vec<String> = chain.iter().map(|entry| (*entry).to_owned()).collect();
         trusted.client_of(&chain).map(|address| address.to_string())
     }
 
     #[test]
     fn the_walk_starts_at_the_peer_and_stops_at_the_first_stranger() {
-        assert_eq!(
-            client(&[], &["10.0.0.1", "8.8.8.8"]).as_deref(),
-            Some("8.8.8.8")
-        );
-        assert_eq!(
-            client(&["10.0.0.50/32"], &["1.1.1.1", "5.5.5.5", "10.0.0.50"]).as_deref(),
-            Some("5.5.5.5")
-        );
-        assert_eq!(
-            client(&["10.0.0.0/8"], &["10.1.1.1", "10.0.0.50"]).as_deref(),
-            Some("10.1.1.1")
-        );
-        assert_eq!(
-            client(&["10.0.0.0/8"], &["unknown", "10.0.0.50"]).as_deref(),
-            Some("10.0.0.50")
-        );
+        assert_eq!(client(&[], &["10.0.0.1", "8.8.8.8"]).as_deref(), Some("8.8.8.8"));
+        assert_eq!(client(&["10.0.0.50/32"], &["1.1.1.1", "5.5.5.5", "10.0.0.50"]).as_deref(), Some("5.5.5.5"));
+        assert_eq!(client(&["10.0.0.0/8"], &["10.1.1.1", "10.0.0.50"]).as_deref(), Some("10.1.1.1"));
+        assert_eq!(client(&["10.0.0.0/8"], &["unknown", "10.0.0.50"]).as_deref(), Some("10.0.0.50"));
         assert_eq!(client(&[], &["::ffff:9.9.9.9"]).as_deref(), Some("9.9.9.9"));
         assert_eq!(client(&[], &["unknown"]), None);
         assert_eq!(client(&[], &[]), None);

@@ -63,29 +63,18 @@ pub fn decode_long(prefix: &[u8], tail: &[u8]) -> Result<Decoded, DecodeError> {
 }
 
 fn decode_prefix(line: &[u8], is_prefix: bool) -> Result<Decoded, DecodeError> {
-    let line = line
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(line)
-        .trim_ascii();
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
     if line.first() != Some(&b'{') {
         let shown = bounded(&String::from_utf8_lossy(&line[..line.len().min(64)]), 16);
         return Err(DecodeError::NotJson(format!("it begins with {shown:?}")));
     }
     let mut top = Top::default();
     let mut json = serde_json::Deserializer::from_slice(line);
-    let read = Object(&mut top)
-        .deserialize(&mut json)
-        .and_then(|()| json.end());
+    let read = Object(&mut top).deserialize(&mut json).and_then(|()| json.end());
     match (&top.kind, read) {
         (Some(kind), _) if kind != "Event" => Err(DecodeError::NotAnEvent(bounded(kind, 64))),
-        (_, Ok(())) => Ok(Decoded {
-            event: top.event,
-            is_truncated: is_prefix,
-        }),
-        (_, Err(_)) if top.event.verb.is_some() => Ok(Decoded {
-            event: top.event,
-            is_truncated: true,
-        }),
+        (_, Ok(())) => Ok(Decoded { event: top.event, is_truncated: is_prefix }),
+        (_, Err(_)) if top.event.verb.is_some() => Ok(Decoded { event: top.event, is_truncated: true }),
         (_, Err(fault)) => Err(DecodeError::NotJson(fault.to_string())),
     }
 }
@@ -307,22 +296,14 @@ impl Fields for Top {
                 username: &mut event.username,
                 groups: Some(&mut event.groups),
             }))?,
-            "impersonatedUser" => map.next_value_seed(Object(&mut User {
-                username: &mut event.impersonated_username,
-                groups: None,
-            }))?,
+            "impersonatedUser" => {
+                map.next_value_seed(Object(&mut User { username: &mut event.impersonated_username, groups: None }))?;
+            }
             "sourceIPs" => event.source_ips = map.next_value_seed(Texts)?,
             "userAgent" => event.user_agent = map.next_value_seed(Text)?,
-            "objectRef" => {
-                map.next_value_seed(Object(event.object_ref.insert(ObjectRef::default())))?
-            }
-            "responseStatus" => map.next_value_seed(Object(&mut ResponseStatus {
-                event,
-                number: None,
-            }))?,
-            "requestReceivedTimestamp" => {
-                event.request_received_timestamp = map.next_value_seed(Text)?
-            }
+            "objectRef" => map.next_value_seed(Object(event.object_ref.insert(ObjectRef::default())))?,
+            "responseStatus" => map.next_value_seed(Object(&mut ResponseStatus { event, number: None }))?,
+            "requestReceivedTimestamp" => event.request_received_timestamp = map.next_value_seed(Text)?,
             "stageTimestamp" => event.stage_timestamp = map.next_value_seed(Text)?,
             _ => map.next_value_seed(Annotations(&mut event.annotations))?,
         }
@@ -349,14 +330,7 @@ impl Fields for User<'_> {
 }
 
 impl Fields for ObjectRef {
-    const KEYS: &'static [&'static str] = &[
-        "resource",
-        "subresource",
-        "namespace",
-        "name",
-        "apiGroup",
-        "apiVersion",
-    ];
+    const KEYS: &'static [&'static str] = &["resource", "subresource", "namespace", "name", "apiGroup", "apiVersion"];
 
     fn read<'de, A: MapAccess<'de>>(&mut self, key: usize, map: &mut A) -> Result<(), A::Error> {
         let field = match Self::KEYS[key] {
@@ -401,10 +375,7 @@ impl Fields for ResponseStatus<'_> {
 fn code(json: &str) -> Option<i64> {
     if json.starts_with('"') {
         let text: String = serde_json::from_str(json).ok()?;
-        return text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| text.parse().ok())?;
+        return text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
     }
     let whole = match json.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,

@@ -27,12 +27,7 @@ impl fmt::Display for Diagnostic {
         if !self.key.is_empty() {
             write!(f, ": {}", crate::text::visible(&self.key))?;
         }
-        write!(
-            f,
-            ": {} ({})",
-            crate::text::visible(&self.problem),
-            crate::text::visible(&self.mend)
-        )
+        write!(f, ": {} ({})", crate::text::visible(&self.problem), crate::text::visible(&self.mend))
     }
 }
 

@@ -57,26 +57,16 @@ pub fn episodes(seconds: &[(Second, u64)], told: &[Span], threshold: &Threshold)
     let mut found = Vec::new();
     let mut next = 0;
     while let Some((begin, at)) = next_opening(&runs, next, threshold) {
-        let mut last = runs[begin..=at]
-            .iter()
-            .map(|run| run.last)
-            .max()
-            .unwrap_or(runs[at].last);
+        let mut last = runs[begin..=at].iter().map(|run| run.last).max().unwrap_or(runs[at].last);
         let mut count = runs[begin..=at].iter().map(|run| run.count).sum();
         next = at + 1;
-        while let Some(run) = runs
-            .get(next)
-            .filter(|run| run.first.0.saturating_sub(last.0) <= threshold.quiet_seconds)
+        while let Some(run) = runs.get(next).filter(|run| run.first.0.saturating_sub(last.0) <= threshold.quiet_seconds)
         {
             last = last.max(run.last);
             count += run.count;
             next += 1;
         }
-        found.push(Episode {
-            first: runs[begin].first,
-            last,
-            count,
-        });
+        found.push(Episode { first: runs[begin].first, last, count });
     }
     found
 }
@@ -84,18 +74,8 @@ pub fn episodes(seconds: &[(Second, u64)], told: &[Span], threshold: &Threshold)
 fn runs(seconds: &[(Second, u64)], told: &[Span]) -> Vec<Run> {
     let mut runs: Vec<Run> = seconds
         .iter()
-        .map(|(at, n)| Run {
-            first: *at,
-            last: *at,
-            count: *n,
-            is_told: false,
-        })
-        .chain(told.iter().map(|span| Run {
-            first: span.first,
-            last: span.last,
-            count: span.count,
-            is_told: true,
-        }))
+        .map(|(at, n)| Run { first: *at, last: *at, count: *n, is_told: false })
+        .chain(told.iter().map(|span| Run { first: span.first, last: span.last, count: span.count, is_told: true }))
         .collect();
     runs.sort_by_key(|run| (run.first, run.last));
     runs
@@ -125,59 +105,36 @@ fn next_opening(runs: &[Run], from: usize, threshold: &Threshold) -> Option<(usi
 mod tests {
     use super::*;
 
-    const THRESHOLD: Threshold = Threshold {
-        count: 3,
-        timespan_seconds: 60,
-        quiet_seconds: 100,
-    };
+    const THRESHOLD: Threshold = Threshold { count: 3, timespan_seconds: 60, quiet_seconds: 100 };
 
     fn seconds(at: &[i64]) -> Vec<(Second, u64)> {
         at.iter().map(|at| (Second(*at), 1)).collect()
     }
 
     fn episode(first: i64, last: i64, count: u64) -> Episode {
-        Episode {
-            first: Second(first),
-            last: Second(last),
-            count,
-        }
+        Episode { first: Second(first), last: Second(last), count }
     }
 
     #[test]
     fn a_span_holds_seconds_that_differ_by_at_most_the_timespan() {
-        assert_eq!(
-            episodes(&seconds(&[0, 30, 60]), &[], &THRESHOLD),
-            [episode(0, 60, 3)]
-        );
+        assert_eq!(episodes(&seconds(&[0, 30, 60]), &[], &THRESHOLD), [episode(0, 60, 3)]);
         assert_eq!(episodes(&seconds(&[0, 30, 61]), &[], &THRESHOLD), []);
     }
 
     #[test]
     fn an_episode_begins_at_the_earliest_span_and_goes_on_through_the_quiet_time() {
-        assert_eq!(
-            episodes(&seconds(&[0, 50, 70, 110, 210, 311]), &[], &THRESHOLD),
-            [episode(50, 210, 4)]
-        );
+        assert_eq!(episodes(&seconds(&[0, 50, 70, 110, 210, 311]), &[], &THRESHOLD), [episode(50, 210, 4)]);
         assert_eq!(
             episodes(&seconds(&[0, 1, 2, 200, 201, 202]), &[], &THRESHOLD),
             [episode(0, 2, 3), episode(200, 202, 3)]
         );
-        assert_eq!(
-            episodes(&[(Second(5), 3)], &[], &THRESHOLD),
-            [episode(5, 5, 3)]
-        );
+        assert_eq!(episodes(&[(Second(5), 3)], &[], &THRESHOLD), [episode(5, 5, 3)]);
     }
 
     #[test]
     fn an_episode_goes_on_from_its_deleted_beginning() {
         let told = [episode(0, 50, 9)];
-        assert_eq!(
-            episodes(&seconds(&[150]), &told, &THRESHOLD),
-            [episode(0, 150, 10)]
-        );
-        assert_eq!(
-            episodes(&seconds(&[151]), &told, &THRESHOLD),
-            [episode(0, 50, 9)]
-        );
+        assert_eq!(episodes(&seconds(&[150]), &told, &THRESHOLD), [episode(0, 150, 10)]);
+        assert_eq!(episodes(&seconds(&[151]), &told, &THRESHOLD), [episode(0, 50, 9)]);
     }
 }

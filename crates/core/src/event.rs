@@ -110,10 +110,7 @@ impl AuditEvent {
     #[must_use]
     pub fn is_unauthenticated(&self) -> bool {
         self.username.as_deref() == Some("system:anonymous")
-            || self
-                .groups
-                .iter()
-                .any(|group| group == "system:unauthenticated")
+            || self.groups.iter().any(|group| group == "system:unauthenticated")
             || self.auth_failure().is_some()
     }
 
@@ -122,9 +119,8 @@ impl AuditEvent {
     pub fn is_health_probe(&self) -> bool {
         let uri = self.request_uri.as_deref().unwrap_or("");
         let path = uri.split('?').next().unwrap_or("");
-        ["/healthz", "/livez", "/readyz"].iter().any(|probe| {
-            path.strip_prefix(probe)
-                .is_some_and(|below| below.is_empty() || below.starts_with('/'))
-        })
+        ["/healthz", "/livez", "/readyz"]
+            .iter()
+            .any(|probe| path.strip_prefix(probe).is_some_and(|below| below.is_empty() || below.starts_with('/')))
     }
 }

@@ -90,33 +90,14 @@ impl Sample {
             username: text(&event.username, NAME_CHARS_MAX),
             code: event.response_code,
             resource,
-            namespace: event
-                .object_ref
-                .as_ref()
-                .and_then(|object| text(&object.namespace, NAME_CHARS_MAX)),
+            namespace: event.object_ref.as_ref().and_then(|object| text(&object.namespace, NAME_CHARS_MAX)),
             cluster: observation.cluster.to_string(),
-            source_ips: event.source_ips[chain_from..]
-                .iter()
-                .map(|ip| bounded(ip, NAME_CHARS_MAX))
-                .collect(),
+            source_ips: event.source_ips[chain_from..].iter().map(|ip| bounded(ip, NAME_CHARS_MAX)).collect(),
             source_ip: observation.client.map(SourceIp::of),
         };
         let mut hasher = SipHasher13::new_with_key(&key.0);
-        (
-            &sample.verb,
-            &sample.request_uri,
-            &sample.user_agent,
-            &sample.username,
-            sample.code,
-        )
-            .hash(&mut hasher);
-        (
-            &sample.resource,
-            &sample.namespace,
-            &sample.cluster,
-            &sample.source_ips,
-        )
-            .hash(&mut hasher);
+        (&sample.verb, &sample.request_uri, &sample.user_agent, &sample.username, sample.code).hash(&mut hasher);
+        (&sample.resource, &sample.namespace, &sample.cluster, &sample.source_ips).hash(&mut hasher);
         sample.rank = hasher.finish();
         sample
     }

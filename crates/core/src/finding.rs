@@ -27,8 +27,8 @@ impl FindingKey {
     /// Returns the key of the finding of `rule` and `group` that was first told to begin at `opening`.
     #[must_use]
     pub fn new(rule: &str, group: &GroupKey, opening: Second) -> FindingKey {
-        let spelled = serde_json::to_vec(&(rule, group, opening))
-            .expect("names, values and a number always spell as JSON");
+        let spelled =
+            serde_json::to_vec(&(rule, group, opening)).expect("names, values and a number always spell as JSON");
         FindingKey(SipHasher24::new().hash(&spelled).as_u128())
     }
 }
@@ -100,11 +100,7 @@ impl Finding {
 
     /// Returns the group-by fields with their values, in the rule's order.
     pub fn group_fields(&self) -> impl Iterator<Item = (&str, &GroupValue)> {
-        self.rule
-            .group_by
-            .iter()
-            .map(String::as_str)
-            .zip(&self.group.0)
+        self.rule.group_by.iter().map(String::as_str).zip(&self.group.0)
     }
 
     /// Tells whether nothing before `read_until` can belong to it any more.

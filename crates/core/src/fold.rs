@@ -36,10 +36,7 @@ pub struct Limits {
 impl Default for Limits {
     /// Returns the limits of the daemon: a million requests and 100,000 rows, which together stay below 256 MiB.
     fn default() -> Limits {
-        Limits {
-            requests_max: 1_000_000,
-            rows_max: 100_000,
-        }
+        Limits { requests_max: 1_000_000, rows_max: 100_000 }
     }
 }
 
@@ -92,13 +89,7 @@ struct Group {
 
 /// Opens `window` for `rules`. `is_relook` marks what is found as late; `sample_key` chooses the evidence.
 #[must_use]
-pub fn open(
-    rules: Arc<Rules>,
-    window: Window,
-    is_relook: bool,
-    sample_key: SampleKey,
-    limits: Limits,
-) -> Fold {
+pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: SampleKey, limits: Limits) -> Fold {
     Fold {
         rules,
         window,
@@ -141,13 +132,11 @@ impl Fold {
         } else {
             self.counts.matched += 1;
         }
-        let set = self.set_of(keys);
+        let set = self.set_of(&keys);
         let seen = Seen {
             first: observation.first,
-            last_after_seconds: u32::try_from(
-                observation.last.0.saturating_sub(observation.first.0),
-            )
-            .unwrap_or(u32::MAX),
+            last_after_seconds: u32::try_from(observation.last.0.saturating_sub(observation.first.0))
+                .unwrap_or(u32::MAX),
             n: observation.n.max(1),
             set,
         };
@@ -171,16 +160,10 @@ impl Fold {
     #[must_use]
     pub fn keys_needed(&self, expired: &[StoredMinute], findings: &[Finding]) -> HashSet<CountKey> {
         let mut needed: HashSet<CountKey> = self.places.keys().cloned().collect();
-        let leaving: HashSet<&CountKey> = expired
-            .iter()
-            .flat_map(|minute| minute.rows.keys())
-            .collect();
+        let leaving: HashSet<&CountKey> = expired.iter().flat_map(|minute| minute.rows.keys()).collect();
         needed.extend(findings.iter().filter_map(|finding| {
             let rule = self.rules.named(&finding.rule.name)?;
-            let key = CountKey {
-                rule: rule.key,
-                group: finding.group.clone(),
-            };
+            let key = CountKey { rule: rule.key, group: finding.group.clone() };
             leaving.contains(&key).then_some(key)
         }));
         needed
@@ -192,10 +175,7 @@ impl Fold {
         for rule in &self.rules.rules {
             let groups = rule.groups_of(observation);
             is_unattributed |= groups.is_empty() && rule.fits(observation);
-            keys.extend(groups.into_iter().map(|group| CountKey {
-                rule: rule.key,
-                group,
-            }));
+            keys.extend(groups.into_iter().map(|group| CountKey { rule: rule.key, group }));
         }
         self.counts.unattributed += u64::from(is_unattributed);
         keys
@@ -227,11 +207,7 @@ impl Fold {
             return *place;
         }
         let place = u32::try_from(self.groups.len()).expect("requests_max groups fit in 32 bits");
-        self.groups.push(Group {
-            key: key.clone(),
-            clusters: BTreeSet::new(),
-            evidence: Evidence::default(),
-        });
+        self.groups.push(Group { key: key.clone(), clusters: BTreeSet::new(), evidence: Evidence::default() });
         self.places.insert(key.clone(), place);
         if self.groups.len().is_power_of_two() {
             let samples_max = self.samples_max();
@@ -248,7 +224,7 @@ impl Fold {
         (SAMPLES_IN_WINDOW_MAX / self.groups.len().max(1)).clamp(1, SAMPLES_MAX)
     }
 
-    fn set_of(&mut self, keys: Vec<CountKey>) -> u32 {
+    fn set_of(&mut self, keys: &[CountKey]) -> u32 {
         let members: Box<[u32]> = keys.iter().map(|key| self.places[key]).collect();
         if let Some(set) = self.sets.get(&members) {
             return *set;
@@ -278,10 +254,7 @@ impl Fold {
         for group in &mut self.groups {
             group.evidence.truncate(samples_max);
             for sample in group.evidence.samples() {
-                if let Some(tally) = minutes
-                    .get_mut(&sample.at.minute())
-                    .and_then(|rows| rows.get_mut(&group.key))
-                {
+                if let Some(tally) = minutes.get_mut(&sample.at.minute()).and_then(|rows| rows.get_mut(&group.key)) {
                     tally.evidence.add(sample.clone(), SAMPLES_MAX);
                 }
             }
@@ -292,10 +265,8 @@ impl Fold {
 
 fn count(minutes: &mut BTreeMap<Minute, Rows>, group: &Group, at: Second, n: u32) {
     let rows = minutes.entry(at.minute()).or_default();
-    let tally = rows.entry(group.key.clone()).or_insert_with(|| Tally {
-        clusters: group.clusters.clone(),
-        ..Tally::default()
-    });
+    let tally =
+        rows.entry(group.key.clone()).or_insert_with(|| Tally { clusters: group.clusters.clone(), ..Tally::default() });
     let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");
     tally.add(second, n);
 }

@@ -52,11 +52,7 @@ impl Prefilter {
                     }
                 }
                 dedup(&mut flat);
-                if flat.len() == 1 {
-                    flat.remove(0)
-                } else {
-                    Prefilter::Or(flat)
-                }
+                if flat.len() == 1 { flat.remove(0) } else { Prefilter::Or(flat) }
             }
             Prefilter::And(parts) => {
                 let mut flat = Vec::new();

@@ -53,7 +53,13 @@ impl Progress {
     /// Notes that the window at the cursor was read at `at`, and returns what there is to tell of it.
     ///
     /// It will be read again each of `relook_seconds` after its end; those that are due already are left out.
-    pub fn note_read(&mut self, window: Window, at: Second, relook_seconds: &[i64], has_records: bool) -> Option<NoticeKind> {
+    pub fn note_read(
+        &mut self,
+        window: Window,
+        at: Second,
+        relook_seconds: &[i64],
+        has_records: bool,
+    ) -> Option<NoticeKind> {
         self.cursor = window.latest();
         self.failing = None;
         self.plan_relooks(window, at, relook_seconds);
@@ -78,7 +84,13 @@ impl Progress {
 
     /// Notes that the window at the cursor could not be read at `at`. After six hours of that it becomes a gap, which
     /// is told once and tried again with the re-looks; until then nothing is told.
-    pub fn note_failure(&mut self, window: Window, at: Second, relook_seconds: &[i64], reason: &str) -> Option<NoticeKind> {
+    pub fn note_failure(
+        &mut self,
+        window: Window,
+        at: Second,
+        relook_seconds: &[i64],
+        reason: &str,
+    ) -> Option<NoticeKind> {
         let reason = bounded(reason, REASON_CHARS_MAX);
         let since = self.failing.as_ref().map_or(at, |failing| failing.since);
         if at < since.plus(GAP_AFTER_SECONDS) {
@@ -107,7 +119,8 @@ impl Progress {
     /// Returns the windows that are to be read again at `at`, oldest first.
     #[must_use]
     pub fn due_relooks(&self, at: Second) -> Vec<Window> {
-        let is_due = |relook: &&Relook| relook.after_seconds.iter().any(|after| relook.window.latest().plus(*after) <= at);
+        let is_due =
+            |relook: &&Relook| relook.after_seconds.iter().any(|after| relook.window.latest().plus(*after) <= at);
         self.relooks.iter().filter(is_due).map(|relook| relook.window).collect()
     }
 
@@ -265,8 +278,7 @@ mod tests {
             let hour = i64::try_from(hour).expect("small");
             told.push(read.note_read(window(hour), Second((hour + 1) * HOUR), &[], has_records));
         }
-        let expected =
-            [None, None, Some(NoticeKind::Silent { windows: 3 }), None, Some(NoticeKind::SilenceOver), None];
+        let expected = [None, None, Some(NoticeKind::Silent { windows: 3 }), None, Some(NoticeKind::SilenceOver), None];
         assert_eq!(told, expected);
     }
 }

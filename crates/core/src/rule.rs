@@ -75,9 +75,7 @@ impl Rule {
     /// it for; several only where the rule reads each entry of `sourceIPs`.
     #[must_use]
     pub fn groups_of(&self, observation: &Observation) -> Vec<GroupKey> {
-        self.fitting_clients(observation)
-            .filter_map(|client| self.group_of(observation, client))
-            .collect()
+        self.fitting_clients(observation).filter_map(|client| self.group_of(observation, client)).collect()
     }
 
     /// Tells whether `observation` fits the rule's selections, whether or not it can be counted.
@@ -87,11 +85,9 @@ impl Rule {
     }
 
     fn fitting_clients(&self, observation: &Observation) -> impl Iterator<Item = Option<IpAddr>> {
-        self.clients_of(observation).into_iter().filter(|client| {
-            self.selections
-                .iter()
-                .any(|selection| selection.holds(observation, *client))
-        })
+        self.clients_of(observation)
+            .into_iter()
+            .filter(|client| self.selections.iter().any(|selection| selection.holds(observation, *client)))
     }
 
     fn clients_of(&self, observation: &Observation) -> Vec<Option<IpAddr>> {
@@ -100,8 +96,7 @@ impl Rule {
             SourceIpReading::Trusted => vec![observation.client],
             SourceIpReading::First => vec![chain.first().and_then(|entry| address::parse(entry))],
             SourceIpReading::Each => {
-                let mut clients: Vec<Option<IpAddr>> =
-                    chain.iter().map(|entry| address::parse(entry)).collect();
+                let mut clients: Vec<Option<IpAddr>> = chain.iter().map(|entry| address::parse(entry)).collect();
                 clients.sort_unstable();
                 clients.dedup();
                 clients
@@ -111,9 +106,7 @@ impl Rule {
 
     fn group_of(&self, observation: &Observation, client: Option<IpAddr>) -> Option<GroupKey> {
         let values = self.group_by.iter().map(|field| match field {
-            Field::Named("source_ip") => {
-                client.map(|client| GroupValue::Address(SourceIp::of(client)))
-            }
+            Field::Named("source_ip") => client.map(|client| GroupValue::Address(SourceIp::of(client))),
             field => Some(match field.value_of(observation, client) {
                 FieldValue::Text(text) => GroupValue::Text(bounded(text, GROUP_TEXT_CHARS_MAX)),
                 FieldValue::Made(text) => GroupValue::Text(bounded(&text, GROUP_TEXT_CHARS_MAX)),
@@ -139,11 +132,7 @@ impl Rules {
     pub fn longest_reach_seconds(&self) -> i64 {
         self.rules
             .iter()
-            .map(|rule| {
-                rule.threshold
-                    .quiet_seconds
-                    .max(rule.threshold.timespan_seconds)
-            })
+            .map(|rule| rule.threshold.quiet_seconds.max(rule.threshold.timespan_seconds))
             .max()
             .unwrap_or(0)
     }

@@ -19,13 +19,7 @@ const FILES: &[(&str, &str)] = shipped![
 /// Returns the shipped rule files.
 #[must_use]
 pub fn rule_files() -> Vec<RuleFile> {
-    FILES
-        .iter()
-        .map(|(name, text)| RuleFile {
-            name: (*name).to_owned(),
-            text: (*text).to_owned(),
-        })
-        .collect()
+    FILES.iter().map(|(name, text)| RuleFile { name: (*name).to_owned(), text: (*text).to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -35,11 +29,7 @@ mod tests {
     #[test]
     fn every_shipped_rule_loads_and_passes_its_cases() {
         let rules = rule::load(&super::rule_files()).unwrap_or_else(|faults| panic!("{faults:#?}"));
-        let names: Vec<&str> = rules
-            .rules
-            .iter()
-            .map(|rule| rule.head.name.as_str())
-            .collect();
+        let names: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
         assert_eq!(
             names,
             [
@@ -49,11 +39,7 @@ mod tests {
                 "kubernetes-scanning-by-unauthenticated-ip",
             ]
         );
-        let failed: Vec<_> = rules
-            .test()
-            .into_iter()
-            .filter(|result| !result.is_passed())
-            .collect();
+        let failed: Vec<_> = rules.test().into_iter().filter(|result| !result.is_passed()).collect();
         assert!(failed.is_empty(), "{failed:#?}");
         assert!(rules.cases.len() >= 20);
     }

@@ -83,9 +83,7 @@ impl Tally {
 
     /// Returns the counts with their seconds since 1970.
     pub fn at(&self, minute: Minute) -> impl Iterator<Item = (Second, u64)> + '_ {
-        self.seconds
-            .iter()
-            .map(move |(second, n)| (minute.start().plus(i64::from(*second)), u64::from(*n)))
+        self.seconds.iter().map(move |(second, n)| (minute.start().plus(i64::from(*second)), u64::from(*n)))
     }
 }
 

@@ -6,10 +6,7 @@ pub fn bounded(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         None => text.to_owned(),
         Some(_) => {
-            let kept = text
-                .char_indices()
-                .nth(chars_max.saturating_sub(1))
-                .map_or(0, |(at, _)| at);
+            let kept = text.char_indices().nth(chars_max.saturating_sub(1)).map_or(0, |(at, _)| at);
             format!("{}…", &text[..kept])
         }
     }
@@ -56,13 +53,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_spelled_out() {
-        assert_eq!(
-            visible("a\u{202e}b\n\u{1b}[31m\u{2028}\u{200b}"),
-            "a\\u{202e}b\\u{a}\\u{1b}[31m\\u{2028}\\u{200b}"
-        );
-        assert_eq!(
-            visible("/api/v1/pods?limit=500 ünïcödé"),
-            "/api/v1/pods?limit=500 ünïcödé"
-        );
+        assert_eq!(visible("a\u{202e}b\n\u{1b}[31m\u{2028}\u{200b}"), "a\\u{202e}b\\u{a}\\u{1b}[31m\\u{2028}\\u{200b}");
+        assert_eq!(visible("/api/v1/pods?limit=500 ünïcödé"), "/api/v1/pods?limit=500 ünïcödé");
     }
 }

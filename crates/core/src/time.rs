@@ -77,10 +77,7 @@ pub struct Window {
 
 impl Window {
     /// All of time: the window of a replay, which has no schedule.
-    pub const ALL: Window = Window {
-        earliest: Second(i64::MIN),
-        latest: Second(i64::MAX),
-    };
+    pub const ALL: Window = Window { earliest: Second(i64::MIN), latest: Second(i64::MAX) };
 
     /// Returns the window `[earliest, latest)`, or `None` where it would hold nothing.
     #[must_use]

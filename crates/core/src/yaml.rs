@@ -48,10 +48,7 @@ pub struct Key {
 
 /// Returns the documents in `text`, or the first fault; `file` is only named in it.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
-    let mut reader = Reader {
-        file,
-        events: Parser::new_from_str(text),
-    };
+    let mut reader = Reader { file, events: Parser::new_from_str(text) };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -88,24 +85,13 @@ where
     }
 
     fn fault(&self, line: usize, key: &str, problem: String, mend: &str) -> Diagnostic {
-        Diagnostic {
-            file: self.file.to_owned(),
-            line,
-            key: key.to_owned(),
-            problem,
-            mend: mend.to_owned(),
-        }
+        Diagnostic { file: self.file.to_owned(), line, key: key.to_owned(), problem, mend: mend.to_owned() }
     }
 
     fn node(&mut self, (event, span): (Event<'a>, Span), depth: usize) -> Result<Node, Diagnostic> {
         let line = span.start.line();
         if depth > DEPTH_MAX {
-            return Err(self.fault(
-                line,
-                "",
-                format!("values nest deeper than {DEPTH_MAX}"),
-                "flatten the file",
-            ));
+            return Err(self.fault(line, "", format!("values nest deeper than {DEPTH_MAX}"), "flatten the file"));
         }
         let value = match event {
             Event::Scalar(_, _, _, Some(tag))
@@ -122,12 +108,7 @@ where
             Event::SequenceStart(..) => Value::List(self.list(depth)?),
             Event::MappingStart(..) => Value::Map(self.map(depth)?),
             Event::Alias(_) => {
-                return Err(self.fault(
-                    line,
-                    "",
-                    "aliases are not read here".to_owned(),
-                    "write the value out",
-                ));
+                return Err(self.fault(line, "", "aliases are not read here".to_owned(), "write the value out"));
             }
             _ => Value::Null,
         };
@@ -160,12 +141,7 @@ where
                 }
             };
             if entries.iter().any(|(key, _)| key.name == name) {
-                return Err(self.fault(
-                    line,
-                    &name,
-                    "this key stands twice".to_owned(),
-                    "keep one of the two",
-                ));
+                return Err(self.fault(line, &name, "this key stands twice".to_owned(), "keep one of the two"));
             }
             let value = self.next()?;
             let node = self.node(value, depth + 1)?;
@@ -196,12 +172,7 @@ impl<'a> At<'a> {
     /// Returns the top of a document.
     #[must_use]
     pub fn top(file: &'a str, node: &'a Node) -> At<'a> {
-        At {
-            file,
-            path: String::new(),
-            line: node.line,
-            node,
-        }
+        At { file, path: String::new(), line: node.line, node }
     }
 
     /// Returns the line, from 1: the key's, where the value belongs to one.
@@ -277,59 +248,36 @@ impl<'a> At<'a> {
 
     /// Returns the items of the list here, or the one value that stands in place of a list.
     pub fn list_or_one(&self) -> Result<Vec<At<'a>>, Diagnostic> {
-        if matches!(self.node.value, Value::List(_)) {
-            self.list()
-        } else {
-            Ok(vec![self.clone()])
-        }
+        if matches!(self.node.value, Value::List(_)) { self.list() } else { Ok(vec![self.clone()]) }
     }
 
     /// Returns the text here; numbers and booleans are the text that they are written with.
     pub fn text(&self) -> Result<&'a str, Diagnostic> {
         match &self.node.value {
             Value::Scalar { text, .. } if !text.is_empty() => Ok(text),
-            Value::Scalar { .. } => {
-                Err(self.fault("an empty text", "write a value, or leave the key out"))
-            }
-            _ => Err(self.fault(
-                format!("{} where a text is needed", self.kind()),
-                "write one value",
-            )),
+            Value::Scalar { .. } => Err(self.fault("an empty text", "write a value, or leave the key out")),
+            _ => Err(self.fault(format!("{} where a text is needed", self.kind()), "write one value")),
         }
     }
 
     /// Returns the whole number here.
     pub fn integer(&self) -> Result<i64, Diagnostic> {
         match &self.node.value {
-            Value::Scalar {
-                text,
-                is_plain: true,
-            } => text.parse().ok(),
+            Value::Scalar { text, is_plain: true } => text.parse().ok(),
             _ => None,
         }
         .ok_or_else(|| {
-            self.fault(
-                format!("{} where a whole number is needed", self.kind()),
-                "write digits without quotes",
-            )
+            self.fault(format!("{} where a whole number is needed", self.kind()), "write digits without quotes")
         })
     }
 
     /// Returns the boolean here.
     pub fn boolean(&self) -> Result<bool, Diagnostic> {
         match &self.node.value {
-            Value::Scalar {
-                text,
-                is_plain: true,
-            } if text == "true" => Ok(true),
-            Value::Scalar {
-                text,
-                is_plain: true,
-            } if text == "false" => Ok(false),
-            _ => Err(self.fault(
-                format!("{} where true or false is needed", self.kind()),
-                "write true or false without quotes",
-            )),
+            Value::Scalar { text, is_plain: true } if text == "true" => Ok(true),
+            Value::Scalar { text, is_plain: true } if text == "false" => Ok(false),
+            _ => Err(self
+                .fault(format!("{} where true or false is needed", self.kind()), "write true or false without quotes")),
         }
     }
 
@@ -364,30 +312,18 @@ impl<'a> Map<'a> {
 
     /// Returns every key with its value's place, in the order of the file.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, At<'a>)> + '_ {
-        let Value::Map(entries) = &self.at.node.value else {
-            unreachable!("a Map is only made of a mapping")
-        };
+        let Value::Map(entries) = &self.at.node.value else { unreachable!("a Map is only made of a mapping") };
         entries.iter().map(|(key, node)| {
             let dot = if self.at.path.is_empty() { "" } else { "." };
             let path = format!("{}{dot}{}", self.at.path, key.name);
-            (
-                key.name.as_str(),
-                At {
-                    file: self.at.file,
-                    path,
-                    line: key.line,
-                    node,
-                },
-            )
+            (key.name.as_str(), At { file: self.at.file, path, line: key.line, node })
         })
     }
 
     /// Returns the value of `name`, or `None` where the key is missing or has no value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<At<'a>> {
-        self.entries()
-            .find(|(key, at)| *key == name && !at.is_null())
-            .map(|(_, at)| at)
+        self.entries().find(|(key, at)| *key == name && !at.is_null()).map(|(_, at)| at)
     }
 
     /// Returns the value of `name`; a missing one is a fault of the mapping, with `mend` as the way out.
@@ -413,14 +349,8 @@ mod tests {
 
     #[test]
     fn faults_name_their_line() {
-        assert_eq!(
-            fault("a: 1\nb: 2\na: 3\n"),
-            "f.yaml:3: a: this key stands twice (keep one of the two)"
-        );
-        assert_eq!(
-            fault("a: &x 1\nb: *x\n"),
-            "f.yaml:2: aliases are not read here (write the value out)"
-        );
+        assert_eq!(fault("a: 1\nb: 2\na: 3\n"), "f.yaml:3: a: this key stands twice (keep one of the two)");
+        assert_eq!(fault("a: &x 1\nb: *x\n"), "f.yaml:2: aliases are not read here (write the value out)");
         assert!(fault("a: [1, 2\nb: 3\n").starts_with("f.yaml:"));
         assert!(fault(&"[".repeat(100)).contains("deeper than 32"));
     }
@@ -429,18 +359,9 @@ mod tests {
     fn a_place_knows_its_path_and_suggests_keys() {
         let documents = parse("f.yaml", "sources:\n  - name: a\n    regoin: b\n").expect("YAML");
         let top = At::top("f.yaml", &documents[0]);
-        let sources = top
-            .map(&["sources"])
-            .expect("known")
-            .get("sources")
-            .expect("there")
-            .list()
-            .expect("a list");
+        let sources = top.map(&["sources"]).expect("known").get("sources").expect("there").list().expect("a list");
         let fault = sources[0].map(&["name", "region"]).expect_err("unknown");
-        assert_eq!(
-            fault.to_string(),
-            "f.yaml:3: sources[0].regoin: unknown key (did you mean `region`?)"
-        );
+        assert_eq!(fault.to_string(), "f.yaml:3: sources[0].regoin: unknown key (did you mean `region`?)");
     }
 
     #[test]

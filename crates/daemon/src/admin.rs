@@ -26,7 +26,9 @@ impl Health {
     pub(crate) fn note_tick(&self, tick: Second, ticked: &Ticked) {
         let word = match (ticked.logs_owing, ticked.messages_owed) {
             (0, 0) => Ok(()),
-            (logs, messages) => Err(format!("tick {tick}: {logs} logs could not be read, {messages} messages were not taken")),
+            (logs, messages) => {
+                Err(format!("tick {tick}: {logs} logs could not be read, {messages} messages were not taken"))
+            }
         };
         self.set(word);
     }
@@ -61,7 +63,9 @@ pub(crate) fn install_metrics() -> Result<PrometheusHandle> {
 
 /// Serves the admin page on `listen` until the process ends.
 pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health: Health, writer: Writer) -> Result<()> {
-    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on admin.listen {listen}"))?;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on admin.listen {listen}"))?;
     info!(address = %listener.local_addr().unwrap_or(listen), "admin page");
     let page = Page { metrics, health, writer };
     let router = Router::new()

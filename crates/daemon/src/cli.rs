@@ -4,6 +4,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::check::{self, CheckArgs};
+#[cfg(feature = "demo")]
+use crate::demo::{self, DemoArgs};
 use crate::exit::{Exit, Failure};
 use crate::notify_test::{self, NotifyArgs};
 use crate::once::{self, OnceArgs};
@@ -18,8 +20,12 @@ use crate::telemetry::{self, LogArgs};
 /// Every hour it reads the audit logs that the clouds already keep, counts denied and anonymous requests per source
 /// address with Sigma rules, and tells Slack or SNS once, with the evidence.
 #[derive(Debug, Parser)]
-#[command(name = "stakeout", version, after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 findings (replay --exit-on-finding),
-75 try later (state locked, disk full), 78 config or rule error")]
+#[command(
+    name = "stakeout",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 findings (replay --exit-on-finding),
+75 try later (state locked, disk full), 78 config or rule error"
+)]
 struct Cli {
     #[command(flatten)]
     log: LogArgs,
@@ -29,6 +35,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// See the whole pipeline at work, without credentials
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
     /// Watch: the daemon
     Run(RunArgs),
     /// Read and tell everything that is owed at a moment, then exit
@@ -55,6 +64,8 @@ pub(crate) fn run() -> Result<Exit, Failure> {
     let cli = Cli::parse();
     telemetry::start(cli.log);
     match &cli.verb {
+        #[cfg(feature = "demo")]
+        Verb::Demo(args) => demo::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Rules(args) => rules::run(args),
         Verb::Run(args) => run::run(args),

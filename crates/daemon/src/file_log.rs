@@ -62,7 +62,11 @@ impl FileLog {
 
     /// Hands every event of `window` to `observe`, with its time and its record id. A file that is rotated meanwhile
     /// may hand an event twice.
-    pub(crate) fn read(&self, window: Window, mut observe: impl FnMut(AuditEvent, Second, String)) -> io::Result<FileRead> {
+    pub(crate) fn read(
+        &self,
+        window: Window,
+        mut observe: impl FnMut(AuditEvent, Second, String),
+    ) -> io::Result<FileRead> {
         let mut read = FileRead::default();
         let mut files = self.files(window)?;
         for _ in 0..ATTEMPTS_MAX {
@@ -101,7 +105,8 @@ impl FileLog {
 
     fn note_sizes(&self, files: &BTreeMap<(u64, u64), LogFile>) -> u64 {
         let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_shrunk = |(identity, file): &(&(u64, u64), &LogFile)| sizes.get(*identity).is_some_and(|size| *size > file.size);
+        let is_shrunk =
+            |(identity, file): &(&(u64, u64), &LogFile)| sizes.get(*identity).is_some_and(|size| *size > file.size);
         let shrunk = files.iter().filter(is_shrunk).count() as u64;
         *sizes = files.iter().map(|(identity, file)| (*identity, file.size)).collect();
         shrunk
@@ -152,7 +157,8 @@ fn is_sibling(log: &str, name: &str) -> bool {
     let Some(middle) = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')) else {
         return false;
     };
-    middle.starts_with(|c: char| c.is_ascii_digit()) && middle.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'))
+    middle.starts_with(|c: char| c.is_ascii_digit())
+        && middle.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -185,7 +191,8 @@ mod tests {
     fn a_window_is_read_from_the_file_and_its_siblings() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.log");
-        fs::write(folder.path().join("audit.log.1"), line("first", "10:00:00") + &line("second", "10:30:00")).expect("written");
+        fs::write(folder.path().join("audit.log.1"), line("first", "10:00:00") + &line("second", "10:30:00"))
+            .expect("written");
         let mut file = fs::File::create(&path).expect("a file");
         write!(file, "{}nonsense\n{}", line("third", "10:59:59"), line("outside", "11:00:00")).expect("written");
         write!(file, "{{\"verb\":\"unfinished\",\"stageTimestamp\":\"2026-11-22T10:59:59Z\"}}").expect("written");

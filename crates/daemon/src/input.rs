@@ -16,11 +16,8 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Opens `path`, or standard input for `-`, and returns its text; `bar` follows the bytes that are read of the file.
 pub(crate) fn open(path: &Path, bar: &ProgressBar) -> io::Result<Box<dyn Read>> {
-    let bytes: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path)?)
-    };
+    let bytes: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
     let mut bytes = BufReader::new(bar.wrap_read(bytes));
     let first = bytes.fill_buf()?;
     if first.starts_with(GZIP) {

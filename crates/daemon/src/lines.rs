@@ -47,12 +47,7 @@ impl Line<'_> {
 impl<R: Read> Lines<R> {
     /// Returns a reader of lines; the first line begins at `offset`.
     pub(crate) fn new(reader: R, offset: u64) -> Lines<R> {
-        Lines {
-            reader: BufReader::with_capacity(BLOCK_BYTES, reader),
-            offset,
-            line: Vec::new(),
-            tail: Vec::new(),
-        }
+        Lines { reader: BufReader::with_capacity(BLOCK_BYTES, reader), offset, line: Vec::new(), tail: Vec::new() }
     }
 
     /// Returns the next line, or `None` at the end.
@@ -60,9 +55,7 @@ impl<R: Read> Lines<R> {
         self.line.clear();
         self.tail.clear();
         let limit = LINE_BYTES_MAX as u64;
-        let mut bytes = (&mut self.reader)
-            .take(limit)
-            .read_until(b'\n', &mut self.line)? as u64;
+        let mut bytes = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line)? as u64;
         if bytes == 0 {
             return Ok(None);
         }
@@ -74,19 +67,12 @@ impl<R: Read> Lines<R> {
         self.offset += bytes;
         let last = if is_long { &mut self.tail } else { &mut self.line };
         let is_ended = last.pop_if(|byte| *byte == b'\n').is_some();
-        Ok(Some(Line {
-            offset,
-            bytes,
-            is_ended,
-            prefix: &self.line,
-            tail: is_long.then_some(self.tail.as_slice()),
-        }))
+        Ok(Some(Line { offset, bytes, is_ended, prefix: &self.line, tail: is_long.then_some(self.tail.as_slice()) }))
     }
 
     /// Reads to the end of a long line and keeps its last bytes.
     fn read_rest(&mut self) -> io::Result<u64> {
-        self.tail
-            .extend_from_slice(&self.line[self.line.len() - TAIL_BYTES..]);
+        self.tail.extend_from_slice(&self.line[self.line.len() - TAIL_BYTES..]);
         let mut bytes = 0;
         loop {
             let block = self.reader.fill_buf()?;

@@ -7,6 +7,8 @@ mod admin;
 mod check;
 mod cli;
 mod config;
+#[cfg(feature = "demo")]
+mod demo;
 mod exit;
 mod file_log;
 mod input;

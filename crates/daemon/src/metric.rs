@@ -89,7 +89,8 @@ pub(crate) fn notice(notice: &Notice) {
 /// Counts a message.
 pub(crate) fn delivery(destination: &Destination, taken: bool) {
     let outcome = if taken { "taken" } else { "not_taken" };
-    counter!("stakeout_messages_total", "destination" => destination.name().to_owned(), "outcome" => outcome).increment(1);
+    counter!("stakeout_messages_total", "destination" => destination.name().to_owned(), "outcome" => outcome)
+        .increment(1);
 }
 
 /// Shows how many messages a destination is still owed.

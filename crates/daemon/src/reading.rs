@@ -61,7 +61,10 @@ pub(crate) struct Log {
 
 enum LogKind {
     #[cfg(feature = "aws")]
-    Cloudwatch { client: Box<stakeout_cloudwatch::CloudWatch>, budget: Arc<Budget> },
+    Cloudwatch {
+        client: Box<stakeout_cloudwatch::CloudWatch>,
+        budget: Arc<Budget>,
+    },
     File(Arc<FileLog>),
 }
 
@@ -179,7 +182,10 @@ impl Log {
             }
             let Some(next) = page.next else { break };
             if !tokens_seen.insert(next.0.clone()) {
-                return Err(Unread { reason: "the provider's page tokens go round in a circle".to_owned(), is_token_gone: true });
+                return Err(Unread {
+                    reason: "the provider's page tokens go round in a circle".to_owned(),
+                    is_token_gone: true,
+                });
             }
             token = Some(next);
         }
@@ -207,7 +213,13 @@ impl Log {
         }
     }
 
-    async fn read_file(&self, file: Arc<FileLog>, window: Window, is_relook: bool, reader: Reader) -> Result<Reading, Unread> {
+    async fn read_file(
+        &self,
+        file: Arc<FileLog>,
+        window: Window,
+        is_relook: bool,
+        reader: Reader,
+    ) -> Result<Reading, Unread> {
         let source = self.source.clone();
         let read = tokio::task::spawn_blocking(move || {
             let mut fold = reader.open(window, is_relook);
@@ -249,7 +261,12 @@ where
     F: Future<Output = Result<T, FetchError>>,
 {
     let waits = |times| {
-        ExponentialBuilder::default().with_min_delay(WAIT_MIN).with_max_delay(WAIT_MAX).with_max_times(times).with_jitter().build()
+        ExponentialBuilder::default()
+            .with_min_delay(WAIT_MIN)
+            .with_max_delay(WAIT_MAX)
+            .with_max_times(times)
+            .with_jitter()
+            .build()
     };
     let (mut failures, mut throttles) = (waits(FAILURES_MAX), waits(THROTTLES_MAX));
     loop {

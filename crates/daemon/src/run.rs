@@ -15,11 +15,11 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Health};
 use crate::exit::{Exit, Failure};
 use crate::loading::{self, ConfigArgs};
+use crate::metric;
 use crate::once::catch_up_bar;
 use crate::shutdown::{Shutdown, ShutdownSwitch, shutdown};
 use crate::watch::{Ticked, Watch};
 use crate::writer::{StateError, Writer};
-use crate::metric;
 
 /// How soon what is still owed is tried again before the next tick.
 const RETRY_AFTER_SECONDS: i64 = 5 * 60;
@@ -30,11 +30,13 @@ const GRACE: Duration = Duration::from_secs(12);
 
 /// What `stakeout run` is told.
 #[derive(Args, Debug)]
-#[command(after_help = "Signals: TERM and INT end it within 15 s; HUP reads config and rules again and keeps the old ones
+#[command(
+    after_help = "Signals: TERM and INT end it within 15 s; HUP reads config and rules again and keeps the old ones
 where the new are wrong.
 
 Example:
-  stakeout run -c /etc/stakeout/stakeout.yaml")]
+  stakeout run -c /etc/stakeout/stakeout.yaml"
+)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -55,7 +57,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         let (switch, asked) = shutdown();
         start_watchdog(watch.writer().clone());
         tell_systemd(&[NotifyState::Ready]);
-        info!(version = env!("CARGO_PKG_VERSION"), sources = watch.config().sources.len(), rules = watch.rules().rules.len(), "started");
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            sources = watch.config().sources.len(),
+            rules = watch.rules().rules.len(),
+            "started"
+        );
         let mut daemon = Daemon { args: args.config.clone(), watch, health, last_tick: None };
         daemon.run(&mut signals, &switch, &asked).await?;
         tell_systemd(&[NotifyState::Stopping]);

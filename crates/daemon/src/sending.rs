@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
-use stakeout_notify::destination::Destination;
 use stakeout_notify::SendError;
+use stakeout_notify::destination::Destination;
 use stakeout_notify::message::Message;
 use stakeout_notify::plan::plan;
 use tracing::{debug, info, warn};
@@ -65,10 +65,7 @@ async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), Se
         .with_jitter()
         .build();
     loop {
-        let fault = match destination.send(message, Timestamp::now()).await {
-            Ok(_) => return Ok(()),
-            Err(fault) => fault,
-        };
+        let Err(fault) = destination.send(message, Timestamp::now()).await else { return Ok(()) };
         let asked = match &fault {
             SendError::Refused { .. } => return Err(fault),
             SendError::Later { after, .. } => after.unwrap_or_default(),

@@ -28,11 +28,4 @@ impl Shutdown {
     pub(crate) fn is_asked(&self) -> bool {
         *self.0.borrow()
     }
-
-    /// Returns when it is asked to stop; never where the other side is gone.
-    pub(crate) async fn asked(&mut self) {
-        if self.0.wait_for(|asked| *asked).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

@@ -8,6 +8,9 @@ use stakeout_core::text::visible;
 use stakeout_ledger::{Ledger, LedgerError};
 use stakeout_notify::text::finding_line;
 
+/// Open findings that people are shown one by one, the most severe first.
+const LINES_MAX: usize = 20;
+
 /// The state in short.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Summary {
@@ -72,8 +75,11 @@ impl fmt::Display for Summary {
             }
         }
         writeln!(f, "open findings: {} ({} more are over)", self.open.len(), self.closed)?;
-        for line in &self.open {
+        for line in self.open.iter().take(LINES_MAX) {
             writeln!(f, "  {line}")?;
+        }
+        if self.open.len() > LINES_MAX {
+            writeln!(f, "  and {} more: --json lists all", self.open.len() - LINES_MAX)?;
         }
         writeln!(f, "owed")?;
         for (destination, n) in &self.owed {

@@ -36,8 +36,8 @@ pub(crate) fn start(args: LogArgs) {
         (_, 1) => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("STAKEOUT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,stakeout={level}")));
+    let filter =
+        EnvFilter::try_from_env("STAKEOUT_LOG").unwrap_or_else(|_| EnvFilter::new(format!("warn,stakeout={level}")));
     let writer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match args.log_format {
         LogFormat::Json => writer.json().flatten_event(true).init(),

@@ -104,7 +104,12 @@ impl Watch {
     }
 
     /// Reads and tells all that is owed at `at`. `bar` follows the windows.
-    pub(crate) async fn tick(self: &Arc<Self>, at: Second, shutdown: &Shutdown, bar: &ProgressBar) -> Result<Ticked, StateError> {
+    pub(crate) async fn tick(
+        self: &Arc<Self>,
+        at: Second,
+        shutdown: &Shutdown,
+        bar: &ProgressBar,
+    ) -> Result<Ticked, StateError> {
         let known = self.writer.progress().await?;
         let mut reads = JoinSet::new();
         for log in &self.logs {

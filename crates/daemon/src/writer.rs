@@ -141,7 +141,10 @@ impl Writer {
         self.ask(Request::Summary).await
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, StateError>>) -> Request) -> Result<T, StateError> {
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, StateError>>) -> Request,
+    ) -> Result<T, StateError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).await.map_err(|_| StateError::Closed)?;
         answer.await.map_err(|_| StateError::Closed)?
@@ -166,7 +169,8 @@ impl Desk {
             Request::Owed(destination, reply) => drop(reply.send(self.with(|ledger| owed(ledger, &destination)))),
             Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
             Request::Progress(reply) => {
-                let progress = |ledger: &Ledger| Ok(ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect());
+                let progress =
+                    |ledger: &Ledger| Ok(ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect());
                 drop(reply.send(self.with(progress)));
             }
         }
@@ -222,7 +226,8 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
     let expired = ledger.expired(reach.keep_from.minute(), EXPIRED_CHUNKS_MAX)?;
     let needed = ending.fold.keys_needed(&expired, &findings);
     let all = (Minute(i64::MIN), Minute(i64::MAX));
-    let minutes = if needed.is_empty() { Vec::new() } else { ledger.minutes(all.0, all.1, |key| needed.contains(key))? };
+    let minutes =
+        if needed.is_empty() { Vec::new() } else { ledger.minutes(all.0, all.1, |key| needed.contains(key))? };
     let (first, last) = (ending.window.earliest().minute(), ending.window.latest().plus(59).minute());
     let mut own = ledger.minutes(first, last, |_| true)?;
     own.retain(|stored| stored.source == source_id);

@@ -293,7 +293,7 @@ async fn what_only_people_can_mend_is_denied_and_says_how() {
     ] {
         match refused(400, code, "no\u{202e}pe").await {
             FetchError::Denied { reason } => {
-                assert!(reason.starts_with(&format!("{code}: no\\u{{202e}}pe (")) && reason.contains(mend), "{reason}")
+                assert!(reason.starts_with(&format!("{code}: no\\u{{202e}}pe (")) && reason.contains(mend), "{reason}");
             }
             other => panic!("{other:?}"),
         }

@@ -180,7 +180,7 @@ impl Reader<'_> {
                     return text;
                 }
                 (_, '\\') => {
-                    text.push(chars.next().map(|(_, c)| c).filter(|c| "\"\\".contains(*c)).expect("an escape"))
+                    text.push(chars.next().map(|(_, c)| c).filter(|c| "\"\\".contains(*c)).expect("an escape"));
                 }
                 (_, c) => text.push(c),
             }

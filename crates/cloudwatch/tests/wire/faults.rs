@@ -29,7 +29,7 @@ async fn next_page(cloudwatch: &CloudWatch, token: &PageToken) -> Result<Page, F
     cloudwatch.page(window(), &forbidden(), Some(token)).await
 }
 
-fn assert_gone(answer: Result<Page, FetchError>) {
+fn assert_gone(answer: &Result<Page, FetchError>) {
     assert!(matches!(answer, Err(FetchError::TokenGone { .. })), "{answer:?}");
 }
 
@@ -37,13 +37,13 @@ fn assert_gone(answer: Result<Page, FetchError>) {
 async fn a_token_that_expires_is_gone_and_the_window_can_be_read_again() {
     let (logs, cloudwatch, ids, token) = under_way().await;
     logs.expire_tokens();
-    assert_gone(next_page(&cloudwatch, &token).await);
+    assert_gone(&next_page(&cloudwatch, &token).await);
     let (records, _) = read(&cloudwatch, &forbidden()).await.expect("is answered");
     assert_eq!(sorted_ids(records), ids);
 
     let token = first_page(&cloudwatch).await.next.expect("a second page");
     logs.clock().advance(Duration::from_hours(25));
-    assert_gone(next_page(&cloudwatch, &token).await);
+    assert_gone(&next_page(&cloudwatch, &token).await);
 }
 
 #[tokio::test]
@@ -70,13 +70,13 @@ async fn a_token_that_is_lost_in_either_pass_is_gone() {
 async fn a_token_that_repeats_itself_is_gone_and_does_not_end_the_window() {
     let (logs, cloudwatch, _, token) = under_way().await;
     logs.set_paging(Paging { page_events: 3, same_token: true, ..Paging::default() });
-    assert_gone(next_page(&cloudwatch, &token).await);
+    assert_gone(&next_page(&cloudwatch, &token).await);
 }
 
 #[tokio::test]
 async fn a_token_belongs_to_its_search() {
     let (_logs, cloudwatch, _, token) = under_way().await;
-    assert_gone(cloudwatch.page(window(), &Prefilter::Any, Some(&token)).await);
+    assert_gone(&cloudwatch.page(window(), &Prefilter::Any, Some(&token)).await);
     assert!(next_page(&cloudwatch, &token).await.is_ok());
 }
 

@@ -7,10 +7,7 @@ fn event(json: &str) -> AuditEvent {
 }
 
 fn code_of(json: &str) -> Option<i64> {
-    event(&format!(
-        r#"{{"verb":"get","responseStatus":{{"code":{json}}}}}"#
-    ))
-    .response_code
+    event(&format!(r#"{{"verb":"get","responseStatus":{{"code":{json}}}}}"#)).response_code
 }
 
 #[test]
@@ -54,10 +51,7 @@ fn a_line_cut_anywhere_gives_what_stood_before_the_cut() {
             match decode(line.as_bytes()) {
                 Ok(decoded) => {
                     assert!(decoded.is_truncated, "cut at {cut}");
-                    assert!(
-                        matches!(decoded.event.response_code, None | Some(403)),
-                        "cut at {cut}"
-                    );
+                    assert!(matches!(decoded.event.response_code, None | Some(403)), "cut at {cut}");
                     let is_read = decoded.event.response_code == Some(403);
                     assert_eq!(is_read, cut > code_ends, "cut at {cut}{ending}");
                 }
@@ -82,10 +76,7 @@ fn a_code_has_one_reading() {
 
 #[test]
 fn of_a_key_that_stands_twice_the_last_counts() {
-    assert_eq!(
-        event(r#"{"verb":"get","verb":"list"}"#).verb.as_deref(),
-        Some("list")
-    );
+    assert_eq!(event(r#"{"verb":"get","verb":"list"}"#).verb.as_deref(), Some("list"));
 }
 
 #[test]
@@ -101,14 +92,8 @@ fn values_of_another_type_are_missing() {
 
 #[test]
 fn what_is_no_audit_event_says_so() {
-    assert_eq!(
-        decode(b"hello"),
-        Err(DecodeError::NotJson("it begins with \"hello\"".into()))
-    );
-    assert_eq!(
-        decode(br#"{"kind":"Status","verb":"get"}"#),
-        Err(DecodeError::NotAnEvent("Status".into()))
-    );
+    assert_eq!(decode(b"hello"), Err(DecodeError::NotJson("it begins with \"hello\"".into())));
+    assert_eq!(decode(br#"{"kind":"Status","verb":"get"}"#), Err(DecodeError::NotAnEvent("Status".into())));
     assert!(decode(b"{\"a\":").is_err());
     assert!(decode(b"").is_err());
 }
@@ -123,14 +108,8 @@ fn a_line_over_the_limit_is_read_by_its_beginning_and_end() {
     let decoded = decode(line.as_bytes()).expect("an event");
     assert!(decoded.is_truncated);
     assert_eq!(decoded.event.response_code, Some(403));
-    assert_eq!(
-        decoded.event.stage_timestamp.as_deref(),
-        Some("2026-11-21T10:00:00.001000Z")
-    );
-    assert_eq!(
-        decoded.event.request_received_timestamp.as_deref(),
-        Some("2026-11-21T10:00:00.000000Z")
-    );
+    assert_eq!(decoded.event.stage_timestamp.as_deref(), Some("2026-11-21T10:00:00.001000Z"));
+    assert_eq!(decoded.event.request_received_timestamp.as_deref(), Some("2026-11-21T10:00:00.000000Z"));
 }
 
 #[test]

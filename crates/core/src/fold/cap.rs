@@ -53,36 +53,21 @@ impl Largest {
     }
 
     fn top(&self) -> Vec<(String, u64)> {
-        let mut sources: Vec<(SourceIp, u64)> = self
-            .counts
-            .iter()
-            .map(|(source, count)| (*source, *count))
-            .collect();
+        let mut sources: Vec<(SourceIp, u64)> = self.counts.iter().map(|(source, count)| (*source, *count)).collect();
         sources.sort_by_key(|(source, count)| (std::cmp::Reverse(*count), *source));
-        sources
-            .into_iter()
-            .take(TOP)
-            .map(|(source, count)| (source.to_string(), count))
-            .collect()
+        sources.into_iter().take(TOP).map(|(source, count)| (source.to_string(), count)).collect()
     }
 }
 
 /// Takes the smallest groups out of each hour that holds more than `rows_max` rows, and returns what is to be told of
 /// them and of the requests in `beyond`. Hours begin at :50, as the default schedule's windows do.
-pub(super) fn cap(
-    minutes: &mut BTreeMap<Minute, Rows>,
-    rows_max: usize,
-    mut beyond: Largest,
-) -> Option<NoticeKind> {
+pub(super) fn cap(minutes: &mut BTreeMap<Minute, Rows>, rows_max: usize, mut beyond: Largest) -> Option<NoticeKind> {
     let mut rows_of_hour: BTreeMap<i64, usize> = BTreeMap::new();
     for (minute, rows) in minutes.iter() {
         *rows_of_hour.entry(hour(*minute)).or_default() += rows.len();
     }
     let mut dropped = 0;
-    for (hour, _) in rows_of_hour
-        .into_iter()
-        .filter(|(_, rows)| *rows > rows_max)
-    {
+    for (hour, _) in rows_of_hour.into_iter().filter(|(_, rows)| *rows > rows_max) {
         dropped += cap_hour(minutes, hour, rows_max, &mut beyond);
     }
     (dropped > 0 || beyond.requests > 0).then(|| NoticeKind::Overflow {
@@ -96,17 +81,9 @@ fn hour(minute: Minute) -> i64 {
     (minute.0 + 10).div_euclid(60)
 }
 
-fn cap_hour(
-    minutes: &mut BTreeMap<Minute, Rows>,
-    capped: i64,
-    rows_max: usize,
-    beyond: &mut Largest,
-) -> u64 {
+fn cap_hour(minutes: &mut BTreeMap<Minute, Rows>, capped: i64, rows_max: usize, beyond: &mut Largest) -> u64 {
     let mut groups: HashMap<CountKey, (u64, usize)> = HashMap::new();
-    for (_, rows) in minutes
-        .iter()
-        .filter(|(minute, _)| hour(**minute) == capped)
-    {
+    for (_, rows) in minutes.iter().filter(|(minute, _)| hour(**minute) == capped) {
         for (key, tally) in rows {
             let group = groups.entry(key.clone()).or_default();
             group.0 += tally.total();
@@ -114,9 +91,7 @@ fn cap_hour(
         }
     }
     let mut by_size: Vec<(CountKey, (u64, usize))> = groups.into_iter().collect();
-    by_size.sort_by(|(left_key, left), (right_key, right)| {
-        right.0.cmp(&left.0).then_with(|| left_key.cmp(right_key))
-    });
+    by_size.sort_by(|(left_key, left), (right_key, right)| right.0.cmp(&left.0).then_with(|| left_key.cmp(right_key)));
     let mut kept = 0;
     let mut dropped: HashMap<CountKey, usize> = HashMap::new();
     for (key, (requests, rows)) in by_size {
@@ -135,10 +110,7 @@ fn cap_hour(
         }
         dropped.insert(key, rows);
     }
-    for (_, rows) in minutes
-        .iter_mut()
-        .filter(|(minute, _)| hour(**minute) == capped)
-    {
+    for (_, rows) in minutes.iter_mut().filter(|(minute, _)| hour(**minute) == capped) {
         rows.retain(|key, _| !dropped.contains_key(key));
     }
     minutes.retain(|_, rows| !rows.is_empty());

@@ -102,26 +102,16 @@ impl Fold {
         let beyond = std::mem::take(&mut self.beyond);
         if let Some(kind) = cap::cap(&mut minutes, self.limits.rows_max, beyond) {
             let (source, cluster) = (source.name.clone(), source.cluster.to_string());
-            carried.notices.push(Notice {
-                source,
-                cluster,
-                window: self.window,
-                kind,
-            });
+            carried.notices.push(Notice { source, cluster, window: self.window, kind });
         }
         let rows_kept = self.join_stored(&mut minutes, &carried.own);
         let mut desk = Desk::new(std::mem::take(&mut carried.findings), now);
         let needed = self.keys_needed(&carried.expired, &desk.findings);
         let mut book = Book::new(needed.iter());
         for stored in &carried.minutes {
-            let is_overwritten =
-                stored.source == carried.source_id && minutes.contains_key(&stored.minute);
+            let is_overwritten = stored.source == carried.source_id && minutes.contains_key(&stored.minute);
             if !is_overwritten {
-                book.enter(
-                    stored.minute,
-                    &stored.rows,
-                    carried.providers.get(&stored.source).copied(),
-                );
+                book.enter(stored.minute, &stored.rows, carried.providers.get(&stored.source).copied());
             }
         }
         for (minute, rows) in &minutes {
@@ -140,24 +130,14 @@ impl Fold {
         let commit = Commit {
             source: carried.source_id,
             minutes: changed_minutes(minutes, &carried.own),
-            expired: carried
-                .expired
-                .iter()
-                .map(|stored| (stored.source, stored.minute))
-                .collect(),
+            expired: carried.expired.iter().map(|stored| (stored.source, stored.minute)).collect(),
             progress: carried.progress,
             findings: desk.written(&forgotten),
             forgotten,
             deliveries,
             next_delivery,
         };
-        Closed {
-            commit,
-            counts: self.counts,
-            rows_kept,
-            changes,
-            notices: carried.notices,
-        }
+        Closed { commit, counts: self.counts, rows_kept, changes, notices: carried.notices }
     }
 
     /// Joins the stored rows of this source's minutes: of two counts of one row the larger stays.
@@ -190,14 +170,8 @@ fn join(new: &mut Tally, old: &Tally) {
 }
 
 fn changed_minutes(minutes: BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> Vec<(Minute, Rows)> {
-    let stored: HashMap<Minute, &Rows> = own
-        .iter()
-        .map(|stored| (stored.minute, &stored.rows))
-        .collect();
-    minutes
-        .into_iter()
-        .filter(|(minute, rows)| stored.get(minute).is_none_or(|old| *old != rows))
-        .collect()
+    let stored: HashMap<Minute, &Rows> = own.iter().map(|stored| (stored.minute, &stored.rows)).collect();
+    minutes.into_iter().filter(|(minute, rows)| stored.get(minute).is_none_or(|old| *old != rows)).collect()
 }
 
 /// The minutes of the groups in question, over all sources.
@@ -223,9 +197,7 @@ struct PageRow {
 
 impl<'a> Book<'a> {
     fn new(keys: impl Iterator<Item = &'a CountKey>) -> Book<'a> {
-        Book {
-            pages: keys.map(|key| (key, Page::default())).collect(),
-        }
+        Book { pages: keys.map(|key| (key, Page::default())).collect() }
     }
 
     fn enter(&mut self, minute: Minute, rows: &Rows, provider: Option<Provider>) {
@@ -237,9 +209,7 @@ impl<'a> Book<'a> {
                 *page.seconds.entry(second).or_default() += n;
             }
             let at = |seconds: Option<&(u8, u32)>| {
-                seconds.map_or(minute.start(), |(second, _)| {
-                    minute.start().plus(i64::from(*second))
-                })
+                seconds.map_or(minute.start(), |(second, _)| minute.start().plus(i64::from(*second)))
             };
             page.rows.push(PageRow {
                 first: at(tally.seconds.first()),
@@ -263,31 +233,16 @@ struct Desk {
 
 impl Desk {
     fn new(findings: Vec<Finding>, now: Timestamp) -> Desk {
-        let mut desk = Desk {
-            findings: Vec::new(),
-            changes: Vec::new(),
-            by_group: HashMap::new(),
-            now,
-        };
+        let mut desk = Desk { findings: Vec::new(), changes: Vec::new(), by_group: HashMap::new(), now };
         for finding in findings {
-            desk.put(
-                finding,
-                Change {
-                    activity: None,
-                    is_escalated: false,
-                    is_written: false,
-                },
-            );
+            desk.put(finding, Change { activity: None, is_escalated: false, is_written: false });
         }
         desk
     }
 
     fn put(&mut self, finding: Finding, change: Change) -> usize {
         let place = self.findings.len();
-        self.by_group
-            .entry((finding.rule.name.clone(), finding.group.clone()))
-            .or_default()
-            .push(place);
+        self.by_group.entry((finding.rule.name.clone(), finding.group.clone())).or_default().push(place);
         self.findings.push(finding);
         self.changes.push(change);
         place
@@ -305,15 +260,9 @@ impl Desk {
             .filter(|place| !matches!(self.findings[*place].status, Status::MergedInto(_)))
             .collect();
         told.sort_by_key(|place| (self.findings[*place].episode, self.findings[*place].key));
-        let spans: Vec<Span> = told
-            .iter()
-            .filter_map(|place| self.findings[*place].pruned)
-            .collect();
+        let spans: Vec<Span> = told.iter().filter_map(|place| self.findings[*place].pruned).collect();
         for episode in episodes(&seconds, &spans, &rule.threshold) {
-            let mut overlapped = told
-                .iter()
-                .copied()
-                .filter(|place| self.findings[*place].episode.overlaps(&episode));
+            let mut overlapped = told.iter().copied().filter(|place| self.findings[*place].episode.overlaps(&episode));
             match overlapped.next() {
                 None => self.create(rule, key, episode, page),
                 Some(earliest) => {
@@ -344,14 +293,7 @@ impl Desk {
             updated_at: self.now,
         };
         show(&mut finding, page);
-        self.put(
-            finding,
-            Change {
-                activity: Some(Activity::Create),
-                is_escalated: false,
-                is_written: true,
-            },
-        );
+        self.put(finding, Change { activity: Some(Activity::Create), is_escalated: false, is_written: true });
     }
 
     /// Updates a told finding to `episode`. What was told is never taken back, whatever became of the rule.
@@ -371,8 +313,7 @@ impl Desk {
         let change = &mut self.changes[place];
         change.is_written = true;
         if is_more {
-            change.is_escalated =
-                finding.clusters != before.clusters || rule.head.level > before.rule.level;
+            change.is_escalated = finding.clusters != before.clusters || rule.head.level > before.rule.level;
             finding.rule = rule.head.clone();
             finding.quiet_seconds = rule.threshold.quiet_seconds;
             finding.updated_at = self.now;
@@ -404,30 +345,18 @@ impl Desk {
                 let Some(rule) = rules.rules.iter().find(|rule| rule.key == key.rule) else {
                     continue;
                 };
-                let Some(places) = self
-                    .by_group
-                    .get(&(rule.head.name.clone(), key.group.clone()))
-                else {
+                let Some(places) = self.by_group.get(&(rule.head.name.clone(), key.group.clone())) else {
                     continue;
                 };
                 for (second, n) in tally.at(stored.minute) {
                     let told = places.iter().copied().find(|place| {
                         let finding = &self.findings[*place];
                         let is_merged = matches!(finding.status, Status::MergedInto(_));
-                        !is_merged
-                            && finding.episode.first <= second
-                            && second <= finding.episode.last
+                        !is_merged && finding.episode.first <= second && second <= finding.episode.last
                     });
                     let Some(place) = told else { continue };
                     let pruned = &mut self.findings[place].pruned;
-                    *pruned = Some(joined(
-                        *pruned,
-                        Span {
-                            first: second,
-                            last: second,
-                            count: n,
-                        },
-                    ));
+                    *pruned = Some(joined(*pruned, Span { first: second, last: second, count: n }));
                     self.changes[place].is_written = true;
                 }
             }
@@ -464,9 +393,7 @@ impl Desk {
 
     fn told(&self) -> Vec<(FindingKey, Activity)> {
         let changed = self.findings.iter().zip(&self.changes);
-        changed
-            .filter_map(|(finding, change)| Some((finding.key, change.activity?)))
-            .collect()
+        changed.filter_map(|(finding, change)| Some((finding.key, change.activity?))).collect()
     }
 
     fn deliveries(&self, carried: &Carried) -> (Vec<Delivery>, DeliveryId) {
@@ -479,13 +406,8 @@ impl Desk {
                 .zip(&self.changes)
                 .filter_map(|(finding, change)| {
                     let activity = change.activity?;
-                    let entry = Entry {
-                        finding: finding.key,
-                        activity,
-                    };
-                    appetite
-                        .wants(finding, activity, change.is_escalated)
-                        .then_some(entry)
+                    let entry = Entry { finding: finding.key, activity };
+                    appetite.wants(finding, activity, change.is_escalated).then_some(entry)
                 })
                 .collect();
             if entries.is_empty() && carried.notices.is_empty() {
@@ -515,11 +437,7 @@ impl Desk {
 /// Adds what is shown of the rows inside the finding's episode.
 fn show(finding: &mut Finding, page: &Page) {
     let episode = finding.episode;
-    for row in page
-        .rows
-        .iter()
-        .filter(|row| row.first <= episode.last && episode.first <= row.last)
-    {
+    for row in page.rows.iter().filter(|row| row.first <= episode.last && episode.first <= row.last) {
         finding.clusters.extend(row.clusters.iter().cloned());
         finding.providers.extend(row.provider);
         finding.late |= row.late;
@@ -530,10 +448,8 @@ fn show(finding: &mut Finding, page: &Page) {
 fn joined(span: Option<Span>, more: Span) -> Span {
     match span {
         None => more,
-        Some(span) => Span {
-            first: span.first.min(more.first),
-            last: span.last.max(more.last),
-            count: span.count + more.count,
-        },
+        Some(span) => {
+            Span { first: span.first.min(more.first), last: span.last.max(more.last), count: span.count + more.count }
+        }
     }
 }

@@ -49,18 +49,12 @@ impl CaseResult {
 impl Case {
     pub(super) fn read(at: &At<'_>, rule: &str) -> Result<Case, Diagnostic> {
         let map = at.map(&["name", "event", "match"])?;
-        let name = map
-            .need("name", "say what the case is about")?
-            .text()?
-            .to_owned();
+        let name = map.need("name", "say what the case is about")?.text()?.to_owned();
         let event_at = map.need("event", "write the audit event, as far as it matters")?;
         event_at.any_map()?;
         let spelled = json(event_at.node).to_string();
         let decoded = decode(spelled.as_bytes()).map_err(|fault| {
-            event_at.fault(
-                fault.to_string(),
-                "give the event at least a verb, and no kind but Event",
-            )
+            event_at.fault(fault.to_string(), "give the event at least a verb, and no kind but Event")
         })?;
         Ok(Case {
             rule: rule.to_owned(),
@@ -68,9 +62,7 @@ impl Case {
             file: at.file().to_owned(),
             line: at.line(),
             event: decoded.event,
-            expected: map
-                .need("match", "write `match: true` or `match: false`")?
-                .boolean()?,
+            expected: map.need("match", "write `match: true` or `match: false`")?.boolean()?,
         })
     }
 }
@@ -81,10 +73,7 @@ impl Rules {
     pub fn test(&self) -> Vec<CaseResult> {
         self.cases
             .iter()
-            .map(|case| CaseResult {
-                actual: self.matches(&case.rule, &case.event),
-                case: case.clone(),
-            })
+            .map(|case| CaseResult { actual: self.matches(&case.rule, &case.event), case: case.clone() })
             .collect()
     }
 
@@ -95,21 +84,17 @@ impl Rules {
             cluster: "case".into(),
             log: LogId("file/case".to_owned()),
         };
-        let observation = Observation::of_event(
-            &source,
-            &TrustedProxies::default(),
-            event.clone(),
-            Second(0),
-            || "case".to_owned(),
-        );
+        let observation =
+            Observation::of_event(&source, &TrustedProxies::default(), event.clone(), Second(0), || "case".to_owned());
         let Some(observation) = observation else {
             return false;
         };
         match self.named(name) {
             Some(rule) => !rule.groups_of(&observation).is_empty(),
-            None => self.detections.iter().any(|(detection, expression)| {
-                detection == name && expression.holds(&observation, observation.client)
-            }),
+            None => self
+                .detections
+                .iter()
+                .any(|(detection, expression)| detection == name && expression.holds(&observation, observation.client)),
         }
     }
 }
@@ -118,18 +103,13 @@ fn json(node: &Node) -> Json {
     match &node.value {
         Value::Null => Json::Null,
         Value::List(items) => Json::Array(items.iter().map(json).collect()),
-        Value::Map(entries) => Json::Object(
-            entries
-                .iter()
-                .map(|(key, node)| (key.name.clone(), json(node)))
-                .collect::<Map<_, _>>(),
-        ),
-        Value::Scalar { text, is_plain } => {
-            match (is_plain, text.parse::<i64>(), text.parse::<bool>()) {
-                (true, Ok(number), _) => Json::from(number),
-                (true, _, Ok(fact)) => Json::Bool(fact),
-                _ => Json::String(text.clone()),
-            }
+        Value::Map(entries) => {
+            Json::Object(entries.iter().map(|(key, node)| (key.name.clone(), json(node))).collect::<Map<_, _>>())
         }
+        Value::Scalar { text, is_plain } => match (is_plain, text.parse::<i64>(), text.parse::<bool>()) {
+            (true, Ok(number), _) => Json::from(number),
+            (true, _, Ok(fact)) => Json::Bool(fact),
+            _ => Json::String(text.clone()),
+        },
     }
 }

@@ -6,22 +6,10 @@ use super::detection::Expression;
 const DEPTH_MAX: usize = 32;
 
 /// Returns the expression that `condition` makes of the named selections, or what is wrong with it and the mend.
-pub(super) fn parse(
-    condition: &str,
-    selections: &[(&str, Expression)],
-) -> Result<Expression, (String, String)> {
-    let tokens: Vec<String> = condition
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    let mut parser = Parser {
-        tokens: &tokens,
-        at: 0,
-        selections,
-        depth: 0,
-    };
+pub(super) fn parse(condition: &str, selections: &[(&str, Expression)]) -> Result<Expression, (String, String)> {
+    let tokens: Vec<String> =
+        condition.replace('(', " ( ").replace(')', " ) ").split_whitespace().map(str::to_owned).collect();
+    let mut parser = Parser { tokens: &tokens, at: 0, selections, depth: 0 };
     let expression = parser.any_of()?;
     match parser.peek() {
         None => Ok(expression),
@@ -29,10 +17,9 @@ pub(super) fn parse(
             "aggregations behind `|` are not read".to_owned(),
             "write a correlation of type event_count instead".to_owned(),
         )),
-        Some(token) => Err((
-            format!("`{token}` was not expected here"),
-            "join selections with `and` or `or`".to_owned(),
-        )),
+        Some(token) => {
+            Err((format!("`{token}` was not expected here"), "join selections with `and` or `or`".to_owned()))
+        }
     }
 }
 
@@ -51,9 +38,7 @@ impl Parser<'_> {
     }
 
     fn take(&mut self, word: &str) -> bool {
-        let is_next = self
-            .peek()
-            .is_some_and(|token| token.eq_ignore_ascii_case(word));
+        let is_next = self.peek().is_some_and(|token| token.eq_ignore_ascii_case(word));
         self.at += usize::from(is_next);
         is_next
     }
@@ -63,11 +48,7 @@ impl Parser<'_> {
         while self.take("or") {
             parts.push(self.all_of()?);
         }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Expression::Or(parts)
-        })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Expression::Or(parts) })
     }
 
     fn all_of(&mut self) -> Parsed {
@@ -75,11 +56,7 @@ impl Parser<'_> {
         while self.take("and") {
             parts.push(self.one()?);
         }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Expression::And(parts)
-        })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Expression::And(parts) })
     }
 
     fn one(&mut self) -> Parsed {
@@ -102,18 +79,12 @@ impl Parser<'_> {
         if self.take("(") {
             let inner = self.any_of()?;
             if !self.take(")") {
-                return Err((
-                    "a parenthesis is not closed".to_owned(),
-                    "add `)`".to_owned(),
-                ));
+                return Err(("a parenthesis is not closed".to_owned(), "add `)`".to_owned()));
             }
             return Ok(inner);
         }
         let Some(word) = self.tokens.get(self.at) else {
-            return Err((
-                "the condition breaks off".to_owned(),
-                "name a selection at its end".to_owned(),
-            ));
+            return Err(("the condition breaks off".to_owned(), "name a selection at its end".to_owned()));
         };
         self.at += 1;
         let is_quantifier = matches!(word.as_str(), "1" | "any" | "all") && self.take("of");
@@ -121,11 +92,7 @@ impl Parser<'_> {
             return self.named(word);
         }
         let parts = self.quantified()?;
-        Ok(if word == "all" {
-            Expression::And(parts)
-        } else {
-            Expression::Or(parts)
-        })
+        Ok(if word == "all" { Expression::And(parts) } else { Expression::Or(parts) })
     }
 
     fn named(&self, name: &str) -> Parsed {
@@ -134,12 +101,7 @@ impl Parser<'_> {
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, expression)| expression.clone())
-            .ok_or_else(|| {
-                (
-                    format!("no selection is named `{name}`"),
-                    crate::diagnostic::suggestion(name, &known),
-                )
-            })
+            .ok_or_else(|| (format!("no selection is named `{name}`"), crate::diagnostic::suggestion(name, &known)))
     }
 
     /// Reads what stands behind `1 of` or `all of`: `them`, or a name with `*`. Names with `_` in front are private.
@@ -156,18 +118,11 @@ impl Parser<'_> {
             None if pattern.eq_ignore_ascii_case("them") => !name.starts_with('_'),
             None => name == pattern,
         };
-        let parts: Vec<Expression> = self
-            .selections
-            .iter()
-            .filter(|(name, _)| fits(name))
-            .map(|(_, expression)| expression.clone())
-            .collect();
+        let parts: Vec<Expression> =
+            self.selections.iter().filter(|(name, _)| fits(name)).map(|(_, expression)| expression.clone()).collect();
         if parts.is_empty() {
             let known: Vec<&str> = self.selections.iter().map(|(name, _)| *name).collect();
-            return Err((
-                format!("no selection fits `{pattern}`"),
-                format!("known here: {}", known.join(", ")),
-            ));
+            return Err((format!("no selection fits `{pattern}`"), format!("known here: {}", known.join(", "))));
         }
         Ok(parts)
     }
@@ -187,38 +142,23 @@ mod tests {
             .clone()
         };
         let names = ["a", "b", "filter_x", "filter_y"];
-        let selections: Vec<(&str, Expression)> =
-            names.iter().map(|name| (*name, is(name))).collect();
+        let selections: Vec<(&str, Expression)> = names.iter().map(|name| (*name, is(name))).collect();
         fn spell(expression: &Expression) -> String {
             match expression {
-                Expression::And(parts) => format!(
-                    "({})",
-                    parts.iter().map(spell).collect::<Vec<_>>().join("&")
-                ),
-                Expression::Or(parts) => format!(
-                    "({})",
-                    parts.iter().map(spell).collect::<Vec<_>>().join("|")
-                ),
+                Expression::And(parts) => format!("({})", parts.iter().map(spell).collect::<Vec<_>>().join("&")),
+                Expression::Or(parts) => format!("({})", parts.iter().map(spell).collect::<Vec<_>>().join("|")),
                 Expression::Not(part) => format!("!{}", spell(part)),
                 Expression::Is { field, .. } => field.name().replace("annotations.", ""),
             }
         }
-        parse(condition, &selections)
-            .map(|expression| spell(&expression))
-            .map_err(|(problem, _)| problem)
+        parse(condition, &selections).map(|expression| spell(&expression)).map_err(|(problem, _)| problem)
     }
 
     #[test]
     fn precedence_and_quantifiers() {
         assert_eq!(shape("a or b and not a").as_deref(), Ok("(a|(b&!a))"));
-        assert_eq!(
-            shape("(a or b) and not 1 of filter_*").as_deref(),
-            Ok("((a|b)&!(filter_x|filter_y))")
-        );
-        assert_eq!(
-            shape("all of them").as_deref(),
-            Ok("(a&b&filter_x&filter_y)")
-        );
+        assert_eq!(shape("(a or b) and not 1 of filter_*").as_deref(), Ok("((a|b)&!(filter_x|filter_y))"));
+        assert_eq!(shape("all of them").as_deref(), Ok("(a&b&filter_x&filter_y)"));
         assert_eq!(shape("NOT a AND b").as_deref(), Ok("(!a&b)"));
     }
 

@@ -79,9 +79,7 @@ impl Field {
     pub fn is_audited(&self) -> bool {
         match self {
             Field::Named(name) => {
-                name.contains('.')
-                    || name.contains(char::is_uppercase)
-                    || matches!(*name, "level" | "stage" | "verb")
+                name.contains('.') || name.contains(char::is_uppercase) || matches!(*name, "level" | "stage" | "verb")
             }
             Field::Annotation(_) => true,
         }
@@ -95,30 +93,15 @@ impl Field {
 
     /// Returns the field's value in `observation`, with `client` as the address that sent it.
     #[must_use]
-    pub fn value_of<'a>(
-        &self,
-        observation: &'a Observation,
-        client: Option<IpAddr>,
-    ) -> FieldValue<'a> {
+    pub fn value_of<'a>(&self, observation: &'a Observation, client: Option<IpAddr>) -> FieldValue<'a> {
         let event = &observation.event;
         let object = |of: fn(&'a crate::event::ObjectRef) -> &'a Option<String>| {
-            text(
-                event
-                    .object_ref
-                    .as_ref()
-                    .and_then(|object| of(object).as_deref()),
-            )
+            text(event.object_ref.as_ref().and_then(|object| of(object).as_deref()))
         };
         let name = match self {
             Field::Named(name) => *name,
             Field::Annotation(key) => {
-                return text(
-                    event
-                        .annotations
-                        .iter()
-                        .find(|(name, _)| name == key)
-                        .map(|(_, value)| value.as_str()),
-                );
+                return text(event.annotations.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str()));
             }
         };
         match name {
@@ -138,14 +121,10 @@ impl Field {
             "objectRef.name" => object(|object| &object.name),
             "objectRef.apiGroup" => object(|object| &object.api_group),
             "objectRef.apiVersion" => object(|object| &object.api_version),
-            "responseStatus.code" => event
-                .response_code
-                .map_or(FieldValue::Missing, FieldValue::Number),
+            "responseStatus.code" => event.response_code.map_or(FieldValue::Missing, FieldValue::Number),
             "responseStatus.reason" => text(event.response_reason.as_deref()),
             "responseStatus.message" => text(event.response_message.as_deref()),
-            "source_ip" => client.map_or(FieldValue::Missing, |client| {
-                FieldValue::Made(client.to_string())
-            }),
+            "source_ip" => client.map_or(FieldValue::Missing, |client| FieldValue::Made(client.to_string())),
             "source_ip_public" => FieldValue::Fact(client.is_some_and(address::is_public)),
             "cluster" => FieldValue::Text(&observation.cluster),
             "provider" => FieldValue::Text(observation.provider.as_str()),
@@ -163,11 +142,7 @@ fn text(value: Option<&str>) -> FieldValue<'_> {
 }
 
 fn texts(values: &[String]) -> FieldValue<'_> {
-    if values.is_empty() {
-        FieldValue::Missing
-    } else {
-        FieldValue::Texts(values)
-    }
+    if values.is_empty() { FieldValue::Missing } else { FieldValue::Texts(values) }
 }
 
 impl fmt::Display for Field {
@@ -181,16 +156,9 @@ impl FromStr for Field {
 
     /// Reads a field's name; an unknown one is an error.
     fn from_str(name: &str) -> Result<Field, ()> {
-        if let Some(key) = name
-            .strip_prefix("annotations.")
-            .filter(|key| !key.is_empty())
-        {
+        if let Some(key) = name.strip_prefix("annotations.").filter(|key| !key.is_empty()) {
             return Ok(Field::Annotation(key.to_owned()));
         }
-        Field::NAMES
-            .iter()
-            .find(|known| **known == name)
-            .map(|known| Field::Named(known))
-            .ok_or(())
+        Field::NAMES.iter().find(|known| **known == name).map(|known| Field::Named(known)).ok_or(())
     }
 }

@@ -23,13 +23,7 @@ pub enum Level {
 
 impl Level {
     /// Every level, lowest first.
-    pub const ALL: [Level; 5] = [
-        Level::Informational,
-        Level::Low,
-        Level::Medium,
-        Level::High,
-        Level::Critical,
-    ];
+    pub const ALL: [Level; 5] = [Level::Informational, Level::Low, Level::Medium, Level::High, Level::Critical];
 
     /// Returns Sigma's word.
     #[must_use]
@@ -60,10 +54,7 @@ impl FromStr for Level {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Level, ()> {
-        Level::ALL
-            .into_iter()
-            .find(|level| level.as_str() == text)
-            .ok_or(())
+        Level::ALL.into_iter().find(|level| level.as_str() == text).ok_or(())
     }
 }
 

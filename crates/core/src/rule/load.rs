@@ -60,14 +60,8 @@ fn name_faults(documents: &[Document]) -> Vec<Diagnostic> {
                     file: document.file.clone(),
                     line: document.line,
                     key: key.to_owned(),
-                    problem: format!(
-                        "the rule at {}:{} has this {key} already",
-                        earlier.file, earlier.line
-                    ),
-                    mend: format!(
-                        "give each rule {} of its own",
-                        if is_same_name { "a name" } else { "an id" }
-                    ),
+                    problem: format!("the rule at {}:{} has this {key} already", earlier.file, earlier.line),
+                    mend: format!("give each rule {} of its own", if is_same_name { "a name" } else { "an id" }),
                 });
             }
         }
@@ -85,15 +79,12 @@ fn join(documents: &[Document]) -> Result<Rules, Vec<Diagnostic>> {
             Body::Correlation(correlation) => {
                 let mut selections = Vec::new();
                 for reference in &correlation.rules {
-                    let named = documents
-                        .iter()
-                        .find(|candidate| candidate.is_named(&reference.target));
+                    let named = documents.iter().find(|candidate| candidate.is_named(&reference.target));
                     match named.map(|candidate| &candidate.body) {
                         Some(Body::Detection(expression)) => selections.push(expression.clone()),
                         Some(Body::Correlation(_)) => {
                             let mut fault = reference.fault.clone();
-                            fault.problem =
-                                format!("`{}` is a correlation itself", reference.target);
+                            fault.problem = format!("`{}` is a correlation itself", reference.target);
                             faults.push(fault);
                         }
                         None => faults.push(reference.fault.clone()),
@@ -107,19 +98,11 @@ fn join(documents: &[Document]) -> Result<Rules, Vec<Diagnostic>> {
             rules.rules.push(rule(document, selections));
         }
         if let Body::Detection(expression) = &document.body {
-            rules
-                .detections
-                .push((document.shown_name().to_owned(), expression.clone()));
+            rules.detections.push((document.shown_name().to_owned(), expression.clone()));
         }
     }
-    rules
-        .rules
-        .sort_by(|left, right| left.head.name.cmp(&right.head.name));
-    if faults.is_empty() {
-        Ok(rules)
-    } else {
-        Err(faults)
-    }
+    rules.rules.sort_by(|left, right| left.head.name.cmp(&right.head.name));
+    if faults.is_empty() { Ok(rules) } else { Err(faults) }
 }
 
 /// Tells whether `document` is a detection that some correlation counts, so that it does not fire alone.
@@ -130,41 +113,25 @@ fn is_only_counted(document: &Document, documents: &[Document]) -> bool {
             Body::Correlation(correlation) => Some(correlation),
             Body::Detection(_) => None,
         })
-        .filter(|correlation| {
-            correlation
-                .rules
-                .iter()
-                .any(|reference| document.is_named(&reference.target))
-        })
+        .filter(|correlation| correlation.rules.iter().any(|reference| document.is_named(&reference.target)))
         .peekable();
     correlations.peek().is_some() && !correlations.any(|correlation| correlation.generate)
 }
 
 fn rule(document: &Document, selections: Vec<Expression>) -> Rule {
     let (group_by, timespan_seconds, count) = match &document.body {
-        Body::Correlation(correlation) => (
-            correlation.group_by.clone(),
-            correlation.timespan_seconds,
-            correlation.count,
-        ),
+        Body::Correlation(correlation) => {
+            (correlation.group_by.clone(), correlation.timespan_seconds, correlation.count)
+        }
         Body::Detection(_) => {
-            let fields = DEFAULT_GROUP_BY
-                .iter()
-                .map(|name| Field::Named(name))
-                .collect();
+            let fields = DEFAULT_GROUP_BY.iter().map(|name| Field::Named(name)).collect();
             (fields, DEFAULT_TIMESPAN_SECONDS, 1)
         }
     };
     let names: Vec<String> = group_by.iter().map(Field::name).collect();
     let own = &document.own;
-    let logic = (
-        document.shown_name(),
-        &selections,
-        &names,
-        format!("{:?}", own.source_ip),
-    );
-    let spelled =
-        serde_json::to_vec(&logic).expect("names, texts and numbers always spell as JSON");
+    let logic = (document.shown_name(), &selections, &names, format!("{:?}", own.source_ip));
+    let spelled = serde_json::to_vec(&logic).expect("names, texts and numbers always spell as JSON");
     Rule {
         head: RuleHead {
             name: document.shown_name().to_owned(),
@@ -179,11 +146,7 @@ fn rule(document: &Document, selections: Vec<Expression>) -> Rule {
         },
         selections,
         group_by,
-        threshold: Threshold {
-            count,
-            timespan_seconds,
-            quiet_seconds: timespan_seconds.max(own.dedup_period_seconds),
-        },
+        threshold: Threshold { count, timespan_seconds, quiet_seconds: timespan_seconds.max(own.dedup_period_seconds) },
         source_ip: own.source_ip,
         key: RuleKey(SipHasher24::new().hash(&spelled)),
         file: document.file.clone(),

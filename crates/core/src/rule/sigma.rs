@@ -94,24 +94,14 @@ impl Document {
 /// Reads one document.
 pub(super) fn document(top: &At<'_>) -> Result<Document, Diagnostic> {
     let is_correlation = top.any_map()?.get("correlation").is_some();
-    let own_keys: &[&str] = if is_correlation {
-        &["correlation"]
-    } else {
-        &["logsource", "detection"]
-    };
+    let own_keys: &[&str] = if is_correlation { &["correlation"] } else { &["logsource", "detection"] };
     let map = top.map(&[COMMON_KEYS, own_keys].concat())?;
-    let title = map
-        .need("title", "say in a few words what the rule finds")?
-        .text()?
-        .to_owned();
+    let title = map.need("title", "say in a few words what the rule finds")?.text()?.to_owned();
     let body = if is_correlation {
         Body::Correlation(correlation(&map.need("correlation", "add it")?)?)
     } else {
         logsource(&map)?;
-        Body::Detection(detection(&map.need(
-            "detection",
-            "add selections and a condition, or a correlation",
-        )?)?)
+        Body::Detection(detection(&map.need("detection", "add selections and a condition, or a correlation")?)?)
     };
     let name = map.get("name").map(|at| word(&at)).transpose()?;
     let own = own(&map, name.as_deref().unwrap_or(&title))?;
@@ -119,17 +109,9 @@ pub(super) fn document(top: &At<'_>) -> Result<Document, Diagnostic> {
         file: top.file().to_owned(),
         line: top.line(),
         id: map.get("id").map(|at| id(&at)).transpose()?,
-        description: map
-            .get("description")
-            .map_or(Ok(""), |at| at.text())?
-            .trim()
-            .to_owned(),
-        level: map
-            .get("level")
-            .map_or(Ok(Level::Informational), |at| level(&at))?,
-        techniques: map
-            .get("tags")
-            .map_or(Ok(Vec::new()), |at| techniques(&at))?,
+        description: map.get("description").map_or(Ok(""), |at| at.text())?.trim().to_owned(),
+        level: map.get("level").map_or(Ok(Level::Informational), |at| level(&at))?,
+        techniques: map.get("tags").map_or(Ok(Vec::new()), |at| techniques(&at))?,
         falsepositives: texts(&map, "falsepositives")?,
         title,
         name,
@@ -140,27 +122,16 @@ pub(super) fn document(top: &At<'_>) -> Result<Document, Diagnostic> {
 
 fn word(at: &At<'_>) -> Result<String, Diagnostic> {
     let name = at.text()?;
-    if name.len() <= 128
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    {
+    if name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         return Ok(name.to_owned());
     }
-    Err(at.fault(
-        format!("`{name}` is no name"),
-        "use letters, digits, `-`, `_` and `.`, at most 128 of them",
-    ))
+    Err(at.fault(format!("`{name}` is no name"), "use letters, digits, `-`, `_` and `.`, at most 128 of them"))
 }
 
 fn id(at: &At<'_>) -> Result<String, Diagnostic> {
     let id = at.text()?;
     let parts: Vec<usize> = id.split('-').map(str::len).collect();
-    if parts == [8, 4, 4, 4, 12]
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-    {
+    if parts == [8, 4, 4, 4, 12] && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
         return Ok(id.to_ascii_lowercase());
     }
     Err(at.fault(format!("`{id}` is no UUID"), "make one with `uuidgen`"))
@@ -169,12 +140,7 @@ fn id(at: &At<'_>) -> Result<String, Diagnostic> {
 fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
     let word = at.text()?;
     let known: Vec<&str> = Level::ALL.iter().map(|level| level.as_str()).collect();
-    word.parse().map_err(|()| {
-        at.fault(
-            format!("unknown level `{word}`"),
-            crate::diagnostic::suggestion(word, &known),
-        )
-    })
+    word.parse().map_err(|()| at.fault(format!("unknown level `{word}`"), crate::diagnostic::suggestion(word, &known)))
 }
 
 fn techniques(at: &At<'_>) -> Result<Vec<String>, Diagnostic> {
@@ -184,15 +150,10 @@ fn techniques(at: &At<'_>) -> Result<Vec<String>, Diagnostic> {
         let Some(technique) = text.strip_prefix("attack.t") else {
             continue;
         };
-        if technique.is_empty()
-            || !technique
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'.')
-        {
-            return Err(tag.fault(
-                format!("`{text}` is no ATT&CK technique"),
-                "write it as attack.t1613 or attack.t1110.003",
-            ));
+        if technique.is_empty() || !technique.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            return Err(
+                tag.fault(format!("`{text}` is no ATT&CK technique"), "write it as attack.t1613 or attack.t1110.003")
+            );
         }
         techniques.push(format!("T{technique}"));
     }
@@ -203,17 +164,11 @@ fn texts(map: &Map<'_>, key: &str) -> Result<Vec<String>, Diagnostic> {
     let Some(at) = map.get(key) else {
         return Ok(Vec::new());
     };
-    at.list_or_one()?
-        .iter()
-        .map(|item| item.text().map(|text| text.trim().to_owned()))
-        .collect()
+    at.list_or_one()?.iter().map(|item| item.text().map(|text| text.trim().to_owned())).collect()
 }
 
 fn logsource(map: &Map<'_>) -> Result<(), Diagnostic> {
-    let at = map.need(
-        "logsource",
-        "add `product: kubernetes` and `service: audit`",
-    )?;
+    let at = map.need("logsource", "add `product: kubernetes` and `service: audit`")?;
     let logsource = at.map(&["product", "service", "category", "definition"])?;
     for (key, expected) in [("product", "kubernetes"), ("service", "audit")] {
         let Some(value) = logsource.get(key) else {
@@ -226,9 +181,7 @@ fn logsource(map: &Map<'_>) -> Result<(), Diagnostic> {
             ));
         }
     }
-    logsource
-        .need("product", "add `product: kubernetes`")
-        .map(drop)
+    logsource.need("product", "add `product: kubernetes`").map(drop)
 }
 
 fn detection(at: &At<'_>) -> Result<Expression, Diagnostic> {
@@ -238,40 +191,23 @@ fn detection(at: &At<'_>) -> Result<Expression, Diagnostic> {
         match name {
             "condition" => {}
             "timeframe" => {
-                return Err(selection.fault(
-                    "`timeframe` is not read",
-                    "write a correlation with `timespan`",
-                ));
+                return Err(selection.fault("`timeframe` is not read", "write a correlation with `timespan`"));
             }
             _ => selections.push((name, detection::selection(&selection)?)),
         }
     }
-    let condition_at = map.need(
-        "condition",
-        "say which selections must fit, such as `condition: selection`",
-    )?;
+    let condition_at = map.need("condition", "say which selections must fit, such as `condition: selection`")?;
     let text = condition_at.text()?;
     condition::parse(text, &selections).map_err(|(problem, mend)| condition_at.fault(problem, mend))
 }
 
 fn correlation(at: &At<'_>) -> Result<Correlation, Diagnostic> {
-    let map = at.map(&[
-        "type",
-        "rules",
-        "group-by",
-        "timespan",
-        "condition",
-        "generate",
-    ])?;
+    let map = at.map(&["type", "rules", "group-by", "timespan", "condition", "generate"])?;
     let kind = map.need("type", "write `type: event_count`")?;
     if kind.text()? != "event_count" {
-        return Err(kind.fault(
-            format!(
-                "the type `{}` is not supported in this version",
-                kind.text()?
-            ),
-            "use `event_count`",
-        ));
+        return Err(
+            kind.fault(format!("the type `{}` is not supported in this version", kind.text()?), "use `event_count`")
+        );
     }
     let rules = map.need("rules", "name the rules whose matches are counted")?;
     let rules = rules
@@ -286,15 +222,8 @@ fn correlation(at: &At<'_>) -> Result<Correlation, Diagnostic> {
             Ok(Reference { target, fault })
         })
         .collect::<Result<_, Diagnostic>>()?;
-    let group_by = map.need(
-        "group-by",
-        "name the fields that it counts by, such as `[source_ip]`",
-    )?;
-    let group_by = group_by
-        .list_or_one()?
-        .iter()
-        .map(group_field)
-        .collect::<Result<_, _>>()?;
+    let group_by = map.need("group-by", "name the fields that it counts by, such as `[source_ip]`")?;
+    let group_by = group_by.list_or_one()?.iter().map(group_field).collect::<Result<_, _>>()?;
     let timespan = map.need("timespan", "say how long a span is, such as `30m`")?;
     Ok(Correlation {
         rules,
@@ -308,10 +237,7 @@ fn correlation(at: &At<'_>) -> Result<Correlation, Diagnostic> {
 fn group_field(at: &At<'_>) -> Result<Field, Diagnostic> {
     let name = at.text()?;
     let field: Field = name.parse().map_err(|()| {
-        at.fault(
-            format!("audit events have no field `{name}`"),
-            crate::diagnostic::suggestion(name, Field::NAMES),
-        )
+        at.fault(format!("audit events have no field `{name}`"), crate::diagnostic::suggestion(name, Field::NAMES))
     })?;
     if field.is_array() {
         return Err(at.fault(
@@ -337,10 +263,7 @@ fn count(at: &At<'_>) -> Result<u64, Diagnostic> {
         };
         let number = value.integer()?.saturating_add(extra);
         if !(1..=1_000_000).contains(&number) {
-            return Err(value.fault(
-                "this count can never be, or always is",
-                "use a number from 1 to 1000000",
-            ));
+            return Err(value.fault("this count can never be, or always is", "use a number from 1 to 1000000"));
         }
         least = least.max(u64::try_from(number).ok());
     }
@@ -356,19 +279,13 @@ fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
         Some('d') => 86_400,
         _ => 0,
     };
-    let number = text
-        .get(..text.len().saturating_sub(1))
-        .and_then(|digits| digits.parse::<i64>().ok())
-        .unwrap_or(0);
+    let number = text.get(..text.len().saturating_sub(1)).and_then(|digits| digits.parse::<i64>().ok()).unwrap_or(0);
     match number.checked_mul(unit) {
         Some(seconds) if (1..=SPAN_SECONDS_MAX).contains(&seconds) => Ok(seconds),
         Some(seconds) if seconds > SPAN_SECONDS_MAX => {
             Err(at.fault(format!("`{text}` is too long"), "use at most `7d`"))
         }
-        _ => Err(at.fault(
-            format!("`{text}` is no time"),
-            "write a whole number and s, m, h or d, such as `30m`",
-        )),
+        _ => Err(at.fault(format!("`{text}` is no time"), "write a whole number and s, m, h or d, such as `30m`")),
     }
 }
 
@@ -391,12 +308,7 @@ fn own(map: &Map<'_>, rule: &str) -> Result<Own, Diagnostic> {
         own.risk_score = u32::try_from(number)
             .ok()
             .filter(|score| *score <= 100)
-            .ok_or_else(|| {
-                score.fault(
-                    format!("{number} is no risk score"),
-                    "use a number from 0 to 100",
-                )
-            })?;
+            .ok_or_else(|| score.fault(format!("{number} is no risk score"), "use a number from 0 to 100"))?;
     }
     if let Some(reading) = map.get("source_ip") {
         own.source_ip = match reading.text()? {
@@ -410,11 +322,7 @@ fn own(map: &Map<'_>, rule: &str) -> Result<Own, Diagnostic> {
         };
     }
     if let Some(tests) = map.get("tests") {
-        own.cases = tests
-            .list()?
-            .iter()
-            .map(|case| Case::read(case, rule))
-            .collect::<Result<_, _>>()?;
+        own.cases = tests.list()?.iter().map(|case| Case::read(case, rule)).collect::<Result<_, _>>()?;
     }
     Ok(own)
 }
