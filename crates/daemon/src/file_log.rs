@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn line(verb: &str, at: &str) -> String {
-        format!("{{\"verb\":\"{verb}\",\"stageTimestamp\":\"2026-11-22T{at}Z\"}}\n")
+        format!("{{\"verb\":\"{verb}\",\"stageTimestamp\":\"2020-11-22T{at}Z\"}}\n")
     }
 
     #[test]
@@ -195,8 +195,8 @@ mod tests {
             .expect("written");
         let mut file = fs::File::create(&path).expect("a file");
         write!(file, "{}nonsense\n{}", line("third", "10:59:59"), line("outside", "11:00:00")).expect("written");
-        write!(file, "{{\"verb\":\"unfinished\",\"stageTimestamp\":\"2026-11-22T10:59:59Z\"}}").expect("written");
-        let at = |text: &str| Second::from(format!("2026-11-22T{text}Z").parse::<jiff::Timestamp>().expect("a time"));
+        write!(file, "{{\"verb\":\"unfinished\",\"stageTimestamp\":\"2020-11-22T10:59:59Z\"}}").expect("written");
+        let at = |text: &str| Second::from(format!("2020-11-22T{text}Z").parse::<jiff::Timestamp>().expect("a time"));
         let window = Window::new(at("10:00:00"), at("11:00:00")).expect("not empty");
         let log = FileLog::new(path.clone());
         let mut verbs = Vec::new();
