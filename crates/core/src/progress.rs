@@ -82,8 +82,9 @@ impl Progress {
         (self.gaps.len() < gaps).then_some(NoticeKind::GapFilled)
     }
 
-    /// Notes that the window at the cursor could not be read at `at`. After six hours of that it becomes a gap, which
-    /// is told once and tried again with the re-looks; until then nothing is told.
+    /// Notes that the window at the cursor could not be read at `at`. When the log has been failing for six hours, and
+    /// the window has been over for as long, it becomes a gap, which is told once and tried again with the re-looks;
+    /// until then nothing is told.
     pub fn note_failure(
         &mut self,
         window: Window,
@@ -93,8 +94,8 @@ impl Progress {
     ) -> Option<NoticeKind> {
         let reason = bounded(reason, REASON_CHARS_MAX);
         let since = self.failing.as_ref().map_or(at, |failing| failing.since);
-        if at < since.plus(GAP_AFTER_SECONDS) {
-            self.failing = Some(Failing { since, reason });
+        self.failing = Some(Failing { since, reason: reason.clone() });
+        if at < since.max(window.latest()).plus(GAP_AFTER_SECONDS) {
             return None;
         }
         self.plan_relooks(window, at, relook_seconds);
@@ -104,7 +105,6 @@ impl Progress {
     /// Notes that a window is passed over, and returns what there is to tell.
     pub fn note_gap(&mut self, window: Window, reason: String) -> NoticeKind {
         self.cursor = window.latest();
-        self.failing = None;
         self.gaps.push(Gap { window, reason: reason.clone() });
         let surplus = self.gaps.len().saturating_sub(GAPS_MAX);
         self.gaps.drain(..surplus);
@@ -259,15 +259,21 @@ mod tests {
     #[test]
     fn a_window_that_fails_for_six_hours_is_a_gap_that_a_relook_can_fill() {
         let mut failed = progress();
-        assert_eq!(failed.note_failure(window(0), Second(HOUR), &[24 * HOUR], "down"), None);
-        assert_eq!(failed.note_failure(window(0), Second(7 * HOUR - 1), &[24 * HOUR], "down"), None);
-        assert_eq!(failed.cursor, Second(0));
         let gap = NoticeKind::Gap { reason: "down".to_owned() };
-        assert_eq!(failed.note_failure(window(0), Second(7 * HOUR), &[24 * HOUR], "down"), Some(gap));
-        assert_eq!((failed.cursor, failed.failing.clone(), failed.gaps.len()), (Second(HOUR), None, 1));
+        let mut fail = |hour: i64, at: i64| failed.note_failure(window(hour), Second(at), &[24 * HOUR], "down");
+        assert_eq!(fail(0, HOUR + 600), None);
+        assert_eq!(fail(0, 7 * HOUR), None);
+        assert_eq!(fail(0, 7 * HOUR + 600), Some(gap.clone()));
+        // The log has been failing for long enough, but the next window is over only since 5 h 10 min.
+        assert_eq!(fail(1, 7 * HOUR + 600), None);
+        assert_eq!(fail(1, 8 * HOUR), Some(gap));
+        assert_eq!((failed.cursor, failed.gaps.len()), (Second(2 * HOUR), 2));
+        assert_eq!(failed.failing.as_ref().map(|failing| failing.since), Some(Second(HOUR + 600)));
+        assert_eq!(failed.note_read(window(2), Second(8 * HOUR), &[], true), None);
+        assert_eq!(failed.failing, None);
         assert_eq!(failed.due_relooks(Second(25 * HOUR)), [window(0)]);
         assert_eq!(failed.note_relook(window(0), Second(25 * HOUR)), Some(NoticeKind::GapFilled));
-        assert_eq!(failed.gaps, []);
+        assert_eq!(failed.gaps.len(), 1);
     }
 
     #[test]

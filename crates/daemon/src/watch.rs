@@ -15,7 +15,7 @@ use stakeout_core::rule::Rules;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::destination::Destination;
 use stakeout_notify::notice;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
@@ -57,6 +57,25 @@ pub(crate) struct Ticked {
 struct LogRead {
     windows: usize,
     is_owing: bool,
+}
+
+impl Ticked {
+    /// Notes how reading one log went; what was wrong with the state is returned, and the other logs go on.
+    fn note(&mut self, read: Result<Result<LogRead, StateError>, JoinError>) -> Option<StateError> {
+        match read {
+            Ok(Ok(read)) => {
+                self.windows += read.windows;
+                self.logs_owing += usize::from(read.is_owing);
+                None
+            }
+            Ok(Err(fault)) => Some(fault),
+            Err(fault) => {
+                error!(%fault, "a log could not be read: this is a fault of the program");
+                self.logs_owing += 1;
+                None
+            }
+        }
+    }
 }
 
 impl Watch {
@@ -118,26 +137,14 @@ impl Watch {
             reads.spawn(async move { watch.read_log(&log, progress, at, &shutdown, &bar).await });
         }
         let mut ticked = Ticked::default();
-        let mut note = |read: Result<Result<LogRead, StateError>, tokio::task::JoinError>| match read {
-            Ok(Ok(read)) => {
-                ticked.windows += read.windows;
-                ticked.logs_owing += usize::from(read.is_owing);
-                Ok(())
-            }
-            Ok(Err(fault)) => Err(fault),
-            Err(fault) => {
-                error!(%fault, "a log could not be read: this is a fault of the program");
-                ticked.logs_owing += 1;
-                Ok(())
-            }
-        };
+        let mut fault = None;
         let told_early = {
             let patience = tokio::time::sleep(TELL_AFTER);
             tokio::pin!(patience);
             loop {
                 tokio::select! {
                     read = reads.join_next() => match read {
-                        Some(read) => note(read)?,
+                        Some(read) => fault = ticked.note(read).or(fault),
                         None => break None,
                     },
                     () = &mut patience => break Some(self.tell(shutdown).await?),
@@ -145,7 +152,10 @@ impl Watch {
             }
         };
         while let Some(read) = reads.join_next().await {
-            note(read)?;
+            fault = ticked.note(read).or(fault);
+        }
+        if let Some(fault) = fault {
+            return Err(fault);
         }
         let told = self.tell(shutdown).await?;
         ticked.messages = told.sent + told_early.map_or(0, |told| told.sent);

@@ -7,8 +7,7 @@ const DEPTH_MAX: usize = 32;
 
 /// Returns the expression that `condition` makes of the named selections, or what is wrong with it and the mend.
 pub(super) fn parse(condition: &str, selections: &[(&str, Expression)]) -> Result<Expression, (String, String)> {
-    let tokens: Vec<String> =
-        condition.replace('(', " ( ").replace(')', " ) ").split_whitespace().map(str::to_owned).collect();
+    let tokens = tokens(condition);
     let mut parser = Parser { tokens: &tokens, at: 0, selections, depth: 0 };
     let expression = parser.any_of()?;
     match parser.peek() {
@@ -20,6 +19,25 @@ pub(super) fn parse(condition: &str, selections: &[(&str, Expression)]) -> Resul
         Some(token) => {
             Err((format!("`{token}` was not expected here"), "join selections with `and` or `or`".to_owned()))
         }
+    }
+}
+
+/// Tells whether `condition` names `selection`, itself or among others.
+pub(super) fn names(condition: &str, selection: &str) -> bool {
+    tokens(condition).iter().any(|token| stands_for(token, selection))
+}
+
+fn tokens(condition: &str) -> Vec<String> {
+    condition.replace('(', " ( ").replace(')', " ) ").split_whitespace().map(str::to_owned).collect()
+}
+
+/// Tells whether a word of a condition stands for `selection`: its name, the beginning of it and `*`, or `them`,
+/// which leaves out names with `_` in front.
+fn stands_for(word: &str, selection: &str) -> bool {
+    match word.strip_suffix('*') {
+        Some(prefix) => selection.starts_with(prefix),
+        None if word.eq_ignore_ascii_case("them") => !selection.starts_with('_'),
+        None => selection == word,
     }
 }
 
@@ -104,7 +122,7 @@ impl Parser<'_> {
             .ok_or_else(|| (format!("no selection is named `{name}`"), crate::diagnostic::suggestion(name, &known)))
     }
 
-    /// Reads what stands behind `1 of` or `all of`: `them`, or a name with `*`. Names with `_` in front are private.
+    /// Reads what stands behind `1 of` or `all of`.
     fn quantified(&mut self) -> Result<Vec<Expression>, (String, String)> {
         let Some(pattern) = self.tokens.get(self.at) else {
             return Err((
@@ -113,13 +131,12 @@ impl Parser<'_> {
             ));
         };
         self.at += 1;
-        let fits = |name: &str| match pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None if pattern.eq_ignore_ascii_case("them") => !name.starts_with('_'),
-            None => name == pattern,
-        };
-        let parts: Vec<Expression> =
-            self.selections.iter().filter(|(name, _)| fits(name)).map(|(_, expression)| expression.clone()).collect();
+        let parts: Vec<Expression> = self
+            .selections
+            .iter()
+            .filter(|(name, _)| stands_for(pattern, name))
+            .map(|(_, expression)| expression.clone())
+            .collect();
         if parts.is_empty() {
             let known: Vec<&str> = self.selections.iter().map(|(name, _)| *name).collect();
             return Err((format!("no selection fits `{pattern}`"), format!("known here: {}", known.join(", "))));

@@ -198,7 +198,15 @@ fn detection(at: &At<'_>) -> Result<Expression, Diagnostic> {
     }
     let condition_at = map.need("condition", "say which selections must fit, such as `condition: selection`")?;
     let text = condition_at.text()?;
-    condition::parse(text, &selections).map_err(|(problem, mend)| condition_at.fault(problem, mend))
+    let expression =
+        condition::parse(text, &selections).map_err(|(problem, mend)| condition_at.fault(problem, mend))?;
+    match map.entries().find(|(name, _)| *name != "condition" && !condition::names(text, name)) {
+        Some((name, unused)) => Err(unused.fault(
+            format!("the condition never names the selection `{name}`"),
+            "name it in the condition, or take it out",
+        )),
+        None => Ok(expression),
+    }
 }
 
 fn correlation(at: &At<'_>) -> Result<Correlation, Diagnostic> {

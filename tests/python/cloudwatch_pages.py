@@ -1,0 +1,26 @@
+"""Reads a whole search with boto3's own paginator: `cloudwatch_pages.py ENDPOINT GROUP PATTERN [RETRIES]`.
+
+Prints the ids as often as they came, the number of events on each page and of tries for each, and what ended it.
+"""
+
+import json
+import sys
+
+from answers import answer, client
+
+endpoint, group, pattern, *retries = sys.argv[1:]
+mode = {"mode": "standard", "max_attempts": int(*retries)} if retries else {"max_attempts": 0}
+logs = client("logs", endpoint, retries=mode)
+read = {"ids": [], "pages": [], "retries": 0, "error": None}
+
+
+def read_all():
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, filterPattern=pattern)
+    for page in pages:
+        read["ids"] += [event["eventId"] for event in page["events"]]
+        read["pages"].append(len(page["events"]))
+        read["retries"] += page["ResponseMetadata"]["RetryAttempts"]
+
+
+read["error"] = answer(read_all)
+json.dump(read, sys.stdout)
