@@ -16,7 +16,8 @@ recording=${RECORDING:-$root/tests/data/audit/kube-hunter.audit.log.gz}
 # The last full hour: a tick of the schedule below, whose window ended ten minutes before.
 at=$(date -u +%Y-%m-%dT%H:00:00Z)
 
-export AWS_REGION=${AWS_REGION:-eu-west-1} AWS_DEFAULT_REGION=${AWS_REGION:-eu-west-1}
+export AWS_REGION=${AWS_REGION:-eu-west-1}
+export AWS_DEFAULT_REGION=$AWS_REGION
 export AWS_ACCESS_KEY_ID=${AWS_ACCESS_KEY_ID:-test} AWS_SECRET_ACCESS_KEY=${AWS_SECRET_ACCESS_KEY:-test}
 export AWS_EC2_METADATA_DISABLED=true
 # The endpoint is an argument from here on, and stands in the config.
@@ -39,7 +40,7 @@ if [ -z "${STAKEOUT:-}" ]; then
 fi
 
 if [ -z "${PYTHON:-}" ]; then
-    environment=$root/target/localstack-python
+    environment=${CARGO_TARGET_DIR:-$root/target}/localstack-python
     PYTHON=$environment/bin/python
     if [ ! -e "$environment/whole" ]; then
         say "setting up Python with boto3 and moto in $environment"

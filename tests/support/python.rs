@@ -106,7 +106,7 @@ fn endpoint_in(mut log: BufReader<ChildStderr>) -> String {
 }
 
 /// Returns the environment's interpreter, which sees no proxy and no AWS settings but those of the tests.
-fn interpreter() -> Command {
+pub fn interpreter() -> Command {
     let mut command = Command::new(bin(environment()));
     for name in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "PYTHONPATH", "PYTHONHOME"] {
         command.env_remove(name);

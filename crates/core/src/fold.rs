@@ -3,8 +3,10 @@
 //! `observe` keeps what matched and drops the rest, so memory follows matches and groups, not the size of the
 //! window. What is already known of other windows and sources is asked for only at the end (see [`Carried`]).
 
+mod book;
 mod cap;
 mod close;
+mod findings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};

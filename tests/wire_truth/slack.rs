@@ -1,0 +1,108 @@
+//! Slack with slack_sdk: its models and its client against the stand-in, and our own messages read by its models.
+
+use std::collections::BTreeMap;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+use stakeout_core::finding::FindingKey;
+use stakeout_core::rule::Level;
+use stakeout_notify::{Body, Digest, Message, slack};
+use stakeout_standin::slack::SlackRefusal;
+use stakeout_standin::{Fault, Faults, Slack};
+
+use crate::answered;
+use crate::strategy;
+
+/// Hostile findings and notices that are rendered, with each activity by chance.
+const FINDINGS: usize = 150;
+
+/// Limits of Slack that its models do not look at.
+const MODELS_DO_NOT_LOOK: [&str; 2] = ["51 blocks", "field of 2001"];
+
+/// What `slack_payloads.py` says of a payload that it has sent.
+#[derive(Debug, PartialEq, serde::Deserialize)]
+struct Verdict {
+    problem: Option<String>,
+    status: u16,
+    body: String,
+    retry_after: Option<String>,
+}
+
+fn sent(slack: &Slack, payloads: &[Value]) -> Vec<Verdict> {
+    answered("slack_payloads.py", &[&slack.webhook_url()], &json!(payloads).to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_judge_and_the_models_of_slack_agree() {
+    let slack = Slack::start().await.expect("a free port");
+    let verdicts: BTreeMap<String, (bool, u16, String)> = answered("slack_models.py", &[&slack.webhook_url()], "");
+    let mut unlike = Vec::new();
+    for (name, (is_valid, status, body)) in &verdicts {
+        match (status, body.as_str()) {
+            (200, "ok") if *is_valid => {}
+            (400, "invalid_blocks") if !is_valid => {}
+            (400, "invalid_blocks") => unlike.push(name.as_str()),
+            _ => panic!("{name}: valid is {is_valid}, answered {status} {body}"),
+        }
+    }
+    assert_eq!(unlike, MODELS_DO_NOT_LOOK);
+    let taken = verdicts.values().filter(|(_, status, _)| *status == 200).count();
+    assert_eq!((verdicts.len(), slack.messages().len()), (28, taken));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_of_slack_reads_refusals() {
+    let slack = Slack::start().await.expect("a free port");
+    let faults = [
+        (Fault::Throttled { retry_after_s: Some(3) }, 429, "rate_limited", Some("3")),
+        (Fault::from(SlackRefusal::NoService), 404, "no_service", None),
+        (Fault::from(SlackRefusal::ChannelIsArchived), 410, "channel_is_archived", None),
+        (Fault::InternalError, 500, "rollup_error", None),
+    ];
+    for (fault, status, body, retry_after) in faults {
+        slack.set_faults(Faults::next(1, &fault));
+        let verdict =
+            Verdict { problem: None, status, body: body.to_owned(), retry_after: retry_after.map(str::to_owned) };
+        assert_eq!(sent(&slack, &[json!({"text": "x"})]), [verdict], "{fault:?}");
+    }
+}
+
+/// Draws hostile values, the same ones on each run.
+fn drawn<S: Strategy>(strategy: &S, number: usize) -> Vec<S::Value> {
+    let mut runner = TestRunner::deterministic();
+    (0..number).map(|_| strategy.new_tree(&mut runner).expect("it filters nothing").current()).collect()
+}
+
+/// Renders messages of every kind about hostile findings.
+fn our_messages() -> Vec<Value> {
+    let findings = drawn(&(strategy::finding(), strategy::activity()), FINDINGS);
+    let notices = drawn(&strategy::notice(), FINDINGS);
+    let names = drawn(&strategy::text(64), 20);
+    let plain = strategy::plain_finding(0xabc, Level::High, 12);
+    let told: Vec<_> = findings.iter().map(|(finding, activity)| (finding, *activity)).collect();
+
+    let mut bodies: Vec<Body<'_>> =
+        told.iter().map(|(finding, activity)| Body::Finding { finding, activity: *activity }).collect();
+    bodies.extend(notices.iter().map(Body::Notice));
+    bodies.extend(names.iter().map(|name| Body::Test { destination: name }));
+    bodies.extend(told.chunks(15).zip(notices.chunks(15)).map(|(told, notices)| {
+        Body::Digest(Digest::new(told.to_vec(), notices.iter().collect(), vec![FindingKey(1)]))
+    }));
+    bodies.push(Body::Forgotten((0..2_000).map(FindingKey).collect()));
+    bodies.push(Body::Finding { finding: &plain, activity: stakeout_core::delivery::Activity::Create });
+    bodies.into_iter().map(|body| slack::message(&Message { id: "1".to_owned(), body })).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_messages_are_valid_to_the_models_and_to_the_judge() {
+    let slack = Slack::start().await.expect("a free port");
+    let payloads = our_messages();
+    let verdicts = sent(&slack, &payloads);
+    assert_eq!(verdicts.len(), 2 * FINDINGS + 20 + FINDINGS / 15 + 2);
+    for (payload, verdict) in payloads.iter().zip(verdicts) {
+        let taken = Verdict { problem: None, status: 200, body: "ok".to_owned(), retry_after: None };
+        assert_eq!(verdict, taken, "{payload:#}\n{:?}", slack.refused().last());
+    }
+    assert_eq!(slack.messages(), payloads, "what arrived is what was rendered");
+}
