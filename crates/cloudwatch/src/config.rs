@@ -6,7 +6,6 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use stakeout_core::source::{LogId, Provider};
 
 /// How EKS names the streams of the audit log; other streams of the group hold other logs of the control plane.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
@@ -67,27 +66,11 @@ impl CloudWatchConfig {
         }
     }
 
-    /// Returns what the log is: `cloudwatch/ACCOUNT/REGION/GROUP`.
-    ///
-    /// The account is the one in the group's ARN, else in the role's. Where neither names it, a loopback endpoint
-    /// stands in its place (`127.0.0.1:4566`), else `default`.
-    #[must_use]
-    pub fn log_id(&self) -> LogId {
-        let account = account_in(&self.log_group).unwrap_or_else(|| self.calling_account());
-        LogId(format!("{}/{account}/{}/{}", Provider::Cloudwatch, self.region, group_name(&self.log_group)))
-    }
-
     /// Returns whose quota a request counts against: the account that asks (or its role, where that names none), and
     /// the region. Sources with equal keys share [`requests_per_second`].
     #[must_use]
     pub fn budget_key(&self) -> (String, String) {
         (self.calling_account().to_owned(), self.region.clone())
-    }
-
-    /// Returns the cluster that writes the log; see [`cluster_of`].
-    #[must_use]
-    pub fn cluster(&self) -> &str {
-        cluster_of(&self.log_group)
     }
 
     /// Returns the endpoint where it is on this machine, so that credentials may be asked for there as well.
@@ -111,17 +94,6 @@ impl fmt::Debug for AssumeRole {
             .field("external_id", &self.external_id.as_ref().map(|_| format_args!("[hidden]")))
             .finish()
     }
-}
-
-/// Returns the cluster that writes a group, `prod` for `/aws/eks/prod/cluster`; another group's name stands for itself.
-#[must_use]
-pub fn cluster_of(log_group: &str) -> &str {
-    let group = group_name(log_group);
-    group
-        .strip_prefix("/aws/eks/")
-        .and_then(|rest| rest.strip_suffix("/cluster"))
-        .filter(|cluster| !cluster.is_empty())
-        .unwrap_or(group)
 }
 
 /// Returns how often an account may ask for events in a region, per second. The quota cannot be raised.
@@ -186,19 +158,15 @@ mod tests {
     const ARN: &str = "arn:aws-cn:logs:cn-north-1:210987654321:log-group:/aws/eks/prod/cluster:*";
 
     #[test]
-    fn a_log_is_its_account_region_and_group() {
-        let mut config = CloudWatchConfig::new("eu-west-1", "/aws/eks/prod/cluster");
-        assert_eq!(config.log_id(), LogId("cloudwatch/default/eu-west-1//aws/eks/prod/cluster".to_owned()));
-        config.endpoint = Some("https://vpce-1.logs.eu-west-1.vpce.amazonaws.com".to_owned());
-        assert_eq!(config.log_id(), LogId("cloudwatch/default/eu-west-1//aws/eks/prod/cluster".to_owned()));
+    fn a_budget_belongs_to_the_account_that_asks_and_the_region() {
+        let mut config = CloudWatchConfig::new("eu-west-1", ARN);
+        let key = |account: &str| (account.to_owned(), "eu-west-1".to_owned());
+        assert_eq!(config.budget_key(), key(OWN_ACCOUNT));
         config.endpoint = Some("http://127.0.0.1:4566/".to_owned());
-        assert_eq!(config.log_id(), LogId("cloudwatch/127.0.0.1:4566/eu-west-1//aws/eks/prod/cluster".to_owned()));
+        assert_eq!(config.budget_key(), key("127.0.0.1:4566"));
         config.assume_role =
             Some(AssumeRole { arn: "arn:aws:iam::123456789012:role/reader".to_owned(), external_id: None });
-        assert_eq!(config.log_id(), LogId("cloudwatch/123456789012/eu-west-1//aws/eks/prod/cluster".to_owned()));
-        config.log_group = ARN.to_owned();
-        assert_eq!(config.log_id(), LogId("cloudwatch/210987654321/eu-west-1//aws/eks/prod/cluster".to_owned()));
-        assert_eq!(config.budget_key(), ("123456789012".to_owned(), "eu-west-1".to_owned()));
+        assert_eq!(config.budget_key(), key("123456789012"));
     }
 
     #[test]
@@ -206,15 +174,7 @@ mod tests {
         assert_eq!(group_arn(ARN), Some("arn:aws-cn:logs:cn-north-1:210987654321:log-group:/aws/eks/prod/cluster"));
         assert_eq!(group_arn("/aws/eks/prod/cluster"), None);
         assert_eq!(group_arn("arn:aws:logs:eu-west-1:1:destination:x"), None);
-        assert_eq!(
-            [
-                cluster_of(ARN),
-                cluster_of("/aws/eks/prod/cluster"),
-                cluster_of("audit"),
-                cluster_of("/aws/eks//cluster")
-            ],
-            ["prod", "prod", "audit", "/aws/eks//cluster"]
-        );
+        assert_eq!([ARN, "audit"].map(group_name), ["/aws/eks/prod/cluster", "audit"]);
     }
 
     #[test]

@@ -15,5 +15,5 @@ mod fetch;
 mod place;
 pub mod pushdown;
 
-pub use config::{AssumeRole, CloudWatchConfig, Credential, cluster_of, requests_per_second};
+pub use config::{AssumeRole, CloudWatchConfig, Credential, requests_per_second};
 pub use fetch::CloudWatch;

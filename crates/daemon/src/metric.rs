@@ -4,7 +4,6 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 use stakeout_core::delivery::Activity;
 use stakeout_core::fold::Closed;
 use stakeout_core::progress::{Notice, NoticeKind, Progress};
-use stakeout_core::time::Window;
 use stakeout_notify::destination::Destination;
 
 use crate::reading::Cost;
@@ -31,6 +30,8 @@ pub(crate) fn describe() {
     describe_gauge!("stakeout_cursor_timestamp_seconds", "All before it was read, or is a recorded gap.");
     describe_gauge!("stakeout_silent_windows", "Windows in a row without any record.");
     describe_gauge!("stakeout_messages_owed", "Messages that a destination is still owed.");
+    describe_gauge!("stakeout_state_bytes", "Bytes of the state on the disk.");
+    describe_gauge!("stakeout_state_blobs", "Values that the state put aside into files; it must stay 0.");
     describe_gauge!("stakeout_build_info", "The version that runs.");
     gauge!("stakeout_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
 }
@@ -74,8 +75,15 @@ pub(crate) fn progress(source: &str, progress: &Progress) {
     gauge!("stakeout_silent_windows", "source" => source.to_owned()).set(progress.silent_windows);
 }
 
+/// Shows how large the state is.
+#[expect(clippy::cast_precision_loss, reason = "a state of 2^52 bytes is not expected")]
+pub(crate) fn state(bytes: u64, blobs: usize) {
+    gauge!("stakeout_state_bytes").set(bytes as f64);
+    gauge!("stakeout_state_blobs").set(blobs as f64);
+}
+
 /// Counts a window that could not be read.
-pub(crate) fn failed(source: &str, _window: Window) {
+pub(crate) fn failed(source: &str) {
     counter!("stakeout_windows_failed_total", "source" => source.to_owned()).increment(1);
 }
 

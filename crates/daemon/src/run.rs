@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
-use jiff::Timestamp;
 use sd_notify::NotifyState;
 use stakeout_core::time::Second;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Health};
+use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::loading::{self, ConfigArgs};
 use crate::metric;
@@ -89,7 +89,7 @@ enum Woken {
 impl Daemon {
     async fn run(&mut self, signals: &mut Signals, switch: &ShutdownSwitch, asked: &Shutdown) -> Result<(), Failure> {
         loop {
-            let now = Second::from(Timestamp::now());
+            let now = Second::from(clock::now());
             // A step back of the clock repeats nothing: a tick is never begun for a time before the last one's.
             let tick = self.watch.config().schedule.tick_before(now).max(self.last_tick);
             let mut wake = self.watch.config().schedule.tick_after(tick.unwrap_or(now));
@@ -100,7 +100,7 @@ impl Daemon {
                     return Ok(());
                 }
                 if self.note(tick, ticked) {
-                    let retry = Second::from(Timestamp::now()).plus(RETRY_AFTER_SECONDS);
+                    let retry = Second::from(clock::now()).plus(RETRY_AFTER_SECONDS);
                     wake = Some(wake.map_or(retry, |wake| wake.min(retry)));
                 }
                 if let Woken::Reload = woken {
@@ -176,7 +176,9 @@ impl Daemon {
 
     /// Reads config and rules again; where they are wrong the old ones stay.
     async fn reload(&mut self) {
-        tell_systemd(&[NotifyState::Reloading]);
+        // systemd's notify-reload wants to know when the reload began, by its own clock.
+        let begun = NotifyState::monotonic_usec_now().ok();
+        tell_systemd(&[NotifyState::Reloading].into_iter().chain(begun).collect::<Vec<_>>());
         match self.reloaded().await {
             Ok(watch) => {
                 self.watch = Arc::new(watch);
@@ -204,7 +206,7 @@ impl Daemon {
 /// Sleeps until the wall clock shows `wake`, in naps, so that a step of the clock is seen.
 async fn sleep_until(wake: Option<Second>, signals: &mut Signals) -> Woken {
     loop {
-        let now = Timestamp::now();
+        let now = clock::now();
         let left = wake.map_or(NAP, |wake| {
             let left_ms = wake.millis().saturating_sub(now.as_millisecond());
             Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
@@ -213,7 +215,7 @@ async fn sleep_until(wake: Option<Second>, signals: &mut Signals) -> Woken {
             return Woken::Time;
         }
         tokio::select! {
-            () = tokio::time::sleep(left.min(NAP)) => {}
+            () = clock::sleep(left.min(NAP)) => {}
             woken = signals.next() => return woken,
         }
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use jiff::Timestamp;
 use stakeout_core::fold::{self, Closed, Fold, Limits};
 use stakeout_core::progress::{Notice, NoticeKind, Progress};
 use stakeout_core::rule::Rules;
@@ -18,6 +17,7 @@ use stakeout_notify::notice;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
+use crate::clock;
 use crate::config::Config;
 use crate::metric;
 use crate::reading::{Budgets, Log, Reader, Reading};
@@ -139,7 +139,7 @@ impl Watch {
         let mut ticked = Ticked::default();
         let mut fault = None;
         let told_early = {
-            let patience = tokio::time::sleep(TELL_AFTER);
+            let patience = clock::sleep(TELL_AFTER);
             tokio::pin!(patience);
             loop {
                 tokio::select! {
@@ -257,7 +257,7 @@ impl Watch {
                 Ok(true)
             }
             Err(unread) => {
-                metric::failed(&log.source.name, window);
+                metric::failed(&log.source.name);
                 warn!(source = log.source.name, %window, reason = unread.reason, "window could not be read");
                 if is_relook {
                     return Ok(false);
@@ -284,7 +284,7 @@ impl Watch {
         let Reading { fold, cost, .. } = reading;
         let closed = self.close(log, window, fold, progress, kind, at).await?;
         metric::window(&log.source.name, &cost, &closed);
-        let lag_seconds = Timestamp::now().as_second() - window.latest().0;
+        let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
             source = log.source.name,
             %window,

@@ -7,7 +7,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use stakeout_core::delivery::{Appetite, Delivery, Settlement};
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::{Finding, FindingKey};
@@ -19,6 +18,8 @@ use stakeout_ledger::{Ledger, LedgerError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::metric;
+use crate::clock;
 use crate::summary::Summary;
 
 /// Records of expired minutes that one commit deletes at most: the engine's memory follows the keys of a batch.
@@ -162,7 +163,10 @@ impl Desk {
     fn answer(&mut self, request: Request) {
         // Who asked may be gone by now; what was written stays written.
         match request {
-            Request::Close(ending, reply) => drop(reply.send(self.with(|ledger| close(ledger, *ending)))),
+            Request::Close(ending, reply) => {
+                drop(reply.send(self.with(|ledger| close(ledger, *ending))));
+                self.measure();
+            }
             Request::Settle(settlement, reply) => {
                 drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement))));
             }
@@ -173,6 +177,15 @@ impl Desk {
                     |ledger: &Ledger| Ok(ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect());
                 drop(reply.send(self.with(progress)));
             }
+        }
+    }
+
+    /// Shows how large the state is. What cannot be measured is not worth failing for.
+    fn measure(&self) {
+        if let Some(ledger) = &self.ledger
+            && let (Ok(bytes), Ok(blobs)) = (ledger.size_on_disk(), ledger.blobs())
+        {
+            metric::state(bytes, blobs);
         }
     }
 
@@ -205,7 +218,7 @@ fn owed(ledger: &Ledger, destination: &str) -> Result<Owed, LedgerError> {
 
 fn close(ledger: &Ledger, ending: Ending) -> Result<Closed, LedgerError> {
     let carried = carry(ledger, &ending)?;
-    let closed = ending.fold.close(&ending.source, carried, Timestamp::now());
+    let closed = ending.fold.close(&ending.source, carried, clock::now());
     ledger.commit_window(&closed.commit)?;
     Ok(closed)
 }
@@ -281,3 +294,6 @@ impl Reach {
         Reach { read_until, forget_before, keep_from: forget_before.plus(-scope.reach_seconds) }
     }
 }
+
+#[cfg(test)]
+mod property;
