@@ -14,6 +14,9 @@ mod python;
 mod slack;
 #[path = "wire_truth/sns.rs"]
 mod sns;
+/// Findings as an attacker would have them, from the tests of the crate that renders them.
+#[path = "../crates/notify/tests/it/strategy.rs"]
+mod strategy;
 
 use std::collections::BTreeSet;
 

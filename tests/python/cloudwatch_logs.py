@@ -140,7 +140,8 @@ def search_facts():
     facts.add("a stream prefix", lambda: searched(lambda s, *_: s.startswith(prefix), logStreamNamePrefix=prefix))
     facts.add("stream names", lambda: searched(lambda s, *_: s in STREAMS[1:3], logStreamNames=STREAMS[1:3]))
     facts.add("pages of 50", lambda: [len(page["events"]) for page in pages(limit=50)])
-    facts.add("a group by its arn", lambda: searched(lambda *_: True, logGroupName=None, logGroupIdentifier=group_arn()))
+    by_arn = {"logGroupName": None, "logGroupIdentifier": group_arn()}
+    facts.add("a group by its arn", lambda: searched(lambda *_: True, **by_arn))
     ids = lambda: [event["eventId"] for page in pages() for event in page["events"]]
     facts.add("ids are unique", lambda: len(set(ids())) == len(EVENTS))
     facts.add("ids stay", lambda: sorted(ids()) == sorted(ids()))
@@ -175,7 +176,8 @@ def write_facts():
     logs.create_log_group(logGroupName="limits")
     logs.create_log_stream(logGroupName="limits", logStreamName=stream)
     batch = lambda *events: put(stream, events, group="limits")
-    facts.add("put: too old and too new", lambda: batch((old, "a"), (old + 1, "b"), (at_ms, "c"), (new, "d"), (new, "e")))
+    mixed = [(old, "a"), (old + 1, "b"), (at_ms, "c"), (new, "d"), (new, "e")]
+    facts.add("put: too old and too new", lambda: batch(*mixed))
     facts.add("put: nothing but old", lambda: batch((old, "a"), (old + 1, "b")))
     facts.add("put: out of order", lambda: batch((at_ms, "a"), (at_ms - 1, "b")))
     facts.add("put: over 24 hours", lambda: batch((at_ms - 25 * HOUR_MS, "a"), (at_ms, "b")))
@@ -191,7 +193,8 @@ def write_facts():
     facts.add("put: no such group", lambda: put(stream, [(at_ms, "a")], group="other"))
     facts.add("a group twice", lambda: logs.create_log_group(logGroupName="limits"))
     facts.add("a stream twice", lambda: logs.create_log_stream(logGroupName="limits", logStreamName=stream))
-    facts.add("a stream name with a colon", lambda: bool(logs.create_log_stream(logGroupName="limits", logStreamName="a:b")))
+    colon = {"logGroupName": "limits", "logStreamName": "a:b"}
+    facts.add("a stream name with a colon", lambda: bool(logs.create_log_stream(**colon)))
     described = logs.get_paginator("describe_log_groups").paginate()
     facts.add("groups", lambda: [group["logGroupName"] for page in described for group in page["logGroups"]])
 

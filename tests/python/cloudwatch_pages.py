@@ -17,6 +17,8 @@ read = {"ids": [], "pages": [], "retries": 0, "error": None}
 def read_all():
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, filterPattern=pattern)
     for page in pages:
+        if "events" not in page:
+            return "an answer without events"
         read["ids"] += [event["eventId"] for event in page["events"]]
         read["pages"].append(len(page["events"]))
         read["retries"] += page["ResponseMetadata"]["RetryAttempts"]

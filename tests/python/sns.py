@@ -12,7 +12,8 @@ from queues import arrived, subscribe
 sns = client("sns", sys.argv[1])
 sqs = client("sqs", sys.argv[2]) if len(sys.argv) > 2 else None
 facts = Facts()
-FINDING = json.dumps({"class_uid": 2004, "finding_info": {"uid": "0abc", "title": "Kubernetes scanning & <more> \u202e \u00fc"}})
+TITLE = "Kubernetes scanning & <more> \u202e \u00fc"
+FINDING = json.dumps({"class_uid": 2004, "finding_info": {"uid": "0abc", "title": TITLE}}, ensure_ascii=False)
 ATTRIBUTES = {
     "severity": {"DataType": "String", "StringValue": "Low"},
     "severity_id": {"DataType": "Number", "StringValue": "2"},
@@ -58,12 +59,14 @@ facts.add("no arn", lambda: publish("alerts"))
 facts.add("fifo: no group", lambda: publish(fifo, MessageDeduplicationId="1"))
 facts.add("fifo: no deduplication id", lambda: publish(fifo, MessageGroupId="0abc"))
 facts.add("fifo: a group with a space", lambda: publish(fifo, MessageGroupId="a b", MessageDeduplicationId="1"))
-facts.add("fifo: a deduplication id of 129", lambda: publish(fifo, MessageGroupId="a", MessageDeduplicationId="x" * 129))
+long = {"MessageGroupId": "a", "MessageDeduplicationId": "x" * 129}
+facts.add("fifo: a deduplication id of 129", lambda: publish(fifo, **long))
 facts.add("standard: a deduplication id", lambda: publish(standard, MessageDeduplicationId="1"))
 facts.add("empty message", lambda: publish(standard, message=""))
 facts.add("message of 262145", lambda: publish(standard, message="x" * 262_145))
 facts.add("message of 262144", lambda: publish(standard, message="x" * 262_144))
-facts.add("with attributes over 262144", lambda: publish(standard, message="x" * 262_144, **attribute("a", "String", "b")))
+full = {"message": "x" * 262_144, **attribute("a", "String", "b")}
+facts.add("with attributes over 262144", lambda: publish(standard, **full))
 facts.add("subject of 99", lambda: publish(standard, Subject="s" * 99))
 facts.add("subject of 101", lambda: publish(standard, Subject="s" * 101))
 facts.add("subject of two lines", lambda: publish(standard, Subject="a\nb"))

@@ -1,7 +1,7 @@
 //! The Python environment of the tests: clients and servers that others wrote, at pinned versions.
 //!
-//! It is built once, on first use, inside Cargo's target folder, and needs `python3` with `venv` and whatever package
-//! source pip is set up for. What the scripts in `tests/python` check is theirs to say.
+//! It is built once, on first use, inside Cargo's target folder, and needs `python3` (3.11 or newer) with `venv` and
+//! whatever package source pip is set up for. What the scripts in `tests/python` check is theirs to say.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,16 +16,19 @@ const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/python");
 /// A file in the environment that says that nothing is missing from it.
 const WHOLE: &str = "whole";
-const NO_PYTHON: &str = "python3 cannot be run; it is needed for the tests with other people's clients (Debian: python3)";
-const NO_VENV: &str = "python3 has no venv; it is needed for the tests with other people's clients (Debian: python3-venv)";
-const NO_PACKAGES: &str = "pip cannot install tests/python/requirements.txt from where it is set up to install from";
+const NO_PYTHON: &str =
+    "python3 cannot be run; it is needed for the tests with other people's clients (Debian: python3)";
+const NO_VENV: &str =
+    "python3 has no venv; it is needed for the tests with other people's clients (Debian: python3-venv)";
+const NO_PACKAGES: &str =
+    "pip cannot install tests/python/requirements.txt (for Python 3.11 or newer) from where it is set up to look";
 
 /// Runs a script of `tests/python` with a text as its input, and returns what it printed.
 ///
 /// # Panics
 ///
 /// Where the environment cannot be built, or the script fails; with its words.
-pub fn python(script: &str, args: &[&str], stdin: &str) -> String {
+pub(crate) fn python(script: &str, args: &[&str], stdin: &str) -> String {
     let mut command = interpreter();
     command.arg(Path::new(SCRIPTS).join(script)).args(args);
     let mut child = command
@@ -46,7 +49,7 @@ pub fn python(script: &str, args: &[&str], stdin: &str) -> String {
 
 /// A server of moto, the AWS stand-in that others wrote; dropping it ends it.
 #[derive(Debug)]
-pub struct Moto {
+pub(crate) struct Moto {
     server: Child,
     endpoint: String,
 }
@@ -57,7 +60,7 @@ impl Moto {
     /// # Panics
     ///
     /// Where it ends before it answers; with its words.
-    pub fn start() -> Moto {
+    pub(crate) fn start() -> Moto {
         let host = Ipv4Addr::LOCALHOST.to_string();
         let mut command = interpreter();
         command.args(["-m", "moto.server", "-H", &host, "-p", "0"]);
@@ -75,7 +78,7 @@ impl Moto {
     }
 
     /// The endpoint URL to give to an SDK.
-    pub fn endpoint(&self) -> &str {
+    pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
     }
 }
@@ -106,7 +109,7 @@ fn endpoint_in(mut log: BufReader<ChildStderr>) -> String {
 }
 
 /// Returns the environment's interpreter, which sees no proxy and no AWS settings but those of the tests.
-pub fn interpreter() -> Command {
+pub(crate) fn interpreter() -> Command {
     let mut command = Command::new(bin(environment()));
     for name in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "PYTHONPATH", "PYTHONHOME"] {
         command.env_remove(name);
@@ -143,7 +146,8 @@ fn environment() -> &'static Path {
 
 /// Returns what the interpreter of this machine calls itself; another one needs another environment.
 fn version() -> String {
-    let output = Command::new("python3").arg("--version").output().unwrap_or_else(|error| panic!("{NO_PYTHON}: {error}"));
+    let output =
+        Command::new("python3").arg("--version").output().unwrap_or_else(|error| panic!("{NO_PYTHON}: {error}"));
     checked(&output, NO_PYTHON)
 }
 
@@ -177,7 +181,8 @@ fn run(command: &mut Command, hint: &str) {
 
 /// Returns what a command printed, or panics with what it complained of.
 fn checked(output: &Output, what: &str) -> String {
-    let [printed, complaint] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let [printed, complaint] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(output.status.success(), "{what}: {}\n{printed}{complaint}", output.status);
     printed
 }

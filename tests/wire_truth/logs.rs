@@ -30,7 +30,10 @@ const MOTO_DIFFERS: &[Differs] = &[
     ("put: nothing but old", "moto's index of the last old event includes it; the API's does not"),
     ("put: one event too large", "moto knows no limit of an event"),
     ("put: over 24 hours", "moto knows no span of a batch"),
-    ("put: too old and too new", "moto names the last of each; the API the first new one, and the one after the last old"),
+    (
+        "put: too old and too new",
+        "moto names the last of each; the API the first new one, and the one after the last old",
+    ),
 ];
 
 /// What the cloud's pages say that the answers are; the searches by pattern are judged by Python.
@@ -172,17 +175,20 @@ async fn boto3_sees_what_goes_wrong_as_the_class_that_it_is() {
     assert_eq!(read(&logs, &[]).error.as_deref(), Some("PaginationError"));
 
     logs.set_paging(three_pages);
-    for (fault, error) in [
+    // A reset may reach the client before it has read the first byte. Half a body is no error to boto3, which makes an
+    // answer without members of it; our own reader must not (see the tests of stakeout-cloudwatch).
+    for (fault, errors) in [
         (Fault::Throttled { retry_after_s: None }, "ThrottlingException ThrottlingException"),
         (Fault::InternalError, "ClientError InternalFailure"),
         (Fault::Unavailable, "ServiceUnavailableException ServiceUnavailableException"),
         (Fault::Denied, "AccessDeniedException AccessDeniedException"),
         (Fault::AnswerLost, "ConnectionClosedError"),
-        (Fault::ResetMidBody, "ResponseStreamingError"),
-        (Fault::TruncatedBody, "ResponseParserError"),
+        (Fault::ResetMidBody, "ConnectionClosedError or ResponseStreamingError"),
+        (Fault::TruncatedBody, "an answer without events"),
     ] {
         logs.set_faults(Faults::next(1, &fault));
-        assert_eq!(read(&logs, &[]).error.as_deref(), Some(error), "{fault:?}");
+        let error = read(&logs, &[]).error.expect("the first page fails");
+        assert!(errors.split(" or ").any(|expected| expected == error), "{fault:?}: {error}");
     }
     for fault in [Fault::Throttled { retry_after_s: None }, Fault::Unavailable] {
         logs.set_faults(Faults::next(1, &fault));

@@ -6,7 +6,6 @@
 use std::fmt;
 use std::net::IpAddr;
 
-
 /// How EKS names the streams of the audit log; other streams of the group hold other logs of the control plane.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
 const AUDIT_STREAM_PREFIX: &str = "kube-apiserver-audit";

@@ -11,12 +11,12 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use flate2::read::GzDecoder;
 use indicatif::ProgressBar;
-use jiff::Timestamp;
 use stakeout_core::decode::decode;
 use stakeout_core::time::Second;
 use stakeout_standin::cloudwatch_logs::LogGroupClass;
 use stakeout_standin::{CloudWatchLogs, Slack, Sns, render};
 
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::loading;
@@ -71,7 +71,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let config =
         Config::load(&config_path, &|_| None).map_err(|faults| anyhow!("the demo's config is wrong: {faults:?}"))?;
     let rules = rule_files::load(&[]).map_err(|faults| anyhow!("the shipped rules are wrong: {faults:?}"))?;
-    let last = config.schedule.tick_before(Second::from(Timestamp::now())).context("the schedule has no tick")?;
+    let last = config.schedule.tick_before(Second::from(clock::now())).context("the schedule has no tick")?;
     let ticks = [last.plus(-3600), last];
     let writer = Writer::start(config.state_path.clone()).context("cannot open the demo's state")?;
     let watch = Arc::new(Watch::new(config, rules, writer).await?);

@@ -4,8 +4,11 @@
 //! `once` and `demo` share.
 
 mod admin;
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a build without clouds asks nobody"))]
+mod budget;
 mod check;
 mod cli;
+mod clock;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
@@ -18,6 +21,9 @@ mod metric;
 mod network;
 mod notify_test;
 mod once;
+#[cfg(feature = "aws")]
+mod paging;
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a build without clouds reads no pages"))]
 mod reading;
 mod replay;
 mod rule_files;

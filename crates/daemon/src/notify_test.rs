@@ -1,10 +1,10 @@
 //! The verb `notify`: a test message to every destination, or to one.
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use stakeout_notify::{Body, Message};
 use tracing::{error, info};
 
+use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::loading::{self, ConfigArgs};
 use crate::setup;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
     loading::runtime()?.block_on(async {
         let mut exit = Exit::Done;
         for destination in chosen {
-            let now = Timestamp::now();
+            let now = clock::now();
             let destination = setup::destination(destination).await?;
             let body = Body::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use stakeout_core::time::Second;
 use tracing::info;
 
+use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::loading::{self, ConfigArgs};
 use crate::shutdown::shutdown;
@@ -28,7 +29,7 @@ pub(crate) struct OnceArgs {
 
 /// Reads and tells everything that is owed at a moment.
 pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
-    let now = Timestamp::now();
+    let now = clock::now();
     let at = args.at.unwrap_or(now);
     if at > now {
         return Err(Failure::Usage(format!("--at {at} lies in the future: no log holds it yet")));

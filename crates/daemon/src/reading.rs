@@ -1,35 +1,23 @@
-//! Reading one window of one log: pages in, a fold out. Waiting and trying again is done here, and only here.
+//! Reading one window of one log: records in, a fold out. How pages are asked for is in `paging`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::decode;
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
-use stakeout_core::record::{FetchError, RawRecord};
+use stakeout_core::record::RawRecord;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::Source;
 use stakeout_core::time::{Second, Window};
-use tracing::{debug, warn};
+use tracing::warn;
 
+use crate::budget::Budgets;
 use crate::config::{SourceConfig, SourceKind};
 use crate::file_log::FileLog;
-use crate::setup;
 
-/// First wait after a failure; it doubles up to [`WAIT_MAX`], and each is spread at random.
-const WAIT_MIN: Duration = Duration::from_millis(500);
-const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Failures of one page in a row until the window is left for later.
-const FAILURES_MAX: usize = 5;
-/// Throttled answers for one page in a row until the window is left for later.
-const THROTTLES_MAX: usize = 12;
-/// How often a window is begun again because its page token was lost.
-const RESTARTS_MAX: usize = 3;
 /// Records of one page that are named in the log where they are no audit event.
 const UNDECODABLE_NAMED_MAX: u64 = 3;
 
@@ -63,13 +51,10 @@ enum LogKind {
     #[cfg(feature = "aws")]
     Cloudwatch {
         client: Box<stakeout_cloudwatch::CloudWatch>,
-        budget: Arc<Budget>,
+        budget: Arc<crate::budget::Budget>,
     },
     File(Arc<FileLog>),
 }
-
-/// How many requests may be sent in a second, shared by all that draw on one quota.
-pub(crate) type Budget = DefaultDirectRateLimiter;
 
 /// A window that was read.
 pub(crate) struct Reading {
@@ -106,19 +91,7 @@ pub(crate) struct Unread {
     /// The last error.
     pub(crate) reason: String,
     /// Whether the window must be begun again.
-    is_token_gone: bool,
-}
-
-/// Budgets by what they are for.
-#[derive(Default)]
-pub(crate) struct Budgets(std::collections::HashMap<(String, String), Arc<Budget>>);
-
-impl Budgets {
-    /// Returns the budget of `key`, made for `per_second` requests where it is new.
-    pub(crate) fn of(&mut self, key: (String, String), per_second: u32) -> Arc<Budget> {
-        let quota = Quota::per_second(per_second.try_into().unwrap_or(std::num::NonZeroU32::MIN));
-        self.0.entry(key).or_insert_with(|| Arc::new(RateLimiter::direct(quota))).clone()
-    }
+    pub(crate) is_token_gone: bool,
 }
 
 impl Log {
@@ -126,9 +99,14 @@ impl Log {
     pub(crate) async fn open(config: &SourceConfig, budgets: &mut Budgets) -> Log {
         let kind = match &config.kind {
             SourceKind::File { path } => LogKind::File(Arc::new(FileLog::new(path.clone()))),
+            #[cfg(not(feature = "aws"))]
+            SourceKind::Cloudwatch(_) => {
+                let _ = budgets;
+                unreachable!("the config refuses CloudWatch in a build without it")
+            }
             #[cfg(feature = "aws")]
             SourceKind::Cloudwatch(cloudwatch) => {
-                let config = setup::cloudwatch(cloudwatch);
+                let config = crate::setup::cloudwatch(cloudwatch);
                 let per_second = stakeout_cloudwatch::requests_per_second(&config.region);
                 let budget = budgets.of(config.budget_key(), per_second);
                 LogKind::Cloudwatch { client: Box::new(stakeout_cloudwatch::CloudWatch::new(config).await), budget }
@@ -147,53 +125,12 @@ impl Log {
         match &self.kind {
             LogKind::File(file) => self.read_file(file.clone(), window, is_relook, reader.clone()).await,
             #[cfg(feature = "aws")]
-            LogKind::Cloudwatch { client, budget } => {
-                let mut restarts = 0;
-                loop {
-                    match self.read_pages(client, budget, window, is_relook, reader).await {
-                        Err(unread) if unread.is_token_gone && restarts < RESTARTS_MAX => restarts += 1,
-                        other => return other,
-                    }
-                }
-            }
+            LogKind::Cloudwatch { client, budget } => self.read_window(client, budget, window, is_relook, reader).await,
         }
     }
 
-    #[cfg(feature = "aws")]
-    async fn read_pages(
-        &self,
-        client: &stakeout_cloudwatch::CloudWatch,
-        budget: &Budget,
-        window: Window,
-        is_relook: bool,
-        reader: &Reader,
-    ) -> Result<Reading, Unread> {
-        let mut fold = reader.open(window, is_relook);
-        let mut cost = Cost::default();
-        let mut token = None;
-        let mut tokens_seen = std::collections::HashSet::new();
-        loop {
-            let page = asking(budget, &mut cost, || client.page(window, &reader.prefilter, token.as_ref())).await?;
-            cost.pages += 1;
-            cost.bytes += page.bytes;
-            cost.undecodable += u64::from(page.unusable);
-            for record in &page.records {
-                self.observe(record, reader, &mut fold, &mut cost);
-            }
-            let Some(next) = page.next else { break };
-            if !tokens_seen.insert(next.0.clone()) {
-                return Err(Unread {
-                    reason: "the provider's page tokens go round in a circle".to_owned(),
-                    is_token_gone: true,
-                });
-            }
-            token = Some(next);
-        }
-        let has_records = cost.records > 0 || asking(budget, &mut cost, || client.has_records(window)).await?;
-        Ok(Reading { fold, cost, has_records })
-    }
-
-    fn observe(&self, record: &RawRecord, reader: &Reader, fold: &mut Fold, cost: &mut Cost) {
+    /// Counts one record.
+    pub(crate) fn observe(&self, record: &RawRecord, reader: &Reader, fold: &mut Fold, cost: &mut Cost) {
         cost.records += 1;
         let decoded = match decode(record.body.as_bytes()) {
             Ok(decoded) => decoded,
@@ -249,48 +186,8 @@ impl Log {
 }
 
 impl Reader {
-    fn open(&self, window: Window, is_relook: bool) -> Fold {
+    /// Opens a window.
+    pub(crate) fn open(&self, window: Window, is_relook: bool) -> Fold {
         fold::open(self.rules.clone(), window, is_relook, self.sample_key, self.limits)
-    }
-}
-
-/// Asks until there is an answer, a failure that waiting does not mend, or enough of the others.
-#[cfg(feature = "aws")]
-async fn asking<T, F>(budget: &Budget, cost: &mut Cost, mut ask: impl FnMut() -> F) -> Result<T, Unread>
-where
-    F: Future<Output = Result<T, FetchError>>,
-{
-    let waits = |times| {
-        ExponentialBuilder::default()
-            .with_min_delay(WAIT_MIN)
-            .with_max_delay(WAIT_MAX)
-            .with_max_times(times)
-            .with_jitter()
-            .build()
-    };
-    let (mut failures, mut throttles) = (waits(FAILURES_MAX), waits(THROTTLES_MAX));
-    loop {
-        budget.until_ready().await;
-        let fault = match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(fault) => fault,
-        };
-        let is_token_gone = matches!(fault, FetchError::TokenGone { .. });
-        let wait = match &fault {
-            FetchError::Throttled { retry_after, .. } => {
-                cost.throttled += 1;
-                throttles.next().map(|wait| retry_after.map_or(wait, |asked| asked.clamp(wait, WAIT_MAX)))
-            }
-            FetchError::Unavailable { .. } => {
-                cost.retried += 1;
-                failures.next()
-            }
-            FetchError::Denied { .. } | FetchError::TokenGone { .. } | FetchError::Truncated { .. } => None,
-        };
-        let Some(wait) = wait else {
-            return Err(Unread { reason: fault.to_string(), is_token_gone });
-        };
-        debug!(%fault, ?wait, "trying again");
-        tokio::time::sleep(wait).await;
     }
 }

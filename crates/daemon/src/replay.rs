@@ -109,7 +109,11 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     findings.sort_by(|left, right| {
         (left.episode.first, &left.rule.name, &left.group).cmp(&(right.episode.first, &right.rule.name, &right.group))
     });
-    print(&findings, args.output, read_until, now).context("cannot write the findings")?;
+    match print(&findings, args.output, read_until, now) {
+        // The reader has enough, as `head` has.
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed.context("cannot write the findings")?,
+    }
     let is_told = args.exit_on_finding && !findings.is_empty();
     Ok(if is_told { Exit::Findings } else { Exit::Done })
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use jiff::Timestamp;
 use stakeout_notify::SendError;
 use stakeout_notify::destination::Destination;
 use stakeout_notify::message::Message;
 use stakeout_notify::plan::plan;
 use tracing::{debug, info, warn};
 
+use crate::clock;
 use crate::metric;
 use crate::shutdown::Shutdown;
 use crate::writer::{StateError, Writer};
@@ -65,7 +65,7 @@ async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), Se
         .with_jitter()
         .build();
     loop {
-        let Err(fault) = destination.send(message, Timestamp::now()).await else { return Ok(()) };
+        let Err(fault) = destination.send(message, clock::now()).await else { return Ok(()) };
         let asked = match &fault {
             SendError::Refused { .. } => return Err(fault),
             SendError::Later { after, .. } => after.unwrap_or_default(),
@@ -73,7 +73,7 @@ async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), Se
         match waits.next() {
             Some(wait) if asked <= ASKED_MAX => {
                 debug!(destination = destination.name(), %fault, "trying again");
-                tokio::time::sleep(wait.max(asked)).await;
+                clock::sleep(wait.max(asked)).await;
             }
             _ => return Err(fault),
         }

@@ -17,10 +17,11 @@ use stakeout_notify::notice;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
+use crate::budget::Budgets;
 use crate::clock;
 use crate::config::Config;
 use crate::metric;
-use crate::reading::{Budgets, Log, Reader, Reading};
+use crate::reading::{Log, Reader, Reading};
 use crate::sending;
 use crate::setup;
 use crate::shutdown::Shutdown;

@@ -13,13 +13,14 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{Carried, Closed, Fold};
 use stakeout_core::progress::{Notice, Progress};
 use stakeout_core::source::{LogId, Provider, Source, SourceId};
+use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, LedgerError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::metric;
 use crate::clock;
+use crate::metric;
 use crate::summary::Summary;
 
 /// Records of expired minutes that one commit deletes at most: the engine's memory follows the keys of a batch.
@@ -236,7 +237,11 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
     progress.insert(ending.source.log.clone(), ending.progress.clone());
     let reach = Reach::of(&progress, ending);
     let findings = ledger.findings()?;
-    let expired = ledger.expired(reach.keep_from.minute(), EXPIRED_CHUNKS_MAX)?;
+    let mut expired = ledger.expired(reach.keep_from.minute(), EXPIRED_CHUNKS_MAX)?;
+    drop_last_minute(&mut expired);
+    // A finding is kept as long as a minute of its episode is stored: the episode would be told again. One commit may
+    // delete a part only of what expired, oldest first.
+    let stored_from = expired.last().map_or(reach.keep_from.minute(), |last| last.minute).start();
     let needed = ending.fold.keys_needed(&expired, &findings);
     let all = (Minute(i64::MIN), Minute(i64::MAX));
     let minutes =
@@ -257,19 +262,28 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
         owed,
         providers,
         read_until: reach.read_until,
-        forget_before: reach.forget_before,
+        forget_before: stored_from,
         appetites: ending.scope.appetites.clone(),
         notices: ending.notices.clone(),
         next_delivery: ledger.next_delivery(),
     })
 }
 
+/// Leaves the latest minute for the next commit: where the limit cut the list, it may lack some sources, and of an
+/// episode's minutes the whole of each must go at once.
+fn drop_last_minute(expired: &mut Vec<StoredMinute>) {
+    if let [first, .., last] = &expired[..]
+        && first.minute != last.minute
+    {
+        let last = last.minute;
+        expired.retain(|stored| stored.minute != last);
+    }
+}
+
 /// How far the configured logs have been read, together.
 struct Reach {
     /// All before it was read from every healthy source.
     read_until: Second,
-    /// No source will be read again before it.
-    forget_before: Second,
     /// Minutes before it are not needed any more.
     keep_from: Second,
 }
@@ -277,21 +291,23 @@ struct Reach {
 impl Reach {
     fn of(progress: &HashMap<LogId, Progress>, ending: &Ending) -> Reach {
         let scope = &ending.scope;
-        let (mut read_until, mut forget_before) = (ending.progress.cursor, ending.progress.earliest_owed());
+        // The window itself counts as owed: what this commit writes it must not delete as well.
+        let own_owed_from = ending.progress.earliest_owed().min(ending.window.earliest());
+        let (mut read_until, mut owed_from) = (ending.progress.cursor, own_owed_from);
         for (log, _, start_seconds) in &scope.logs {
             let Some(known) = progress.get(log) else {
                 let start = ending.at.plus(*start_seconds);
-                (read_until, forget_before) = (read_until.min(start), forget_before.min(start));
+                (read_until, owed_from) = (read_until.min(start), owed_from.min(start));
                 continue;
             };
-            forget_before = forget_before.min(known.earliest_owed());
+            owed_from = owed_from.min(known.earliest_owed());
             // A log that fails for two windows is not waited for.
             let is_lost = known.failing.is_some() && known.cursor.plus(2 * scope.period_seconds) < ending.at;
             if !is_lost {
                 read_until = read_until.min(known.cursor);
             }
         }
-        Reach { read_until, forget_before, keep_from: forget_before.plus(-scope.reach_seconds) }
+        Reach { read_until, keep_from: owed_from.plus(-scope.reach_seconds) }
     }
 }
 

@@ -34,6 +34,7 @@ const HOSTILE: &[&str] = &[
     "0403",
     "4.03e2",
     "true",
+    "false",
     "null",
     "*",
     "sys*",
@@ -138,6 +139,7 @@ fn fit(prefilter: &Prefilter, event: &mut Value, choices: &mut impl Iterator<Ite
             let value = match literal {
                 Literal::Number(number) if choice.is_multiple_of(2) => json!(number),
                 Literal::Number(number) => json!(number.to_string()),
+                Literal::Text { text, cased: false } if choice.is_multiple_of(2) => json!(text.to_uppercase()),
                 Literal::Text { text, .. } => match text.parse::<i64>() {
                     Ok(number) if choice.is_multiple_of(2) => json!(number),
                     _ => json!(text),
@@ -148,8 +150,11 @@ fn fit(prefilter: &Prefilter, event: &mut Value, choices: &mut impl Iterator<Ite
     }
 }
 
-/// Puts a value at a field. The API server writes a number into the code only, and lists into groups.
+/// Puts a value at a field. The API server writes a number into the code only, lists into groups, and no derived field.
 fn place(event: &mut Value, field: &str, value: Value) {
+    if field == "source_ip_public" {
+        return;
+    }
     let value = match (field, value) {
         ("responseStatus.code", value) => value,
         ("user.groups", value) => json!(["system:authenticated", text_of(&value)]),

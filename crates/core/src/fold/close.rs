@@ -36,7 +36,7 @@ pub struct Carried {
     pub providers: HashMap<SourceId, Provider>,
     /// All before it was read from every healthy source, this window included.
     pub read_until: Second,
-    /// No source will be read again before it.
+    /// No source will be read again before it, and no minute before it is stored.
     pub forget_before: Second,
     /// What the destinations want to hear.
     pub appetites: Vec<Appetite>,

@@ -1,3 +1,5 @@
+//! Patterns as the documentation has them, what they fit, and what is refused and as what.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,95 @@
+//! Episodes against a counter by hand, and what more and fewer minutes do to them.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use stakeout_core::episode::{Episode, Threshold, episodes};
+use stakeout_core::time::Second;
+
+/// Requests by second, and what the rule asks for, so small that edges are met often.
+fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
+    let threshold = (1_u64..6, 1_i64..30, 0_i64..30).prop_map(|(count, timespan_seconds, more)| Threshold {
+        count,
+        timespan_seconds,
+        quiet_seconds: timespan_seconds + more,
+    });
+    threshold.prop_flat_map(|threshold| {
+        let (timespan, quiet) = (threshold.timespan_seconds, threshold.quiet_seconds);
+        let gap = prop_oneof![1_i64..4, timespan - 1..=timespan + 1, quiet - 1..=quiet + 1, 1_i64..60];
+        (vec((gap, 1_u64..4), 0..40), Just(threshold)).prop_map(|(steps, threshold)| {
+            let mut at = 0;
+            let seconds = steps.into_iter().map(|(gap, n)| {
+                at += gap.max(1);
+                (Second(at), n)
+            });
+            (seconds.collect(), threshold)
+        })
+    })
+}
+
+fn by_hand(seconds: &[(Second, u64)], threshold: &Threshold) -> Vec<Episode> {
+    let times: Vec<i64> = seconds.iter().flat_map(|(at, n)| vec![at.0; usize::try_from(*n).expect("small")]).collect();
+    let mut found = Vec::new();
+    let mut rest = &times[..];
+    let held = |rest: &[i64], from: usize| {
+        rest.iter().skip(from).filter(|at| **at <= rest[from] + threshold.timespan_seconds).count()
+    };
+    while let Some(first) = (0..rest.len()).find(|from| held(rest, *from) as u64 >= threshold.count) {
+        let mut last = first;
+        while last + 1 < rest.len() && rest[last + 1] - rest[last] <= threshold.quiet_seconds {
+            last += 1;
+        }
+        found.push(Episode { first: Second(rest[first]), last: Second(rest[last]), count: (last - first + 1) as u64 });
+        rest = &rest[last + 1..];
+    }
+    found
+}
+
+fn sum(seconds: &[(Second, u64)], within: &Episode) -> u64 {
+    seconds.iter().filter(|(at, _)| within.first <= *at && *at <= within.last).map(|(_, n)| n).sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn episodes_are_what_a_hand_counts((seconds, threshold) in cases()) {
+        prop_assert_eq!(episodes(&seconds, &[], &threshold), by_hand(&seconds, &threshold));
+    }
+
+    /// What was told stays true: each episode lies within one of those that more requests give.
+    #[test]
+    fn more_requests_make_episodes_longer_earlier_or_joined(
+        (seconds, threshold) in cases(),
+        late in vec((0_i64..400, 1_u64..4), 1..5),
+    ) {
+        let mut more: std::collections::BTreeMap<Second, u64> = seconds.iter().copied().collect();
+        for (at, n) in late {
+            *more.entry(Second(at)).or_default() += n;
+        }
+        let more: Vec<(Second, u64)> = more.into_iter().collect();
+        let after = episodes(&more, &[], &threshold);
+        for episode in episodes(&seconds, &[], &threshold) {
+            let holding = after.iter().filter(|wider| wider.first <= episode.first && episode.last <= wider.last);
+            prop_assert_eq!(holding.count(), 1, "{:?} in {:?}", episode, &after);
+        }
+    }
+
+    /// The beginning of a told episode may be deleted, and so may what no span can reach any more.
+    #[test]
+    fn deleted_beginnings_change_nothing((seconds, threshold) in cases(), cut in 0_i64..400) {
+        let all = episodes(&seconds, &[], &threshold);
+        let is_in = |at: Second| all.iter().any(|episode| episode.first <= at && at <= episode.last);
+        let (gone, kept): (Vec<_>, Vec<_>) = seconds.iter().copied().partition(|(at, _)| {
+            at.0 < cut && (is_in(*at) || at.0 < cut - threshold.timespan_seconds)
+        });
+        let told: Vec<Episode> = all
+            .iter()
+            .filter_map(|episode| {
+                let last = gone.iter().rfind(|(at, _)| *at <= episode.last && episode.first <= *at)?.0;
+                let count = sum(&gone, episode);
+                Some(Episode { first: episode.first, last, count })
+            })
+            .collect();
+        prop_assert_eq!(episodes(&kept, &told, &threshold), all);
+    }
+}

@@ -1,0 +1,117 @@
+//! Reading a window page by page. Waiting and trying again is done here and in `sending`, and nowhere else.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use stakeout_cloudwatch::CloudWatch;
+use stakeout_core::record::FetchError;
+use stakeout_core::time::Window;
+use tracing::debug;
+
+use crate::budget::Budget;
+use crate::clock;
+use crate::reading::{Cost, Log, Reader, Reading, Unread};
+
+/// First wait after a failure; it doubles up to [`WAIT_MAX`], and each is spread at random.
+const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Failures of one page in a row until the window is left for later.
+const FAILURES_MAX: usize = 5;
+/// Throttled answers for one page in a row until the window is left for later.
+const THROTTLES_MAX: usize = 12;
+/// How often a window is begun again because its page token was lost.
+const RESTARTS_MAX: usize = 3;
+
+impl Log {
+    /// Reads `window`, begun again where its page token was lost.
+    pub(crate) async fn read_window(
+        &self,
+        client: &CloudWatch,
+        budget: &Budget,
+        window: Window,
+        is_relook: bool,
+        reader: &Reader,
+    ) -> Result<Reading, Unread> {
+        let mut restarts = 0;
+        loop {
+            match self.read_pages(client, budget, window, is_relook, reader).await {
+                Err(unread) if unread.is_token_gone && restarts < RESTARTS_MAX => restarts += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn read_pages(
+        &self,
+        client: &CloudWatch,
+        budget: &Budget,
+        window: Window,
+        is_relook: bool,
+        reader: &Reader,
+    ) -> Result<Reading, Unread> {
+        let mut fold = reader.open(window, is_relook);
+        let mut cost = Cost::default();
+        let mut token = None;
+        let mut tokens_seen = HashSet::new();
+        loop {
+            let page = asking(budget, &mut cost, || client.page(window, &reader.prefilter, token.as_ref())).await?;
+            cost.pages += 1;
+            cost.bytes += page.bytes;
+            cost.undecodable += u64::from(page.unusable);
+            for record in &page.records {
+                self.observe(record, reader, &mut fold, &mut cost);
+            }
+            let Some(next) = page.next else { break };
+            if !tokens_seen.insert(next.0.clone()) {
+                return Err(Unread {
+                    reason: "the provider's page tokens go round in a circle".to_owned(),
+                    is_token_gone: true,
+                });
+            }
+            token = Some(next);
+        }
+        let has_records = cost.records > 0 || asking(budget, &mut cost, || client.has_records(window)).await?;
+        Ok(Reading { fold, cost, has_records })
+    }
+}
+
+/// Asks until there is an answer, a failure that waiting does not mend, or enough of the others.
+async fn asking<T, F>(budget: &Budget, cost: &mut Cost, mut ask: impl FnMut() -> F) -> Result<T, Unread>
+where
+    F: Future<Output = Result<T, FetchError>>,
+{
+    let waits = |times| {
+        ExponentialBuilder::default()
+            .with_min_delay(WAIT_MIN)
+            .with_max_delay(WAIT_MAX)
+            .with_max_times(times)
+            .with_jitter()
+            .build()
+    };
+    let (mut failures, mut throttles) = (waits(FAILURES_MAX), waits(THROTTLES_MAX));
+    loop {
+        budget.until_ready().await;
+        let fault = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(fault) => fault,
+        };
+        let is_token_gone = matches!(fault, FetchError::TokenGone { .. });
+        let wait = match &fault {
+            FetchError::Throttled { retry_after, .. } => {
+                cost.throttled += 1;
+                throttles.next().map(|wait| retry_after.map_or(wait, |asked| asked.clamp(wait, WAIT_MAX)))
+            }
+            FetchError::Unavailable { .. } => {
+                cost.retried += 1;
+                failures.next()
+            }
+            FetchError::Denied { .. } | FetchError::TokenGone { .. } | FetchError::Truncated { .. } => None,
+        };
+        let Some(wait) = wait else {
+            return Err(Unread { reason: fault.to_string(), is_token_gone });
+        };
+        debug!(%fault, ?wait, "trying again");
+        clock::sleep(wait).await;
+    }
+}

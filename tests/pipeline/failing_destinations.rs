@@ -1,0 +1,107 @@
+//! Destinations that refuse, hang and lose answers: nothing is lost, and nothing is doubled but what must be.
+
+use stakeout_standin::slack::SlackRefusal;
+use stakeout_standin::{Fault, Faults};
+
+use crate::audit::{DAY, HOUR, MINUTE, refused};
+use crate::ocsf::assert_each_opens_once;
+use crate::world::World;
+
+const TICK: i64 = DAY + HOUR;
+
+/// A world with a scan of one public address: three findings.
+fn scanned() -> World {
+    let world = World::new();
+    world.ingest(&refused("8.8.8.8", DAY + 20 * MINUTE, 12, 10));
+    world
+}
+
+fn assert_told_once(world: &World) {
+    assert_eq!((world.slack.messages().len(), world.told().len()), (3, 3));
+    assert_each_opens_once(&world.told());
+    assert_eq!(world.state()["owed"], serde_json::json!([]));
+}
+
+#[test]
+fn a_webhook_that_is_gone_is_still_owed_and_sns_is_told_all_the_same() {
+    for refusal in [SlackRefusal::NoService, SlackRefusal::InvalidToken, SlackRefusal::ChannelIsArchived] {
+        let world = scanned();
+        world.slack.set_faults(Faults::always(refusal.into()));
+        world.once(TICK).assert_code(1);
+        assert_eq!((world.slack.messages().len(), world.told().len()), (0, 3));
+        assert_eq!(world.state()["owed"], serde_json::json!([["secops", 3]]));
+        world.once(TICK).assert_code(1);
+        world.slack.faults().clear();
+        world.once_done(TICK);
+        assert_told_once(&world);
+    }
+}
+
+#[test]
+fn a_topic_that_denies_is_still_owed_and_slack_is_told_all_the_same() {
+    let world = scanned();
+    world.sns.set_faults(Faults::always(Fault::Denied));
+    world.once(TICK).assert_code(1);
+    assert_eq!((world.slack.messages().len(), world.told().len()), (3, 0));
+    world.sns.faults().clear();
+    world.once_done(TICK);
+    assert_told_once(&world);
+}
+
+#[test]
+fn a_day_of_refusals_ends_in_one_digest() {
+    let world = World::new();
+    world.slack.set_faults(Faults::always(SlackRefusal::NoService.into()));
+    for hour in 0..5 {
+        world.ingest(&refused(&format!("8.8.8.{hour}"), DAY + hour * HOUR + 20 * MINUTE, 12, 10));
+        world.once(TICK + hour * HOUR).assert_code(1);
+    }
+    world.slack.faults().clear();
+    world.once_done(TICK + 4 * HOUR);
+    assert_eq!(world.slack.messages().len(), 1);
+    assert_each_opens_once(&world.told());
+}
+
+#[test]
+fn a_rate_limit_and_short_failures_are_waited_for() {
+    let world = scanned();
+    let throttled = Fault::Throttled { retry_after_s: Some(1) };
+    world.slack.set_faults(Faults::next(1, &throttled));
+    world.slack.faults().script_next(1, &Fault::InternalError);
+    world.sns.set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: None }));
+    world.sns.faults().script_next(1, &Fault::Unavailable);
+    world.once_done(TICK);
+    assert_told_once(&world);
+}
+
+#[test]
+fn a_wait_that_is_too_long_is_left_for_the_next_tick() {
+    let world = scanned();
+    world.slack.set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: Some(600) }));
+    world.once(TICK).assert_code(1);
+    assert_eq!(world.slack.messages().len(), 0);
+    world.once_done(TICK);
+    assert_told_once(&world);
+}
+
+#[test]
+fn a_destination_that_hangs_holds_up_no_other() {
+    let world = scanned();
+    world.slack.set_faults(Faults::next(1, &Fault::Hang));
+    let mut child = world.begin_once(TICK);
+    world.wait_until("SNS is told while Slack hangs", || world.sns.messages().len() == 3);
+    world.wait_until("Slack is asked", || world.slack.requests().len() == 1);
+    world.slack.faults().release();
+    assert_eq!(child.wait().expect("a child can be waited for").code(), Some(0));
+    assert_told_once(&world);
+}
+
+#[test]
+fn an_answer_that_is_lost_repeats_that_one_message_under_the_same_id() {
+    let world = scanned();
+    world.sns.set_faults(Faults::next(1, &Fault::AnswerLost));
+    world.once_done(TICK);
+    let ids: Vec<String> = world.told().into_iter().map(|told| told.delivery).collect();
+    assert_eq!((ids.len(), &ids[0]), (4, &ids[1]));
+    assert_eq!(world.slack.messages().len(), 3);
+}

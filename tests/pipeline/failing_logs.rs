@@ -1,0 +1,152 @@
+//! Logs that throttle, fail, deny, lose tokens or fall silent: windows wait, and what is missed is said aloud.
+
+use stakeout_standin::cloudwatch_logs::{Paging, TokenGone};
+use stakeout_standin::{Fault, Faults};
+
+use crate::audit::{DAY, HOUR, Line, MINUTE, refused};
+use crate::counter;
+use crate::ocsf::{WATCH, assert_each_opens_once, final_episodes};
+use crate::world::World;
+
+const TICK: i64 = DAY + HOUR;
+
+/// Twelve requests of one public address within the first window: three findings.
+fn scan() -> Vec<Line> {
+    refused("8.8.8.8", DAY + 20 * MINUTE, 12, 10)
+}
+
+fn assert_found(world: &World) {
+    assert_each_opens_once(&world.told());
+    assert_eq!(final_episodes(&world.told()), counter::episodes(&scan()));
+}
+
+/// Returns the titles of what was told of the watch itself.
+fn notices(world: &World) -> Vec<String> {
+    world.told().into_iter().filter(|told| told.episode.rule == WATCH).map(|told| told.title).collect()
+}
+
+#[test]
+fn failures_that_pass_are_tried_again() {
+    let faults = [
+        Fault::Throttled { retry_after_s: None },
+        Fault::Throttled { retry_after_s: Some(1) },
+        Fault::InternalError,
+        Fault::Unavailable,
+        Fault::ResetMidBody,
+        Fault::TruncatedBody,
+        Fault::AnswerLost,
+        Fault::Answer { status: 200, body: String::new() },
+    ];
+    std::thread::scope(|scope| {
+        for fault in &faults {
+            scope.spawn(move || {
+                let world = World::new();
+                world.ingest(&scan());
+                world.logs.set_paging(Paging { page_events: 5, ..Paging::default() });
+                world.logs.faults().set(Faults { script: [None, Some(fault.clone())].into(), ..Faults::default() });
+                world.once_done(TICK);
+                assert_found(&world);
+            });
+        }
+    });
+}
+
+#[test]
+fn pages_may_be_empty_and_the_last_may_lead_on() {
+    let world = World::new();
+    world.ingest(&scan());
+    let paging = Paging { page_events: 1, empty_pages: 3, last_page_has_token: true, ..Paging::default() };
+    world.logs.set_paging(paging);
+    world.once_done(TICK);
+    assert_found(&world);
+}
+
+#[test]
+fn a_token_that_is_gone_begins_the_window_again() {
+    let world = World::new();
+    world.ingest(&scan());
+    world.logs.set_paging(Paging {
+        page_events: 4,
+        token_gone: Some(TokenGone { page: 3, times: 2 }),
+        ..Paging::default()
+    });
+    world.once_done(TICK);
+    assert_found(&world);
+}
+
+#[test]
+fn a_token_that_leads_in_a_circle_fails_the_window_and_does_not_count_twice() {
+    let world = World::new();
+    world.ingest(&scan());
+    world.logs.set_paging(Paging { page_events: 4, same_token: true, ..Paging::default() });
+    world.once(TICK).assert_code(1);
+    assert_eq!(world.told(), []);
+    world.logs.set_paging(Paging::default());
+    world.once_done(TICK);
+    assert_found(&world);
+}
+
+#[test]
+fn a_log_that_denies_holds_up_no_other() {
+    let world = World::with_two_logs();
+    world.ingest(&scan());
+    world.other_logs.set_faults(Faults::always(Fault::Denied));
+    world.once(TICK).assert_code(1);
+    assert_found(&world);
+    assert_eq!(world.log("dev")["cursor"], DAY + 50 * MINUTE);
+    assert_eq!(world.log("prod")["cursor"], DAY - 10 * MINUTE);
+    world.other_logs.faults().clear();
+    world.once_done(TICK);
+    assert_found(&world);
+}
+
+#[test]
+fn a_log_that_hangs_holds_up_no_other() {
+    let world = World::with_two_logs();
+    world.ingest(&scan());
+    world.other_logs.set_faults(Faults::next(1, &Fault::Hang));
+    let mut child = world.begin_once(TICK);
+    world.wait_until("the other log is asked", || world.other_logs.requests().len() == 1);
+    world.wait_until("the healthy log is read", || world.logs.requests().len() >= 2);
+    world.other_logs.faults().release();
+    assert_eq!(child.wait().expect("a child can be waited for").code(), Some(0));
+    assert_found(&world);
+}
+
+#[test]
+fn silence_is_told_after_three_windows_and_so_is_its_end() {
+    let world = World::with("schedule: {relook: []}");
+    for hour in 0..5 {
+        world.once_done(TICK + hour * HOUR);
+        let expected: &[&str] = if hour < 2 { &[] } else { &["No audit records"] };
+        assert_eq!(notices(&world), expected, "after {} windows", hour + 1);
+    }
+    world.ingest(&refused("8.8.8.8", DAY + 5 * HOUR + 20 * MINUTE, 1, 0));
+    world.once_done(TICK + 5 * HOUR);
+    assert_eq!(notices(&world), ["No audit records", "Audit records again"]);
+    assert_eq!(world.slack.messages().len(), 3, "silence, its end, and one finding");
+}
+
+#[test]
+fn a_window_that_fails_for_six_hours_is_a_gap_and_a_relook_fills_it() {
+    let world = World::new();
+    world.ingest(&scan());
+    world.logs.set_faults(Faults::always(Fault::Denied));
+    for hour in 0..6 {
+        world.once(TICK + hour * HOUR).assert_code(1);
+        assert_eq!(notices(&world), Vec::<String>::new());
+    }
+    assert_eq!(world.log("dev")["cursor"], DAY - 10 * MINUTE);
+    world.once(TICK + 6 * HOUR).assert_code(1);
+    assert_eq!(notices(&world), ["Gap: a window could not be read"]);
+    assert_eq!(world.log("dev")["cursor"], DAY + 50 * MINUTE, "one window is given up, and no more");
+
+    world.logs.faults().clear();
+    world.once_done(TICK + 7 * HOUR);
+    assert_eq!(world.log("dev")["cursor"], DAY + 7 * HOUR + 50 * MINUTE);
+    assert_eq!(final_episodes(&world.told()), [], "what lies in the gap is not known yet");
+    world.once_done(TICK + 24 * HOUR);
+    assert_eq!(notices(&world), ["Gap: a window could not be read", "No audit records", "Gap filled"]);
+    assert_found(&world);
+    assert_eq!(world.log("dev")["gaps"], serde_json::json!([]));
+}

@@ -1,0 +1,19 @@
+//! The whole pipeline: the real binary reads stand-ins of the clouds and tells stand-ins of the destinations.
+//!
+//! Time is an argument (`once --at`), so hours pass in milliseconds. Each test has a world of its own.
+
+mod audit;
+mod counter;
+mod dice;
+mod downtime;
+mod failing_destinations;
+mod failing_logs;
+mod hostile;
+mod kill;
+mod late;
+mod life_cycle;
+mod ocsf;
+mod stretched;
+mod three_ways;
+mod timelines;
+mod world;

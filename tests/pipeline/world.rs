@@ -1,0 +1,243 @@
+//! One world for one test: stand-ins, a folder with a config and a state, and the real binary.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stakeout_standin::cloudwatch_logs::LogGroupClass;
+use stakeout_standin::{CloudWatchLogs, Slack, Sns};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::audit::{Line, utc};
+use crate::counter::Episode;
+use crate::ocsf::Told;
+
+/// The cluster, and the log group that EKS would give it.
+pub(crate) const CLUSTER: &str = "dev";
+const GROUP: &str = "/aws/eks/dev/cluster";
+const STREAM: &str = "kube-apiserver-audit-0a1b2c3d";
+
+/// How long a test waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Stand-ins of CloudWatch Logs, Slack and SNS, and a config that names them.
+pub(crate) struct World {
+    pub(crate) logs: CloudWatchLogs,
+    /// Another log, of a cluster called `prod`, which only [`World::with_two_logs`] reads.
+    pub(crate) other_logs: CloudWatchLogs,
+    pub(crate) slack: Slack,
+    pub(crate) sns: Sns,
+    topic: String,
+    folder: TempDir,
+    /// Last, so that it ends after the stand-ins that live in it.
+    _runtime: Runtime,
+}
+
+/// What the binary did.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl World {
+    /// Starts with one log and the default schedule.
+    pub(crate) fn new() -> World {
+        World::with("")
+    }
+
+    /// Starts with one log, and with more lines of config.
+    pub(crate) fn with(config: &str) -> World {
+        let world = World::start();
+        world.configure(config, &[("dev", &world.logs)]);
+        world
+    }
+
+    /// Starts with two logs.
+    pub(crate) fn with_two_logs() -> World {
+        let world = World::start();
+        world.other_logs.create_group("/aws/eks/prod/cluster", LogGroupClass::Standard);
+        world.configure("", &[("dev", &world.logs), ("prod", &world.other_logs)]);
+        world
+    }
+
+    fn start() -> World {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let started = runtime.block_on(async {
+            (CloudWatchLogs::start().await, CloudWatchLogs::start().await, Slack::start().await, Sns::start().await)
+        });
+        let (logs, other_logs) = (started.0.expect("a port"), started.1.expect("a port"));
+        let (slack, sns) = (started.2.expect("a port"), started.3.expect("a port"));
+        logs.create_group(GROUP, LogGroupClass::Standard);
+        let topic = sns.create_topic("eu-west-1", "findings");
+        let folder = tempfile::tempdir().expect("a folder");
+        World { logs, other_logs, slack, sns, topic, folder, _runtime: runtime }
+    }
+
+    fn configure(&self, config: &str, logs: &[(&str, &CloudWatchLogs)]) {
+        let sources: String = logs
+            .iter()
+            .map(|(cluster, logs)| {
+                let endpoint = logs.endpoint();
+                format!(
+                    "  - {{name: {cluster}-eks, cloudwatch: {{region: eu-west-1, log_group: /aws/eks/{cluster}/cluster, endpoint: \"{endpoint}\"}}}}\n"
+                )
+            })
+            .collect();
+        let (slack, topic, sns) = (self.slack.webhook_url(), &self.topic, self.sns.endpoint());
+        let text = format!(
+            "state: {{path: state}}
+admin: {{listen: \"off\"}}
+{config}
+sources:
+{sources}notify:
+  - {{name: secops, slack: {{webhook_url: \"{slack}\"}}}}
+  - {{name: bus, sns: {{topic_arn: \"{topic}\", endpoint: \"{sns}\"}}}}
+"
+        );
+        std::fs::write(self.config(), text).expect("the config is written");
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("stakeout.yaml")
+    }
+
+    /// Puts lines into the log.
+    pub(crate) fn ingest(&self, lines: &[Line]) {
+        for line in lines {
+            self.logs.ingest(GROUP, STREAM, line.ms, &line.text);
+        }
+    }
+
+    /// Runs `once --at`, to its end.
+    pub(crate) fn once(&self, at: i64) -> Ran {
+        Ran::of(self.command(&["once", "--at", &utc(at)]).output())
+    }
+
+    /// Runs `once --at`, and asserts that nothing stays owed.
+    pub(crate) fn once_done(&self, at: i64) -> Ran {
+        let ran = self.once(at);
+        ran.assert_code(0);
+        ran
+    }
+
+    /// Begins `once --at`, for a test that does not let it end.
+    pub(crate) fn begin_once(&self, at: i64) -> Child {
+        let mut command = self.command(&["once", "--at", &utc(at)]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs")
+    }
+
+    /// Begins `run`, and returns when it has started.
+    pub(crate) fn begin_run(&self) -> Child {
+        let mut command = self.command(&["run"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let is_started = lines.by_ref().any(|line| line.is_ok_and(|line| line.contains("started")));
+        assert!(is_started, "the daemon ended before it had started");
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        child
+    }
+
+    /// Returns what `state show` shows.
+    pub(crate) fn state(&self) -> Value {
+        let ran = Ran::of(self.command(&["state", "show", "--json"]).output());
+        ran.assert_code(0);
+        serde_json::from_str(&ran.stdout).expect("JSON")
+    }
+
+    /// Returns how far the log of a cluster was read, as `state show` shows it; without its name, which holds a port.
+    pub(crate) fn log(&self, cluster: &str) -> Value {
+        let mut state = self.state();
+        let logs = state["logs"].as_array_mut().expect("logs");
+        let group = format!("/aws/eks/{cluster}/cluster");
+        let found = logs.iter_mut().find(|log| log["log"].as_str().is_some_and(|name| name.ends_with(&group)));
+        let mut log = found.expect("the log is known").take();
+        log.as_object_mut().expect("an object").remove("log");
+        log
+    }
+
+    /// Returns what `replay` finds in the lines, as a file.
+    pub(crate) fn replay(&self, lines: &[Line]) -> Vec<Episode> {
+        let path = self.folder.path().join("replayed.log");
+        let text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
+        std::fs::write(&path, text).expect("the file is written");
+        let mut command = bare();
+        let ran = Ran::of(command.args(["replay", "-o", "json", "--cluster", CLUSTER]).arg(&path).output());
+        ran.assert_code(0);
+        let mut episodes: Vec<Episode> = ran.stdout.lines().map(|line| Told::read(line).episode).collect();
+        episodes.sort();
+        episodes
+    }
+
+    /// Returns what SNS took so far, in order.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.sns.messages().iter().map(|published| Told::read(&published.message)).collect()
+    }
+
+    /// Returns the windows that CloudWatch Logs was asked for, in order; one that is asked for page after page once.
+    pub(crate) fn windows_read(&self) -> Vec<(i64, i64)> {
+        let mut windows = Vec::new();
+        for request in self.logs.requests() {
+            let body: Value = serde_json::from_str(&request.body).expect("JSON");
+            let second = |key: &str| body[key].as_i64().expect("a time").div_euclid(1000);
+            windows.push((second("startTime"), second("endTime") + 1));
+        }
+        windows.dedup();
+        windows
+    }
+
+    /// Returns how many requests all stand-ins saw so far.
+    pub(crate) fn requests_seen(&self) -> usize {
+        self.logs.requests().len() + self.slack.requests().len() + self.sns.requests().len()
+    }
+
+    /// Looks again and again until something is so; a minute is far longer than anything here takes.
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}; {} requests", self.requests_seen());
+            std::thread::yield_now();
+        }
+    }
+
+    fn command(&self, verb: &[&str]) -> Command {
+        let mut command = bare();
+        command.args(verb).arg("-c").arg(self.config());
+        command
+    }
+}
+
+/// The binary, with nothing of this process's environment.
+fn bare() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+impl Ran {
+    fn of(output: std::io::Result<Output>) -> Ran {
+        let output = output.expect("the binary runs");
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// Asserts how it ended; otherwise with its words.
+    pub(crate) fn assert_code(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+    }
+}
+
+/// Ends a daemon as a service manager would, and returns its exit code.
+pub(crate) fn terminate(mut child: Child) -> Option<i32> {
+    let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(told.is_ok_and(|status| status.success()), "the daemon is gone already");
+    child.wait().expect("a child can be waited for").code()
+}

@@ -1,0 +1,69 @@
+//! `stakeout replay`: recordings and made logs through the binary, offline. What it prints is compared whole.
+
+mod endings;
+mod lines;
+mod recordings;
+mod volume;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Rule to source to requests; an episode more of the same rule and source is a line more.
+type Counts = BTreeMap<String, Vec<(String, u64)>>;
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)
+}
+
+/// Runs `stakeout replay` on `stdin`.
+fn replay_stdin(arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .arg("replay")
+        .args(arguments)
+        .env_remove("STAKEOUT_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("stakeout starts");
+    let mut pipe = child.stdin.take().expect("piped");
+    std::thread::scope(|scope| {
+        // A run that ends before it has read everything closes the pipe: its exit code is what counts then.
+        scope.spawn(move || drop(pipe.write_all(stdin)));
+        child.wait_with_output().expect("stakeout ends")
+    })
+}
+
+fn replay(arguments: &[&str]) -> Output {
+    replay_stdin(arguments, b"")
+}
+
+/// Returns the findings of a run that went well, as JSON.
+fn findings(output: &Output) -> Vec<Value> {
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
+    stdout(output).lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// Returns the counts of findings, rules and sources in order.
+fn counts(findings: &[Value]) -> Counts {
+    let mut counts = Counts::new();
+    for finding in findings {
+        let rule = finding["finding_info"]["analytic"]["name"].as_str().expect("a rule").to_owned();
+        let source = finding["unmapped"]["source_ip"].as_str().expect("a source").to_owned();
+        counts.entry(rule).or_default().push((source, finding["count"].as_u64().expect("a count")));
+    }
+    counts.values_mut().for_each(|sources| sources.sort());
+    counts
+}
