@@ -20,6 +20,9 @@ export AWS_REGION=${AWS_REGION:-eu-west-1}
 export AWS_DEFAULT_REGION=$AWS_REGION
 export AWS_ACCESS_KEY_ID=${AWS_ACCESS_KEY_ID:-test} AWS_SECRET_ACCESS_KEY=${AWS_SECRET_ACCESS_KEY:-test}
 export AWS_EC2_METADATA_DISABLED=true
+# What listens on this machine is not asked for by a proxy.
+export NO_PROXY=${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost
+export no_proxy=$NO_PROXY
 # The endpoint is an argument from here on, and stands in the config.
 unset AWS_ENDPOINT_URL
 

@@ -285,6 +285,18 @@ fn the_documents_point_at_what_is_there() {
     assert_eq!(faults, Vec::<String>::new());
 }
 
+#[test]
+fn every_dependency_has_its_reason() {
+    let reasons = text("ARCHITECTURE.md");
+    let mut missing = BTreeSet::new();
+    for manifest in files("crates", &["Cargo.toml"]) {
+        let manifest = text(&manifest);
+        let foreign = dependencies(&manifest, "dependencies").into_iter().filter(|name| !name.starts_with("stakeout-"));
+        missing.extend(foreign.filter(|name| !reasons.contains(&format!("`{name}`"))));
+    }
+    assert_eq!(missing, BTreeSet::new(), "say in ARCHITECTURE.md why each is there");
+}
+
 /// Tells whether a piece of code in a document is a path of this checkout.
 fn is_path(code: &str) -> bool {
     let folders = ["config/", "crates/", "deploy/", "docs/", "localstack/", "tests/"];

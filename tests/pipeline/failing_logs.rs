@@ -5,7 +5,7 @@ use stakeout_standin::{Fault, Faults};
 
 use crate::audit::{DAY, HOUR, Line, MINUTE, refused};
 use crate::counter;
-use crate::ocsf::{WATCH, assert_each_opens_once, final_episodes};
+use crate::ocsf::{CLOSE, WATCH, assert_each_opens_once, final_episodes};
 use crate::world::World;
 
 const TICK: i64 = DAY + HOUR;
@@ -149,4 +149,20 @@ fn a_window_that_fails_for_six_hours_is_a_gap_and_a_relook_fills_it() {
     assert_eq!(notices(&world), ["Gap: a window could not be read", "No audit records", "Gap filled"]);
     assert_found(&world);
     assert_eq!(world.log("dev")["gaps"], serde_json::json!([]));
+}
+
+#[test]
+fn a_finding_stays_open_while_a_log_is_behind_and_a_dead_log_is_not_waited_for() {
+    let world = World::with_two_logs();
+    world.ingest(&refused("8.8.8.8", DAY + 40 * MINUTE, 12, 10));
+    world.once_done(TICK);
+    world.other_logs.set_faults(Faults::always(Fault::Denied));
+    let closed = |world: &World| world.told().iter().filter(|told| told.activity == CLOSE).count();
+    // One of the three is over at 01:12, and the healthy log is read until 01:50; but the other stands at 00:50.
+    world.once(TICK + HOUR).assert_code(1);
+    assert_eq!(closed(&world), 0);
+    // Two windows failed: nobody waits for that log any more.
+    world.once(TICK + 2 * HOUR).assert_code(1);
+    assert_eq!(closed(&world), 3);
+    assert_each_opens_once(&world.told());
 }

@@ -18,6 +18,7 @@ use crate::ocsf::Told;
 /// The cluster, and the log group that EKS would give it.
 pub(crate) const CLUSTER: &str = "dev";
 const GROUP: &str = "/aws/eks/dev/cluster";
+const OTHER_GROUP: &str = "/aws/eks/prod/cluster";
 const STREAM: &str = "kube-apiserver-audit-0a1b2c3d";
 
 /// How long a test waits for something that must happen.
@@ -59,7 +60,7 @@ impl World {
     /// Starts with two logs.
     pub(crate) fn with_two_logs() -> World {
         let world = World::start();
-        world.other_logs.create_group("/aws/eks/prod/cluster", LogGroupClass::Standard);
+        world.other_logs.create_group(OTHER_GROUP, LogGroupClass::Standard);
         world.configure("", &[("dev", &world.logs), ("prod", &world.other_logs)]);
         world
     }
@@ -110,6 +111,13 @@ sources:
     pub(crate) fn ingest(&self, lines: &[Line]) {
         for line in lines {
             self.logs.ingest(GROUP, STREAM, line.ms, &line.text);
+        }
+    }
+
+    /// Puts lines into the other log.
+    pub(crate) fn ingest_other(&self, lines: &[Line]) {
+        for line in lines {
+            self.other_logs.ingest(OTHER_GROUP, STREAM, line.ms, &line.text);
         }
     }
 

@@ -82,7 +82,7 @@ fn a_large_log_is_counted_exactly() {
     assert_eq!(text.lines().count(), records);
     let begun = std::time::Instant::now();
     let output = replay_stdin(&["-o", "json", "-"], text.as_bytes());
-    println!("{records} records, {} bytes, {:.1} s", text.len(), begun.elapsed().as_secs_f64());
+    eprintln!("{records} records, {} bytes, {:.1} s", text.len(), begun.elapsed().as_secs_f64());
     let expected = Counts::from([
         (MULTIPLE_403.to_owned(), count_by_hand(&requests, 10, 1800, 1800)),
         (SCANNING.to_owned(), count_by_hand(&requests, 6, 3600, 3600)),

@@ -26,7 +26,7 @@ const RETRY_AFTER_SECONDS: i64 = 5 * 60;
 /// Longest sleep before the wall clock is looked at again, so that a step of it is seen.
 const NAP: Duration = Duration::from_secs(20);
 /// How long a tick may take to come to a clean end after a signal; systemd is told to wait longer.
-const GRACE: Duration = Duration::from_secs(12);
+const GRACE: Duration = Duration::from_secs(8);
 
 /// What `stakeout run` is told.
 #[derive(Args, Debug)]
@@ -44,31 +44,33 @@ pub(crate) struct RunArgs {
 
 /// Runs the daemon until a signal ends it.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    loading::runtime()?.block_on(async {
-        let (config, rules) = args.config.load()?;
-        let metrics = admin::install_metrics()?;
-        let writer = loading::open_state(&config)?;
-        let health = Health::default();
-        if let Some(listen) = config.admin_listen {
-            admin::serve(listen, metrics, health.clone(), writer.clone()).await?;
-        }
-        let watch = Arc::new(Watch::new(config, rules, writer).await?);
-        let mut signals = Signals::new().context("cannot listen for signals")?;
-        let (switch, asked) = shutdown();
-        start_watchdog(watch.writer().clone());
-        tell_systemd(&[NotifyState::Ready]);
-        info!(
-            version = env!("CARGO_PKG_VERSION"),
-            sources = watch.config().sources.len(),
-            rules = watch.rules().rules.len(),
-            "started"
-        );
-        let mut daemon = Daemon { args: args.config.clone(), watch, health, last_tick: None };
-        daemon.run(&mut signals, &switch, &asked).await?;
-        tell_systemd(&[NotifyState::Stopping]);
-        info!("stopped");
-        Ok(Exit::Done)
-    })
+    let runtime = loading::runtime()?;
+    let ended = runtime.block_on(daemon(args));
+    // A log file that is still being read is not waited for: nothing of it was written.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
+    let (config, rules) = args.config.load()?;
+    let metrics = admin::install_metrics()?;
+    let writer = loading::open_state(&config)?;
+    let health = Health::default();
+    if let Some(listen) = config.admin_listen {
+        admin::serve(listen, metrics, health.clone(), writer.clone()).await?;
+    }
+    let watch = Arc::new(Watch::new(config, rules, writer).await?);
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let (switch, asked) = shutdown();
+    start_watchdog(watch.writer().clone());
+    tell_systemd(&[NotifyState::Ready]);
+    let (sources, rules) = (watch.config().sources.len(), watch.rules().rules.len());
+    info!(version = env!("CARGO_PKG_VERSION"), sources, rules, "started");
+    let mut daemon = Daemon { args: args.config.clone(), watch, health, last_tick: None };
+    daemon.run(&mut signals, &switch, &asked).await?;
+    tell_systemd(&[NotifyState::Stopping]);
+    info!("stopped");
+    Ok(Exit::Done)
 }
 
 struct Daemon {

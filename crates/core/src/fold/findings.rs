@@ -120,7 +120,7 @@ impl Findings {
         let change = &mut self.changes[place];
         change.is_written = true;
         if is_more {
-            change.is_escalated = finding.clusters != before.clusters || rule.head.level > before.rule.level;
+            change.is_escalated |= finding.clusters != before.clusters || rule.head.level > before.rule.level;
             finding.rule = rule.head.clone();
             finding.quiet_seconds = rule.threshold.quiet_seconds;
             finding.updated_at = self.now;
@@ -172,8 +172,9 @@ impl Findings {
 
     pub(super) fn close_quiet(&mut self, read_until: Second) {
         for (finding, change) in self.findings.iter_mut().zip(&mut self.changes) {
-            let is_new = change.activity == Some(Activity::Create);
-            if !is_new && finding.is_open() && finding.is_quiet_at(read_until) {
+            // A commit tells one thing of a finding. What people hear of, its beginning or another cluster, goes first.
+            let is_heard = change.activity == Some(Activity::Create) || change.is_escalated;
+            if !is_heard && finding.is_open() && finding.is_quiet_at(read_until) {
                 finding.status = Status::Quiet;
                 finding.updated_at = self.now;
                 change.is_written = true;

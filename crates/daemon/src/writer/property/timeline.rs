@@ -104,7 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let sender = (0_usize..2, 1_u8..4, prop::bool::weighted(0.8), prop::bool::weighted(0.2));
     let n = prop_oneof![6 => Just(1_u32), 1 => 2_u32..4];
-    let relooks_late = prop_oneof![5 => Just(0_usize), 1 => 1..=RELOOK_SECONDS.len()];
+    let relooks_late = prop_oneof![3 => Just(0_usize), 1 => 1..=RELOOK_SECONDS.len()];
     let copies = prop_oneof![3 => Just(Vec::new()), 1 => vec(0_i64..90, 1..3)];
     (gap, sender, n, relooks_late, copies).prop_map(|(gap, sender, n, relooks_late, copies)| {
         let (source, address, is_refused, is_list) = sender;

@@ -1,0 +1,193 @@
+//! `stakeout run` as a process: its admin page, signals, reload, and its word to systemd.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a test waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the daemon may take to end after a signal.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+const AUDIT_LINE: &str =
+    r#"{"kind":"Event","stage":"ResponseComplete","verb":"get","stageTimestamp":"2020-01-01T00:00:00Z"}"#;
+
+/// A folder with a config, a log and a state, and the daemon that uses them.
+struct Daemon {
+    folder: TempDir,
+    admin: SocketAddr,
+    systemd: UnixDatagram,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    fn start() -> Daemon {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("audit.log"), format!("{AUDIT_LINE}\n")).expect("written");
+        let admin = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        configure(folder.path(), admin, "");
+        let socket = folder.path().join("notify");
+        let systemd = UnixDatagram::bind(&socket).expect("a socket");
+        systemd.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        let child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+            .args(["run", "-c", "stakeout.yaml"])
+            .current_dir(folder.path())
+            .env("NOTIFY_SOCKET", &socket)
+            .env("WATCHDOG_USEC", "200000")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("stakeout starts");
+        Daemon { folder, admin, systemd, child: Some(child) }
+    }
+
+    /// Waits until systemd was told something that begins with `word`.
+    fn wait_for(&self, word: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut buffer = [0; 4096];
+        while Instant::now() < deadline {
+            let length = self.systemd.recv(&mut buffer).unwrap_or_else(|_| panic!("systemd was never told {word}"));
+            let told = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if let Some(line) = told.lines().find(|line| line.starts_with(word)) {
+                return line.to_owned();
+            }
+        }
+        panic!("systemd was never told {word}");
+    }
+
+    /// Asks the admin page, and returns the status line and the body.
+    fn ask(&self, method: &str, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(self.admin).expect("the admin page listens");
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("asked");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+    }
+
+    fn signal(&self, name: &str) {
+        signal(self.child.as_ref().expect("it runs"), name);
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        self.ask("GET", "/metrics").1.lines().any(|found| found.starts_with(line))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it runs");
+            child.wait().expect("it was killed");
+        }
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill runs").success());
+}
+
+/// Returns how a daemon ended that was asked to, or panics when it takes too long.
+fn ended(mut child: Child) -> ExitStatus {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(child.wait()));
+    let status = told.recv_timeout(STOP_WITHIN).expect("the daemon does not end");
+    status.expect("the child is ours")
+}
+
+fn configure(folder: &Path, admin: SocketAddr, more: &str) {
+    let text = format!(
+        "state: {{path: state}}\nadmin: {{listen: \"{admin}\"}}\nsources:\n  - {{name: onprem, file: {{path: audit.log}}}}\n\
+         notify:\n  - {{name: out, stdout: {{}}}}\n{more}"
+    );
+    std::fs::write(folder.join("stakeout.yaml"), text).expect("written");
+}
+
+#[test]
+fn it_is_ready_after_its_first_tick_and_shows_what_it_does() {
+    let daemon = Daemon::start();
+    daemon.wait_for("READY=1");
+    assert!(daemon.wait_for("STATUS=tick ").contains("0 logs and 0 messages owed"));
+    daemon.wait_for("WATCHDOG=1");
+    assert_eq!(daemon.ask("GET", "/healthz").0, "HTTP/1.1 200 OK");
+    assert_eq!(daemon.ask("GET", "/readyz"), ("HTTP/1.1 200 OK".to_owned(), "ready\n".to_owned()));
+    assert!(daemon.ask("POST", "/state").0.contains("405"));
+    assert!(daemon.metric("stakeout_windows_total{source=\"onprem\"}"));
+    assert!(daemon.metric("stakeout_cursor_timestamp_seconds{source=\"onprem\"}"));
+    assert!(daemon.metric("stakeout_state_blobs 0"));
+}
+
+#[test]
+fn a_state_that_is_held_is_shown_by_the_daemon_that_holds_it() {
+    let daemon = Daemon::start();
+    daemon.wait_for("STATUS=tick ");
+    let stakeout = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+        command.args(arguments).current_dir(daemon.folder.path()).output().expect("stakeout starts")
+    };
+    let shown = stakeout(&["state", "show", "-c", "stakeout.yaml"]);
+    assert_eq!(shown.status.code(), Some(0), "{}", String::from_utf8_lossy(&shown.stderr));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("audit.log: read until "));
+    assert_eq!(stakeout(&["once", "-c", "stakeout.yaml"]).status.code(), Some(75));
+}
+
+#[test]
+fn a_reload_keeps_the_last_good_config() {
+    let daemon = Daemon::start();
+    daemon.wait_for("STATUS=tick ");
+    configure(daemon.folder.path(), daemon.admin, "trusted_proxys: []\n");
+    daemon.signal("HUP");
+    daemon.wait_for("RELOADING=1");
+    daemon.wait_for("READY=1");
+    assert!(daemon.metric("stakeout_reloads_total{outcome=\"refused\"} 1"));
+    assert_eq!(daemon.ask("GET", "/readyz").0, "HTTP/1.1 200 OK");
+    configure(daemon.folder.path(), daemon.admin, "trusted_proxies: [10.0.0.50]\n");
+    daemon.signal("HUP");
+    daemon.wait_for("RELOADING=1");
+    daemon.wait_for("READY=1");
+    assert!(daemon.metric("stakeout_reloads_total{outcome=\"done\"} 1"));
+}
+
+#[test]
+fn a_signal_ends_it_cleanly_and_frees_the_state() {
+    for signal in ["TERM", "INT"] {
+        let mut daemon = Daemon::start();
+        daemon.wait_for("STATUS=tick ");
+        daemon.signal(signal);
+        assert_eq!(ended(daemon.child.take().expect("it runs")).code(), Some(0));
+        daemon.wait_for("STOPPING=1");
+        let mut again = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+        let shown = again.args(["state", "show", "-c", "stakeout.yaml"]).current_dir(daemon.folder.path()).output();
+        assert_eq!(shown.expect("stakeout starts").status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_signal_ends_it_while_a_provider_hangs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Takes connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = silent.local_addr().expect("an address");
+    let text = format!(
+        "state: {{path: state}}\nadmin: {{listen: \"off\"}}\nsources:\n  - {{name: dev, cloudwatch: {{region: eu-west-1, \
+         log_group: /aws/eks/dev/cluster, endpoint: \"http://{endpoint}\"}}}}\nnotify:\n  - {{name: out, stdout: {{}}}}\n"
+    );
+    std::fs::write(folder.path().join("stakeout.yaml"), text).expect("written");
+    let child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .args(["run", "-c", "stakeout.yaml"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("stakeout starts");
+    let _asked = silent.accept().expect("the provider is asked");
+    signal(&child, "TERM");
+    assert_eq!(ended(child).code(), Some(0));
+}
