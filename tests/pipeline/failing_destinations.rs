@@ -75,6 +75,14 @@ fn a_rate_limit_and_short_failures_are_waited_for() {
 }
 
 #[test]
+fn a_webhook_that_takes_one_message_a_second_gets_all() {
+    let world = scanned();
+    world.slack.limit_rate(true);
+    world.once_done(TICK);
+    assert_told_once(&world);
+}
+
+#[test]
 fn a_wait_that_is_too_long_is_left_for_the_next_tick() {
     let world = scanned();
     world.slack.set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: Some(600) }));

@@ -5,7 +5,7 @@ use stakeout_standin::{Fault, Faults};
 
 use crate::audit::{DAY, HOUR, Line, MINUTE, refused};
 use crate::counter;
-use crate::ocsf::{CLOSE, WATCH, assert_each_opens_once, final_episodes};
+use crate::ocsf::{WATCH, assert_each_opens_once, final_episodes};
 use crate::world::World;
 
 const TICK: i64 = DAY + HOUR;
@@ -87,33 +87,6 @@ fn a_token_that_leads_in_a_circle_fails_the_window_and_does_not_count_twice() {
 }
 
 #[test]
-fn a_log_that_denies_holds_up_no_other() {
-    let world = World::with_two_logs();
-    world.ingest(&scan());
-    world.other_logs.set_faults(Faults::always(Fault::Denied));
-    world.once(TICK).assert_code(1);
-    assert_found(&world);
-    assert_eq!(world.log("dev")["cursor"], DAY + 50 * MINUTE);
-    assert_eq!(world.log("prod")["cursor"], DAY - 10 * MINUTE);
-    world.other_logs.faults().clear();
-    world.once_done(TICK);
-    assert_found(&world);
-}
-
-#[test]
-fn a_log_that_hangs_holds_up_no_other() {
-    let world = World::with_two_logs();
-    world.ingest(&scan());
-    world.other_logs.set_faults(Faults::next(1, &Fault::Hang));
-    let mut child = world.begin_once(TICK);
-    world.wait_until("the other log is asked", || world.other_logs.requests().len() == 1);
-    world.wait_until("the healthy log is read", || world.logs.requests().len() >= 2);
-    world.other_logs.faults().release();
-    assert_eq!(child.wait().expect("a child can be waited for").code(), Some(0));
-    assert_found(&world);
-}
-
-#[test]
 fn silence_is_told_after_three_windows_and_so_is_its_end() {
     let world = World::with("schedule: {relook: []}");
     for hour in 0..5 {
@@ -149,20 +122,4 @@ fn a_window_that_fails_for_six_hours_is_a_gap_and_a_relook_fills_it() {
     assert_eq!(notices(&world), ["Gap: a window could not be read", "No audit records", "Gap filled"]);
     assert_found(&world);
     assert_eq!(world.log("dev")["gaps"], serde_json::json!([]));
-}
-
-#[test]
-fn a_finding_stays_open_while_a_log_is_behind_and_a_dead_log_is_not_waited_for() {
-    let world = World::with_two_logs();
-    world.ingest(&refused("8.8.8.8", DAY + 40 * MINUTE, 12, 10));
-    world.once_done(TICK);
-    world.other_logs.set_faults(Faults::always(Fault::Denied));
-    let closed = |world: &World| world.told().iter().filter(|told| told.activity == CLOSE).count();
-    // One of the three is over at 01:12, and the healthy log is read until 01:50; but the other stands at 00:50.
-    world.once(TICK + HOUR).assert_code(1);
-    assert_eq!(closed(&world), 0);
-    // Two windows failed: nobody waits for that log any more.
-    world.once(TICK + 2 * HOUR).assert_code(1);
-    assert_eq!(closed(&world), 3);
-    assert_each_opens_once(&world.told());
 }

@@ -1,5 +1,7 @@
 //! Events that the provider delivers late: the re-looks find them, and what they change is told.
 
+use stakeout_standin::{Fault, Faults};
+
 use crate::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
 use crate::counter::SCANNING;
 use crate::dice::Dice;
@@ -58,6 +60,23 @@ fn a_late_event_joins_two_findings_into_the_earlier() {
         .map(|told| (told.activity, told.episode.count))
         .collect();
     assert_eq!(earlier, [(CREATE, 6), (CLOSE, 6), (CLOSE, 13)], "it was over, and is over again with what joined it");
+}
+
+#[test]
+fn a_relook_that_fails_is_owed_and_finds_the_late_event_afterwards() {
+    let world = World::new();
+    let mut lines = refused("10.9.9.9", DAY + 10 * MINUTE, 5, 10);
+    world.ingest(&lines);
+    world.once_done(DAY + HOUR);
+    lines.push(Asked::new(DAY + 12 * MINUTE, "10.9.9.9", 403, 77).line());
+    world.ingest(&lines[5..]);
+    world.logs.set_faults(Faults::always(Fault::Denied));
+    world.once(DAY + 2 * HOUR).assert_code(1);
+    world.logs.faults().clear();
+    world.once_done(DAY + 3 * HOUR);
+    let scanning = world.told().iter().filter(|told| told.episode.rule == SCANNING && told.activity == CREATE).count();
+    assert_eq!(scanning, 1);
+    assert_told_and_replayed("a re-look that failed", &world, &lines);
 }
 
 #[test]

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use stakeout_standin::{Fault, Faults};
-
 use crate::audit::{Asked, DAY, HOUR, MINUTE, expected, moved, recording, refused};
-use crate::counter::{self, CLUSTER_SCAN, MULTIPLE_403, POD_SCAN, SCANNING};
+use crate::counter::{self, CLUSTER_SCAN, POD_SCAN, SCANNING};
 use crate::ocsf::{CLOSE, CREATE, Told, UPDATE, assert_each_opens_once, final_episodes};
 use crate::world::{World, terminate};
 
@@ -137,40 +135,4 @@ fn a_burst_across_the_windows_edge_is_one_finding() {
     let scanning: Vec<Told> = world.told().into_iter().filter(|told| told.episode.rule == SCANNING).collect();
     assert_eq!(counted(&scanning), [(SCANNING.to_owned(), "10.1.2.3".to_owned(), 7)]);
     assert_eq!(final_episodes(&world.told()), counter::episodes(&burst));
-}
-
-#[test]
-fn one_source_in_two_clusters_is_one_finding() {
-    let world = World::with_two_logs();
-    // Six requests to each cluster: neither alone crosses the ten of the rule that counts over clusters.
-    world.ingest(&refused("8.8.8.8", DAY + 30 * MINUTE, 6, 10));
-    world.ingest_other(&refused("8.8.8.8", DAY + 31 * MINUTE, 6, 10));
-    world.once_done(TICK);
-    let multiple: Vec<Told> = world.told().into_iter().filter(|told| told.episode.rule == MULTIPLE_403).collect();
-    assert_eq!((activities(&multiple), multiple[0].episode.count), (vec![CREATE], 12));
-}
-
-#[test]
-fn slack_hears_of_another_cluster_whichever_log_is_read_first() {
-    for is_dev_first in [true, false] {
-        let world = World::with_two_logs();
-        world.ingest(&refused("8.8.8.8", DAY + 45 * MINUTE, 12, 10));
-        world.once_done(TICK);
-        world.ingest_other(&refused("8.8.8.8", DAY + 55 * MINUTE, 1, 0));
-        world.ingest(&refused("8.8.8.8", DAY + 56 * MINUTE, 1, 0));
-        let later = if is_dev_first { &world.other_logs } else { &world.logs };
-        later.set_faults(Faults::always(Fault::Denied));
-        world.once(TICK + HOUR).assert_code(1);
-        later.faults().clear();
-        world.once_done(TICK + HOUR);
-        world.once_done(TICK + 3 * HOUR);
-        let told = world.told();
-        assert_each_opens_once(&told);
-        assert_eq!(final_episodes(&told).iter().map(|episode| episode.count).collect::<Vec<_>>(), [14; 3]);
-        assert_eq!(told.iter().filter(|told| told.activity == CLOSE).count(), 3);
-        let texts: Vec<String> =
-            world.slack.messages()[3..].iter().map(|message| message["text"].to_string()).collect();
-        let updates = texts.iter().filter(|text| text.contains("Update: ") && text.contains("prod")).count();
-        assert_eq!((texts.len(), updates), (3, 3), "dev first: {is_dev_first}, {texts:?}");
-    }
 }

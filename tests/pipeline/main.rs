@@ -16,4 +16,5 @@ mod ocsf;
 mod stretched;
 mod three_ways;
 mod timelines;
+mod two_logs;
 mod world;

@@ -85,7 +85,7 @@ fn a_source_that_comes_back_after_its_finding_closed_opens_another() {
 }
 
 /// Makes bursts and stragglers of a few sources over six hours, in no order.
-fn any_timeline(dice: &mut Dice) -> Vec<Line> {
+pub(crate) fn any_timeline(dice: &mut Dice) -> Vec<Line> {
     let mut lines = Vec::new();
     for source in ["8.8.8.8", "10.0.0.9", "9.9.9.9", "2a00:1450:4001::7"] {
         for _ in 0..=dice.below(5) {
@@ -98,16 +98,23 @@ fn any_timeline(dice: &mut Dice) -> Vec<Line> {
     lines
 }
 
+/// Schedules with their periods: what is kept and forgotten follows from both.
+const SCHEDULES: [(&str, i64); 3] = [
+    ("", HOUR),
+    ("schedule: {cron: \"*/10 * * * *\", earliest: -20m, latest: -10m, relook: []}", 10 * MINUTE),
+    ("schedule: {cron: \"*/30 * * * *\", earliest: -35m, latest: -5m, relook: [20m]}", 30 * MINUTE),
+];
+
 #[test]
-fn any_timeline_in_any_order_is_the_same_three_ways() {
-    let mut dice = Dice::of_environment("any_timeline_in_any_order_is_the_same_three_ways");
-    for round in 0..4 {
+fn any_timeline_on_any_schedule_is_the_same_three_ways() {
+    let mut dice = Dice::of_environment("any_timeline_on_any_schedule_is_the_same_three_ways");
+    for (config, period) in SCHEDULES {
         let lines = any_timeline(&mut dice);
-        let world = World::new();
-        let page_events = usize::try_from(1 + dice.below(40)).expect("few");
+        let world = World::with(config);
+        let page_events = usize::try_from(10 + dice.below(40)).expect("few");
         world.logs.set_paging(Paging { page_events, ..Paging::default() });
-        let ticks: Vec<i64> = (1..=10).map(|hour| DAY + hour * HOUR).collect();
-        assert_same(&format!("round {round}"), &world, &lines, &ticks);
+        let ticks: Vec<i64> = (1..=10 * HOUR / period).map(|tick| DAY + tick * period).collect();
+        assert_same(&format!("schedule {config:?}"), &world, &lines, &ticks);
     }
 }
 

@@ -48,8 +48,8 @@ mod reader {
     use std::collections::BTreeSet;
 
     use stakeout_cloudwatch::{AssumeRole, CloudWatch, CloudWatchConfig, Credential};
+    use stakeout_core::field::Field;
     use stakeout_core::prefilter::{Literal, Prefilter};
-    use stakeout_core::rule::Field;
     use stakeout_core::time::{Second, Window};
 
     use crate::python::Moto;

@@ -5,8 +5,8 @@
 //! A pattern accepts at least what its prefilter accepts; whatever cannot be said safely is left out. Events are never
 //! matched here, and no text of an event ever gets into a pattern: its literals come from rules.
 
+use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
-use stakeout_core::rule::Field;
 
 /// Longest `filterPattern` that a request takes.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>

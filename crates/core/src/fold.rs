@@ -5,6 +5,7 @@
 
 mod book;
 mod cap;
+mod carried;
 mod close;
 mod findings;
 
@@ -21,7 +22,8 @@ use crate::rule::Rules;
 use crate::tally::{CountKey, Rows, StoredMinute, Tally};
 use crate::time::{Minute, Second, Window};
 
-pub use close::{Carried, Closed};
+pub use carried::Carried;
+pub use close::Closed;
 
 /// Samples that a window keeps in memory at most, over all its groups: 20 for each of a few groups, 1 of many.
 const SAMPLES_IN_WINDOW_MAX: usize = 20_000;

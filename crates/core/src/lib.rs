@@ -16,6 +16,7 @@ pub mod diagnostic;
 pub mod episode;
 pub mod event;
 pub mod evidence;
+pub mod field;
 pub mod finding;
 pub mod fold;
 pub mod observation;

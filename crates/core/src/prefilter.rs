@@ -3,7 +3,7 @@
 //! It is always a superset. What cannot be said to a provider is `Any`, and every record that comes back is
 //! matched again here.
 
-use crate::rule::Field;
+use crate::field::Field;
 
 /// A filter over audit events, to be written in a provider's own language.
 #[derive(Clone, Debug, PartialEq, Eq)]

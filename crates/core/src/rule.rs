@@ -3,7 +3,6 @@
 mod case;
 mod condition;
 mod detection;
-mod field;
 mod head;
 mod load;
 mod pattern;
@@ -13,6 +12,7 @@ use std::net::IpAddr;
 
 use crate::address::{self, SourceIp};
 use crate::episode::Threshold;
+use crate::field::{Field, FieldValue};
 use crate::observation::Observation;
 use crate::prefilter::Prefilter;
 use crate::tally::{GroupKey, GroupValue, RuleKey};
@@ -20,7 +20,6 @@ use crate::text::bounded;
 
 pub use case::{Case, CaseResult};
 pub use detection::Expression;
-pub use field::{Field, FieldValue};
 pub use head::{Level, RuleHead};
 pub use load::{RuleFile, load};
 

@@ -78,13 +78,12 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let mut out = io::stdout();
     writeln!(out, "Stakeout demo: EKS audit logs from a stand-in of CloudWatch Logs, on this machine only.")?;
     let (_switch, asked) = shutdown();
-    let mut told = 0;
+    let (mut stored, mut told) = (0, 0);
     for (tick, scene) in ticks.into_iter().zip(SCENES) {
         let schedule = &watch.config().schedule;
         let (earliest, latest) = (tick.plus(schedule.earliest_seconds), tick.plus(schedule.latest_seconds));
         writeln!(out, "\nAt {tick} the window [{earliest}, {latest}) is read.")?;
         let begin = earliest.plus(SCENE_BEGINS_SECONDS);
-        let mut stored = 0;
         for (title, recording) in scene {
             let n = ingest(&logs, recording, begin).with_context(|| format!("cannot feed {title}"))?;
             writeln!(out, "  in the log: {n:>5} audit events of {title}")?;
@@ -95,10 +94,11 @@ async fn show(args: &DemoArgs) -> Result<()> {
         let served = logs.served();
         writeln!(
             out,
-            "  fetched: {} of {stored} events, {} bytes in {} pages; told: {} messages",
+            "  fetched: {} of {stored} events, {} bytes in {} pages, for {}; told: {} messages",
             served.events - before.events,
             served.bytes - before.bytes,
             served.pages - before.pages,
+            if ticked.windows > 1 { "this window and another look at the one before" } else { "this window" },
             ticked.messages
         )?;
         let messages = slack.messages();

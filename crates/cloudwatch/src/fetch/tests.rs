@@ -1,9 +1,9 @@
 //! The SDK over the wire, against a server that gives prepared answers to one connection after the other.
 
 use serde_json::{Value, json};
+use stakeout_core::field::Field;
 use stakeout_core::prefilter::Literal;
 use stakeout_core::record::RawRecord;
-use stakeout_core::rule::Field;
 use stakeout_core::time::Second;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

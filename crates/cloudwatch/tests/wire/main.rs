@@ -6,9 +6,9 @@ mod passes;
 mod superset;
 
 use stakeout_cloudwatch::{CloudWatch, CloudWatchConfig, Credential};
+use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::record::{FetchError, RawRecord};
-use stakeout_core::rule::Field;
 use stakeout_core::time::{Second, Window};
 use stakeout_standin::CloudWatchLogs;
 

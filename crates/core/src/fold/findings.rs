@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::book::Page;
-use super::close::Carried;
+use super::carried::Carried;
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
 use crate::episode::{Episode, Span, episodes};
 use crate::evidence::Evidence;

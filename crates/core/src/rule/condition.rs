@@ -152,7 +152,7 @@ mod tests {
     fn shape(condition: &str) -> Result<String, String> {
         let is = |name: &str| {
             (Expression::Is {
-                field: super::super::Field::Annotation(name.to_owned()),
+                field: crate::field::Field::Annotation(name.to_owned()),
                 patterns: Vec::new(),
                 all: false,
             })

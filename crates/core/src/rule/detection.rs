@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::field::Field;
 use super::pattern::{Glob, Pattern};
 use crate::diagnostic::{Diagnostic, suggestion};
+use crate::field::Field;
 use crate::observation::Observation;
 use crate::prefilter::Prefilter;
 use crate::yaml::{At, Value};

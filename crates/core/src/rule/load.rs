@@ -2,11 +2,11 @@
 
 use siphasher::sip::SipHasher24;
 
-use super::field::Field;
 use super::sigma::{Body, Document, document};
 use super::{Expression, Rule, RuleHead, Rules};
 use crate::diagnostic::Diagnostic;
 use crate::episode::Threshold;
+use crate::field::Field;
 use crate::tally::RuleKey;
 use crate::yaml::{self, At};
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::field::FieldValue;
+use crate::field::FieldValue;
 use crate::prefilter::Literal;
 
 /// One value of a selection.

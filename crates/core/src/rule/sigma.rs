@@ -4,9 +4,9 @@ use super::SourceIpReading;
 use super::case::Case;
 use super::condition;
 use super::detection::{self, Expression};
-use super::field::Field;
 use super::head::Level;
 use crate::diagnostic::Diagnostic;
+use crate::field::Field;
 use crate::yaml::{At, Map};
 
 /// Keys that both kinds of document may have, beside their own; Sigma rules specification 2.1.

@@ -48,6 +48,15 @@ fn sum(seconds: &[(Second, u64)], within: &Episode) -> u64 {
     seconds.iter().filter(|(at, _)| within.first <= *at && *at <= within.last).map(|(_, n)| n).sum()
 }
 
+/// A rule may ask for more by now than it did when the episode was told.
+#[test]
+fn a_told_beginning_goes_on_whatever_the_threshold_is_now() {
+    let threshold = Threshold { count: 9, timespan_seconds: 30, quiet_seconds: 60 };
+    let episode = |first, last, count| Episode { first: Second(first), last: Second(last), count };
+    let seconds = [(Second(110), 1), (Second(171), 1)];
+    assert_eq!(episodes(&seconds, &[episode(0, 50, 2)], &threshold), [episode(0, 110, 3)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 

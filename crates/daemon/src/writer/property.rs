@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use stakeout_core::finding::{Finding, FindingKey, Status};
 
-use timeline::{Request, Timeline, timelines};
+use timeline::{Request, Timeline, Visit, timelines};
 use world::{World, live};
 
 /// 2026-11-21T00:50:00Z, where the first window begins.
@@ -55,6 +55,9 @@ correlation: {type: event_count, rules: [listed], group-by: [source_ip], timespa
 stakeout: {dedup_period: 5m}
 ";
 
+/// Senders of one request each, all in one hour: about three times as many records as one commit deletes.
+const CROWD: u32 = 30_000;
+
 /// A rule's name, a group, and the first second, last second and requests of an episode.
 type Counted = (String, String, i64, i64, u64);
 
@@ -78,7 +81,7 @@ fn count_by_hand(times: &[i64], least: usize, timespan: i64, quiet: i64) -> Vec<
 fn expected(requests: &[Request]) -> Vec<Counted> {
     let mut times: BTreeMap<(usize, String), Vec<i64>> = BTreeMap::new();
     for request in requests {
-        let address = format!("198.51.100.{}", request.address);
+        let address = request.sender();
         let both = format!("{address} {}", CLUSTERS[request.source]);
         let counts =
             [(request.is_refused, address.clone()), (request.is_refused, both), (request.verb == "list", address)];
@@ -199,4 +202,30 @@ fn order_pages_repetition_delay_and_downtime_never_change_what_is_told() {
     let met = met.get();
     eprintln!("{met:?}");
     assert!(cases < 1000 || met.each_is_there(), "timelines that miss the hard cases prove nothing");
+}
+
+/// More minutes expire at once than one commit deletes: an episode in the midst of them stays one, and is counted once.
+#[test]
+fn what_expires_in_parts_is_counted_once() {
+    let request = |source, address, at| Request {
+        source,
+        address,
+        is_refused: true,
+        verb: "get",
+        at,
+        n: 1,
+        visible_from: at,
+        copies: Vec::new(),
+    };
+    let last = BEGIN + i64::try_from(HOURS).expect("small") * WINDOW_SECONDS;
+    let mut requests: Vec<Request> = (BEGIN..last).step_by(290).map(|at| request(0, 1, at)).collect();
+    requests.extend((0..CROWD).map(|stranger| request(1, 2 + stranger, BEGIN + i64::from(stranger % 3600))));
+    let visit = Visit { reads: [true, true], shuffle: 7, restarts: false, settles: true };
+    let timeline = Timeline { requests, visits: vec![visit; HOURS] };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let world = runtime.block_on(live(&timeline));
+    check(&timeline, &world).unwrap_or_else(|fault| panic!("{fault}"));
+    // The first hour holds 60 minutes of the crowd's, and 13 of the other source's.
+    let parts: Vec<usize> = world.expired.into_iter().filter(|minutes| *minutes > 0).collect();
+    assert!(parts[0] < 50, "the first hour went at once: {parts:?}");
 }

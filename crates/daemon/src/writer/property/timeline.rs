@@ -1,5 +1,7 @@
 //! Timelines: who asked what and when, when its record can be read, and when the daemon is up.
 
+use std::net::Ipv4Addr;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -10,8 +12,8 @@ use super::{BEGIN, HOURS, QUIET_SECONDS, RELOOK_SECONDS, TIMESPAN_SECONDS, WINDO
 pub(super) struct Request {
     /// The source whose API server audited it.
     pub(super) source: usize,
-    /// The last octet of its sender's address.
-    pub(super) address: u8,
+    /// Its sender, counted from the first address of 10.0.0.0/8.
+    pub(super) address: u32,
     /// Whether it was refused; it was answered otherwise.
     pub(super) is_refused: bool,
     /// `verb`.
@@ -24,6 +26,13 @@ pub(super) struct Request {
     pub(super) visible_from: i64,
     /// The seconds of its further records.
     pub(super) copies: Vec<i64>,
+}
+
+impl Request {
+    /// Returns the address of its sender.
+    pub(super) fn sender(&self) -> String {
+        Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + self.address).to_string()
+    }
 }
 
 /// What the daemon does at one tick.
@@ -77,7 +86,7 @@ fn visit() -> impl Strategy<Value = Visit> {
 struct Step {
     gap: Gap,
     source: usize,
-    address: u8,
+    address: u32,
     is_refused: bool,
     is_list: bool,
     n: u32,
@@ -102,7 +111,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (-2_i64..3).prop_map(Gap::Boundary),
         2 => (0_i64..6_000).prop_map(Gap::Seconds),
     ];
-    let sender = (0_usize..2, 1_u8..4, prop::bool::weighted(0.8), prop::bool::weighted(0.2));
+    let sender = (0_usize..2, 1_u32..4, prop::bool::weighted(0.8), prop::bool::weighted(0.2));
     let n = prop_oneof![6 => Just(1_u32), 1 => 2_u32..4];
     let relooks_late = prop_oneof![3 => Just(0_usize), 1 => 1..=RELOOK_SECONDS.len()];
     let copies = prop_oneof![3 => Just(Vec::new()), 1 => vec(0_i64..90, 1..3)];

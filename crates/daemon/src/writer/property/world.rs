@@ -61,6 +61,8 @@ pub(super) struct World {
     pub(super) stored: BTreeMap<FindingKey, Finding>,
     /// Findings that went on after minutes of theirs were deleted.
     pub(super) grown: BTreeSet<FindingKey>,
+    /// How many minutes each commit deleted.
+    pub(super) expired: Vec<usize>,
     pub(super) told: Told,
 }
 
@@ -98,6 +100,7 @@ impl World {
             progress: [None, None],
             stored: BTreeMap::new(),
             grown: BTreeSet::new(),
+            expired: Vec::new(),
             told: Told::default(),
         }
     }
@@ -190,6 +193,7 @@ impl World {
             scope: self.scope.clone(),
         };
         let closed = self.writer().close(ending).await.expect("the window is written");
+        self.expired.push(closed.commit.expired.len());
         for finding in closed.commit.findings {
             let count = finding.episode.count;
             let before = self.stored.insert(finding.key, finding);
@@ -222,7 +226,7 @@ fn observation(source: &Source, request: &Request, number: usize, at: i64) -> Ob
         request_received_timestamp: Some(format!("2026-11-21T00:00:00.{number:06}Z")),
         verb: Some(request.verb.to_owned()),
         request_uri: Some(format!("/api/{number}")),
-        source_ips: vec![format!("198.51.100.{}", request.address)],
+        source_ips: vec![request.sender()],
         response_code: Some(if request.is_refused { 403 } else { 200 }),
         ..AuditEvent::default()
     };

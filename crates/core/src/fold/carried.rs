@@ -1,0 +1,63 @@
+//! What must be known of other windows and sources to close one. It is asked for at the end, and never before.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::delivery::{Appetite, DeliveryId};
+use crate::finding::{Finding, FindingKey};
+use crate::progress::{Notice, Progress};
+use crate::source::{LogId, Provider, SourceId};
+use crate::tally::StoredMinute;
+use crate::time::Second;
+
+/// What must be known of other windows and sources to close one.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    /// The number of the source that was read.
+    pub source_id: SourceId,
+    /// How far the source has been read with this window.
+    pub progress: Progress,
+    /// The stored minutes of this source inside the window, with all their rows.
+    pub own: Vec<StoredMinute>,
+    /// All stored minutes, with the rows of [`Fold::keys_needed`](super::Fold::keys_needed).
+    pub minutes: Vec<StoredMinute>,
+    /// Minutes that are not needed any more, with all their rows.
+    pub expired: Vec<StoredMinute>,
+    /// Every stored finding.
+    pub findings: Vec<Finding>,
+    /// Findings that some destination is still owed.
+    pub owed: BTreeSet<FindingKey>,
+    /// The service that keeps each source's log.
+    pub providers: HashMap<SourceId, Provider>,
+    /// All before it was read from every healthy source, this window included.
+    pub read_until: Second,
+    /// No source will be read again before it, and no minute before it is stored.
+    pub forget_before: Second,
+    /// What the destinations want to hear.
+    pub appetites: Vec<Appetite>,
+    /// What there is to tell of the watch itself.
+    pub notices: Vec<Notice>,
+    /// The number of the next delivery.
+    pub next_delivery: DeliveryId,
+}
+
+impl Carried {
+    /// Returns what is known where there is no ledger: nothing but that all before `read_until` was read.
+    #[must_use]
+    pub fn nothing(log: LogId, read_until: Second) -> Carried {
+        Carried {
+            source_id: SourceId(0),
+            progress: Progress::new(log, read_until),
+            own: Vec::new(),
+            minutes: Vec::new(),
+            expired: Vec::new(),
+            findings: Vec::new(),
+            owed: BTreeSet::new(),
+            providers: HashMap::new(),
+            read_until,
+            forget_before: read_until,
+            appetites: Vec::new(),
+            notices: Vec::new(),
+            next_delivery: DeliveryId(0),
+        }
+    }
+}
