@@ -55,8 +55,8 @@ correlation: {type: event_count, rules: [listed], group-by: [source_ip], timespa
 stakeout: {dedup_period: 5m}
 ";
 
-/// Senders of one request each, all in one hour: about three times as many records as one commit deletes.
-const CROWD: u32 = 30_000;
+/// Senders of one request each, all in one hour: twice as many records as one commit deletes.
+const CROWD: u32 = 20_000;
 
 /// A rule's name, a group, and the first second, last second and requests of an episode.
 type Counted = (String, String, i64, i64, u64);
