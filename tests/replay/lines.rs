@@ -110,3 +110,13 @@ fn a_chosen_audit_id_neither_hides_nor_adds() {
     let lines: Vec<String> = first_stages.chain((0..7).map(line)).chain((0..7).map(line)).collect();
     assert_eq!(counted(&joined(&lines, "\n"))[SCANNING], of_8_8_8_8(7));
 }
+
+/// Two API servers behind one name may see one identity at once: what counts for another source is another request.
+#[test]
+fn nobody_hides_behind_the_identity_of_another() {
+    let lines: Vec<String> = (0..7).map(line).collect();
+    let other = lines.iter().map(|line| line.replace("8.8.8.8", "9.9.9.9"));
+    let both: Vec<String> = lines.iter().cloned().zip(other).flat_map(|(one, other)| [one, other]).collect();
+    let expected = [("8.8.8.8".to_owned(), 7), ("9.9.9.9".to_owned(), 7)];
+    assert_eq!(counted(&joined(&both, "\n"))[SCANNING], expected);
+}

@@ -74,9 +74,15 @@ fn decode_prefix(line: &[u8], is_prefix: bool) -> Result<Decoded, DecodeError> {
     match (&top.kind, read) {
         (Some(kind), _) if kind != "Event" => Err(DecodeError::NotAnEvent(bounded(kind, 64))),
         (_, Ok(())) => Ok(Decoded { event: top.event, is_truncated: is_prefix }),
-        (_, Err(_)) if top.event.verb.is_some() => Ok(Decoded { event: top.event, is_truncated: true }),
+        (_, Err(_)) if is_begun(&top.event) => Ok(Decoded { event: top.event, is_truncated: true }),
         (_, Err(fault)) => Err(DecodeError::NotJson(fault.to_string())),
     }
+}
+
+/// Tells whether enough was read to know that this is a record of some request, however little is left of it: a URI of
+/// hundreds of kilobytes stands before the verb and the addresses.
+fn is_begun(event: &AuditEvent) -> bool {
+    event.audit_id.is_some() || event.stage.is_some() || event.verb.is_some()
 }
 
 /// Returns the last text behind `"key":` in `bytes`. Inside a JSON text the quotes would be escaped, so this finds

@@ -4,7 +4,7 @@
 pub(crate) const VERSION: &str = "16.1";
 
 /// Techniques of the Containers matrix and of scanning, by id (<https://attack.mitre.org/matrices/enterprise/containers/>).
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 17] = [
     ("T1046", "Network Service Discovery"),
     ("T1068", "Exploitation for Privilege Escalation"),
     ("T1069", "Permission Groups Discovery"),
@@ -13,6 +13,7 @@ const NAMES: [(&str, &str); 16] = [
     ("T1110", "Brute Force"),
     ("T1133", "External Remote Services"),
     ("T1190", "Exploit Public-Facing Application"),
+    ("T1526", "Cloud Service Discovery"),
     ("T1528", "Steal Application Access Token"),
     ("T1552", "Unsecured Credentials"),
     ("T1595", "Active Scanning"),

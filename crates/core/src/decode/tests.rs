@@ -64,6 +64,17 @@ fn a_line_cut_anywhere_gives_what_stood_before_the_cut() {
 }
 
 #[test]
+fn a_record_of_which_only_the_beginning_is_left_is_cut_and_not_nonsense() {
+    let cut = format!(
+        r#"{{"kind":"Event","auditID":"a-1","stage":"ResponseComplete","requestURI":"/{}"#,
+        "A".repeat(300_000)
+    );
+    let decoded = decode(cut.as_bytes()).expect("an event");
+    assert!(decoded.is_truncated);
+    assert_eq!((decoded.event.audit_id.as_deref(), decoded.event.request_uri), (Some("a-1"), None));
+}
+
+#[test]
 fn a_code_has_one_reading() {
     assert_eq!(code_of("403"), Some(403));
     assert_eq!(code_of("403.0"), Some(403));
