@@ -83,8 +83,13 @@ impl AuditEvent {
     /// no time.
     #[must_use]
     pub fn stage_time_ms(&self) -> Option<i64> {
-        let at: Timestamp = self.stage_timestamp.as_deref()?.parse().ok()?;
-        Some(at.as_millisecond())
+        millis(self.stage_timestamp.as_deref()?)
+    }
+
+    /// Returns `requestReceivedTimestamp` in milliseconds since 1970; `None` where it is missing or no time.
+    #[must_use]
+    pub fn received_time_ms(&self) -> Option<i64> {
+        millis(self.request_received_timestamp.as_deref()?)
     }
 
     /// Returns how a failed authentication was attempted, or `None` where the code is not 401.
@@ -123,4 +128,8 @@ impl AuditEvent {
             .iter()
             .any(|probe| path.strip_prefix(probe).is_some_and(|below| below.is_empty() || below.starts_with('/')))
     }
+}
+
+fn millis(timestamp: &str) -> Option<i64> {
+    timestamp.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }

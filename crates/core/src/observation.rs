@@ -3,8 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use crate::address::TrustedProxies;
 use crate::event::AuditEvent;
 use crate::source::{Provider, Source};
@@ -64,7 +62,7 @@ impl Observation {
             return None;
         }
         let identity = match (&event.audit_id, &event.request_received_timestamp) {
-            (Some(audit_id), Some(received)) if received.parse::<Timestamp>().is_ok() => Identity::Request {
+            (Some(audit_id), Some(received)) if event.received_time_ms().is_some() => Identity::Request {
                 cluster: source.cluster.clone(),
                 audit_id: audit_id.clone(),
                 received: received.clone(),

@@ -16,7 +16,7 @@ use stakeout_core::event::AuditEvent;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
-use crate::lines::Lines;
+use crate::lines::{Lines, time_of};
 
 /// Rotated siblings that are looked at, the latest written first.
 const SIBLINGS_MAX: usize = 1000;
@@ -132,7 +132,7 @@ fn read_file(
             read.undecodable += 1;
             continue;
         };
-        let Some(at) = decoded.event.stage_time_ms().map(Second::of_millis).or(last) else {
+        let Some(at) = time_of(&decoded.event, last) else {
             read.undecodable += 1;
             continue;
         };

@@ -5,6 +5,8 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use stakeout_core::decode::{DecodeError, Decoded, LINE_BYTES_MAX, TAIL_BYTES, decode, decode_long};
+use stakeout_core::event::AuditEvent;
+use stakeout_core::time::Second;
 
 /// Block that is read at once, in bytes.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -42,6 +44,12 @@ impl Line<'_> {
             Some(tail) => decode_long(self.prefix, tail),
         }
     }
+}
+
+/// Returns the time of a line's event: the API server's own, else that of the line `before`, else when the request came.
+pub(crate) fn time_of(event: &AuditEvent, before: Option<Second>) -> Option<Second> {
+    let stage = event.stage_time_ms().map(Second::of_millis);
+    stage.or(before).or_else(|| event.received_time_ms().map(Second::of_millis))
 }
 
 impl<R: Read> Lines<R> {

@@ -21,7 +21,7 @@ use stakeout_notify::{notice, ocsf, text};
 use tracing::{info, warn};
 
 use crate::exit::{Exit, Failure};
-use crate::lines::Lines;
+use crate::lines::{Lines, time_of};
 use crate::{input, network, rule_files};
 
 /// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
@@ -148,11 +148,10 @@ fn replay_file(
             }
         };
         read.truncated += u64::from(decoded.is_truncated);
-        let at = decoded.event.stage_time_ms().map(Second::of_millis);
-        read.untimed += u64::from(at.is_none());
-        let at = at.or(last).unwrap_or(Second(0));
-        last = Some(at);
+        read.untimed += u64::from(decoded.event.stage_time_ms().is_none());
+        last = time_of(&decoded.event, last);
         read.latest = read.latest.max(last);
+        let at = last.unwrap_or(Second(0));
         let record_id = || format!("{}:{}", path.display(), line.offset);
         if let Some(observation) = Observation::of_event(&source, trusted, decoded.event, at, record_id) {
             fold.observe(&observation);
