@@ -71,8 +71,6 @@ pub struct Fold {
     counts: Counts,
     seen: HashMap<u64, Seen>,
     groups: Vec<Group>,
-    /// How many hours of groups hold samples.
-    evidences: usize,
     places: HashMap<CountKey, u32>,
     sets: HashMap<Box<[u32]>, u32>,
     set_members: Vec<Box<[u32]>>,
@@ -90,8 +88,7 @@ struct Seen {
 struct Group {
     key: CountKey,
     clusters: BTreeSet<String>,
-    /// Samples by hour, so that in a window of months each episode shows some.
-    evidence: BTreeMap<i64, Evidence>,
+    evidence: Evidence,
 }
 
 /// Opens `window` for `rules`. `is_relook` marks what is found as late; `sample_key` chooses the evidence.
@@ -106,7 +103,6 @@ pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: Samp
         counts: Counts::default(),
         seen: HashMap::new(),
         groups: Vec::new(),
-        evidences: 0,
         places: HashMap::new(),
         sets: HashMap::new(),
         set_members: Vec::new(),
@@ -197,33 +193,15 @@ impl Fold {
 
     fn sample(&mut self, observation: &Observation, keys: &[CountKey]) {
         let sample = Sample::of(observation, &self.sample_key);
-        let hour = sample.at.0.div_euclid(3600);
         for key in keys {
             let place = self.place_of(key);
+            let samples_max = self.samples_max();
             let group = &mut self.groups[place as usize];
             if !group.clusters.contains(&*observation.cluster) {
                 group.clusters.insert(observation.cluster.to_string());
             }
-            if !group.evidence.contains_key(&hour) {
-                group.evidence.insert(hour, Evidence::default());
-                self.evidences += 1;
-                self.thin_out();
-            }
-            let samples_max = self.samples_max();
-            if let Some(evidence) = self.groups[place as usize].evidence.get_mut(&hour)
-                && evidence.would_keep(sample.rank, samples_max)
-            {
-                evidence.add(sample.clone(), samples_max);
-            }
-        }
-    }
-
-    /// Takes samples out where there have come to be too many, now and then.
-    fn thin_out(&mut self) {
-        if self.evidences.is_power_of_two() {
-            let samples_max = self.samples_max();
-            for evidence in self.groups.iter_mut().flat_map(|group| group.evidence.values_mut()) {
-                evidence.truncate(samples_max);
+            if group.evidence.would_keep(sample.rank, samples_max) {
+                group.evidence.add(sample.clone(), samples_max);
             }
         }
     }
@@ -233,15 +211,21 @@ impl Fold {
             return *place;
         }
         let place = u32::try_from(self.groups.len()).expect("requests_max groups fit in 32 bits");
-        self.groups.push(Group { key: key.clone(), clusters: BTreeSet::new(), evidence: BTreeMap::new() });
+        self.groups.push(Group { key: key.clone(), clusters: BTreeSet::new(), evidence: Evidence::default() });
         self.places.insert(key.clone(), place);
+        if self.groups.len().is_power_of_two() {
+            let samples_max = self.samples_max();
+            for group in &mut self.groups {
+                group.evidence.truncate(samples_max);
+            }
+        }
         place
     }
 
-    /// Returns how many samples a group may keep of an hour: fewer, the more of them there are, so that the end does
-    /// not depend on the order in which they came.
+    /// Returns how many samples a group may keep: fewer, the more groups there are, so that the end does not
+    /// depend on the order in which they came.
     fn samples_max(&self) -> usize {
-        (SAMPLES_IN_WINDOW_MAX / self.evidences.max(1)).clamp(1, SAMPLES_MAX)
+        (SAMPLES_IN_WINDOW_MAX / self.groups.len().max(1)).clamp(1, SAMPLES_MAX)
     }
 
     fn set_of(&mut self, keys: &[CountKey]) -> u32 {
@@ -272,12 +256,9 @@ impl Fold {
         }
         let samples_max = self.samples_max();
         for group in &mut self.groups {
-            for evidence in group.evidence.values_mut() {
-                evidence.truncate(samples_max);
-            }
-            for sample in group.evidence.values().flat_map(Evidence::samples) {
-                let rows = minutes.get_mut(&sample.at.minute());
-                if let Some(tally) = rows.and_then(|rows| rows.get_mut(&group.key)) {
+            group.evidence.truncate(samples_max);
+            for sample in group.evidence.samples() {
+                if let Some(tally) = minutes.get_mut(&sample.at.minute()).and_then(|rows| rows.get_mut(&group.key)) {
                     tally.evidence.add(sample.clone(), SAMPLES_MAX);
                 }
             }
