@@ -10,11 +10,22 @@ const LINES_MAX: usize = 600;
 
 /// Our crates, and which of our crates each may depend on. Whoever adds a line here changes the architecture.
 const EDGES: &[(&str, &[&str])] = &[
-    ("cloudwatch", &["stakeout-core"]),
+    ("aws", &[]),
+    ("cloudwatch", &["stakeout-aws", "stakeout-core"]),
     ("core", &[]),
-    ("daemon", &["stakeout-cloudwatch", "stakeout-core", "stakeout-ledger", "stakeout-notify", "stakeout-standin"]),
+    (
+        "daemon",
+        &[
+            "stakeout-aws",
+            "stakeout-cloudwatch",
+            "stakeout-core",
+            "stakeout-ledger",
+            "stakeout-notify",
+            "stakeout-standin",
+        ],
+    ),
     ("ledger", &["stakeout-core"]),
-    ("notify", &["stakeout-core"]),
+    ("notify", &["stakeout-aws", "stakeout-core"]),
     ("standin", &[]),
 ];
 

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use stakeout_aws::Access;
 use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
-use stakeout_notify::sns::{Credential, Sns, SnsConfig};
+use stakeout_notify::sns::Sns;
 use stakeout_notify::{Body, Message};
 
 use crate::python::Moto;
@@ -16,13 +17,8 @@ async fn what_we_publish_arrives_in_queues_of_moto() {
     let topics: Vec<String> = answered("queues.py", &[moto.endpoint(), "make"], "");
     let finding = strategy::plain_finding(0xabc, Level::Low, 7);
     for topic_arn in topics {
-        let config = SnsConfig {
-            topic_arn,
-            endpoint: Some(moto.endpoint().to_owned()),
-            credential: Credential::Anonymous,
-            ..SnsConfig::default()
-        };
-        let sns = Sns::new(config).await.expect("loopback is allowed");
+        let access = Access::stand_in("eu-west-1", moto.endpoint());
+        let sns = Sns::new(topic_arn, &access).await.expect("loopback is allowed");
         let body = Body::Finding { finding: &finding, activity: Activity::Create };
         let message = Message { id: "17-0abc-1".to_owned(), body };
         // A FIFO queue drops what is sent again.
@@ -47,7 +43,8 @@ async fn what_we_publish_arrives_in_queues_of_moto() {
 mod reader {
     use std::collections::BTreeSet;
 
-    use stakeout_cloudwatch::{AssumeRole, CloudWatch, CloudWatchConfig, Credential};
+    use stakeout_aws::{Access, AssumeRole};
+    use stakeout_cloudwatch::{CloudWatch, CloudWatchConfig};
     use stakeout_core::field::Field;
     use stakeout_core::prefilter::{Literal, Prefilter};
     use stakeout_core::time::{Second, Window};
@@ -79,16 +76,15 @@ mod reader {
         let moto = Moto::start();
         // The script puts 240 events into the group, every seventh of them cut.
         let _: Facts = answered("cloudwatch_logs.py", &[moto.endpoint()], "");
-        let mut config = CloudWatchConfig::new("eu-west-1", "/aws/eks/prod/cluster");
-        config.endpoint = Some(moto.endpoint().to_owned());
-        config.credential = Credential::Anonymous;
+        let access = Access::stand_in("eu-west-1", moto.endpoint());
+        let mut config = CloudWatchConfig::new(access, "/aws/eks/prod/cluster");
         config.page_size = Some(50);
         // moto takes every event for a match, so those that were cut come in both passes.
         let (ids, records) = read(&CloudWatch::new(config.clone()).await).await;
         assert_eq!((ids.len(), records), (240, 240 + 35));
 
         let arn = "arn:aws:iam::123456789012:role/stakeout-reader".to_owned();
-        config.assume_role = Some(AssumeRole { arn, external_id: Some("acme-7f3a".to_owned()) });
+        config.access.assume_role = Some(AssumeRole { arn, external_id: Some("acme-7f3a".to_owned()) });
         assert_eq!(read(&CloudWatch::new(config).await).await, (ids, records));
     }
 }

@@ -1,10 +1,9 @@
-//! What is to be read and as whom; and what follows from that without asking anybody: the log's identity, its cluster,
-//! the budget that its requests draw on.
+//! What is to be read; and what follows from that without asking anybody: the group's name, the budget that its requests
+//! draw on.
 //!
 //! Parsing YAML and refusing nonsense in it is not done here.
 
-use std::fmt;
-use std::net::IpAddr;
+use stakeout_aws::Access;
 
 /// How EKS names the streams of the audit log; other streams of the group hold other logs of the control plane.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
@@ -15,53 +14,25 @@ const OWN_ACCOUNT: &str = "default";
 /// One log group, and how to get at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudWatchConfig {
-    /// The region that holds the group.
-    pub region: String,
+    /// How CloudWatch Logs is reached, in the region that holds the group, and as whom.
+    pub access: Access,
     /// The group's name or ARN.
     pub log_group: String,
     /// What the names of the streams begin with; empty reads every stream of the group.
     pub stream_prefix: String,
-    /// The role to take on first, where the log belongs to another account.
-    pub assume_role: Option<AssumeRole>,
-    /// A URL to use in place of the region's own.
-    pub endpoint: Option<String>,
     /// Events per page, 1 to 10,000; the service's own choice where `None`.
     pub page_size: Option<i32>,
-    /// Where the credentials come from that sign the first request.
-    pub credential: Credential,
-}
-
-/// A role that is taken on to read a log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AssumeRole {
-    /// The role's ARN.
-    pub arn: String,
-    /// What the role's owner asks for beside the ARN. It is nearly a password, so `Debug` leaves it out.
-    pub external_id: Option<String>,
-}
-
-/// Where credentials come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Credential {
-    /// The SDK's chain: environment, profile, web identity (IRSA), container (EKS Pod Identity), instance metadata.
-    #[default]
-    Default,
-    /// A placeholder, for stand-ins: it signs in form and opens nothing.
-    Anonymous,
 }
 
 impl CloudWatchConfig {
-    /// Returns the config of a group's audit streams, read with the default credentials.
+    /// Returns the config of a group's audit streams.
     #[must_use]
-    pub fn new(region: impl Into<String>, log_group: impl Into<String>) -> CloudWatchConfig {
+    pub fn new(access: Access, log_group: impl Into<String>) -> CloudWatchConfig {
         CloudWatchConfig {
-            region: region.into(),
+            access,
             log_group: log_group.into(),
             stream_prefix: AUDIT_STREAM_PREFIX.to_owned(),
-            assume_role: None,
-            endpoint: None,
             page_size: None,
-            credential: Credential::Default,
         }
     }
 
@@ -69,29 +40,14 @@ impl CloudWatchConfig {
     /// the region. Sources with equal keys share [`requests_per_second`].
     #[must_use]
     pub fn budget_key(&self) -> (String, String) {
-        (self.calling_account().to_owned(), self.region.clone())
-    }
-
-    /// Returns the endpoint where it is on this machine, so that credentials may be asked for there as well.
-    pub(crate) fn loopback_endpoint(&self) -> Option<&str> {
-        self.endpoint.as_deref().filter(|url| is_loopback(authority_of(url)))
+        (self.calling_account().to_owned(), self.access.region.clone())
     }
 
     fn calling_account(&self) -> &str {
-        match &self.assume_role {
-            Some(role) => account_in(&role.arn).unwrap_or(&role.arn),
-            None => self.loopback_endpoint().map_or(OWN_ACCOUNT, authority_of),
+        match &self.access.assume_role {
+            Some(role) => role.account().unwrap_or(&role.arn),
+            None => self.access.loopback_endpoint().and(self.access.authority()).unwrap_or(OWN_ACCOUNT),
         }
-    }
-}
-
-/// Shows that there is an external id, not which.
-impl fmt::Debug for AssumeRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AssumeRole")
-            .field("arn", &self.arn)
-            .field("external_id", &self.external_id.as_ref().map(|_| format_args!("[hidden]")))
-            .finish()
     }
 }
 
@@ -124,46 +80,22 @@ pub(crate) fn group_arn(log_group: &str) -> Option<&str> {
     is_arn.then(|| log_group.strip_suffix(":*").unwrap_or(log_group))
 }
 
-/// Returns the account that an ARN names: `arn:PARTITION:SERVICE:REGION:ACCOUNT:...`, twelve digits.
-fn account_in(arn: &str) -> Option<&str> {
-    let mut parts = arn.split(':');
-    let account = if parts.next() == Some("arn") {
-        parts.nth(3)?
-    } else {
-        return None;
-    };
-    (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())).then_some(account)
-}
-
-/// Returns `HOST:PORT` of a URL.
-fn authority_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
-}
-
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => authority.split(':').next().unwrap_or(authority),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
+    use stakeout_aws::AssumeRole;
+
     use super::*;
 
     const ARN: &str = "arn:aws-cn:logs:cn-north-1:210987654321:log-group:/aws/eks/prod/cluster:*";
 
     #[test]
     fn a_budget_belongs_to_the_account_that_asks_and_the_region() {
-        let mut config = CloudWatchConfig::new("eu-west-1", ARN);
+        let mut config = CloudWatchConfig::new(Access::new("eu-west-1"), ARN);
         let key = |account: &str| (account.to_owned(), "eu-west-1".to_owned());
         assert_eq!(config.budget_key(), key(OWN_ACCOUNT));
-        config.endpoint = Some("http://127.0.0.1:4566/".to_owned());
+        config.access = Access::stand_in("eu-west-1", "http://127.0.0.1:4566/");
         assert_eq!(config.budget_key(), key("127.0.0.1:4566"));
-        config.assume_role =
+        config.access.assume_role =
             Some(AssumeRole { arn: "arn:aws:iam::123456789012:role/reader".to_owned(), external_id: None });
         assert_eq!(config.budget_key(), key("123456789012"));
     }
@@ -174,33 +106,6 @@ mod tests {
         assert_eq!(group_arn("/aws/eks/prod/cluster"), None);
         assert_eq!(group_arn("arn:aws:logs:eu-west-1:1:destination:x"), None);
         assert_eq!([ARN, "audit"].map(group_name), ["/aws/eks/prod/cluster", "audit"]);
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for url in ["http://127.0.0.1:1", "http://localhost/x", "https://[::1]:4566/a?b", "http://user@127.8.0.1"] {
-            assert!(is_loopback(authority_of(url)), "{url}");
-        }
-        for url in [
-            "http://localhost.example.com",
-            "http://localhost@example.com/",
-            "http://10.0.0.1",
-            "http://example.com/@localhost",
-            "",
-        ] {
-            assert!(!is_loopback(authority_of(url)), "{url}");
-        }
-    }
-
-    #[test]
-    fn an_external_id_is_not_shown() {
-        let mut config = CloudWatchConfig::new("eu-west-1", "audit");
-        config.assume_role = Some(AssumeRole {
-            arn: "arn:aws:iam::123456789012:role/reader".to_owned(),
-            external_id: Some("canary-7f3a".to_owned()),
-        });
-        let shown = format!("{config:?} {config:#?}");
-        assert!(shown.contains("[hidden]") && !shown.contains("canary"), "{shown}");
     }
 
     #[test]

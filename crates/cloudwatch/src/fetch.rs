@@ -6,29 +6,21 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::sts::AssumeRoleProvider;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::config::Credentials;
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsOutput;
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::builders::FilterLogEventsFluentBuilder;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_core::time::Window;
 
-use crate::config::{AssumeRole, CloudWatchConfig, Credential, group_arn, group_name};
+use crate::config::{CloudWatchConfig, group_arn, group_name};
 use crate::failure::FilterFailure;
 use crate::place::{self, Pass, Place};
 use crate::{decode, failure, pushdown};
 
-/// Longest wait for a connection: a region's endpoint answers in well under a second, also from another continent.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for a whole answer: the service gives a page back within seconds even where it found nothing, and 1 MB
 /// takes a slow line no longer than this.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most events that a page may be asked for. <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 const PAGE_SIZE_MAX: i32 = 10_000;
 /// How many empty pages are followed to find out whether there is any record at all. Without a filter the first page
@@ -37,8 +29,6 @@ const EMPTY_PAGES_MAX: usize = 10;
 /// Finds the events that EKS cut: a quoted phrase is looked for in the text as it stands.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
 const CUT_PATTERN: &str = "\"[Truncated...]\"";
-/// What the other account's CloudTrail shows as the name of the session.
-const SESSION_NAME: &str = "stakeout";
 
 /// One log group, ready to be asked.
 #[derive(Clone)]
@@ -50,15 +40,8 @@ pub struct CloudWatch {
 impl CloudWatch {
     /// Gets ready to read a group: reads the environment and the AWS profile, and asks nobody yet.
     pub async fn new(config: CloudWatchConfig) -> CloudWatch {
-        let sdk = sdk_config(&config).await;
-        let mut client = aws_sdk_cloudwatchlogs::config::Builder::from(&sdk);
-        if let Some(role) = &config.assume_role {
-            client = client.credentials_provider(role_provider(role, &sdk, config.loopback_endpoint()).await);
-        }
-        if let Some(endpoint) = &config.endpoint {
-            client = client.endpoint_url(endpoint);
-        }
-        CloudWatch { client: Client::from_conf(client.build()), config }
+        let client = Client::new(&stakeout_aws::sdk_config(&config.access, ANSWER_TIMEOUT).await);
+        CloudWatch { config, client }
     }
 
     /// Returns what is read and as whom.
@@ -164,37 +147,6 @@ impl fmt::Debug for CloudWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudWatch").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-async fn sdk_config(config: &CloudWatchConfig) -> SdkConfig {
-    let https =
-        aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(config.region.clone()))
-        .http_client(https)
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts.build());
-    match config.credential {
-        Credential::Default => loader.load().await,
-        Credential::Anonymous => {
-            let placeholder = Credentials::new("ANONYMOUS", "anonymous", None, None, "stakeout");
-            loader.credentials_provider(placeholder).load().await
-        }
-    }
-}
-
-/// Returns the role's credentials, asked of the region's STS, or of the stand-in where that is what is read.
-async fn role_provider(role: &AssumeRole, sdk: &SdkConfig, loopback: Option<&str>) -> AssumeRoleProvider {
-    let sts = match loopback {
-        Some(endpoint) => sdk.clone().into_builder().endpoint_url(endpoint).build(),
-        None => sdk.clone(),
-    };
-    let mut provider = AssumeRoleProvider::builder(&role.arn).configure(&sts).session_name(SESSION_NAME);
-    if let Some(external_id) = &role.external_id {
-        provider = provider.external_id(external_id);
-    }
-    provider.build().await
 }
 
 #[cfg(test)]

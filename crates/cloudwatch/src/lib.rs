@@ -1,6 +1,6 @@
 //! Reads the EKS audit log from CloudWatch Logs, one page at a time.
 //!
-//! This crate knows AWS and `stakeout-core`, and decides nothing about events. It asks, it says what came and what a
+//! This crate knows CloudWatch Logs and `stakeout-core`, and decides nothing about events. It asks, it says what came and what a
 //! refusal allows next; waiting, asking again, counting and logging are the caller's.
 //!
 //! ```text
@@ -15,5 +15,5 @@ mod fetch;
 mod place;
 pub mod pushdown;
 
-pub use config::{AssumeRole, CloudWatchConfig, Credential, requests_per_second};
+pub use config::{CloudWatchConfig, requests_per_second};
 pub use fetch::CloudWatch;

@@ -7,7 +7,7 @@ use crate::check::{self, CheckArgs};
 #[cfg(feature = "demo")]
 use crate::demo::{self, DemoArgs};
 use crate::exit::{Exit, Failure};
-use crate::notify_test::{self, NotifyArgs};
+use crate::notify::{self, NotifyArgs};
 use crate::once::{self, OnceArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::rules::{self, RulesArgs};
@@ -72,7 +72,7 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::Once(args) => once::run(args),
         Verb::Check(args) => check::run(args),
         Verb::State(args) => state::run(args),
-        Verb::Notify(args) => notify_test::run(args),
+        Verb::Notify(args) => notify::run(args),
         Verb::Completion { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "stakeout", &mut std::io::stdout());
             Ok(Exit::Done)

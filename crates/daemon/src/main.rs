@@ -19,7 +19,7 @@ mod lines;
 mod loading;
 mod metric;
 mod network;
-mod notify_test;
+mod notify;
 mod once;
 #[cfg(feature = "aws")]
 mod paging;

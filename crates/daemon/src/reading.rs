@@ -107,7 +107,7 @@ impl Log {
             #[cfg(feature = "aws")]
             SourceKind::Cloudwatch(cloudwatch) => {
                 let config = crate::setup::cloudwatch(cloudwatch);
-                let per_second = stakeout_cloudwatch::requests_per_second(&config.region);
+                let per_second = stakeout_cloudwatch::requests_per_second(&config.access.region);
                 let budget = budgets.of(config.budget_key(), per_second);
                 LogKind::Cloudwatch { client: Box::new(stakeout_cloudwatch::CloudWatch::new(config).await), budget }
             }

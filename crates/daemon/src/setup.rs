@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use stakeout_notify::destination::{Channel, Destination};
 use stakeout_notify::slack::Slack;
-use stakeout_notify::sns::{self, Sns, SnsConfig};
+use stakeout_notify::sns::Sns;
 use stakeout_notify::stdout::Stdout;
 use stakeout_notify::webhook::Webhook;
 
@@ -22,18 +22,7 @@ pub(crate) async fn destination(config: &DestinationConfig) -> Result<Destinatio
             Channel::Webhook(Webhook::new(webhook.url.clone(), webhook.token.clone()).with_context(context)?)
         }
         DestinationKind::Sns(sns) => {
-            let access = &sns.access;
-            let config = SnsConfig {
-                topic_arn: sns.topic_arn.clone(),
-                region: Some(access.region.clone()),
-                endpoint: access.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
-                assume_role: access
-                    .assume_role
-                    .as_ref()
-                    .map(|role| sns::AssumeRole { arn: role.arn.clone(), external_id: role.external_id.clone() }),
-                credential: if access.is_stand_in() { sns::Credential::Anonymous } else { sns::Credential::Default },
-            };
-            Channel::Sns(Sns::new(config).await.with_context(context)?)
+            Channel::Sns(Sns::new(sns.topic_arn.clone(), &sns.access).await.with_context(context)?)
         }
     };
     Ok(Destination::new(config.name.clone(), config.level_min, channel))
@@ -42,19 +31,10 @@ pub(crate) async fn destination(config: &DestinationConfig) -> Result<Destinatio
 /// Returns what the CloudWatch client is told.
 #[cfg(feature = "aws")]
 pub(crate) fn cloudwatch(config: &crate::config::sources::Cloudwatch) -> stakeout_cloudwatch::CloudWatchConfig {
-    use stakeout_cloudwatch::{AssumeRole, CloudWatchConfig, Credential};
-
-    let access = &config.access;
-    CloudWatchConfig {
-        region: access.region.clone(),
+    stakeout_cloudwatch::CloudWatchConfig {
+        access: config.access.clone(),
         log_group: config.log_group.arn.clone().unwrap_or_else(|| config.log_group.name.clone()),
         stream_prefix: config.stream_prefix.clone(),
-        assume_role: access
-            .assume_role
-            .as_ref()
-            .map(|role| AssumeRole { arn: role.arn.clone(), external_id: role.external_id.clone() }),
-        endpoint: access.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
         page_size: None,
-        credential: if access.is_stand_in() { Credential::Anonymous } else { Credential::Default },
     }
 }

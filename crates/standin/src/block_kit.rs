@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::slack::SlackRefusal;
+use crate::slack_refusal::SlackRefusal;
 
 const BLOCKS_MAX: usize = 50;
 const MESSAGE_TEXT_MAX: usize = 40_000;

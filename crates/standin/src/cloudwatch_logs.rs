@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 //!
 //! Members that the API does not know are refused, where the cloud is silent. Groups are not kept apart by region, and
-//! signatures are not verified; who signed and for which region is in [`CloudWatchLogs::requests`].
+//! signatures are not verified; who signed and for which region is in [`Server::requests`].
 
 mod describe;
 mod search;
@@ -11,15 +11,17 @@ mod wire;
 mod write;
 
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::clock::Clock;
-use crate::fault::{FaultSwitch, Faults, Refusal};
+use crate::exchange::{Answer, Asked};
+use crate::fault::Refusal;
 use crate::guarded::Guarded;
-use crate::request::Request;
-use crate::server::{Answer, Asked, Server, Service};
+use crate::server::{Server, Service};
 use crate::sigv4;
 
 use search::Searches;
@@ -35,85 +37,72 @@ const TARGET_PREFIX: &str = "Logs_20140328.";
 
 /// A running stand-in of CloudWatch Logs; dropping it ends it.
 #[derive(Debug)]
-pub struct CloudWatchLogs(Server<Logs>);
+pub struct CloudWatchLogs {
+    server: Server,
+    logs: Arc<Logs>,
+}
 
 impl CloudWatchLogs {
     /// Starts on a free port of the loopback address.
     pub async fn start() -> io::Result<Self> {
-        Server::start(Logs::default()).await.map(Self)
+        let logs = Arc::new(Logs::default());
+        Ok(Self { server: Server::start(Arc::clone(&logs)).await?, logs })
     }
 
     /// The endpoint URL to give to an SDK.
     pub fn endpoint(&self) -> String {
-        self.0.url()
+        self.server.url()
     }
 
     /// Makes a log group, or changes the class of one that is there.
     pub fn create_group(&self, group: &str, class: LogGroupClass) {
         let now = self.clock().now();
-        self.state().lock().store.group_or_new(group, now).class = class;
+        self.logs.state.lock().store.group_or_new(group, now).class = class;
     }
 
     /// Puts an event into a group and stream, which are made where they are missing. No limit of `PutLogEvents`
     /// applies, and the event is visible to every search that begins after this. Answers its event id.
     pub fn ingest(&self, group: &str, stream: &str, timestamp_ms: i64, message: &str) -> String {
         let now = self.clock().now();
-        self.state().lock().store.ingest(group, stream, timestamp_ms, message, now)
+        self.logs.state.lock().store.ingest(group, stream, timestamp_ms, message, now)
     }
 
     /// Sets how answers are cut into pages and what goes wrong with them.
     pub fn set_paging(&self, paging: Paging) {
-        self.state().lock().searches.paging = paging;
+        self.logs.state.lock().searches.paging = paging;
     }
 
     /// Makes every token given so far invalid, as 24 hours would.
     pub fn expire_tokens(&self) {
-        self.state().lock().searches.forget();
+        self.logs.state.lock().searches.forget();
     }
 
     /// Accepts events of any age in `PutLogEvents`, to load recordings older than 14 days.
     pub fn accept_any_age(&self, accepted: bool) {
-        self.state().lock().store.accepts_any_age = accepted;
-    }
-
-    /// Replaces the faults.
-    pub fn set_faults(&self, faults: Faults) {
-        self.faults().set(faults);
-    }
-
-    /// The faults, to script and to release.
-    pub fn faults(&self) -> &FaultSwitch {
-        self.0.faults()
-    }
-
-    /// The time that the stand-in believes in.
-    pub fn clock(&self) -> &Clock {
-        self.0.service().clock()
-    }
-
-    /// All requests so far, in order.
-    pub fn requests(&self) -> Vec<Request> {
-        self.0.requests()
+        self.logs.state.lock().store.accepts_any_age = accepted;
     }
 
     /// What `FilterLogEvents` handed out so far.
     pub fn served(&self) -> Served {
-        self.state().lock().searches.served
+        self.logs.state.lock().searches.served
     }
 
     /// The number of events that a group holds.
     pub fn stored_events(&self, group: &str) -> usize {
-        self.state().lock().store.groups.get(group).map_or(0, |group| group.events.len())
+        self.logs.state.lock().store.groups.get(group).map_or(0, |group| group.events.len())
     }
+}
 
-    fn state(&self) -> &Guarded<State> {
-        &self.0.service().state
+impl Deref for CloudWatchLogs {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
     }
 }
 
 #[derive(Debug, Default)]
 struct Logs {
-    clock: Clock,
     state: Guarded<State>,
 }
 
@@ -131,28 +120,23 @@ impl Service for Logs {
         target.strip_prefix(TARGET_PREFIX).unwrap_or(target).to_owned()
     }
 
-    fn answer(&self, asked: &Asked) -> Answer {
-        self.carry_out(asked).map_or_else(|error| error.answer(), |body| wire::json(200, body))
+    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
+        self.carry_out(asked, now).map_or_else(|error| error.answer(), |body| wire::json(200, body))
     }
 
     fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer {
         LogsError::from_refusal(refusal, &self.target(asked)).answer()
     }
-
-    fn clock(&self) -> &Clock {
-        &self.clock
-    }
 }
 
 impl Logs {
-    fn carry_out(&self, asked: &Asked) -> Result<Option<Value>, LogsError> {
+    fn carry_out(&self, asked: &Asked, now: Timestamp) -> Result<Option<Value>, LogsError> {
         let scope = sigv4::check(asked, "logs").map_err(LogsError::from)?;
         if asked.content_type() != wire::CONTENT_TYPE {
             return Err(LogsError::serialization(format!("Content-Type must be {}", wire::CONTENT_TYPE)));
         }
         let target = asked.header("x-amz-target").unwrap_or_default();
         let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
-        let now = self.clock.now();
         let mut state = self.state.lock();
         let State { store, searches } = &mut *state;
         match operation {

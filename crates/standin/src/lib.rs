@@ -7,6 +7,7 @@
 pub mod block_kit;
 mod clock;
 pub mod cloudwatch_logs;
+mod exchange;
 mod fault;
 pub mod filter_pattern;
 mod form;
@@ -18,6 +19,7 @@ mod request;
 mod server;
 mod sigv4;
 pub mod slack;
+mod slack_refusal;
 pub mod sns;
 pub mod webhook;
 
@@ -26,6 +28,7 @@ pub use cloudwatch_logs::CloudWatchLogs;
 pub use fault::{Fault, FaultSwitch, Faults};
 pub use filter_pattern::FilterPattern;
 pub use request::Request;
+pub use server::Server;
 pub use slack::Slack;
 pub use sns::Sns;
 pub use webhook::Webhook;

@@ -6,15 +6,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use axum::http::{Method, header};
 use axum::response::Response;
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::fault::{Ending, Fault, FaultSwitch, Refusal};
+use crate::exchange::{Answer, Asked};
+use crate::fault::{Ending, Fault, FaultSwitch, Faults, Refusal};
 use crate::guarded::Guarded;
 use crate::line::{Lines, Scissors};
 use crate::request::Request;
@@ -32,128 +34,75 @@ pub(crate) trait Service: Send + Sync + 'static {
     fn target(&self, asked: &Asked) -> String;
 
     /// Carries a request out.
-    fn answer(&self, asked: &Asked) -> Answer;
+    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer;
 
     /// Words a refusal as the original does.
     fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer;
-
-    /// The time that the service believes in.
-    fn clock(&self) -> &Clock;
 }
 
-/// A request with its body read.
+/// A running server: what all stand-ins have, whatever they serve. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Asked {
-    fn new(head: Parts, body: Bytes) -> Self {
-        Self { method: head.method, path: head.uri.path().to_owned(), headers: head.headers, body }
-    }
-
-    /// Reads a header as text.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// The media type without its parameters.
-    pub(crate) fn content_type(&self) -> &str {
-        let whole = self.header("content-type").unwrap_or_default();
-        whole.split(';').next().unwrap_or_default().trim()
-    }
-}
-
-/// An answer before it is put on the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    pub(crate) fn new(status: u16, content_type: &str, body: impl Into<String>) -> Self {
-        Self { status, headers: vec![("content-type", content_type.to_owned())], body: body.into() }
-    }
-
-    pub(crate) fn text(status: u16, body: impl Into<String>) -> Self {
-        Self::new(status, "text/plain; charset=utf-8", body)
-    }
-
-    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    fn truncated(mut self) -> Self {
-        let half = self.body.floor_char_boundary(self.body.len() / 2);
-        self.body.truncate(half);
-        self
-    }
-
-    fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
-    }
-}
-
-/// A running stand-in; dropping it ends it.
-#[derive(Debug)]
-pub(crate) struct Server<S> {
-    site: Arc<Site<S>>,
+pub struct Server {
+    desk: Arc<Desk>,
     address: SocketAddr,
     /// Only its drop matters: it ends the listener and whatever hangs.
     _open: watch::Sender<()>,
 }
 
-#[derive(Debug)]
-struct Site<S> {
-    service: S,
+/// What tests set and read while requests come in.
+#[derive(Debug, Default)]
+struct Desk {
+    clock: Clock,
     faults: FaultSwitch,
     requests: Guarded<Vec<Request>>,
+}
+
+/// What a request comes to.
+struct Site<S> {
+    service: Arc<S>,
+    desk: Arc<Desk>,
     closed: watch::Receiver<()>,
 }
 
-impl<S: Service> Server<S> {
+impl Server {
     /// Starts the service on a free port of the loopback address.
-    pub(crate) async fn start(service: S) -> io::Result<Self> {
+    pub(crate) async fn start<S: Service>(service: Arc<S>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (open, closed) = watch::channel(());
-        let site = Site { service, faults: FaultSwitch::default(), requests: Guarded::default(), closed };
-        let site = Arc::new(site);
+        let desk = Arc::new(Desk::default());
+        let site = Arc::new(Site { service, desk: Arc::clone(&desk), closed });
         let router = Router::new().fallback(exchange::<S>).with_state(Arc::clone(&site));
         let mut closed = site.closed.clone();
         let serve = axum::serve(Lines(listener), router.into_make_service_with_connect_info::<Scissors>())
             .with_graceful_shutdown(async move { while closed.changed().await.is_ok() {} });
         tokio::spawn(async move { serve.await });
-        Ok(Self { site, address, _open: open })
+        Ok(Self { desk, address, _open: open })
     }
 
+    /// The base URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn service(&self) -> &S {
-        &self.site.service
+    /// The time that the stand-in believes in.
+    pub fn clock(&self) -> &Clock {
+        &self.desk.clock
     }
 
-    pub(crate) fn faults(&self) -> &FaultSwitch {
-        &self.site.faults
+    /// Replaces the faults.
+    pub fn set_faults(&self, faults: Faults) {
+        self.faults().set(faults);
     }
 
-    pub(crate) fn requests(&self) -> Vec<Request> {
-        self.site.requests.lock().clone()
+    /// The faults, to script and to release.
+    pub fn faults(&self) -> &FaultSwitch {
+        &self.desk.faults
+    }
+
+    /// All requests so far, in order.
+    pub fn requests(&self) -> Vec<Request> {
+        self.desk.requests.lock().clone()
     }
 }
 
@@ -171,7 +120,7 @@ async fn exchange<S: Service>(
     if asked.method == Method::GET && asked.path == "/" {
         return health(S::NAME).into_response();
     }
-    let (fault, release) = site.faults.take();
+    let (fault, release) = site.desk.faults.take();
     site.write_down(&asked, fault.clone());
     let ending = match fault {
         None => Ending::Whole,
@@ -187,16 +136,16 @@ async fn exchange<S: Service>(
         Some(Fault::TruncatedBody) => Ending::TruncatedBody,
         Some(Fault::AnswerLost) => Ending::Lost,
     };
-    finish(site.service.answer(&asked), ending, &scissors)
+    finish(site.service.answer(&asked, site.desk.clock.now()), ending, &scissors)
 }
 
 impl<S: Service> Site<S> {
     fn write_down(&self, asked: &Asked, fault: Option<Fault>) {
         let scope = asked.header(header::AUTHORIZATION.as_str()).and_then(sigv4::scope_of);
-        self.requests.lock().push(Request {
+        self.desk.requests.lock().push(Request {
             target: self.service.target(asked),
             body: String::from_utf8_lossy(&asked.body).into_owned(),
-            at: self.service.clock().now(),
+            at: self.desk.clock.now(),
             signed_by: scope.map(|scope| (scope.access_key, scope.region)),
             fault,
         });

@@ -1,7 +1,7 @@
 //! The form of an AWS Signature Version 4 header. The signature itself is not computed again: a stand-in holds no
 //! secrets, and what goes wrong in practice is a missing header, a wrong service or a wrong region.
 
-use crate::server::Asked;
+use crate::exchange::Asked;
 
 /// Who signed, for what.
 #[derive(Clone, Debug, PartialEq, Eq)]

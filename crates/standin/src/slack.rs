@@ -2,6 +2,8 @@
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>
 
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
@@ -9,12 +11,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::block_kit::{self, Problem};
-use crate::clock::Clock;
-use crate::fault::{Fault, FaultSwitch, Faults, Refusal};
+use crate::exchange::{Answer, Asked};
+use crate::fault::Refusal;
 use crate::guarded::Guarded;
 use crate::markup::{self, ActiveMarkup};
-use crate::request::Request;
-use crate::server::{Answer, Asked, Server, Service};
+use crate::server::{Server, Service};
+pub use crate::slack_refusal::SlackRefusal;
 
 /// The team, channel and secret of the one webhook that a stand-in begins with.
 const DEFAULT_PATH: &str = "/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX";
@@ -23,58 +25,9 @@ const MESSAGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A running stand-in of Slack; dropping it ends it.
 #[derive(Debug)]
-pub struct Slack(Server<Channel>);
-
-/// Slack's own refusals of a webhook message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlackRefusal {
-    /// 400: not JSON, or not the shape of a message.
-    InvalidPayload,
-    /// 400: the blocks break a rule of Block Kit.
-    InvalidBlocks,
-    /// 400: neither text nor blocks.
-    NoText,
-    /// 403: the secret in the URL is wrong.
-    InvalidToken,
-    /// 403: an administrator forbids it.
-    ActionProhibited,
-    /// 404: the webhook is gone or never was.
-    NoService,
-    /// 404: its channel is gone.
-    ChannelNotFound,
-    /// 410: its channel is archived.
-    ChannelIsArchived,
-    /// 500: Slack's fault.
-    RollupError,
-}
-
-impl SlackRefusal {
-    /// The HTTP status and the body that Slack answers with.
-    pub fn status_and_body(self) -> (u16, &'static str) {
-        match self {
-            Self::InvalidPayload => (400, "invalid_payload"),
-            Self::InvalidBlocks => (400, "invalid_blocks"),
-            Self::NoText => (400, "no_text"),
-            Self::InvalidToken => (403, "invalid_token"),
-            Self::ActionProhibited => (403, "action_prohibited"),
-            Self::NoService => (404, "no_service"),
-            Self::ChannelNotFound => (404, "channel_not_found"),
-            Self::ChannelIsArchived => (410, "channel_is_archived"),
-            Self::RollupError => (500, "rollup_error"),
-        }
-    }
-
-    fn answer(self) -> Answer {
-        let (status, body) = self.status_and_body();
-        Answer::text(status, body)
-    }
-}
-
-impl From<SlackRefusal> for Fault {
-    fn from(refusal: SlackRefusal) -> Self {
-        let (status, body) = refusal.status_and_body();
-        Self::Answer { status, body: body.to_owned() }
-    }
+pub struct Slack {
+    server: Server,
+    channel: Arc<Channel>,
 }
 
 /// A message that was refused, with the reasons that Slack would keep to itself.
@@ -91,32 +44,33 @@ pub struct Refused {
 impl Slack {
     /// Starts on a free port of the loopback address.
     pub async fn start() -> io::Result<Self> {
-        Server::start(Channel::default()).await.map(Self)
+        let channel = Arc::new(Channel::default());
+        Ok(Self { server: Server::start(Arc::clone(&channel)).await?, channel })
     }
 
     /// The base URL.
     pub fn url(&self) -> String {
-        self.0.url()
+        self.server.url()
     }
 
     /// The URL to post messages to.
     pub fn webhook_url(&self) -> String {
-        format!("{}{DEFAULT_PATH}", self.0.url())
+        format!("{}{DEFAULT_PATH}", self.server.url())
     }
 
     /// All messages that were taken, in order.
     pub fn messages(&self) -> Vec<Value> {
-        self.inbox().lock().taken.iter().map(|(_, message)| message.clone()).collect()
+        self.channel.inbox.lock().taken.iter().map(|(_, message)| message.clone()).collect()
     }
 
     /// All messages that were taken, each with its time.
     pub fn received(&self) -> Vec<(Timestamp, Value)> {
-        self.inbox().lock().taken.clone()
+        self.channel.inbox.lock().taken.clone()
     }
 
     /// All messages that were refused for what they are, in order.
     pub fn refused(&self) -> Vec<Refused> {
-        self.inbox().lock().refused.clone()
+        self.channel.inbox.lock().refused.clone()
     }
 
     /// The mentions and links that are live in the messages taken so far.
@@ -126,37 +80,20 @@ impl Slack {
 
     /// Answers 429 to a message that follows another within a second, by the stand-in's clock.
     pub fn limit_rate(&self, limited: bool) {
-        self.inbox().lock().is_rate_limited = limited;
+        self.channel.inbox.lock().is_rate_limited = limited;
     }
+}
 
-    /// Replaces the faults.
-    pub fn set_faults(&self, faults: Faults) {
-        self.faults().set(faults);
-    }
+impl Deref for Slack {
+    type Target = Server;
 
-    /// The faults, to script and to release.
-    pub fn faults(&self) -> &FaultSwitch {
-        self.0.faults()
-    }
-
-    /// The time that the stand-in believes in.
-    pub fn clock(&self) -> &Clock {
-        self.0.service().clock()
-    }
-
-    /// All requests so far, in order.
-    pub fn requests(&self) -> Vec<Request> {
-        self.0.requests()
-    }
-
-    fn inbox(&self) -> &Guarded<Inbox> {
-        &self.0.service().inbox
+    fn deref(&self) -> &Server {
+        &self.server
     }
 }
 
 #[derive(Debug, Default)]
 struct Channel {
-    clock: Clock,
     inbox: Guarded<Inbox>,
 }
 
@@ -176,14 +113,13 @@ impl Service for Channel {
         format!("{} {hook}", asked.method)
     }
 
-    fn answer(&self, asked: &Asked) -> Answer {
+    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
         if let Err(refusal) = check_path(&asked.path) {
             return refusal.answer();
         }
         if asked.method != Method::POST {
             return Answer::text(405, "method_not_allowed");
         }
-        let now = self.clock.now();
         let mut inbox = self.inbox.lock();
         if let Some(wait) = inbox.wait(now) {
             return too_many().with_header("retry-after", wait.as_secs().max(1).to_string());
@@ -208,10 +144,6 @@ impl Service for Channel {
             Refusal::Unavailable => Answer::text(503, "service_unavailable"),
             Refusal::Denied => SlackRefusal::ActionProhibited.answer(),
         }
-    }
-
-    fn clock(&self) -> &Clock {
-        &self.clock
     }
 }
 

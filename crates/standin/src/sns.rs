@@ -10,15 +10,16 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::clock::Clock;
-use crate::fault::{FaultSwitch, Faults, Refusal};
+use crate::exchange::{Answer, Asked};
+use crate::fault::Refusal;
 use crate::form;
 use crate::guarded::Guarded;
-use crate::request::Request;
-use crate::server::{Answer, Asked, Server, Service};
+use crate::server::{Server, Service};
 use crate::sigv4;
 
 use topic::Topics;
@@ -29,7 +30,10 @@ pub const ACCOUNT: &str = "000000000000";
 
 /// A running stand-in of SNS; dropping it ends it.
 #[derive(Debug)]
-pub struct Sns(Server<Messaging>);
+pub struct Sns {
+    server: Server,
+    messaging: Arc<Messaging>,
+}
 
 /// One accepted `Publish`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,57 +61,41 @@ pub struct Published {
 impl Sns {
     /// Starts on a free port of the loopback address.
     pub async fn start() -> io::Result<Self> {
-        Server::start(Messaging::default()).await.map(Self)
+        let messaging = Arc::new(Messaging::default());
+        Ok(Self { server: Server::start(Arc::clone(&messaging)).await?, messaging })
     }
 
     /// The endpoint URL to give to an SDK.
     pub fn endpoint(&self) -> String {
-        self.0.url()
+        self.server.url()
     }
 
     /// Makes a topic, FIFO if the name ends in `.fifo`, and answers its ARN.
     pub fn create_topic(&self, region: &str, name: &str) -> String {
-        self.topics().lock().create(region, name, false)
+        self.messaging.topics.lock().create(region, name, false)
     }
 
     /// Makes a FIFO topic that takes the message itself where no deduplication id is given, and answers its ARN.
     pub fn create_content_based_topic(&self, region: &str, name: &str) -> String {
-        self.topics().lock().create(region, name, true)
+        self.messaging.topics.lock().create(region, name, true)
     }
 
     /// All messages that were accepted, in order, duplicates included.
     pub fn messages(&self) -> Vec<Published> {
-        self.topics().lock().published.clone()
+        self.messaging.topics.lock().published.clone()
     }
+}
 
-    /// Replaces the faults.
-    pub fn set_faults(&self, faults: Faults) {
-        self.faults().set(faults);
-    }
+impl Deref for Sns {
+    type Target = Server;
 
-    /// The faults, to script and to release.
-    pub fn faults(&self) -> &FaultSwitch {
-        self.0.faults()
-    }
-
-    /// The time that the stand-in believes in.
-    pub fn clock(&self) -> &Clock {
-        self.0.service().clock()
-    }
-
-    /// All requests so far, in order.
-    pub fn requests(&self) -> Vec<Request> {
-        self.0.requests()
-    }
-
-    fn topics(&self) -> &Guarded<Topics> {
-        &self.0.service().topics
+    fn deref(&self) -> &Server {
+        &self.server
     }
 }
 
 #[derive(Debug, Default)]
 struct Messaging {
-    clock: Clock,
     topics: Guarded<Topics>,
 }
 
@@ -119,21 +107,17 @@ impl Service for Messaging {
         pairs.into_iter().find(|(name, _)| name == "Action").map(|(_, action)| action).unwrap_or_default()
     }
 
-    fn answer(&self, asked: &Asked) -> Answer {
-        self.carry_out(asked).unwrap_or_else(|error| error.answer())
+    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
+        self.carry_out(asked, now).unwrap_or_else(|error| error.answer())
     }
 
     fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer {
         SnsError::from_refusal(refusal, &self.target(asked)).answer()
     }
-
-    fn clock(&self) -> &Clock {
-        &self.clock
-    }
 }
 
 impl Messaging {
-    fn carry_out(&self, asked: &Asked) -> Result<Answer, SnsError> {
+    fn carry_out(&self, asked: &Asked, now: Timestamp) -> Result<Answer, SnsError> {
         let scope = sigv4::check(asked, "sns").map_err(SnsError::from)?;
         if asked.content_type() != "application/x-www-form-urlencoded" {
             return Err(SnsError::invalid("Content-Type must be application/x-www-form-urlencoded"));
@@ -143,7 +127,6 @@ impl Messaging {
         if parameters.take("Version").as_deref() != Some(wire::VERSION) {
             return Err(SnsError::unknown_action(&format!("{action} without Version {}", wire::VERSION)));
         }
-        let now = self.clock.now();
         let mut topics = self.topics.lock();
         let result = match action.as_str() {
             "Publish" => topics.publish(parameters, &scope.region, now)?,

@@ -1,20 +1,24 @@
 //! A plain webhook: takes JSON or JSON lines on any path, and keeps them.
 
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::clock::Clock;
-use crate::fault::{FaultSwitch, Faults, Refusal};
+use crate::exchange::{Answer, Asked};
+use crate::fault::Refusal;
 use crate::guarded::Guarded;
-use crate::request::Request;
-use crate::server::{Answer, Asked, Server, Service};
+use crate::server::{Server, Service};
 
 /// A running webhook; dropping it ends it.
 #[derive(Debug)]
-pub struct Webhook(Server<Recorder>);
+pub struct Webhook {
+    server: Server,
+    recorder: Arc<Recorder>,
+}
 
 /// One body that was taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,48 +38,36 @@ pub struct Post {
 impl Webhook {
     /// Starts on a free port of the loopback address.
     pub async fn start() -> io::Result<Self> {
-        Server::start(Recorder::default()).await.map(Self)
+        let recorder = Arc::new(Recorder::default());
+        Ok(Self { server: Server::start(Arc::clone(&recorder)).await?, recorder })
     }
 
     /// The URL to post to; any path below it does too.
     pub fn url(&self) -> String {
-        format!("{}/hook", self.0.url())
+        format!("{}/hook", self.server.url())
     }
 
     /// All bodies that were taken, in order.
     pub fn posts(&self) -> Vec<Post> {
-        self.0.service().posts.lock().clone()
+        self.recorder.posts.lock().clone()
     }
 
     /// All JSON values of all bodies, in order.
     pub fn values(&self) -> Vec<Value> {
         self.posts().into_iter().flat_map(|post| post.values).collect()
     }
+}
 
-    /// Replaces the faults.
-    pub fn set_faults(&self, faults: Faults) {
-        self.faults().set(faults);
-    }
+impl Deref for Webhook {
+    type Target = Server;
 
-    /// The faults, to script and to release.
-    pub fn faults(&self) -> &FaultSwitch {
-        self.0.faults()
-    }
-
-    /// The time that the stand-in believes in.
-    pub fn clock(&self) -> &Clock {
-        self.0.service().clock()
-    }
-
-    /// All requests so far, in order.
-    pub fn requests(&self) -> Vec<Request> {
-        self.0.requests()
+    fn deref(&self) -> &Server {
+        &self.server
     }
 }
 
 #[derive(Debug, Default)]
 struct Recorder {
-    clock: Clock,
     posts: Guarded<Vec<Post>>,
 }
 
@@ -86,7 +78,7 @@ impl Service for Recorder {
         format!("{} {}", asked.method, asked.path)
     }
 
-    fn answer(&self, asked: &Asked) -> Answer {
+    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
         if asked.method != Method::POST {
             return Answer::text(405, "POST only");
         }
@@ -102,7 +94,7 @@ impl Service for Recorder {
             content_type: asked.content_type().to_owned(),
             headers: asked.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             values,
-            at: self.clock.now(),
+            at: now,
         });
         Answer::new(200, "application/json", r#"{"status":"ok"}"#)
     }
@@ -114,10 +106,6 @@ impl Service for Recorder {
             Refusal::Unavailable => Answer::text(503, "unavailable"),
             Refusal::Denied => Answer::text(403, "forbidden"),
         }
-    }
-
-    fn clock(&self) -> &Clock {
-        &self.clock
     }
 }
 

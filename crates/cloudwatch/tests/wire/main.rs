@@ -5,7 +5,8 @@ mod faults;
 mod passes;
 mod superset;
 
-use stakeout_cloudwatch::{CloudWatch, CloudWatchConfig, Credential};
+use stakeout_aws::Access;
+use stakeout_cloudwatch::{CloudWatch, CloudWatchConfig};
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::record::{FetchError, RawRecord};
@@ -16,10 +17,7 @@ const GROUP: &str = "/aws/eks/prod/cluster";
 const STREAMS: [&str; 3] = ["kube-apiserver-audit-1", "kube-apiserver-audit-2", "kube-apiserver-audit-3"];
 
 fn config(logs: &CloudWatchLogs) -> CloudWatchConfig {
-    let mut config = CloudWatchConfig::new("eu-west-1", GROUP);
-    config.endpoint = Some(logs.endpoint());
-    config.credential = Credential::Anonymous;
-    config
+    CloudWatchConfig::new(Access::stand_in("eu-west-1", logs.endpoint()), GROUP)
 }
 
 async fn start() -> (CloudWatchLogs, CloudWatch) {

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use stakeout_core::episode::{Episode, Threshold, episodes};
 use stakeout_core::time::Second;
 
+use crate::by_hand::count_by_hand;
+
 /// Requests by second, and what the rule asks for, so small that edges are met often.
 fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
     let threshold = (1_u64..6, 1_i64..30, 0_i64..30).prop_map(|(count, timespan_seconds, more)| Threshold {
@@ -28,20 +30,9 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
 
 fn by_hand(seconds: &[(Second, u64)], threshold: &Threshold) -> Vec<Episode> {
     let times: Vec<i64> = seconds.iter().flat_map(|(at, n)| vec![at.0; usize::try_from(*n).expect("small")]).collect();
-    let mut found = Vec::new();
-    let mut rest = &times[..];
-    let held = |rest: &[i64], from: usize| {
-        rest.iter().skip(from).filter(|at| **at <= rest[from] + threshold.timespan_seconds).count()
-    };
-    while let Some(first) = (0..rest.len()).find(|from| held(rest, *from) as u64 >= threshold.count) {
-        let mut last = first;
-        while last + 1 < rest.len() && rest[last + 1] - rest[last] <= threshold.quiet_seconds {
-            last += 1;
-        }
-        found.push(Episode { first: Second(rest[first]), last: Second(rest[last]), count: (last - first + 1) as u64 });
-        rest = &rest[last + 1..];
-    }
-    found
+    let counted = count_by_hand(&times, threshold.count, threshold.timespan_seconds, threshold.quiet_seconds);
+    let episode = |(first, last, count)| Episode { first: Second(first), last: Second(last), count };
+    counted.into_iter().map(episode).collect()
 }
 
 fn sum(seconds: &[(Second, u64)], within: &Episode) -> u64 {

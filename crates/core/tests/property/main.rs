@@ -2,6 +2,8 @@
 //!
 //! The same over many windows, with a ledger and restarts, is tested where the writer is, in the daemon.
 
+#[path = "../../../../tests/support/by_hand.rs"]
+mod by_hand;
 mod cap;
 mod episodes;
 mod order;

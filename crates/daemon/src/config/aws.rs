@@ -1,30 +1,11 @@
 //! What names things at AWS: regions, ARNs, roles, log groups. Only the spelling is checked; nobody is asked.
 
+use stakeout_aws::{Access, AssumeRole, Credential};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Map};
 
 use super::reading::keys;
-use super::url::{self, Endpoint};
-
-/// How an AWS service is reached, and as whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AwsAccess {
-    /// The region, such as `eu-west-1`.
-    pub(crate) region: String,
-    /// The role to take on, for another account.
-    pub(crate) assume_role: Option<AssumeRole>,
-    /// The service's URL in place of AWS's own.
-    pub(crate) endpoint: Option<Endpoint>,
-}
-
-/// A role that is taken on before the service is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AssumeRole {
-    /// The role.
-    pub(crate) arn: String,
-    /// What the role's owner expects to be told; AWS counts it as no secret.
-    pub(crate) external_id: Option<String>,
-}
+use super::url;
 
 /// A log group of CloudWatch Logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +16,6 @@ pub(crate) struct LogGroup {
     pub(crate) arn: Option<String>,
 }
 
-impl AwsAccess {
-    /// Tells whether a stand-in on this machine takes the place of AWS: it is asked over plain http, which the config
-    /// allows for loopback only, and with placeholder credentials.
-    pub(crate) fn is_stand_in(&self) -> bool {
-        self.endpoint.as_ref().is_some_and(|endpoint| endpoint.as_str().starts_with("http://"))
-    }
-}
-
 impl LogGroup {
     /// Returns the account of the group, where its ARN tells it.
     pub(crate) fn account(&self) -> Option<&str> {
@@ -50,26 +23,20 @@ impl LogGroup {
     }
 }
 
-impl AssumeRole {
-    /// Returns the account of the role.
-    pub(crate) fn account(&self) -> Option<&str> {
-        Arn::parse(&self.arn).map(|arn| arn.account)
-    }
-}
-
-impl AwsAccess {
-    /// Reads `region`, `assume_role` and `endpoint` of a mapping that names a thing in `arn_region`, where known.
-    pub(super) fn read(map: &Map<'_>, arn_region: Option<&str>) -> Result<AwsAccess, Diagnostic> {
-        let region = match (map.get("region"), arn_region) {
-            (Some(at), None) => region(&at)?,
-            (Some(at), Some(arn_region)) => same_region(&at, arn_region)?,
-            (None, Some(arn_region)) => arn_region.to_owned(),
-            (None, None) => region(&map.need("region", "add the region, such as eu-west-1")?)?,
-        };
-        let assume_role = map.get("assume_role").map(|at| assume_role(&at));
-        let endpoint = map.get("endpoint").map(|at| url::endpoint(&at));
-        Ok(AwsAccess { region, assume_role: assume_role.transpose()?, endpoint: endpoint.transpose()? })
-    }
+/// Reads `region`, `assume_role` and `endpoint` of a mapping that names a thing in `arn_region`, where known.
+pub(super) fn access(map: &Map<'_>, arn_region: Option<&str>) -> Result<Access, Diagnostic> {
+    let region = match (map.get("region"), arn_region) {
+        (Some(at), None) => region(&at)?,
+        (Some(at), Some(arn_region)) => same_region(&at, arn_region)?,
+        (None, Some(arn_region)) => arn_region.to_owned(),
+        (None, None) => region(&map.need("region", "add the region, such as eu-west-1")?)?,
+    };
+    let assume_role = map.get("assume_role").map(|at| assume_role(&at)).transpose()?;
+    let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
+    // Plain http is allowed to this machine only: a stand-in takes the place of AWS, and no credential of ours is for it.
+    let is_stand_in = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let credential = if is_stand_in { Credential::Anonymous } else { Credential::Default };
+    Ok(Access { region, endpoint, assume_role, credential })
 }
 
 /// The parts of an ARN that are decided on.

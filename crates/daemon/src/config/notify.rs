@@ -1,11 +1,12 @@
 //! Where findings are told: `notify`. Nothing is sent here, and no destination is asked whether it exists.
 
 use secrecy::{ExposeSecret, SecretString};
+use stakeout_aws::Access;
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{At, Map, Value};
 
-use super::aws::{self, AwsAccess};
+use super::aws;
 use super::reading::{self, Reading, keys};
 use super::secret;
 use super::url::Url;
@@ -57,7 +58,7 @@ pub(crate) struct Sns {
     /// The topic.
     pub(crate) topic_arn: String,
     /// Region, role and endpoint.
-    pub(crate) access: AwsAccess,
+    pub(crate) access: Access,
 }
 
 /// A URL that takes findings as JSON.
@@ -167,7 +168,7 @@ fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
     let map = keys(at, &["topic_arn", "region", "endpoint", "assume_role"])?;
     let at = map.need("topic_arn", "add arn:aws:sns:REGION:ACCOUNT:TOPIC")?;
     let (topic_arn, region) = aws::topic(&at)?;
-    Ok(Sns { topic_arn: topic_arn.to_owned(), access: AwsAccess::read(&map, Some(region))? })
+    Ok(Sns { topic_arn: topic_arn.to_owned(), access: aws::access(&map, Some(region))? })
 }
 
 fn webhook(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Webhook, Diagnostic> {

@@ -4,11 +4,12 @@
 
 use std::path::PathBuf;
 
+use stakeout_aws::{Access, AssumeRole};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::yaml::{At, Map};
 
-use super::aws::{self, AwsAccess, LogGroup};
+use super::aws::{self, LogGroup};
 use super::reading::{self, Reading, keys};
 use super::schedule::{self, Schedule};
 
@@ -49,7 +50,7 @@ pub(crate) enum SourceKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cloudwatch {
     /// Region, role and endpoint.
-    pub(crate) access: AwsAccess,
+    pub(crate) access: Access,
     /// The log group.
     pub(crate) log_group: LogGroup,
     /// What the names of the audit log's streams begin with.
@@ -138,7 +139,7 @@ fn cloudwatch(at: &At<'_>) -> Result<Cloudwatch, Diagnostic> {
     let (log_group, arn_region) = aws::log_group(&at)?;
     let stream_prefix = map.get("stream_prefix").map(|at| stream_prefix(&at));
     Ok(Cloudwatch {
-        access: AwsAccess::read(&map, arn_region)?,
+        access: aws::access(&map, arn_region)?,
         log_group,
         stream_prefix: stream_prefix.transpose()?.unwrap_or_else(|| AUDIT_STREAM_PREFIX.to_owned()),
     })
@@ -182,8 +183,8 @@ impl SourceKind {
         };
         let account = log_group
             .account()
-            .or_else(|| access.assume_role.as_ref()?.account())
-            .or_else(|| Some(access.endpoint.as_ref()?.authority()))
+            .or_else(|| access.assume_role.as_ref().and_then(AssumeRole::account))
+            .or_else(|| access.authority())
             .unwrap_or("own");
         LogId(format!("cloudwatch/{account}/{}/{}", access.region, log_group.name))
     }

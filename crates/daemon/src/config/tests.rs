@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
+use stakeout_aws::{Access, AssumeRole};
 use stakeout_core::rule::Level;
 use stakeout_core::source::{LogId, Provider, Source};
 
-use super::aws::{AssumeRole, AwsAccess, LogGroup};
+use super::aws::LogGroup;
 use super::notify::{DestinationKind, Slack, Sns, Webhook};
 use super::sources::{Cloudwatch, SourceKind};
-use super::url::Endpoint;
 use super::*;
 
 const SOURCES: &str = "sources: [{name: onprem, file: {path: /var/log/audit.log}}]\n";
@@ -201,18 +201,15 @@ fn every_key_arrives() {
     assert_eq!(&*source.cluster, "prod");
     assert_eq!(config.sources[0].relook_seconds, [10_800]);
     assert_eq!(config.sources[0].start_seconds, -172_800);
-    let endpoint = cloudwatch.access.endpoint.as_ref().map(Endpoint::as_str);
-    assert_eq!(endpoint, Some("http://127.0.0.1:4566"));
     assert_eq!(
         cloudwatch,
         &Cloudwatch {
-            access: AwsAccess {
-                region: "eu-west-1".to_owned(),
+            access: Access {
                 assume_role: Some(AssumeRole {
                     arn: "arn:aws:iam::444455556666:role/a/stakeout".to_owned(),
                     external_id: Some("x-1".to_owned()),
                 }),
-                endpoint: cloudwatch.access.endpoint.clone(),
+                ..Access::stand_in("eu-west-1", "http://127.0.0.1:4566")
             },
             log_group: LogGroup {
                 name: "/aws/eks/blue/cluster".to_owned(),
@@ -227,7 +224,7 @@ fn every_key_arrives() {
         sns(&config),
         &Sns {
             topic_arn: "arn:aws-cn:sns:cn-north-1:111122223333:findings.fifo".to_owned(),
-            access: AwsAccess { region: "cn-north-1".to_owned(), assume_role: None, endpoint: None },
+            access: Access::new("cn-north-1"),
         }
     );
 }

@@ -8,25 +8,8 @@ use stakeout_core::yaml::At;
 
 const URL_BYTES_MAX: usize = 2_048;
 
-/// The base URL of a service in place of the provider's own: https, or plain http on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint(String);
-
-impl Endpoint {
-    /// Returns the URL.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Returns host and port as they were written.
-    pub(crate) fn authority(&self) -> &str {
-        let after = self.0.split_once("://").map_or("", |(_, after)| after);
-        after.split_once('/').map_or(after, |(authority, _)| authority)
-    }
-}
-
-/// Returns the endpoint at `at`.
-pub(super) fn endpoint(at: &At<'_>) -> Result<Endpoint, Diagnostic> {
+/// Returns the base URL at `at` that takes the place of a provider's own: https, or plain http on this machine.
+pub(super) fn endpoint(at: &At<'_>) -> Result<String, Diagnostic> {
     let text = at.text()?;
     let url = Url::parse(text).filter(|url| !url.has_query).ok_or_else(|| {
         at.fault(
@@ -39,7 +22,7 @@ pub(super) fn endpoint(at: &At<'_>) -> Result<Endpoint, Diagnostic> {
             at.fault("plain http to another machine", "write https://, or let the stand-in listen on 127.0.0.1")
         );
     }
-    Ok(Endpoint(text.to_owned()))
+    Ok(text.to_owned())
 }
 
 /// The parts of a URL that are decided on.

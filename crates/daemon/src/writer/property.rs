@@ -1,9 +1,11 @@
 //! Whatever the order, the pages, the repetition, the delay and the downtime: what was told in the end is what a
 //! counter of a few lines says that was written apart from the engine.
 //!
-//! The writer, the ledger and the schedule are the daemon's own. `STAKEOUT_CASES` sets how many timelines are tried
-//! (1,000 where it is unset), `STAKEOUT_SEED` which ones; a failing run prints its seed and its smallest timeline.
+//! The writer, the ledger and the schedule are the daemon's own. `STAKEOUT_TEST_CASES` sets how many timelines are tried
+//! (1,000 where it is unset), `STAKEOUT_TEST_SEED` which ones; a failing run prints its seed and its smallest timeline.
 
+#[path = "../../../../tests/support/by_hand.rs"]
+mod by_hand;
 mod timeline;
 mod world;
 
@@ -13,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use stakeout_core::finding::{Finding, FindingKey, Status};
 
+use by_hand::count_by_hand;
 use timeline::{Request, Timeline, Visit, timelines};
 use world::{World, live};
 
@@ -60,22 +63,6 @@ const CROWD: u32 = 20_000;
 
 /// A rule's name, a group, and the first second, last second and requests of an episode.
 type Counted = (String, String, i64, i64, u64);
-
-/// Counts by hand, apart from the engine: `times` ascend, one entry for each request.
-fn count_by_hand(times: &[i64], least: usize, timespan: i64, quiet: i64) -> Vec<(i64, i64, u64)> {
-    let mut episodes = Vec::new();
-    let mut rest = times;
-    let holds = |rest: &[i64], from: usize| rest[from..].iter().filter(|at| **at - rest[from] <= timespan).count();
-    while let Some(first) = (0..rest.len()).find(|from| holds(rest, *from) >= least) {
-        let mut last = first;
-        while last + 1 < rest.len() && rest[last + 1] - rest[last] <= quiet {
-            last += 1;
-        }
-        episodes.push((rest[first], rest[last], (last - first + 1) as u64));
-        rest = &rest[last + 1..];
-    }
-    episodes
-}
 
 /// Returns what must have been told of a timeline.
 fn expected(requests: &[Request]) -> Vec<Counted> {
@@ -182,9 +169,9 @@ fn setting(name: &str) -> Option<u64> {
 
 #[test]
 fn order_pages_repetition_delay_and_downtime_never_change_what_is_told() {
-    let seed = setting("STAKEOUT_SEED").unwrap_or_else(|| crate::clock::now().as_millisecond().unsigned_abs());
-    let cases = u32::try_from(setting("STAKEOUT_CASES").unwrap_or(1000)).expect("fits in 32 bits");
-    eprintln!("STAKEOUT_SEED={seed} STAKEOUT_CASES={cases}");
+    let seed = setting("STAKEOUT_TEST_SEED").unwrap_or_else(|| crate::clock::now().as_millisecond().unsigned_abs());
+    let cases = u32::try_from(setting("STAKEOUT_TEST_CASES").unwrap_or(1000)).expect("fits in 32 bits");
+    eprintln!("STAKEOUT_TEST_SEED={seed} STAKEOUT_TEST_CASES={cases}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use stakeout_aws::Access;
 use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
-use stakeout_notify::sns::{Credential, Sns, SnsConfig};
+use stakeout_notify::sns::Sns;
 use stakeout_notify::{Body, Message, Receipt, SendError, SetupError};
 
 use crate::server::{Server, answer};
@@ -17,13 +18,8 @@ const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:alerts";
 const PUBLISHED: &str = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>m-1</MessageId>\
                          </PublishResult><ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata></PublishResponse>";
 
-fn config(topic_arn: &str, endpoint: &str) -> SnsConfig {
-    SnsConfig {
-        topic_arn: topic_arn.to_owned(),
-        endpoint: Some(endpoint.to_owned()),
-        credential: Credential::Anonymous,
-        ..SnsConfig::default()
-    }
+async fn topic(topic_arn: &str, endpoint: &str) -> Result<Sns, SetupError> {
+    Sns::new(topic_arn.to_owned(), &Access::stand_in("eu-west-1", endpoint)).await
 }
 
 fn refusal(status: u16, code: &str) -> String {
@@ -37,7 +33,7 @@ fn refusal(status: u16, code: &str) -> String {
 /// Publishes one finding and returns the outcome with the form that was posted.
 async fn published(topic_arn: &str, said: String) -> (Result<Receipt, SendError>, BTreeMap<String, String>) {
     let server = Server::start(vec![said]).await;
-    let sns = Sns::new(config(topic_arn, &server.url)).await.expect("loopback");
+    let sns = topic(topic_arn, &server.url).await.expect("loopback");
     let finding = strategy::plain_finding(0xabc, Level::Low, 7);
     let message =
         Message { id: "17-abc-1".to_owned(), body: Body::Finding { finding: &finding, activity: Activity::Create } };
@@ -121,9 +117,8 @@ async fn every_refusal_has_its_meaning() {
 
 #[tokio::test]
 async fn plain_http_and_anonymous_are_for_loopback() {
-    let fault = |config| async { Sns::new(config).await.err() };
-    assert!(matches!(fault(config(TOPIC, "http://sns.example")).await, Some(SetupError::Address { .. })));
-    assert!(matches!(fault(config(TOPIC, "https://sns.example")).await, Some(SetupError::Address { .. })));
-    assert!(matches!(fault(config("alerts", "http://127.0.0.1:1")).await, Some(SetupError::Address { .. })));
-    assert_eq!(fault(config(TOPIC, "http://127.0.0.1:1")).await, None);
+    assert!(matches!(topic(TOPIC, "http://sns.example").await, Err(SetupError::Address { .. })));
+    assert!(matches!(topic(TOPIC, "https://sns.example").await, Err(SetupError::Address { .. })));
+    assert!(matches!(topic("alerts", "http://127.0.0.1:1").await, Err(SetupError::Address { .. })));
+    assert!(topic(TOPIC, "http://127.0.0.1:1").await.is_ok());
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::exchange::Answer;
 use crate::fault::Refusal;
-use crate::server::Answer;
 use crate::sigv4::Unsigned;
 
 pub(super) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::exchange::Answer;
 use crate::fault::Refusal;
 use crate::form;
-use crate::server::Answer;
 use crate::sigv4::Unsigned;
 
 pub(super) const VERSION: &str = "2010-03-31";

@@ -1,0 +1,95 @@
+//! The setup that the SDK's clients are built from.
+//!
+//! The SDK's own retries are off, because our callers hold the budget that all who ask in an account share. TLS is
+//! rustls with ring.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+
+use crate::access::{Access, AssumeRole, Credential};
+
+/// Longest wait for a connection: a region's endpoint answers in well under a second, also from another continent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What the other account's CloudTrail shows as the name of the session.
+const SESSION_NAME: &str = "stakeout";
+
+/// Reads the environment and the AWS profile, and returns what a client of any service is built from. Nobody is asked
+/// yet. `answer_timeout` is the longest wait for a whole answer, credentials included.
+///
+/// `Debug` of the result, and of a client that is built from it, shows the role's external id.
+pub async fn sdk_config(access: &Access, answer_timeout: Duration) -> SdkConfig {
+    let service = loader(access, access.endpoint.as_deref(), answer_timeout);
+    let Some(role) = &access.assume_role else {
+        return service.load().await;
+    };
+    // A stand-in gives the role's credentials itself. A private endpoint of one service knows nothing of roles.
+    let sts = loader(access, access.loopback_endpoint(), answer_timeout).load().await;
+    service.credentials_provider(role_provider(role, &sts).await).load().await
+}
+
+fn loader(access: &Access, endpoint: Option<&str>, answer_timeout: Duration) -> ConfigLoader {
+    let https =
+        aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(answer_timeout);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(access.region.clone()))
+        .http_client(https)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts.build());
+    if let Some(endpoint) = endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    match access.credential {
+        Credential::Default => loader,
+        Credential::Anonymous => {
+            loader.credentials_provider(Credentials::new("ANONYMOUS", "anonymous", None, None, "stakeout"))
+        }
+    }
+}
+
+async fn role_provider(role: &AssumeRole, sts: &SdkConfig) -> AssumeRoleProvider {
+    let mut provider = AssumeRoleProvider::builder(&role.arn).configure(sts).session_name(SESSION_NAME);
+    if let Some(external_id) = &role.external_id {
+        provider = provider.external_id(external_id);
+    }
+    provider.build().await
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::provider::ProvideCredentials;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_is_told_where_how_long_and_never_to_retry() {
+        let access = Access::stand_in("eu-west-1", "http://127.0.0.1:1");
+        let sdk = sdk_config(&access, Duration::from_secs(9)).await;
+        assert_eq!(
+            (sdk.region().map(Region::as_ref), sdk.endpoint_url()),
+            (Some("eu-west-1"), Some("http://127.0.0.1:1"))
+        );
+        // Else AWS_ENDPOINT_URL_SNS and its like would outrank the config.
+        assert!(sdk.get_origin("endpoint_url").is_client_config());
+        assert!(sdk.retry_config().is_some_and(|retry| !retry.has_retry()));
+        let timeouts = sdk.timeout_config().expect("set above");
+        assert_eq!(
+            (timeouts.connect_timeout(), timeouts.operation_timeout()),
+            (Some(CONNECT_TIMEOUT), Some(Duration::from_secs(9)))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_signs_for_a_stand_in() {
+        let sdk = sdk_config(&Access::stand_in("eu-west-1", "http://127.0.0.1:1"), Duration::from_secs(9)).await;
+        let provider = sdk.credentials_provider().expect("set above");
+        let credentials = provider.provide_credentials().await.expect("nobody has to be asked");
+        assert_eq!(credentials.access_key_id(), "ANONYMOUS");
+    }
+}
