@@ -165,7 +165,7 @@ fn slack(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Slack, Diagnostic> {
 }
 
 fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
-    let map = keys(at, &["topic_arn", "region", "endpoint", "assume_role"])?;
+    let map = keys(at, &["topic_arn", "region", "endpoint", "assume_role", "credential"])?;
     let at = map.need("topic_arn", "add arn:aws:sns:REGION:ACCOUNT:TOPIC")?;
     let (topic_arn, region) = aws::topic(&at)?;
     Ok(Sns { topic_arn: topic_arn.to_owned(), access: aws::access(&map, Some(region))? })

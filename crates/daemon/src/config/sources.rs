@@ -134,7 +134,7 @@ fn kind(map: &Map<'_>, reading: &Reading<'_>) -> Result<SourceKind, Diagnostic> 
 }
 
 fn cloudwatch(at: &At<'_>) -> Result<Cloudwatch, Diagnostic> {
-    let map = keys(at, &["region", "log_group", "stream_prefix", "assume_role", "endpoint"])?;
+    let map = keys(at, &["region", "log_group", "stream_prefix", "assume_role", "endpoint", "credential"])?;
     let at = map.need("log_group", "add the log group, such as /aws/eks/NAME/cluster")?;
     let (log_group, arn_region) = aws::log_group(&at)?;
     let stream_prefix = map.get("stream_prefix").map(|at| stream_prefix(&at));
