@@ -57,7 +57,8 @@ pub fn decode_long(prefix: &[u8], tail: &[u8]) -> Result<Decoded, DecodeError> {
     let event = &mut decoded.event;
     if event.stage_timestamp.is_none() {
         event.stage_timestamp = last_text_of(tail, "stageTimestamp");
-        event.request_received_timestamp = last_text_of(tail, "requestReceivedTimestamp");
+        let received = &mut event.request_received_timestamp;
+        *received = received.take().or_else(|| last_text_of(tail, "requestReceivedTimestamp"));
     }
     Ok(decoded)
 }
@@ -73,6 +74,7 @@ fn decode_prefix(line: &[u8], is_prefix: bool) -> Result<Decoded, DecodeError> {
     let read = Object(&mut top).deserialize(&mut json).and_then(|()| json.end());
     match (&top.kind, read) {
         (Some(kind), _) if kind != "Event" => Err(DecodeError::NotAnEvent(bounded(kind, 64))),
+        (_, Ok(())) if !is_begun(&top.event) => Err(DecodeError::NotJson("no auditID, stage or verb in it".to_owned())),
         (_, Ok(())) => Ok(Decoded { event: top.event, is_truncated: is_prefix }),
         (_, Err(_)) if is_begun(&top.event) => Ok(Decoded { event: top.event, is_truncated: true }),
         (_, Err(fault)) => Err(DecodeError::NotJson(fault.to_string())),

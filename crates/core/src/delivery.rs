@@ -61,7 +61,7 @@ pub struct Delivery {
 pub struct Settlement {
     /// The entries that were taken.
     pub entries: Vec<(DeliveryId, Entry)>,
-    /// The notices that were taken, by their place in the delivery as it was created.
+    /// The notices that were taken.
     pub notices: Vec<(DeliveryId, Notice)>,
 }
 

@@ -9,6 +9,8 @@ use crate::time::{Second, Window};
 
 /// How long a window may fail until it is passed over, in seconds.
 const GAP_AFTER_SECONDS: i64 = 6 * 3600;
+/// How long after it was given up a gap is tried again where no re-look is left, in seconds.
+const RETRY_GAP_SECONDS: i64 = 3600;
 /// Windows in a row without any record after which a log is called silent.
 const SILENT_WINDOWS: u32 = 3;
 /// Gaps that are remembered, the latest ones.
@@ -53,16 +55,18 @@ impl Progress {
     /// Notes that the window at the cursor was read at `at`, and returns what there is to tell of it.
     ///
     /// It will be read again each of `relook_seconds` after its end; those that are due already are left out.
+    /// `has_records` says whether the log held any record at all, where that is known.
     pub fn note_read(
         &mut self,
         window: Window,
         at: Second,
         relook_seconds: &[i64],
-        has_records: bool,
+        has_records: Option<bool>,
     ) -> Option<NoticeKind> {
         self.cursor = window.latest();
         self.failing = None;
         self.plan_relooks(window, at, relook_seconds);
+        let Some(has_records) = has_records else { return None };
         if has_records {
             self.silent_windows = 0;
             return std::mem::take(&mut self.silence_told).then_some(NoticeKind::SilenceOver);
@@ -84,7 +88,7 @@ impl Progress {
 
     /// Notes that the window at the cursor could not be read at `at`. When the log has been failing for six hours, and
     /// the window has been over for as long, it becomes a gap, which is told once and tried again with the re-looks;
-    /// until then nothing is told.
+    /// until then nothing is told. Where every re-look is due already, it gets one of its own.
     pub fn note_failure(
         &mut self,
         window: Window,
@@ -98,7 +102,10 @@ impl Progress {
         if at < since.max(window.latest()).plus(GAP_AFTER_SECONDS) {
             return None;
         }
-        self.plan_relooks(window, at, relook_seconds);
+        let since_end = at.0.saturating_sub(window.latest().0);
+        let own = since_end + relook_seconds.first().copied().unwrap_or(RETRY_GAP_SECONDS);
+        let is_planned = relook_seconds.iter().any(|after| *after > since_end);
+        self.plan_relooks(window, at, if is_planned { relook_seconds } else { std::slice::from_ref(&own) });
         Some(self.note_gap(window, reason))
     }
 
@@ -241,7 +248,7 @@ mod tests {
     #[test]
     fn a_relook_comes_due_once_and_one_that_is_due_at_the_first_read_is_left_out() {
         let mut read = progress();
-        read.note_read(window(0), Second(HOUR + 600), &[HOUR, 24 * HOUR], true);
+        read.note_read(window(0), Second(HOUR + 600), &[HOUR, 24 * HOUR], Some(true));
         assert_eq!(read.due_relooks(Second(2 * HOUR - 1)), []);
         assert_eq!(read.due_relooks(Second(2 * HOUR)), [window(0)]);
         read.note_relook(window(0), Second(2 * HOUR));
@@ -252,7 +259,7 @@ mod tests {
         assert_eq!((read.relooks.len(), read.earliest_owed()), (0, Second(HOUR)));
 
         let mut late = progress();
-        late.note_read(window(0), Second(5 * HOUR), &[HOUR, 24 * HOUR], true);
+        late.note_read(window(0), Second(5 * HOUR), &[HOUR, 24 * HOUR], Some(true));
         assert_eq!(late.relooks, [Relook { window: window(0), after_seconds: vec![24 * HOUR] }]);
     }
 
@@ -269,11 +276,22 @@ mod tests {
         assert_eq!(fail(1, 8 * HOUR), Some(gap));
         assert_eq!((failed.cursor, failed.gaps.len()), (Second(2 * HOUR), 2));
         assert_eq!(failed.failing.as_ref().map(|failing| failing.since), Some(Second(HOUR + 600)));
-        assert_eq!(failed.note_read(window(2), Second(8 * HOUR), &[], true), None);
+        assert_eq!(failed.note_read(window(2), Second(8 * HOUR), &[], Some(true)), None);
         assert_eq!(failed.failing, None);
         assert_eq!(failed.due_relooks(Second(25 * HOUR)), [window(0)]);
         assert_eq!(failed.note_relook(window(0), Second(25 * HOUR)), Some(NoticeKind::GapFilled));
         assert_eq!(failed.gaps.len(), 1);
+    }
+
+    #[test]
+    fn a_gap_whose_relooks_are_due_already_is_tried_again_all_the_same() {
+        for (relook_seconds, due) in [(vec![HOUR], 51 * HOUR), (Vec::new(), 51 * HOUR)] {
+            let mut failed = progress();
+            failed.note_failure(window(0), Second(40 * HOUR), &relook_seconds, "down");
+            assert!(failed.note_failure(window(0), Second(50 * HOUR), &relook_seconds, "down").is_some());
+            assert_eq!(failed.due_relooks(Second(due - 1)), []);
+            assert_eq!(failed.due_relooks(Second(due)), [window(0)]);
+        }
     }
 
     #[test]
@@ -282,7 +300,7 @@ mod tests {
         let mut told = Vec::new();
         for (hour, has_records) in [false, false, false, false, true, true].into_iter().enumerate() {
             let hour = i64::try_from(hour).expect("small");
-            told.push(read.note_read(window(hour), Second((hour + 1) * HOUR), &[], has_records));
+            told.push(read.note_read(window(hour), Second((hour + 1) * HOUR), &[], Some(has_records)));
         }
         let expected = [None, None, Some(NoticeKind::Silent { windows: 3 }), None, Some(NoticeKind::SilenceOver), None];
         assert_eq!(told, expected);

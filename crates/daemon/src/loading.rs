@@ -40,7 +40,9 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return Err(anyhow!("a TLS provider is installed already").into());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Two threads at least: a page that takes long to decode must not keep a signal waiting.
+    let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     Ok(runtime.context("cannot start the runtime")?)
 }
 

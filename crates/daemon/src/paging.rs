@@ -71,7 +71,11 @@ impl Log {
             }
             token = Some(next);
         }
-        let has_records = cost.records > 0 || asking(budget, &mut cost, || client.has_records(window)).await?;
+        // Whether a quiet window's log is silent is worth one question, but no window: it was read.
+        let has_records = match cost.records {
+            0 => asking(budget, &mut cost, || client.has_records(window)).await.ok(),
+            _ => Some(true),
+        };
         Ok(Reading { fold, cost, has_records })
     }
 }
@@ -100,7 +104,7 @@ where
         let wait = match &fault {
             FetchError::Throttled { retry_after, .. } => {
                 cost.throttled += 1;
-                throttles.next().map(|wait| retry_after.map_or(wait, |asked| asked.clamp(wait, WAIT_MAX)))
+                throttles.next().map(|wait| retry_after.map_or(wait, |asked| asked.max(wait).min(WAIT_MAX)))
             }
             FetchError::Unavailable { .. } => {
                 cost.retried += 1;

@@ -62,8 +62,8 @@ pub(crate) struct Reading {
     pub(crate) fold: Fold,
     /// What it took.
     pub(crate) cost: Cost,
-    /// Whether the log held any record at all in the window.
-    pub(crate) has_records: bool,
+    /// Whether the log held any record at all in the window; `None` where nobody could tell.
+    pub(crate) has_records: Option<bool>,
 }
 
 /// What it took to read a window.
@@ -181,7 +181,7 @@ impl Log {
             truncated: read.truncated,
             ..Cost::default()
         };
-        Ok(Reading { fold, cost, has_records: read.lines > 0 })
+        Ok(Reading { fold, cost, has_records: Some(read.lines > 0) })
     }
 }
 

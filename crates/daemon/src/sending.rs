@@ -22,6 +22,9 @@ const ASKED_MAX: Duration = Duration::from_secs(120);
 /// Failures of one message in a row until what is owed is left for later.
 const FAILURES_MAX: usize = 5;
 
+/// Messages refused in a row until what is owed is left for later.
+const REFUSED_MAX: usize = 3;
+
 /// How telling a destination went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
@@ -36,6 +39,7 @@ pub(crate) async fn tell(destination: &Destination, writer: &Writer, shutdown: &
     let owed = writer.owed(destination.name()).await?;
     let parcels = plan(destination.style(), &owed.deliveries, &owed.findings);
     let mut told = Told { sent: 0, owed: parcels.len() };
+    let mut refused_in_a_row = 0;
     for parcel in parcels {
         if shutdown.is_asked() {
             break;
@@ -43,8 +47,14 @@ pub(crate) async fn tell(destination: &Destination, writer: &Writer, shutdown: &
         if let Err(fault) = send(destination, &parcel.message).await {
             metric::delivery(destination, false);
             warn!(destination = destination.name(), owed = told.owed, %fault, "destination did not take a message");
+            refused_in_a_row += 1;
+            // One message that it refuses stands in the way of no other; one that takes none is left alone.
+            if matches!(fault, SendError::Refused { .. }) && refused_in_a_row < REFUSED_MAX {
+                continue;
+            }
             break;
         }
+        refused_in_a_row = 0;
         writer.settle(parcel.settles).await?;
         metric::delivery(destination, true);
         told.sent += 1;

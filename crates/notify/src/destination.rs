@@ -90,7 +90,7 @@ impl Destination {
             Channel::Slack { slack, .. } => slack.send(message).await,
             Channel::Sns(sns) => sns.send(message, now).await,
             Channel::Webhook(webhook) => webhook.send(message, now).await,
-            Channel::Stdout(stdout) => stdout.send(message, now),
+            Channel::Stdout(stdout) => stdout.send(message, now).await,
         }
     }
 }

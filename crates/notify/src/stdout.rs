@@ -1,6 +1,7 @@
 //! Standard output: one OCSF object a line, for pipes and for containers whose output is collected.
 
 use std::io::{self, ErrorKind, Write};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -8,20 +9,32 @@ use crate::error::{Receipt, SendError};
 use crate::message::Message;
 use crate::ocsf;
 
+/// How long a line may wait for its reader.
+const WRITE_MAX: Duration = Duration::from_secs(30);
+
 /// The process's standard output.
 #[derive(Clone, Copy, Debug)]
 pub struct Stdout;
 
 impl Stdout {
-    /// Writes `message` and flushes, so that a receipt means that the reader's pipe has it.
-    pub fn send(self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
-        write_to(&mut io::stdout().lock(), message, now)
+    /// Writes `message` and flushes, so that a receipt means that the reader's pipe has it. A reader that stands still
+    /// is not waited for longer than [`WRITE_MAX`].
+    pub async fn send(self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
+        let line = line_of(message, now);
+        let written = tokio::task::spawn_blocking(move || write_to(&mut io::stdout().lock(), &line));
+        match tokio::time::timeout(WRITE_MAX, written).await {
+            Ok(Ok(written)) => written,
+            Ok(Err(fault)) => Err(SendError::later(format!("cannot write to standard output: {fault}"))),
+            Err(_) => Err(SendError::later("nobody reads the standard output")),
+        }
     }
 }
 
-fn write_to(out: &mut impl Write, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
-    let mut line = ocsf::to_line(&ocsf::message(message, now));
-    line.push('\n');
+fn line_of(message: &Message<'_>, now: Timestamp) -> String {
+    ocsf::to_line(&ocsf::message(message, now)) + "\n"
+}
+
+fn write_to(out: &mut impl Write, line: &str) -> Result<Receipt, SendError> {
     match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(Receipt::default()),
         // Nobody reads any more, and nobody will until the process is started anew.
@@ -51,10 +64,11 @@ mod tests {
     fn a_message_is_a_line_and_a_closed_pipe_is_final() {
         let message = Message { id: "t-1".to_owned(), body: Body::Test { destination: "out\n" } };
         let mut written = Vec::new();
-        assert_eq!(write_to(&mut written, &message, Timestamp::UNIX_EPOCH), Ok(Receipt::default()));
+        let line = line_of(&message, Timestamp::UNIX_EPOCH);
+        assert_eq!(write_to(&mut written, &line), Ok(Receipt::default()));
         let written = String::from_utf8(written).expect("text");
         assert_eq!((written.lines().count(), written.ends_with('\n')), (1, true));
-        let failed = |kind| write_to(&mut Failing(kind), &message, Timestamp::UNIX_EPOCH);
+        let failed = |kind| write_to(&mut Failing(kind), &line);
         assert_eq!(failed(ErrorKind::BrokenPipe), Err(SendError::refused("standard output is closed")));
         assert!(matches!(failed(ErrorKind::StorageFull), Err(SendError::Later { .. })));
     }

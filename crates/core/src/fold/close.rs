@@ -37,7 +37,8 @@ impl Fold {
     pub fn close(mut self, source: &Source, mut carried: Carried, now: Timestamp) -> Closed {
         let mut minutes = self.rows();
         let beyond = std::mem::take(&mut self.beyond);
-        if let Some(kind) = cap::cap(&mut minutes, self.limits.rows_max, beyond) {
+        // A re-look of a window that overflowed overflows as well, and was told.
+        if let Some(kind) = cap::cap(&mut minutes, self.limits.rows_max, beyond).filter(|_| !self.is_relook) {
             let (source, cluster) = (source.name.clone(), source.cluster.to_string());
             carried.notices.push(Notice { source, cluster, window: self.window, kind });
         }

@@ -69,7 +69,10 @@ impl Findings {
         told.sort_by_key(|place| (self.findings[*place].episode, self.findings[*place].key));
         let spans: Vec<Span> = told.iter().filter_map(|place| self.findings[*place].pruned).collect();
         for episode in episodes(&seconds, &spans, &rule.threshold) {
-            let mut overlapped = told.iter().copied().filter(|place| self.findings[*place].episode.overlaps(&episode));
+            let mut overlapped = told.iter().copied().filter(|place| {
+                let finding = &self.findings[*place];
+                !matches!(finding.status, Status::MergedInto(_)) && finding.episode.overlaps(&episode)
+            });
             match overlapped.next() {
                 None => self.create(rule, key, episode, page),
                 Some(earliest) => {

@@ -48,7 +48,7 @@ impl Pattern {
                 let number = number.to_string();
                 value.any_text(|text| text == number)
             }
-            (Pattern::Fact(_), _) => false,
+            (Pattern::Fact(fact), value) => value.any_text(|text| text == if *fact { "true" } else { "false" }),
         }
     }
 

@@ -181,7 +181,7 @@ impl World {
         if is_relook {
             progress.note_relook(window, at);
         } else {
-            progress.note_read(window, at, &RELOOK_SECONDS, true);
+            progress.note_read(window, at, &RELOOK_SECONDS, Some(true));
         }
         let ending = Ending {
             source: source_read.clone(),
