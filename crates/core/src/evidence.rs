@@ -145,9 +145,15 @@ impl Evidence {
         }
     }
 
-    /// Keeps the `samples_max` of lowest rank.
-    pub fn truncate(&mut self, samples_max: usize) {
-        self.0.truncate(samples_max);
+    /// Keeps the samples with a rank of at most `rank_max`.
+    pub fn keep_below(&mut self, rank_max: u64) {
+        self.0.truncate(self.0.partition_point(|sample| sample.rank <= rank_max));
+    }
+
+    /// Returns the samples, lowest rank first, by value.
+    #[must_use]
+    pub fn into_samples(self) -> Vec<Sample> {
+        self.0
     }
 
     /// Returns the distinct values that `of` reads from the samples, in order, without those that are missing.

@@ -8,39 +8,51 @@ mod cap;
 mod carried;
 mod close;
 mod findings;
+mod samples;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
-use crate::evidence::{Evidence, SAMPLES_MAX, Sample, SampleKey};
+use crate::evidence::{SAMPLES_MAX, Sample, SampleKey};
 use crate::finding::Finding;
 use crate::observation::Observation;
 use crate::rule::Rules;
 use crate::tally::{CountKey, Rows, StoredMinute, Tally};
 use crate::time::{Minute, Second, Window};
 
+use samples::Samples;
+
 pub use carried::Carried;
 pub use close::Closed;
-
-/// Samples that a window keeps in memory at most, over all its groups: 20 for each of a few groups, 1 of many.
-const SAMPLES_IN_WINDOW_MAX: usize = 20_000;
 
 /// What a window may hold before it is told as a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Distinct matched requests; about 64 bytes of memory each.
+    /// Distinct matched requests; about 50 bytes of memory each.
     pub requests_max: usize,
-    /// Rows (rule, group, minute) in an hour of record time.
+    /// Groups, over all rules; about 500 bytes of memory each.
+    pub groups_max: usize,
+    /// Samples, over all groups; about 700 bytes of memory each.
+    pub samples_max: usize,
+    /// Rows (rule, group, minute) in an hour of record time that are stored.
     pub rows_max: usize,
 }
 
 impl Default for Limits {
-    /// Returns the limits of the daemon: a million requests and 100,000 rows, which together stay below 256 MiB.
+    /// Returns the limits of the daemon.
     fn default() -> Limits {
-        Limits { requests_max: 1_000_000, rows_max: 100_000 }
+        Limits { requests_max: 1_000_000, groups_max: 200_000, samples_max: 20_000, rows_max: 100_000 }
+    }
+}
+
+impl Limits {
+    /// Returns the limits of a replay, whose one window may hold months: only rows and samples are bounded.
+    #[must_use]
+    pub fn of_replay() -> Limits {
+        Limits { requests_max: usize::MAX, groups_max: usize::MAX, samples_max: 50_000, ..Limits::default() }
     }
 }
 
@@ -74,6 +86,7 @@ pub struct Fold {
     places: HashMap<CountKey, u32>,
     sets: HashMap<Box<[u32]>, u32>,
     set_members: Vec<Box<[u32]>>,
+    samples: Samples,
     beyond: cap::Largest,
 }
 
@@ -87,8 +100,7 @@ struct Seen {
 
 struct Group {
     key: CountKey,
-    clusters: BTreeSet<String>,
-    evidence: Evidence,
+    clusters: Vec<Arc<str>>,
 }
 
 /// Opens `window` for `rules`. `is_relook` marks what is found as late; `sample_key` chooses the evidence.
@@ -106,6 +118,7 @@ pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: Samp
         places: HashMap::new(),
         sets: HashMap::new(),
         set_members: Vec::new(),
+        samples: Samples::new(limits.samples_max),
         beyond: cap::Largest::default(),
     }
 }
@@ -125,7 +138,7 @@ impl Fold {
         }
         let identity = self.hash(&(&observation.identity, &keys));
         let is_known = self.seen.contains_key(&identity);
-        if !is_known && self.seen.len() >= self.limits.requests_max {
+        if !is_known && self.is_full(&keys) {
             self.counts.beyond_limit += u64::from(observation.n);
             self.beyond.add(observation);
             return;
@@ -173,6 +186,12 @@ impl Fold {
         needed
     }
 
+    /// Tells whether one more request that counts for `keys` would be too many.
+    fn is_full(&self, keys: &[CountKey]) -> bool {
+        let new = keys.iter().filter(|key| !self.places.contains_key(key)).count();
+        self.seen.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
+    }
+
     fn keys_of(&mut self, observation: &Observation) -> Vec<CountKey> {
         let mut keys = Vec::new();
         let mut is_unattributed = false;
@@ -195,14 +214,11 @@ impl Fold {
         let sample = Sample::of(observation, &self.sample_key);
         for key in keys {
             let place = self.place_of(key);
-            let samples_max = self.samples_max();
             let group = &mut self.groups[place as usize];
-            if !group.clusters.contains(&*observation.cluster) {
-                group.clusters.insert(observation.cluster.to_string());
+            if !group.clusters.contains(&observation.cluster) {
+                group.clusters.push(observation.cluster.clone());
             }
-            if group.evidence.would_keep(sample.rank, samples_max) {
-                group.evidence.add(sample.clone(), samples_max);
-            }
+            self.samples.add(place, observation, &sample);
         }
     }
 
@@ -210,22 +226,10 @@ impl Fold {
         if let Some(place) = self.places.get(key) {
             return *place;
         }
-        let place = u32::try_from(self.groups.len()).expect("requests_max groups fit in 32 bits");
-        self.groups.push(Group { key: key.clone(), clusters: BTreeSet::new(), evidence: Evidence::default() });
+        let place = u32::try_from(self.groups.len()).expect("so many groups do not fit into memory");
+        self.groups.push(Group { key: key.clone(), clusters: Vec::new() });
         self.places.insert(key.clone(), place);
-        if self.groups.len().is_power_of_two() {
-            let samples_max = self.samples_max();
-            for group in &mut self.groups {
-                group.evidence.truncate(samples_max);
-            }
-        }
         place
-    }
-
-    /// Returns how many samples a group may keep: fewer, the more groups there are, so that the end does not
-    /// depend on the order in which they came.
-    fn samples_max(&self) -> usize {
-        (SAMPLES_IN_WINDOW_MAX / self.groups.len().max(1)).clamp(1, SAMPLES_MAX)
     }
 
     fn set_of(&mut self, keys: &[CountKey]) -> u32 {
@@ -233,7 +237,7 @@ impl Fold {
         if let Some(set) = self.sets.get(&members) {
             return *set;
         }
-        let set = u32::try_from(self.set_members.len()).expect("requests_max sets fit in 32 bits");
+        let set = u32::try_from(self.set_members.len()).expect("so many sets do not fit into memory");
         self.set_members.push(members.clone());
         self.sets.insert(members, set);
         set
@@ -254,13 +258,11 @@ impl Fold {
                 }
             }
         }
-        let samples_max = self.samples_max();
-        for group in &mut self.groups {
-            group.evidence.truncate(samples_max);
-            for sample in group.evidence.samples() {
-                if let Some(tally) = minutes.get_mut(&sample.at.minute()).and_then(|rows| rows.get_mut(&group.key)) {
-                    tally.evidence.add(sample.clone(), SAMPLES_MAX);
-                }
+        let samples = std::mem::replace(&mut self.samples, Samples::new(0));
+        for (place, sample) in samples.into_samples() {
+            let rows = minutes.get_mut(&sample.at.minute());
+            if let Some(tally) = rows.and_then(|rows| rows.get_mut(&self.groups[place as usize].key)) {
+                tally.evidence.add(sample, SAMPLES_MAX);
             }
         }
         minutes
@@ -269,8 +271,10 @@ impl Fold {
 
 fn count(minutes: &mut BTreeMap<Minute, Rows>, group: &Group, at: Second, n: u32) {
     let rows = minutes.entry(at.minute()).or_default();
-    let tally =
-        rows.entry(group.key.clone()).or_insert_with(|| Tally { clusters: group.clusters.clone(), ..Tally::default() });
+    let tally = rows.entry(group.key.clone()).or_insert_with(|| {
+        let clusters = group.clusters.iter().map(|cluster| cluster.to_string()).collect();
+        Tally { clusters, ..Tally::default() }
+    });
     let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");
     tally.add(second, n);
 }

@@ -91,8 +91,7 @@ struct Read {
 /// Replays the files and prints one line for each finding, as it stood at the end.
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
-    let limits = Limits { requests_max: usize::MAX, ..Limits::default() };
-    let mut fold = fold::open(Arc::new(rules), Window::ALL, false, SAMPLE_KEY, limits);
+    let mut fold = fold::open(Arc::new(rules), Window::ALL, false, SAMPLE_KEY, Limits::of_replay());
     let trusted = TrustedProxies::new(args.trusted_proxy.clone());
     let mut read = Read::default();
     let bar = bar(&args.files);

@@ -1,0 +1,64 @@
+//! The samples of a window while it is open: bounded over all groups, and the same in whatever order requests come.
+//!
+//! Each group keeps the samples of lowest rank of every minute in which requests were received. Where that is too
+//! many over all groups, the highest rank that is kept at all is halved. How far it must be halved depends on the
+//! requests alone, and a group with many of them is likely to keep some.
+
+use std::collections::BTreeMap;
+
+use crate::evidence::{Evidence, SAMPLES_MAX, Sample};
+use crate::observation::Observation;
+use crate::time::{Minute, Second};
+
+/// The samples of an open window.
+#[derive(Debug)]
+pub(super) struct Samples {
+    /// By group and the minute in which the request was received. That minute is the event's own: copies of a record
+    /// may bring other times, but not another one of it.
+    kept: BTreeMap<(u32, Minute), Evidence>,
+    total: usize,
+    total_max: usize,
+    rank_max: u64,
+}
+
+impl Samples {
+    /// Returns an empty set that keeps at most `total_max` samples.
+    pub(super) fn new(total_max: usize) -> Samples {
+        Samples { kept: BTreeMap::new(), total: 0, total_max, rank_max: u64::MAX }
+    }
+
+    /// Adds the sample of `observation` for one of its groups.
+    pub(super) fn add(&mut self, group: u32, observation: &Observation, sample: &Sample) {
+        if sample.rank > self.rank_max {
+            return;
+        }
+        let received = observation.event.received_time_ms().map_or(observation.first, Second::of_millis);
+        let evidence = self.kept.entry((group, received.minute())).or_default();
+        if !evidence.would_keep(sample.rank, SAMPLES_MAX) {
+            return;
+        }
+        self.total -= evidence.samples().len();
+        evidence.add(sample.clone(), SAMPLES_MAX);
+        self.total += evidence.samples().len();
+        while self.total > self.total_max {
+            self.halve();
+        }
+    }
+
+    /// Returns every sample with its group.
+    pub(super) fn into_samples(self) -> impl Iterator<Item = (u32, Sample)> {
+        self.kept
+            .into_iter()
+            .flat_map(|((group, _), evidence)| evidence.into_samples().into_iter().map(move |sample| (group, sample)))
+    }
+
+    fn halve(&mut self) {
+        self.rank_max /= 2;
+        self.total = 0;
+        for evidence in self.kept.values_mut() {
+            evidence.keep_below(self.rank_max);
+            self.total += evidence.samples().len();
+        }
+        self.kept.retain(|_, evidence| !evidence.samples().is_empty());
+    }
+}
