@@ -66,8 +66,7 @@ impl Progress {
         self.cursor = window.latest();
         self.failing = None;
         self.plan_relooks(window, at, relook_seconds);
-        let Some(has_records) = has_records else { return None };
-        if has_records {
+        if has_records? {
             self.silent_windows = 0;
             return std::mem::take(&mut self.silence_told).then_some(NoticeKind::SilenceOver);
         }

@@ -4,24 +4,23 @@
 //! that were last written after the window began. So there is no position to keep, and none to lose when files are
 //! rotated, compressed or copied back. What stands in two files is one request: identities tell.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use indicatif::ProgressBar;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
 use crate::lines::{Lines, time_of};
 
-/// Rotated siblings that are looked at, the latest written first.
+/// Rotated siblings that are looked at.
 const SIBLINGS_MAX: usize = 1000;
-/// How often a set of files that changes while it is read is read again.
-const ATTEMPTS_MAX: usize = 3;
+/// How often the files are listed until a list shows none that was not read.
+const ATTEMPTS_MAX: usize = 5;
 
 /// An audit log file.
 #[derive(Debug)]
@@ -68,17 +67,22 @@ impl FileLog {
         mut observe: impl FnMut(AuditEvent, Second, String),
     ) -> io::Result<FileRead> {
         let mut read = FileRead::default();
-        let mut files = self.files(window)?;
+        let mut done = HashSet::new();
         for _ in 0..ATTEMPTS_MAX {
-            for file in files.values() {
-                read_file(file, window, &mut read, &mut observe)?;
-            }
-            let now = self.files(window)?;
-            let new: BTreeMap<_, _> = now.into_iter().filter(|(identity, _)| !files.contains_key(identity)).collect();
-            if new.is_empty() {
+            let files = self.files(window)?;
+            let mut unread = files.iter().filter(|(identity, _)| !done.contains(*identity)).peekable();
+            if unread.peek().is_none() {
                 return Ok(FileRead { shrunk: self.note_sizes(&files), ..read });
             }
-            files.extend(new);
+            let mut read_now = Vec::new();
+            for (identity, file) in unread {
+                // Where another file has its name by now, the next list shows where it went.
+                if let Some(bytes) = open_same(&file.path, *identity)? {
+                    read_file(bytes, file, window, &mut read, &mut observe)?;
+                    read_now.push(*identity);
+                }
+            }
+            done.extend(read_now);
         }
         Err(io::Error::other("the log was rotated again and again while it was read"))
     }
@@ -113,13 +117,24 @@ impl FileLog {
     }
 }
 
+/// Opens the file that is `identity`, or returns `None` where `path` names another by now, or none.
+fn open_same(path: &Path, identity: (u64, u64)) -> io::Result<Option<File>> {
+    let file = match File::open(path) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let found = file.metadata()?;
+    Ok((identity == (found.dev(), found.ino())).then_some(file))
+}
+
 fn read_file(
+    bytes: File,
     file: &LogFile,
     window: Window,
     read: &mut FileRead,
     observe: &mut impl FnMut(AuditEvent, Second, String),
 ) -> io::Result<()> {
-    let mut lines = Lines::new(input::open(&file.path, &ProgressBar::hidden())?, 0);
+    let mut lines = Lines::new(input::text_of(bytes)?, 0);
     let mut last = None;
     read.files += 1;
     while let Some(line) = lines.next()? {
@@ -185,6 +200,20 @@ mod tests {
 
     fn line(verb: &str, at: &str) -> String {
         format!("{{\"verb\":\"{verb}\",\"stageTimestamp\":\"2020-11-22T{at}Z\"}}\n")
+    }
+
+    #[test]
+    fn a_name_that_went_to_another_file_is_not_read_for_the_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, rotated) = (folder.path().join("audit.log"), folder.path().join("audit.log.1"));
+        fs::write(&path, "first\n").expect("written");
+        let first = fs::metadata(&path).expect("there");
+        let identity = (first.dev(), first.ino());
+        fs::rename(&path, &rotated).expect("rotated");
+        assert!(open_same(&path, identity).expect("no fault").is_none());
+        fs::write(&path, "second\n").expect("written");
+        assert!(open_same(&path, identity).expect("no fault").is_none());
+        assert!(open_same(&rotated, identity).expect("no fault").is_some());
     }
 
     #[test]

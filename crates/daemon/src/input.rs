@@ -18,7 +18,12 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 pub(crate) fn open(path: &Path, bar: &ProgressBar) -> io::Result<Box<dyn Read>> {
     let bytes: Box<dyn Read> =
         if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
-    let mut bytes = BufReader::new(bar.wrap_read(bytes));
+    text_of(bar.wrap_read(bytes))
+}
+
+/// Returns the text in `bytes`, decompressed where that is needed.
+pub(crate) fn text_of(bytes: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+    let mut bytes = BufReader::new(bytes);
     let first = bytes.fill_buf()?;
     if first.starts_with(GZIP) {
         return Ok(Box::new(MultiGzDecoder::new(bytes)));
