@@ -16,13 +16,14 @@ use stakeout_core::time::Second;
 use stakeout_standin::cloudwatch_logs::LogGroupClass;
 use stakeout_standin::{CloudWatchLogs, Slack, Sns, render};
 
+use crate::busy::Busy;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::loading;
 use crate::rule_files;
 use crate::shutdown::shutdown;
-use crate::watch::Watch;
+use crate::watch::{Patience, Watch};
 use crate::writer::Writer;
 
 /// The log group that the stand-in keeps.
@@ -74,7 +75,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let last = config.schedule.tick_before(Second::from(clock::now())).context("the schedule has no tick")?;
     let ticks = [last.plus(-3600), last];
     let writer = Writer::start(config.state_path.clone()).context("cannot open the demo's state")?;
-    let watch = Arc::new(Watch::new(config, rules, writer).await?);
+    let watch = Arc::new(Watch::new(config, rules, writer, Busy::default()).await?);
     let mut out = io::stdout();
     writeln!(out, "Stakeout demo: EKS audit logs from a stand-in of CloudWatch Logs, on this machine only.")?;
     let (_switch, asked) = shutdown();
@@ -90,7 +91,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
             stored += n;
         }
         let before = logs.served();
-        let ticked = watch.tick(tick, &asked, &ProgressBar::hidden()).await?;
+        let ticked = watch.tick(tick, Patience::UntilDone, &asked, &ProgressBar::hidden()).await?;
         let served = logs.served();
         writeln!(
             out,

@@ -6,6 +6,7 @@
 mod admin;
 #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a build without clouds asks nobody"))]
 mod budget;
+mod busy;
 mod check;
 mod cli;
 mod clock;

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use stakeout_core::time::Second;
 use tracing::info;
 
+use crate::busy::Busy;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::loading::{self, ConfigArgs};
 use crate::shutdown::shutdown;
-use crate::watch::Watch;
+use crate::watch::{Patience, Watch};
 
 /// What `stakeout once` is told.
 #[derive(Args, Debug)]
@@ -37,10 +38,11 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
     loading::runtime()?.block_on(async {
         let (config, rules) = args.config.load()?;
         let writer = loading::open_state(&config)?;
-        let watch = Arc::new(Watch::new(config, rules, writer).await?);
+        let watch = Arc::new(Watch::new(config, rules, writer, Busy::default()).await?);
         let (_switch, asked) = shutdown();
         let bar = catch_up_bar();
-        let ticked = watch.tick(Second::from(at), &asked, &bar).await.map_err(loading::state_failure)?;
+        let ticked =
+            watch.tick(Second::from(at), Patience::UntilDone, &asked, &bar).await.map_err(loading::state_failure)?;
         bar.finish_and_clear();
         info!(windows = ticked.windows, messages = ticked.messages, "done");
         if ticked.logs_owing > 0 || ticked.messages_owed > 0 {

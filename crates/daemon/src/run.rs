@@ -12,13 +12,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Health};
+use crate::busy::Busy;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::loading::{self, ConfigArgs};
 use crate::metric;
 use crate::once::catch_up_bar;
 use crate::shutdown::{Shutdown, ShutdownSwitch, shutdown};
-use crate::watch::{Ticked, Watch};
+use crate::watch::{Patience, Ticked, Watch};
 use crate::writer::{StateError, Writer};
 
 /// How soon what is still owed is tried again before the next tick.
@@ -27,6 +28,9 @@ const RETRY_AFTER_SECONDS: i64 = 5 * 60;
 const NAP: Duration = Duration::from_secs(20);
 /// How long a tick may take to come to a clean end after a signal; systemd is told to wait longer.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// How often a stopping daemon looks whether all have stopped.
+const IDLE_LOOK: Duration = Duration::from_millis(20);
 
 /// What `stakeout run` is told.
 #[derive(Args, Debug)]
@@ -59,7 +63,7 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     if let Some(listen) = config.admin_listen {
         admin::serve(listen, metrics, health.clone(), writer.clone()).await?;
     }
-    let watch = Arc::new(Watch::new(config, rules, writer).await?);
+    let watch = Arc::new(Watch::new(config, rules, writer, Busy::default()).await?);
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let (switch, asked) = shutdown();
     start_watchdog(watch.writer().clone());
@@ -101,7 +105,7 @@ impl Daemon {
                 if let Woken::Stop = woken {
                     return Ok(());
                 }
-                if self.note(tick, ticked) {
+                if self.note(tick, ticked)? {
                     let retry = Second::from(clock::now()).plus(RETRY_AFTER_SECONDS);
                     wake = Some(wake.map_or(retry, |wake| wake.min(retry)));
                 }
@@ -113,8 +117,25 @@ impl Daemon {
             match sleep_until(wake, signals).await {
                 Woken::Time => {}
                 Woken::Reload => self.reload().await,
-                Woken::Stop => return Ok(()),
+                Woken::Stop => {
+                    self.stop(switch).await;
+                    return Ok(());
+                }
             }
+        }
+    }
+
+    /// Asks everything that is at work to stop, and waits until it has, for a while.
+    async fn stop(&self, switch: &ShutdownSwitch) {
+        info!("stopping: the windows and messages in hand are finished first");
+        switch.ask();
+        let idle = async {
+            while !self.watch.busy().is_empty() {
+                clock::sleep(IDLE_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(GRACE, idle).await.is_err() {
+            warn!("a window or a message in hand takes too long: it is read or sent again at the next start");
         }
     }
 
@@ -129,7 +150,7 @@ impl Daemon {
         let (watch, asked) = (self.watch.clone(), asked.clone());
         let bar = if watch.config().sources.is_empty() { ProgressBar::hidden() } else { catch_up_bar() };
         let mut work = tokio::spawn(async move {
-            let ticked = watch.tick(tick, &asked, &bar).await;
+            let ticked = watch.tick(tick, Patience::Limited, &asked, &bar).await;
             bar.finish_and_clear();
             ticked
         });
@@ -143,29 +164,25 @@ impl Daemon {
                 },
             }
         }
-        info!("stopping: the window and the message in hand are finished first");
-        switch.ask();
-        let done = tokio::time::timeout(GRACE, &mut work).await;
-        if done.is_err() {
-            warn!("the window in hand takes too long: it will be read again");
-            work.abort();
-        }
+        self.stop(switch).await;
+        work.abort();
         (None, Woken::Stop)
     }
 
-    /// Notes how a tick went; `true` where something is still owed.
-    fn note(&self, tick: Second, ticked: Option<Result<Ticked, StateError>>) -> bool {
+    /// Notes how a tick went; `true` where something is still owed. Without a writer there is nothing left to do.
+    fn note(&self, tick: Second, ticked: Option<Result<Ticked, StateError>>) -> Result<bool, Failure> {
         let ticked = match ticked {
             Some(Ok(ticked)) => ticked,
+            Some(Err(fault @ StateError::Closed)) => return Err(loading::state_failure(fault)),
             Some(Err(fault)) => {
                 error!(%fault, "the state could not be read or written");
                 self.health.note_fault(fault.to_string());
-                return true;
+                return Ok(true);
             }
             None => {
                 error!("the tick broke off: this is a fault of the program");
                 self.health.note_fault("the last tick broke off".to_owned());
-                return true;
+                return Ok(true);
             }
         };
         self.health.note_tick(tick, &ticked);
@@ -173,7 +190,7 @@ impl Daemon {
             "tick {tick}: {} windows, {} messages, {} logs and {} messages owed",
             ticked.windows, ticked.messages, ticked.logs_owing, ticked.messages_owed
         ))]);
-        ticked.logs_owing > 0 || ticked.messages_owed > 0
+        Ok(ticked.logs_owing > 0 || ticked.messages_owed > 0)
     }
 
     /// Reads config and rules again; where they are wrong the old ones stay.
@@ -201,7 +218,7 @@ impl Daemon {
         if config.state_path != old.state_path || config.admin_listen != old.admin_listen {
             warn!("state.path and admin.listen are read at the start only: restart to change them");
         }
-        Ok(Watch::new(config, rules, self.watch.writer().clone()).await?)
+        Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.busy().clone()).await?)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every log is read by a task of its own, windows in order, so that a slow or failing one delays no other. What they
 //! find is closed and written by the one writer. When every log is done, or has had five minutes, destinations are
-//! told, each by a task of its own.
+//! told, each by a task of its own. The daemon then leaves the slow ones to themselves and goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::budget::Budgets;
+use crate::busy::Busy;
 use crate::clock;
 use crate::config::Config;
 use crate::metric;
@@ -27,8 +28,18 @@ use crate::setup;
 use crate::shutdown::Shutdown;
 use crate::writer::{Ending, Scope, StateError, Writer};
 
-/// How long logs may take until destinations are told of what was found so far.
-const TELL_AFTER: Duration = Duration::from_secs(5 * 60);
+/// How long logs may take until destinations are told of what was found so far, and how long the daemon waits for
+/// slow logs and destinations before it lets them go on by themselves.
+const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// How long a tick waits for slow logs and destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Until all is done: `once` ends with it.
+    UntilDone,
+    /// For a while; then they go on by themselves, and the next tick passes them over until they are done.
+    Limited,
+}
 
 /// A config in use.
 pub(crate) struct Watch {
@@ -38,6 +49,7 @@ pub(crate) struct Watch {
     scope: Arc<Scope>,
     reader: Reader,
     writer: Writer,
+    busy: Busy,
 }
 
 /// How a tick went.
@@ -62,7 +74,7 @@ struct LogRead {
 
 impl Ticked {
     /// Notes how reading one log went; what was wrong with the state is returned, and the other logs go on.
-    fn note(&mut self, read: Result<Result<LogRead, StateError>, JoinError>) -> Option<StateError> {
+    fn note_read(&mut self, read: Result<Result<LogRead, StateError>, JoinError>) -> Option<StateError> {
         match read {
             Ok(Ok(read)) => {
                 self.windows += read.windows;
@@ -77,11 +89,27 @@ impl Ticked {
             }
         }
     }
+
+    /// Notes how telling one destination went.
+    fn note_told(&mut self, told: Result<Result<sending::Told, StateError>, JoinError>) -> Result<(), StateError> {
+        match told {
+            Ok(told) => {
+                let told = told?;
+                self.messages += told.sent;
+                self.messages_owed += told.owed;
+            }
+            Err(fault) => {
+                error!(%fault, "a destination could not be told: this is a fault of the program");
+                self.messages_owed += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Watch {
-    /// Puts a config into use. Nothing is read or sent yet.
-    pub(crate) async fn new(config: Config, rules: Rules, writer: Writer) -> Result<Watch, anyhow::Error> {
+    /// Puts a config into use. Nothing is read or sent yet. `busy` outlives the config: what is at work goes on.
+    pub(crate) async fn new(config: Config, rules: Rules, writer: Writer, busy: Busy) -> Result<Watch, anyhow::Error> {
         let mut budgets = Budgets::default();
         let mut logs = Vec::new();
         for source in &config.sources {
@@ -105,7 +133,7 @@ impl Watch {
             sample_key: writer.sample_key(),
             limits: Limits { rows_max: config.rows_max as usize, ..Limits::default() },
         };
-        Ok(Watch { config, logs, destinations, scope: Arc::new(scope), reader, writer })
+        Ok(Watch { config, logs, destinations, scope: Arc::new(scope), reader, writer, busy })
     }
 
     /// Returns the config in use.
@@ -118,6 +146,11 @@ impl Watch {
         &self.reader.rules
     }
 
+    /// Returns what is at work.
+    pub(crate) fn busy(&self) -> &Busy {
+        &self.busy
+    }
+
     /// Returns the way to the state.
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
@@ -127,76 +160,126 @@ impl Watch {
     pub(crate) async fn tick(
         self: &Arc<Self>,
         at: Second,
+        patience: Patience,
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<Ticked, StateError> {
-        let known = self.writer.progress().await?;
-        let mut reads = JoinSet::new();
-        for log in &self.logs {
-            let progress = known.iter().find(|progress| progress.log == log.source.log).cloned();
-            let (watch, log, shutdown, bar) = (self.clone(), log.clone(), shutdown.clone(), bar.clone());
-            reads.spawn(async move { watch.read_log(&log, progress, at, &shutdown, &bar).await });
-        }
         let mut ticked = Ticked::default();
         let mut fault = None;
+        let mut reads = self.begin_reads(at, shutdown, bar, &mut ticked);
         let told_early = {
-            let patience = clock::sleep(TELL_AFTER);
-            tokio::pin!(patience);
+            let limit = clock::sleep(WAIT_MAX);
+            tokio::pin!(limit);
             loop {
                 tokio::select! {
                     read = reads.join_next() => match read {
-                        Some(read) => fault = ticked.note(read).or(fault),
-                        None => break None,
+                        Some(read) => fault = ticked.note_read(read).or(fault),
+                        None => break false,
                     },
-                    () = &mut patience => break Some(self.tell(shutdown).await?),
+                    () = &mut limit => break true,
                 }
             }
         };
-        while let Some(read) = reads.join_next().await {
-            fault = ticked.note(read).or(fault);
+        if told_early {
+            fault = self.tell(patience, shutdown, &mut ticked).await.err().or(fault);
         }
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
-        let told = self.tell(shutdown).await?;
-        ticked.messages = told.sent + told_early.map_or(0, |told| told.sent);
-        ticked.messages_owed = told.owed;
-        Ok(ticked)
-    }
-
-    /// Tells every destination what it is owed.
-    async fn tell(self: &Arc<Self>, shutdown: &Shutdown) -> Result<sending::Told, StateError> {
-        let mut sends = JoinSet::new();
-        for destination in &self.destinations {
-            let (destination, writer, shutdown) = (destination.clone(), self.writer.clone(), shutdown.clone());
-            sends.spawn(async move { sending::tell(&destination, &writer, &shutdown).await });
-        }
-        let mut all = sending::Told::default();
-        while let Some(told) = sends.join_next().await {
-            match told {
-                Ok(told) => {
-                    let told = told?;
-                    all.sent += told.sent;
-                    all.owed += told.owed;
-                }
-                Err(fault) => {
-                    error!(%fault, "a destination could not be told: this is a fault of the program");
-                    all.owed += 1;
+        match patience {
+            Patience::Limited => {
+                ticked.logs_owing += reads.len();
+                reads.detach_all();
+            }
+            Patience::UntilDone => {
+                while let Some(read) = reads.join_next().await {
+                    fault = ticked.note_read(read).or(fault);
                 }
             }
         }
-        Ok(all)
+        if !told_early || patience == Patience::UntilDone {
+            fault = self.tell(patience, shutdown, &mut ticked).await.err().or(fault);
+        }
+        fault.map_or(Ok(ticked), Err)
+    }
+
+    /// Begins to read every log that nobody is at work on.
+    fn begin_reads(
+        self: &Arc<Self>,
+        at: Second,
+        shutdown: &Shutdown,
+        bar: &ProgressBar,
+        ticked: &mut Ticked,
+    ) -> JoinSet<Result<LogRead, StateError>> {
+        let mut reads = JoinSet::new();
+        for log in &self.logs {
+            let Some(guard) = self.busy.take(format!("log {}", log.source.log)) else {
+                warn!(source = log.source.name, "log is still being read: it is passed over this time");
+                ticked.logs_owing += 1;
+                continue;
+            };
+            let (watch, log, shutdown, bar) = (self.clone(), log.clone(), shutdown.clone(), bar.clone());
+            reads.spawn(async move {
+                let read = watch.read_log(&log, at, &shutdown, &bar).await;
+                drop(guard);
+                if let Err(fault) = &read {
+                    error!(source = log.source.name, %fault, "what was read of a log could not be written");
+                }
+                read
+            });
+        }
+        reads
+    }
+
+    /// Tells every destination that nobody is at work on what it is owed.
+    async fn tell(
+        self: &Arc<Self>,
+        patience: Patience,
+        shutdown: &Shutdown,
+        ticked: &mut Ticked,
+    ) -> Result<(), StateError> {
+        ticked.messages_owed = 0;
+        let mut sends = JoinSet::new();
+        for destination in &self.destinations {
+            let Some(guard) = self.busy.take(format!("destination {}", destination.name())) else {
+                warn!(destination = destination.name(), "destination is still being told: it is passed over this time");
+                ticked.messages_owed += 1;
+                continue;
+            };
+            let (destination, writer, shutdown) = (destination.clone(), self.writer.clone(), shutdown.clone());
+            sends.spawn(async move {
+                let told = sending::tell(&destination, &writer, &shutdown).await;
+                drop(guard);
+                told
+            });
+        }
+        let limit = clock::sleep(WAIT_MAX);
+        tokio::pin!(limit);
+        loop {
+            tokio::select! {
+                told = sends.join_next() => match told {
+                    Some(told) => ticked.note_told(told)?,
+                    None => return Ok(()),
+                },
+                () = &mut limit, if patience == Patience::Limited => {
+                    ticked.messages_owed += sends.len();
+                    sends.detach_all();
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Reads what one log owes: new windows in order, then those to be looked at again.
     async fn read_log(
         &self,
         log: &Log,
-        progress: Option<Progress>,
         at: Second,
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<LogRead, StateError> {
+        let known = self.writer.progress().await?;
+        let progress = known.into_iter().find(|progress| progress.log == log.source.log);
+        if progress.as_ref().is_some_and(|progress| progress.cursor > at) {
+            warn!(source = log.source.name, "the log was read further than the clock shows: is the clock right?");
+        }
         let owed = self.config.schedule.owed(progress.as_ref(), log.start_seconds, at);
         bar.inc_length((owed.windows.len() + owed.relooks.len()) as u64);
         let start = owed.windows.first().map_or(at, Window::earliest);
