@@ -113,3 +113,14 @@ fn an_answer_that_is_lost_repeats_that_one_message_under_the_same_id() {
     assert_eq!((ids.len(), &ids[0]), (4, &ids[1]));
     assert_eq!(world.slack.messages().len(), 3);
 }
+
+#[test]
+fn a_message_that_is_refused_stands_in_the_way_of_no_other() {
+    let world = scanned();
+    world.sns.set_faults(Faults::next(1, &Fault::Denied));
+    world.once(TICK).assert_code(1);
+    assert_eq!((world.slack.messages().len(), world.told().len()), (3, 2));
+    assert_eq!(world.state()["owed"], serde_json::json!([["bus", 1]]));
+    world.once_done(TICK);
+    assert_told_once(&world);
+}

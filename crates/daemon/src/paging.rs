@@ -104,7 +104,7 @@ where
         let wait = match &fault {
             FetchError::Throttled { retry_after, .. } => {
                 cost.throttled += 1;
-                throttles.next().map(|wait| retry_after.map_or(wait, |asked| asked.max(wait).min(WAIT_MAX)))
+                throttles.next().map(|wait| asked_wait(wait, *retry_after))
             }
             FetchError::Unavailable { .. } => {
                 cost.retried += 1;
@@ -117,5 +117,26 @@ where
         };
         debug!(%fault, ?wait, "trying again");
         clock::sleep(wait).await;
+    }
+}
+
+/// Returns how long to wait where `wait` is our own and the provider may ask for more. Our own may lie above
+/// [`WAIT_MAX`], because it is spread after it was bounded.
+fn asked_wait(wait: Duration, asked: Option<Duration>) -> Duration {
+    asked.map_or(wait, |asked| asked.max(wait)).min(WAIT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_may_ask_for_more_but_not_for_ever() {
+        let s = Duration::from_secs;
+        assert_eq!(asked_wait(s(2), None), s(2));
+        assert_eq!(asked_wait(s(2), Some(s(1))), s(2));
+        assert_eq!(asked_wait(s(2), Some(s(5))), s(5));
+        assert_eq!(asked_wait(s(2), Some(s(3600))), WAIT_MAX);
+        assert_eq!(asked_wait(s(59), Some(s(1))), WAIT_MAX);
     }
 }
