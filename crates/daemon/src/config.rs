@@ -20,10 +20,11 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
-use stakeout_core::address::{self, TrustedProxies};
+use stakeout_core::address::TrustedProxies;
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{self, At, Map, Node};
+
+use crate::network;
 
 use notify::Destination;
 use reading::{Environment, Reading, io_problem, keys};
@@ -238,32 +239,9 @@ fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
             at.fault(format!("more than {TRUSTED_PROXIES_MAX} networks"), "join neighbouring networks into wider ones")
         );
     }
-    let networks = items.iter().map(network).collect::<Result<_, _>>()?;
+    let read = |at: &At<'_>| network::parse(at.text()?).map_err(|fault| at.fault(fault.problem, fault.mend));
+    let networks = items.iter().map(read).collect::<Result<_, _>>()?;
     Ok(TrustedProxies::new(networks))
-}
-
-/// Reads a network or one address. IPv4 written as IPv6 would never meet the canonical address of a request.
-fn network(at: &At<'_>) -> Result<IpNet, Diagnostic> {
-    let text = at.text()?;
-    let network = match address::parse(text) {
-        Some(address) => Some(IpNet::from(address)),
-        None => text.parse::<IpNet>().ok().map(|network| network.trunc()),
-    };
-    match network {
-        None => Err(at.fault(
-            format!("`{text}` is neither a network nor an address"),
-            "write a network such as 10.0.0.0/16, or an address such as 10.0.0.50",
-        )),
-        Some(network) if network.prefix_len() == 0 => Err(at.fault(
-            format!("`{text}` trusts every address, so a client could name any source it likes"),
-            "name only the networks of your own load balancers and proxies",
-        )),
-        Some(IpNet::V6(network)) if network.network().to_ipv4_mapped().is_some() => {
-            Err(at
-                .fault(format!("`{text}` is an IPv4 network written as IPv6"), "write it as IPv4, such as 10.0.0.0/16"))
-        }
-        Some(network) => Ok(network),
-    }
 }
 
 fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {

@@ -46,7 +46,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "NAME", default_value = "local")]
     cluster: String,
     /// A proxy or balancer of your own, whose word about the address before it counts
-    #[arg(long, value_name = "CIDR", value_parser = network::parse)]
+    #[arg(long, value_name = "CIDR", value_parser = network::parse_argument)]
     trusted_proxy: Vec<IpNet>,
     /// How findings are printed
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
