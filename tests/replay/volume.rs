@@ -1,6 +1,6 @@
 //! A large log, in disorder and with repetitions: every count is exact, and memory stays small.
 //!
-//! 44,000 records are made; `STAKEOUT_RECORDS=220000` is the long form, about 20 seconds in a debug build.
+//! 44,000 records are made; `STAKEOUT_TEST_RECORDS=220000` is the long form, about 20 seconds in a debug build.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -78,7 +78,7 @@ fn text(requests: &[Request]) -> String {
 
 #[test]
 fn a_large_log_is_counted_exactly() {
-    let records = std::env::var("STAKEOUT_RECORDS").map_or(44_000, |text| text.parse().expect("a number"));
+    let records = std::env::var("STAKEOUT_TEST_RECORDS").map_or(44_000, |text| text.parse().expect("a number"));
     let requests = requests(records * 10 / 11);
     let text = text(&requests);
     assert_eq!(text.lines().count(), records);
