@@ -38,7 +38,7 @@ impl Engine {
     pub(crate) fn open(dir: &Path) -> Result<Engine> {
         // sled tells a held lock only in words.
         if let Ok(log) = File::open(dir.join(DB))
-            && matches!(log.try_lock(), Err(TryLockError::WouldBlock))
+            && !is_free(&log)
         {
             return Err(LedgerError::Locked { dir: dir.to_owned() });
         }
@@ -105,12 +105,23 @@ impl Drop for Log {
     /// is gone, and whoever opened the ledger again at once would find it locked.
     fn drop(&mut self) {
         for _ in 0..CLOSING_MS_MAX {
-            match self.0.try_lock() {
-                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
-                Ok(()) | Err(TryLockError::Error(_)) => return,
+            if is_free(&self.0) {
+                return;
             }
+            thread::sleep(Duration::from_millis(1));
         }
         tracing::warn!("the database still holds its lock");
+    }
+}
+
+/// Tells whether nobody holds the lock of `log`: it is taken and given back, in so many words, because a child process
+/// that is forked meanwhile would keep it (flock(2)).
+fn is_free(log: &File) -> bool {
+    match log.try_lock() {
+        Err(TryLockError::WouldBlock) => false,
+        Ok(()) => log.unlock().is_ok(),
+        // No lock can be had here at all: sled will say what is wrong.
+        Err(TryLockError::Error(_)) => true,
     }
 }
 

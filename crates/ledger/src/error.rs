@@ -3,8 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// What undoes damage, whatever was damaged.
-const REPAIR: &str = "run `stakeout state repair`";
+/// What gets over damage, whatever was damaged: findings that were told may be told again.
+const REPAIR: &str = "set the directory aside and start anew; `schedule: {start: -24h}` then reads the last day again";
 
 /// An error of the ledger. None of them means that something acknowledged was lost, except [`LedgerError::Damaged`].
 #[derive(Debug, thiserror::Error)]
