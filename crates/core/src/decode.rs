@@ -27,6 +27,19 @@ pub struct Decoded {
     pub is_truncated: bool,
 }
 
+/// An event that came in a cloud's envelope, with what the envelope says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enveloped {
+    /// The event.
+    pub decoded: Decoded,
+    /// The provider's time of the record, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// The provider's own id of the record.
+    pub record_id: String,
+    /// The cluster that audited the request, where the envelope names it.
+    pub cluster: Option<String>,
+}
+
 /// Why a record is no audit event. The record is counted and told; it never stops a page.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
@@ -36,6 +49,9 @@ pub enum DecodeError {
     /// It is JSON of another kind.
     #[error("not an audit event: kind is {0}")]
     NotAnEvent(String),
+    /// It is a record of another service, which an exported log may hold beside the audit log.
+    #[error("not of the Kubernetes API: {0}")]
+    OtherService(String),
 }
 
 /// Returns the event that `line` holds.

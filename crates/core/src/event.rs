@@ -43,6 +43,10 @@ pub struct AuditEvent {
     pub stage_timestamp: Option<String>,
     /// `annotations`.
     pub annotations: Vec<(String, String)>,
+    /// Whether the provider took the user's name out, as Google does for reads that were denied. Then `username` is
+    /// missing although somebody was logged in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub principal_redacted: bool,
 }
 
 /// `objectRef` of an audit event: what the request was about.

@@ -63,6 +63,7 @@ impl Field {
         "auth_failure",
         "health_probe",
         "forwarded_for",
+        "principal_redacted",
     ];
 
     /// Returns the field's name as rules spell it.
@@ -132,6 +133,7 @@ impl Field {
             "auth_failure" => text(event.auth_failure()),
             "health_probe" => FieldValue::Fact(event.is_health_probe()),
             "forwarded_for" => FieldValue::Fact(observation.is_forwarded()),
+            "principal_redacted" => FieldValue::Fact(event.principal_redacted),
             _ => FieldValue::Missing,
         }
     }

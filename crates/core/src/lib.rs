@@ -9,6 +9,7 @@
 //! ```
 
 pub mod address;
+pub mod checkup;
 pub mod commit;
 pub mod decode;
 pub mod delivery;

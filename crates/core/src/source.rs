@@ -13,6 +13,10 @@ pub enum Provider {
     Cloudwatch,
     /// An audit log file of a self-managed cluster.
     File,
+    /// Google Cloud Logging, where GKE writes.
+    CloudLogging,
+    /// Log Analytics of Azure Monitor, where AKS writes.
+    AzureMonitor,
 }
 
 impl Provider {
@@ -22,6 +26,8 @@ impl Provider {
         match self {
             Provider::Cloudwatch => "cloudwatch",
             Provider::File => "file",
+            Provider::CloudLogging => "cloud_logging",
+            Provider::AzureMonitor => "azure_monitor",
         }
     }
 }
@@ -34,7 +40,9 @@ impl fmt::Display for Provider {
 
 /// What a log is, whatever its config calls it: two sources with one `LogId` read the same log.
 ///
-/// For CloudWatch `cloudwatch/ACCOUNT-OR-ENDPOINT/REGION/LOG-GROUP`, for a file `file/PATH`.
+/// For CloudWatch `cloudwatch/ACCOUNT-OR-ENDPOINT/REGION/LOG-GROUP`, for Cloud Logging
+/// `cloud_logging/PROJECT/LOCATION/CLUSTER`, for Log Analytics `azure_monitor/WORKSPACE/TABLE/CLUSTER`, for a file
+/// `file/PATH`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LogId(pub String);

@@ -1,0 +1,1 @@
+//! Reads the AKS audit log from Log Analytics.

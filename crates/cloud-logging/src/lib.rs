@@ -1,0 +1,1 @@
+//! Reads the GKE audit log from Cloud Logging.
