@@ -1,12 +1,18 @@
 //! From the config to clients: destinations and, for each cloud, what its crate wants to be told.
 
-use anyhow::{Context, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use stakeout_notify::destination::{Channel, Destination};
 use stakeout_notify::slack::Slack;
 use stakeout_notify::sns::Sns;
 use stakeout_notify::stdout::Stdout;
 use stakeout_notify::webhook::Webhook;
 
+use crate::budget::{Budget, Budgets, Quota};
+use crate::client::Client;
+use crate::config::SourceKind;
 use crate::config::notify::{Destination as DestinationConfig, DestinationKind};
 
 /// Returns the destination that the config describes; nothing is sent yet.
@@ -28,13 +34,22 @@ pub(crate) async fn destination(config: &DestinationConfig) -> Result<Destinatio
     Ok(Destination::new(config.name.clone(), config.level_min, channel))
 }
 
-/// Returns what the CloudWatch client is told.
-#[cfg(feature = "aws")]
-pub(crate) fn cloudwatch(config: &crate::config::sources::Cloudwatch) -> stakeout_cloudwatch::CloudWatchConfig {
-    stakeout_cloudwatch::CloudWatchConfig {
-        access: config.access.clone(),
-        log_group: config.log_group.arn.clone().unwrap_or_else(|| config.log_group.name.clone()),
-        stream_prefix: config.stream_prefix.clone(),
-        page_size: None,
+/// Returns the client of the service that keeps a log, and the budget that its requests draw on; nothing is asked yet.
+pub(crate) async fn client(kind: &SourceKind, budgets: &mut Budgets) -> Result<(Client, Arc<Budget>)> {
+    match kind {
+        #[cfg(feature = "aws")]
+        SourceKind::Cloudwatch(cloudwatch) => {
+            let config = stakeout_cloudwatch::CloudWatchConfig {
+                access: cloudwatch.access.clone(),
+                log_group: cloudwatch.log_group.arn.clone().unwrap_or_else(|| cloudwatch.log_group.name.clone()),
+                stream_prefix: cloudwatch.stream_prefix.clone(),
+                page_size: None,
+            };
+            let requests = stakeout_cloudwatch::requests_per_second(&config.access.region);
+            let quota = Quota { requests, span: Duration::from_secs(1), at_once: None };
+            let budget = budgets.of(config.budget_key(), quota);
+            Ok((Client::Cloudwatch(Box::new(stakeout_cloudwatch::CloudWatch::new(config).await)), budget))
+        }
+        _ => bail!("{kind:?} is not built into this binary"),
     }
 }
