@@ -50,6 +50,68 @@ pub(crate) async fn client(kind: &SourceKind, budgets: &mut Budgets) -> Result<(
             let budget = budgets.of(config.budget_key(), quota);
             Ok((Client::Cloudwatch(Box::new(stakeout_cloudwatch::CloudWatch::new(config).await)), budget))
         }
-        _ => bail!("{kind:?} is not built into this binary"),
+        #[cfg(feature = "gcp")]
+        SourceKind::CloudLogging(log) => {
+            let config = stakeout_cloud_logging::CloudLoggingConfig {
+                project: log.project.clone(),
+                location: log.location.clone(),
+                cluster: log.cluster.clone(),
+                endpoint: log.endpoint.clone(),
+                credential: if log.is_anonymous {
+                    stakeout_cloud_logging::Credential::Anonymous
+                } else {
+                    stakeout_cloud_logging::Credential::Default
+                },
+                page_size: None,
+            };
+            let requests = stakeout_cloud_logging::REQUESTS_PER_MINUTE;
+            let quota = Quota { requests, span: Duration::from_secs(60), at_once: None };
+            let budget = budgets.of(("cloud_logging".to_owned(), config.budget_key().to_owned()), quota);
+            Ok((Client::CloudLogging(Box::new(stakeout_cloud_logging::CloudLogging::new(config))), budget))
+        }
+        #[cfg(feature = "azure")]
+        SourceKind::AzureMonitor(log) => {
+            let config = azure_monitor(log);
+            let quota = Quota {
+                requests: stakeout_azure_monitor::REQUESTS_MAX,
+                span: stakeout_azure_monitor::REQUESTS_PERIOD,
+                at_once: Some(config.plan.concurrent_requests_max()),
+            };
+            let budget = budgets.of(config.budget_key(), quota);
+            Ok((Client::AzureMonitor(Box::new(stakeout_azure_monitor::AzureMonitor::new(config).await?)), budget))
+        }
+        kind => bail!("{kind:?} is not built into this binary"),
+    }
+}
+
+/// Returns what the client of Log Analytics is told.
+#[cfg(feature = "azure")]
+fn azure_monitor(log: &crate::config::azure::AzureMonitor) -> stakeout_azure_monitor::AzureMonitorConfig {
+    use stakeout_azure_monitor::{Credential, Plan, Table};
+
+    use crate::config::azure;
+
+    stakeout_azure_monitor::AzureMonitorConfig {
+        workspace_id: log.workspace_id.clone(),
+        table: match log.table {
+            azure::Table::AksAudit => Table::AksAudit,
+            azure::Table::AksAuditAdmin => Table::AksAuditAdmin,
+            azure::Table::AzureDiagnostics => Table::AzureDiagnostics,
+        },
+        plan: if log.is_basic { Plan::Basic } else { Plan::Analytics },
+        cluster: log.cluster.clone(),
+        endpoint: log.endpoint.clone(),
+        credential: match &log.credential {
+            azure::Credential::WorkloadIdentity => Credential::workload_identity(),
+            azure::Credential::ManagedIdentity { client_id } => {
+                Credential::ManagedIdentity { client_id: client_id.clone() }
+            }
+            azure::Credential::ClientSecret { tenant_id, client_id, secret } => Credential::ClientSecret {
+                tenant_id: tenant_id.clone(),
+                client_id: client_id.clone(),
+                secret: secret.clone(),
+            },
+            azure::Credential::Anonymous => Credential::Anonymous,
+        },
     }
 }

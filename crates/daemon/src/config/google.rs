@@ -10,7 +10,7 @@ use super::url;
 /// The audit log of one GKE cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CloudLogging {
-    /// The project's id or number.
+    /// The project's id.
     pub(crate) project: String,
     /// The region or zone of the cluster; `None` takes clusters of that name anywhere in the project.
     pub(crate) location: Option<String>,
@@ -41,17 +41,20 @@ pub(super) fn read(at: &At<'_>) -> Result<CloudLogging, Diagnostic> {
     Ok(CloudLogging { project, location, cluster, endpoint, is_anonymous: credential == Some(credential::ANONYMOUS) })
 }
 
-/// A project id has 6 to 30 of these, an old one a domain before it; a number stands for it as well.
+/// A project id has 6 to 30 of these, an old one a domain before it. The project's number is in no log entry.
 /// <https://cloud.google.com/resource-manager/docs/creating-managing-projects>
 fn project(at: &At<'_>) -> Result<String, Diagnostic> {
     let text = at.text()?;
     let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | ':');
-    if (6..=100).contains(&text.len()) && text.chars().all(is_allowed) && !text.starts_with('-') {
+    if (6..=100).contains(&text.len())
+        && text.chars().all(is_allowed)
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+    {
         return Ok(text.to_owned());
     }
     Err(at.fault(
         format!("`{text}` is not the id of a project"),
-        "write the id, not the name: `gcloud projects list` shows both",
+        "write the id, not the name or number: `gcloud projects list` shows all three",
     ))
 }
 
