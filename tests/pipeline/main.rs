@@ -5,7 +5,9 @@
 mod audit;
 mod counter;
 mod dice;
+mod doctor;
 mod downtime;
+mod envelope;
 mod failing_destinations;
 mod failing_logs;
 mod hostile;
@@ -14,6 +16,7 @@ mod late;
 mod life_cycle;
 mod ocsf;
 mod stretched;
+mod three_clouds;
 mod three_ways;
 mod timelines;
 mod two_logs;

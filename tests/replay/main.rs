@@ -1,5 +1,6 @@
 //! `stakeout replay`: recordings and made logs through the binary, offline. What it prints is compared whole.
 
+mod clouds;
 mod endings;
 mod lines;
 mod recordings;

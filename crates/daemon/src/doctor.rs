@@ -39,6 +39,9 @@ pub(crate) struct DoctorArgs {
     /// Look at this source only; may be given several times
     #[arg(long, value_name = "NAME")]
     source: Vec<String>,
+    /// The moment to look from, in RFC 3339; now, where it is left out
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
     /// How the answers are printed
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -62,7 +65,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
             return Err(Failure::Usage(format!("no source is named {unknown}")));
         }
         config.sources.retain(|it| args.source.is_empty() || args.source.contains(&it.source.name));
-        let now = clock::now();
+        let now = args.at.unwrap_or_else(clock::now);
         let window = last_window(&config, now)?;
         let prefilter = Arc::new(rules.prefilter());
         let mut budgets = Budgets::default();

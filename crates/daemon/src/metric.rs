@@ -18,10 +18,7 @@ pub(crate) fn describe() {
     describe_counter!("stakeout_record_bytes_total", "Bytes of record text.");
     describe_counter!("stakeout_throttled_total", "Answers that asked for fewer requests.");
     describe_counter!("stakeout_retried_total", "Requests that failed and were tried again.");
-    describe_counter!(
-        "stakeout_windows_halved_total",
-        "Times that a provider gave a part only and a window was halved."
-    );
+    describe_counter!("stakeout_windows_halved_total", "Parts of windows that were halved for a whole answer.");
     describe_counter!("stakeout_records_undecodable_total", "Records that are no audit event.");
     describe_counter!("stakeout_records_truncated_total", "Records that were cut off or damaged.");
     describe_counter!("stakeout_requests_matched_total", "Requests that some rule counted.");
