@@ -37,12 +37,7 @@ impl Checkup {
 
     /// Returns an answer with its mend.
     #[must_use]
-    pub fn of(
-        subject: &'static str,
-        verdict: Verdict,
-        finding: impl Into<String>,
-        mend: impl Into<String>,
-    ) -> Checkup {
+    pub fn of(subject: &'static str, verdict: Verdict, finding: impl Into<String>, mend: impl Into<String>) -> Checkup {
         Checkup { subject, verdict, finding: finding.into(), mend: Some(mend.into()) }
     }
 }

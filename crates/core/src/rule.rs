@@ -2,6 +2,7 @@
 
 mod case;
 mod condition;
+mod counting;
 mod detection;
 mod head;
 mod load;
@@ -19,6 +20,7 @@ use crate::tally::{GroupKey, GroupValue, RuleKey};
 use crate::text::bounded;
 
 pub use case::{Case, CaseResult};
+pub use counting::{Burst, Counting, Leg};
 pub use detection::Expression;
 pub use head::{Level, RuleHead};
 pub use load::{RuleFile, load};
@@ -33,7 +35,9 @@ pub struct Rule {
     pub head: RuleHead,
     /// Its selections; a request that fits any one of them counts.
     pub selections: Vec<Expression>,
-    /// The fields that it counts by.
+    /// What is counted of them.
+    pub counting: Counting,
+    /// The fields that it counts by; none where all requests are one group.
     pub group_by: Vec<Field>,
     /// When the count is an episode, and when that is over.
     pub threshold: Threshold,

@@ -35,7 +35,7 @@ pub enum Expression {
     },
 }
 
-fn name_of<S: serde::Serializer>(field: &Field, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn name_of<S: serde::Serializer>(field: &Field, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&field.name())
 }
 

@@ -3,7 +3,7 @@
 use siphasher::sip::SipHasher24;
 
 use super::sigma::{Body, Document, document};
-use super::{Expression, Rule, RuleHead, Rules};
+use super::{Counting, Expression, Rule, RuleHead, Rules};
 use crate::diagnostic::Diagnostic;
 use crate::episode::Threshold;
 use crate::field::Field;
@@ -145,6 +145,7 @@ fn rule(document: &Document, selections: Vec<Expression>) -> Rule {
             group_by: names,
         },
         selections,
+        counting: Counting::Events,
         group_by,
         threshold: Threshold { count, timespan_seconds, quiet_seconds: timespan_seconds.max(own.dedup_period_seconds) },
         source_ip: own.source_ip,
