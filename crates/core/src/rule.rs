@@ -99,6 +99,12 @@ impl Rule {
         self.fitting_clients(observation).next().is_some()
     }
 
+    /// Tells whether no request can fit the rule, because each selection needs a field that no event has.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.selections.iter().all(|selection| selection.prefilter().simplified().is_nothing())
+    }
+
     fn fitting_clients(&self, observation: &Observation) -> impl Iterator<Item = Option<IpAddr>> {
         self.clients_of(observation)
             .into_iter()

@@ -51,8 +51,20 @@ pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
         return Err(faults);
     }
     let mut rules = Join::of(&documents).rules()?;
+    warnings.extend(rules.rules.iter().filter(|rule| rule.is_idle()).map(idle));
     rules.warnings = warnings;
     Ok(rules)
+}
+
+/// Warns of a rule that no request can fit.
+fn idle(rule: &Rule) -> Diagnostic {
+    Diagnostic {
+        file: rule.file.clone(),
+        line: rule.line,
+        key: String::new(),
+        problem: format!("the rule `{}` never matches: it needs what no event has", rule.head.name),
+        mend: "leave it out, or take out the lines that never fit".to_owned(),
+    }
 }
 
 fn name_faults(documents: &[Document]) -> Vec<Diagnostic> {
@@ -389,3 +401,6 @@ fn key(document: &Document, names: &[String], counted: &Counted) -> RuleKey {
     }
     RuleKey(SipHasher24::new().hash(&spelled))
 }
+
+#[cfg(test)]
+mod tests;
