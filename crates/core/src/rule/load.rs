@@ -318,12 +318,13 @@ fn one_field(grouping: &Grouping, rules: &[(&Document, &Expression)]) -> Result<
     let mut found: Option<&Field> = None;
     for (rule, _) in rules {
         let field = grouping.field_in(rule)?;
-        if let (Some(earlier), Grouping::Alias { name, fault, .. }) = (found, grouping)
+        if let (Some(earlier), Grouping::Alias { alias, fault }) = (found, grouping)
             && earlier != field
         {
             return Err(Diagnostic {
                 problem: format!(
-                    "the alias `{name}` stands for different fields, and only temporal correlations tell rules apart"
+                    "the alias `{}` stands for different fields, and only temporal correlations tell rules apart",
+                    alias.name
                 ),
                 mend: "name the same field for each rule, or write a correlation for each".to_owned(),
                 ..fault.clone()
