@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::address;
+use crate::diagnostic::suggestion;
 use crate::observation::Observation;
 
 /// A field of an observation.
@@ -72,6 +73,16 @@ impl Field {
         match self {
             Field::Named(name) => (*name).to_owned(),
             Field::Annotation(key) => format!("annotations.{key}"),
+        }
+    }
+
+    /// Returns what to do about `name`, which is no field: the field that was probably meant, or the choice.
+    #[must_use]
+    pub fn suggestion(name: &str) -> String {
+        let below = format!(".{}", name.to_ascii_lowercase());
+        match Field::NAMES.iter().find(|known| known.to_ascii_lowercase().ends_with(&below)) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => suggestion(name, Field::NAMES),
         }
     }
 

@@ -2,17 +2,24 @@
 
 mod case;
 mod condition;
+mod correlation;
 mod counting;
 mod detection;
+mod encoding;
+mod filter;
+mod glob;
 mod head;
 mod load;
+mod modifier;
 mod pattern;
+mod selection;
 mod sigma;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::address::{self, SourceIp};
+use crate::diagnostic::Diagnostic;
 use crate::distinct::TextHash;
 use crate::episode::Threshold;
 use crate::evidence::SampleKey;
@@ -26,6 +33,7 @@ use crate::text::bounded;
 pub use case::{Case, CaseResult};
 pub use counting::{Burst, Counting, Leg};
 pub use detection::Expression;
+pub use filter::Filter;
 pub use head::{Level, RuleHead};
 pub use load::{RuleFile, load};
 
@@ -75,6 +83,10 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// Their test cases, in the order of the files.
     pub cases: Vec<Case>,
+    /// The filters that are laid over them, in the order of the files.
+    pub filters: Vec<Filter>,
+    /// What their authors hardly meant, though it is allowed.
+    pub warnings: Vec<Diagnostic>,
     /// Every detection by name, also those that only a correlation counts: cases may stand beside them.
     detections: Vec<(String, Expression)>,
 }

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::exit::{Exit, Failure};
 use crate::lines::{Lines, time_of};
+use crate::loading::warn_of;
 use crate::{input, network, rule_files};
 
 /// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
@@ -91,6 +92,7 @@ struct Read {
 /// Replays the files and prints one line for each finding, as it stood at the end.
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
+    warn_of(&rules);
     let mut fold = fold::open(Arc::new(rules), Window::ALL, false, SAMPLE_KEY, Limits::of_replay());
     let trusted = TrustedProxies::new(args.trusted_proxy.clone());
     let mut read = Read::default();
