@@ -5,6 +5,7 @@
 use super::sigma::{Document, Reference};
 use crate::diagnostic::{Diagnostic, suggestion};
 use crate::field::Field;
+use crate::tally::LEGS_MAX;
 use crate::yaml::{At, Map};
 
 /// Sigma's four types.
@@ -17,13 +18,13 @@ const COUNT_MAX: i64 = 1_000_000;
 /// A correlation, before its references are looked up.
 pub(super) struct Correlation {
     pub(super) kind: Kind,
-    /// The place of `type`, for faults of the whole.
-    pub(super) type_fault: Diagnostic,
     pub(super) rules: Vec<Reference>,
     pub(super) group_by: Vec<Grouping>,
     pub(super) timespan_seconds: i64,
     /// Requests or values that are needed; of a temporal correlation, rules.
     pub(super) count: u64,
+    /// The place of the condition, for faults.
+    pub(super) count_fault: Diagnostic,
     pub(super) generate: bool,
 }
 
@@ -99,15 +100,8 @@ pub(super) fn correlation(document: &Map<'_>) -> Result<Correlation, Diagnostic>
         (Some(at), _) | (None, Some(at)) => at.boolean()?,
         (None, None) => false,
     };
-    Ok(Correlation {
-        kind,
-        type_fault: type_at.fault("", ""),
-        rules,
-        group_by,
-        timespan_seconds: seconds(&timespan)?,
-        count,
-        generate,
-    })
+    let count_fault = map.get("condition").as_ref().unwrap_or(&at).fault("", "");
+    Ok(Correlation { kind, rules, group_by, timespan_seconds: seconds(&timespan)?, count, count_fault, generate })
 }
 
 /// Reads `aliases`: for each, the field that it stands for in each rule.
@@ -220,6 +214,13 @@ fn legs(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
             "one rule alone has nothing to come together with",
             "name at least two rules, or use `event_count`",
         ));
+    }
+    if let Some(beyond) = rules.get(LEGS_MAX) {
+        return Err(Diagnostic {
+            problem: format!("a temporal correlation of more than {LEGS_MAX} rules"),
+            mend: "name fewer rules, or join some of them in one detection".to_owned(),
+            ..beyond.fault.clone()
+        });
     }
     let count = rules.len() as u64;
     let Some(at) = map.get("condition") else {

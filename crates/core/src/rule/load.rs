@@ -7,7 +7,9 @@ use super::correlation::{Correlation, Grouping, Kind};
 use super::filter::{Filter, FilterBody};
 use super::sigma::{Body, Document, Reference, document};
 use super::{Burst, Counting, Expression, Leg, Rule, RuleHead, Rules};
+use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
+use crate::distinct::{self, TextHash};
 use crate::episode::Threshold;
 use crate::field::Field;
 use crate::tally::RuleKey;
@@ -120,14 +122,11 @@ impl<'a> Join<'a> {
                         rules.rules.push(lone_rule(document, narrowed));
                     }
                 }
-                Body::Correlation(correlation) => {
-                    let counted = self.counted(document, correlation);
-                    match counted.and_then(|counted| refuse_uncounted(correlation, counted)) {
-                        Ok(_) if is_only_counted(document, self.documents) => {}
-                        Ok(counted) => rules.rules.push(rule(document, correlation, counted)),
-                        Err(fault) => self.faults.push(fault),
-                    }
-                }
+                Body::Correlation(correlation) => match self.counted(document, correlation) {
+                    Ok(_) if is_only_counted(document, self.documents) => {}
+                    Ok(counted) => rules.rules.push(rule(document, correlation, counted)),
+                    Err(fault) => self.faults.push(fault),
+                },
                 Body::Filter(body) => match self.filter(document, body) {
                     Ok(filter) => rules.filters.push(filter),
                     Err(fault) => self.faults.push(fault),
@@ -173,7 +172,7 @@ impl<'a> Join<'a> {
             let group_by =
                 correlation.group_by.iter().map(|grouping| one_field(grouping, &named)).collect::<Result<_, _>>()?;
             let counting = match &correlation.kind {
-                Kind::Values { field } => Counting::Values { field: one_field(field, &named)? },
+                Kind::Values { field } => values(one_field(field, &named)?, correlation)?,
                 _ => Counting::Events,
             };
             let selections = self.selections(document, &named);
@@ -298,18 +297,18 @@ struct Counted {
     group_by: Vec<Field>,
 }
 
-/// Refuses what is read but not counted yet.
-fn refuse_uncounted(correlation: &Correlation, counted: Counted) -> Result<Counted, Diagnostic> {
-    let word = match &counted.counting {
-        Counting::Events => return Ok(counted),
-        Counting::Values { .. } => "value_count",
-        Counting::Sequence { is_ordered: false, .. } => "temporal",
-        Counting::Sequence { is_ordered: true, .. } => "temporal_ordered",
-    };
+/// Returns the counting of distinct values; more of them than are kept could never be reached.
+fn values(field: Field, correlation: &Correlation) -> Result<Counting, Diagnostic> {
+    let is_source = field == Field::Named("source_ip");
+    let most =
+        if is_source { <SourceIp as distinct::Kind>::VALUES_MAX } else { <TextHash as distinct::Kind>::VALUES_MAX };
+    if usize::try_from(correlation.count).is_ok_and(|count| count <= most) {
+        return Ok(Counting::Values { field });
+    }
     Err(Diagnostic {
-        problem: format!("the type `{word}` is not supported in this version"),
-        mend: "use `event_count`".to_owned(),
-        ..correlation.type_fault.clone()
+        problem: format!("more values of `{field}` than are kept"),
+        mend: format!("ask for at most {most}"),
+        ..correlation.count_fault.clone()
     })
 }
 
