@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
 
 use crate::address::SourceIp;
+use crate::distinct::{Distinct, TextHash};
 use crate::episode::{Episode, Span};
 use crate::evidence::Evidence;
 use crate::rule::RuleHead;
@@ -57,6 +58,15 @@ pub enum Status {
     MergedInto(FindingKey),
 }
 
+/// The distinct values that a rule counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DistinctValues {
+    /// The field, as rules spell it.
+    pub field: String,
+    /// Its values, hashed; none where the field is `source_ip`, because the finding lists the sources themselves.
+    pub texts: Distinct<TextHash>,
+}
+
 /// An episode that was told, with what is shown of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -78,6 +88,10 @@ pub struct Finding {
     pub clusters: BTreeSet<String>,
     /// The services that kept the records.
     pub providers: BTreeSet<Provider>,
+    /// Who sent its requests, where the group is no address or the rule counts addresses.
+    pub sources: Distinct<SourceIp>,
+    /// The distinct values that were counted, where the rule counts such.
+    pub values: Option<DistinctValues>,
     /// Samples of its requests.
     pub evidence: Evidence,
     /// Whether some of its requests were found by a re-look.
@@ -96,6 +110,17 @@ impl Finding {
             GroupValue::Address(address) => Some(*address),
             _ => None,
         })
+    }
+
+    /// Returns the field whose distinct values were counted, how many came, and whether there were more than are kept.
+    #[must_use]
+    pub fn distinct_values(&self) -> Option<(&str, usize, bool)> {
+        let values = self.values.as_ref()?;
+        let (number, is_cut) = match values.field.as_str() {
+            "source_ip" => (self.sources.len(), self.sources.is_cut()),
+            _ => (values.texts.len(), values.texts.is_cut()),
+        };
+        Some((&values.field, number, is_cut))
     }
 
     /// Returns the group-by fields with their values, in the rule's order.

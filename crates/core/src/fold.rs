@@ -9,6 +9,7 @@ mod carried;
 mod close;
 mod findings;
 mod samples;
+mod values;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -16,14 +17,17 @@ use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
+use crate::address::SourceIp;
+use crate::distinct::TextHash;
 use crate::evidence::{SAMPLES_MAX, Sample, SampleKey};
 use crate::finding::Finding;
 use crate::observation::Observation;
-use crate::rule::Rules;
-use crate::tally::{CountKey, Rows, StoredMinute, Tally};
+use crate::rule::{Match, Pass, Rules};
+use crate::tally::{CountKey, Legs, Rows, StoredMinute, Tally};
 use crate::time::{Minute, Second, Window};
 
 use samples::Samples;
+use values::Values;
 
 pub use carried::Carried;
 pub use close::Closed;
@@ -37,6 +41,8 @@ pub struct Limits {
     pub groups_max: usize,
     /// Samples, over all groups; about 700 bytes of memory each.
     pub samples_max: usize,
+    /// Distinct values, over all groups and minutes; about 300 bytes of memory each.
+    pub values_max: usize,
     /// Rows (rule, group, minute) in an hour of record time that are stored.
     pub rows_max: usize,
 }
@@ -44,15 +50,27 @@ pub struct Limits {
 impl Default for Limits {
     /// Returns the limits of the daemon.
     fn default() -> Limits {
-        Limits { requests_max: 1_000_000, groups_max: 200_000, samples_max: 20_000, rows_max: 100_000 }
+        Limits {
+            requests_max: 1_000_000,
+            groups_max: 200_000,
+            samples_max: 20_000,
+            values_max: 200_000,
+            rows_max: 100_000,
+        }
     }
 }
 
 impl Limits {
-    /// Returns the limits of a replay, whose one window may hold months: only rows and samples are bounded.
+    /// Returns the limits of a replay, whose one window may hold months: only rows, their values and samples are bounded.
     #[must_use]
     pub fn of_replay() -> Limits {
-        Limits { requests_max: usize::MAX, groups_max: usize::MAX, samples_max: 50_000, ..Limits::default() }
+        Limits {
+            requests_max: usize::MAX,
+            groups_max: usize::MAX,
+            values_max: usize::MAX,
+            samples_max: 50_000,
+            ..Limits::default()
+        }
     }
 }
 
@@ -84,9 +102,10 @@ pub struct Fold {
     seen: HashMap<u64, Seen>,
     groups: Vec<Group>,
     places: HashMap<CountKey, u32>,
-    sets: HashMap<Box<[u32]>, u32>,
-    set_members: Vec<Box<[u32]>>,
+    sets: HashMap<Arc<[Member]>, u32>,
+    set_members: Vec<Arc<[Member]>>,
     samples: Samples,
+    values: Values,
     beyond: cap::Largest,
 }
 
@@ -96,6 +115,21 @@ struct Seen {
     last_after_seconds: u32,
     n: u32,
     set: u32,
+    /// The minute in which it was received, as far as 32 bits reach.
+    received: i32,
+}
+
+/// What a request counts for: a group, and what of it counts there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Member {
+    place: u32,
+    legs: Legs,
+    source: Option<SourceIp>,
+    text: Option<TextHash>,
+    /// Whether its source is not kept, because there are too many.
+    is_source_cut: bool,
+    /// Whether its value is not kept, because there are too many.
+    is_text_cut: bool,
 }
 
 struct Group {
@@ -119,51 +153,55 @@ pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: Samp
         sets: HashMap::new(),
         set_members: Vec::new(),
         samples: Samples::new(limits.samples_max),
+        values: Values::new(limits.values_max),
         beyond: cap::Largest::default(),
     }
 }
 
 impl Fold {
     /// Counts one observation. A request that was seen already in this read counts once, at its earliest time; one
-    /// that claims the same identity but counts for other groups is another request.
+    /// that claims the same identity but counts for other groups or values is another request.
     pub fn observe(&mut self, observation: &Observation) {
         self.counts.observed += 1;
         if !self.window.contains(observation.first) {
             self.counts.outside += 1;
             return;
         }
-        let keys = self.keys_of(observation);
-        if keys.is_empty() {
+        let matches = self.matches_of(observation);
+        if matches.is_empty() {
             return;
         }
-        let identity = self.hash(&(&observation.identity, &keys));
+        let identity = self.hash(&(&observation.identity, &matches));
         let is_known = self.seen.contains_key(&identity);
-        if !is_known && self.is_full(&keys) {
+        if !is_known && self.is_full(&matches) {
             self.counts.beyond_limit += u64::from(observation.n);
             self.beyond.add(observation);
             return;
         }
-        self.sample(observation, &keys);
+        self.sample(observation, &matches);
         if is_known {
             self.counts.duplicates += 1;
-        } else {
-            self.counts.matched += 1;
+            self.note_again(identity, observation);
+            return;
         }
-        let set = self.set_of(&keys);
+        self.counts.matched += 1;
+        let received = received_minute(observation);
         let seen = Seen {
             first: observation.first,
             last_after_seconds: u32::try_from(observation.last.0.saturating_sub(observation.first.0))
                 .unwrap_or(u32::MAX),
             n: observation.n.max(1),
-            set,
+            set: self.set_of(&matches, received),
+            received,
         };
-        self.seen
-            .entry(identity)
-            .and_modify(|known| {
-                known.first = known.first.min(seen.first);
-                known.n = known.n.max(seen.n);
-            })
-            .or_insert(seen);
+        self.seen.insert(identity, seen);
+    }
+
+    fn note_again(&mut self, identity: u64, observation: &Observation) {
+        if let Some(known) = self.seen.get_mut(&identity) {
+            known.first = known.first.min(observation.first);
+            known.n = known.n.max(observation.n);
+        }
     }
 
     /// Returns what was seen so far.
@@ -186,22 +224,24 @@ impl Fold {
         needed
     }
 
-    /// Tells whether one more request that counts for `keys` would be too many.
-    fn is_full(&self, keys: &[CountKey]) -> bool {
-        let new = keys.iter().filter(|key| !self.places.contains_key(key)).count();
+    /// Tells whether one more request that counts for `matches` would be too many.
+    fn is_full(&self, matches: &[(CountKey, Match)]) -> bool {
+        let new = matches.iter().filter(|(key, _)| !self.places.contains_key(key)).count();
         self.seen.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
     }
 
-    fn keys_of(&mut self, observation: &Observation) -> Vec<CountKey> {
-        let mut keys = Vec::new();
+    fn matches_of(&mut self, observation: &Observation) -> Vec<(CountKey, Match)> {
+        let mut all = Vec::new();
         let mut is_unattributed = false;
         for rule in &self.rules.rules {
-            let groups = rule.groups_of(observation);
-            is_unattributed |= groups.is_empty() && rule.fits(observation);
-            keys.extend(groups.into_iter().map(|group| CountKey { rule: rule.key, group }));
+            let matches = rule.matches_of(observation, Pass::First, &self.sample_key);
+            is_unattributed |= matches.is_empty() && rule.lacks_address(observation, Pass::First);
+            all.extend(
+                matches.into_iter().map(|found| (CountKey { rule: rule.key, group: found.group.clone() }, found)),
+            );
         }
         self.counts.unattributed += u64::from(is_unattributed);
-        keys
+        all
     }
 
     fn hash(&self, identity: &impl Hash) -> u64 {
@@ -210,9 +250,9 @@ impl Fold {
         hasher.finish()
     }
 
-    fn sample(&mut self, observation: &Observation, keys: &[CountKey]) {
+    fn sample(&mut self, observation: &Observation, matches: &[(CountKey, Match)]) {
         let sample = Sample::of(observation, &self.sample_key);
-        for key in keys {
+        for (key, _) in matches {
             let place = self.place_of(key);
             let group = &mut self.groups[place as usize];
             if !group.clusters.contains(&observation.cluster) {
@@ -232,8 +272,20 @@ impl Fold {
         place
     }
 
-    fn set_of(&mut self, keys: &[CountKey]) -> u32 {
-        let members: Box<[u32]> = keys.iter().map(|key| self.places[key]).collect();
+    fn set_of(&mut self, matches: &[(CountKey, Match)], received: i32) -> u32 {
+        let member = |(key, found): &(CountKey, Match)| {
+            let mut member = Member {
+                place: self.places[key],
+                legs: found.legs,
+                source: found.source,
+                text: found.text,
+                is_source_cut: false,
+                is_text_cut: false,
+            };
+            self.values.note(&mut member, received);
+            member
+        };
+        let members: Arc<[Member]> = matches.iter().map(member).collect();
         if let Some(set) = self.sets.get(&members) {
             return *set;
         }
@@ -248,13 +300,24 @@ impl Fold {
         let mut minutes: BTreeMap<Minute, Rows> = BTreeMap::new();
         for seen in self.seen.values() {
             let last = seen.first.plus(i64::from(seen.last_after_seconds));
-            for place in &self.set_members[seen.set as usize] {
-                let group = &self.groups[*place as usize];
+            let members = &self.set_members[seen.set as usize];
+            for (number, member) in members.iter().enumerate() {
+                // A request counts once for a group, whoever sent it.
+                let n = if members[..number].iter().any(|other| other.place == member.place) { 0 } else { seen.n };
+                let group = &self.groups[member.place as usize];
+                let mut count = |at, n| {
+                    let tally = tally_at(&mut minutes, group, at);
+                    let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");
+                    if n > 0 {
+                        tally.add(second, member.legs, n);
+                    }
+                    self.values.mark(tally, member, seen.received, second);
+                };
                 if last != seen.first && seen.n > 1 && self.window.contains(last) {
-                    count(&mut minutes, group, seen.first, seen.n - 1);
-                    count(&mut minutes, group, last, 1);
+                    count(seen.first, n.saturating_sub(1));
+                    count(last, n.min(1));
                 } else {
-                    count(&mut minutes, group, seen.first, seen.n);
+                    count(seen.first, n);
                 }
             }
         }
@@ -269,12 +332,17 @@ impl Fold {
     }
 }
 
-fn count(minutes: &mut BTreeMap<Minute, Rows>, group: &Group, at: Second, n: u32) {
+/// Returns the minute in which a request was received. It is the event's own: copies of a record may bring other times,
+/// but not another one of it.
+fn received_minute(observation: &Observation) -> i32 {
+    let received = observation.event.received_time_ms().map_or(observation.first, Second::of_millis);
+    i32::try_from(received.minute().0).unwrap_or(i32::MAX)
+}
+
+fn tally_at<'m>(minutes: &'m mut BTreeMap<Minute, Rows>, group: &Group, at: Second) -> &'m mut Tally {
     let rows = minutes.entry(at.minute()).or_default();
-    let tally = rows.entry(group.key.clone()).or_insert_with(|| {
+    rows.entry(group.key.clone()).or_insert_with(|| {
         let clusters = group.clusters.iter().map(|cluster| cluster.to_string()).collect();
         Tally { clusters, ..Tally::default() }
-    });
-    let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");
-    tally.add(second, n);
+    })
 }

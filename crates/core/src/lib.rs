@@ -4,7 +4,7 @@
 //! argument. The modules stand in the order of the data path, so this page is the map:
 //!
 //! ```text
-//! source -> record -> decode -> event -> observation -> rule/matching -> tally -> episode
+//! source -> record -> decode -> event -> observation -> rule/matching -> tally -> timeline -> gathering -> episode
 //!   -> finding -> delivery, all of it folded by `fold` into one `commit`
 //! ```
 
@@ -14,12 +14,14 @@ pub mod commit;
 pub mod decode;
 pub mod delivery;
 pub mod diagnostic;
+pub mod distinct;
 pub mod episode;
 pub mod event;
 pub mod evidence;
 pub mod field;
 pub mod finding;
 pub mod fold;
+pub mod gathering;
 pub mod observation;
 pub mod prefilter;
 pub mod progress;
@@ -30,4 +32,5 @@ pub mod source;
 pub mod tally;
 pub mod text;
 pub mod time;
+pub mod timeline;
 pub mod yaml;

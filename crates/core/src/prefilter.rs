@@ -64,6 +64,9 @@ impl Prefilter {
                     }
                 }
                 dedup(&mut flat);
+                if flat.iter().any(Prefilter::is_nothing) {
+                    return Prefilter::Or(Vec::new());
+                }
                 match flat.len() {
                     0 => Prefilter::Any,
                     1 => flat.remove(0),
@@ -72,6 +75,12 @@ impl Prefilter {
             }
             leaf => leaf,
         }
+    }
+
+    /// Tells whether nothing fits: a line of each alternative is over a field that no event has.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Prefilter::Or(parts) if parts.is_empty())
     }
 }
 

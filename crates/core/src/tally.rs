@@ -1,5 +1,7 @@
 //! Counts: how many requests of a rule and group came in each second of a minute, from one source.
 //!
+//! Where a rule counts distinct values, or its group is no address, a row also says which ones came, and where it joins
+//! several kinds of requests, of which kind they were.
 //! A stored minute holds one row for every rule and group that had matches in it. Minutes are overwritten,
 //! never incremented, so reading a window again is harmless.
 
@@ -9,9 +11,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::address::SourceIp;
+use crate::distinct::{Marks, TextHash};
 use crate::evidence::Evidence;
 use crate::source::SourceId;
 use crate::time::{Minute, Second};
+
+/// Most legs of a sequence: each is a bit of [`Legs`].
+pub const LEGS_MAX: usize = 16;
 
 /// What a rule counts by: one value for each of its `group-by` fields.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,11 +59,46 @@ pub struct CountKey {
     pub group: GroupKey,
 }
 
+/// The legs of a sequence that a request belongs to: bit `n` stands for the leg at place `n`. None where the rule is
+/// no sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Legs(pub u16);
+
+impl Legs {
+    /// Returns these legs and the one at `place`, which lies below [`LEGS_MAX`].
+    #[must_use]
+    pub fn and(self, place: usize) -> Legs {
+        Legs(self.0 | 1 << place)
+    }
+
+    /// Tells whether the leg at `place` is among them.
+    #[must_use]
+    pub fn holds(self, place: usize) -> bool {
+        self.0 >> place & 1 == 1
+    }
+}
+
+/// How many requests of the same legs came in one second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Counted {
+    /// The second within the minute.
+    pub second: u8,
+    /// The legs that each of the requests belongs to.
+    pub legs: Legs,
+    /// The requests.
+    pub n: u32,
+}
+
 /// The requests of one rule and group in one minute of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// (second within the minute, requests), ascending, at most 60 entries.
-    pub seconds: Vec<(u8, u32)>,
+    /// The requests, ascending by second and legs, at most one entry for both.
+    pub seconds: Vec<Counted>,
+    /// Who sent them, where the group is no address.
+    pub sources: Marks<SourceIp>,
+    /// The distinct values, where the rule counts those of another field than `source_ip`.
+    pub texts: Marks<TextHash>,
     /// The clusters that were asked.
     pub clusters: BTreeSet<String>,
     /// Samples of the requests.
@@ -70,20 +111,69 @@ impl Tally {
     /// Returns the requests of the minute.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.seconds.iter().map(|(_, n)| u64::from(*n)).sum()
+        self.seconds.iter().map(|counted| u64::from(counted.n)).sum()
     }
 
-    /// Adds `n` requests at `second` of the minute.
-    pub fn add(&mut self, second: u8, n: u32) {
-        match self.seconds.binary_search_by_key(&second, |(at, _)| *at) {
-            Ok(place) => self.seconds[place].1 = self.seconds[place].1.saturating_add(n),
-            Err(place) => self.seconds.insert(place, (second, n)),
+    /// Adds `n` requests of `legs` at `second` of the minute.
+    pub fn add(&mut self, second: u8, legs: Legs, n: u32) {
+        match self.seconds.binary_search_by_key(&(second, legs), |counted| (counted.second, counted.legs)) {
+            Ok(place) => self.seconds[place].n = self.seconds[place].n.saturating_add(n),
+            Err(place) => self.seconds.insert(place, Counted { second, legs, n }),
         }
     }
 
-    /// Returns the counts with their seconds since 1970.
-    pub fn at(&self, minute: Minute) -> impl Iterator<Item = (Second, u64)> + '_ {
-        self.seconds.iter().map(move |(second, n)| (minute.start().plus(i64::from(*second)), u64::from(*n)))
+    /// Returns the counts with their seconds since 1970; a second comes once for each kind of legs.
+    pub fn at(&self, minute: Minute) -> impl Iterator<Item = (Second, Legs, u64)> + '_ {
+        let since_1970 = move |second: u8| minute.start().plus(i64::from(second));
+        self.seconds.iter().map(move |counted| (since_1970(counted.second), counted.legs, u64::from(counted.n)))
+    }
+
+    /// Joins what was stored of the same requests: nothing is taken away.
+    ///
+    /// Of two counts of the same legs the larger stays; values are those of both. Returns whether some count was
+    /// larger before.
+    pub fn join(&mut self, stored: &Tally) -> bool {
+        let mut was_larger = false;
+        let mut is_more = false;
+        let kinds: BTreeSet<Legs> = self.seconds.iter().chain(&stored.seconds).map(|counted| counted.legs).collect();
+        for legs in kinds {
+            let (now, before) = (self.total_of(legs), stored.total_of(legs));
+            was_larger |= now < before;
+            is_more |= now > before;
+            if now <= before {
+                self.seconds.retain(|counted| counted.legs != legs);
+                self.seconds.extend(stored.seconds.iter().filter(|counted| counted.legs == legs));
+            }
+        }
+        self.seconds.sort_unstable();
+        self.join_shown(stored, is_more);
+        was_larger
+    }
+
+    /// Joins what was stored of the same minute by another follow-up, which may have read other seconds of it: of two
+    /// counts of the same second and legs the larger stays.
+    pub fn join_seconds(&mut self, stored: &Tally) {
+        for before in &stored.seconds {
+            let key = (before.second, before.legs);
+            match self.seconds.binary_search_by_key(&key, |counted| (counted.second, counted.legs)) {
+                Ok(place) => self.seconds[place].n = self.seconds[place].n.max(before.n),
+                Err(place) => self.seconds.insert(place, *before),
+            }
+        }
+        let is_more = self.seconds != stored.seconds;
+        self.join_shown(stored, is_more);
+    }
+
+    fn total_of(&self, legs: Legs) -> u64 {
+        self.seconds.iter().filter(|counted| counted.legs == legs).map(|counted| u64::from(counted.n)).sum()
+    }
+
+    fn join_shown(&mut self, stored: &Tally, is_more: bool) {
+        self.late = stored.late || (is_more && self.late);
+        self.sources.join(&stored.sources);
+        self.texts.join(&stored.texts);
+        self.clusters.extend(stored.clusters.iter().cloned());
+        self.evidence.merge(&stored.evidence);
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use stakeout_core::diagnostic::Diagnostic;
 
+use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::loading::ConfigArgs;
 use crate::rule_files;
@@ -21,14 +23,19 @@ pub(crate) struct CheckArgs {
     rules: Vec<PathBuf>,
 }
 
-/// Checks the config with its rules, or rules alone. Every fault names file, line, key and the mend.
+/// Checks the config with its rules, or rules alone. Every fault and warning names file, line, key and the mend.
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     if !args.rules.is_empty() {
         let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
+        warn(&rules.warnings);
+        warn(&rules.expired(clock::now().into()));
         say(&format!("{} rules, {} cases: good", rules.rules.len(), rules.cases.len()));
         return Ok(Exit::Done);
     }
-    let (config, rules) = args.config.load()?;
+    let (config, rules) = args.config.read()?;
+    warn(&config.warnings);
+    warn(&rules.warnings);
+    warn(&rules.expired(clock::now().into()));
     say(&format!(
         "{}: {} sources, {} destinations, {} rules: good",
         args.config.config.display(),
@@ -37,6 +44,13 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
         rules.rules.len()
     ));
     Ok(Exit::Done)
+}
+
+/// Tells what is allowed but hardly meant: no fault, but part of the result.
+fn warn(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "this is the verb's result")]

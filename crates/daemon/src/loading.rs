@@ -8,6 +8,7 @@ use stakeout_core::rule::Rules;
 use stakeout_ledger::LedgerError;
 use tracing::warn;
 
+use crate::clock;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::rule_files;
@@ -24,13 +25,27 @@ pub(crate) struct ConfigArgs {
 impl ConfigArgs {
     /// Reads the config and the rules that it names, and warns of what is allowed but hardly meant.
     pub(crate) fn load(&self) -> Result<(Config, Rules), Failure> {
-        let environment = |name: &str| std::env::var(name).ok();
-        let config = Config::load(&self.config, &environment).map_err(Failure::Config)?;
-        let rules = rule_files::load(&config.rules).map_err(Failure::Config)?;
+        let (config, rules) = self.read()?;
         for warning in &config.warnings {
             warn!("{warning}");
         }
+        warn_of(&rules);
         Ok((config, rules))
+    }
+
+    /// Reads the config and the rules that it names.
+    pub(crate) fn read(&self) -> Result<(Config, Rules), Failure> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let config = Config::load(&self.config, &environment).map_err(Failure::Config)?;
+        let rules = rule_files::load(&config.rules).map_err(Failure::Config)?;
+        Ok((config, rules))
+    }
+}
+
+/// Warns of what is allowed in rules but hardly meant, and of filters that have expired.
+pub(crate) fn warn_of(rules: &Rules) {
+    for warning in rules.warnings.iter().chain(&rules.expired(clock::now().into())) {
+        warn!("{warning}");
     }
 }
 

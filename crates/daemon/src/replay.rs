@@ -22,6 +22,7 @@ use stakeout_notify::{notice, ocsf, text};
 use tracing::{info, warn};
 
 use crate::exit::{Exit, Failure};
+use crate::loading::warn_of;
 use crate::{network, rule_files};
 use export::Kind;
 use feed::{Feed, Read};
@@ -101,6 +102,7 @@ enum Output {
 /// Replays the files and prints one line for each finding, as it stood at the end.
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
+    warn_of(&rules);
     let fold = fold::open(Arc::new(rules), Window::ALL, false, SAMPLE_KEY, Limits::of_replay());
     let trusted = TrustedProxies::new(args.trusted_proxy.clone());
     let mut feed = Feed::new(args.kind.known(), &args.cluster, &trusted, fold);

@@ -9,6 +9,7 @@ use stakeout_core::rule::{RuleFile, Rules};
 use stakeout_core::shipped;
 
 use crate::exit::{Exit, Failure};
+use crate::loading::warn_of;
 use crate::rule_files;
 
 /// What `stakeout rules` is told.
@@ -45,7 +46,11 @@ struct Paths {
 /// Runs `rules`.
 pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
     match &args.verb {
-        RulesVerb::List(paths) => list(&load(paths)?).context("cannot write the list")?,
+        RulesVerb::List(paths) => {
+            let rules = load(paths)?;
+            warn_of(&rules);
+            list(&rules).context("cannot write the list")?;
+        }
         RulesVerb::Show { name, paths } => show(name, paths)?,
         RulesVerb::Test(paths) => return test(&load(paths)?),
     }

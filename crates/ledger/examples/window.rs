@@ -14,7 +14,7 @@ use stakeout_core::commit::Commit;
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::progress::Progress;
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{CountKey, GroupKey, GroupValue, Rows, RuleKey, Tally};
+use stakeout_core::tally::{Counted, CountKey, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
 use stakeout_core::time::{Minute, Second};
 use stakeout_ledger::Ledger;
 
@@ -28,7 +28,7 @@ fn rows(minute: u32) -> Rows {
             let group = GroupKey(vec![GroupValue::Address(SourceIp::V4(row.into()))]);
             let key = CountKey { rule: RuleKey(0x5eed), group };
             let tally = Tally {
-                seconds: vec![(7, 1), (31, 4)],
+                seconds: [(7, 1), (31, 4)].map(|(second, n)| Counted { second, legs: Legs(0), n }).to_vec(),
                 clusters: BTreeSet::from(["prod-eu-west-1".to_owned()]),
                 ..Tally::default()
             };

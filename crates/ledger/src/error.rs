@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// What gets over damage, whatever was damaged: findings that were told may be told again.
+/// What gets over damage, whatever was damaged, and over another format: findings that were told may be told again.
 const REPAIR: &str = "set the directory aside and start anew; `schedule: {start: -24h}` then reads the last day again";
 
 /// An error of the ledger. None of them means that something acknowledged was lost, except [`LedgerError::Damaged`].
@@ -29,13 +29,15 @@ pub enum LedgerError {
         /// What brings it back.
         mend: &'static str,
     },
-    /// Another version of Stakeout wrote the state: start that one, or migrate.
-    #[error("the state has format {found}, this version knows {known}")]
+    /// Another version of Stakeout wrote the state: start that one, or do what `mend` says.
+    #[error("the state has format {found}, this version knows {known}: start the version that wrote it, or {mend}")]
     Format {
         /// The format of the state.
         found: u32,
         /// The format that this version reads and writes.
         known: u32,
+        /// What gets over it.
+        mend: &'static str,
     },
     /// The directory belongs to something else: configure another. Nothing was changed in it.
     #[error("{} is not a state directory of stakeout: it holds {found}", dir.display())]
@@ -69,6 +71,10 @@ pub(crate) type Result<T> = std::result::Result<T, LedgerError>;
 impl LedgerError {
     pub(crate) fn damaged(reason: impl Into<String>) -> LedgerError {
         LedgerError::Damaged { reason: reason.into(), mend: REPAIR }
+    }
+
+    pub(crate) fn format(found: u32, known: u32) -> LedgerError {
+        LedgerError::Format { found, known, mend: REPAIR }
     }
 
     pub(crate) fn refused(reason: impl Into<String>) -> LedgerError {

@@ -26,8 +26,9 @@ use crate::key::Key;
 use crate::numbers::Numbers;
 use crate::rows;
 
-/// The layout that this version reads and writes.
-const FORMAT: u32 = 1;
+/// The layout that this version reads and writes. Since 2 a row says which values came and of which legs its requests
+/// are, a finding who sent them, and progress what is to be followed up.
+const FORMAT: u32 = 2;
 
 /// The state of one daemon, on disk, held by one process at a time.
 ///
@@ -289,7 +290,7 @@ fn begin(engine: &Engine, directory: &Directory) -> Result<()> {
     }
     match u32::from_le_bytes(fixed(engine, Key::Format)?) {
         FORMAT => Ok(()),
-        found => Err(LedgerError::Format { found, known: FORMAT }),
+        found => Err(LedgerError::format(found, FORMAT)),
     }
 }
 

@@ -120,7 +120,7 @@ impl Text<'_> {
     fn is_plain(self) -> bool {
         !self.text.is_empty()
             && self.text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'*')
-
+            && (self.cased || !self.text.contains(['k', 'K']))
     }
 
     fn is(self, other: &str) -> bool {

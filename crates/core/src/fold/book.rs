@@ -1,31 +1,30 @@
 //! The requests of the groups in question: second by second, over all sources.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::evidence::Evidence;
 use crate::source::Provider;
-use crate::tally::{CountKey, Rows};
+use crate::tally::{CountKey, Rows, Tally};
 use crate::time::{Minute, Second};
+use crate::timeline::Timeline;
 
 /// The minutes of the groups in question, over all sources.
 pub(super) struct Book<'a> {
-    pub(super) pages: BTreeMap<&'a CountKey, Page>,
+    pub(super) pages: BTreeMap<&'a CountKey, Page<'a>>,
 }
 
 /// One group's requests by second, and its rows.
 #[derive(Default)]
-pub(super) struct Page {
-    pub(super) seconds: BTreeMap<Second, u64>,
-    pub(super) rows: Vec<PageRow>,
+pub(super) struct Page<'a> {
+    pub(super) timeline: Timeline<'a>,
+    pub(super) rows: Vec<PageRow<'a>>,
 }
 
-pub(super) struct PageRow {
+pub(super) struct PageRow<'a> {
+    pub(super) minute: Minute,
     pub(super) first: Second,
     pub(super) last: Second,
-    pub(super) clusters: BTreeSet<String>,
-    pub(super) evidence: Evidence,
+    pub(super) tally: &'a Tally,
     pub(super) provider: Option<Provider>,
-    pub(super) late: bool,
 }
 
 impl<'a> Book<'a> {
@@ -33,25 +32,15 @@ impl<'a> Book<'a> {
         Book { pages: keys.map(|key| (key, Page::default())).collect() }
     }
 
-    pub(super) fn enter(&mut self, minute: Minute, rows: &Rows, provider: Option<Provider>) {
+    pub(super) fn enter(&mut self, minute: Minute, rows: &'a Rows, provider: Option<Provider>) {
         for (key, tally) in rows {
             let Some(page) = self.pages.get_mut(key) else {
                 continue;
             };
-            for (second, n) in tally.at(minute) {
-                *page.seconds.entry(second).or_default() += n;
-            }
-            let at = |seconds: Option<&(u8, u32)>| {
-                seconds.map_or(minute.start(), |(second, _)| minute.start().plus(i64::from(*second)))
-            };
-            page.rows.push(PageRow {
-                first: at(tally.seconds.first()),
-                last: at(tally.seconds.last()),
-                clusters: tally.clusters.clone(),
-                evidence: tally.evidence.clone(),
-                provider,
-                late: tally.late,
-            });
+            page.timeline.enter(minute, tally);
+            let mut at = tally.at(minute).map(|(at, ..)| at);
+            let first = at.next().unwrap_or(minute.start());
+            page.rows.push(PageRow { minute, first, last: at.last().unwrap_or(first), tally, provider });
         }
     }
 }

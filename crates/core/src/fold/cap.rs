@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::address::SourceIp;
 use crate::observation::Observation;
 use crate::progress::NoticeKind;
-use crate::tally::{CountKey, GroupValue, Rows};
+use crate::tally::{CountKey, GroupValue, Rows, Tally};
 use crate::time::Minute;
 
 /// Sources of which the approximate count is kept at once (space-saving, Metwally and others, 2005): whatever sent
@@ -59,12 +59,20 @@ impl Largest {
     }
 }
 
+/// Distinct values that take as much room as a row without any.
+const VALUES_OF_A_ROW: usize = 16;
+
+/// Returns how many rows without values take as much room as this one.
+fn weight(tally: &Tally) -> usize {
+    1 + (tally.sources.len() + tally.texts.len()) / VALUES_OF_A_ROW
+}
+
 /// Takes the smallest groups out of each hour that holds more than `rows_max` rows, and returns what is to be told of
 /// them and of the requests in `beyond`. Hours begin at :50, as the default schedule's windows do.
 pub(super) fn cap(minutes: &mut BTreeMap<Minute, Rows>, rows_max: usize, mut beyond: Largest) -> Option<NoticeKind> {
     let mut rows_of_hour: BTreeMap<i64, usize> = BTreeMap::new();
     for (minute, rows) in minutes.iter() {
-        *rows_of_hour.entry(hour(*minute)).or_default() += rows.len();
+        *rows_of_hour.entry(hour(*minute)).or_default() += rows.values().map(weight).sum::<usize>();
     }
     let mut dropped = 0;
     for (hour, _) in rows_of_hour.into_iter().filter(|(_, rows)| *rows > rows_max) {
@@ -81,34 +89,45 @@ fn hour(minute: Minute) -> i64 {
     (minute.0 + 10).div_euclid(60)
 }
 
+/// A group's part of an hour.
+#[derive(Default)]
+struct Group {
+    requests: u64,
+    rows: usize,
+    weight: usize,
+}
+
 fn cap_hour(minutes: &mut BTreeMap<Minute, Rows>, capped: i64, rows_max: usize, beyond: &mut Largest) -> u64 {
-    let mut groups: HashMap<CountKey, (u64, usize)> = HashMap::new();
+    let mut groups: HashMap<CountKey, Group> = HashMap::new();
     for (_, rows) in minutes.iter().filter(|(minute, _)| hour(**minute) == capped) {
         for (key, tally) in rows {
             let group = groups.entry(key.clone()).or_default();
-            group.0 += tally.total();
-            group.1 += 1;
+            group.requests += tally.total();
+            group.rows += 1;
+            group.weight += weight(tally);
         }
     }
-    let mut by_size: Vec<(CountKey, (u64, usize))> = groups.into_iter().collect();
-    by_size.sort_by(|(left_key, left), (right_key, right)| right.0.cmp(&left.0).then_with(|| left_key.cmp(right_key)));
+    let mut by_size: Vec<(CountKey, Group)> = groups.into_iter().collect();
+    by_size.sort_by(|(left_key, left), (right_key, right)| {
+        right.requests.cmp(&left.requests).then_with(|| left_key.cmp(right_key))
+    });
     let mut kept = 0;
     let mut dropped: HashMap<CountKey, usize> = HashMap::new();
-    for (key, (requests, rows)) in by_size {
-        if kept + rows <= rows_max {
-            kept += rows;
+    for (key, group) in by_size {
+        if kept + group.weight <= rows_max {
+            kept += group.weight;
             continue;
         }
-        beyond.requests += requests;
+        beyond.requests += group.requests;
         let source = key.group.0.iter().find_map(|value| match value {
             GroupValue::Address(source) => Some(*source),
             _ => None,
         });
         // The largest come first, so what is not tracked by now is smaller than all that is.
         if let Some(source) = source.filter(|_| dropped.len() < TRACKED_MAX) {
-            beyond.add_source(source, requests);
+            beyond.add_source(source, group.requests);
         }
-        dropped.insert(key, rows);
+        dropped.insert(key, group.rows);
     }
     for (_, rows) in minutes.iter_mut().filter(|(minute, _)| hour(**minute) == capped) {
         rows.retain(|key, _| !dropped.contains_key(key));

@@ -13,7 +13,7 @@ use crate::delivery::Activity;
 use crate::finding::FindingKey;
 use crate::progress::Notice;
 use crate::source::Source;
-use crate::tally::{Rows, StoredMinute, Tally};
+use crate::tally::{Rows, StoredMinute};
 use crate::time::Minute;
 
 /// A closed window: what to write, and what was seen on the way.
@@ -78,7 +78,7 @@ impl Fold {
         Closed { commit, counts: self.counts, rows_kept, changes, notices: carried.notices }
     }
 
-    /// Joins the stored rows of this source's minutes: of two counts of one row the larger stays.
+    /// Joins the stored rows of this source's minutes: nothing is taken away from them.
     fn join_stored(&self, minutes: &mut BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> u64 {
         let mut kept = 0;
         if self.is_relook {
@@ -89,22 +89,11 @@ impl Fold {
         for stored in own {
             let rows = minutes.entry(stored.minute).or_default();
             for (key, old) in &stored.rows {
-                let new = rows.entry(key.clone()).or_default();
-                kept += u64::from(new.total() < old.total());
-                join(new, old);
+                kept += u64::from(rows.entry(key.clone()).or_default().join(old));
             }
         }
         kept
     }
-}
-
-fn join(new: &mut Tally, old: &Tally) {
-    if new.total() <= old.total() {
-        new.seconds.clone_from(&old.seconds);
-        new.late = old.late;
-    }
-    new.clusters.extend(old.clusters.iter().cloned());
-    new.evidence.merge(&old.evidence);
 }
 
 fn changed_minutes(minutes: BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> Vec<(Minute, Rows)> {

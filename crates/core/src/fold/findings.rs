@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use super::book::Page;
 use super::carried::Carried;
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
+use crate::distinct::{Distinct, Seconds};
 use crate::episode::{Episode, Span, episodes};
 use crate::evidence::Evidence;
-use crate::finding::{Finding, FindingKey, Status};
+use crate::finding::{DistinctValues, Finding, FindingKey, Status};
 use crate::rule::{Rule, Rules};
 use crate::tally::{CountKey, GroupKey, StoredMinute};
 use crate::time::Second;
@@ -56,8 +57,7 @@ impl Findings {
     }
 
     /// Lays the episodes of one group over its findings.
-    pub(super) fn lay(&mut self, rule: &Rule, key: &CountKey, page: &Page) {
-        let seconds: Vec<(Second, u64)> = page.seconds.iter().map(|(at, n)| (*at, *n)).collect();
+    pub(super) fn lay(&mut self, rule: &Rule, key: &CountKey, page: &Page<'_>) {
         let mut told: Vec<usize> = self
             .by_group
             .get(&(rule.head.name.clone(), key.group.clone()))
@@ -68,7 +68,7 @@ impl Findings {
             .collect();
         told.sort_by_key(|place| (self.findings[*place].episode, self.findings[*place].key));
         let spans: Vec<Span> = told.iter().filter_map(|place| self.findings[*place].pruned).collect();
-        for episode in episodes(&seconds, &spans, &rule.threshold) {
+        for episode in episodes(&page.timeline, &spans, &rule.threshold, &rule.needs()) {
             let mut overlapped = told.iter().copied().filter(|place| {
                 let finding = &self.findings[*place];
                 !matches!(finding.status, Status::MergedInto(_)) && finding.episode.overlaps(&episode)
@@ -86,7 +86,7 @@ impl Findings {
         }
     }
 
-    fn create(&mut self, rule: &Rule, key: &CountKey, episode: Episode, page: &Page) {
+    fn create(&mut self, rule: &Rule, key: &CountKey, episode: Episode, page: &Page<'_>) {
         let mut finding = Finding {
             key: FindingKey::new(&rule.head.name, &key.group, episode.first),
             rule: rule.head.clone(),
@@ -97,6 +97,8 @@ impl Findings {
             status: Status::Open,
             clusters: BTreeSet::new(),
             providers: BTreeSet::new(),
+            sources: Distinct::default(),
+            values: rule.counted_field().map(|field| DistinctValues { field, texts: Distinct::default() }),
             evidence: Evidence::default(),
             late: false,
             created_at: self.now,
@@ -107,7 +109,7 @@ impl Findings {
     }
 
     /// Updates a told finding to `episode`. What was told is never taken back, whatever became of the rule.
-    fn grow(&mut self, place: usize, rule: &Rule, episode: Episode, page: &Page) {
+    fn grow(&mut self, place: usize, rule: &Rule, episode: Episode, page: &Page<'_>) {
         let finding = &mut self.findings[place];
         let before = finding.clone();
         finding.episode = Episode {
@@ -142,8 +144,17 @@ impl Findings {
         change.is_written = true;
         change.activity = Some(Activity::Close);
         if let Some(span) = pruned {
-            let kept = &mut self.findings[into].pruned;
-            *kept = Some(joined(*kept, span));
+            // What was deleted of its minutes is shown by nobody else.
+            let merged = self.findings[place].clone();
+            let kept = &mut self.findings[into];
+            kept.pruned = Some(joined(kept.pruned, span));
+            kept.clusters.extend(merged.clusters);
+            kept.providers.extend(merged.providers);
+            kept.evidence.merge(&merged.evidence);
+            kept.sources.join(&merged.sources);
+            if let (Some(kept), Some(merged)) = (&mut kept.values, &merged.values) {
+                kept.texts.join(&merged.texts);
+            }
             self.changes[into].is_written = true;
         }
     }
@@ -158,7 +169,7 @@ impl Findings {
                 let Some(places) = self.by_group.get(&(rule.head.name.clone(), key.group.clone())) else {
                     continue;
                 };
-                for (second, n) in tally.at(stored.minute) {
+                for (second, _, n) in tally.at(stored.minute) {
                     let told = places.iter().copied().find(|place| {
                         let finding = &self.findings[*place];
                         let is_merged = matches!(finding.status, Status::MergedInto(_));
@@ -246,13 +257,18 @@ impl Findings {
 }
 
 /// Adds what is shown of the rows inside the finding's episode.
-fn show(finding: &mut Finding, page: &Page) {
+fn show(finding: &mut Finding, page: &Page<'_>) {
     let episode = finding.episode;
     for row in page.rows.iter().filter(|row| row.first <= episode.last && episode.first <= row.last) {
-        finding.clusters.extend(row.clusters.iter().cloned());
+        finding.clusters.extend(row.tally.clusters.iter().cloned());
         finding.providers.extend(row.provider);
-        finding.late |= row.late;
-        finding.evidence.merge(&row.evidence);
+        finding.late |= row.tally.late;
+        finding.evidence.merge(&row.tally.evidence);
+        let seconds = Seconds::between(row.minute, episode.first, episode.last);
+        finding.sources.add_marks(&row.tally.sources, seconds);
+        if let Some(values) = &mut finding.values {
+            values.texts.add_marks(&row.tally.texts, seconds);
+        }
     }
 }
 

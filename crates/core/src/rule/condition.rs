@@ -1,6 +1,7 @@
 //! The `condition` of a Sigma rule: `selection and not 1 of filter_*`, read into an expression.
 
 use super::detection::Expression;
+use super::glob::Glob;
 
 /// Deepest nesting of parentheses and `not`.
 const DEPTH_MAX: usize = 32;
@@ -31,13 +32,13 @@ fn tokens(condition: &str) -> Vec<String> {
     condition.replace('(', " ( ").replace(')', " ) ").split_whitespace().map(str::to_owned).collect()
 }
 
-/// Tells whether a word of a condition stands for `selection`: its name, the beginning of it and `*`, or `them`,
+/// Tells whether a word of a condition stands for `selection`: its name, one with `*` for any letters, or `them`,
 /// which leaves out names with `_` in front.
 fn stands_for(word: &str, selection: &str) -> bool {
-    match word.strip_suffix('*') {
-        Some(prefix) => selection.starts_with(prefix),
-        None if word.eq_ignore_ascii_case("them") => !selection.starts_with('_'),
-        None => selection == word,
+    if word.eq_ignore_ascii_case("them") {
+        !selection.starts_with('_')
+    } else {
+        Glob::parse(word, true).fits(selection)
     }
 }
 
@@ -105,12 +106,16 @@ impl Parser<'_> {
             return Err(("the condition breaks off".to_owned(), "name a selection at its end".to_owned()));
         };
         self.at += 1;
-        let is_quantifier = matches!(word.as_str(), "1" | "any" | "all") && self.take("of");
-        if !is_quantifier {
+        let of = self.peek().is_some_and(|next| next.eq_ignore_ascii_case("of"));
+        if !of {
             return self.named(word);
         }
-        let parts = self.quantified()?;
-        Ok(if word == "all" { Expression::And(parts) } else { Expression::Or(parts) })
+        self.at += 1;
+        match word.to_ascii_lowercase().as_str() {
+            "1" | "any" => Ok(Expression::Or(self.quantified()?)),
+            "all" => Ok(Expression::And(self.quantified()?)),
+            _ => Err((format!("`{word} of` is not Sigma"), "use `1 of`, `any of` or `all of`".to_owned())),
+        }
     }
 
     fn named(&self, name: &str) -> Parsed {
@@ -158,13 +163,14 @@ mod tests {
             })
             .clone()
         };
-        let names = ["a", "b", "filter_x", "filter_y"];
+        let names = ["a", "b", "filter_x", "filter_y", "_note"];
         let selections: Vec<(&str, Expression)> = names.iter().map(|name| (*name, is(name))).collect();
         fn spell(expression: &Expression) -> String {
             match expression {
                 Expression::And(parts) => format!("({})", parts.iter().map(spell).collect::<Vec<_>>().join("&")),
                 Expression::Or(parts) => format!("({})", parts.iter().map(spell).collect::<Vec<_>>().join("|")),
                 Expression::Not(part) => format!("!{}", spell(part)),
+                Expression::Since(time) => time.to_string(),
                 Expression::Is { field, .. } => field.name().replace("annotations.", ""),
             }
         }
@@ -177,6 +183,7 @@ mod tests {
         assert_eq!(shape("(a or b) and not 1 of filter_*").as_deref(), Ok("((a|b)&!(filter_x|filter_y))"));
         assert_eq!(shape("all of them").as_deref(), Ok("(a&b&filter_x&filter_y)"));
         assert_eq!(shape("NOT a AND b").as_deref(), Ok("(!a&b)"));
+        assert_eq!(shape("1 of *_x or any of f*_y").as_deref(), Ok("((filter_x)|(filter_y))"));
     }
 
     #[test]
@@ -187,6 +194,7 @@ mod tests {
             ("(a", "a parenthesis is not closed"),
             ("a b", "`b` was not expected here"),
             ("1 of zeta*", "no selection fits `zeta*`"),
+            ("2 of them", "`2 of` is not Sigma"),
             ("a | count() > 5", "aggregations behind `|` are not read"),
         ] {
             assert_eq!(shape(condition), Err(problem.to_owned()));

@@ -1,10 +1,15 @@
-//! Rule files into active rules: every document is read, correlations are joined with the rules that they name.
+//! Rule files into active rules: every document is read, correlations are joined with the rules that they name, and
+//! filters with those that they narrow.
 
 use siphasher::sip::SipHasher24;
 
-use super::sigma::{Body, Document, document};
-use super::{Expression, Rule, RuleHead, Rules};
+use super::correlation::{Correlation, Grouping, Kind};
+use super::filter::{Filter, FilterBody};
+use super::sigma::{Body, Document, Reference, document};
+use super::{Burst, Counting, Expression, Leg, Rule, RuleHead, Rules};
+use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
+use crate::distinct::{self, TextHash};
 use crate::episode::Threshold;
 use crate::field::Field;
 use crate::tally::RuleKey;
@@ -24,16 +29,18 @@ pub struct RuleFile {
     pub text: String,
 }
 
-/// Returns the active rules in `files`, or every fault that was found: at most one for each document.
+/// Returns the active rules in `files`, with warnings of what is allowed but hardly meant; or every fault that was
+/// found: at most one for each document.
 pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
     let mut documents = Vec::new();
     let mut faults = Vec::new();
+    let mut warnings = Vec::new();
     for file in files {
         match yaml::parse(&file.name, &file.text) {
             Err(fault) => faults.push(fault),
             Ok(nodes) => {
                 for node in nodes.iter().filter(|node| node.value != yaml::Value::Null) {
-                    match document(&At::top(&file.name, node)) {
+                    match document(&At::top(&file.name, node), &mut warnings) {
                         Ok(document) => documents.push(document),
                         Err(fault) => faults.push(fault),
                     }
@@ -45,7 +52,21 @@ pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    join(&documents)
+    let mut rules = Join::of(&documents).rules()?;
+    warnings.extend(rules.rules.iter().filter(|rule| rule.is_idle()).map(idle));
+    rules.warnings = warnings;
+    Ok(rules)
+}
+
+/// Warns of a rule that no request can fit.
+fn idle(rule: &Rule) -> Diagnostic {
+    Diagnostic {
+        file: rule.file.clone(),
+        line: rule.line,
+        key: String::new(),
+        problem: format!("the rule `{}` never matches: it needs what no event has", rule.head.name),
+        mend: "leave it out, or take out the lines that never fit".to_owned(),
+    }
 }
 
 fn name_faults(documents: &[Document]) -> Vec<Diagnostic> {
@@ -69,70 +90,284 @@ fn name_faults(documents: &[Document]) -> Vec<Diagnostic> {
     faults
 }
 
-fn join(documents: &[Document]) -> Result<Rules, Vec<Diagnostic>> {
-    let mut faults = Vec::new();
-    let mut rules = Rules::default();
-    for document in documents {
-        let selections = match &document.body {
-            Body::Detection(_) if is_only_counted(document, documents) => None,
-            Body::Detection(expression) => Some(vec![expression.clone()]),
-            Body::Correlation(correlation) => {
-                let mut selections = Vec::new();
-                for reference in &correlation.rules {
-                    let named = documents.iter().find(|candidate| candidate.is_named(&reference.target));
-                    match named.map(|candidate| &candidate.body) {
-                        Some(Body::Detection(expression)) => selections.push(expression.clone()),
-                        Some(Body::Correlation(_)) => {
-                            let mut fault = reference.fault.clone();
-                            fault.problem = format!("`{}` is a correlation itself", reference.target);
-                            faults.push(fault);
-                        }
-                        None => faults.push(reference.fault.clone()),
-                    }
-                }
-                Some(selections)
-            }
-        };
-        rules.cases.extend(document.own.cases.iter().cloned());
-        if let Some(selections) = selections {
-            rules.rules.push(rule(document, selections));
-        }
-        if let Body::Detection(expression) = &document.body {
-            rules.detections.push((document.shown_name().to_owned(), expression.clone()));
-        }
-    }
-    rules.rules.sort_by(|left, right| left.head.name.cmp(&right.head.name));
-    if faults.is_empty() { Ok(rules) } else { Err(faults) }
+/// Documents that are being joined: correlations with the rules that they name, filters with those that they narrow.
+struct Join<'a> {
+    documents: &'a [Document],
+    /// Names of later legs of ordered correlations, which alone can be follow-ups.
+    later_legs: Vec<&'a str>,
+    faults: Vec<Diagnostic>,
 }
 
-/// Tells whether `document` is a detection that some correlation counts, so that it does not fire alone.
+impl<'a> Join<'a> {
+    fn of(documents: &'a [Document]) -> Join<'a> {
+        let mut later_legs = Vec::new();
+        for correlation in documents.iter().filter_map(correlation_of) {
+            if matches!(correlation.kind, Kind::Temporal { is_ordered: true }) {
+                later_legs.extend(correlation.rules.iter().skip(1).map(|reference| reference.target.as_str()));
+            }
+        }
+        Join { documents, later_legs, faults: Vec::new() }
+    }
+
+    fn rules(mut self) -> Result<Rules, Vec<Diagnostic>> {
+        let mut rules = Rules::default();
+        for document in self.documents {
+            rules.cases.extend(document.own.cases.iter().cloned());
+            match &document.body {
+                Body::Detection(expression) => {
+                    self.check_follow_up(document);
+                    let narrowed = self.narrowed(document, expression.clone());
+                    rules.detections.push((document.shown_name().to_owned(), narrowed.clone()));
+                    if !is_only_counted(document, self.documents) {
+                        rules.rules.push(lone_rule(document, narrowed));
+                    }
+                }
+                Body::Correlation(correlation) => match self.counted(document, correlation) {
+                    Ok(_) if is_only_counted(document, self.documents) => {}
+                    Ok(counted) => rules.rules.push(rule(document, correlation, counted)),
+                    Err(fault) => self.faults.push(fault),
+                },
+                Body::Filter(body) => match self.filter(document, body) {
+                    Ok(filter) => rules.filters.push(filter),
+                    Err(fault) => self.faults.push(fault),
+                },
+            }
+        }
+        rules.rules.sort_by(|left, right| left.head.name.cmp(&right.head.name));
+        if self.faults.is_empty() { Ok(rules) } else { Err(self.faults) }
+    }
+
+    fn named(&self, reference: &Reference) -> Result<&'a Document, Diagnostic> {
+        let is_rule = |document: &&Document| !matches!(document.body, Body::Filter(_));
+        let mut rules = self.documents.iter().filter(is_rule);
+        rules.find(|document| document.is_named(&reference.target)).ok_or_else(|| reference.fault.clone())
+    }
+
+    fn check_follow_up(&mut self, document: &Document) {
+        let is_later_leg = self.later_legs.iter().any(|target| document.is_named(target));
+        if let Some(fault) = document.own.follow_up.as_ref().filter(|_| !is_later_leg) {
+            self.faults.push(fault.clone());
+        }
+    }
+
+    /// Returns a selection of `document` as far as the filters let it through that name `document`.
+    fn narrowed(&self, document: &Document, selection: Expression) -> Expression {
+        let is_detection = matches!(document.body, Body::Detection(_));
+        let filters = self.documents.iter().filter_map(|other| match &other.body {
+            Body::Filter(filter) => Some(filter),
+            _ => None,
+        });
+        filters
+            .filter(|filter| {
+                let is_named = filter.rules.iter().any(|reference| document.is_named(&reference.target));
+                is_named || (is_detection && filter.rules.is_empty())
+            })
+            .fold(selection, |selection, filter| filter.narrow(selection))
+    }
+
+    /// Returns what a correlation counts, and in which of its rules' fields.
+    fn counted(&self, document: &Document, correlation: &Correlation) -> Result<Counted, Diagnostic> {
+        let Kind::Temporal { is_ordered } = &correlation.kind else {
+            let named = self.detections(correlation)?;
+            let group_by =
+                correlation.group_by.iter().map(|grouping| one_field(grouping, &named)).collect::<Result<_, _>>()?;
+            let counting = match &correlation.kind {
+                Kind::Values { field } => values(one_field(field, &named)?, correlation)?,
+                _ => Counting::Events,
+            };
+            let selections = self.selections(document, &named);
+            return Ok(Counted { selections, counting, group_by });
+        };
+        let legs: Vec<Leg> = correlation
+            .rules
+            .iter()
+            .enumerate()
+            .map(|(place, reference)| self.leg(document, correlation, reference, *is_ordered && place > 0))
+            .collect::<Result<_, _>>()?;
+        let mut selections: Vec<Expression> = Vec::new();
+        for selection in legs.iter().flat_map(|leg| &leg.selections) {
+            if !selections.contains(selection) {
+                selections.push(selection.clone());
+            }
+        }
+        let group_by = legs[0].group_by.clone();
+        Ok(Counted { selections, counting: Counting::Sequence { legs, is_ordered: *is_ordered }, group_by })
+    }
+
+    /// Returns the detections that a correlation counts.
+    fn detections(&self, correlation: &Correlation) -> Result<Vec<(&'a Document, &'a Expression)>, Diagnostic> {
+        let detection = |reference: &Reference| match self.named(reference)? {
+            document @ Document { body: Body::Detection(expression), .. } => Ok((document, expression)),
+            _ => Err(Diagnostic {
+                problem: format!("`{}` is a correlation itself", reference.target),
+                ..reference.fault.clone()
+            }),
+        };
+        correlation.rules.iter().map(detection).collect()
+    }
+
+    fn selections(&self, document: &Document, detections: &[(&Document, &Expression)]) -> Vec<Expression> {
+        let narrowed = detections
+            .iter()
+            .map(|(detection, expression)| self.narrowed(document, self.narrowed(detection, (*expression).clone())));
+        narrowed.collect()
+    }
+
+    fn leg(
+        &self,
+        document: &Document,
+        outer: &Correlation,
+        reference: &Reference,
+        is_later: bool,
+    ) -> Result<Leg, Diagnostic> {
+        let named = self.named(reference)?;
+        let refused =
+            |problem: String, mend: &str| Diagnostic { problem, mend: mend.to_owned(), ..reference.fault.clone() };
+        let (detections, burst) = match &named.body {
+            Body::Correlation(inner) if !matches!(inner.kind, Kind::Events) => {
+                return Err(refused(
+                    format!("`{}` is a correlation of another type than event_count", reference.target),
+                    "name a detection, or a correlation of type event_count",
+                ));
+            }
+            Body::Correlation(inner) if inner.timespan_seconds > outer.timespan_seconds => {
+                return Err(refused(
+                    format!("`{}` has a longer timespan than this correlation", reference.target),
+                    "give this correlation a timespan at least as long",
+                ));
+            }
+            Body::Correlation(inner) => {
+                let burst = Burst { count: inner.count, timespan_seconds: inner.timespan_seconds };
+                (self.detections(inner)?, Some(burst))
+            }
+            Body::Detection(expression) => (vec![(named, expression)], None),
+            Body::Filter(_) => return Err(reference.fault.clone()),
+        };
+        let follow_up = detections.iter().any(|(detection, _)| detection.own.follow_up.is_some());
+        if follow_up && !is_later {
+            return Err(refused(
+                format!("`{}` is a follow-up, and follows nothing here", reference.target),
+                "name it behind another rule in a `temporal_ordered` correlation",
+            ));
+        }
+        let mut selections = self.selections(document, &detections);
+        if burst.is_some() {
+            selections = selections.into_iter().map(|selection| self.narrowed(named, selection)).collect();
+        }
+        Ok(Leg {
+            name: named.shown_name().to_owned(),
+            selections,
+            group_by: outer
+                .group_by
+                .iter()
+                .map(|grouping| grouping.field_in(named).cloned())
+                .collect::<Result<_, _>>()?,
+            burst,
+            follow_up,
+        })
+    }
+
+    fn filter(&self, document: &Document, body: &FilterBody) -> Result<Filter, Diagnostic> {
+        let rules: Vec<String> = if body.rules.is_empty() {
+            let detections = self.documents.iter().filter(|other| matches!(other.body, Body::Detection(_)));
+            detections.map(|detection| detection.shown_name().to_owned()).collect()
+        } else {
+            let named = body.rules.iter().map(|reference| Ok(self.named(reference)?.shown_name().to_owned()));
+            named.collect::<Result<_, Diagnostic>>()?
+        };
+        if rules.is_empty() {
+            return Err(body.unmatched.clone());
+        }
+        Ok(Filter {
+            name: document.shown_name().to_owned(),
+            reason: body.reason.clone(),
+            owner: body.owner.clone(),
+            expires: body.expires,
+            rules,
+            file: document.file.clone(),
+            line: document.line,
+        })
+    }
+}
+
+/// What a correlation counts.
+struct Counted {
+    selections: Vec<Expression>,
+    counting: Counting,
+    group_by: Vec<Field>,
+}
+
+/// Returns the counting of distinct values; more of them than are kept could never be reached.
+fn values(field: Field, correlation: &Correlation) -> Result<Counting, Diagnostic> {
+    let is_source = field == Field::Named("source_ip");
+    let most =
+        if is_source { <SourceIp as distinct::Kind>::VALUES_MAX } else { <TextHash as distinct::Kind>::VALUES_MAX };
+    if usize::try_from(correlation.count).is_ok_and(|count| count <= most) {
+        return Ok(Counting::Values { field });
+    }
+    Err(Diagnostic {
+        problem: format!("more values of `{field}` than are kept"),
+        mend: format!("ask for at most {most}"),
+        ..correlation.count_fault.clone()
+    })
+}
+
+/// Returns the field that `grouping` stands for in every one of the rules.
+fn one_field(grouping: &Grouping, rules: &[(&Document, &Expression)]) -> Result<Field, Diagnostic> {
+    let mut found: Option<&Field> = None;
+    for (rule, _) in rules {
+        let field = grouping.field_in(rule)?;
+        if let (Some(earlier), Grouping::Alias { alias, fault }) = (found, grouping)
+            && earlier != field
+        {
+            return Err(Diagnostic {
+                problem: format!(
+                    "the alias `{}` stands for different fields, and only temporal correlations tell rules apart",
+                    alias.name
+                ),
+                mend: "name the same field for each rule, or write a correlation for each".to_owned(),
+                ..fault.clone()
+            });
+        }
+        found = Some(field);
+    }
+    Ok(found.expect("a correlation names at least one rule").clone())
+}
+
+fn correlation_of(document: &Document) -> Option<&Correlation> {
+    match &document.body {
+        Body::Correlation(correlation) => Some(correlation),
+        Body::Detection(_) | Body::Filter(_) => None,
+    }
+}
+
+/// Tells whether `document` is a rule that some correlation counts, so that it does not fire alone.
 fn is_only_counted(document: &Document, documents: &[Document]) -> bool {
     let mut correlations = documents
         .iter()
-        .filter_map(|other| match &other.body {
-            Body::Correlation(correlation) => Some(correlation),
-            Body::Detection(_) => None,
-        })
+        .filter_map(correlation_of)
         .filter(|correlation| correlation.rules.iter().any(|reference| document.is_named(&reference.target)))
         .peekable();
     correlations.peek().is_some() && !correlations.any(|correlation| correlation.generate)
 }
 
-fn rule(document: &Document, selections: Vec<Expression>) -> Rule {
-    let (group_by, timespan_seconds, count) = match &document.body {
-        Body::Correlation(correlation) => {
-            (correlation.group_by.clone(), correlation.timespan_seconds, correlation.count)
-        }
-        Body::Detection(_) => {
-            let fields = DEFAULT_GROUP_BY.iter().map(|name| Field::Named(name)).collect();
-            (fields, DEFAULT_TIMESPAN_SECONDS, 1)
-        }
-    };
-    let names: Vec<String> = group_by.iter().map(Field::name).collect();
+/// Returns the rule of a detection that no correlation counts: one request is enough.
+fn lone_rule(document: &Document, selection: Expression) -> Rule {
+    let group_by: Vec<Field> = DEFAULT_GROUP_BY.iter().map(|name| Field::Named(name)).collect();
+    let names = group_by.iter().map(Field::name).collect();
+    let counted = Counted { selections: vec![selection], counting: Counting::Events, group_by };
+    rule_of(document, names, DEFAULT_TIMESPAN_SECONDS, 1, counted)
+}
+
+fn rule(document: &Document, correlation: &Correlation, counted: Counted) -> Rule {
+    let names = correlation.group_by.iter().map(Grouping::name).collect();
+    rule_of(document, names, correlation.timespan_seconds, correlation.count, counted)
+}
+
+fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count: u64, counted: Counted) -> Rule {
     let own = &document.own;
-    let logic = (document.shown_name(), &selections, &names, format!("{:?}", own.source_ip));
-    let spelled = serde_json::to_vec(&logic).expect("names, texts and numbers always spell as JSON");
     Rule {
+        key: key(document, &names, &counted),
         head: RuleHead {
             name: document.shown_name().to_owned(),
             id: document.id.clone().unwrap_or_default(),
@@ -144,12 +379,28 @@ fn rule(document: &Document, selections: Vec<Expression>) -> Rule {
             risk_score: own.risk_score,
             group_by: names,
         },
-        selections,
-        group_by,
+        selections: counted.selections,
+        counting: counted.counting,
+        group_by: counted.group_by,
         threshold: Threshold { count, timespan_seconds, quiet_seconds: timespan_seconds.max(own.dedup_period_seconds) },
         source_ip: own.source_ip,
-        key: RuleKey(SipHasher24::new().hash(&spelled)),
         file: document.file.clone(),
         line: document.line,
     }
 }
+
+/// Returns the fingerprint of a rule's logic: of all that decides which rows it makes.
+fn key(document: &Document, names: &[String], counted: &Counted) -> RuleKey {
+    let reading = format!("{:?}", document.own.source_ip);
+    let logic = (document.shown_name(), &counted.selections, names, reading);
+    let fault = "names, texts and numbers always spell as JSON";
+    let mut spelled = serde_json::to_vec(&logic).expect(fault);
+    let fields: Vec<String> = counted.group_by.iter().map(Field::name).collect();
+    if counted.counting != Counting::Events || fields != names {
+        spelled.extend(serde_json::to_vec(&(&counted.counting, fields)).expect(fault));
+    }
+    RuleKey(SipHasher24::new().hash(&spelled))
+}
+
+#[cfg(test)]
+mod tests;

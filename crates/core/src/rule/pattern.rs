@@ -1,14 +1,26 @@
-//! What a field's value is compared with: Sigma's values, wildcards and case.
+//! What a field's value is compared with.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use regex::{Regex, RegexBuilder};
 use serde::Serialize;
 
-use crate::field::FieldValue;
+use super::glob::{Glob, lower};
+use crate::address;
+use crate::field::{Field, FieldValue};
+use crate::observation::Observation;
 use crate::prefilter::Literal;
+
+/// Most memory that one regular expression may take once it is compiled, in bytes. Sigma's longest take a tenth.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+/// Deepest nesting of groups in a regular expression.
+const REGEX_DEPTH_MAX: u32 = 32;
 
 /// One value of a selection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Pattern {
-    /// `null`: the field is missing.
+    /// `null`: the field is missing. The API server leaves empty texts out, so `''` says the same.
     Null,
     /// A number, such as `403`.
     Number(i64),
@@ -16,39 +28,107 @@ pub enum Pattern {
     Fact(bool),
     /// A text with wildcards.
     Text(Glob),
+    /// `|re`: a regular expression that some part of the text fits.
+    Regex(Regexp),
+    /// `|cidr`: a network that the address lies in.
+    Network(IpNet),
+    /// `|lt`, `|lte`, `|gt`, `|gte`: a number on one side of another.
+    Compared(Order, i64),
+    /// `|exists`: whether the field is there.
+    Exists(bool),
+    /// `|fieldref`: what another field holds.
+    Other(FieldReference),
+    /// What no event can hold there, such as a word for a number.
+    Never,
 }
 
-/// A text in which `*` stands for any characters and `?` for one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Glob {
-    parts: Vec<Part>,
-    /// The text itself, where it has no wildcard.
-    whole: Option<String>,
-    cased: bool,
+/// On which side of a number another one lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Order {
+    /// Below it.
+    Less,
+    /// Below it, or it.
+    LessOrEqual,
+    /// Above it.
+    Greater,
+    /// Above it, or it.
+    GreaterOrEqual,
 }
 
+/// A regular expression that is matched in time proportional to the text.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Regexp {
+    spelled: String,
+    #[serde(skip)]
+    compiled: Regex,
+}
+
+/// Another field of the same event, and how its value is found in this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-enum Part {
-    Any,
-    One,
-    Char(char),
+pub struct FieldReference {
+    /// The other field.
+    #[serde(serialize_with = "super::detection::name_of")]
+    pub field: Field,
+    /// Where its value must stand.
+    pub place: Place,
+    /// Whether case counts.
+    pub cased: bool,
+}
+
+/// Where a text must stand in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Place {
+    /// It is the whole of it.
+    Whole,
+    /// Anywhere.
+    Anywhere,
+    /// At its beginning.
+    Start,
+    /// At its end.
+    End,
 }
 
 impl Pattern {
-    /// Tells whether a field's value fits. Of a field with several values any one may fit.
+    /// Tells whether the value of a field of `observation`, sent by `client`, fits. Of a field with several values
+    /// any one may fit.
     #[must_use]
-    pub fn fits(&self, value: &FieldValue<'_>) -> bool {
-        match (self, value) {
-            (Pattern::Null, value) => *value == FieldValue::Missing,
-            (_, FieldValue::Missing) => false,
-            (Pattern::Number(number), FieldValue::Number(value)) => number == value,
-            (Pattern::Fact(fact), FieldValue::Fact(value)) => fact == value,
-            (Pattern::Text(glob), value) => value.any_text(|text| glob.fits(text)),
-            (Pattern::Number(number), value) => {
-                let number = number.to_string();
-                value.any_text(|text| text == number)
+    pub fn fits(&self, value: &FieldValue<'_>, observation: &Observation, client: Option<IpAddr>) -> bool {
+        if *value == FieldValue::Missing {
+            return self.fits_missing();
+        }
+        match self {
+            Pattern::Null | Pattern::Never => false,
+            Pattern::Exists(exists) => *exists,
+            Pattern::Number(number) => value.any_number(|found, text| found == *number && is_plain(text)),
+            Pattern::Compared(order, number) => value.any_number(|found, _| order.holds(found, *number)),
+            Pattern::Fact(fact) => value.any_fact(*fact),
+            Pattern::Text(glob) => value.any_text(|text| glob.fits(text)),
+            Pattern::Regex(regex) => value.any_text(|text| regex.compiled.is_match(text)),
+            Pattern::Network(net) => {
+                value.any_text(|text| address::parse(text).is_some_and(|address| net.contains(&address)))
             }
-            (Pattern::Fact(fact), value) => value.any_text(|text| text == if *fact { "true" } else { "false" }),
+            Pattern::Other(reference) => {
+                let other = reference.field.value_of(observation, client);
+                value.any_text(|text| other.any_text(|part| reference.fits(text, part)))
+            }
+        }
+    }
+
+    /// Tells whether a field fits that the event does not have.
+    #[must_use]
+    pub fn fits_missing(&self) -> bool {
+        matches!(self, Pattern::Null | Pattern::Exists(false))
+    }
+
+    /// Tells whether nothing that `field` holds can fit: it holds a number or a fact, and this is another text.
+    pub(super) fn is_of_another_kind_than(&self, field: &Field) -> bool {
+        match self {
+            Pattern::Text(glob) if field.is_number() => !glob.may_be_digits(),
+            Pattern::Fact(_) => field.is_number(),
+            Pattern::Number(_) | Pattern::Compared(..) => field.is_fact(),
+            Pattern::Text(glob) => field.is_fact() && !glob.fits("true") && !glob.fits("false"),
+            _ => false,
         }
     }
 
@@ -57,103 +137,84 @@ impl Pattern {
     pub fn literal(&self) -> Option<Literal> {
         match self {
             Pattern::Number(number) => Some(Literal::Number(*number)),
-            Pattern::Text(glob) => glob.whole.clone().map(|text| Literal::Text { text, cased: glob.cased }),
-            Pattern::Null | Pattern::Fact(_) => None,
+            Pattern::Text(glob) => {
+                glob.whole().map(|text| Literal::Text { text: text.to_owned(), cased: glob.is_cased() })
+            }
+            _ => None,
         }
     }
 }
 
-impl Glob {
-    /// Reads Sigma's spelling: `*` and `?` are wildcards unless a backslash stands before them, and a backslash
-    /// before a backslash is one backslash.
-    #[must_use]
-    pub fn parse(text: &str, cased: bool) -> Glob {
-        let mut parts = Vec::new();
-        let mut chars = text.chars().peekable();
-        while let Some(c) = chars.next() {
-            match c {
-                '*' => parts.push(Part::Any),
-                '?' => parts.push(Part::One),
-                '\\' => match chars.next_if(|next| matches!(next, '*' | '?' | '\\')) {
-                    Some(escaped) => parts.push(Part::Char(escaped)),
-                    None => parts.push(Part::Char('\\')),
-                },
-                c if cased => parts.push(Part::Char(c)),
-                c => parts.extend(c.to_lowercase().map(Part::Char)),
-            }
+impl Order {
+    fn holds(self, found: i64, number: i64) -> bool {
+        match self {
+            Order::Less => found < number,
+            Order::LessOrEqual => found <= number,
+            Order::Greater => found > number,
+            Order::GreaterOrEqual => found >= number,
         }
-        parts.dedup_by(|next, last| *next == Part::Any && *last == Part::Any);
-        Glob::of(parts, cased)
-    }
-
-    /// Returns the glob with any characters allowed before it.
-    #[must_use]
-    pub fn after_anything(mut self) -> Glob {
-        if self.parts.first() != Some(&Part::Any) {
-            self.parts.insert(0, Part::Any);
-        }
-        Glob::of(self.parts, self.cased)
-    }
-
-    /// Returns the glob with any characters allowed behind it.
-    #[must_use]
-    pub fn before_anything(mut self) -> Glob {
-        if self.parts.last() != Some(&Part::Any) {
-            self.parts.push(Part::Any);
-        }
-        Glob::of(self.parts, self.cased)
-    }
-
-    fn of(parts: Vec<Part>, cased: bool) -> Glob {
-        let whole = parts
-            .iter()
-            .map(|part| match part {
-                Part::Char(c) => Some(*c),
-                Part::Any | Part::One => None,
-            })
-            .collect();
-        Glob { parts, whole, cased }
-    }
-
-    fn fits(&self, text: &str) -> bool {
-        if let (true, Some(whole)) = (self.cased, &self.whole) {
-            return whole == text;
-        }
-        let chars: Vec<char> =
-            if self.cased { text.chars().collect() } else { text.chars().flat_map(char::to_lowercase).collect() };
-        fits(&self.parts, &chars)
     }
 }
 
-/// Matches in time proportional to the lengths' product at worst: after a mismatch only the last `*` gives way.
-fn fits(parts: &[Part], text: &[char]) -> bool {
-    let (mut part, mut at) = (0, 0);
-    let mut last_any: Option<(usize, usize)> = None;
-    while at < text.len() {
-        match parts.get(part) {
-            Some(Part::Any) => {
-                last_any = Some((part, at));
-                part += 1;
+impl Regexp {
+    /// Compiles `pattern` with those of Sigma's `flags` (`i`, `m`, `s`) that are set, or says what is wrong with it and
+    /// the mend.
+    pub(super) fn new(pattern: &str, flags: &[&str]) -> Result<Regexp, (String, &'static str)> {
+        let compiled = RegexBuilder::new(pattern)
+            .case_insensitive(flags.contains(&"i"))
+            .multi_line(flags.contains(&"m"))
+            .dot_matches_new_line(flags.contains(&"s"))
+            .size_limit(REGEX_BYTES_MAX)
+            .dfa_size_limit(REGEX_BYTES_MAX)
+            .nest_limit(REGEX_DEPTH_MAX)
+            .build();
+        let compiled = compiled.map_err(|fault| match fault {
+            regex::Error::CompiledTooBig(_) => {
+                ("a regular expression that grows too large".to_owned(), "repeat less: `{1000}` copies what it repeats")
             }
-            Some(Part::One) => {
-                part += 1;
-                at += 1;
-            }
-            Some(Part::Char(c)) if *c == text[at] => {
-                part += 1;
-                at += 1;
-            }
-            _ => match last_any {
-                Some((any, from)) => {
-                    part = any + 1;
-                    at = from + 1;
-                    last_any = Some((any, at));
-                }
-                None => return false,
-            },
+            fault => (
+                format!("no regular expression that is read here: {}", last_line(&fault.to_string())),
+                "write it without look-around and back references: it is matched in linear time",
+            ),
+        })?;
+        Ok(Regexp { spelled: format!("(?{}){pattern}", flags.concat()), compiled })
+    }
+}
+
+/// Returns what the library says at the end of its drawing of the fault.
+fn last_line(text: &str) -> String {
+    text.lines().last().unwrap_or(text).trim_start_matches("error: ").to_owned()
+}
+
+impl PartialEq for Regexp {
+    fn eq(&self, other: &Regexp) -> bool {
+        self.spelled == other.spelled
+    }
+}
+
+impl Eq for Regexp {}
+
+impl FieldReference {
+    fn fits(&self, text: &str, part: &str) -> bool {
+        if self.cased {
+            return self.place.holds(text, part);
+        }
+        match self.place {
+            Place::Whole => lower(text).eq(lower(part)),
+            place => place.holds(&text.to_lowercase(), &part.to_lowercase()),
         }
     }
-    parts[part..].iter().all(|rest| *rest == Part::Any)
+}
+
+impl Place {
+    fn holds(self, text: &str, part: &str) -> bool {
+        match self {
+            Place::Whole => text == part,
+            Place::Anywhere => text.contains(part),
+            Place::Start => text.starts_with(part),
+            Place::End => text.ends_with(part),
+        }
+    }
 }
 
 impl FieldValue<'_> {
@@ -164,39 +225,33 @@ impl FieldValue<'_> {
             FieldValue::Made(text) => fits(text),
             FieldValue::Texts(texts) => texts.iter().any(|text| fits(text)),
             FieldValue::Number(number) => fits(&number.to_string()),
-            FieldValue::Fact(fact) => fits(if *fact { "true" } else { "false" }),
+            FieldValue::Fact(fact) => fits(spelled(*fact)),
+        }
+    }
+
+    /// Tells whether `fits` holds for a number here, with its spelling where it is a text.
+    fn any_number(&self, fits: impl Fn(i64, &str) -> bool) -> bool {
+        match self {
+            FieldValue::Number(number) => fits(*number, ""),
+            value => value.any_text(|text| text.parse().is_ok_and(|number| fits(number, text))),
+        }
+    }
+
+    fn any_fact(&self, fact: bool) -> bool {
+        match self {
+            FieldValue::Fact(found) => *found == fact,
+            value => value.any_text(|text| text.eq_ignore_ascii_case(spelled(fact))),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Tells whether a number is spelled without a sign or zeros in front. A provider's filter compares the spelling, so
+/// `0403` must not equal 403 here either.
+fn is_plain(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    digits.len() < 2 && number != "-0" || !digits.starts_with(['0', '+'])
+}
 
-    fn fits(pattern: &str, cased: bool, text: &str) -> bool {
-        Pattern::Text(Glob::parse(pattern, cased)).fits(&FieldValue::Text(text))
-    }
-
-    #[test]
-    fn wildcards_and_escapes() {
-        assert!(fits("/api/*/pods", true, "/api/v1/pods"));
-        assert!(fits("*a*b*", true, "xxaxxabxx"));
-        assert!(!fits("*a*b", true, "xxaxxabxx"));
-        assert!(fits("v?", true, "v1") && !fits("v?", true, "v12"));
-        assert!(fits(r"a\*b", true, "a*b") && !fits(r"a\*b", true, "axb"));
-        assert!(fits(r"C:\dir\\x", true, r"C:\dir\x"));
-        assert!(fits("", true, "") && !fits("", true, "a"));
-    }
-
-    #[test]
-    fn case_counts_only_where_it_is_asked_for() {
-        assert!(fits("KubeCTL*", false, "kubectl/v1") && !fits("KubeCTL*", true, "kubectl/v1"));
-        assert!(fits("STRASSE ÄÖ", false, "strasse äö"));
-    }
-
-    #[test]
-    fn a_hostile_text_does_not_take_long() {
-        assert!(!fits(&"*a".repeat(50), true, &"b".repeat(49)));
-        assert!(!fits(&format!("{}c", "*a".repeat(30)), true, &"a".repeat(20_000)));
-    }
+fn spelled(fact: bool) -> &'static str {
+    if fact { "true" } else { "false" }
 }

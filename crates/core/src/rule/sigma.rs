@@ -1,15 +1,16 @@
-//! One Sigma document as its author wrote it: a detection or a correlation, checked but not yet joined.
+//! One Sigma document as its author wrote it: a detection, a correlation or a filter, checked but not yet joined.
 
 use super::SourceIpReading;
 use super::case::Case;
-use super::condition;
-use super::detection::{self, Expression};
+use super::correlation::{self, Correlation};
+use super::detection::Expression;
+use super::filter::{self, FilterBody};
 use super::head::Level;
-use crate::diagnostic::Diagnostic;
-use crate::field::Field;
+use super::selection;
+use crate::diagnostic::{Diagnostic, nearest, suggestion};
 use crate::yaml::{At, Map};
 
-/// Keys that both kinds of document may have, beside their own; Sigma rules specification 2.1.
+/// Keys that every kind of document may have, beside its own; Sigma rules specification 2.1.
 const COMMON_KEYS: &[&str] = &[
     "title",
     "id",
@@ -32,10 +33,8 @@ const COMMON_KEYS: &[&str] = &[
 ];
 /// Default time within which a lone detection counts, and for which any rule stays told, in seconds.
 const DEDUP_PERIOD_SECONDS: i64 = 3600;
-/// Longest timespan or dedup period, in seconds: minutes are kept that long.
-const SPAN_SECONDS_MAX: i64 = 7 * 86_400;
 
-/// A document with what both kinds have.
+/// A document with what all kinds have.
 pub(super) struct Document {
     pub(super) file: String,
     pub(super) line: usize,
@@ -50,30 +49,36 @@ pub(super) struct Document {
     pub(super) body: Body,
 }
 
-/// What stands under `stakeout:`.
+/// What stands under `stakeout:` of a rule.
 pub(super) struct Own {
     pub(super) dedup_period_seconds: i64,
     pub(super) risk_score: u32,
     pub(super) source_ip: SourceIpReading,
+    /// `follow_up`, with what is wrong where the document is no later leg of a `temporal_ordered` correlation.
+    pub(super) follow_up: Option<Diagnostic>,
     pub(super) cases: Vec<Case>,
 }
 
-/// What makes it a detection or a correlation.
+impl Default for Own {
+    fn default() -> Own {
+        Own {
+            dedup_period_seconds: DEDUP_PERIOD_SECONDS,
+            risk_score: 0,
+            source_ip: SourceIpReading::Trusted,
+            follow_up: None,
+            cases: Vec::new(),
+        }
+    }
+}
+
+/// What makes it a detection, a correlation or a filter.
 pub(super) enum Body {
     Detection(Expression),
     Correlation(Correlation),
+    Filter(FilterBody),
 }
 
-/// A correlation of type `event_count`.
-pub(super) struct Correlation {
-    pub(super) rules: Vec<Reference>,
-    pub(super) group_by: Vec<Field>,
-    pub(super) timespan_seconds: i64,
-    pub(super) count: u64,
-    pub(super) generate: bool,
-}
-
-/// A rule that a correlation names, by name or id.
+/// A rule that a correlation or filter names, by name or id.
 pub(super) struct Reference {
     pub(super) target: String,
     pub(super) fault: Diagnostic,
@@ -87,24 +92,71 @@ impl Document {
 
     /// Tells whether `reference` names this document.
     pub(super) fn is_named(&self, reference: &str) -> bool {
-        self.name.as_deref() == Some(reference) || self.id.as_deref() == Some(reference)
+        self.name.as_deref() == Some(reference)
+            || self.id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(reference))
     }
 }
 
-/// Reads one document.
-pub(super) fn document(top: &At<'_>) -> Result<Document, Diagnostic> {
-    let is_correlation = top.any_map()?.get("correlation").is_some();
-    let own_keys: &[&str] = if is_correlation { &["correlation"] } else { &["logsource", "detection"] };
-    let map = top.map(&[COMMON_KEYS, own_keys].concat())?;
+impl Reference {
+    /// Reads the rules that a correlation or filter names.
+    pub(super) fn list(at: &At<'_>) -> Result<Vec<Reference>, Diagnostic> {
+        let mut references: Vec<Reference> = Vec::new();
+        for item in at.list_or_one()? {
+            let target = item.text()?.to_owned();
+            if references.iter().any(|earlier| earlier.target == target) {
+                return Err(item.fault(format!("`{target}` stands twice"), "keep one of the two"));
+            }
+            let fault = item.fault(
+                format!("no rule has the name or id `{target}`"),
+                "name a rule with a detection that is loaded as well: the `name` or `id` key counts, not the title",
+            );
+            references.push(Reference { target, fault });
+        }
+        if references.is_empty() {
+            return Err(at.fault("no rule is named here", "give the `name` or `id` of at least one rule"));
+        }
+        Ok(references)
+    }
+}
+
+/// Reads one document. What is allowed but hardly meant goes to `warnings`.
+pub(super) fn document(top: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Document, Diagnostic> {
+    let map = top.any_map()?;
+    if let Some(action) = map.get("action") {
+        return Err(action.fault(
+            "collections with `action` are the old way of Sigma, and are not read",
+            "write each document out whole, behind a line with `---`",
+        ));
+    }
+    let kinds = ["detection", "correlation", "filter"];
+    let mut present = map.entries().filter(|(name, _)| kinds.contains(name));
+    let first = present.next();
+    if let (Some((one, _)), Some((other, at))) = (&first, present.next()) {
+        return Err(at.fault(
+            format!("`{one}` and `{other}` in one document"),
+            "give each a document of its own, behind a line with `---`",
+        ));
+    }
+    let kind = first.map_or("detection", |(name, _)| name);
+    let own_keys: &[&str] = if kind == "correlation" { &["correlation", "generate"] } else { &["logsource", kind] };
+    check_keys(&map, &[COMMON_KEYS, own_keys].concat(), warnings)?;
     let title = map.need("title", "say in a few words what the rule finds")?.text()?.to_owned();
-    let body = if is_correlation {
-        Body::Correlation(correlation(&map.need("correlation", "add it")?)?)
-    } else {
-        logsource(&map)?;
-        Body::Detection(detection(&map.need("detection", "add selections and a condition, or a correlation")?)?)
+    if kind != "correlation" {
+        logsource(&map, warnings)?;
+    }
+    let body = match kind {
+        "correlation" => Body::Correlation(correlation::correlation(&map)?),
+        "filter" => Body::Filter(filter::filter(&map, warnings)?),
+        _ => {
+            let detection = map.need("detection", "add selections and a condition, or a correlation")?.any_map()?;
+            Body::Detection(selection::detection(&detection, &[], warnings)?)
+        }
     };
     let name = map.get("name").map(|at| word(&at)).transpose()?;
-    let own = own(&map, name.as_deref().unwrap_or(&title))?;
+    let own = match map.get("stakeout") {
+        Some(at) if kind != "filter" => own(&at, name.as_deref().unwrap_or(&title), kind == "detection")?,
+        _ => Own::default(),
+    };
     Ok(Document {
         file: top.file().to_owned(),
         line: top.line(),
@@ -118,6 +170,20 @@ pub(super) fn document(top: &At<'_>) -> Result<Document, Diagnostic> {
         own,
         body,
     })
+}
+
+/// Checks the keys of a mapping that Sigma lets everybody add to: one that resembles a known key is a fault, another
+/// one a warning.
+fn check_keys(map: &Map<'_>, known: &[&str], warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {
+    for (name, at) in map.entries().filter(|(name, _)| !known.contains(name)) {
+        if nearest(name, known).is_some() {
+            return Err(at.fault("unknown key", suggestion(name, known)));
+        }
+        warnings.push(
+            at.fault("this key is not Sigma's, and is not read here", "take it out, if something was to come of it"),
+        );
+    }
+    Ok(())
 }
 
 fn word(at: &At<'_>) -> Result<String, Diagnostic> {
@@ -140,7 +206,7 @@ fn id(at: &At<'_>) -> Result<String, Diagnostic> {
 fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
     let word = at.text()?;
     let known: Vec<&str> = Level::ALL.iter().map(|level| level.as_str()).collect();
-    word.parse().map_err(|()| at.fault(format!("unknown level `{word}`"), crate::diagnostic::suggestion(word, &known)))
+    word.parse().map_err(|()| at.fault(format!("unknown level `{word}`"), suggestion(word, &known)))
 }
 
 fn techniques(at: &At<'_>) -> Result<Vec<String>, Diagnostic> {
@@ -167,149 +233,42 @@ fn texts(map: &Map<'_>, key: &str) -> Result<Vec<String>, Diagnostic> {
     at.list_or_one()?.iter().map(|item| item.text().map(|text| text.trim().to_owned())).collect()
 }
 
-fn logsource(map: &Map<'_>) -> Result<(), Diagnostic> {
+fn logsource(map: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {
     let at = map.need("logsource", "add `product: kubernetes` and `service: audit`")?;
-    let logsource = at.map(&["product", "service", "category", "definition"])?;
-    for (key, expected) in [("product", "kubernetes"), ("service", "audit")] {
+    let logsource = at.any_map()?;
+    check_keys(&logsource, &["product", "service", "category", "definition"], warnings)?;
+    let spellings: [(&str, &[&str]); 3] =
+        [("product", &["kubernetes"]), ("service", &["audit"]), ("category", &["application", "audit"])];
+    for (key, spellings) in spellings {
         let Some(value) = logsource.get(key) else {
             continue;
         };
-        if value.text()? != expected {
+        if !spellings.contains(&value.text()?) {
             return Err(value.fault(
                 format!("`{}` is another log", value.text()?),
-                format!("Stakeout reads Kubernetes audit logs: write `{key}: {expected}`, or leave this rule out"),
+                format!(
+                    "Stakeout reads Kubernetes audit logs: write `{key}: {}`, or leave this rule out",
+                    spellings[0]
+                ),
             ));
         }
     }
     logsource.need("product", "add `product: kubernetes`").map(drop)
 }
 
-fn detection(at: &At<'_>) -> Result<Expression, Diagnostic> {
-    let map = at.any_map()?;
-    let mut selections = Vec::new();
-    for (name, selection) in map.entries() {
-        match name {
-            "condition" => {}
-            "timeframe" => {
-                return Err(selection.fault("`timeframe` is not read", "write a correlation with `timespan`"));
-            }
-            _ => selections.push((name, detection::selection(&selection)?)),
-        }
-    }
-    let condition_at = map.need("condition", "say which selections must fit, such as `condition: selection`")?;
-    let text = condition_at.text()?;
-    let expression =
-        condition::parse(text, &selections).map_err(|(problem, mend)| condition_at.fault(problem, mend))?;
-    match map.entries().find(|(name, _)| *name != "condition" && !condition::names(text, name)) {
-        Some((name, unused)) => Err(unused.fault(
-            format!("the condition never names the selection `{name}`"),
-            "name it in the condition, or take it out",
-        )),
-        None => Ok(expression),
-    }
-}
-
-fn correlation(at: &At<'_>) -> Result<Correlation, Diagnostic> {
-    let map = at.map(&["type", "rules", "group-by", "timespan", "condition", "generate"])?;
-    let kind = map.need("type", "write `type: event_count`")?;
-    if kind.text()? != "event_count" {
-        return Err(
-            kind.fault(format!("the type `{}` is not supported in this version", kind.text()?), "use `event_count`")
-        );
-    }
-    let rules = map.need("rules", "name the rules whose matches are counted")?;
-    let rules = rules
-        .list_or_one()?
-        .iter()
-        .map(|item| {
-            let target = item.text()?.to_owned();
-            let fault = item.fault(
-                format!("no rule has the name or id `{target}`"),
-                "name a rule with a detection that is loaded as well: the `name` or `id` key counts, not the title",
-            );
-            Ok(Reference { target, fault })
-        })
-        .collect::<Result<_, Diagnostic>>()?;
-    let group_by = map.need("group-by", "name the fields that it counts by, such as `[source_ip]`")?;
-    let group_by = group_by.list_or_one()?.iter().map(group_field).collect::<Result<_, _>>()?;
-    let timespan = map.need("timespan", "say how long a span is, such as `30m`")?;
-    Ok(Correlation {
-        rules,
-        group_by,
-        timespan_seconds: seconds(&timespan)?,
-        count: count(&map.need("condition", "say how many, such as `gte: 10`")?)?,
-        generate: map.get("generate").map_or(Ok(false), |at| at.boolean())?,
-    })
-}
-
-fn group_field(at: &At<'_>) -> Result<Field, Diagnostic> {
-    let name = at.text()?;
-    let field: Field = name.parse().map_err(|()| {
-        at.fault(format!("audit events have no field `{name}`"), crate::diagnostic::suggestion(name, Field::NAMES))
-    })?;
-    if field.is_array() {
-        return Err(at.fault(
-            format!("`{name}` is a list, and a group needs one value"),
-            "group by `source_ip` or `user.username` instead",
-        ));
-    }
-    Ok(field)
-}
-
-fn count(at: &At<'_>) -> Result<u64, Diagnostic> {
-    let mut least = None;
-    for (operator, value) in at.map(&["gte", "gt", "lte", "lt", "eq", "neq"])?.entries() {
-        let extra = match operator {
-            "gte" => 0,
-            "gt" => 1,
-            _ => {
-                return Err(value.fault(
-                    format!("`{operator}` is not supported for event_count"),
-                    "a finding opens when there are enough requests: use `gte` or `gt`",
-                ));
-            }
-        };
-        let number = value.integer()?.saturating_add(extra);
-        if !(1..=1_000_000).contains(&number) {
-            return Err(value.fault("this count can never be, or always is", "use a number from 1 to 1000000"));
-        }
-        least = least.max(u64::try_from(number).ok());
-    }
-    least.ok_or_else(|| at.fault("no count", "write `gte: 10`"))
-}
-
-fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
-    let text = at.text()?;
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 86_400,
-        _ => 0,
-    };
-    let number = text.get(..text.len().saturating_sub(1)).and_then(|digits| digits.parse::<i64>().ok()).unwrap_or(0);
-    match number.checked_mul(unit) {
-        Some(seconds) if (1..=SPAN_SECONDS_MAX).contains(&seconds) => Ok(seconds),
-        Some(seconds) if seconds > SPAN_SECONDS_MAX => {
-            Err(at.fault(format!("`{text}` is too long"), "use at most `7d`"))
-        }
-        _ => Err(at.fault(format!("`{text}` is no time"), "write a whole number and s, m, h or d, such as `30m`")),
-    }
-}
-
-fn own(map: &Map<'_>, rule: &str) -> Result<Own, Diagnostic> {
-    let mut own = Own {
-        dedup_period_seconds: DEDUP_PERIOD_SECONDS,
-        risk_score: 0,
-        source_ip: SourceIpReading::Trusted,
-        cases: Vec::new(),
-    };
-    let Some(at) = map.get("stakeout") else {
-        return Ok(own);
-    };
-    let map = at.map(&["dedup_period", "risk_score", "source_ip", "tests"])?;
+fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<Own, Diagnostic> {
+    let mut own = Own::default();
+    let keys: &[&str] = &["dedup_period", "risk_score", "source_ip", "tests", "follow_up"];
+    let map = at.map(if is_detection { keys } else { &keys[..4] })?;
     if let Some(period) = map.get("dedup_period") {
-        own.dedup_period_seconds = seconds(&period)?;
+        own.dedup_period_seconds = correlation::seconds(&period)?;
+    }
+    if let Some(at) = map.get("follow_up").filter(|at| at.boolean() != Ok(false)) {
+        at.boolean()?;
+        own.follow_up = Some(at.fault(
+            "only a later rule of a `temporal_ordered` correlation can be a follow-up",
+            "take `follow_up` out, or name the rule behind another one in such a correlation",
+        ));
     }
     if let Some(score) = map.get("risk_score") {
         let number = score.integer()?;
@@ -324,7 +283,7 @@ fn own(map: &Map<'_>, rule: &str) -> Result<Own, Diagnostic> {
             "first" => SourceIpReading::First,
             "each" => SourceIpReading::Each,
             word => {
-                let mend = crate::diagnostic::suggestion(word, &["trusted", "first", "each"]);
+                let mend = suggestion(word, &["trusted", "first", "each"]);
                 return Err(reading.fault(format!("unknown reading `{word}`"), mend));
             }
         };

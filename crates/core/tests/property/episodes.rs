@@ -2,8 +2,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stakeout_core::episode::{Episode, Threshold, episodes};
+use stakeout_core::episode::{Episode, Span, Threshold};
+use stakeout_core::gathering::Needs;
 use stakeout_core::time::Second;
+use stakeout_core::timeline::Timeline;
 
 use crate::by_hand::count_by_hand;
 
@@ -26,6 +28,11 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
             (seconds.collect(), threshold)
         })
     })
+}
+
+fn episodes(seconds: &[(Second, u64)], told: &[Span], threshold: &Threshold) -> Vec<Episode> {
+    let timeline = Timeline::of_requests(seconds.iter().copied());
+    stakeout_core::episode::episodes(&timeline, told, threshold, &Needs::Requests(threshold.count))
 }
 
 fn by_hand(seconds: &[(Second, u64)], threshold: &Threshold) -> Vec<Episode> {

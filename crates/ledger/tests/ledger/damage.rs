@@ -86,25 +86,29 @@ fn damage_of_what_opening_needs_stops_it() {
 }
 
 #[test]
-fn a_newer_format_is_told_apart() {
-    let dir = filled();
-    tamper(dir.path(), |db| {
-        db.insert([b'v', 0, 0], newer_format()).expect("written");
-    });
-    let error = Ledger::open(dir.path()).expect_err("it is newer");
-    assert!(matches!(error, LedgerError::Format { found: 2, known: 1 }), "{error}");
+fn another_format_is_told_apart() {
+    for (number, checksum) in [(1_u32, FORMAT_1_CHECKSUM), (3, FORMAT_3_CHECKSUM)] {
+        let dir = filled();
+        tamper(dir.path(), |db| {
+            db.insert([b'v', 0, 0], format(number, checksum)).expect("written");
+        });
+        let error = Ledger::open(dir.path()).err().expect("it is another");
+        assert!(matches!(error, LedgerError::Format { found, known: 2, .. } if found == number), "{error}");
+        assert!(error.to_string().contains("set the directory aside"), "{error}");
+    }
 }
 
-/// Returns the value that says format 2: length, checksum of key and value, value.
-fn newer_format() -> Vec<u8> {
+/// Returns the value that says which format: length, checksum of key and value, value.
+fn format(number: u32, checksum: u64) -> Vec<u8> {
     let mut value = vec![4, 0, 0, 0];
-    value.extend(FORMAT_2_CHECKSUM.to_le_bytes());
-    value.extend(2_u32.to_le_bytes());
+    value.extend(checksum.to_le_bytes());
+    value.extend(number.to_le_bytes());
     value
 }
 
-/// SipHash-1-3, with a key of zeros, of `v` and the four bytes of 2.
-const FORMAT_2_CHECKSUM: u64 = 0x70b7_6811_1eae_ab15;
+/// SipHash-1-3, with a key of zeros, of `v` and the four bytes of 1 and of 3.
+const FORMAT_1_CHECKSUM: u64 = 0x5392_e13d_8a22_2c46;
+const FORMAT_3_CHECKSUM: u64 = 0xbb7c_c590_6412_8dd3;
 
 #[test]
 fn a_database_of_something_else_is_foreign() {

@@ -6,11 +6,12 @@ use serde_json::json;
 use stakeout_core::address::SourceIp;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
+use stakeout_core::distinct::{Kind, Marks, TextHash};
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::progress::{Failing, Gap, Notice, NoticeKind, Progress, Relook};
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{CountKey, GroupKey, GroupValue, Rows, RuleKey, Tally};
+use stakeout_core::tally::{Counted, CountKey, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
 use stakeout_core::time::{Minute, Second, Window};
 
 /// Returns the log that number `n` stands for.
@@ -59,10 +60,24 @@ pub(crate) fn evidence(n: u64, samples: u64) -> Evidence {
     evidence
 }
 
+/// Returns the marks of `values`, each in another second.
+fn marks<T: Kind>(values: impl IntoIterator<Item = T>) -> Marks<T> {
+    let mut marks = Marks::default();
+    for (second, value) in (0..60).rev().zip(values) {
+        marks.add(value, second);
+    }
+    marks
+}
+
 /// Returns a tally of `n + 1` requests with `samples` samples.
 pub(crate) fn tally(n: u32, samples: u64) -> Tally {
     Tally {
-        seconds: vec![(0, n), (59, 1)],
+        seconds: vec![
+            Counted { second: 0, legs: Legs(0), n },
+            Counted { second: 59, legs: Legs(0).and(15), n: 1 },
+        ],
+        sources: marks([SourceIp::V4(n.into()), SourceIp::V6Net(u64::MAX - samples)]),
+        texts: marks((0..samples).map(|text| TextHash(u64::from(n) ^ (text << 50)))),
         clusters: BTreeSet::from(["prod".to_owned(), format!("c{n}")]),
         evidence: evidence(n.into(), samples),
         late: n.is_multiple_of(2),
@@ -95,6 +110,8 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         "status": "Open",
         "clusters": ["prod"],
         "providers": ["cloudwatch", "file"],
+        "sources": {"kept": [{"V4": "198.51.100.7"}, {"V6Net": u64::MAX}], "is_cut": true},
+        "values": {"field": "requestURI", "texts": {"kept": [n, u64::MAX], "is_cut": false}},
         "evidence": evidence(n, samples),
         "late": true,
         "created_at": "2026-11-22T01:00:52.123456789Z",

@@ -8,9 +8,10 @@ use proptest::option;
 use proptest::prelude::*;
 use stakeout_core::address::SourceIp;
 use stakeout_core::delivery::Activity;
+use stakeout_core::distinct::{Distinct, TextHash};
 use stakeout_core::episode::Episode;
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
-use stakeout_core::finding::{Finding, FindingKey, Status};
+use stakeout_core::finding::{DistinctValues, Finding, FindingKey, Status};
 use stakeout_core::progress::{Notice, NoticeKind};
 use stakeout_core::rule::{Level, RuleHead};
 use stakeout_core::source::Provider;
@@ -149,6 +150,30 @@ fn group() -> impl Strategy<Value = Vec<(String, GroupValue)>> {
     prop_oneof![3 => with_source, 1 => without]
 }
 
+/// Returns sources: none, a few, or more than a finding lists.
+fn sources() -> impl Strategy<Value = Distinct<SourceIp>> {
+    let number = prop_oneof![2 => Just(0_usize), 4 => 1..30_usize, 1 => 1_000..5_000_usize];
+    number.prop_flat_map(|number| vec(address(), number)).prop_map(|addresses| {
+        let mut sources = Distinct::default();
+        for source in addresses {
+            sources.add(source);
+        }
+        sources
+    })
+}
+
+/// Returns counted values of some field.
+fn values() -> impl Strategy<Value = Option<DistinctValues>> {
+    let field = prop_oneof![Just("source_ip".to_owned()), Just("requestURI".to_owned()), text(60)];
+    option::of((field, vec(any::<u64>(), 0..600)).prop_map(|(field, hashes)| {
+        let mut texts = Distinct::default();
+        for hash in hashes {
+            texts.add(TextHash(hash));
+        }
+        DistinctValues { field, texts }
+    }))
+}
+
 fn status() -> impl Strategy<Value = Status> {
     prop_oneof![
         Just(Status::Open),
@@ -164,8 +189,9 @@ pub(crate) fn activity() -> impl Strategy<Value = Activity> {
 pub(crate) fn finding() -> impl Strategy<Value = Finding> {
     let clusters = btree_set(text(256), 1..40);
     let times = (second(), 0..100_000i64, 1..u64::MAX / 2);
-    (any::<u128>(), rule(), group(), times, status(), clusters, evidence(), any::<bool>()).prop_map(
-        |(key, mut rule, group, (first, seconds, count), status, clusters, evidence, late)| {
+    let shown = (clusters, evidence(), sources(), values());
+    (any::<u128>(), rule(), group(), times, status(), shown, any::<bool>()).prop_map(
+        |(key, mut rule, group, (first, seconds, count), status, (clusters, evidence, sources, values), late)| {
             rule.group_by = group.iter().map(|(field, _)| field.clone()).collect();
             Finding {
                 key: FindingKey(key),
@@ -177,6 +203,8 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 status,
                 clusters,
                 providers: BTreeSet::from([Provider::Cloudwatch]),
+                sources,
+                values,
                 evidence,
                 late,
                 created_at: Timestamp::UNIX_EPOCH,
@@ -208,6 +236,8 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
         status: Status::Open,
         clusters: BTreeSet::from(["prod".to_owned(), "dev".to_owned()]),
         providers: BTreeSet::from([Provider::Cloudwatch]),
+        sources: Distinct::default(),
+        values: None,
         evidence: Evidence::default(),
         late: false,
         created_at: Timestamp::UNIX_EPOCH,

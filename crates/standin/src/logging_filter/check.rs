@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use jiff::Timestamp;
-use regex_lite::Regex;
+use regex::Regex;
 use serde_json::Value;
 
 use super::schema::{severity, timestamp};

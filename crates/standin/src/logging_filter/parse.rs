@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regex_lite::Regex;
+use regex::Regex;
 
 use super::check::{Check, Literal, Order, flag, number};
 use super::function::{Function, Network};

@@ -349,7 +349,6 @@ fn malformed_filters_are_refused() {
         "resource.type=~x",
         "resource.type=~\"(\"",
         "resource.type=~\"\\d\"",
-        "resource.type=~\"\\\\pL\"",
         "httpRequest.status=many",
         "httpRequest.status=~\"4..\"",
         "operation.first=1",

@@ -1,0 +1,223 @@
+//! What has to come together within a timespan: requests, distinct values, or the legs of a sequence.
+//!
+//! A gathering is fed the seconds of a group in ascending order, and tells of each whether the span that ends with it
+//! holds enough. It knows nothing of episodes, and of no second that it was not fed.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::field::Field;
+use crate::rule::{Burst, Counting};
+use crate::time::{Minute, Second};
+use crate::timeline::{Moment, Timeline, Value};
+
+/// What is to come together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// So many requests.
+    Requests(u64),
+    /// So many distinct values.
+    Values {
+        /// How many.
+        least: u64,
+        /// Whether the values are addresses, not hashes of texts.
+        of_sources: bool,
+    },
+    /// A request of each leg, or a burst of them.
+    Legs {
+        /// What each leg takes, in their order.
+        bursts: Vec<Option<Burst>>,
+        /// Whether no leg may come before the one that stands before it.
+        is_ordered: bool,
+    },
+}
+
+impl Needs {
+    /// Returns what a rule needs that counts so; `least` is how many requests or values.
+    #[must_use]
+    pub fn of(counting: &Counting, least: u64) -> Needs {
+        match counting {
+            Counting::Events => Needs::Requests(least),
+            Counting::Values { field } => Needs::Values { least, of_sources: *field == Field::Named("source_ip") },
+            Counting::Sequence { legs, is_ordered } => {
+                Needs::Legs { bursts: legs.iter().map(|leg| leg.burst).collect(), is_ordered: *is_ordered }
+            }
+        }
+    }
+
+    /// Returns how far before the begin of a span requests can lie that make it hold enough, in seconds.
+    #[must_use]
+    pub fn reach_seconds(&self) -> i64 {
+        match self {
+            Needs::Requests(_) | Needs::Values { .. } => 0,
+            Needs::Legs { bursts, .. } => {
+                bursts.iter().flatten().map(|burst| burst.timespan_seconds).max().unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// What has come together so far.
+pub enum Gathering<'t> {
+    /// Requests.
+    Requests(Requests),
+    /// Distinct values.
+    Values(Values<'t>),
+    /// Legs of a sequence.
+    Legs(Legs<'t>),
+}
+
+impl<'t> Gathering<'t> {
+    /// Begins with nothing. What comes together lies at most `timespan_seconds` apart.
+    #[must_use]
+    pub fn new(needs: &'t Needs, timespan_seconds: i64, timeline: &'t Timeline<'t>) -> Gathering<'t> {
+        match needs {
+            Needs::Requests(least) => {
+                Gathering::Requests(Requests { least: *least, span: Span::new(timespan_seconds) })
+            }
+            Needs::Values { least, of_sources } => {
+                Gathering::Values(Values::new(*least, *of_sources, timespan_seconds, timeline))
+            }
+            Needs::Legs { bursts, is_ordered } => Gathering::Legs(Legs::new(bursts, *is_ordered, timespan_seconds)),
+        }
+    }
+
+    /// Adds what came at `at`, and tells whether the span that ends there holds enough.
+    pub fn add(&mut self, at: Second, moment: &Moment) -> bool {
+        match self {
+            Gathering::Requests(requests) => requests.add(at, moment.n),
+            Gathering::Values(values) => values.add(at),
+            Gathering::Legs(legs) => legs.add(at, moment),
+        }
+    }
+}
+
+/// A number of requests.
+pub struct Requests {
+    least: u64,
+    span: Span,
+}
+
+impl Requests {
+    pub(crate) fn add(&mut self, at: Second, n: u64) -> bool {
+        self.span.add(at, n) >= self.least
+    }
+}
+
+/// The requests of the span that ends with the last one added.
+struct Span {
+    timespan_seconds: i64,
+    held: VecDeque<(Second, u64)>,
+    sum: u64,
+}
+
+impl Span {
+    fn new(timespan_seconds: i64) -> Span {
+        Span { timespan_seconds, held: VecDeque::new(), sum: 0 }
+    }
+
+    /// Adds requests, and returns how many the span holds.
+    fn add(&mut self, at: Second, n: u64) -> u64 {
+        self.held.push_back((at, n));
+        self.sum = self.sum.saturating_add(n);
+        while let Some((first, n)) = self.held.front().copied()
+            && at.0.saturating_sub(first.0) > self.timespan_seconds
+        {
+            self.held.pop_front();
+            self.sum -= n;
+        }
+        self.sum
+    }
+}
+
+/// Distinct values. Of each only the latest second is remembered: it is in the span as long as that one is.
+pub struct Values<'t> {
+    least: u64,
+    of_sources: bool,
+    timespan_seconds: i64,
+    timeline: &'t Timeline<'t>,
+    /// The minute that was looked up last: its values by second.
+    minute: Option<(Minute, BTreeMap<Second, Vec<Value>>)>,
+    latest: HashMap<Value, Second>,
+    /// How many values came last in each second of the span.
+    by_latest: BTreeMap<Second, u64>,
+    distinct: u64,
+}
+
+impl<'t> Values<'t> {
+    fn new(least: u64, of_sources: bool, timespan_seconds: i64, timeline: &'t Timeline<'t>) -> Values<'t> {
+        Values {
+            least,
+            of_sources,
+            timespan_seconds,
+            timeline,
+            minute: None,
+            latest: HashMap::new(),
+            by_latest: BTreeMap::new(),
+            distinct: 0,
+        }
+    }
+
+    fn add(&mut self, at: Second) -> bool {
+        let begin = at.plus(-self.timespan_seconds);
+        while let Some(oldest) = self.by_latest.first_entry().filter(|oldest| *oldest.key() < begin) {
+            self.distinct -= oldest.remove();
+        }
+        if self.minute.as_ref().is_none_or(|(minute, _)| *minute != at.minute()) {
+            self.minute = Some((at.minute(), self.timeline.values_in(at.minute(), self.of_sources)));
+        }
+        let values = self.minute.as_ref().and_then(|(_, values)| values.get(&at));
+        for value in values.into_iter().flatten() {
+            let before = self.latest.insert(*value, at);
+            match before.and_then(|before| self.by_latest.get_mut(&before)) {
+                Some(others) => *others -= 1,
+                None => self.distinct += 1,
+            }
+            *self.by_latest.entry(at).or_default() += 1;
+        }
+        self.distinct >= self.least
+    }
+}
+
+/// The legs of a sequence.
+pub struct Legs<'t> {
+    bursts: &'t [Option<Burst>],
+    spans: Vec<Span>,
+    is_ordered: bool,
+    timespan_seconds: i64,
+    /// In order: for each leg the latest second at which a chain up to it can begin. Else: when each leg last came.
+    begins: Vec<Option<Second>>,
+}
+
+impl<'t> Legs<'t> {
+    fn new(bursts: &'t [Option<Burst>], is_ordered: bool, timespan_seconds: i64) -> Legs<'t> {
+        let span = |burst: &Option<Burst>| Span::new(burst.map_or(0, |burst| burst.timespan_seconds));
+        Legs {
+            bursts,
+            spans: bursts.iter().map(span).collect(),
+            is_ordered,
+            timespan_seconds,
+            begins: vec![None; bursts.len()],
+        }
+    }
+
+    fn add(&mut self, at: Second, moment: &Moment) -> bool {
+        for place in 0..self.bursts.len() {
+            if self.comes(place, at, moment) {
+                let begin = if self.is_ordered && place > 0 { self.begins[place - 1] } else { Some(at) };
+                self.begins[place] = self.begins[place].max(begin);
+            }
+        }
+        let begin = if self.is_ordered {
+            self.begins.last().copied().flatten()
+        } else {
+            self.begins.iter().copied().min().flatten()
+        };
+        begin.is_some_and(|begin| at.0.saturating_sub(begin.0) <= self.timespan_seconds)
+    }
+
+    /// Adds the requests of the leg at `place`, and tells whether they are enough of them at `at`.
+    fn comes(&mut self, place: usize, at: Second, moment: &Moment) -> bool {
+        let n = moment.legs.iter().filter(|(legs, _)| legs.holds(place)).map(|(_, n)| *n).sum();
+        n > 0 && self.spans[place].add(at, n) >= self.bursts[place].map_or(1, |burst| burst.count)
+    }
+}

@@ -1,0 +1,123 @@
+//! Sigma filters: what a team leaves out of rules that it did not write, with who decided so, why, and until when.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::Rules;
+use super::detection::Expression;
+use super::selection;
+use super::sigma::Reference;
+use crate::diagnostic::Diagnostic;
+use crate::time::Second;
+use crate::yaml::{At, Map};
+
+/// A filter that is laid over rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The name that it is shown by.
+    pub name: String,
+    /// `stakeout.reason`: why.
+    pub reason: String,
+    /// `stakeout.owner`: who answers for it.
+    pub owner: String,
+    /// `stakeout.expires`: requests from then on are not filtered any more.
+    pub expires: Option<Second>,
+    /// The rules that it narrows, by the names that they are shown by.
+    pub rules: Vec<String>,
+    /// The file that it stands in.
+    pub file: String,
+    /// The line of that file at which it begins.
+    pub line: usize,
+}
+
+/// What stands under `filter:`, and under `stakeout:` of the same document.
+pub(super) struct FilterBody {
+    /// The rules that it names; none for `any`.
+    pub(super) rules: Vec<Reference>,
+    /// The place of `rules`, for faults.
+    pub(super) unmatched: Diagnostic,
+    pub(super) reason: String,
+    pub(super) owner: String,
+    pub(super) expires: Option<Second>,
+    condition: Expression,
+}
+
+impl FilterBody {
+    /// Returns `selection` as far as the filter lets it through.
+    ///
+    /// Sigma joins a filter's condition to that of the rule with `and`, so a filter leaves out what it names only
+    /// where its condition says `not`: <https://github.com/SigmaHQ/pySigma/pull/226>.
+    pub(super) fn narrow(&self, selection: Expression) -> Expression {
+        let condition = match self.expires {
+            Some(expires) => Expression::Or(vec![Expression::Since(expires), self.condition.clone()]),
+            None => self.condition.clone(),
+        };
+        Expression::And(vec![selection, condition])
+    }
+}
+
+impl Rules {
+    /// Returns a warning for each filter that filters nothing of what comes from `now` on.
+    #[must_use]
+    pub fn expired(&self, now: Second) -> Vec<Diagnostic> {
+        let expired = self.filters.iter().filter_map(|filter| Some((filter, filter.expires.filter(|at| *at <= now)?)));
+        expired
+            .map(|(filter, expires)| Diagnostic {
+                file: filter.file.clone(),
+                line: filter.line,
+                key: "stakeout.expires".to_owned(),
+                problem: format!("the filter `{}` expired at {expires}, and filters nothing since", filter.name),
+                mend: format!("take it out, or let {} give it a later date", filter.owner),
+            })
+            .collect()
+    }
+}
+
+/// Reads a filter out of its document.
+pub(super) fn filter(document: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Result<FilterBody, Diagnostic> {
+    let map = document.need("filter", "add it")?.any_map()?;
+    let rules_at = map.need("rules", "name the rules that it narrows, or write `rules: any`")?;
+    let rules = match rules_at.text() {
+        Ok(word) if word.eq_ignore_ascii_case("any") => Vec::new(),
+        _ => Reference::list(&rules_at)?,
+    };
+    let condition = selection::detection(&map, &["rules"], warnings)?;
+    if !is_exclusion(&condition) {
+        let at = map.need("condition", "write `condition: not selection`")?;
+        warnings.push(at.fault(
+            "this filter keeps what it selects, and leaves out all the rest",
+            "write `not selection`, if it is to leave out what it selects",
+        ));
+    }
+    let own = document.need("stakeout", "say under it the `reason` of the filter and its `owner`")?;
+    let own = own.map(&["expires", "owner", "reason"])?;
+    Ok(FilterBody {
+        rules,
+        unmatched: rules_at
+            .fault("there is no rule that it could narrow", "load rules as well, or take the filter out"),
+        reason: own.need("reason", "say why these requests are no findings")?.text()?.trim().to_owned(),
+        owner: own.need("owner", "say who answers for it")?.text()?.trim().to_owned(),
+        expires: own.get("expires").map(|at| expires(&at)).transpose()?,
+        condition,
+    })
+}
+
+/// Tells whether a filter's condition only ever leaves out: it is a `not`, or several of them.
+fn is_exclusion(condition: &Expression) -> bool {
+    match condition {
+        Expression::Not(_) => true,
+        Expression::And(parts) => !parts.is_empty() && parts.iter().all(is_exclusion),
+        _ => false,
+    }
+}
+
+/// Reads a day, at whose beginning in UTC the filter ends, or a time.
+fn expires(at: &At<'_>) -> Result<Second, Diagnostic> {
+    let text = at.text()?;
+    let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    let time = if text.contains(['T', 't', ' ']) { text.parse::<Timestamp>().ok() } else { day() };
+    time.map(Second::from).ok_or_else(|| {
+        at.fault(format!("`{text}` is no day and no time"), "write it as 2027-01-31, or as 2027-01-31T12:00:00Z")
+    })
+}

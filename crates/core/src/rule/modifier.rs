@@ -1,0 +1,291 @@
+//! What stands behind `|` in `field|modifier: value`: which modifiers there are, and which go together.
+
+use ipnet::IpNet;
+
+use super::encoding::{self, Charset};
+use super::glob::Glob;
+use super::pattern::{FieldReference, Order, Pattern, Place, Regexp};
+use crate::diagnostic::{Diagnostic, suggestion};
+use crate::field::Field;
+use crate::yaml::{At, Value};
+
+/// Every modifier that is read.
+const KNOWN: &[&str] = &[
+    "all",
+    "base64",
+    "base64offset",
+    "cased",
+    "cidr",
+    "contains",
+    "endswith",
+    "exists",
+    "fieldref",
+    "gt",
+    "gte",
+    "i",
+    "lt",
+    "lte",
+    "m",
+    "neq",
+    "re",
+    "s",
+    "startswith",
+    "utf16",
+    "utf16be",
+    "utf16le",
+    "wide",
+];
+/// Modifiers of Sigma that are not read, with the reason and the way out.
+const REFUSED: &[(&[&str], &str, &str)] = &[
+    (&["windash"], "it varies the dashes of Windows command lines", "take `|windash` away"),
+    (
+        &["expand"],
+        "there is nothing here that could fill a placeholder",
+        "write the values out in place of the placeholder",
+    ),
+    (
+        &["minute", "hour", "day", "week", "month", "year"],
+        "no field that rules can name holds a time",
+        "take the line out: a rule counts at every hour",
+    ),
+];
+/// Longest regular expression, in characters.
+const REGEX_CHARS_MAX: usize = 4_096;
+
+/// The modifiers of one line, checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Modifiers<'a> {
+    words: &'a [&'a str],
+}
+
+/// What a modifier does, as far as others must not do the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Shape,
+    Operator,
+    FieldReference,
+    Base64,
+    Charset,
+    Flag,
+    Cased,
+    All,
+    Not,
+}
+
+impl<'a> Modifiers<'a> {
+    /// Checks the modifiers of a line.
+    pub(super) fn read(words: &'a [&'a str], at: &At<'_>) -> Result<Modifiers<'a>, Diagnostic> {
+        for (place, word) in words.iter().enumerate() {
+            if let Some((_, reason, mend)) = REFUSED.iter().find(|(refused, ..)| refused.contains(word)) {
+                return Err(at.fault(format!("the modifier `{word}` is not read: {reason}"), *mend));
+            }
+            if !KNOWN.contains(word) {
+                return Err(at.fault(format!("unknown modifier `{word}`"), suggestion(word, KNOWN)));
+            }
+            if words[..place].contains(word) {
+                return Err(at.fault(format!("the modifier `{word}` stands twice"), "keep one of the two"));
+            }
+            if let Some(earlier) = words[..place].iter().find(|earlier| clash(earlier, word)) {
+                return Err(at.fault(format!("`{earlier}` and `{word}` exclude each other"), "keep one of the two"));
+            }
+        }
+        let modifiers = Modifiers { words };
+        modifiers.check_order(at)?;
+        Ok(modifiers)
+    }
+
+    /// Checks that each modifier has what it works on: they apply in the order that they are written in.
+    fn check_order(self, at: &At<'_>) -> Result<(), Diagnostic> {
+        for (place, word) in self.words.iter().enumerate() {
+            let (before, behind) = (&self.words[..place], &self.words[place + 1..]);
+            match part(word) {
+                Part::Flag if !before.contains(&"re") => {
+                    return Err(at.fault(format!("`{word}` is a flag of `re`"), format!("write `|re|{word}`")));
+                }
+                Part::Charset if !behind.iter().any(|other| part(other) == Part::Base64) => {
+                    return Err(at.fault(
+                        format!("`{word}` alone never fits: audit events hold no UTF-16"),
+                        format!("write `|{word}|base64offset|contains`, or take `|{word}` away"),
+                    ));
+                }
+                Part::FieldReference | Part::Base64 if before.iter().any(|other| part(other) == Part::Shape) => {
+                    let shape = before.iter().find(|other| part(other) == Part::Shape).copied().unwrap_or_default();
+                    return Err(
+                        at.fault(format!("`{word}` stands behind `{shape}`"), format!("write `|{word}|{shape}`"))
+                    );
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn has(self, word: &str) -> bool {
+        self.words.contains(&word)
+    }
+
+    /// Tells whether each value must fit, not any one.
+    pub(super) fn is_all(self) -> bool {
+        self.has("all")
+    }
+
+    /// Tells whether no value may fit.
+    pub(super) fn is_negated(self) -> bool {
+        self.has("neq")
+    }
+
+    /// Tells whether the values are networks.
+    pub(super) fn is_network(self) -> bool {
+        self.has("cidr")
+    }
+
+    /// Tells whether the values are names of other fields.
+    pub(super) fn is_field_reference(self) -> bool {
+        self.has("fieldref")
+    }
+
+    /// Returns what `value` is compared with: any one of these.
+    pub(super) fn patterns(self, value: &At<'_>) -> Result<Vec<Pattern>, Diagnostic> {
+        let operator = self.words.iter().find(|word| matches!(part(word), Part::Operator | Part::Base64));
+        Ok(match operator.copied() {
+            Some("re") => vec![Pattern::Regex(self.regex(value)?)],
+            Some("cidr") => vec![Pattern::Network(network(value)?)],
+            Some("exists") => vec![Pattern::Exists(value.boolean()?)],
+            Some("lt") => vec![Pattern::Compared(Order::Less, value.integer()?)],
+            Some("lte") => vec![Pattern::Compared(Order::LessOrEqual, value.integer()?)],
+            Some("gt") => vec![Pattern::Compared(Order::Greater, value.integer()?)],
+            Some("gte") => vec![Pattern::Compared(Order::GreaterOrEqual, value.integer()?)],
+            Some(base64) => self.encoded(value, base64)?,
+            None => vec![self.plain(value)?],
+        })
+    }
+
+    /// Returns the field that `value` names, to be compared with.
+    pub(super) fn reference(self, field: Field) -> Pattern {
+        let place = match self.shape() {
+            None => Place::Whole,
+            Some("startswith") => Place::Start,
+            Some("endswith") => Place::End,
+            Some(_) => Place::Anywhere,
+        };
+        Pattern::Other(FieldReference { field, place, cased: self.has("cased") })
+    }
+
+    fn shape(self) -> Option<&'a str> {
+        self.words.iter().copied().find(|word| part(word) == Part::Shape)
+    }
+
+    fn regex(self, value: &At<'_>) -> Result<Regexp, Diagnostic> {
+        let text = value.text()?;
+        if text.chars().count() > REGEX_CHARS_MAX {
+            let mend = format!("use at most {REGEX_CHARS_MAX} characters, or several expressions");
+            return Err(value.fault("this regular expression is too long", mend));
+        }
+        let flags: Vec<&str> = self.words.iter().copied().filter(|word| part(word) == Part::Flag).collect();
+        Regexp::new(text, &flags).map_err(|(problem, mend)| value.fault(problem, mend))
+    }
+
+    fn encoded(self, value: &At<'_>, base64: &str) -> Result<Vec<Pattern>, Diagnostic> {
+        let glob = Glob::parse(value.text()?, true);
+        let Some(text) = glob.whole() else {
+            return Err(value
+                .fault("a wildcard cannot be encoded", r"write `\*` for the letter itself, or a value for each case"));
+        };
+        let charset = match self.words.iter().find(|word| part(word) == Part::Charset) {
+            None => Charset::Utf8,
+            Some(&"utf16be") => Charset::Utf16Be,
+            Some(&"utf16") => Charset::Utf16,
+            Some(_) => Charset::Utf16Le,
+        };
+        let bytes = charset.bytes(text);
+        let cased = self.has("cased");
+        if base64 == "base64offset" {
+            let found = encoding::base64_at_offsets(&bytes);
+            let anywhere = |text: &String| Glob::exact(text, cased).after_anything().before_anything();
+            return Ok(found.iter().map(|text| Pattern::Text(anywhere(text))).collect());
+        }
+        Ok(vec![Pattern::Text(self.shaped(Glob::exact(&encoding::base64(&bytes), cased)))])
+    }
+
+    fn plain(self, value: &At<'_>) -> Result<Pattern, Diagnostic> {
+        let is_shaped = self.shape().is_some();
+        let (text, is_plain) = match &value.node.value {
+            Value::Null if !is_shaped => return Ok(Pattern::Null),
+            Value::Scalar { text, is_plain } => (text, *is_plain),
+            _ => return Err(value.fault("no value to compare with", "write a text, a number, true, false or null")),
+        };
+        if text.is_empty() && !is_shaped {
+            return Ok(Pattern::Null);
+        }
+        if is_plain && !is_shaped && !self.has("cased") {
+            if let Ok(number) = text.parse() {
+                return Ok(Pattern::Number(number));
+            }
+            if let Ok(fact) = text.parse() {
+                return Ok(Pattern::Fact(fact));
+            }
+        }
+        Ok(Pattern::Text(self.shaped(Glob::parse(text, self.has("cased")))))
+    }
+
+    fn shaped(self, glob: Glob) -> Glob {
+        match self.shape() {
+            Some("contains") => glob.after_anything().before_anything(),
+            Some("startswith") => glob.before_anything(),
+            Some("endswith") => glob.after_anything(),
+            _ => glob,
+        }
+    }
+}
+
+/// Returns the network that `value` spells; an address alone is the network of itself.
+fn network(value: &At<'_>) -> Result<IpNet, Diagnostic> {
+    let text = value.text()?;
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Ok(IpNet::from(address.to_canonical()));
+    }
+    let net: IpNet = text
+        .parse()
+        .map_err(|_| value.fault(format!("`{text}` is no network"), "write it as 10.0.0.0/8 or 2001:db8::/32"))?;
+    if net.trunc() != net {
+        return Err(value.fault(
+            format!("`{text}` has bits set behind its prefix"),
+            format!("write `{}`, or a longer prefix", net.trunc()),
+        ));
+    }
+    Ok(net)
+}
+
+fn part(word: &str) -> Part {
+    match word {
+        "contains" | "startswith" | "endswith" => Part::Shape,
+        "fieldref" => Part::FieldReference,
+        "base64" | "base64offset" => Part::Base64,
+        "wide" | "utf16" | "utf16be" | "utf16le" => Part::Charset,
+        "i" | "m" | "s" => Part::Flag,
+        "cased" => Part::Cased,
+        "all" => Part::All,
+        "neq" => Part::Not,
+        _ => Part::Operator,
+    }
+}
+
+/// Tells whether two modifiers contradict each other on one line.
+fn clash(one: &str, other: &str) -> bool {
+    let either =
+        |left: &str, right: &[&str]| (one == left && right.contains(&other)) || (other == left && right.contains(&one));
+    let parts = |left: Part, right: &[Part]| {
+        (part(one) == left && right.contains(&part(other))) || (part(other) == left && right.contains(&part(one)))
+    };
+    parts(Part::Shape, &[Part::Shape])
+        || parts(Part::Base64, &[Part::Base64])
+        || parts(Part::Charset, &[Part::Charset])
+        || parts(
+            Part::Operator,
+            &[Part::Shape, Part::Operator, Part::FieldReference, Part::Base64, Part::Charset, Part::Cased],
+        )
+        || parts(Part::FieldReference, &[Part::Base64, Part::Charset])
+        || either("base64offset", &["all", "startswith", "endswith"])
+        || either("neq", &["all", "exists", "lt", "lte", "gt", "gte"])
+        || either("all", &["exists", "lt", "lte", "gt", "gte"])
+}
