@@ -15,6 +15,7 @@ mod kill;
 mod late;
 mod life_cycle;
 mod ocsf;
+mod pushdown;
 mod stretched;
 mod three_clouds;
 mod three_ways;

@@ -182,6 +182,12 @@ impl World {
         std::fs::write(self.config(), text.replace(old, new)).expect("the config is written");
     }
 
+    /// Uses these rules in place of the shipped ones.
+    pub(crate) fn use_rules(&self, rules: &str) {
+        std::fs::write(self.folder.path().join("own.yml"), rules).expect("the rules are written");
+        self.reconfigure("state: {path: state}\n", "state: {path: state}\nrules: [own.yml]\n");
+    }
+
     fn configure(&self, config: &str, sources: &[String]) {
         let sources = sources.concat();
         let (slack, topic, sns) = (self.slack.webhook_url(), &self.topic, self.sns.endpoint());
