@@ -47,6 +47,7 @@ fn commit(source: SourceId, log: LogId, first: u32) -> Commit {
             cursor: Second(i64::from(first + MINUTES) * 60),
             relooks: Vec::new(),
             gaps: Vec::new(),
+            follow_ups: Vec::new(),
             failing: None,
             silent_windows: 0,
             silence_told: false,
