@@ -44,16 +44,12 @@ pub(crate) struct Leg<T> {
 }
 
 /// Tells whether every leg comes in `span`, in the order of `legs` where `is_ordered`.
-pub(crate) fn sequence_by_hand<T>(
-    all: &[Request<T>],
-    span: &[Request<T>],
-    legs: &[Leg<T>],
-    is_ordered: bool,
-) -> bool {
+pub(crate) fn sequence_by_hand<T>(all: &[Request<T>], span: &[Request<T>], legs: &[Leg<T>], is_ordered: bool) -> bool {
     let mut from = i64::MIN;
     legs.iter().all(|leg| {
         let comes = |at: i64| {
-            let before = all.iter().filter(|other| (leg.fits)(&other.what) && (0..=leg.within).contains(&(at - other.at)));
+            let before =
+                all.iter().filter(|other| (leg.fits)(&other.what) && (0..=leg.within).contains(&(at - other.at)));
             before.count() >= leg.least
         };
         let found = span.iter().find(|one| one.at >= from && (leg.fits)(&one.what) && comes(one.at));

@@ -140,7 +140,6 @@ struct Member {
     is_text_cut: bool,
 }
 
-
 struct Group {
     key: CountKey,
     clusters: Vec<Arc<str>>,

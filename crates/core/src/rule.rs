@@ -145,9 +145,16 @@ impl Rule {
     #[must_use]
     pub fn lacks_address(&self, observation: &Observation, pass: Pass) -> bool {
         let by_address = self.group_by.contains(&SOURCE_IP) || self.counts_sources();
-        by_address
-            && self.clients_of(observation).iter().all(Option::is_none)
-            && self.fits(observation, None, pass)
+        by_address && self.clients_of(observation).iter().all(Option::is_none) && self.fits(observation, None, pass)
+    }
+
+    /// Tells whether no request can fit the rule, because it needs a field that no event has.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let are_idle = |selections: &[Expression]| {
+            selections.iter().all(|selection| selection.prefilter().simplified().is_nothing())
+        };
+        are_idle(&self.selections) || self.legs().iter().any(|leg| are_idle(&leg.selections))
     }
 
     /// Tells whether the values that it counts are addresses.
@@ -197,7 +204,9 @@ impl Rule {
         }
         let legs = self.legs().iter().enumerate().filter(|(_, leg)| leg.follow_up == (pass == Pass::FollowUp));
         legs.filter(|(_, leg)| any_holds(&leg.selections, observation, client))
-            .filter_map(|(place, leg)| Some((group_of(&leg.group_by, observation, client)?, Legs::default().and(place))))
+            .filter_map(|(place, leg)| {
+                Some((group_of(&leg.group_by, observation, client)?, Legs::default().and(place)))
+            })
             .collect()
     }
 
@@ -312,11 +321,8 @@ impl Rules {
         let rules = self.rules.iter().filter(|rule| rule.key == follow_up.rule);
         let legs = rules.flat_map(Rule::legs).filter(|leg| leg.follow_up).flat_map(|leg| &leg.selections);
         let sources = follow_up.sources.iter().map(|(source, _)| Prefilter::from_source(*source));
-        Prefilter::And(vec![
-            Prefilter::Or(sources.collect()),
-            Prefilter::Or(legs.map(Expression::prefilter).collect()),
-        ])
-        .simplified()
+        Prefilter::And(vec![Prefilter::Or(sources.collect()), Prefilter::Or(legs.map(Expression::prefilter).collect())])
+            .simplified()
     }
 
     /// Returns the longest time, in seconds, over which requests of one episode can lie apart.

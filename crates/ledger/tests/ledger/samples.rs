@@ -11,7 +11,7 @@ use stakeout_core::evidence::{Evidence, SAMPLES_MAX};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::progress::{Failing, FollowUp, Gap, Notice, NoticeKind, Progress, Relook};
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{Counted, CountKey, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
+use stakeout_core::tally::{CountKey, Counted, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
 use stakeout_core::time::{Minute, Second, Window};
 
 /// Returns the log that number `n` stands for.
@@ -72,10 +72,7 @@ fn marks<T: Kind>(values: impl IntoIterator<Item = T>) -> Marks<T> {
 /// Returns a tally of `n + 1` requests with `samples` samples.
 pub(crate) fn tally(n: u32, samples: u64) -> Tally {
     Tally {
-        seconds: vec![
-            Counted { second: 0, legs: Legs(0), n },
-            Counted { second: 59, legs: Legs(0).and(15), n: 1 },
-        ],
+        seconds: vec![Counted { second: 0, legs: Legs(0), n }, Counted { second: 59, legs: Legs(0).and(15), n: 1 }],
         sources: marks([SourceIp::V4(n.into()), SourceIp::V6Net(u64::MAX - samples)]),
         texts: marks((0..samples).map(|text| TextHash(u64::from(n) ^ (text << 50)))),
         clusters: BTreeSet::from(["prod".to_owned(), format!("c{n}")]),

@@ -186,8 +186,7 @@ impl World {
                 continue;
             }
             let (rules, sample_key) = (self.rules.clone(), self.writer().sample_key());
-            let fold =
-                fold::open_follow_ups(rules, window, vec![follow_up.clone()], sample_key, Limits::default());
+            let fold = fold::open_follow_ups(rules, window, vec![follow_up.clone()], sample_key, Limits::default());
             let owed = self.progress[source].as_mut().expect("it was read");
             owed.note_followed(&follow_up, progress.cursor);
             self.followed += 1;
