@@ -1,6 +1,7 @@
 //! `stakeout replay`: recordings and made logs through the binary, offline. What it prints is compared whole.
 
 mod endings;
+mod let_in;
 mod lines;
 mod recordings;
 mod volume;
