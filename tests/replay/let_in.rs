@@ -57,7 +57,8 @@ fn log() -> String {
         ("8.8.8.8", 9, 200),
         ("8.8.8.8", 10, 201),
     ];
-    let lines = requests.iter().enumerate().map(|(number, (source, minute, code))| line(number, source, *minute, *code));
+    let lines =
+        requests.iter().enumerate().map(|(number, (source, minute, code))| line(number, source, *minute, *code));
     lines.collect()
 }
 

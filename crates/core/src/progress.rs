@@ -426,9 +426,8 @@ mod tests {
     fn too_much_that_is_owed_gives_up_the_oldest() {
         let mut read = progress();
         let source = |n: u8| (SourceIp::V4([198, 51, 100, n].into()), vec![window(0)]);
-        let given_up: Vec<usize> = (0..102)
-            .map(|n| read.owe(FollowUp { rule: RuleKey(1), sources: vec![source(n)], failures: 0 }))
-            .collect();
+        let given_up: Vec<usize> =
+            (0..102).map(|n| read.owe(FollowUp { rule: RuleKey(1), sources: vec![source(n)], failures: 0 })).collect();
         assert_eq!((given_up.iter().sum::<usize>(), &given_up[99..]), (2, &[0, 1, 1][..]));
         assert_eq!(read.follow_ups[0].sources, [source(2)]);
     }
