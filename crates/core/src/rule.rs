@@ -27,6 +27,7 @@ use crate::field::{Field, FieldValue};
 use crate::gathering::Needs;
 use crate::observation::Observation;
 use crate::prefilter::Prefilter;
+use crate::progress::FollowUp;
 use crate::tally::{GroupKey, GroupValue, Legs, RuleKey};
 use crate::text::bounded;
 
@@ -177,13 +178,6 @@ impl Rule {
         }
     }
 
-    /// Returns the legs that are followed up.
-    #[must_use]
-    pub fn follow_up_legs(&self) -> Legs {
-        let legs = self.legs().iter().enumerate();
-        legs.filter(|(_, leg)| leg.follow_up).fold(Legs::default(), |legs, (place, _)| legs.and(place))
-    }
-
     /// Returns the legs of a sequence; none where the rule is no sequence.
     #[must_use]
     pub fn legs(&self) -> &[Leg] {
@@ -313,6 +307,22 @@ impl Rules {
             Counting::Events | Counting::Values { .. } => rule.selections.iter().collect::<Vec<_>>(),
         });
         Prefilter::Or(selections.map(Expression::prefilter).collect()).simplified()
+    }
+
+    /// Tells whether some rule has legs that are followed up.
+    #[must_use]
+    pub fn have_follow_ups(&self) -> bool {
+        self.rules.iter().flat_map(Rule::legs).any(|leg| leg.follow_up)
+    }
+
+    /// Returns the filter that every request fits which `follow_up` looks for.
+    #[must_use]
+    pub fn follow_up_prefilter(&self, follow_up: &FollowUp) -> Prefilter {
+        let rules = self.rules.iter().filter(|rule| rule.key == follow_up.rule);
+        let legs = rules.flat_map(Rule::legs).filter(|leg| leg.follow_up).flat_map(|leg| &leg.selections);
+        let sources = follow_up.sources.iter().map(|(source, _)| Prefilter::from_source(*source));
+        Prefilter::And(vec![Prefilter::Or(sources.collect()), Prefilter::Or(legs.map(Expression::prefilter).collect())])
+            .simplified()
     }
 
     /// Returns the longest time, in seconds, over which requests of one episode can lie apart.
