@@ -24,6 +24,8 @@ use crate::writer::{Ending, Scope, Writer};
 /// Ticks after the timeline: enough for every re-look, and for the quiet time.
 const QUIET_HOURS: usize = 4;
 const DESTINATION: &str = "bus";
+/// Each cluster is at a cloud of its own.
+const PROVIDERS: [Provider; 2] = [Provider::CloudLogging, Provider::AzureMonitor];
 
 /// Lives through a timeline and the quiet hours after it.
 pub(super) async fn live(timeline: &Timeline) -> World {
@@ -76,11 +78,12 @@ impl World {
         let state = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let sources: Vec<Source> = CLUSTERS
             .iter()
-            .map(|cluster| Source {
+            .zip(PROVIDERS)
+            .map(|(cluster, provider)| Source {
                 name: (*cluster).to_owned(),
-                provider: Provider::File,
+                provider,
                 cluster: (*cluster).into(),
-                log: LogId(format!("file/{cluster}")),
+                log: LogId(format!("{provider}/{cluster}")),
             })
             .collect();
         let file = RuleFile { name: "rules.yml".to_owned(), text: RULES.to_owned() };
