@@ -55,9 +55,9 @@ impl Seconds {
     #[must_use]
     pub fn between(minute: Minute, first: Second, last: Second) -> Seconds {
         let place = |at: Second| at.0.saturating_sub(minute.start().0);
-        (0..60).filter(|second| place(first) <= *second && *second <= place(last)).fold(Seconds(0), |seconds, second| {
-            Seconds(seconds.0 | 1 << second)
-        })
+        (0..60)
+            .filter(|second| place(first) <= *second && *second <= place(last))
+            .fold(Seconds(0), |seconds, second| Seconds(seconds.0 | 1 << second))
     }
 
     /// Returns these seconds and `second`.

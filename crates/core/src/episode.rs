@@ -138,10 +138,7 @@ mod tests {
     #[test]
     fn an_episode_begins_at_the_earliest_span_and_goes_on_through_the_quiet_time() {
         assert_eq!(found(&[0, 50, 70, 110, 210, 311], &[]), [episode(50, 210, 4)]);
-        assert_eq!(
-            found(&[0, 1, 2, 200, 201, 202], &[]),
-            [episode(0, 2, 3), episode(200, 202, 3)]
-        );
+        assert_eq!(found(&[0, 1, 2, 200, 201, 202], &[]), [episode(0, 2, 3), episode(200, 202, 3)]);
     }
 
     #[test]

@@ -132,7 +132,6 @@ struct Member {
     is_text_cut: bool,
 }
 
-
 struct Group {
     key: CountKey,
     clusters: Vec<Arc<str>>,
@@ -237,9 +236,9 @@ impl Fold {
         for rule in &self.rules.rules {
             let matches = rule.matches_of(observation, Pass::First, &self.sample_key);
             is_unattributed |= matches.is_empty() && rule.lacks_address(observation, Pass::First);
-            all.extend(matches.into_iter().map(|found| {
-                (CountKey { rule: rule.key, group: found.group.clone() }, found)
-            }));
+            all.extend(
+                matches.into_iter().map(|found| (CountKey { rule: rule.key, group: found.group.clone() }, found)),
+            );
         }
         self.counts.unattributed += u64::from(is_unattributed);
         all

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::rule::{Burst, Counting};
 use crate::field::Field;
+use crate::rule::{Burst, Counting};
 use crate::time::{Minute, Second};
 use crate::timeline::{Moment, Timeline, Value};
 
@@ -49,7 +49,9 @@ impl Needs {
     pub fn reach_seconds(&self) -> i64 {
         match self {
             Needs::Requests(_) | Needs::Values { .. } => 0,
-            Needs::Legs { bursts, .. } => bursts.iter().flatten().map(|burst| burst.timespan_seconds).max().unwrap_or(0),
+            Needs::Legs { bursts, .. } => {
+                bursts.iter().flatten().map(|burst| burst.timespan_seconds).max().unwrap_or(0)
+            }
         }
     }
 }

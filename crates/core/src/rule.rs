@@ -144,9 +144,7 @@ impl Rule {
     #[must_use]
     pub fn lacks_address(&self, observation: &Observation, pass: Pass) -> bool {
         let by_address = self.group_by.contains(&SOURCE_IP) || self.counts_sources();
-        by_address
-            && self.clients_of(observation).iter().all(Option::is_none)
-            && self.fits(observation, None, pass)
+        by_address && self.clients_of(observation).iter().all(Option::is_none) && self.fits(observation, None, pass)
     }
 
     /// Tells whether the values that it counts are addresses.
@@ -203,7 +201,9 @@ impl Rule {
         }
         let legs = self.legs().iter().enumerate().filter(|(_, leg)| leg.follow_up == (pass == Pass::FollowUp));
         legs.filter(|(_, leg)| any_holds(&leg.selections, observation, client))
-            .filter_map(|(place, leg)| Some((group_of(&leg.group_by, observation, client)?, Legs::default().and(place))))
+            .filter_map(|(place, leg)| {
+                Some((group_of(&leg.group_by, observation, client)?, Legs::default().and(place)))
+            })
             .collect()
     }
 

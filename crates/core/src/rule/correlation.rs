@@ -89,14 +89,7 @@ pub(super) fn correlation(document: &Map<'_>) -> Result<Correlation, Diagnostic>
         (Some(at), _) | (None, Some(at)) => at.boolean()?,
         (None, None) => false,
     };
-    Ok(Correlation {
-        kind,
-        rules,
-        group_by,
-        timespan_seconds: seconds(&timespan)?,
-        count,
-        generate,
-    })
+    Ok(Correlation { kind, rules, group_by, timespan_seconds: seconds(&timespan)?, count, generate })
 }
 
 /// Reads `aliases`: for each, the field that it stands for in each rule.

@@ -108,13 +108,11 @@ impl<'a> Join<'a> {
                         rules.rules.push(lone_rule(document, narrowed));
                     }
                 }
-                Body::Correlation(correlation) => {
-                    match self.counted(document, correlation) {
-                        Ok(_) if is_only_counted(document, self.documents) => {}
-                        Ok(counted) => rules.rules.push(rule(document, correlation, counted)),
-                        Err(fault) => self.faults.push(fault),
-                    }
-                }
+                Body::Correlation(correlation) => match self.counted(document, correlation) {
+                    Ok(_) if is_only_counted(document, self.documents) => {}
+                    Ok(counted) => rules.rules.push(rule(document, correlation, counted)),
+                    Err(fault) => self.faults.push(fault),
+                },
                 Body::Filter(body) => match self.filter(document, body) {
                     Ok(filter) => rules.filters.push(filter),
                     Err(fault) => self.faults.push(fault),
@@ -348,6 +346,7 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
             level: document.level,
             techniques: document.techniques.clone(),
             falsepositives: document.falsepositives.clone(),
+            runbook: own.runbook.clone(),
             risk_score: own.risk_score,
             group_by: names,
         },
