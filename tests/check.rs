@@ -47,7 +47,26 @@ fn each_broken_config_is_refused_with_file_line_key_and_mend() {
 
 #[test]
 fn each_broken_rule_is_refused_with_file_line_key_and_mend() {
-    compare("rules", "yml", "--rules", 15);
+    compare("rules", "yml", "--rules", 80);
+}
+
+#[test]
+fn what_is_hardly_meant_is_told_and_no_fault() {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(data("warnings"))
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|found| found == "yml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 3);
+    for path in files {
+        let name = path.file_name().expect("a name").to_str().expect("plain").to_owned();
+        let expected = std::fs::read_to_string(path.with_extension("txt")).expect("golden text");
+        let output = check("warnings", &["--rules", &name]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{name}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{name}");
+        assert_eq!(output.status.code(), Some(0), "{name}");
+    }
 }
 
 #[test]
@@ -63,5 +82,5 @@ fn the_shipped_rules_and_the_examples_are_good() {
 fn all_faults_of_a_folder_of_rules_are_told_at_once() {
     let output = check("rules", &["--rules", "."]);
     let printed = String::from_utf8(output.stderr).expect("text");
-    assert!(printed.lines().count() >= 30, "{printed}");
+    assert!(printed.lines().count() >= 70, "{printed}");
 }

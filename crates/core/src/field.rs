@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::address;
-use crate::diagnostic::suggestion;
+use crate::diagnostic::nearest;
 use crate::observation::Observation;
 
 /// A field of an observation.
@@ -80,13 +80,20 @@ impl Field {
         }
     }
 
-    /// Returns what to do about `name`, which is no field: the field that was probably meant, or the choice.
+    /// Returns the field that `name`, which is none, was probably meant to be.
+    #[must_use]
+    pub fn meant(name: &str) -> Option<&'static str> {
+        let below = format!(".{}", name.to_ascii_lowercase());
+        let deeper = Field::NAMES.iter().copied().find(|known| known.to_ascii_lowercase().ends_with(&below));
+        deeper.or_else(|| nearest(name, Field::NAMES))
+    }
+
+    /// Returns what to do about `name`, which is no field: the one that was probably meant, or the choice.
     #[must_use]
     pub fn suggestion(name: &str) -> String {
-        let below = format!(".{}", name.to_ascii_lowercase());
-        match Field::NAMES.iter().find(|known| known.to_ascii_lowercase().ends_with(&below)) {
+        match Field::meant(name) {
             Some(known) => format!("did you mean `{known}`?"),
-            None => suggestion(name, Field::NAMES),
+            None => format!("known here: {}", Field::NAMES.join(", ")),
         }
     }
 
@@ -105,6 +112,20 @@ impl Field {
     #[must_use]
     pub fn is_array(&self) -> bool {
         matches!(self, Field::Named("user.groups" | "sourceIPs"))
+    }
+
+    /// Tells whether the field only ever holds a number.
+    #[must_use]
+    pub fn is_number(&self) -> bool {
+        matches!(self, Field::Named("responseStatus.code"))
+    }
+
+    /// Tells whether the field only ever holds true or false.
+    #[must_use]
+    pub fn is_fact(&self) -> bool {
+        const FACTS: [&str; 5] =
+            ["source_ip_public", "unauthenticated", "health_probe", "forwarded_for", "principal_redacted"];
+        matches!(self, Field::Named(name) if FACTS.contains(name))
     }
 
     /// Returns the field's value in `observation`, with `client` as the address that sent it.

@@ -92,6 +92,8 @@ pub struct Finding {
     pub sources: Distinct<SourceIp>,
     /// The distinct values that were counted, where the rule counts such.
     pub values: Option<DistinctValues>,
+    /// Findings of the rules that its rule joins, of the same group and at most a timespan away.
+    pub related: BTreeSet<FindingKey>,
     /// Samples of its requests.
     pub evidence: Evidence,
     /// Whether some of its requests were found by a re-look.
@@ -106,10 +108,7 @@ impl Finding {
     /// Returns the source that it counts for, where the rule groups by one.
     #[must_use]
     pub fn source_ip(&self) -> Option<SourceIp> {
-        self.group.0.iter().find_map(|value| match value {
-            GroupValue::Address(address) => Some(*address),
-            _ => None,
-        })
+        self.group.source_ip()
     }
 
     /// Returns the field whose distinct values were counted, how many came, and whether there were more than are kept.

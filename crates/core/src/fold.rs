@@ -8,6 +8,7 @@ mod cap;
 mod carried;
 mod close;
 mod findings;
+mod follow_ups;
 mod samples;
 mod values;
 
@@ -22,6 +23,7 @@ use crate::distinct::TextHash;
 use crate::evidence::{SAMPLES_MAX, Sample, SampleKey};
 use crate::finding::Finding;
 use crate::observation::Observation;
+use crate::progress::FollowUp;
 use crate::rule::{Match, Pass, Rules};
 use crate::tally::{CountKey, Legs, Rows, StoredMinute, Tally};
 use crate::time::{Minute, Second, Window};
@@ -45,6 +47,8 @@ pub struct Limits {
     pub values_max: usize,
     /// Rows (rule, group, minute) in an hour of record time that are stored.
     pub rows_max: usize,
+    /// Follow-ups that one commit owes.
+    pub follow_ups_max: usize,
 }
 
 impl Default for Limits {
@@ -56,6 +60,7 @@ impl Default for Limits {
             samples_max: 20_000,
             values_max: 200_000,
             rows_max: 100_000,
+            follow_ups_max: 10,
         }
     }
 }
@@ -69,6 +74,7 @@ impl Limits {
             groups_max: usize::MAX,
             values_max: usize::MAX,
             samples_max: 50_000,
+            follow_ups_max: usize::MAX,
             ..Limits::default()
         }
     }
@@ -96,6 +102,8 @@ pub struct Fold {
     rules: Arc<Rules>,
     window: Window,
     is_relook: bool,
+    /// What is followed up; `None` where the window is read for all other rules and legs.
+    follow_ups: Option<Vec<FollowUp>>,
     sample_key: SampleKey,
     limits: Limits,
     counts: Counts,
@@ -144,6 +152,7 @@ pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: Samp
         rules,
         window,
         is_relook,
+        follow_ups: None,
         sample_key,
         limits,
         counts: Counts::default(),
@@ -156,6 +165,18 @@ pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: Samp
         values: Values::new(limits.values_max),
         beyond: cap::Largest::default(),
     }
+}
+
+/// Opens `window` for what `follow_ups` say alone: the follow-up legs of their rules, and the requests of their sources.
+#[must_use]
+pub fn open_follow_ups(
+    rules: Arc<Rules>,
+    window: Window,
+    follow_ups: Vec<FollowUp>,
+    sample_key: SampleKey,
+    limits: Limits,
+) -> Fold {
+    Fold { follow_ups: Some(follow_ups), ..open(rules, window, false, sample_key, limits) }
 }
 
 impl Fold {
@@ -233,15 +254,31 @@ impl Fold {
     fn matches_of(&mut self, observation: &Observation) -> Vec<(CountKey, Match)> {
         let mut all = Vec::new();
         let mut is_unattributed = false;
+        let pass = if self.follow_ups.is_some() { Pass::FollowUp } else { Pass::First };
         for rule in &self.rules.rules {
-            let matches = rule.matches_of(observation, Pass::First, &self.sample_key);
-            is_unattributed |= matches.is_empty() && rule.lacks_address(observation, Pass::First);
-            all.extend(
-                matches.into_iter().map(|found| (CountKey { rule: rule.key, group: found.group.clone() }, found)),
-            );
+            let mut matches = rule.matches_of(observation, pass, &self.sample_key);
+            is_unattributed |= matches.is_empty() && rule.lacks_address(observation, pass);
+            if let Some(follow_ups) = &self.follow_ups {
+                let follows = |source| follow_ups.iter().any(|one| one.rule == rule.key && one.names(source));
+                matches.retain(|found| found.group.source_ip().is_some_and(follows));
+            }
+            all.extend(matches.into_iter().map(|found| {
+                let key = CountKey { rule: rule.key, group: found.group.clone() };
+                (key, found)
+            }));
         }
         self.counts.unattributed += u64::from(is_unattributed);
         all
+    }
+
+    /// Tells whether a request at `at` lies in a span that is followed up, or nothing is. Of several records of a request
+    /// the earliest counts, so it cannot be told before all were seen.
+    fn is_followed(&self, key: &CountKey, at: Second) -> bool {
+        let Some(follow_ups) = &self.follow_ups else {
+            return true;
+        };
+        let source = key.group.source_ip();
+        source.is_some_and(|source| follow_ups.iter().any(|one| one.rule == key.rule && one.holds(source, at)))
     }
 
     fn hash(&self, identity: &impl Hash) -> u64 {
@@ -305,6 +342,9 @@ impl Fold {
                 // A request counts once for a group, whoever sent it.
                 let n = if members[..number].iter().any(|other| other.place == member.place) { 0 } else { seen.n };
                 let group = &self.groups[member.place as usize];
+                if !self.is_followed(&group.key, seen.first) {
+                    continue;
+                }
                 let mut count = |at, n| {
                     let tally = tally_at(&mut minutes, group, at);
                     let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::field::Field;
 use crate::rule::{Burst, Counting};
-use crate::time::{Minute, Second};
+use crate::time::{Minute, Second, Window};
 use crate::timeline::{Moment, Timeline, Value};
 
 /// What is to come together.
@@ -189,7 +189,7 @@ pub struct Legs<'t> {
 }
 
 impl<'t> Legs<'t> {
-    fn new(bursts: &'t [Option<Burst>], is_ordered: bool, timespan_seconds: i64) -> Legs<'t> {
+    pub(crate) fn new(bursts: &'t [Option<Burst>], is_ordered: bool, timespan_seconds: i64) -> Legs<'t> {
         let span = |burst: &Option<Burst>| Span::new(burst.map_or(0, |burst| burst.timespan_seconds));
         Legs {
             bursts,
@@ -213,6 +213,33 @@ impl<'t> Legs<'t> {
             self.begins.iter().copied().min().flatten()
         };
         begin.is_some_and(|begin| at.0.saturating_sub(begin.0) <= self.timespan_seconds)
+    }
+
+    /// Returns, for the first legs of an ordered sequence, the spans in which the legs behind them count: from when the
+    /// first have come until the timespan has passed since they began. They ascend and do not meet.
+    ///
+    /// Only what came in `within` begins a span.
+    pub(crate) fn spans_behind(mut self, timeline: &Timeline<'_>, within: Window) -> Vec<Window> {
+        let mut spans: Vec<Window> = Vec::new();
+        let mut known = None;
+        for (at, moment) in &timeline.moments {
+            self.add(*at, moment);
+            let begin = self.begins.last().copied().flatten();
+            let Some(begin) = begin.filter(|_| begin != std::mem::replace(&mut known, begin)) else {
+                continue;
+            };
+            let Some(span) = Window::new(*at, begin.plus(self.timespan_seconds).plus(1)) else {
+                continue;
+            };
+            match spans.last_mut() {
+                _ if !within.contains(*at) => {}
+                Some(last) if span.earliest() <= last.latest() => {
+                    *last = Window::new(last.earliest(), last.latest().max(span.latest())).unwrap_or(*last);
+                }
+                _ => spans.push(span),
+            }
+        }
+        spans
     }
 
     /// Adds the requests of the leg at `place`, and tells whether they are enough of them at `at`.

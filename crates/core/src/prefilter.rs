@@ -3,6 +3,7 @@
 //! It is always a superset. What cannot be said to a provider is `Any`, and every record that comes back is
 //! matched again here.
 
+use crate::address::SourceIp;
 use crate::field::Field;
 
 /// A filter over audit events, to be written in a provider's own language.
@@ -38,6 +39,19 @@ pub enum Literal {
 }
 
 impl Prefilter {
+    /// Returns the filter of requests that may be counted for `source`: some entry of `sourceIPs` is its address. Of an
+    /// IPv6 source every address counts that shares the first 64 bits, which no comparison of texts says.
+    #[must_use]
+    pub fn from_source(source: SourceIp) -> Prefilter {
+        match source {
+            SourceIp::V4(address) => Prefilter::Is {
+                field: Field::Named("sourceIPs"),
+                literal: Literal::Text { text: address.to_string(), cased: true },
+            },
+            SourceIp::V6Net(_) => Prefilter::Any,
+        }
+    }
+
     /// Returns `self` with nested lists joined and everything that `Any` makes pointless left out.
     #[must_use]
     pub fn simplified(self) -> Prefilter {

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::SourceIp;
 use crate::source::LogId;
+use crate::tally::RuleKey;
 use crate::text::bounded;
 use crate::time::{Second, Window};
 
@@ -15,6 +17,12 @@ const RETRY_GAP_SECONDS: i64 = 3600;
 const SILENT_WINDOWS: u32 = 3;
 /// Gaps that are remembered, the latest ones.
 const GAPS_MAX: usize = 100;
+/// Follow-ups that are owed at once: as many windows as four days have.
+const FOLLOW_UPS_MAX: usize = 100;
+/// Ticks in a row that a follow-up may fail until it is given up.
+const FOLLOW_UP_FAILURES_MAX: u32 = 6;
+/// Most sources of one follow-up: as many addresses as the filters of all providers take.
+pub const FOLLOW_UP_SOURCES_MAX: usize = 50;
 /// Longest reason of a failure that is kept, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
@@ -29,6 +37,8 @@ pub struct Progress {
     pub relooks: Vec<Relook>,
     /// Windows that could not be read, oldest first.
     pub gaps: Vec<Gap>,
+    /// What is to be read of single sources, oldest first.
+    pub follow_ups: Vec<FollowUp>,
     /// Since when the window at the cursor has been failing, and why.
     pub failing: Option<Failing>,
     /// How many windows in a row held no record at all.
@@ -46,6 +56,7 @@ impl Progress {
             cursor,
             relooks: Vec::new(),
             gaps: Vec::new(),
+            follow_ups: Vec::new(),
             failing: None,
             silent_windows: 0,
             silence_told: false,
@@ -139,11 +150,52 @@ impl Progress {
             .is_some_and(|after| window.latest().plus(*after + GAP_AFTER_SECONDS) <= at)
     }
 
+    /// Owes a follow-up, and returns how many sources are given up for it: the oldest, where too much is owed.
+    pub fn owe(&mut self, follow_up: FollowUp) -> usize {
+        self.follow_ups.push(follow_up);
+        let surplus = self.follow_ups.len().saturating_sub(FOLLOW_UPS_MAX);
+        self.follow_ups.drain(..surplus).map(|given_up| given_up.sources.len()).sum()
+    }
+
+    /// Returns the parts of the follow-ups that lie before the cursor, each with the window that holds it.
+    #[must_use]
+    pub fn due_follow_ups(&self) -> Vec<(FollowUp, Window)> {
+        let parts = self.follow_ups.iter().filter_map(|follow_up| {
+            let part = follow_up.before(self.cursor);
+            let window = part.window()?;
+            Some((part, window))
+        });
+        parts.collect()
+    }
+
+    /// Notes that `part`, which lay before `until`, was read.
+    pub fn note_followed(&mut self, part: &FollowUp, until: Second) {
+        for owed in self.follow_ups.iter_mut().filter(|owed| owed.before(until) == *part) {
+            *owed = FollowUp { failures: 0, ..owed.from(until) };
+        }
+        self.follow_ups.retain(|owed| !owed.sources.is_empty());
+    }
+
+    /// Notes that `part`, which lay before `until`, could not be read, and returns what there is to tell: after
+    /// six times it is given up.
+    pub fn note_follow_up_failure(&mut self, part: &FollowUp, until: Second, reason: &str) -> Option<NoticeKind> {
+        if part.failures + 1 >= FOLLOW_UP_FAILURES_MAX {
+            self.note_followed(part, until);
+            let reason = bounded(reason, REASON_CHARS_MAX);
+            return Some(NoticeKind::NotFollowedUp { sources: part.sources.len(), reason });
+        }
+        for owed in self.follow_ups.iter_mut().filter(|owed| owed.before(until) == *part) {
+            owed.failures += 1;
+        }
+        None
+    }
+
     /// Returns the earliest second that may be read again, or for the first time.
     #[must_use]
     pub fn earliest_owed(&self) -> Second {
         let relooks = self.relooks.iter().map(|relook| relook.window.earliest());
-        relooks.chain([self.cursor]).min().unwrap_or(self.cursor)
+        let follow_ups = self.follow_ups.iter().filter_map(|follow_up| Some(follow_up.window()?.earliest()));
+        relooks.chain(follow_ups).chain([self.cursor]).min().unwrap_or(self.cursor)
     }
 
     fn plan_relooks(&mut self, window: Window, at: Second, relook_seconds: &[i64]) {
@@ -169,6 +221,58 @@ pub struct Relook {
     pub window: Window,
     /// When, in seconds after the window's end, it is still to be read again; ascending, never empty.
     pub after_seconds: Vec<i64>,
+}
+
+/// What is to be read of single sources: the legs of a sequence that are looked for only when those before were found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowUp {
+    /// The rule.
+    pub rule: RuleKey,
+    /// The sources, at most [`FOLLOW_UP_SOURCES_MAX`] in the daemon, each with the spans in which its requests count:
+    /// ascending, apart, never none.
+    pub sources: Vec<(SourceIp, Vec<Window>)>,
+    /// How many ticks in a row it could not be read.
+    pub failures: u32,
+}
+
+impl FollowUp {
+    /// Tells whether it looks for requests of `source`.
+    #[must_use]
+    pub fn names(&self, source: SourceIp) -> bool {
+        self.sources.iter().any(|(followed, _)| *followed == source)
+    }
+
+    /// Tells whether a request that `source` sent at `at` counts.
+    #[must_use]
+    pub fn holds(&self, source: SourceIp, at: Second) -> bool {
+        let spans = self.sources.iter().filter(|(followed, _)| *followed == source).flat_map(|(_, spans)| spans);
+        spans.into_iter().any(|span| span.contains(at))
+    }
+
+    /// Returns the window that holds all spans, or `None` where there are none.
+    #[must_use]
+    pub fn window(&self) -> Option<Window> {
+        let spans = || self.sources.iter().flat_map(|(_, spans)| spans);
+        Window::new(spans().map(Window::earliest).min()?, spans().map(Window::latest).max()?)
+    }
+
+    /// Returns the part before `until`.
+    #[must_use]
+    pub fn before(&self, until: Second) -> FollowUp {
+        self.cut(|span| Window::new(span.earliest(), span.latest().min(until)))
+    }
+
+    /// Returns the part from `until` on.
+    #[must_use]
+    pub fn from(&self, until: Second) -> FollowUp {
+        self.cut(|span| Window::new(span.earliest().max(until), span.latest()))
+    }
+
+    fn cut(&self, cut: impl Fn(&Window) -> Option<Window>) -> FollowUp {
+        let sources = self.sources.iter().map(|(source, spans)| (*source, spans.iter().filter_map(&cut).collect()));
+        let sources = sources.filter(|(_, spans): &(SourceIp, Vec<Window>)| !spans.is_empty()).collect();
+        FollowUp { rule: self.rule, sources, failures: self.failures }
+    }
 }
 
 /// A window that could not be read.
@@ -219,6 +323,13 @@ pub enum NoticeKind {
     },
     /// The log has records again.
     SilenceOver,
+    /// Sources whose later requests were to be looked for, and were not.
+    NotFollowedUp {
+        /// How many.
+        sources: usize,
+        /// Why.
+        reason: String,
+    },
     /// More groups than a window may store: the largest are counted exactly, the rest is told as a sum.
     Overflow {
         /// Rows (rule, group, minute) that are not stored.

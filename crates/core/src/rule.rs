@@ -27,6 +27,7 @@ use crate::field::{Field, FieldValue};
 use crate::gathering::Needs;
 use crate::observation::Observation;
 use crate::prefilter::Prefilter;
+use crate::progress::FollowUp;
 use crate::tally::{GroupKey, GroupValue, Legs, RuleKey};
 use crate::text::bounded;
 
@@ -147,6 +148,15 @@ impl Rule {
         by_address && self.clients_of(observation).iter().all(Option::is_none) && self.fits(observation, None, pass)
     }
 
+    /// Tells whether no request can fit the rule, because it needs a field that no event has.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let are_idle = |selections: &[Expression]| {
+            selections.iter().all(|selection| selection.prefilter().simplified().is_nothing())
+        };
+        are_idle(&self.selections) || self.legs().iter().any(|leg| are_idle(&leg.selections))
+    }
+
     /// Tells whether the values that it counts are addresses.
     #[must_use]
     pub fn counts_sources(&self) -> bool {
@@ -166,13 +176,6 @@ impl Rule {
             Counting::Values { field } => Some(field.name()),
             Counting::Events | Counting::Sequence { .. } => None,
         }
-    }
-
-    /// Returns the legs that are followed up.
-    #[must_use]
-    pub fn follow_up_legs(&self) -> Legs {
-        let legs = self.legs().iter().enumerate();
-        legs.filter(|(_, leg)| leg.follow_up).fold(Legs::default(), |legs, (place, _)| legs.and(place))
     }
 
     /// Returns the legs of a sequence; none where the rule is no sequence.
@@ -304,6 +307,22 @@ impl Rules {
             Counting::Events | Counting::Values { .. } => rule.selections.iter().collect::<Vec<_>>(),
         });
         Prefilter::Or(selections.map(Expression::prefilter).collect()).simplified()
+    }
+
+    /// Tells whether some rule has legs that are followed up.
+    #[must_use]
+    pub fn have_follow_ups(&self) -> bool {
+        self.rules.iter().flat_map(Rule::legs).any(|leg| leg.follow_up)
+    }
+
+    /// Returns the filter that every request fits which `follow_up` looks for.
+    #[must_use]
+    pub fn follow_up_prefilter(&self, follow_up: &FollowUp) -> Prefilter {
+        let rules = self.rules.iter().filter(|rule| rule.key == follow_up.rule);
+        let legs = rules.flat_map(Rule::legs).filter(|leg| leg.follow_up).flat_map(|leg| &leg.selections);
+        let sources = follow_up.sources.iter().map(|(source, _)| Prefilter::from_source(*source));
+        Prefilter::And(vec![Prefilter::Or(sources.collect()), Prefilter::Or(legs.map(Expression::prefilter).collect())])
+            .simplified()
     }
 
     /// Returns the longest time, in seconds, over which requests of one episode can lie apart.

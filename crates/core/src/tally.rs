@@ -24,6 +24,17 @@ pub const LEGS_MAX: usize = 16;
 #[serde(transparent)]
 pub struct GroupKey(pub Vec<GroupValue>);
 
+impl GroupKey {
+    /// Returns the address in it, where there is one.
+    #[must_use]
+    pub fn source_ip(&self) -> Option<SourceIp> {
+        self.0.iter().find_map(|value| match value {
+            GroupValue::Address(source) => Some(*source),
+            GroupValue::Text(_) | GroupValue::Missing => None,
+        })
+    }
+}
+
 /// The value of one `group-by` field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GroupValue {

@@ -8,6 +8,7 @@ use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
+use stakeout_core::progress::FollowUp;
 use stakeout_core::record::RawRecord;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::Source;
@@ -28,6 +29,8 @@ pub(crate) struct Reader {
     pub(crate) rules: Arc<Rules>,
     /// What the provider may leave out.
     pub(crate) prefilter: Arc<Prefilter>,
+    /// What is followed up; `None` where all else is looked for.
+    pub(crate) follow_up: Option<Arc<FollowUp>>,
     /// Whose word about the address before them counts.
     pub(crate) trusted: Arc<TrustedProxies>,
     /// What chooses the evidence.
@@ -186,8 +189,23 @@ impl Log {
 }
 
 impl Reader {
+    /// Returns a reader that looks for what `follow_up` says and nothing else.
+    pub(crate) fn following(&self, follow_up: &FollowUp) -> Reader {
+        Reader {
+            prefilter: Arc::new(self.rules.follow_up_prefilter(follow_up)),
+            follow_up: Some(Arc::new(follow_up.clone())),
+            ..self.clone()
+        }
+    }
+
     /// Opens a window.
     pub(crate) fn open(&self, window: Window, is_relook: bool) -> Fold {
-        fold::open(self.rules.clone(), window, is_relook, self.sample_key, self.limits)
+        match &self.follow_up {
+            None => fold::open(self.rules.clone(), window, is_relook, self.sample_key, self.limits),
+            Some(follow_up) => {
+                let follow_ups = vec![FollowUp::clone(follow_up)];
+                fold::open_follow_ups(self.rules.clone(), window, follow_ups, self.sample_key, self.limits)
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ use stakeout_core::finding::Finding;
 use stakeout_core::fold::{self, Carried, Closed, Fold, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::source::{LogId, Provider, Source};
+use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::{notice, ocsf, text};
 use tracing::{info, warn};
@@ -93,20 +94,33 @@ struct Read {
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
     warn_of(&rules);
-    let mut fold = fold::open(Arc::new(rules), Window::ALL, false, SAMPLE_KEY, Limits::of_replay());
-    let trusted = TrustedProxies::new(args.trusted_proxy.clone());
-    let mut read = Read::default();
-    let bar = bar(&args.files);
-    for path in &args.files {
-        replay_file(path, args, &trusted, &mut fold, &mut read, &bar)?;
-    }
-    bar.finish_and_clear();
+    let rules = Arc::new(rules);
+    let (fold, read) = pass(args, fold::open(rules.clone(), Window::ALL, false, SAMPLE_KEY, Limits::of_replay()))?;
     let source = source(args, Path::new("-"));
     let read_until = read.latest.unwrap_or(Second(0));
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
-    let closed = fold.close(&source, Carried::nothing(source.log.clone(), read_until), now);
+    let carried = Carried::nothing(source.log.clone(), read_until);
+    let closed = fold.close(&source, carried.clone(), now);
     report(&read, &closed);
+    let follow_ups = closed.commit.progress.follow_ups.clone();
     let mut findings = closed.commit.findings;
+    if args.files.iter().any(|path| path.as_os_str() == "-") {
+        if rules.have_follow_ups() {
+            warn!("standard input is read once: follow-ups are off, such as who was let in after being denied");
+        }
+    } else if !follow_ups.is_empty() {
+        let fold = fold::open_follow_ups(rules, Window::ALL, follow_ups, SAMPLE_KEY, Limits::of_replay());
+        let (fold, _) = pass(args, fold)?;
+        let own = closed.commit.minutes.into_iter().map(|(minute, rows)| StoredMinute {
+            source: carried.source_id,
+            minute,
+            rows,
+        });
+        let carried = Carried { own: own.collect(), findings: findings.clone(), ..carried };
+        let followed = fold.close(&source, carried, now).commit.findings;
+        findings.retain(|finding| !followed.iter().any(|newer| newer.key == finding.key));
+        findings.extend(followed);
+    }
     findings.sort_by(|left, right| {
         (left.episode.first, &left.rule.name, &left.group).cmp(&(right.episode.first, &right.rule.name, &right.group))
     });
@@ -117,6 +131,18 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     }
     let is_told = args.exit_on_finding && !findings.is_empty();
     Ok(if is_told { Exit::Findings } else { Exit::Done })
+}
+
+/// Folds all files once.
+fn pass(args: &ReplayArgs, mut fold: Fold) -> Result<(Fold, Read), Failure> {
+    let trusted = TrustedProxies::new(args.trusted_proxy.clone());
+    let mut read = Read::default();
+    let bar = bar(&args.files);
+    for path in &args.files {
+        replay_file(path, args, &trusted, &mut fold, &mut read, &bar)?;
+    }
+    bar.finish_and_clear();
+    Ok((fold, read))
 }
 
 fn replay_file(

@@ -128,6 +128,7 @@ impl Watch {
         };
         let reader = Reader {
             prefilter: Arc::new(rules.prefilter()),
+            follow_up: None,
             rules,
             trusted: Arc::new(config.trusted_proxies.clone()),
             sample_key: writer.sample_key(),
@@ -288,7 +289,7 @@ impl Watch {
         if let Some(gap) = owed.gap {
             let reason = "the window lies further back than max_backfill".to_owned();
             let kind = progress.note_gap(gap, reason);
-            self.note_progress(log, gap, &progress, Some(kind), at).await?;
+            self.note_progress(log, gap, &mut progress, Some(kind), at).await?;
         }
         for window in owed.windows {
             if shutdown.is_asked() {
@@ -300,6 +301,7 @@ impl Watch {
             }
             read.windows += 1;
             bar.inc(1);
+            read.is_owing |= !self.follow_up(log, &mut progress, at, shutdown).await?;
         }
         for window in owed.relooks {
             if shutdown.is_asked() {
@@ -310,14 +312,51 @@ impl Watch {
                 bar.inc(1);
             } else if progress.is_relook_overdue(window, at) {
                 progress.give_up_relook(window, at);
-                self.note_progress(log, window, &progress, None, at).await?;
+                self.note_progress(log, window, &mut progress, None, at).await?;
                 warn!(source = log.source.name, %window, "window could not be read again in time, and is left as it is");
             } else {
                 read.is_owing = true;
                 break;
             }
         }
+        read.is_owing |= !self.follow_up(log, &mut progress, at, shutdown).await?;
         Ok(read)
+    }
+
+    /// Reads and commits what is to be followed up and can be read by now; `false` where some of it is still owed.
+    ///
+    /// A follow-up that fails is tried again with the next tick: its source was tried for a minute already.
+    async fn follow_up(
+        &self,
+        log: &Log,
+        progress: &mut Progress,
+        at: Second,
+        shutdown: &Shutdown,
+    ) -> Result<bool, StateError> {
+        let cursor = progress.cursor;
+        for (follow_up, window) in progress.due_follow_ups() {
+            if shutdown.is_asked() {
+                return Ok(false);
+            }
+            let begun = std::time::Instant::now();
+            match log.read(window, false, &self.reader.following(&follow_up)).await {
+                Ok(reading) => {
+                    progress.note_followed(&follow_up, cursor);
+                    self.commit(log, window, reading, progress, None, at, begun.elapsed()).await?;
+                }
+                Err(unread) => {
+                    metric::failed(&log.source.name);
+                    warn!(source = log.source.name, %window, reason = unread.reason, "follow-up could not be read");
+                    let kind = progress.note_follow_up_failure(&follow_up, cursor, &unread.reason);
+                    let is_given_up = kind.is_some();
+                    self.note_progress(log, window, progress, kind, at).await?;
+                    if !is_given_up {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Reads and commits one window; `false` where it could not be read, which is written as well.
@@ -360,7 +399,7 @@ impl Watch {
         log: &Log,
         window: Window,
         reading: Reading,
-        progress: &Progress,
+        progress: &mut Progress,
         kind: Option<NoticeKind>,
         at: Second,
         took: Duration,
@@ -394,7 +433,7 @@ impl Watch {
         &self,
         log: &Log,
         window: Window,
-        progress: &Progress,
+        progress: &mut Progress,
         kind: Option<NoticeKind>,
         at: Second,
     ) -> Result<(), StateError> {
@@ -407,7 +446,7 @@ impl Watch {
         log: &Log,
         window: Window,
         fold: Fold,
-        progress: &Progress,
+        progress: &mut Progress,
         kind: Option<NoticeKind>,
         at: Second,
     ) -> Result<Closed, StateError> {
@@ -423,6 +462,8 @@ impl Watch {
             scope: self.scope.clone(),
         };
         let closed = self.writer.close(ending).await?;
+        // The commit may owe follow-ups.
+        progress.clone_from(&closed.commit.progress);
         for told in &closed.notices {
             metric::notice(told);
             warn!(source = told.source, %window, "{}: {}", notice::title(told), notice::explanation(told));

@@ -14,7 +14,7 @@ use stakeout_core::commit::Commit;
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::progress::Progress;
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{Counted, CountKey, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
+use stakeout_core::tally::{CountKey, Counted, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
 use stakeout_core::time::{Minute, Second};
 use stakeout_ledger::Ledger;
 
@@ -47,6 +47,7 @@ fn commit(source: SourceId, log: LogId, first: u32) -> Commit {
             cursor: Second(i64::from(first + MINUTES) * 60),
             relooks: Vec::new(),
             gaps: Vec::new(),
+            follow_ups: Vec::new(),
             failing: None,
             silent_windows: 0,
             silence_told: false,

@@ -7,6 +7,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::progress::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 
+use crate::message::counted;
 use crate::text::{counted_requests, utc};
 
 /// Returns what happened, in a few words.
@@ -18,6 +19,7 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::Silent { .. } => "No audit records",
         NoticeKind::SilenceOver => "Audit records again",
         NoticeKind::Overflow { .. } => "More sources than a window may store",
+        NoticeKind::NotFollowedUp { .. } => "Sources that were not followed up",
     }
 }
 
@@ -46,14 +48,19 @@ pub fn explanation(notice: &Notice) -> String {
              rows with {} are known as a sum only. The largest groups are counted exactly.",
             counted_requests(*requests)
         ),
+        NoticeKind::NotFollowedUp { sources, .. } => format!(
+            "Source {source} (cluster {cluster}) was not searched for what {} did after {from}: whether somebody who was \
+             denied was let in later is not known of them.",
+            counted(*sources, "sender")
+        ),
     }
 }
 
-/// Returns the provider's words about a gap, raw.
+/// Returns why a window or a follow-up was not read, raw.
 #[must_use]
 pub fn reason(notice: &Notice) -> Option<&str> {
     match &notice.kind {
-        NoticeKind::Gap { reason } => Some(reason),
+        NoticeKind::Gap { reason } | NoticeKind::NotFollowedUp { reason, .. } => Some(reason),
         _ => None,
     }
 }
@@ -71,7 +78,10 @@ pub fn top(notice: &Notice) -> &[(String, u64)] {
 #[must_use]
 pub fn level(notice: &Notice) -> Level {
     match notice.kind {
-        NoticeKind::Gap { .. } | NoticeKind::Silent { .. } | NoticeKind::Overflow { .. } => Level::Medium,
+        NoticeKind::Gap { .. }
+        | NoticeKind::Silent { .. }
+        | NoticeKind::Overflow { .. }
+        | NoticeKind::NotFollowedUp { .. } => Level::Medium,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Level::Informational,
     }
 }
@@ -80,7 +90,10 @@ pub fn level(notice: &Notice) -> Level {
 #[must_use]
 pub fn activity(notice: &Notice) -> Activity {
     match notice.kind {
-        NoticeKind::Gap { .. } | NoticeKind::Silent { .. } | NoticeKind::Overflow { .. } => Activity::Create,
+        NoticeKind::Gap { .. }
+        | NoticeKind::Silent { .. }
+        | NoticeKind::Overflow { .. }
+        | NoticeKind::NotFollowedUp { .. } => Activity::Create,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Activity::Close,
     }
 }
@@ -94,6 +107,7 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::Silent { .. } => "silent",
         NoticeKind::SilenceOver => "silence_over",
         NoticeKind::Overflow { .. } => "overflow",
+        NoticeKind::NotFollowedUp { .. } => "not_followed_up",
     }
 }
 
@@ -110,6 +124,7 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::Gap { .. } | NoticeKind::GapFilled => "gap",
         NoticeKind::Silent { .. } | NoticeKind::SilenceOver => "silence",
         NoticeKind::Overflow { .. } => "overflow",
+        NoticeKind::NotFollowedUp { .. } => "not_followed_up",
     };
     let spelled =
         serde_json::to_vec(&(trouble, &notice.source, window)).expect("texts and numbers always spell as JSON");

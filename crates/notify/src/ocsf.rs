@@ -15,7 +15,6 @@ use stakeout_core::rule::Level;
 
 use crate::message::{Body, Message};
 
-pub(crate) use finding::sources;
 pub use finding::{SOURCES_MAX, finding};
 pub use line::to_line;
 pub use shrink::shrink_to;
@@ -25,12 +24,17 @@ pub use watch::notice;
 /// The version of OCSF that messages follow.
 pub const VERSION: &str = "1.3.0";
 
-/// Returns the object for a message of any kind, which carries the message's id in `metadata.uid`.
+/// Returns the object for a message of any kind, which carries the message's id in `metadata.uid` and lists at most
+/// [`SOURCES_MAX`] sources.
 #[must_use]
 pub fn message(message: &Message<'_>, now: Timestamp) -> Value {
     let id = Some(message.id.as_str());
     match &message.body {
-        Body::Finding { finding, activity } => self::finding(finding, *activity, id, now),
+        Body::Finding { finding, activity } => {
+            let mut object = self::finding(finding, *activity, id, now);
+            finding::limit_sources(&mut object);
+            object
+        }
         Body::Notice(notice) => self::notice(notice, id, now),
         Body::Digest(digest) => watch::digest(digest, &message.id, now),
         Body::Forgotten(uids) => watch::forgotten(uids, &message.id, now),

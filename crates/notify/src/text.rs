@@ -27,7 +27,7 @@ pub fn finding_line(finding: &Finding) -> String {
         finding.rule.level,
         part(&finding.rule.name),
         part(&subject(finding)),
-        counted_requests(finding.episode.count),
+        counted_requests(finding.episode.count) + &part(&breadth(finding, str::to_owned)),
         finding.episode.first,
         finding.episode.last,
         part(&clusters.join(",")),
@@ -42,6 +42,22 @@ pub(crate) fn subject(finding: &Finding) -> String {
         None => {
             let fields: Vec<String> = finding.group_fields().map(|(field, value)| format!("{field}={value}")).collect();
             if fields.is_empty() { "all requests".to_owned() } else { fields.join(" ") }
+        }
+    }
+}
+
+/// Returns how many sources or other values the requests had, such as ` from 213 sources`; nothing where the finding
+/// is of one source and no values were counted. `shown` makes a field's name safe for where it is shown.
+pub(crate) fn breadth(finding: &Finding, shown: impl Fn(&str) -> String) -> String {
+    let at_least = |number: usize, is_cut: bool| format!("{}{number}", if is_cut { "at least " } else { "" });
+    match finding.distinct_values() {
+        Some((field, number, is_cut)) if field != "source_ip" => {
+            format!(" with {} values of {}", at_least(number, is_cut), shown(field))
+        }
+        _ if finding.sources.is_empty() => String::new(),
+        _ => {
+            let noun = if finding.sources.len() == 1 { "source" } else { "sources" };
+            format!(" from {} {noun}", at_least(finding.sources.len(), finding.sources.is_cut()))
         }
     }
 }

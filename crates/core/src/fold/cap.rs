@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::address::SourceIp;
 use crate::observation::Observation;
 use crate::progress::NoticeKind;
-use crate::tally::{CountKey, GroupValue, Rows, Tally};
+use crate::tally::{CountKey, Rows, Tally};
 use crate::time::Minute;
 
 /// Sources of which the approximate count is kept at once (space-saving, Metwally and others, 2005): whatever sent
@@ -119,12 +119,8 @@ fn cap_hour(minutes: &mut BTreeMap<Minute, Rows>, capped: i64, rows_max: usize, 
             continue;
         }
         beyond.requests += group.requests;
-        let source = key.group.0.iter().find_map(|value| match value {
-            GroupValue::Address(source) => Some(*source),
-            _ => None,
-        });
         // The largest come first, so what is not tracked by now is smaller than all that is.
-        if let Some(source) = source.filter(|_| dropped.len() < TRACKED_MAX) {
+        if let Some(source) = key.group.source_ip().filter(|_| dropped.len() < TRACKED_MAX) {
             beyond.add_source(source, group.requests);
         }
         dropped.insert(key, group.rows);

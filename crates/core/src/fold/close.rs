@@ -11,7 +11,7 @@ use super::{Counts, Fold, cap};
 use crate::commit::Commit;
 use crate::delivery::Activity;
 use crate::finding::FindingKey;
-use crate::progress::Notice;
+use crate::progress::{Notice, NoticeKind};
 use crate::source::Source;
 use crate::tally::{Rows, StoredMinute};
 use crate::time::Minute;
@@ -60,6 +60,15 @@ impl Fold {
                 findings.lay(rule, key, page);
             }
         }
+        findings.relate(&self.rules);
+        let owed = self.owed_follow_ups(&book);
+        let given_up = owed.follow_ups.into_iter().map(|follow_up| carried.progress.owe(follow_up)).sum::<usize>();
+        if owed.sources_left_out + given_up > 0 {
+            let reason = "too many sources at once".to_owned();
+            let kind = NoticeKind::NotFollowedUp { sources: owed.sources_left_out + given_up, reason };
+            let (source, cluster) = (source.name.clone(), source.cluster.to_string());
+            carried.notices.push(Notice { source, cluster, window: self.window, kind });
+        }
         findings.prune(&carried.expired, &self.rules);
         findings.close_quiet(carried.read_until);
         let forgotten = findings.forgettable(&carried);
@@ -89,7 +98,12 @@ impl Fold {
         for stored in own {
             let rows = minutes.entry(stored.minute).or_default();
             for (key, old) in &stored.rows {
-                kept += u64::from(rows.entry(key.clone()).or_default().join(old));
+                let new = rows.entry(key.clone()).or_default();
+                if self.follow_ups.is_some() {
+                    new.join_seconds(old);
+                } else {
+                    kept += u64::from(new.join(old));
+                }
             }
         }
         kept

@@ -18,6 +18,8 @@ use crate::time::Second;
 
 /// Most findings that one commit forgets; the rest waits for the next.
 const FORGOTTEN_MAX: usize = 1000;
+/// Most findings that one names as related: some rules have one in every quiet time of a week.
+const RELATED_MAX: usize = 20;
 
 /// A finding on its way through the commit.
 struct Change {
@@ -99,6 +101,7 @@ impl Findings {
             providers: BTreeSet::new(),
             sources: Distinct::default(),
             values: rule.counted_field().map(|field| DistinctValues { field, texts: Distinct::default() }),
+            related: BTreeSet::new(),
             evidence: Evidence::default(),
             late: false,
             created_at: self.now,
@@ -156,6 +159,33 @@ impl Findings {
                 kept.texts.join(&merged.texts);
             }
             self.changes[into].is_written = true;
+        }
+    }
+
+    /// Names in each changed finding of a sequence the findings of its legs: of the rules that bear their names, of the
+    /// same group, and at most a timespan away. What was named stays named.
+    pub(super) fn relate(&mut self, rules: &Rules) {
+        for place in 0..self.findings.len() {
+            let finding = &self.findings[place];
+            let rule = rules.named(&finding.rule.name).filter(|rule| !rule.legs().is_empty());
+            let Some(rule) = rule.filter(|_| self.changes[place].is_written) else {
+                continue;
+            };
+            let (episode, group) = (finding.episode, &finding.group);
+            let mut related = finding.related.clone();
+            for leg in rule.legs() {
+                let places = self.by_group.get(&(leg.name.clone(), group.clone())).into_iter().flatten();
+                let near = places.map(|place| &self.findings[*place]).filter(|other| {
+                    let apart = (episode.first.0.saturating_sub(other.episode.last.0))
+                        .max(other.episode.first.0.saturating_sub(episode.last.0));
+                    !matches!(other.status, Status::MergedInto(_)) && apart <= rule.threshold.timespan_seconds
+                });
+                related.extend(near.map(|other| other.key));
+            }
+            while related.len() > RELATED_MAX {
+                related.pop_last();
+            }
+            self.findings[place].related = related;
         }
     }
 

@@ -163,7 +163,7 @@ mod tests {
             })
             .clone()
         };
-        let names = ["a", "b", "filter_x", "filter_y"];
+        let names = ["a", "b", "filter_x", "filter_y", "_note"];
         let selections: Vec<(&str, Expression)> = names.iter().map(|name| (*name, is(name))).collect();
         fn spell(expression: &Expression) -> String {
             match expression {

@@ -5,6 +5,7 @@
 use super::sigma::{Document, Reference};
 use crate::diagnostic::{Diagnostic, suggestion};
 use crate::field::Field;
+use crate::tally::LEGS_MAX;
 use crate::yaml::{At, Map};
 
 /// Sigma's four types.
@@ -22,6 +23,8 @@ pub(super) struct Correlation {
     pub(super) timespan_seconds: i64,
     /// Requests or values that are needed; of a temporal correlation, rules.
     pub(super) count: u64,
+    /// The place of the condition, for faults.
+    pub(super) count_fault: Diagnostic,
     pub(super) generate: bool,
 }
 
@@ -35,7 +38,15 @@ pub(super) enum Kind {
 /// A field that is counted by: the same in all rules, or an alias for one field in each.
 pub(super) enum Grouping {
     Field(Field),
-    Alias { name: String, fields: Vec<(String, Field)>, fault: Diagnostic },
+    Alias { alias: Alias, fault: Diagnostic },
+}
+
+/// A name for one field in each of the rules.
+#[derive(Clone)]
+pub(super) struct Alias {
+    pub(super) name: String,
+    /// The rule, as the correlation names it, and its field.
+    fields: Vec<(String, Field)>,
 }
 
 impl Grouping {
@@ -43,7 +54,7 @@ impl Grouping {
     pub(super) fn name(&self) -> String {
         match self {
             Grouping::Field(field) => field.name(),
-            Grouping::Alias { name, .. } => name.clone(),
+            Grouping::Alias { alias, .. } => alias.name.clone(),
         }
     }
 
@@ -51,10 +62,10 @@ impl Grouping {
     pub(super) fn field_in(&self, rule: &Document) -> Result<&Field, Diagnostic> {
         match self {
             Grouping::Field(field) => Ok(field),
-            Grouping::Alias { name, fields, fault } => {
-                let found = fields.iter().find(|(target, _)| rule.is_named(target));
+            Grouping::Alias { alias, fault } => {
+                let found = alias.fields.iter().find(|(target, _)| rule.is_named(target));
                 found.map(|(_, field)| field).ok_or_else(|| Diagnostic {
-                    problem: format!("the alias `{name}` names no field of the rule `{}`", rule.shown_name()),
+                    problem: format!("the alias `{}` names no field of the rule `{}`", alias.name, rule.shown_name()),
                     mend: format!("add `{}: FIELD` to it", rule.shown_name()),
                     ..fault.clone()
                 })
@@ -89,11 +100,12 @@ pub(super) fn correlation(document: &Map<'_>) -> Result<Correlation, Diagnostic>
         (Some(at), _) | (None, Some(at)) => at.boolean()?,
         (None, None) => false,
     };
-    Ok(Correlation { kind, rules, group_by, timespan_seconds: seconds(&timespan)?, count, generate })
+    let count_fault = map.get("condition").as_ref().unwrap_or(&at).fault("", "");
+    Ok(Correlation { kind, rules, group_by, timespan_seconds: seconds(&timespan)?, count, count_fault, generate })
 }
 
 /// Reads `aliases`: for each, the field that it stands for in each rule.
-fn aliases(map: &Map<'_>, rules: &[Reference]) -> Result<Vec<(String, Vec<(String, Field)>)>, Diagnostic> {
+fn aliases(map: &Map<'_>, rules: &[Reference]) -> Result<Vec<Alias>, Diagnostic> {
     let Some(at) = map.get("aliases") else {
         return Ok(Vec::new());
     };
@@ -110,17 +122,15 @@ fn aliases(map: &Map<'_>, rules: &[Reference]) -> Result<Vec<(String, Vec<(Strin
             }
             fields.push((rule.to_owned(), field(&at)?));
         }
-        aliases.push((name.to_owned(), fields));
+        aliases.push(Alias { name: name.to_owned(), fields });
     }
     Ok(aliases)
 }
 
-fn grouping(at: &At<'_>, aliases: &[(String, Vec<(String, Field)>)]) -> Result<Grouping, Diagnostic> {
+fn grouping(at: &At<'_>, aliases: &[Alias]) -> Result<Grouping, Diagnostic> {
     let name = at.text()?;
-    match aliases.iter().find(|(alias, _)| alias == name) {
-        Some((alias, fields)) => {
-            Ok(Grouping::Alias { name: alias.clone(), fields: fields.clone(), fault: at.fault("", "") })
-        }
+    match aliases.iter().find(|alias| alias.name == name) {
+        Some(alias) => Ok(Grouping::Alias { alias: alias.clone(), fault: at.fault("", "") }),
         None => field(at).map(Grouping::Field),
     }
 }
@@ -157,7 +167,7 @@ fn check_use(map: &Map<'_>, group_by: &[Grouping], kind: &Kind) -> Result<(), Di
 }
 
 /// Reads the condition of a correlation that counts requests or values.
-fn counted(at: &At<'_>, word: &str, aliases: &[(String, Vec<(String, Field)>)]) -> Result<(Kind, u64), Diagnostic> {
+fn counted(at: &At<'_>, word: &str, aliases: &[Alias]) -> Result<(Kind, u64), Diagnostic> {
     let map = at.map(&["gte", "gt", "lte", "lt", "eq", "neq", "field"])?;
     let kind = if word == "value_count" {
         let field = map.need("field", "name the field whose values are counted")?;
@@ -204,6 +214,13 @@ fn legs(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
             "one rule alone has nothing to come together with",
             "name at least two rules, or use `event_count`",
         ));
+    }
+    if let Some(beyond) = rules.get(LEGS_MAX) {
+        return Err(Diagnostic {
+            problem: format!("a temporal correlation of more than {LEGS_MAX} rules"),
+            mend: "name fewer rules, or join some of them in one detection".to_owned(),
+            ..beyond.fault.clone()
+        });
     }
     let count = rules.len() as u64;
     let Some(at) = map.get("condition") else {

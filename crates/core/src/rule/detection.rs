@@ -77,6 +77,7 @@ impl Expression {
 fn prefilter(field: &Field, pattern: &Pattern) -> Prefilter {
     match (field, pattern) {
         _ if pattern.fits_missing() => Prefilter::Any,
+        (_, Pattern::Never) => Prefilter::Or(Vec::new()),
         (Field::Named("unauthenticated"), pattern) if is_true(pattern) => unauthenticated(),
         (Field::Named("auth_failure"), _) => code(401),
         (field, _) if !field.is_audited() => Prefilter::Any,

@@ -81,6 +81,11 @@ impl Glob {
         self.whole.as_deref()
     }
 
+    /// Tells whether digits alone can fit.
+    pub(super) fn may_be_digits(&self) -> bool {
+        !self.parts.iter().any(|part| matches!(part, Part::Char(c) if !c.is_ascii_digit()))
+    }
+
     /// Tells whether case counts.
     pub(super) fn is_cased(&self) -> bool {
         self.cased

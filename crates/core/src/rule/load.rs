@@ -7,7 +7,9 @@ use super::correlation::{Correlation, Grouping, Kind};
 use super::filter::{Filter, FilterBody};
 use super::sigma::{Body, Document, Reference, document};
 use super::{Burst, Counting, Expression, Leg, Rule, RuleHead, Rules};
+use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
+use crate::distinct::{self, TextHash};
 use crate::episode::Threshold;
 use crate::field::Field;
 use crate::tally::RuleKey;
@@ -51,8 +53,20 @@ pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
         return Err(faults);
     }
     let mut rules = Join::of(&documents).rules()?;
+    warnings.extend(rules.rules.iter().filter(|rule| rule.is_idle()).map(idle));
     rules.warnings = warnings;
     Ok(rules)
+}
+
+/// Warns of a rule that no request can fit.
+fn idle(rule: &Rule) -> Diagnostic {
+    Diagnostic {
+        file: rule.file.clone(),
+        line: rule.line,
+        key: String::new(),
+        problem: format!("the rule `{}` never matches: it needs what no event has", rule.head.name),
+        mend: "leave it out, or take out the lines that never fit".to_owned(),
+    }
 }
 
 fn name_faults(documents: &[Document]) -> Vec<Diagnostic> {
@@ -158,7 +172,7 @@ impl<'a> Join<'a> {
             let group_by =
                 correlation.group_by.iter().map(|grouping| one_field(grouping, &named)).collect::<Result<_, _>>()?;
             let counting = match &correlation.kind {
-                Kind::Values { field } => Counting::Values { field: one_field(field, &named)? },
+                Kind::Values { field } => values(one_field(field, &named)?, correlation)?,
                 _ => Counting::Events,
             };
             let selections = self.selections(document, &named);
@@ -283,17 +297,33 @@ struct Counted {
     group_by: Vec<Field>,
 }
 
+/// Returns the counting of distinct values; more of them than are kept could never be reached.
+fn values(field: Field, correlation: &Correlation) -> Result<Counting, Diagnostic> {
+    let is_source = field == Field::Named("source_ip");
+    let most =
+        if is_source { <SourceIp as distinct::Kind>::VALUES_MAX } else { <TextHash as distinct::Kind>::VALUES_MAX };
+    if usize::try_from(correlation.count).is_ok_and(|count| count <= most) {
+        return Ok(Counting::Values { field });
+    }
+    Err(Diagnostic {
+        problem: format!("more values of `{field}` than are kept"),
+        mend: format!("ask for at most {most}"),
+        ..correlation.count_fault.clone()
+    })
+}
+
 /// Returns the field that `grouping` stands for in every one of the rules.
 fn one_field(grouping: &Grouping, rules: &[(&Document, &Expression)]) -> Result<Field, Diagnostic> {
     let mut found: Option<&Field> = None;
     for (rule, _) in rules {
         let field = grouping.field_in(rule)?;
-        if let (Some(earlier), Grouping::Alias { name, fault, .. }) = (found, grouping)
+        if let (Some(earlier), Grouping::Alias { alias, fault }) = (found, grouping)
             && earlier != field
         {
             return Err(Diagnostic {
                 problem: format!(
-                    "the alias `{name}` stands for different fields, and only temporal correlations tell rules apart"
+                    "the alias `{}` stands for different fields, and only temporal correlations tell rules apart",
+                    alias.name
                 ),
                 mend: "name the same field for each rule, or write a correlation for each".to_owned(),
                 ..fault.clone()
@@ -372,3 +402,6 @@ fn key(document: &Document, names: &[String], counted: &Counted) -> RuleKey {
     }
     RuleKey(SipHasher24::new().hash(&spelled))
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,12 +182,7 @@ impl<'a> Modifiers<'a> {
             return Err(value.fault("this regular expression is too long", mend));
         }
         let flags: Vec<&str> = self.words.iter().copied().filter(|word| part(word) == Part::Flag).collect();
-        Regexp::new(text, &flags).map_err(|problem| {
-            value.fault(
-                format!("no regular expression that is read here: {problem}"),
-                "write it without look-around and back references: it is matched in linear time",
-            )
-        })
+        Regexp::new(text, &flags).map_err(|(problem, mend)| value.fault(problem, mend))
     }
 
     fn encoded(self, value: &At<'_>, base64: &str) -> Result<Vec<Pattern>, Diagnostic> {

@@ -38,7 +38,7 @@ pub enum Pattern {
     Exists(bool),
     /// `|fieldref`: what another field holds.
     Other(FieldReference),
-    /// `|fieldref` to a field that no event has.
+    /// What no event can hold there, such as a word for a number.
     Never,
 }
 
@@ -121,6 +121,17 @@ impl Pattern {
         matches!(self, Pattern::Null | Pattern::Exists(false))
     }
 
+    /// Tells whether nothing that `field` holds can fit: it holds a number or a fact, and this is another text.
+    pub(super) fn is_of_another_kind_than(&self, field: &Field) -> bool {
+        match self {
+            Pattern::Text(glob) if field.is_number() => !glob.may_be_digits(),
+            Pattern::Fact(_) => field.is_number(),
+            Pattern::Number(_) | Pattern::Compared(..) => field.is_fact(),
+            Pattern::Text(glob) => field.is_fact() && !glob.fits("true") && !glob.fits("false"),
+            _ => false,
+        }
+    }
+
     /// Returns the literal that the whole value must be, where there is one.
     #[must_use]
     pub fn literal(&self) -> Option<Literal> {
@@ -146,8 +157,9 @@ impl Order {
 }
 
 impl Regexp {
-    /// Compiles `pattern` with those of Sigma's `flags` (`i`, `m`, `s`) that are set, or says what is wrong with it.
-    pub fn new(pattern: &str, flags: &[&str]) -> Result<Regexp, String> {
+    /// Compiles `pattern` with those of Sigma's `flags` (`i`, `m`, `s`) that are set, or says what is wrong with it and
+    /// the mend.
+    pub(super) fn new(pattern: &str, flags: &[&str]) -> Result<Regexp, (String, &'static str)> {
         let compiled = RegexBuilder::new(pattern)
             .case_insensitive(flags.contains(&"i"))
             .multi_line(flags.contains(&"m"))
@@ -157,8 +169,13 @@ impl Regexp {
             .nest_limit(REGEX_DEPTH_MAX)
             .build();
         let compiled = compiled.map_err(|fault| match fault {
-            regex::Error::CompiledTooBig(_) => "it grows too large when it is compiled".to_owned(),
-            fault => last_line(&fault.to_string()),
+            regex::Error::CompiledTooBig(_) => {
+                ("a regular expression that grows too large".to_owned(), "repeat less: `{1000}` copies what it repeats")
+            }
+            fault => (
+                format!("no regular expression that is read here: {}", last_line(&fault.to_string())),
+                "write it without look-around and back references: it is matched in linear time",
+            ),
         })?;
         Ok(Regexp { spelled: format!("(?{}){pattern}", flags.concat()), compiled })
     }

@@ -99,12 +99,16 @@ fn line(name: &str, at: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Expre
     if modifiers.is_all() && values.len() < 2 {
         return Err(at.fault("`all` with one value", "give a list of values, or take `|all` away"));
     }
-    let patterns = patterns(&values, modifiers, warnings)?;
+    let mut patterns = patterns(&values, modifiers, warnings)?;
     let Some(field) = field else {
         let fits = !modifiers.is_negated() && fits_missing(&patterns, modifiers.is_all());
         warnings.push(unread(at, field_name, if fits { "always fits" } else { "never fits" }));
         return Ok(constant(fits));
     };
+    for pattern in patterns.iter_mut().filter(|pattern| pattern.is_of_another_kind_than(&field)) {
+        warnings.push(of_another_kind(at, &field));
+        *pattern = Pattern::Never;
+    }
     let is = Expression::Is { field: field.clone(), patterns, all: modifiers.is_all() };
     if !modifiers.is_negated() {
         return Ok(is);
@@ -147,5 +151,19 @@ fn constant(holds: bool) -> Expression {
 
 /// Warns of a field that no event has.
 fn unread(at: &At<'_>, name: &str, effect: &str) -> Diagnostic {
-    at.fault(format!("no event has a field `{name}` that is read here, so this {effect}"), Field::suggestion(name))
+    let mend = match Field::meant(name) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "take the line out, if the rule is to do without it".to_owned(),
+    };
+    at.fault(format!("no event has a field `{name}` that is read here, so this {effect}"), mend)
+}
+
+/// Warns of a text where a field only ever holds numbers or facts.
+fn of_another_kind(at: &At<'_>, field: &Field) -> Diagnostic {
+    let (kind, mend) = if field.is_number() {
+        ("a number", "write one, such as 403; what was decided stands in annotations.authorization.k8s.io/decision")
+    } else {
+        ("true or false", "write one of the two")
+    };
+    at.fault(format!("`{field}` holds {kind}, so this value never fits"), mend)
 }

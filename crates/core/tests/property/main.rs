@@ -5,6 +5,7 @@
 #[path = "../../../../tests/support/by_hand.rs"]
 mod by_hand;
 mod cap;
+mod counting;
 mod episodes;
 mod order;
 
@@ -41,11 +42,13 @@ detection: {selection: {verb: list}, condition: selection}
 const BEGIN: i64 = 1_795_222_200;
 
 fn rules() -> Arc<Rules> {
-    static LOADED: LazyLock<Arc<Rules>> = LazyLock::new(|| {
-        let file = RuleFile { name: "rules.yml".to_owned(), text: RULES.to_owned() };
-        Arc::new(rule::load(&[file]).unwrap_or_else(|faults| panic!("{faults:#?}")))
-    });
+    static LOADED: LazyLock<Arc<Rules>> = LazyLock::new(|| load(RULES));
     LOADED.clone()
+}
+
+fn load(text: &str) -> Arc<Rules> {
+    let file = RuleFile { name: "rules.yml".to_owned(), text: text.to_owned() };
+    Arc::new(rule::load(&[file]).unwrap_or_else(|faults| panic!("{faults:#?}")))
 }
 
 fn source() -> Source {
@@ -109,8 +112,12 @@ fn records(number: impl Into<proptest::collection::SizeRange>, seconds: i64) -> 
 
 /// Folds the records in their order, as the one window of an empty state.
 fn close(records: &[Record], limits: Limits) -> Closed {
+    close_with(&rules(), records, limits)
+}
+
+fn close_with(rules: &Arc<Rules>, records: &[Record], limits: Limits) -> Closed {
     let window = Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("not empty");
-    let mut fold = fold::open(rules(), window, false, SampleKey([7; 16]), limits);
+    let mut fold = fold::open(rules.clone(), window, false, SampleKey([7; 16]), limits);
     for record in records {
         fold.observe(&record.observation());
     }

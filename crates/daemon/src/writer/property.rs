@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use stakeout_core::finding::{Finding, FindingKey, Status};
 
-use by_hand::count_by_hand;
+use by_hand::{Leg, Request as ByHandRequest, count_by_hand, episodes_by_hand, sequence_by_hand};
 use timeline::{Request, Timeline, Visit, timelines};
 use world::{World, live};
 
@@ -28,6 +28,8 @@ const RELOOK_SECONDS: [i64; 2] = [3600, 7200];
 /// Timespans and quiet times of the rules below.
 const TIMESPAN_SECONDS: [i64; 3] = [600, 900, 300];
 const QUIET_SECONDS: [i64; 3] = [1200, 2700, 300];
+/// How many paths are asked for.
+const PATHS: usize = 4;
 /// What the sources are called, and their clusters.
 const CLUSTERS: [&str; 2] = ["prod", "stage"];
 
@@ -56,6 +58,39 @@ title: Listed Once
 name: listed-once
 correlation: {type: event_count, rules: [listed], group-by: [source_ip], timespan: 5m, condition: {gte: 1}}
 stakeout: {dedup_period: 5m}
+---
+title: Let In
+name: let-in
+logsource: {product: kubernetes, service: audit}
+detection: {selection: {responseStatus.code: 200}, condition: selection}
+stakeout: {follow_up: true}
+---
+title: Many Paths
+name: many-paths
+correlation:
+  {type: value_count, rules: [refused], group-by: [source_ip], timespan: 10m, condition: {field: requestURI, gte: 3}}
+stakeout: {dedup_period: 20m}
+---
+title: Many Senders
+name: many-senders
+correlation: {type: value_count, rules: [refused], timespan: 5m, condition: {field: source_ip, gte: 3}}
+stakeout: {dedup_period: 5m}
+---
+title: Refused And Listed
+name: refused-and-listed
+correlation: {type: temporal, rules: [refused, listed], group-by: [source_ip], timespan: 5m}
+stakeout: {dedup_period: 15m}
+---
+title: Refused Twice
+name: refused-twice
+correlation:
+  {type: event_count, rules: [refused], group-by: [source_ip, cluster], timespan: 5m, condition: {gte: 2}}
+stakeout: {dedup_period: 5m}
+---
+title: Refused Then Let In
+name: refused-then-let-in
+correlation: {type: temporal_ordered, rules: [refused-twice, let-in], group-by: [source_ip, cluster], timespan: 10m}
+stakeout: {dedup_period: 20m}
 ";
 
 /// Senders of one request each, all in one hour: twice as many records as one commit deletes.
@@ -63,6 +98,113 @@ const CROWD: u32 = 20_000;
 
 /// A rule's name, a group, and the first second, last second and requests of an episode.
 type Counted = (String, String, i64, i64, u64);
+
+/// What matters of a request to the rules that count more than requests.
+#[derive(Clone, Debug)]
+struct Asked {
+    address: u32,
+    path: usize,
+    is_refused: bool,
+    is_list: bool,
+}
+
+/// What a rule asks for that counts more than requests, written once more.
+struct ByHand {
+    name: &'static str,
+    fits: fn(&Asked) -> bool,
+    group: fn(&Request) -> String,
+    timespan: i64,
+    quiet: i64,
+    is_enough: fn(&[ByHandRequest<Asked>], &[ByHandRequest<Asked>]) -> bool,
+}
+
+fn distinct<T: Ord>(requests: &[ByHandRequest<Asked>], of: fn(&Asked) -> T) -> usize {
+    requests.iter().map(|request| of(&request.what)).collect::<BTreeSet<T>>().len()
+}
+
+fn in_cluster(request: &Request) -> String {
+    format!("{} {}", request.sender(), CLUSTERS[request.source])
+}
+
+const REFUSED: Leg<Asked> = Leg { fits: |asked| asked.is_refused, least: 1, within: 0 };
+const REFUSED_TWICE: Leg<Asked> = Leg { least: 2, within: 300, ..REFUSED };
+const LISTED: Leg<Asked> = Leg { fits: |asked| asked.is_list, least: 1, within: 0 };
+const LET_IN: Leg<Asked> = Leg { fits: |asked| !asked.is_refused, least: 1, within: 0 };
+
+const BY_HAND: &[ByHand] = &[
+    ByHand {
+        name: "many-paths",
+        fits: |asked| asked.is_refused,
+        group: Request::sender,
+        timespan: 600,
+        quiet: 1200,
+        is_enough: |_, span| distinct(span, |asked| asked.path) >= 3,
+    },
+    ByHand {
+        name: "many-senders",
+        fits: |asked| asked.is_refused,
+        group: |_| String::new(),
+        timespan: 300,
+        quiet: 300,
+        is_enough: |_, span| distinct(span, |asked| asked.address) >= 3,
+    },
+    ByHand {
+        name: "refused-and-listed",
+        fits: |asked| asked.is_refused || asked.is_list,
+        group: Request::sender,
+        timespan: 300,
+        quiet: 900,
+        is_enough: |all, span| sequence_by_hand(all, span, &[REFUSED, LISTED], false),
+    },
+    ByHand {
+        name: FOLLOWED,
+        fits: |_| true,
+        group: in_cluster,
+        timespan: 600,
+        quiet: 1200,
+        is_enough: |all, span| sequence_by_hand(all, span, &[REFUSED_TWICE, LET_IN], true),
+    },
+];
+
+/// The rule whose last leg counts only for ten minutes after a second refusal within five.
+const FOLLOWED: &str = "refused-then-let-in";
+
+fn is_followed(all: &[ByHandRequest<Asked>], at: i64) -> bool {
+    let refused = |from: i64, to: i64| {
+        all.iter().filter(move |one| one.what.is_refused && from <= one.at && one.at <= to).map(|one| one.at)
+    };
+    refused(at - 600, at).any(|second| refused(second - 300, second).count() >= 2)
+}
+
+/// Returns what must have been told of a timeline by the rules that count more than requests.
+fn expected_of_more(requests: &[Request]) -> Vec<Counted> {
+    let mut counted = Vec::new();
+    for rule in BY_HAND {
+        let mut groups: BTreeMap<String, Vec<ByHandRequest<Asked>>> = BTreeMap::new();
+        for (number, request) in requests.iter().enumerate() {
+            let what = Asked {
+                address: request.address,
+                path: number % PATHS,
+                is_refused: request.is_refused,
+                is_list: request.verb == "list",
+            };
+            let group = groups.entry((rule.group)(request)).or_default();
+            let all = std::iter::repeat_n(ByHandRequest { at: request.at, what }, request.n as usize);
+            group.extend(all.filter(|one| (rule.fits)(&one.what)));
+        }
+        for (group, mut requests) in groups {
+            requests.sort_by_key(|request| request.at);
+            if rule.name == FOLLOWED {
+                let all = requests.clone();
+                requests.retain(|one| one.what.is_refused || is_followed(&all, one.at));
+            }
+            for (first, last, count) in episodes_by_hand(&requests, rule.timespan, rule.quiet, rule.is_enough) {
+                counted.push((rule.name.to_owned(), group.clone(), first, last, count));
+            }
+        }
+    }
+    counted
+}
 
 /// Returns what must have been told of a timeline.
 fn expected(requests: &[Request]) -> Vec<Counted> {
@@ -76,7 +218,7 @@ fn expected(requests: &[Request]) -> Vec<Counted> {
             times.entry((rule, group)).or_default().extend(vec![request.at; request.n as usize]);
         }
     }
-    let mut counted = Vec::new();
+    let mut counted = expected_of_more(requests);
     for ((rule, group), mut times) in times {
         times.sort_unstable();
         let (name, least) = [("refused-often", 3), ("refused-by-one-cluster", 2), ("listed-once", 1)][rule];
@@ -144,6 +286,11 @@ struct Met {
     pruned: usize,
     /// Findings that went on after minutes of theirs were deleted.
     pruned_and_grown: usize,
+    /// Follow-ups that were read.
+    followed: usize,
+    /// Findings of the rule that is followed up, and those of them that name what they followed.
+    let_in: usize,
+    related: usize,
 }
 
 impl Met {
@@ -155,11 +302,16 @@ impl Met {
             late: self.late + count(|finding| finding.late),
             pruned: self.pruned + count(|finding| finding.pruned.is_some()),
             pruned_and_grown: self.pruned_and_grown + world.grown.len(),
+            followed: self.followed + world.followed,
+            let_in: self.let_in + count(|finding| finding.rule.name == FOLLOWED),
+            related: self.related + count(|finding| !finding.related.is_empty()),
         }
     }
 
     fn each_is_there(&self) -> bool {
-        [self.findings, self.merged, self.late, self.pruned, self.pruned_and_grown].iter().all(|times| *times > 0)
+        [self.findings, self.merged, self.late, self.pruned, self.pruned_and_grown, self.followed, self.let_in]
+            .iter()
+            .all(|times| *times > 0)
     }
 }
 

@@ -9,9 +9,9 @@ use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
 use stakeout_core::distinct::{Kind, Marks, TextHash};
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::progress::{Failing, Gap, Notice, NoticeKind, Progress, Relook};
+use stakeout_core::progress::{Failing, FollowUp, Gap, Notice, NoticeKind, Progress, Relook};
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{Counted, CountKey, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
+use stakeout_core::tally::{CountKey, Counted, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
 use stakeout_core::time::{Minute, Second, Window};
 
 /// Returns the log that number `n` stands for.
@@ -72,10 +72,7 @@ fn marks<T: Kind>(values: impl IntoIterator<Item = T>) -> Marks<T> {
 /// Returns a tally of `n + 1` requests with `samples` samples.
 pub(crate) fn tally(n: u32, samples: u64) -> Tally {
     Tally {
-        seconds: vec![
-            Counted { second: 0, legs: Legs(0), n },
-            Counted { second: 59, legs: Legs(0).and(15), n: 1 },
-        ],
+        seconds: vec![Counted { second: 0, legs: Legs(0), n }, Counted { second: 59, legs: Legs(0).and(15), n: 1 }],
         sources: marks([SourceIp::V4(n.into()), SourceIp::V6Net(u64::MAX - samples)]),
         texts: marks((0..samples).map(|text| TextHash(u64::from(n) ^ (text << 50)))),
         clusters: BTreeSet::from(["prod".to_owned(), format!("c{n}")]),
@@ -112,6 +109,7 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         "providers": ["cloudwatch", "file"],
         "sources": {"kept": [{"V4": "198.51.100.7"}, {"V6Net": u64::MAX}], "is_cut": true},
         "values": {"field": "requestURI", "texts": {"kept": [n, u64::MAX], "is_cut": false}},
+        "related": [n, 77],
         "evidence": evidence(n, samples),
         "late": true,
         "created_at": "2026-11-22T01:00:52.123456789Z",
@@ -134,6 +132,11 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
         cursor: Second(cursor),
         relooks: vec![Relook { window: window(cursor % 100), after_seconds: vec![3600, 86_400] }],
         gaps: vec![Gap { window: Window::ALL, reason: "denied".to_owned() }],
+        follow_ups: vec![FollowUp {
+            rule: RuleKey(u64::MAX),
+            sources: vec![(SourceIp::V6Net(7), vec![window(1)]), (SourceIp::V4(7.into()), vec![window(2), window(4)])],
+            failures: 3,
+        }],
         failing: (cursor % 2 == 0).then(|| Failing { since: Second(i64::MIN), reason: "throttled".to_owned() }),
         silent_windows: 3,
         silence_told: true,

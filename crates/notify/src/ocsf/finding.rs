@@ -11,7 +11,7 @@ use stakeout_core::finding::{Finding, Status};
 
 use crate::{attack, text};
 
-/// Sources that a finding lists whose group is not an address.
+/// Sources that a message lists whose group is not an address; the lines of `replay` list all that are kept.
 pub const SOURCES_MAX: usize = 1_000;
 /// User agents that a finding lists beside those of its samples.
 const AGENTS_MAX: usize = 10;
@@ -44,7 +44,7 @@ pub fn finding(finding: &Finding, activity: Activity, delivery_id: Option<&str>,
 
 fn info(finding: &Finding) -> Value {
     let rule = &finding.rule;
-    json!({
+    let mut info = json!({
         "uid": finding.key.to_string(),
         "title": rule.title,
         "desc": rule.description,
@@ -56,7 +56,12 @@ fn info(finding: &Finding) -> Value {
         "last_seen_time": finding.episode.last.millis(),
         "created_time": finding.created_at.as_millisecond(),
         "modified_time": finding.updated_at.as_millisecond(),
-    })
+    });
+    if !finding.related.is_empty() {
+        let related = finding.related.iter().map(|uid| json!({"uid": uid.to_string(), "type": "Finding"}));
+        info["related_events"] = related.collect();
+    }
+    info
 }
 
 fn attack_of(technique: &str) -> Value {
@@ -78,18 +83,18 @@ fn attack_of(technique: &str) -> Value {
     entry
 }
 
-/// Returns the samples of a finding of one source, or else its sources, lowest address first.
+/// Returns the samples of a finding of one source, or else its sources, lowest address first, with a sample of each
+/// that is at hand.
 fn evidences(finding: &Finding) -> Vec<Value> {
-    let Some(source) = finding.source_ip() else {
-        return sources(finding)
-            .into_iter()
-            .take(SOURCES_MAX)
-            .map(|source| json!({"src_endpoint": {"ip": source.network_address()}}))
-            .collect();
-    };
     let samples = finding.evidence.samples();
+    let bare = |source: SourceIp| json!({"src_endpoint": {"ip": source.network_address()}});
+    let Some(source) = finding.source_ip() else {
+        let of_source = |source| samples.iter().find(|sample| sample.source_ip == Some(source));
+        let evidence = |source| of_source(source).map_or_else(|| bare(source), |sample| evidence(source, sample));
+        return finding.sources.iter().map(evidence).collect();
+    };
     if samples.is_empty() {
-        return vec![json!({"src_endpoint": {"ip": source.network_address()}})];
+        return vec![bare(source)];
     }
     samples.iter().map(|sample| evidence(source, sample)).collect()
 }
@@ -125,9 +130,11 @@ fn evidence(source: SourceIp, sample: &Sample) -> Value {
     evidence
 }
 
-/// Returns the sources that the samples name, lowest address first.
-pub(crate) fn sources(finding: &Finding) -> BTreeSet<SourceIp> {
-    finding.evidence.distinct(|sample| sample.source_ip)
+/// Leaves out all but the first of the sources that an object for SNS or a webhook lists.
+pub(super) fn limit_sources(object: &mut Value) {
+    if let Some(evidences) = object.get_mut("evidences").and_then(Value::as_array_mut) {
+        evidences.truncate(SOURCES_MAX);
+    }
 }
 
 /// Returns what OCSF has no place for: the group, and what the samples hold, gathered.
@@ -148,6 +155,15 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
         put("source_ip_network", json!(network));
     }
     put("group", Value::Object(group));
+    if finding.source_ip().is_none() {
+        let networks = finding.sources.iter().filter(|source| matches!(source, SourceIp::V6Net(_)));
+        put("sources_total", json!(finding.sources.len()));
+        put("sources_are_more", json!(finding.sources.is_cut()));
+        put("source_networks", networks.take(SOURCES_MAX).map(|network| json!(network.to_string())).collect());
+    }
+    if let Some((field, number, is_cut)) = finding.distinct_values() {
+        put("distinct_values", json!({"field": field, "number": number, "are_more": is_cut}));
+    }
     put("uris", json!(samples.distinct(|sample| Some(sample.request_uri.as_str()).filter(|uri| !uri.is_empty()))));
     put("agents", json!(agents));
     put("verbs", json!(samples.distinct(|sample| Some(sample.verb.as_str()).filter(|verb| !verb.is_empty()))));

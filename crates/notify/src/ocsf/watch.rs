@@ -31,6 +31,10 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
             unmapped["top"] =
                 top.iter().map(|(source, requests)| json!({"source": source, "requests": requests})).collect();
         }
+        NoticeKind::NotFollowedUp { sources, reason } => {
+            unmapped["sources"] = json!(sources);
+            unmapped["reason"] = json!(reason);
+        }
         NoticeKind::GapFilled | NoticeKind::SilenceOver => {}
     }
     let told = Told {

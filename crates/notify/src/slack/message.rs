@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use stakeout_core::address::SourceIp;
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingKey, Status};
@@ -11,7 +12,7 @@ use stakeout_core::progress::Notice;
 use super::blocks::Blocks;
 use super::markup::{Markup, code, escaped, link};
 use crate::message::{Body, DIGEST_TOP_MAX, Digest, Message, counted};
-use crate::ocsf::{FORGOTTEN, severity, sources};
+use crate::ocsf::{FORGOTTEN, severity};
 use crate::text::{self, frequency, subject, utc};
 use crate::{attack, notice};
 
@@ -25,6 +26,8 @@ const WORDS_UNITS_MAX: usize = 400;
 const RUNBOOK_UNITS_MAX: usize = 800;
 /// Most values of a list that are shown.
 const VALUES_MAX: usize = 10;
+/// Most related findings that are named.
+const RELATED_MAX: usize = 3;
 
 /// Returns the payload for a message of any kind.
 #[must_use]
@@ -151,8 +154,9 @@ fn sentence(finding: &Finding) -> Markup {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let noun = if finding.clusters.len() == 1 { "cluster" } else { "clusters" };
     Markup::ours(format!(
-        "{who} *{}* to the Kubernetes API of {noun} {}{more}, from {} to {}.",
+        "{who} *{}*{} to the Kubernetes API of {noun} {}{more}, from {} to {}.",
         text::counted_requests(finding.episode.count),
+        text::breadth(finding, name),
         clusters.join(", "),
         utc(finding.episode.first),
         utc(finding.episode.last),
@@ -200,12 +204,14 @@ fn field(label: &str, values: impl ExactSizeIterator<Item = String>) -> Vec<Mark
 
 /// Shows the addresses: the source or the sources, and the chains that clients claim to have come through.
 fn addresses(finding: &Finding) -> Vec<Markup> {
-    let mut values: Vec<String> = match finding.source_ip() {
-        Some(source) => vec![format!("`{source}` ({})", text::network_of(&source))],
-        None => sources(finding).iter().map(|source| format!("`{source}` ({})", text::network_of(source))).collect(),
+    let shown = |source: SourceIp| format!("`{source}` ({})", text::network_of(&source));
+    let (mut values, more): (Vec<String>, usize) = match finding.source_ip() {
+        Some(source) => (vec![shown(source)], 0),
+        None => {
+            let more = finding.sources.len().saturating_sub(VALUES_MAX);
+            (finding.sources.iter().take(VALUES_MAX).map(shown).collect(), more)
+        }
     };
-    let more = values.len().saturating_sub(VALUES_MAX);
-    values.truncate(VALUES_MAX);
     if more > 0 {
         values.push(format!("… and {more} more"));
     }
@@ -273,8 +279,19 @@ fn context(finding: &Finding) -> Vec<Markup> {
         Status::Quiet => parts.push("over".to_owned()),
         Status::MergedInto(uid) => parts.push(format!("merged into `{uid}`")),
     }
+    if !finding.related.is_empty() {
+        parts.push(format!("after {}", related(finding)));
+    }
     // The uid stands on a line of its own: a long rule name cannot push it out.
     vec![Markup::ours(format!("uid `{}`", finding.key)), Markup::ours(parts.join(" · "))]
+}
+
+/// Names the findings that this one followed.
+fn related(finding: &Finding) -> String {
+    let more = finding.related.len().saturating_sub(RELATED_MAX);
+    let uids: Vec<String> = finding.related.iter().take(RELATED_MAX).map(|uid| format!("`{uid}`")).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", uids.join(", "))
 }
 
 fn digest_line(finding: &Finding) -> Markup {
@@ -289,7 +306,7 @@ fn summary(finding: &Finding) -> String {
         finding.rule.level,
         name(&finding.rule.name),
         name(&subject(finding)),
-        text::counted_requests(finding.episode.count),
+        text::counted_requests(finding.episode.count) + &text::breadth(finding, name),
         utc(finding.episode.last),
         name(&clusters.join(", ")),
     )

@@ -190,9 +190,11 @@ pub(crate) fn activity() -> impl Strategy<Value = Activity> {
 pub(crate) fn finding() -> impl Strategy<Value = Finding> {
     let clusters = btree_set(text(256), 1..40);
     let times = (second(), 0..100_000i64, 1..u64::MAX / 2);
-    let shown = (clusters, evidence(), sources(), values());
+    let related = btree_set(any::<u128>().prop_map(FindingKey), 0..20);
+    let shown = (clusters, evidence(), sources(), values(), related);
     (any::<u128>(), rule(), group(), times, status(), shown, any::<bool>()).prop_map(
-        |(key, mut rule, group, (first, seconds, count), status, (clusters, evidence, sources, values), late)| {
+        |(key, mut rule, group, (first, seconds, count), status, shown, late)| {
+            let (clusters, evidence, sources, values, related) = shown;
             rule.group_by = group.iter().map(|(field, _)| field.clone()).collect();
             Finding {
                 key: FindingKey(key),
@@ -206,6 +208,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 providers: BTreeSet::from([Provider::Cloudwatch]),
                 sources,
                 values,
+                related,
                 evidence,
                 late,
                 created_at: Timestamp::UNIX_EPOCH,
@@ -240,6 +243,7 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
         providers: BTreeSet::from([Provider::Cloudwatch]),
         sources: Distinct::default(),
         values: None,
+        related: BTreeSet::new(),
         evidence: Evidence::default(),
         late: false,
         created_at: Timestamp::UNIX_EPOCH,
@@ -253,6 +257,8 @@ pub(crate) fn notice() -> impl Strategy<Value = Notice> {
         Just(NoticeKind::GapFilled),
         any::<u32>().prop_map(|windows| NoticeKind::Silent { windows }),
         Just(NoticeKind::SilenceOver),
+        (any::<u16>(), text(300))
+            .prop_map(|(sources, reason)| NoticeKind::NotFollowedUp { sources: sources.into(), reason }),
         (any::<u64>(), any::<u64>(), vec((text(128), any::<u64>()), 0..30))
             .prop_map(|(rows, requests, top)| NoticeKind::Overflow { rows, requests, top }),
     ];

@@ -8,7 +8,7 @@ use stakeout_core::address::TrustedProxies;
 use stakeout_core::delivery::{Activity, Appetite, Settlement};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::fold::{self, Limits};
+use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{self, Level, RuleFile, Rules};
@@ -17,7 +17,7 @@ use stakeout_core::time::{Second, Window};
 use stakeout_ledger::LedgerError;
 
 use super::timeline::{Request, Timeline, Visit};
-use super::{BEGIN, CLUSTERS, RELOOK_SECONDS, RULES, WINDOW_SECONDS};
+use super::{BEGIN, CLUSTERS, HOURS, PATHS, RELOOK_SECONDS, RULES, WINDOW_SECONDS};
 use crate::config::Schedule;
 use crate::writer::{Ending, Scope, Writer};
 
@@ -63,6 +63,10 @@ pub(super) struct World {
     pub(super) grown: BTreeSet<FindingKey>,
     /// How many minutes each commit deleted.
     pub(super) expired: Vec<usize>,
+    /// How many follow-ups were read.
+    pub(super) followed: usize,
+    /// From when on no follow-up fails.
+    sure_from: Second,
     pub(super) told: Told,
 }
 
@@ -101,6 +105,8 @@ impl World {
             stored: BTreeMap::new(),
             grown: BTreeSet::new(),
             expired: Vec::new(),
+            followed: 0,
+            sure_from: Second(BEGIN + i64::try_from(HOURS).expect("small") * WINDOW_SECONDS),
             told: Told::default(),
         }
     }
@@ -160,6 +166,44 @@ impl World {
         requests: &[Request],
         dice: &mut u64,
     ) {
+        let fold = fold::open(self.rules.clone(), window, is_relook, self.writer().sample_key(), Limits::default());
+        let log = self.sources[source].log.clone();
+        let progress = self.progress[source].get_or_insert_with(|| Progress::new(log, window.earliest()));
+        if is_relook {
+            progress.note_relook(window, at);
+        } else {
+            progress.note_read(window, at, &RELOOK_SECONDS, Some(true));
+        }
+        self.close(source, window, fold, at, requests, dice).await;
+        self.follow_up(source, at, requests, dice).await;
+    }
+
+    /// Reads what is to be followed up; sometimes that fails, and is left for the next time.
+    async fn follow_up(&mut self, source: usize, at: Second, requests: &[Request], dice: &mut u64) {
+        let progress = self.progress[source].clone().expect("it was read");
+        for (follow_up, window) in progress.due_follow_ups() {
+            if roll(dice, 3) == 0 && at < self.sure_from {
+                continue;
+            }
+            let (rules, sample_key) = (self.rules.clone(), self.writer().sample_key());
+            let fold = fold::open_follow_ups(rules, window, vec![follow_up.clone()], sample_key, Limits::default());
+            let owed = self.progress[source].as_mut().expect("it was read");
+            owed.note_followed(&follow_up, progress.cursor);
+            self.followed += 1;
+            self.close(source, window, fold, at, requests, dice).await;
+        }
+    }
+
+    /// Folds what can be read of a window by now, and writes it.
+    async fn close(
+        &mut self,
+        source: usize,
+        window: Window,
+        mut fold: Fold,
+        at: Second,
+        requests: &[Request],
+        dice: &mut u64,
+    ) {
         let source_read = &self.sources[source];
         let mut records = Vec::new();
         for (number, request) in requests.iter().enumerate() {
@@ -171,28 +215,20 @@ impl World {
         for place in (1..records.len()).rev() {
             records.swap(place, roll(dice, place + 1));
         }
-        let sample_key = self.writer().sample_key();
-        let mut fold = fold::open(self.rules.clone(), window, is_relook, sample_key, Limits::default());
         for record in &records {
             fold.observe(record);
-        }
-        let progress =
-            self.progress[source].get_or_insert_with(|| Progress::new(source_read.log.clone(), window.earliest()));
-        if is_relook {
-            progress.note_relook(window, at);
-        } else {
-            progress.note_read(window, at, &RELOOK_SECONDS, Some(true));
         }
         let ending = Ending {
             source: source_read.clone(),
             fold,
             window,
-            progress: progress.clone(),
+            progress: self.progress[source].clone().expect("it was noted"),
             notices: Vec::new(),
             at,
             scope: self.scope.clone(),
         };
         let closed = self.writer().close(ending).await.expect("the window is written");
+        self.progress[source] = Some(closed.commit.progress);
         self.expired.push(closed.commit.expired.len());
         for finding in closed.commit.findings {
             let count = finding.episode.count;
@@ -225,7 +261,7 @@ fn observation(source: &Source, request: &Request, number: usize, at: i64) -> Ob
         audit_id: (!number.is_multiple_of(3)).then(|| "mine".to_owned()),
         request_received_timestamp: Some(format!("2026-11-21T00:00:00.{number:06}Z")),
         verb: Some(request.verb.to_owned()),
-        request_uri: Some(format!("/api/{number}")),
+        request_uri: Some(format!("/api/{}", number % PATHS)),
         source_ips: vec![request.sender()],
         response_code: Some(if request.is_refused { 403 } else { 200 }),
         ..AuditEvent::default()
