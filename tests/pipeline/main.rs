@@ -13,6 +13,8 @@ mod kill;
 mod late;
 mod life_cycle;
 mod ocsf;
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod stretched;
 mod three_ways;
 mod timelines;

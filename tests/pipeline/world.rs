@@ -89,10 +89,12 @@ impl World {
                 )
             })
             .collect();
+        let rules = crate::seeds::seed_rules();
         let (slack, topic, sns) = (self.slack.webhook_url(), &self.topic, self.sns.endpoint());
         let text = format!(
             "state: {{path: state}}
 admin: {{listen: \"off\"}}
+rules: {rules:?}
 {config}
 sources:
 {sources}notify:
@@ -175,7 +177,9 @@ sources:
         let text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
         std::fs::write(&path, text).expect("the file is written");
         let mut command = bare();
-        let ran = Ran::of(command.args(["replay", "-o", "json", "--cluster", CLUSTER]).arg(&path).output());
+        command.args(["replay", "-o", "json", "--cluster", CLUSTER]);
+        command.args(crate::seeds::seed_rules().iter().flat_map(|rules| ["--rules", rules]));
+        let ran = Ran::of(command.arg(&path).output());
         ran.assert_code(0);
         let mut episodes: Vec<Episode> = ran.stdout.lines().map(|line| Told::read(line).episode).collect();
         episodes.sort();
