@@ -11,12 +11,16 @@ const LINES_MAX: usize = 600;
 /// Our crates, and which of our crates each may depend on. Whoever adds a line here changes the architecture.
 const EDGES: &[(&str, &[&str])] = &[
     ("aws", &[]),
+    ("azure-monitor", &["stakeout-core"]),
+    ("cloud-logging", &["stakeout-core"]),
     ("cloudwatch", &["stakeout-aws", "stakeout-core"]),
     ("core", &[]),
     (
         "daemon",
         &[
             "stakeout-aws",
+            "stakeout-azure-monitor",
+            "stakeout-cloud-logging",
             "stakeout-cloudwatch",
             "stakeout-core",
             "stakeout-ledger",

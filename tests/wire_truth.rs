@@ -2,10 +2,20 @@
 //!
 //! boto3 and slack_sdk judge the stand-ins of CloudWatch Logs, SNS and Slack; moto answers the same questions, and each
 //! fact in which it differs is named here with the reason. What our own crates make of the stand-ins is tested in those
-//! crates. Needs `python3` with `venv`; see `support/python.rs`.
+//! crates. Needs `python3` with `venv`, `node` and `npm`; see `support/python.rs` and `support/node.rs`.
 
+#[path = "wire_truth/cloud_logging.rs"]
+mod cloud_logging;
+#[cfg(feature = "azure")]
+#[path = "wire_truth/kql.rs"]
+mod kql;
+#[path = "wire_truth/log_analytics.rs"]
+mod log_analytics;
 #[path = "wire_truth/logs.rs"]
 mod logs;
+#[cfg(feature = "azure")]
+#[path = "support/node.rs"]
+mod node;
 #[path = "wire_truth/ours.rs"]
 mod ours;
 #[path = "support/python.rs"]

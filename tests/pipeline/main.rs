@@ -5,7 +5,9 @@
 mod audit;
 mod counter;
 mod dice;
+mod doctor;
 mod downtime;
+mod envelope;
 mod failing_destinations;
 mod failing_logs;
 mod hostile;
@@ -13,9 +15,11 @@ mod kill;
 mod late;
 mod life_cycle;
 mod ocsf;
+mod pushdown;
 #[path = "../support/seeds.rs"]
 mod seeds;
 mod stretched;
+mod three_clouds;
 mod three_ways;
 mod timelines;
 mod two_logs;

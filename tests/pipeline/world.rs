@@ -7,19 +7,51 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stakeout_standin::cloudwatch_logs::LogGroupClass;
-use stakeout_standin::{CloudWatchLogs, Slack, Sns};
+use stakeout_standin::log_analytics::Plan;
+use stakeout_standin::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, Sns};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::audit::{Line, utc};
 use crate::counter::Episode;
+use crate::envelope;
 use crate::ocsf::Told;
+use crate::seeds::seed_rules;
 
 /// The cluster, and the log group that EKS would give it.
 pub(crate) const CLUSTER: &str = "dev";
-const GROUP: &str = "/aws/eks/dev/cluster";
+pub(crate) const GROUP: &str = "/aws/eks/dev/cluster";
 const OTHER_GROUP: &str = "/aws/eks/prod/cluster";
 const STREAM: &str = "kube-apiserver-audit-0a1b2c3d";
+
+/// Where a test's cluster keeps its audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cloud {
+    /// CloudWatch Logs; the cluster is `dev`.
+    Eks,
+    /// Cloud Logging.
+    Gke,
+    /// Log Analytics, a table of its own.
+    Aks,
+    /// Log Analytics, the older table of everything.
+    AksDiagnostics,
+    /// Log Analytics, a table of the Basic plan.
+    AksBasic,
+}
+
+impl Cloud {
+    /// The clouds that are not in the way of each other.
+    pub(crate) const THREE: [Cloud; 3] = [Cloud::Eks, Cloud::Gke, Cloud::Aks];
+
+    /// Returns the cluster that keeps its log there.
+    pub(crate) fn cluster(self) -> &'static str {
+        match self {
+            Cloud::Eks => CLUSTER,
+            Cloud::Gke => envelope::GKE_CLUSTER,
+            Cloud::Aks | Cloud::AksDiagnostics | Cloud::AksBasic => envelope::AKS_CLUSTER,
+        }
+    }
+}
 
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +61,9 @@ pub(crate) struct World {
     pub(crate) logs: CloudWatchLogs,
     /// Another log, of a cluster called `prod`, which only [`World::with_two_logs`] reads.
     pub(crate) other_logs: CloudWatchLogs,
+    /// What [`World::of`] reads beside or instead of CloudWatch Logs.
+    pub(crate) cloud_logging: CloudLogging,
+    pub(crate) log_analytics: LogAnalytics,
     pub(crate) slack: Slack,
     pub(crate) sns: Sns,
     topic: String,
@@ -53,7 +88,15 @@ impl World {
     /// Starts with one log, and with more lines of config.
     pub(crate) fn with(config: &str) -> World {
         let world = World::start();
-        world.configure(config, &[("dev", &world.logs)]);
+        world.configure(config, &[eks("dev", &world.logs)]);
+        world
+    }
+
+    /// Starts with one log at each of these clouds.
+    pub(crate) fn of(clouds: &[Cloud]) -> World {
+        let world = World::start();
+        let sources: Vec<String> = clouds.iter().map(|cloud| world.source(*cloud)).collect();
+        world.configure("", &sources);
         world
     }
 
@@ -61,7 +104,7 @@ impl World {
     pub(crate) fn with_two_logs() -> World {
         let world = World::start();
         world.other_logs.create_group(OTHER_GROUP, LogGroupClass::Standard);
-        world.configure("", &[("dev", &world.logs), ("prod", &world.other_logs)]);
+        world.configure("", &[eks("dev", &world.logs), eks("prod", &world.other_logs)]);
         world
     }
 
@@ -69,27 +112,85 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let started = runtime.block_on(async {
-            (CloudWatchLogs::start().await, CloudWatchLogs::start().await, Slack::start().await, Sns::start().await)
+            (
+                (CloudWatchLogs::start().await, CloudWatchLogs::start().await),
+                (CloudLogging::start().await, LogAnalytics::start().await),
+                (Slack::start().await, Sns::start().await),
+            )
         });
-        let (logs, other_logs) = (started.0.expect("a port"), started.1.expect("a port"));
-        let (slack, sns) = (started.2.expect("a port"), started.3.expect("a port"));
+        let (logs, other_logs) = (started.0.0.expect("a port"), started.0.1.expect("a port"));
+        let (cloud_logging, log_analytics) = (started.1.0.expect("a port"), started.1.1.expect("a port"));
+        let (slack, sns) = (started.2.0.expect("a port"), started.2.1.expect("a port"));
         logs.create_group(GROUP, LogGroupClass::Standard);
         let topic = sns.create_topic("eu-west-1", "findings");
         let folder = tempfile::tempdir().expect("a folder");
-        World { logs, other_logs, slack, sns, topic, folder, _runtime: runtime }
+        World { logs, other_logs, cloud_logging, log_analytics, slack, sns, topic, folder, _runtime: runtime }
     }
 
-    fn configure(&self, config: &str, logs: &[(&str, &CloudWatchLogs)]) {
-        let sources: String = logs
-            .iter()
-            .map(|(cluster, logs)| {
-                let endpoint = logs.endpoint();
+    /// Returns the config's lines for the log of a cloud, which is made where the cloud wants that.
+    fn source(&self, cloud: Cloud) -> String {
+        let table = envelope::table(cloud);
+        match cloud {
+            Cloud::Eks => eks(CLUSTER, &self.logs),
+            Cloud::Gke => {
+                self.cloud_logging.create_project(envelope::PROJECT);
+                let (endpoint, project) = (self.cloud_logging.endpoint(), envelope::PROJECT);
+                let cluster = cloud.cluster();
                 format!(
-                    "  - {{name: {cluster}-eks, cloudwatch: {{region: eu-west-1, log_group: /aws/eks/{cluster}/cluster, endpoint: \"{endpoint}\"}}}}\n"
+                    "  - {{name: {cluster}, cloud_logging: {{project: {project}, location: europe-west1, cluster: {cluster}, endpoint: \"{endpoint}\"}}}}\n"
                 )
-            })
-            .collect();
-        let rules = crate::seeds::seed_rules();
+            }
+            Cloud::Aks | Cloud::AksDiagnostics | Cloud::AksBasic => {
+                let plan = if cloud == Cloud::AksBasic { Plan::Basic } else { Plan::Analytics };
+                self.log_analytics.set_plan(envelope::WORKSPACE, table, plan).expect("a workspace");
+                let plan = if cloud == Cloud::AksBasic { "basic" } else { "analytics" };
+                let (endpoint, workspace) = (self.log_analytics.endpoint(), envelope::WORKSPACE);
+                let cluster = cloud.cluster();
+                format!(
+                    "  - {{name: {cluster}, azure_monitor: {{workspace_id: {workspace}, table: {table}, plan: {plan}, cluster: {cluster}, endpoint: \"{endpoint}\"}}}}\n"
+                )
+            }
+        }
+    }
+
+    /// Returns the stand-in of a cloud, for its faults and requests.
+    pub(crate) fn server(&self, cloud: Cloud) -> &Server {
+        match cloud {
+            Cloud::Eks => &self.logs,
+            Cloud::Gke => &self.cloud_logging,
+            Cloud::Aks | Cloud::AksDiagnostics | Cloud::AksBasic => &self.log_analytics,
+        }
+    }
+
+    /// Puts lines into the log of a cloud, in its envelope.
+    pub(crate) fn ingest_into(&self, cloud: Cloud, lines: &[Line]) {
+        for line in lines {
+            match cloud {
+                Cloud::Eks => drop(self.logs.ingest(GROUP, STREAM, line.ms, &line.text)),
+                Cloud::Gke => self.cloud_logging.ingest(&envelope::entry(line).to_string()),
+                Cloud::Aks | Cloud::AksDiagnostics | Cloud::AksBasic => {
+                    let row = envelope::row(cloud, line);
+                    self.log_analytics.ingest(envelope::WORKSPACE, envelope::table(cloud), row).expect("a row");
+                }
+            }
+        }
+    }
+
+    /// Replaces a piece of the config.
+    pub(crate) fn reconfigure(&self, old: &str, new: &str) {
+        let text = std::fs::read_to_string(self.config()).expect("the config is there");
+        assert!(text.contains(old), "{text}");
+        std::fs::write(self.config(), text.replace(old, new)).expect("the config is written");
+    }
+
+    /// Uses these rules in place of the seeds.
+    pub(crate) fn use_rules(&self, rules: &str) {
+        std::fs::write(self.folder.path().join("own.yml"), rules).expect("the rules are written");
+        self.reconfigure(&format!("rules: {:?}\n", seed_rules()), "rules: [own.yml]\n");
+    }
+
+    fn configure(&self, config: &str, sources: &[String]) {
+        let (sources, rules) = (sources.concat(), seed_rules());
         let (slack, topic, sns) = (self.slack.webhook_url(), &self.topic, self.sns.endpoint());
         let text = format!(
             "state: {{path: state}}
@@ -153,6 +254,23 @@ sources:
         child
     }
 
+    /// Runs `doctor`, as though it were `at`; returns its exit code, and for each source (subject, verdict, finding, mend).
+    pub(crate) fn doctor(&self, at: i64) -> (Option<i32>, Vec<Vec<[String; 4]>>) {
+        let ran = Ran::of(self.command(&["doctor", "-o", "json", "--at", &utc(at)]).output());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let sources = ran.stdout.lines().map(|line| {
+            let source: Value = serde_json::from_str(line).expect("a JSON object a line");
+            let checkups = source["checkups"].as_array().expect("checkups").iter();
+            checkups.map(|checkup| ["subject", "verdict", "finding", "mend"].map(|key| text(&checkup[key]))).collect()
+        });
+        (ran.code, sources.collect())
+    }
+
+    /// Runs `doctor` as people do, and returns what it prints.
+    pub(crate) fn doctor_text(&self, at: i64) -> String {
+        Ran::of(self.command(&["doctor", "--at", &utc(at)]).output()).stdout
+    }
+
     /// Returns what `state show` shows.
     pub(crate) fn state(&self) -> Value {
         let ran = Ran::of(self.command(&["state", "show", "--json"]).output());
@@ -164,8 +282,9 @@ sources:
     pub(crate) fn log(&self, cluster: &str) -> Value {
         let mut state = self.state();
         let logs = state["logs"].as_array_mut().expect("logs");
-        let group = format!("/aws/eks/{cluster}/cluster");
-        let found = logs.iter_mut().find(|log| log["log"].as_str().is_some_and(|name| name.ends_with(&group)));
+        let ends = [format!("/aws/eks/{cluster}/cluster"), format!("/{cluster}")];
+        let is_it = |name: &str| ends.iter().any(|end| name.ends_with(end));
+        let found = logs.iter_mut().find(|log| log["log"].as_str().is_some_and(is_it));
         let mut log = found.expect("the log is known").take();
         log.as_object_mut().expect("an object").remove("log");
         log
@@ -178,7 +297,7 @@ sources:
         std::fs::write(&path, text).expect("the file is written");
         let mut command = bare();
         command.args(["replay", "-o", "json", "--cluster", CLUSTER]);
-        command.args(crate::seeds::seed_rules().iter().flat_map(|rules| ["--rules", rules]));
+        command.args(seed_rules().iter().flat_map(|rules| ["--rules", rules]));
         let ran = Ran::of(command.arg(&path).output());
         ran.assert_code(0);
         let mut episodes: Vec<Episode> = ran.stdout.lines().map(|line| Told::read(line).episode).collect();
@@ -205,7 +324,8 @@ sources:
 
     /// Returns how many requests all stand-ins saw so far.
     pub(crate) fn requests_seen(&self) -> usize {
-        self.logs.requests().len() + self.slack.requests().len() + self.sns.requests().len()
+        let servers: [&Server; 5] = [&self.logs, &self.cloud_logging, &self.log_analytics, &self.slack, &self.sns];
+        servers.iter().map(|server| server.requests().len()).sum()
     }
 
     /// Looks again and again until something is so; a minute is far longer than anything here takes.
@@ -222,6 +342,13 @@ sources:
         command.args(verb).arg("-c").arg(self.config());
         command
     }
+}
+
+fn eks(cluster: &str, logs: &CloudWatchLogs) -> String {
+    let endpoint = logs.endpoint();
+    format!(
+        "  - {{name: {cluster}-eks, cloudwatch: {{region: eu-west-1, log_group: /aws/eks/{cluster}/cluster, endpoint: \"{endpoint}\"}}}}\n"
+    )
 }
 
 /// The binary, with nothing of this process's environment.

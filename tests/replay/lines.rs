@@ -41,7 +41,7 @@ fn lines_of_1_4_mb_are_counted_at_their_own_time() {
     let ten = 1_795_255_200_000_i64;
     assert_eq!(finding["finding_info"]["first_seen_time"], ten);
     assert_eq!(finding["finding_info"]["last_seen_time"], ten + 11 * 60_000);
-    assert!(stderr(&output).contains("lines=12") && stderr(&output).contains("cut off"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("records=12") && stderr(&output).contains("cut off"), "{}", stderr(&output));
 }
 
 /// Around the limit, with and without a line end behind the last one.
@@ -64,7 +64,7 @@ fn a_line_without_a_time_has_that_of_the_line_before() {
     assert_eq!(counts(&found)[SCANNING], of_8_8_8_8(7));
     assert!(found.iter().all(|finding| finding["finding_info"]["first_seen_time"] == 1_795_255_200_000_i64));
     assert!(
-        stderr(&output).contains("lines=5") && stderr(&output).contains("no stageTimestamp"),
+        stderr(&output).contains("records=5") && stderr(&output).contains("no stageTimestamp"),
         "{}",
         stderr(&output)
     );
@@ -90,8 +90,8 @@ fn garbage_is_counted_and_told_and_stops_nothing() {
     let output = replay_stdin(&["-o", "json", "-"], &text);
     assert_eq!(counts(&findings(&output))[SCANNING], of_8_8_8_8(8));
     let said = stderr(&output);
-    assert!(said.contains("lines were no audit events") && said.contains("lines=9"), "{said}");
-    assert_eq!(said.matches("line is no audit event").count(), 5, "the first ones are named: {said}");
+    assert!(said.contains("records were no audit events") && said.contains("records=9"), "{said}");
+    assert_eq!(said.matches("record is no audit event").count(), 5, "the first ones are named: {said}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `stakeout replay`: recordings and made logs through the binary, offline. What it prints is compared whole.
 
+mod clouds;
 mod endings;
+mod let_in;
 mod lines;
 mod recordings;
 #[path = "../support/seeds.rs"]

@@ -7,7 +7,7 @@ use stakeout_aws::Access;
 
 /// How EKS names the streams of the audit log; other streams of the group hold other logs of the control plane.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
-const AUDIT_STREAM_PREFIX: &str = "kube-apiserver-audit";
+pub(crate) const AUDIT_STREAM_PREFIX: &str = "kube-apiserver-audit";
 /// Stands for the account of the default credentials, whose number is not known without asking.
 const OWN_ACCOUNT: &str = "default";
 

@@ -50,6 +50,11 @@ impl CloudWatch {
         &self.config
     }
 
+    /// Returns the SDK's client.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Reads one page of a window: the first where `token` is `None`, else the one that the page before named.
     ///
     /// The pages of a window together hold every event that the prefilter accepts, and every event that EKS cut; other

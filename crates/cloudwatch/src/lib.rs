@@ -9,7 +9,8 @@
 //! ```
 
 mod config;
-mod decode;
+pub mod decode;
+mod doctor;
 mod failure;
 mod fetch;
 mod place;

@@ -12,6 +12,12 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 const PATTERN_CHARS_MAX: usize = 1_024;
 
+/// The field that holds every address that a request claims to have come through.
+const SOURCE_IPS: Field = Field::Named("sourceIPs");
+/// Most selectors with a wildcard in one pattern (same page); `sourceIPs` needs one for each address, because the sender
+/// chooses how many entries stand before the own.
+const WILDCARD_SELECTORS_MAX: usize = 3;
+
 /// The field that the API server writes as a number.
 const CODE: Field = Field::Named("responseStatus.code");
 
@@ -21,6 +27,9 @@ const CODE: Field = Field::Named("responseStatus.code");
 #[must_use]
 pub fn filter_pattern(prefilter: &Prefilter) -> Option<String> {
     let mut weaker = weakened(prefilter.clone().simplified());
+    if wildcard_selectors(&weaker) > WILDCARD_SELECTORS_MAX {
+        weaker = weakened(without_source_ips(weaker).simplified());
+    }
     loop {
         let pattern = format!("{{ {} }}", printed(&weaker)?);
         if pattern.len() <= PATTERN_CHARS_MAX {
@@ -42,6 +51,26 @@ fn weakened(prefilter: Prefilter) -> Prefilter {
     }
 }
 
+/// Returns how many selectors of a prefilter's pattern need a wildcard.
+fn wildcard_selectors(prefilter: &Prefilter) -> usize {
+    match prefilter {
+        Prefilter::Any => 0,
+        Prefilter::Is { field, .. } => usize::from(*field == SOURCE_IPS),
+        Prefilter::And(parts) | Prefilter::Or(parts) => parts.iter().map(wildcard_selectors).sum(),
+    }
+}
+
+/// Returns a prefilter that asks for no address.
+fn without_source_ips(prefilter: Prefilter) -> Prefilter {
+    let all = |parts: Vec<Prefilter>| parts.into_iter().map(without_source_ips).collect();
+    match prefilter {
+        Prefilter::Is { field, .. } if field == SOURCE_IPS => Prefilter::Any,
+        Prefilter::And(parts) => Prefilter::And(all(parts)),
+        Prefilter::Or(parts) => Prefilter::Or(all(parts)),
+        leaf => leaf,
+    }
+}
+
 /// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
 fn absorbed(prefilter: Prefilter) -> Prefilter {
     let Prefilter::Or(parts) = prefilter else {
@@ -57,14 +86,15 @@ fn absorbed(prefilter: Prefilter) -> Prefilter {
 /// absent field equals the empty text is not said, so that is left out.
 fn is_pushable(field: &Field, literal: &Literal) -> bool {
     let is_literal_plain = match literal {
-        Literal::Number(_) => true,
+        // It would take two selectors with a wildcard, and no address is a number.
+        Literal::Number(_) => *field != SOURCE_IPS,
         Literal::Text { cased: false, .. } => false,
         Literal::Text { text, .. } if *field == CODE => text.parse::<i64>().is_ok(),
         Literal::Text { text, .. } => {
             !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'*' | b'%'))
         }
     };
-    is_literal_plain && field.is_audited() && !field.is_array() && is_selectable(field)
+    is_literal_plain && field.is_audited() && (*field == SOURCE_IPS || !field.is_array()) && is_selectable(field)
 }
 
 /// Tells whether a field's name can stand in a selector, where a dot always means a deeper field.
@@ -106,12 +136,13 @@ fn alternatives(parts: &[Prefilter]) -> Option<Vec<String>> {
 
 /// Returns the ways in which an event may hold a value: a number may be written as text.
 fn comparisons(field: &Field, literal: &Literal) -> Vec<String> {
-    let both = |number: i64| vec![format!("$.{field} = {number}"), format!("$.{field} = \"{number}\"")];
+    let field_path = if *field == SOURCE_IPS { format!("{field}[*]") } else { field.to_string() };
+    let both = |number: i64| vec![format!("$.{field_path} = {number}"), format!("$.{field_path} = \"{number}\"")];
     match literal {
         Literal::Number(number) => both(*number),
         Literal::Text { text, .. } => match text.parse() {
             Ok(number) if *field == CODE => both(number),
-            _ => vec![format!("$.{field} = \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))],
+            _ => vec![format!("$.{field_path} = \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))],
         },
     }
 }
@@ -155,7 +186,7 @@ fn telling(prefilter: &Prefilter) -> u8 {
     match prefilter {
         Prefilter::Any => 0,
         Prefilter::Is { field, .. } => match field {
-            Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username") => 2,
+            Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "sourceIPs") => 2,
             _ => 1,
         },
         Prefilter::Or(parts) => parts.iter().map(telling).min().unwrap_or(0),

@@ -23,9 +23,9 @@ use crate::distinct::TextHash;
 use crate::evidence::{SAMPLES_MAX, Sample, SampleKey};
 use crate::finding::Finding;
 use crate::observation::Observation;
-use crate::progress::FollowUp;
+use crate::progress::{FOLLOW_UP_SOURCES_MAX, FollowUp};
 use crate::rule::{Match, Pass, Rules};
-use crate::tally::{CountKey, Legs, Rows, StoredMinute, Tally};
+use crate::tally::{CountKey, Legs, Rows, RuleKey, StoredMinute, Tally};
 use crate::time::{Minute, Second, Window};
 
 use samples::Samples;
@@ -49,6 +49,8 @@ pub struct Limits {
     pub rows_max: usize,
     /// Follow-ups that one commit owes.
     pub follow_ups_max: usize,
+    /// Sources of one follow-up.
+    pub follow_up_sources_max: usize,
 }
 
 impl Default for Limits {
@@ -61,12 +63,14 @@ impl Default for Limits {
             values_max: 200_000,
             rows_max: 100_000,
             follow_ups_max: 10,
+            follow_up_sources_max: FOLLOW_UP_SOURCES_MAX,
         }
     }
 }
 
 impl Limits {
-    /// Returns the limits of a replay, whose one window may hold months: only rows, their values and samples are bounded.
+    /// Returns the limits of a replay, whose one window may hold months: only rows, their values and samples are bounded, and
+    /// nobody's filter need take what is followed up.
     #[must_use]
     pub fn of_replay() -> Limits {
         Limits {
@@ -74,7 +78,7 @@ impl Limits {
             groups_max: usize::MAX,
             values_max: usize::MAX,
             samples_max: 50_000,
-            follow_ups_max: usize::MAX,
+            follow_up_sources_max: usize::MAX,
             ..Limits::default()
         }
     }
@@ -103,7 +107,7 @@ pub struct Fold {
     window: Window,
     is_relook: bool,
     /// What is followed up; `None` where the window is read for all other rules and legs.
-    follow_ups: Option<Vec<FollowUp>>,
+    follow_ups: Option<HashMap<(RuleKey, SourceIp), Vec<Window>>>,
     sample_key: SampleKey,
     limits: Limits,
     counts: Counts,
@@ -176,7 +180,13 @@ pub fn open_follow_ups(
     sample_key: SampleKey,
     limits: Limits,
 ) -> Fold {
-    Fold { follow_ups: Some(follow_ups), ..open(rules, window, false, sample_key, limits) }
+    let mut spans: HashMap<(RuleKey, SourceIp), Vec<Window>> = HashMap::new();
+    for follow_up in follow_ups {
+        for (source, windows) in follow_up.sources {
+            spans.entry((follow_up.rule, source)).or_default().extend(windows);
+        }
+    }
+    Fold { follow_ups: Some(spans), ..open(rules, window, false, sample_key, limits) }
 }
 
 impl Fold {
@@ -259,7 +269,7 @@ impl Fold {
             let mut matches = rule.matches_of(observation, pass, &self.sample_key);
             is_unattributed |= matches.is_empty() && rule.lacks_address(observation, pass);
             if let Some(follow_ups) = &self.follow_ups {
-                let follows = |source| follow_ups.iter().any(|one| one.rule == rule.key && one.names(source));
+                let follows = |source| follow_ups.contains_key(&(rule.key, source));
                 matches.retain(|found| found.group.source_ip().is_some_and(follows));
             }
             all.extend(matches.into_iter().map(|found| {
@@ -277,8 +287,8 @@ impl Fold {
         let Some(follow_ups) = &self.follow_ups else {
             return true;
         };
-        let source = key.group.source_ip();
-        source.is_some_and(|source| follow_ups.iter().any(|one| one.rule == key.rule && one.holds(source, at)))
+        let spans = key.group.source_ip().and_then(|source| follow_ups.get(&(key.rule, source)));
+        spans.is_some_and(|spans| spans.iter().any(|span| span.contains(at)))
     }
 
     fn hash(&self, identity: &impl Hash) -> u64 {

@@ -236,19 +236,6 @@ pub struct FollowUp {
 }
 
 impl FollowUp {
-    /// Tells whether it looks for requests of `source`.
-    #[must_use]
-    pub fn names(&self, source: SourceIp) -> bool {
-        self.sources.iter().any(|(followed, _)| *followed == source)
-    }
-
-    /// Tells whether a request that `source` sent at `at` counts.
-    #[must_use]
-    pub fn holds(&self, source: SourceIp, at: Second) -> bool {
-        let spans = self.sources.iter().filter(|(followed, _)| *followed == source).flat_map(|(_, spans)| spans);
-        spans.into_iter().any(|span| span.contains(at))
-    }
-
     /// Returns the window that holds all spans, or `None` where there are none.
     #[must_use]
     pub fn window(&self) -> Option<Window> {
@@ -402,6 +389,47 @@ mod tests {
             assert_eq!(failed.due_relooks(Second(due - 1)), []);
             assert_eq!(failed.due_relooks(Second(due)), [window(0)]);
         }
+    }
+
+    #[test]
+    fn a_follow_up_is_read_as_far_as_its_log_and_given_up_aloud() {
+        let mut read = progress();
+        let source = SourceIp::V4([198, 51, 100, 7].into());
+        let span = |from, to| Window::new(Second(from), Second(to)).expect("not empty");
+        let owed = |spans: &[Window], failures| FollowUp {
+            rule: RuleKey(1),
+            sources: vec![(source, spans.to_vec())],
+            failures,
+        };
+        assert_eq!(read.owe(owed(&[span(100, 200), span(3000, 5000)], 0)), 0);
+        assert_eq!((read.due_follow_ups(), read.earliest_owed()), (Vec::new(), Second(0)));
+        read.note_read(window(0), Second(HOUR + 600), &[], Some(true));
+        assert_eq!(read.earliest_owed(), Second(100));
+        let part = owed(&[span(100, 200), span(3000, 3600)], 0);
+        assert_eq!(read.due_follow_ups(), [(part.clone(), span(100, 3600))]);
+        assert_eq!(read.note_follow_up_failure(&part, read.cursor, "down"), None);
+        let part = FollowUp { failures: 1, ..part };
+        read.note_followed(&part, read.cursor);
+        assert_eq!((&read.follow_ups, read.earliest_owed()), (&vec![owed(&[span(3600, 5000)], 0)], Second(HOUR)));
+
+        read.note_read(window(1), Second(2 * HOUR + 600), &[], Some(true));
+        let mut told = Vec::new();
+        for _ in 0..6 {
+            let (part, _) = read.due_follow_ups().remove(0);
+            told.extend(read.note_follow_up_failure(&part, read.cursor, "down"));
+        }
+        assert_eq!(told, [NoticeKind::NotFollowedUp { sources: 1, reason: "down".to_owned() }]);
+        assert_eq!(read.follow_ups, []);
+    }
+
+    #[test]
+    fn too_much_that_is_owed_gives_up_the_oldest() {
+        let mut read = progress();
+        let source = |n: u8| (SourceIp::V4([198, 51, 100, n].into()), vec![window(0)]);
+        let given_up: Vec<usize> =
+            (0..102).map(|n| read.owe(FollowUp { rule: RuleKey(1), sources: vec![source(n)], failures: 0 })).collect();
+        assert_eq!((given_up.iter().sum::<usize>(), &given_up[99..]), (2, &[0, 1, 1][..]));
+        assert_eq!(read.follow_ups[0].sources, [source(2)]);
     }
 
     #[test]

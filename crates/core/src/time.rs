@@ -103,6 +103,13 @@ impl Window {
         self.earliest <= at && at < self.latest
     }
 
+    /// Returns the window's early and late half, or `None` where it is one second and cannot be halved.
+    #[must_use]
+    pub fn halves(&self) -> Option<(Window, Window)> {
+        let middle = Second(self.earliest.0 + self.latest.0.checked_sub(self.earliest.0)? / 2);
+        Some((Window::new(self.earliest, middle)?, Window::new(middle, self.latest)?))
+    }
+
     /// Tells whether the window holds any second of `minute`.
     #[must_use]
     pub fn touches(&self, minute: Minute) -> bool {
@@ -126,6 +133,15 @@ mod tests {
         assert!(window.contains(Second(60)) && window.contains(Second(119)));
         assert!(!window.contains(Second(59)) && !window.contains(Second(120)));
         assert_eq!(Window::new(Second(60), Second(60)), None);
+    }
+
+    #[test]
+    fn halves_are_the_whole_and_a_second_has_none() {
+        let window = |earliest, latest| Window::new(Second(earliest), Second(latest)).expect("not empty");
+        assert_eq!(window(60, 63).halves(), Some((window(60, 61), window(61, 63))));
+        assert_eq!(window(-1, 1).halves(), Some((window(-1, 0), window(0, 1))));
+        assert_eq!(window(60, 61).halves(), None);
+        assert_eq!(Window::ALL.halves(), None);
     }
 
     #[test]

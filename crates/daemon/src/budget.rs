@@ -1,22 +1,104 @@
-//! How many requests a provider is sent: one budget for each account and region, shared by the logs that draw on it.
+//! How many requests a provider is sent: one budget for each account, region, project or workspace, shared by the logs
+//! that draw on it.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, RateLimiter};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How many requests may be sent in a second, shared by all that draw on one quota.
-pub(crate) type Budget = DefaultDirectRateLimiter;
+/// What a provider allows: requests in a span of time, and at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// Requests in the span.
+    pub(crate) requests: u32,
+    /// The span.
+    pub(crate) span: Duration,
+    /// Requests at once, where that is limited too.
+    pub(crate) at_once: Option<usize>,
+}
+
+/// How many requests may still be sent, shared by all that draw on one quota.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limiter: DefaultDirectRateLimiter,
+    at_once: Option<Semaphore>,
+}
 
 /// Budgets by what they are for.
 #[derive(Default)]
 pub(crate) struct Budgets(HashMap<(String, String), Arc<Budget>>);
 
+impl Quota {
+    /// Returns how the requests are spread: a part may go at once, the others one after the other, so that no span of
+    /// time, wherever it begins, holds more than the quota.
+    fn spread(self) -> governor::Quota {
+        let requests = self.requests.max(1);
+        // Where the span is a second, the second after a burst is over before anybody counts.
+        let burst = if self.span > Duration::from_secs(1) { requests.div_ceil(6) } else { requests };
+        let steady = (requests - burst).max(1);
+        let each = if burst == requests { self.span / requests } else { self.span / steady };
+        let quota = governor::Quota::with_period(each).unwrap_or(governor::Quota::per_second(NonZeroU32::MIN));
+        quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
+impl Budget {
+    fn new(quota: Quota) -> Budget {
+        Budget { limiter: RateLimiter::direct(quota.spread()), at_once: quota.at_once.map(Semaphore::new) }
+    }
+
+    /// Waits until a request may be sent. What is returned is held until it was answered.
+    pub(crate) async fn until_ready(&self) -> Option<SemaphorePermit<'_>> {
+        let permit = match &self.at_once {
+            // It is never closed.
+            Some(at_once) => at_once.acquire().await.ok(),
+            None => None,
+        };
+        self.limiter.until_ready().await;
+        permit
+    }
+}
+
 impl Budgets {
-    /// Returns the budget of `key`, made for `per_second` requests where it is new.
-    pub(crate) fn of(&mut self, key: (String, String), per_second: u32) -> Arc<Budget> {
-        let quota = Quota::per_second(per_second.try_into().unwrap_or(NonZeroU32::MIN));
-        self.0.entry(key).or_insert_with(|| Arc::new(RateLimiter::direct(quota))).clone()
+    /// Returns the budget of `key`, made for `quota` where it is new.
+    pub(crate) fn of(&mut self, key: (String, String), quota: Quota) -> Arc<Budget> {
+        self.0.entry(key).or_insert_with(|| Arc::new(Budget::new(quota))).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    /// Asks as often as it may for three spans, and returns the most requests that any span held.
+    fn most_in_a_span(quota: Quota) -> usize {
+        let clock = FakeRelativeClock::default();
+        let limiter = RateLimiter::direct_with_clock(quota.spread(), clock.clone());
+        let steps_in_a_span = 1000;
+        let mut sent: Vec<u32> = Vec::new();
+        for step in 0..3 * steps_in_a_span {
+            while limiter.check().is_ok() {
+                sent.push(step);
+            }
+            clock.advance(quota.span / steps_in_a_span);
+        }
+        let within = |from: u32| sent.iter().filter(|at| (from..from + steps_in_a_span).contains(*at)).count();
+        sent.iter().map(|from| within(*from)).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn no_minute_and_no_half_minute_holds_more_than_its_quota() {
+        let cloud_logging = Quota { requests: 60, span: Duration::from_secs(60), at_once: None };
+        let log_analytics = Quota { requests: 200, span: Duration::from_secs(30), at_once: Some(5) };
+        for quota in [cloud_logging, log_analytics] {
+            let most = most_in_a_span(quota);
+            let allowed = quota.requests as usize;
+            assert!((allowed * 9 / 10..=allowed).contains(&most), "{most} of {allowed}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use clap_complete::Shell;
 use crate::check::{self, CheckArgs};
 #[cfg(feature = "demo")]
 use crate::demo::{self, DemoArgs};
+use crate::doctor::{self, DoctorArgs};
 use crate::exit::{Exit, Failure};
 use crate::notify::{self, NotifyArgs};
 use crate::once::{self, OnceArgs};
@@ -44,6 +45,8 @@ enum Verb {
     Once(OnceArgs),
     /// Check config and rules, offline
     Check(CheckArgs),
+    /// Look live whether each log can be read and shows scans, with the mend
+    Doctor(DoctorArgs),
     /// Find in exported audit logs what the daemon would have found
     Replay(ReplayArgs),
     /// List, show and test rules
@@ -71,6 +74,7 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(args),
         Verb::Once(args) => once::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::Doctor(args) => doctor::run(args),
         Verb::State(args) => state::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Completion { shell } => {

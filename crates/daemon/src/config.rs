@@ -4,8 +4,15 @@
 //! are used for is not decided here, and the rule files are only named, not read.
 
 pub(crate) mod aws;
+#[cfg_attr(
+    not(feature = "azure"),
+    expect(dead_code, reason = "a build without Azure reads its section and asks nobody")
+)]
+pub(crate) mod azure;
+mod credential;
 mod duration;
 mod expand;
+pub(crate) mod google;
 pub(crate) mod notify;
 mod reading;
 pub(crate) mod schedule;
@@ -13,7 +20,7 @@ mod secret;
 pub(crate) mod sources;
 pub(crate) mod url;
 
-#[cfg(all(test, feature = "aws"))]
+#[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp"))]
 mod tests;
 
 use std::fs;

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use stakeout_core::checkup::{Checkup, Verdict};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::time::{Second, Window};
 
@@ -85,6 +86,46 @@ impl FileLog {
             done.extend(read_now);
         }
         Err(io::Error::other("the log was rotated again and again while it was read"))
+    }
+
+    /// Looks the file over: whether it may be read, whether it holds audit events, and when it was last written.
+    pub(crate) fn checkups(&self, window: Window, now: Second) -> Vec<Checkup> {
+        let shown = self.path.display();
+        let opened = File::open(&self.path).and_then(|file| Ok((file.metadata()?, input::text_of(file)?)));
+        let (metadata, bytes) = match opened {
+            Ok(opened) => opened,
+            Err(fault) => {
+                let mend = format!(
+                    "let this user read it, and see that the API server runs with --audit-log-path={shown}: \
+                     `setfacl -m u:$(id -un):r {shown}` as root"
+                );
+                return vec![Checkup::of("permission", Verdict::Bad, format!("{shown} cannot be read: {fault}"), mend)];
+            }
+        };
+        let mut checkups = vec![Checkup::good("permission", format!("{shown} may be read"))];
+        checkups.push(match Lines::new(bytes, 0).next() {
+            Ok(Some(line)) => match line.decode() {
+                Ok(_) => Checkup::good("scans", "its first line is an audit event"),
+                Err(fault) => Checkup::of(
+                    "scans",
+                    Verdict::Bad,
+                    format!("its first line is no audit event: {fault}"),
+                    "name the file that --audit-log-path names, with --audit-log-format=json",
+                ),
+            },
+            Ok(None) => {
+                Checkup::of("scans", Verdict::Doubtful, "it is empty", "see that --audit-policy-file logs requests")
+            }
+            Err(fault) => Checkup::of("scans", Verdict::Bad, fault.to_string(), "see whether the disk is sound"),
+        });
+        let minutes = (now.0 - metadata.mtime()).max(0) / 60;
+        let finding = format!("it was last written {minutes} minutes ago");
+        checkups.push(if Second(metadata.mtime()) >= window.earliest() {
+            Checkup::good("newest event", finding)
+        } else {
+            Checkup::of("newest event", Verdict::Doubtful, finding, "see that the API server still writes there")
+        });
+        checkups
     }
 
     /// Returns the files that could hold a line of `window`, by device and inode.

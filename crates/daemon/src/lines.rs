@@ -2,6 +2,7 @@
 //!
 //! Where the bytes come from (a file, a pipe, a compressed stream) is not decided here.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read};
 
 use stakeout_core::decode::{DecodeError, Decoded, LINE_BYTES_MAX, TAIL_BYTES, decode, decode_long};
@@ -14,6 +15,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Reads lines and their byte offsets.
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,
+    limit: usize,
     offset: u64,
     line: Vec<u8>,
     tail: Vec<u8>,
@@ -37,6 +39,11 @@ impl Line<'_> {
         self.prefix.iter().all(u8::is_ascii_whitespace)
     }
 
+    /// Returns the line as text; of a line over the limit the first part.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.prefix)
+    }
+
     /// Returns the audit event that the line holds.
     pub(crate) fn decode(&self) -> Result<Decoded, DecodeError> {
         match self.tail {
@@ -55,14 +62,20 @@ pub(crate) fn time_of(event: &AuditEvent, before: Option<Second>) -> Option<Seco
 impl<R: Read> Lines<R> {
     /// Returns a reader of lines; the first line begins at `offset`.
     pub(crate) fn new(reader: R, offset: u64) -> Lines<R> {
-        Lines { reader: BufReader::with_capacity(BLOCK_BYTES, reader), offset, line: Vec::new(), tail: Vec::new() }
+        Lines { offset, ..Lines::with_limit(reader, LINE_BYTES_MAX) }
+    }
+
+    /// Returns a reader of lines of which at most `limit` bytes are kept, for records that cannot be read in part.
+    pub(crate) fn with_limit(reader: R, limit: usize) -> Lines<R> {
+        let reader = BufReader::with_capacity(BLOCK_BYTES, reader);
+        Lines { reader, limit, offset: 0, line: Vec::new(), tail: Vec::new() }
     }
 
     /// Returns the next line, or `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         self.tail.clear();
-        let limit = LINE_BYTES_MAX as u64;
+        let limit = self.limit as u64;
         let mut bytes = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line)? as u64;
         if bytes == 0 {
             return Ok(None);

@@ -4,15 +4,16 @@
 //! `once` and `demo` share.
 
 mod admin;
-#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a build without clouds asks nobody"))]
 mod budget;
 mod busy;
 mod check;
 mod cli;
+mod client;
 mod clock;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
 mod exit;
 mod file_log;
 mod input;
@@ -22,9 +23,7 @@ mod metric;
 mod network;
 mod notify;
 mod once;
-#[cfg(feature = "aws")]
 mod paging;
-#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a build without clouds reads no pages"))]
 mod reading;
 mod replay;
 mod rule_files;

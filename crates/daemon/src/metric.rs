@@ -18,6 +18,7 @@ pub(crate) fn describe() {
     describe_counter!("stakeout_record_bytes_total", "Bytes of record text.");
     describe_counter!("stakeout_throttled_total", "Answers that asked for fewer requests.");
     describe_counter!("stakeout_retried_total", "Requests that failed and were tried again.");
+    describe_counter!("stakeout_windows_halved_total", "Parts of windows that were halved for a whole answer.");
     describe_counter!("stakeout_records_undecodable_total", "Records that are no audit event.");
     describe_counter!("stakeout_records_truncated_total", "Records that were cut off or damaged.");
     describe_counter!("stakeout_requests_matched_total", "Requests that some rule counted.");
@@ -47,6 +48,7 @@ pub(crate) fn window(source: &str, cost: &Cost, closed: &Closed) {
         ("stakeout_record_bytes_total", cost.bytes),
         ("stakeout_throttled_total", cost.throttled),
         ("stakeout_retried_total", cost.retried),
+        ("stakeout_windows_halved_total", cost.halved),
         ("stakeout_records_undecodable_total", cost.undecodable),
         ("stakeout_records_truncated_total", cost.truncated),
         ("stakeout_requests_matched_total", counts.matched),

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use stakeout_cloudwatch::CloudWatch;
+use stakeout_core::fold::Fold;
 use stakeout_core::record::FetchError;
 use stakeout_core::time::Window;
 use tracing::debug;
 
 use crate::budget::Budget;
+use crate::client::Client;
 use crate::clock;
 use crate::reading::{Cost, Log, Reader, Reading, Unread};
 
@@ -27,7 +28,7 @@ impl Log {
     /// Reads `window`, begun again where its page token was lost.
     pub(crate) async fn read_window(
         &self,
-        client: &CloudWatch,
+        client: &Client,
         budget: &Budget,
         window: Window,
         is_relook: bool,
@@ -42,9 +43,11 @@ impl Log {
         }
     }
 
+    /// Reads the pages of `window`, in slices where the provider answers with a part only. What was read of a slice that
+    /// is then halved is read again, which changes nothing: identities tell.
     async fn read_pages(
         &self,
-        client: &CloudWatch,
+        client: &Client,
         budget: &Budget,
         window: Window,
         is_relook: bool,
@@ -52,24 +55,19 @@ impl Log {
     ) -> Result<Reading, Unread> {
         let mut fold = reader.open(window, is_relook);
         let mut cost = Cost::default();
-        let mut token = None;
-        let mut tokens_seen = HashSet::new();
-        loop {
-            let page = asking(budget, &mut cost, || client.page(window, &reader.prefilter, token.as_ref())).await?;
-            cost.pages += 1;
-            cost.bytes += page.bytes;
-            cost.undecodable += u64::from(page.unusable);
-            for record in &page.records {
-                self.observe(record, reader, &mut fold, &mut cost);
+        let mut slices = vec![window];
+        while let Some(slice) = slices.pop() {
+            match self.read_slice(client, budget, slice, reader, &mut fold, &mut cost).await {
+                Ok(()) => {}
+                Err(Unread { is_partial: true, reason, .. }) => {
+                    let (early, late) = slice.halves().ok_or_else(|| Unread::of(format!("{slice}: {reason}")))?;
+                    debug!(source = self.source.name, %slice, reason, "slice is halved");
+                    cost.halved += 1;
+                    // The early half goes first, so that one that never becomes whole ends the window soon.
+                    slices.extend([late, early]);
+                }
+                Err(unread) => return Err(unread),
             }
-            let Some(next) = page.next else { break };
-            if !tokens_seen.insert(next.0.clone()) {
-                return Err(Unread {
-                    reason: "the provider's page tokens go round in a circle".to_owned(),
-                    is_token_gone: true,
-                });
-            }
-            token = Some(next);
         }
         // Whether a quiet window's log is silent is worth one question, but no window: it was read.
         let has_records = match cost.records {
@@ -77,6 +75,37 @@ impl Log {
             _ => Some(true),
         };
         Ok(Reading { fold, cost, has_records })
+    }
+
+    /// Reads the pages of one slice of a window.
+    async fn read_slice(
+        &self,
+        client: &Client,
+        budget: &Budget,
+        slice: Window,
+        reader: &Reader,
+        fold: &mut Fold,
+        cost: &mut Cost,
+    ) -> Result<(), Unread> {
+        let mut token = None;
+        let mut tokens_seen = HashSet::new();
+        loop {
+            let page = asking(budget, cost, || client.page(slice, &reader.prefilter, token.as_ref())).await?;
+            cost.pages += 1;
+            cost.bytes += page.bytes;
+            cost.undecodable += u64::from(page.unusable);
+            for record in &page.records {
+                self.observe(client, record, reader, fold, cost);
+            }
+            let Some(next) = page.next else { return Ok(()) };
+            if !tokens_seen.insert(next.0.clone()) {
+                return Err(Unread {
+                    is_token_gone: true,
+                    ..Unread::of("the provider's page tokens go round in a circle".to_owned())
+                });
+            }
+            token = Some(next);
+        }
     }
 }
 
@@ -95,12 +124,13 @@ where
     };
     let (mut failures, mut throttles) = (waits(FAILURES_MAX), waits(THROTTLES_MAX));
     loop {
-        budget.until_ready().await;
+        let permit = budget.until_ready().await;
         let fault = match ask().await {
             Ok(answer) => return Ok(answer),
             Err(fault) => fault,
         };
-        let is_token_gone = matches!(fault, FetchError::TokenGone { .. });
+        // Others may ask while this one waits.
+        drop(permit);
         let wait = match &fault {
             FetchError::Throttled { retry_after, .. } => {
                 cost.throttled += 1;
@@ -113,7 +143,11 @@ where
             FetchError::Denied { .. } | FetchError::TokenGone { .. } | FetchError::Truncated { .. } => None,
         };
         let Some(wait) = wait else {
-            return Err(Unread { reason: fault.to_string(), is_token_gone });
+            return Err(Unread {
+                reason: fault.to_string(),
+                is_token_gone: matches!(fault, FetchError::TokenGone { .. }),
+                is_partial: matches!(fault, FetchError::Truncated { .. }),
+            });
         };
         debug!(%fault, ?wait, "trying again");
         clock::sleep(wait).await;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
+use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::decode::decode;
+use stakeout_core::checkup::{Checkup, Verdict};
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::observation::Observation;
@@ -15,9 +17,11 @@ use stakeout_core::source::Source;
 use stakeout_core::time::{Second, Window};
 use tracing::warn;
 
-use crate::budget::Budgets;
+use crate::budget::{Budget, Budgets};
+use crate::client::Client;
 use crate::config::{SourceConfig, SourceKind};
 use crate::file_log::FileLog;
+use crate::setup;
 
 /// Records of one page that are named in the log where they are no audit event.
 const UNDECODABLE_NAMED_MAX: u64 = 3;
@@ -51,11 +55,7 @@ pub(crate) struct Log {
 }
 
 enum LogKind {
-    #[cfg(feature = "aws")]
-    Cloudwatch {
-        client: Box<stakeout_cloudwatch::CloudWatch>,
-        budget: Arc<crate::budget::Budget>,
-    },
+    Service { client: Client, budget: Arc<Budget> },
     File(Arc<FileLog>),
 }
 
@@ -82,6 +82,8 @@ pub(crate) struct Cost {
     pub(crate) throttled: u64,
     /// Other failures that were tried again.
     pub(crate) retried: u64,
+    /// Times that a part of the window was halved, because the provider answered with a part only.
+    pub(crate) halved: u64,
     /// Records that are no audit event.
     pub(crate) undecodable: u64,
     /// Records that were cut off or damaged.
@@ -95,47 +97,64 @@ pub(crate) struct Unread {
     pub(crate) reason: String,
     /// Whether the window must be begun again.
     pub(crate) is_token_gone: bool,
+    /// Whether a shorter window could be read.
+    pub(crate) is_partial: bool,
 }
 
 impl Log {
     /// Opens a log; nothing is asked of the provider yet.
-    pub(crate) async fn open(config: &SourceConfig, budgets: &mut Budgets) -> Log {
+    pub(crate) async fn open(config: &SourceConfig, budgets: &mut Budgets) -> anyhow::Result<Log> {
         let kind = match &config.kind {
             SourceKind::File { path } => LogKind::File(Arc::new(FileLog::new(path.clone()))),
-            #[cfg(not(feature = "aws"))]
-            SourceKind::Cloudwatch(_) => {
-                let _ = budgets;
-                unreachable!("the config refuses CloudWatch in a build without it")
-            }
-            #[cfg(feature = "aws")]
-            SourceKind::Cloudwatch(cloudwatch) => {
-                let config = crate::setup::cloudwatch(cloudwatch);
-                let per_second = stakeout_cloudwatch::requests_per_second(&config.access.region);
-                let budget = budgets.of(config.budget_key(), per_second);
-                LogKind::Cloudwatch { client: Box::new(stakeout_cloudwatch::CloudWatch::new(config).await), budget }
+            _ => {
+                let (client, budget) = setup::client(&config.kind, budgets)
+                    .await
+                    .with_context(|| format!("cannot set up the source {}", config.source.name))?;
+                LogKind::Service { client, budget }
             }
         };
-        Log {
+        Ok(Log {
             source: config.source.clone(),
             relook_seconds: config.relook_seconds.clone(),
             start_seconds: config.start_seconds,
             kind,
-        }
+        })
     }
 
     /// Reads `window` once. What fails is tried again for about a minute, then the window is left for later.
     pub(crate) async fn read(&self, window: Window, is_relook: bool, reader: &Reader) -> Result<Reading, Unread> {
         match &self.kind {
             LogKind::File(file) => self.read_file(file.clone(), window, is_relook, reader.clone()).await,
-            #[cfg(feature = "aws")]
-            LogKind::Cloudwatch { client, budget } => self.read_window(client, budget, window, is_relook, reader).await,
+            LogKind::Service { client, budget } => self.read_window(client, budget, window, is_relook, reader).await,
+        }
+    }
+
+    /// Asks what a doctor asks of a log, over a window that is over.
+    pub(crate) async fn checkups(&self, window: Window, prefilter: &Prefilter, now: Timestamp) -> Vec<Checkup> {
+        match &self.kind {
+            LogKind::Service { client, .. } => client.checkups(window, prefilter, now.as_millisecond()).await,
+            LogKind::File(file) => {
+                let (file, now) = (file.clone(), Second::from(now));
+                let looked = tokio::task::spawn_blocking(move || file.checkups(window, now)).await;
+                looked.unwrap_or_else(|fault| {
+                    let mend = "report this: it is a fault of the program";
+                    vec![Checkup::of("log", Verdict::Unknown, fault.to_string(), mend)]
+                })
+            }
         }
     }
 
     /// Counts one record.
-    pub(crate) fn observe(&self, record: &RawRecord, reader: &Reader, fold: &mut Fold, cost: &mut Cost) {
+    pub(crate) fn observe(
+        &self,
+        client: &Client,
+        record: &RawRecord,
+        reader: &Reader,
+        fold: &mut Fold,
+        cost: &mut Cost,
+    ) {
         cost.records += 1;
-        let decoded = match decode(record.body.as_bytes()) {
+        let decoded = match client.decode(record) {
             Ok(decoded) => decoded,
             Err(fault) => {
                 cost.undecodable += 1;
@@ -170,9 +189,8 @@ impl Log {
             });
             (fold, read)
         });
-        let unread = |reason: String| Unread { reason, is_token_gone: false };
-        let (fold, read) = read.await.map_err(|fault| unread(fault.to_string()))?;
-        let read = read.map_err(|fault| unread(format!("cannot read the log file: {fault}")))?;
+        let (fold, read) = read.await.map_err(|fault| Unread::of(fault.to_string()))?;
+        let read = read.map_err(|fault| Unread::of(format!("cannot read the log file: {fault}")))?;
         if read.shrunk > 0 {
             warn!(source = self.source.name, files = read.shrunk, "log file is shorter than it was: lines are gone");
         }
@@ -185,6 +203,13 @@ impl Log {
             ..Cost::default()
         };
         Ok(Reading { fold, cost, has_records: Some(read.lines > 0) })
+    }
+}
+
+impl Unread {
+    /// Returns a failure that only time may mend.
+    pub(crate) fn of(reason: String) -> Unread {
+        Unread { reason, is_token_gone: false, is_partial: false }
     }
 }
 

@@ -1,7 +1,10 @@
 //! The verb `replay`: one fold over exported logs, offline, with the same engine as the daemon.
 
+mod export;
+mod feed;
+
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -14,36 +17,37 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::Finding;
 use stakeout_core::fold::{self, Carried, Closed, Fold, Limits};
-use stakeout_core::observation::Observation;
-use stakeout_core::source::{LogId, Provider, Source};
+use stakeout_core::source::Source;
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::{notice, ocsf, text};
 use tracing::{info, warn};
 
 use crate::exit::{Exit, Failure};
-use crate::lines::{Lines, time_of};
 use crate::loading::warn_of;
-use crate::{input, network, rule_files};
+use crate::{network, rule_files};
+use export::Kind;
+use feed::{Feed, Read};
 
 /// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
 const SAMPLE_KEY: SampleKey = SampleKey(*b"stakeout replay.");
-/// Unreadable lines that are named one by one; the rest is counted.
-const UNREADABLE_NAMED_MAX: u64 = 5;
 
 /// What `stakeout replay` is told.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stakeout replay audit.log
   stakeout replay -o json --trusted-proxy 10.0.0.0/8 audit-*.log.gz
-  zcat old.gz | stakeout replay --cluster prod -")]
+  zcat old.gz | stakeout replay --cluster prod -
+  gcloud logging read 'protoPayload.serviceName=k8s.io' --format=json | stakeout replay -
+  az monitor log-analytics query -w WORKSPACE --analytics-query 'AKSAudit | where TimeGenerated > ago(1d)' | stakeout replay -
+  aws logs filter-log-events --log-group-name /aws/eks/prod/cluster --log-stream-name-prefix kube-apiserver-audit | stakeout replay --cluster prod -")]
 pub(crate) struct ReplayArgs {
     /// Rules to use instead of the shipped ones: a file or a directory
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
     /// What the files hold
-    #[arg(long, value_enum, default_value_t = Kind::Auto)]
-    kind: Kind,
+    #[arg(long, value_enum, default_value_t = Asked::Auto)]
+    kind: Asked,
     /// Name of the cluster, for records that bring none
     #[arg(long, value_name = "NAME", default_value = "local")]
     cluster: String,
@@ -61,13 +65,31 @@ pub(crate) struct ReplayArgs {
     files: Vec<PathBuf>,
 }
 
-/// What a replayed file holds.
+/// What the caller says of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// Look at the file
+enum Asked {
+    /// Look at each file
     Auto,
-    /// Lines as the API server writes them
+    /// Events as the API server writes them
     Audit,
+    /// Exports of CloudWatch Logs: FilterLogEvents answers, S3 exports
+    Eks,
+    /// Exports of Cloud Logging: gcloud logging read --format=json
+    Gke,
+    /// Exports of Log Analytics: az monitor log-analytics query
+    Aks,
+}
+
+impl Asked {
+    fn known(self) -> Option<Kind> {
+        match self {
+            Asked::Auto => None,
+            Asked::Audit => Some(Kind::Audit),
+            Asked::Eks => Some(Kind::Eks),
+            Asked::Gke => Some(Kind::Gke),
+            Asked::Aks => Some(Kind::Aks),
+        }
+    }
 }
 
 /// How findings are printed.
@@ -79,24 +101,13 @@ enum Output {
     Json,
 }
 
-/// What was read of the files.
-#[derive(Default)]
-struct Read {
-    lines: u64,
-    bytes: u64,
-    truncated: u64,
-    unreadable: u64,
-    untimed: u64,
-    latest: Option<Second>,
-}
-
 /// Replays the files and prints one line for each finding, as it stood at the end.
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
     warn_of(&rules);
     let rules = Arc::new(rules);
-    let (fold, read) = pass(args, fold::open(rules.clone(), Window::ALL, false, SAMPLE_KEY, Limits::of_replay()))?;
-    let source = source(args, Path::new("-"));
+    let opened = fold::open(rules.clone(), Window::ALL, false, SAMPLE_KEY, Limits::of_replay());
+    let (fold, read, source) = pass(args, opened)?;
     let read_until = read.latest.unwrap_or(Second(0));
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
     let carried = Carried::nothing(source.log.clone(), read_until);
@@ -110,7 +121,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         }
     } else if !follow_ups.is_empty() {
         let fold = fold::open_follow_ups(rules, Window::ALL, follow_ups, SAMPLE_KEY, Limits::of_replay());
-        let (fold, _) = pass(args, fold)?;
+        let (fold, ..) = pass(args, fold)?;
         let own = closed.commit.minutes.into_iter().map(|(minute, rows)| StoredMinute {
             source: carried.source_id,
             minute,
@@ -133,68 +144,17 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     Ok(if is_told { Exit::Findings } else { Exit::Done })
 }
 
-/// Folds all files once.
-fn pass(args: &ReplayArgs, mut fold: Fold) -> Result<(Fold, Read), Failure> {
+/// Folds all files once; returns the log that the fold closes for.
+fn pass(args: &ReplayArgs, fold: Fold) -> Result<(Fold, Read, Source), Failure> {
     let trusted = TrustedProxies::new(args.trusted_proxy.clone());
-    let mut read = Read::default();
+    let mut feed = Feed::new(args.kind.known(), &args.cluster, &trusted, fold);
     let bar = bar(&args.files);
     for path in &args.files {
-        replay_file(path, args, &trusted, &mut fold, &mut read, &bar)?;
+        feed.file(path, &bar)?;
     }
     bar.finish_and_clear();
-    Ok((fold, read))
-}
-
-fn replay_file(
-    path: &Path,
-    args: &ReplayArgs,
-    trusted: &TrustedProxies,
-    fold: &mut Fold,
-    read: &mut Read,
-    bar: &ProgressBar,
-) -> Result<(), Failure> {
-    let source = source(args, path);
-    let context = || format!("cannot read {}", path.display());
-    let mut lines = Lines::new(input::open(path, bar).with_context(context)?, 0);
-    let mut unreadable = 0;
-    let mut last = None;
-    while let Some(line) = lines.next().with_context(context)? {
-        read.lines += 1;
-        read.bytes += line.bytes;
-        if line.is_blank() {
-            continue;
-        }
-        let decoded = match line.decode() {
-            Ok(decoded) => decoded,
-            Err(fault) => {
-                unreadable += 1;
-                if unreadable <= UNREADABLE_NAMED_MAX {
-                    warn!(file = %path.display(), offset = line.offset, %fault, "line is no audit event");
-                }
-                continue;
-            }
-        };
-        read.truncated += u64::from(decoded.is_truncated);
-        read.untimed += u64::from(decoded.event.stage_time_ms().is_none());
-        last = time_of(&decoded.event, last);
-        read.latest = read.latest.max(last);
-        let at = last.unwrap_or(Second(0));
-        let record_id = || format!("{}:{}", path.display(), line.offset);
-        if let Some(observation) = Observation::of_event(&source, trusted, decoded.event, at, record_id) {
-            fold.observe(&observation);
-        }
-    }
-    read.unreadable += unreadable;
-    Ok(())
-}
-
-fn source(args: &ReplayArgs, path: &Path) -> Source {
-    Source {
-        name: path.display().to_string(),
-        provider: Provider::File,
-        cluster: args.cluster.as_str().into(),
-        log: LogId(format!("file/{}", path.display())),
-    }
+    let source = feed.source();
+    Ok((feed.fold, feed.read, source))
 }
 
 fn bar(files: &[PathBuf]) -> ProgressBar {
@@ -209,7 +169,7 @@ fn bar(files: &[PathBuf]) -> ProgressBar {
 fn report(read: &Read, closed: &Closed) {
     let counts = closed.counts;
     info!(
-        lines = read.lines,
+        records = read.records,
         bytes = read.bytes,
         requests = counts.observed,
         matched = counts.matched,
@@ -218,13 +178,16 @@ fn report(read: &Read, closed: &Closed) {
         "replayed"
     );
     if read.unreadable > 0 {
-        warn!(lines = read.unreadable, "lines were no audit events and are not counted");
+        warn!(records = read.unreadable, "records were no audit events and are not counted");
+    }
+    if read.others > 0 {
+        info!(records = read.others, "records of other services were passed over");
     }
     if read.truncated > 0 {
-        warn!(lines = read.truncated, "lines were cut off or damaged; what stood before the cut was counted");
+        warn!(records = read.truncated, "records were cut off or damaged; what stood before the cut was counted");
     }
     if read.untimed > 0 {
-        warn!(lines = read.untimed, "lines had no stageTimestamp; they were given the time of the line before");
+        warn!(records = read.untimed, "lines had no stageTimestamp; they were given the time of the line before");
     }
     if counts.unattributed > 0 {
         warn!(requests = counts.unattributed, "requests fit a rule but name no address, and are in no finding");

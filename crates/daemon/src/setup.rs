@@ -1,12 +1,18 @@
 //! From the config to clients: destinations and, for each cloud, what its crate wants to be told.
 
-use anyhow::{Context, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use stakeout_notify::destination::{Channel, Destination};
 use stakeout_notify::slack::Slack;
 use stakeout_notify::sns::Sns;
 use stakeout_notify::stdout::Stdout;
 use stakeout_notify::webhook::Webhook;
 
+use crate::budget::{Budget, Budgets, Quota};
+use crate::client::Client;
+use crate::config::SourceKind;
 use crate::config::notify::{Destination as DestinationConfig, DestinationKind};
 
 /// Returns the destination that the config describes; nothing is sent yet.
@@ -28,13 +34,84 @@ pub(crate) async fn destination(config: &DestinationConfig) -> Result<Destinatio
     Ok(Destination::new(config.name.clone(), config.level_min, channel))
 }
 
-/// Returns what the CloudWatch client is told.
-#[cfg(feature = "aws")]
-pub(crate) fn cloudwatch(config: &crate::config::sources::Cloudwatch) -> stakeout_cloudwatch::CloudWatchConfig {
-    stakeout_cloudwatch::CloudWatchConfig {
-        access: config.access.clone(),
-        log_group: config.log_group.arn.clone().unwrap_or_else(|| config.log_group.name.clone()),
-        stream_prefix: config.stream_prefix.clone(),
-        page_size: None,
+/// Returns the client of the service that keeps a log, and the budget that its requests draw on; nothing is asked yet.
+pub(crate) async fn client(kind: &SourceKind, budgets: &mut Budgets) -> Result<(Client, Arc<Budget>)> {
+    match kind {
+        #[cfg(feature = "aws")]
+        SourceKind::Cloudwatch(cloudwatch) => {
+            let config = stakeout_cloudwatch::CloudWatchConfig {
+                access: cloudwatch.access.clone(),
+                log_group: cloudwatch.log_group.arn.clone().unwrap_or_else(|| cloudwatch.log_group.name.clone()),
+                stream_prefix: cloudwatch.stream_prefix.clone(),
+                page_size: None,
+            };
+            let requests = stakeout_cloudwatch::requests_per_second(&config.access.region);
+            let quota = Quota { requests, span: Duration::from_secs(1), at_once: None };
+            let budget = budgets.of(config.budget_key(), quota);
+            Ok((Client::Cloudwatch(Box::new(stakeout_cloudwatch::CloudWatch::new(config).await)), budget))
+        }
+        #[cfg(feature = "gcp")]
+        SourceKind::CloudLogging(log) => {
+            let config = stakeout_cloud_logging::CloudLoggingConfig {
+                project: log.project.clone(),
+                location: log.location.clone(),
+                cluster: log.cluster.clone(),
+                endpoint: log.endpoint.clone(),
+                credential: if log.is_anonymous {
+                    stakeout_cloud_logging::Credential::Anonymous
+                } else {
+                    stakeout_cloud_logging::Credential::Default
+                },
+                page_size: None,
+            };
+            let requests = stakeout_cloud_logging::REQUESTS_PER_MINUTE;
+            let quota = Quota { requests, span: Duration::from_secs(60), at_once: None };
+            let budget = budgets.of(("cloud_logging".to_owned(), config.budget_key().to_owned()), quota);
+            Ok((Client::CloudLogging(Box::new(stakeout_cloud_logging::CloudLogging::new(config))), budget))
+        }
+        #[cfg(feature = "azure")]
+        SourceKind::AzureMonitor(log) => {
+            let config = azure_monitor(log);
+            let quota = Quota {
+                requests: stakeout_azure_monitor::REQUESTS_MAX,
+                span: stakeout_azure_monitor::REQUESTS_PERIOD,
+                at_once: Some(config.plan.concurrent_requests_max()),
+            };
+            let budget = budgets.of(config.budget_key(), quota);
+            Ok((Client::AzureMonitor(Box::new(stakeout_azure_monitor::AzureMonitor::new(config).await?)), budget))
+        }
+        kind => bail!("{kind:?} is not built into this binary"),
+    }
+}
+
+/// Returns what the client of Log Analytics is told.
+#[cfg(feature = "azure")]
+fn azure_monitor(log: &crate::config::azure::AzureMonitor) -> stakeout_azure_monitor::AzureMonitorConfig {
+    use stakeout_azure_monitor::{Credential, Plan, Table};
+
+    use crate::config::azure;
+
+    stakeout_azure_monitor::AzureMonitorConfig {
+        workspace_id: log.workspace_id.clone(),
+        table: match log.table {
+            azure::Table::AksAudit => Table::AksAudit,
+            azure::Table::AksAuditAdmin => Table::AksAuditAdmin,
+            azure::Table::AzureDiagnostics => Table::AzureDiagnostics,
+        },
+        plan: if log.is_basic { Plan::Basic } else { Plan::Analytics },
+        cluster: log.cluster.clone(),
+        endpoint: log.endpoint.clone(),
+        credential: match &log.credential {
+            azure::Credential::WorkloadIdentity => Credential::workload_identity(),
+            azure::Credential::ManagedIdentity { client_id } => {
+                Credential::ManagedIdentity { client_id: client_id.clone() }
+            }
+            azure::Credential::ClientSecret { tenant_id, client_id, secret } => Credential::ClientSecret {
+                tenant_id: tenant_id.clone(),
+                client_id: client_id.clone(),
+                secret: secret.clone(),
+            },
+            azure::Credential::Anonymous => Credential::Anonymous,
+        },
     }
 }

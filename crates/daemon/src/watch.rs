@@ -113,7 +113,7 @@ impl Watch {
         let mut budgets = Budgets::default();
         let mut logs = Vec::new();
         for source in &config.sources {
-            logs.push(Arc::new(Log::open(source, &mut budgets).await));
+            logs.push(Arc::new(Log::open(source, &mut budgets).await?));
         }
         let mut destinations = Vec::new();
         for destination in &config.notify {
@@ -415,6 +415,7 @@ impl Watch {
             records = cost.records,
             bytes = cost.bytes,
             throttled = cost.throttled,
+            halved = cost.halved,
             undecodable = cost.undecodable,
             truncated = cost.truncated,
             requests = closed.counts.observed,

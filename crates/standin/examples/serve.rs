@@ -1,21 +1,25 @@
 //! Runs all stand-ins until standard input ends, and prints where they are: to try clients in other languages on them.
 //!
-//! The first line is a JSON object with `cloudwatch_logs`, `sns`, `slack` and `webhook`. When the input ends, a second
-//! line tells what they received.
+//! The first line is a JSON object with `cloud_logging`, `cloudwatch_logs`, `log_analytics`, `sns`, `slack` and
+//! `webhook`. When the input ends, a second line tells what they received.
 #![expect(clippy::print_stdout, reason = "an example whose output is its purpose")]
 
 use std::error::Error;
 
 use serde_json::json;
-use stakeout_standin::{CloudWatchLogs, Slack, Sns, Webhook};
+use stakeout_standin::{CloudLogging, CloudWatchLogs, LogAnalytics, Slack, Sns, Webhook};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (logs, sns) = (CloudWatchLogs::start().await?, Sns::start().await?);
     let (slack, webhook) = (Slack::start().await?, Webhook::start().await?);
     logs.accept_any_age(true);
+    let logging = CloudLogging::start().await?;
+    let log_analytics = LogAnalytics::start().await?;
     let urls = json!({
+        "cloud_logging": logging.endpoint(),
         "cloudwatch_logs": logs.endpoint(),
+        "log_analytics": log_analytics.endpoint(),
         "sns": sns.endpoint(),
         "slack": slack.webhook_url(),
         "webhook": webhook.url(),

@@ -9,13 +9,16 @@ use axum::response::Response;
 pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) path: String,
+    /// What follows the `?`, still escaped; empty where there is none.
+    pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Asked {
     pub(crate) fn new(head: Parts, body: Bytes) -> Self {
-        Self { method: head.method, path: head.uri.path().to_owned(), headers: head.headers, body }
+        let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
+        Self { method: head.method, path, query, headers: head.headers, body }
     }
 
     /// Reads a header as text.

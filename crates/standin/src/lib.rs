@@ -6,13 +6,17 @@
 
 pub mod block_kit;
 mod clock;
+pub mod cloud_logging;
 pub mod cloudwatch_logs;
 mod exchange;
 mod fault;
 pub mod filter_pattern;
 mod form;
 mod guarded;
+pub mod kql;
 mod line;
+pub mod log_analytics;
+pub mod logging_filter;
 pub mod markup;
 pub mod render;
 mod request;
@@ -24,9 +28,12 @@ pub mod sns;
 pub mod webhook;
 
 pub use clock::Clock;
+pub use cloud_logging::CloudLogging;
 pub use cloudwatch_logs::CloudWatchLogs;
 pub use fault::{Fault, FaultSwitch, Faults};
 pub use filter_pattern::FilterPattern;
+pub use log_analytics::LogAnalytics;
+pub use logging_filter::LoggingFilter;
 pub use request::Request;
 pub use server::Server;
 pub use slack::Slack;

@@ -36,12 +36,25 @@ fn a_code_is_looked_for_as_number_and_as_text() {
     assert_eq!(pattern(&text(VERB, "list")).as_deref(), Some("{ $.verb = \"list\" }"));
 }
 
+/// The sender chooses how many entries stand before the own, and the service takes three wildcards.
+#[test]
+fn up_to_three_addresses_are_looked_for_in_every_entry() {
+    let sources = |addresses: &[&str]| Prefilter::Or(addresses.iter().map(|one| text(SOURCE_IPS, one)).collect());
+    let let_in = |addresses: &[&str]| Prefilter::And(vec![sources(addresses), number(CODE, 200)]);
+    let said = "{ (($.sourceIPs[*] = \"203.0.113.7\") || ($.sourceIPs[*] = \"203.0.113.8\")) && \
+                (($.responseStatus.code = 200) || ($.responseStatus.code = \"200\")) }";
+    assert_eq!(pattern(&let_in(&["203.0.113.7", "203.0.113.8"])).as_deref(), Some(said));
+    let said = "{ ($.responseStatus.code = 200) || ($.responseStatus.code = \"200\") }";
+    assert_eq!(pattern(&let_in(&["a", "b", "c", "d"])).as_deref(), Some(said));
+}
+
 #[test]
 fn what_cannot_be_said_is_left_out() {
     let unpushable = [
         uncased(USERNAME, "system:anonymous"),
         text(Field::Named("user.groups"), "system:unauthenticated"),
-        text(Field::Named("sourceIPs"), "203.0.113.7"),
+        number(SOURCE_IPS, 7),
+        Prefilter::Or(["a", "b", "c", "d"].map(|one| text(SOURCE_IPS, one)).to_vec()),
         text(Field::Named("source_ip"), "203.0.113.7"),
         text(Field::Named("unauthenticated"), "true"),
         text(Field::Annotation("authorization.k8s.io/decision".to_owned()), "forbid"),

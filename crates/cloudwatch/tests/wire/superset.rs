@@ -14,13 +14,14 @@ use stakeout_core::source::Provider;
 use stakeout_core::time::Second;
 use stakeout_standin::FilterPattern;
 
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "user.username",
     "verb",
     "responseStatus.code",
     "userAgent",
     "objectRef.resource",
     "requestURI",
+    "sourceIPs",
     // Fields that no pattern can say; the rest of their prefilter must stay a superset.
     "user.groups",
     "source_ip_public",
@@ -96,8 +97,8 @@ fn literal() -> impl Strategy<Value = Literal> {
 }
 
 fn prefilter() -> impl Strategy<Value = Prefilter> {
-    // The first six, which patterns can say, come three times as often.
-    let place = prop_oneof![9 => 0..6_usize, 1 => 6..FIELDS.len()];
+    // The first seven, which patterns can say, come three times as often.
+    let place = prop_oneof![9 => 0..7_usize, 1 => 7..FIELDS.len()];
     let field = place.prop_map(|place| Field::Named(FIELDS[place]));
     let leaf = (field, literal()).prop_map(|(field, literal)| Prefilter::Is { field, literal });
     leaf.prop_recursive(4, 24, 4, |inner| {
@@ -157,6 +158,7 @@ fn place(event: &mut Value, field: &str, value: Value) {
     }
     let value = match (field, value) {
         ("responseStatus.code", value) => value,
+        ("sourceIPs", value) => json!(["198.51.100.7", text_of(&value), "10.0.0.1"]),
         ("user.groups", value) => json!(["system:authenticated", text_of(&value)]),
         (_, value) => json!(text_of(&value)),
     };

@@ -4,7 +4,7 @@ use super::Fold;
 use super::book::{Book, Page};
 use crate::address::SourceIp;
 use crate::gathering::Legs;
-use crate::progress::{FOLLOW_UP_SOURCES_MAX, FollowUp};
+use crate::progress::FollowUp;
 use crate::rule::Rule;
 use crate::time::Window;
 
@@ -33,10 +33,10 @@ impl Fold {
                 .collect();
             found.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.1.cmp(&right.1)));
             let room = self.limits.follow_ups_max.saturating_sub(owed.follow_ups.len());
-            let sources_max = room.saturating_mul(FOLLOW_UP_SOURCES_MAX);
+            let sources_max = room.saturating_mul(self.limits.follow_up_sources_max);
             owed.sources_left_out += found.len().saturating_sub(sources_max);
             found.truncate(sources_max);
-            owed.follow_ups.extend(found.chunks(FOLLOW_UP_SOURCES_MAX).map(|some| FollowUp {
+            owed.follow_ups.extend(found.chunks(self.limits.follow_up_sources_max).map(|some| FollowUp {
                 rule: rule.key,
                 sources: some.iter().map(|(_, source, spans)| (*source, spans.clone())).collect(),
                 failures: 0,

@@ -118,7 +118,8 @@ impl<'a> Join<'a> {
                     self.check_follow_up(document);
                     let narrowed = self.narrowed(document, expression.clone());
                     rules.detections.push((document.shown_name().to_owned(), narrowed.clone()));
-                    if !is_only_counted(document, self.documents) {
+                    // A follow-up alone would be asked of every request: no correlation that generates means that.
+                    if !is_only_counted(document, self.documents) && document.own.follow_up.is_none() {
                         rules.rules.push(lone_rule(document, narrowed));
                     }
                 }

@@ -1,9 +1,10 @@
 //! What names things at AWS: regions, ARNs, roles, log groups. Only the spelling is checked; nobody is asked.
 
 use stakeout_aws::{Access, AssumeRole, Credential};
-use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Map};
 
+use super::credential;
 use super::reading::keys;
 use super::url;
 
@@ -33,26 +34,11 @@ pub(super) fn access(map: &Map<'_>, arn_region: Option<&str>) -> Result<Access, 
     };
     let assume_role = map.get("assume_role").map(|at| assume_role(&at)).transpose()?;
     let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
-    let credential = credential(map, endpoint.as_deref())?;
-    Ok(Access { region, endpoint, assume_role, credential })
-}
-
-/// Reads `credential`. Plain http is allowed to this machine only: there a stand-in takes the place of AWS, and no
-/// credential of ours is for it unless the config says so.
-fn credential(map: &Map<'_>, endpoint: Option<&str>) -> Result<Credential, Diagnostic> {
-    let is_stand_in = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let Some(at) = map.get("credential") else {
-        return Ok(if is_stand_in { Credential::Anonymous } else { Credential::Default });
+    let credential = match credential::word(map, endpoint.as_deref(), &["default"])? {
+        Some(credential::ANONYMOUS) => Credential::Anonymous,
+        _ => Credential::Default,
     };
-    match at.text()? {
-        "default" => Ok(Credential::Default),
-        "anonymous" if is_stand_in => Ok(Credential::Anonymous),
-        "anonymous" => Err(at.fault(
-            "an anonymous credential where no stand-in is asked",
-            "take it out, or name an endpoint on this machine, such as http://127.0.0.1:4566",
-        )),
-        word => Err(at.fault(format!("unknown credential `{word}`"), suggestion(word, &["default", "anonymous"]))),
-    }
+    Ok(Access { region, endpoint, assume_role, credential })
 }
 
 /// The parts of an ARN that are decided on.

@@ -10,6 +10,8 @@ use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::yaml::{At, Map};
 
 use super::aws::{self, LogGroup};
+use super::azure::{self, AzureMonitor};
+use super::google::{self, CloudLogging};
 use super::reading::{self, Reading, keys};
 use super::schedule::{self, Schedule};
 
@@ -18,11 +20,16 @@ const SOURCES_MAX: usize = 256;
 /// EKS writes the audit log into streams that begin so, and other control plane logs beside them:
 /// Amazon EKS user guide, "Send control plane logs to CloudWatch Logs".
 const AUDIT_STREAM_PREFIX: &str = "kube-apiserver-audit";
-const KINDS: [&str; 2] = ["cloudwatch", "file"];
-const LATER_KINDS: [&str; 2] = ["cloud_logging", "azure_monitor"];
+const KINDS: [&str; 4] = ["cloudwatch", "cloud_logging", "azure_monitor", "file"];
+/// What of them is built in, and by which cargo feature.
+const BUILT_IN: [(&str, &str, bool); 3] = [
+    ("cloudwatch", "aws", cfg!(feature = "aws")),
+    ("cloud_logging", "gcp", cfg!(feature = "gcp")),
+    ("azure_monitor", "azure", cfg!(feature = "azure")),
+];
 
 /// One log, and how it is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct SourceConfig {
     /// Name, provider, cluster and log.
     pub(crate) source: Source,
@@ -35,10 +42,14 @@ pub(crate) struct SourceConfig {
 }
 
 /// What keeps a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum SourceKind {
     /// Amazon CloudWatch Logs.
     Cloudwatch(Cloudwatch),
+    /// Google Cloud Logging.
+    CloudLogging(CloudLogging),
+    /// Log Analytics of Azure Monitor.
+    AzureMonitor(AzureMonitor),
     /// An audit log file.
     File {
         /// The file that is written now; its rotated siblings lie beside it.
@@ -96,9 +107,9 @@ fn items<'a>(top: &Map<'a>) -> Result<Vec<At<'a>>, Diagnostic> {
     }
 }
 
-fn source(at: &At<'_>, schedule: &Schedule, reading: &Reading<'_>) -> Result<SourceConfig, Diagnostic> {
+fn source(at: &At<'_>, schedule: &Schedule, reading: &mut Reading<'_>) -> Result<SourceConfig, Diagnostic> {
     let known = ["name", "cluster", "relook", "start"];
-    let map = keys(at, &[&known[..], &KINDS, &LATER_KINDS].concat())?;
+    let map = keys(at, &[&known[..], &KINDS].concat())?;
     let name = reading::name(&map.need("name", "give each source a name of its own")?)?;
     let kind = kind(&map, reading)?;
     let cluster = cluster(&map, &name, &kind)?;
@@ -112,24 +123,29 @@ fn source(at: &At<'_>, schedule: &Schedule, reading: &Reading<'_>) -> Result<Sou
     })
 }
 
-fn kind(map: &Map<'_>, reading: &Reading<'_>) -> Result<SourceKind, Diagnostic> {
-    let named: Vec<_> = map.entries().filter(|(name, _)| KINDS.contains(name) || LATER_KINDS.contains(name)).collect();
-    match named.as_slice() {
-        [] => Err(map.at().fault("no log is named", format!("add one of {}", KINDS.join(", ")))),
-        [("cloudwatch", at)] if !cfg!(feature = "aws") => Err(at.fault(
-            "cloudwatch is not built into this binary",
-            "build with the cargo feature aws, or remove this source",
-        )),
-        [("cloudwatch", at)] => cloudwatch(at).map(SourceKind::Cloudwatch),
-        [("file", at)] => file(at, reading),
-        [(later, at)] => Err(at.fault(
-            format!("{later} is not built into this version"),
-            format!("remove this source: {} can be read", KINDS.join(" and ")),
-        )),
+fn kind(map: &Map<'_>, reading: &mut Reading<'_>) -> Result<SourceKind, Diagnostic> {
+    let named: Vec<_> = map.entries().filter(|(name, _)| KINDS.contains(name)).collect();
+    let (name, at) = match named.as_slice() {
+        [] => return Err(map.at().fault("no log is named", format!("add one of {}", KINDS.join(", ")))),
+        [only] => only,
         [(first, _), (second, at), ..] => {
-            Err(at
-                .fault(format!("a second log beside {first}"), format!("give {second} an entry and a name of its own")))
+            return Err(at.fault(
+                format!("a second log beside {first}"),
+                format!("give {second} an entry and a name of its own"),
+            ));
         }
+    };
+    if let Some((_, feature, _)) = BUILT_IN.iter().find(|(kind, _, is_built_in)| kind == name && !is_built_in) {
+        return Err(at.fault(
+            format!("{name} is not built into this binary"),
+            format!("build with the cargo feature {feature}, or remove this source"),
+        ));
+    }
+    match *name {
+        "cloudwatch" => cloudwatch(at).map(SourceKind::Cloudwatch),
+        "cloud_logging" => google::read(at).map(SourceKind::CloudLogging),
+        "azure_monitor" => azure::read(at, reading).map(SourceKind::AzureMonitor),
+        _ => file(at, reading),
     }
 }
 
@@ -171,30 +187,43 @@ impl SourceKind {
     fn provider(&self) -> Provider {
         match self {
             SourceKind::Cloudwatch(_) => Provider::Cloudwatch,
+            SourceKind::CloudLogging(_) => Provider::CloudLogging,
+            SourceKind::AzureMonitor(_) => Provider::AzureMonitor,
             SourceKind::File { .. } => Provider::File,
         }
     }
 
-    /// Returns what the log is: the account is the group's, else the role's, else the endpoint stands for it.
+    /// Returns what the log is.
     fn log(&self) -> LogId {
-        let Cloudwatch { access, log_group, .. } = match self {
-            SourceKind::Cloudwatch(cloudwatch) => cloudwatch,
-            SourceKind::File { path } => return LogId(format!("file/{}", path.display())),
-        };
+        LogId(match self {
+            SourceKind::Cloudwatch(cloudwatch) => cloudwatch.log(),
+            SourceKind::CloudLogging(log) => log.log(),
+            SourceKind::AzureMonitor(log) => log.log(),
+            SourceKind::File { path } => format!("file/{}", path.display()),
+        })
+    }
+}
+
+impl Cloudwatch {
+    /// Returns what the log is: the account is the group's, else the role's, else the endpoint stands for it.
+    fn log(&self) -> String {
+        let Cloudwatch { access, log_group, .. } = self;
         let account = log_group
             .account()
             .or_else(|| access.assume_role.as_ref().and_then(AssumeRole::account))
             .or_else(|| access.authority())
             .unwrap_or("own");
-        LogId(format!("cloudwatch/{account}/{}/{}", access.region, log_group.name))
+        format!("cloudwatch/{account}/{}/{}", access.region, log_group.name)
     }
 }
 
-/// Returns the cluster as named, else as the log group tells it, else a file's source stands for it.
+/// Returns the cluster as named, else as the log tells it, else a file's source stands for it.
 fn cluster(map: &Map<'_>, name: &str, kind: &SourceKind) -> Result<String, Diagnostic> {
     let told = match kind {
         SourceKind::File { .. } => Some(name),
         SourceKind::Cloudwatch(cloudwatch) => eks_cluster(&cloudwatch.log_group.name),
+        SourceKind::CloudLogging(log) => Some(log.cluster.as_str()),
+        SourceKind::AzureMonitor(log) => Some(log.cluster_name()),
     };
     match (map.get("cluster"), told) {
         (None, Some(told)) => Ok(told.to_owned()),

@@ -13,6 +13,7 @@ use stakeout_core::rule::Level;
 use stakeout_core::source::{LogId, Provider, Source};
 
 use super::aws::LogGroup;
+use super::azure::Credential;
 use super::notify::{DestinationKind, Slack, Sns, Webhook};
 use super::sources::{Cloudwatch, SourceKind};
 use super::*;
@@ -83,11 +84,15 @@ fn each_broken_config_prints_its_line() {
 fn the_shipped_examples_are_valid() {
     let environment = |name: &str| match name {
         "SLACK_WEBHOOK_URL" => Some("https://hooks.slack.com/services/T0/B0/example".to_owned()),
+        "AZURE_CLIENT_SECRET" => Some("hush".to_owned()),
         _ => None,
     };
     for (file, sources, destinations) in [
         ("config/stakeout.yaml", 1, 1),
+        ("config/examples/aks.yaml", 2, 1),
         ("config/examples/eks.yaml", 3, 2),
+        ("config/examples/gke.yaml", 2, 1),
+        ("config/examples/three-clouds.yaml", 3, 1),
         ("config/examples/self-managed.yaml", 1, 2),
     ] {
         let config = Config::load(&repository().join(file), &environment).expect(file);
@@ -105,13 +110,15 @@ fn the_commented_keys_of_the_example_are_valid() {
     assert_ne!(uncommented, text);
     let home = tempfile::tempdir().expect("a directory");
     fs::create_dir(home.path().join("rules")).expect("a directory");
-    let token = home.path().join("siem-token");
-    fs::write(&token, "token\n").expect("a file");
-    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("a mode");
+    for name in ["siem-token", "azure-secret"] {
+        let secret = home.path().join(name);
+        fs::write(&secret, "token\n").expect("a file");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
     let slack = ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T0/B0/x");
     let config = read_with(&uncommented, home.path(), &[slack]).expect("a config");
     assert_eq!(warnings(&config), [""; 0]);
-    assert_eq!((config.sources.len(), config.notify.len()), (2, 4));
+    assert_eq!((config.sources.len(), config.notify.len()), (4, 4));
 }
 
 #[test]
@@ -134,19 +141,22 @@ fn a_short_config_has_the_documented_defaults() {
     assert_eq!(config.trusted_proxies, TrustedProxies::default());
     assert_eq!(config.admin_listen, "127.0.0.1:9403".parse().ok());
     assert_eq!(config.rows_max, 100_000);
+    let [SourceConfig { source, kind: SourceKind::File { path }, relook_seconds, start_seconds }] = &config.sources[..]
+    else {
+        panic!("one file");
+    };
     assert_eq!(
-        config.sources,
-        [SourceConfig {
-            source: Source {
-                name: "onprem".to_owned(),
-                provider: Provider::File,
-                cluster: "onprem".into(),
-                log: LogId("file//var/log/audit.log".to_owned()),
-            },
-            kind: SourceKind::File { path: "/var/log/audit.log".into() },
-            relook_seconds: vec![3_600, 86_400],
-            start_seconds: -4_200,
-        }]
+        source,
+        &Source {
+            name: "onprem".to_owned(),
+            provider: Provider::File,
+            cluster: "onprem".into(),
+            log: LogId("file//var/log/audit.log".to_owned()),
+        }
+    );
+    assert_eq!(
+        (path.as_path(), &relook_seconds[..], *start_seconds),
+        (Path::new("/var/log/audit.log"), &[3_600, 86_400][..], -4_200)
     );
     assert_eq!(config.notify[0].name, "out");
     assert_eq!(config.notify[0].level_min, Level::Informational);
@@ -244,6 +254,47 @@ fn a_log_is_the_account_it_lies_in_and_an_endpoint_stands_for_an_unknown_one() {
     assert_eq!(log(role), format!("cloudwatch/444455556666/{group}"));
     assert_eq!(log(endpoint), format!("cloudwatch/[::1]:4566/{group}"));
     assert_eq!(log(&format!("{role}{endpoint}")), log(role));
+}
+
+#[test]
+fn logs_of_the_other_clouds_arrive() {
+    let text = format!(
+        "sources:\n\
+         \x20 - {{name: gke, cloud_logging: {{project: 'example.com:acme-prod', location: europe-west1, cluster: prod}}}}\n\
+         \x20 - {{name: here, cloud_logging: {{project: acme-prod, cluster: prod, endpoint: 'http://127.0.0.1:1'}}}}\n\
+         \x20 - name: aks\n\
+         \x20   azure_monitor:\n\
+         \x20     workspace_id: 0F3A5A1E-0000-4000-8000-AABBCCDDEEFF\n\
+         \x20     table: azurediagnostics\n\
+         \x20     plan: basic\n\
+         \x20     cluster: /subscriptions/1/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/AKS-Prod\n\
+         \x20     credential: client_secret\n\
+         \x20     tenant_id: 11112222-3333-4444-5555-666677778888\n\
+         \x20     client_id: 11112222-3333-4444-5555-666677778889\n\
+         \x20     client_secret: hush\n\
+         {NOTIFY}"
+    );
+    let config = read(&text).expect("a config");
+    let logs: Vec<&str> = config.sources.iter().map(|source| source.source.log.0.as_str()).collect();
+    assert_eq!(
+        logs,
+        [
+            "cloud_logging/example.com:acme-prod/europe-west1/prod",
+            "cloud_logging/acme-prod/-/prod",
+            "azure_monitor/0f3a5a1e-0000-4000-8000-aabbccddeeff/AzureDiagnostics//subscriptions/1/resourcegroups/rg/providers/microsoft.containerservice/managedclusters/aks-prod",
+        ]
+    );
+    let clusters: Vec<&str> = config.sources.iter().map(|source| &*source.source.cluster).collect();
+    assert_eq!(clusters, ["prod", "prod", "AKS-Prod"]);
+    let [SourceKind::CloudLogging(far), SourceKind::CloudLogging(here), SourceKind::AzureMonitor(aks)] =
+        [0, 1, 2].map(|n| &config.sources[n].kind)
+    else {
+        panic!("three logs");
+    };
+    assert_eq!((far.is_anonymous, here.is_anonymous, aks.is_basic), (false, true, true));
+    let Credential::ClientSecret { secret, .. } = &aks.credential else { panic!("a secret") };
+    assert_eq!(secret.expose_secret(), "hush");
+    assert!(!format!("{config:?}").contains("hush"));
 }
 
 #[test]

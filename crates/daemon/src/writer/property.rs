@@ -108,6 +108,8 @@ struct Asked {
     is_list: bool,
 }
 
+type Asks = [ByHandRequest<Asked>];
+
 /// What a rule asks for that counts more than requests, written once more.
 struct ByHand {
     name: &'static str,
@@ -115,10 +117,10 @@ struct ByHand {
     group: fn(&Request) -> String,
     timespan: i64,
     quiet: i64,
-    is_enough: fn(&[ByHandRequest<Asked>], &[ByHandRequest<Asked>]) -> bool,
+    is_enough: fn(&Asks, &Asks) -> bool,
 }
 
-fn distinct<T: Ord>(requests: &[ByHandRequest<Asked>], of: fn(&Asked) -> T) -> usize {
+fn distinct<T: Ord>(requests: &Asks, of: fn(&Asked) -> T) -> usize {
     requests.iter().map(|request| of(&request.what)).collect::<BTreeSet<T>>().len()
 }
 
@@ -169,7 +171,7 @@ const BY_HAND: &[ByHand] = &[
 /// The rule whose last leg counts only for ten minutes after a second refusal within five.
 const FOLLOWED: &str = "refused-then-let-in";
 
-fn is_followed(all: &[ByHandRequest<Asked>], at: i64) -> bool {
+fn is_followed(all: &Asks, at: i64) -> bool {
     let refused = |from: i64, to: i64| {
         all.iter().filter(move |one| one.what.is_refused && from <= one.at && one.at <= to).map(|one| one.at)
     };

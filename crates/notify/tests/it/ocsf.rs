@@ -8,9 +8,11 @@ use jsonschema::Validator;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use stakeout_core::address::SourceIp;
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::rule::Level;
+use stakeout_core::tally::GroupKey;
 use stakeout_core::text::is_invisible;
 use stakeout_notify::{Body, Digest, Message, ocsf};
 
@@ -100,6 +102,33 @@ fn the_fixed_spots_are_where_tools_look() {
         object["message"],
         "low kubernetes-scanning-by-unauthenticated-ip 198.51.100.7 123 requests 2026-11-22T01:00:52Z..2026-11-22T01:30:10Z dev,prod"
     );
+}
+
+/// A finding that is of no one address lists who took part: all that are kept where it is printed, fewer in a message.
+#[test]
+fn a_finding_of_many_sources_lists_them_lowest_first() {
+    let mut finding = strategy::plain_finding(2, Level::High, 9_000);
+    finding.group = GroupKey(Vec::new());
+    finding.rule.group_by = Vec::new();
+    for host in (0..5_000_u32).rev() {
+        finding.sources.add(SourceIp::V4((0x0a00_0000 + host).into()));
+    }
+    finding.sources.add(SourceIp::V6Net(1));
+    let addresses = |object: &Value| object["evidences"].as_array().map_or(0, Vec::len);
+    let all = ocsf::finding(&finding, Activity::Create, None, now());
+    assert_sound(&all);
+    assert_eq!((addresses(&all), &all["evidences"][0]["src_endpoint"]["ip"]), (4_096, &json!("10.0.0.0")));
+    assert_eq!(
+        (&all["unmapped"]["sources_total"], &all["unmapped"]["sources_are_more"]),
+        (&json!(4_096), &json!(true))
+    );
+    let line = "high kubernetes-scanning-by-unauthenticated-ip all requests 9000 requests from at least 4096 sources ";
+    assert!(all["message"].as_str().is_some_and(|message| message.starts_with(line)), "{}", all["message"]);
+    let body = Body::Finding { finding: &finding, activity: Activity::Create };
+    let mut sent = ocsf::message(&Message { id: "9-x".to_owned(), body }, now());
+    assert_eq!(addresses(&sent), ocsf::SOURCES_MAX);
+    ocsf::shrink_to(&mut sent, 131_072);
+    assert_sound(&sent);
 }
 
 proptest! {

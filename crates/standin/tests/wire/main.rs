@@ -1,7 +1,9 @@
 //! The stand-ins through the clients that the daemon uses: the official SDKs, and plain HTTP.
 
+mod cloud_logging;
 mod cloudwatch_logs;
 mod cloudwatch_paging;
+mod log_analytics;
 mod slack;
 mod sns;
 mod webhook;

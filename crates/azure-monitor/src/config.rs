@@ -1,0 +1,202 @@
+//! What is to be read, and as whom; and what follows from that without asking anybody: the budget that its queries draw
+//! on.
+//!
+//! Parsing YAML and refusing nonsense in it is not done here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// How many queries an identity may send within [`REQUESTS_PERIOD`].
+///
+/// <https://learn.microsoft.com/azure/azure-monitor/service-limits>, "User query throttling".
+pub const REQUESTS_MAX: u32 = 200;
+/// The span that [`REQUESTS_MAX`] counts over.
+pub const REQUESTS_PERIOD: Duration = Duration::from_secs(30);
+
+/// Where the public cloud answers queries.
+pub(crate) const PUBLIC_ENDPOINT: &str = "https://api.loganalytics.io";
+
+/// One cluster's audit log in one workspace, and how to get at it.
+#[derive(Clone, Debug)]
+pub struct AzureMonitorConfig {
+    /// The workspace's id, a GUID (`customerId`), not its name.
+    pub workspace_id: String,
+    /// The table that the cluster's diagnostic setting writes to.
+    pub table: Table,
+    /// The table's plan.
+    pub plan: Plan,
+    /// The cluster's name, or its whole resource id where several clusters of one name write to the workspace.
+    pub cluster: String,
+    /// Where queries go, if not to the public cloud: another cloud's https address, or a stand-in on a loopback address,
+    /// which then gives out the tokens as well.
+    pub endpoint: Option<String>,
+    /// As whom it is read.
+    pub credential: Credential,
+}
+
+/// A table that AKS writes its audit log to.
+/// <https://learn.microsoft.com/azure/aks/monitor-aks#aks-control-plane-resource-logs>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Every request; the resource-specific table of the category `kube-audit`.
+    AksAudit,
+    /// Requests that change something; the resource-specific table of `kube-audit-admin`. It holds neither get nor
+    /// list, so it shows hardly a scan.
+    AksAuditAdmin,
+    /// The shared table of all resources, where an audit event is a text in `log_s`.
+    AzureDiagnostics,
+}
+
+/// What a table costs, and what may be asked of it.
+/// <https://learn.microsoft.com/azure/azure-monitor/logs/basic-logs-query>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Plan {
+    /// Queries are free and take their bounds in the text.
+    #[default]
+    Analytics,
+    /// Queries are billed by the gigabyte that they scan, and take their bounds beside the text.
+    Basic,
+}
+
+/// As whom a workspace is read.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A pod's federated identity. What is `None` comes from AZURE_TENANT_ID, AZURE_CLIENT_ID and
+    /// AZURE_FEDERATED_TOKEN_FILE, which the workload identity webhook sets.
+    /// <https://learn.microsoft.com/azure/aks/workload-identity-overview>
+    WorkloadIdentity {
+        /// The directory that the identity lives in.
+        tenant_id: Option<String>,
+        /// The identity's client id.
+        client_id: Option<String>,
+        /// The file that holds the service account's token.
+        token_file: Option<PathBuf>,
+    },
+    /// The identity of the machine, as its metadata service gives it out.
+    ManagedIdentity {
+        /// The client id of a user-assigned identity, or `None` for the machine's own.
+        client_id: Option<String>,
+    },
+    /// An application and its secret.
+    ClientSecret {
+        /// The directory that the application is registered in.
+        tenant_id: String,
+        /// The application's client id.
+        client_id: String,
+        /// Its secret.
+        secret: SecretString,
+    },
+    /// Nobody, for a stand-in on a loopback address.
+    Anonymous,
+}
+
+impl AzureMonitorConfig {
+    /// Returns the config of a cluster's log in a table of the plan Analytics in the public cloud.
+    #[must_use]
+    pub fn new(
+        workspace_id: impl Into<String>,
+        table: Table,
+        cluster: impl Into<String>,
+        credential: Credential,
+    ) -> AzureMonitorConfig {
+        AzureMonitorConfig {
+            workspace_id: workspace_id.into(),
+            table,
+            plan: Plan::default(),
+            cluster: cluster.into(),
+            endpoint: None,
+            credential,
+        }
+    }
+
+    /// Returns whose quota a query counts against: the identity, and the endpoint that it asks. Sources with equal keys
+    /// share [`REQUESTS_MAX`] and [`Plan::concurrent_requests_max`], whatever workspace they read: the service counts by
+    /// user.
+    #[must_use]
+    pub fn budget_key(&self) -> (String, String) {
+        (self.credential.identity(), self.endpoint().trim_end_matches('/').to_ascii_lowercase())
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        self.endpoint.as_deref().unwrap_or(PUBLIC_ENDPOINT)
+    }
+}
+
+impl Table {
+    /// Every table, in the order of how well it shows scans.
+    pub const ALL: [Table; 3] = [Table::AksAudit, Table::AzureDiagnostics, Table::AksAuditAdmin];
+
+    /// Returns the table's name in the workspace.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Table::AksAudit => "AKSAudit",
+            Table::AksAuditAdmin => "AKSAuditAdmin",
+            Table::AzureDiagnostics => "AzureDiagnostics",
+        }
+    }
+}
+
+impl Plan {
+    /// Returns how many queries of one identity the service works on at once; more are refused or queued.
+    ///
+    /// <https://learn.microsoft.com/azure/azure-monitor/service-limits>, "User query throttling", and
+    /// <https://learn.microsoft.com/azure/azure-monitor/logs/basic-logs-query>, "Concurrent queries".
+    #[must_use]
+    pub fn concurrent_requests_max(self) -> usize {
+        match self {
+            Plan::Analytics => 5,
+            Plan::Basic => 2,
+        }
+    }
+}
+
+impl Credential {
+    /// Returns a pod's federated identity, all of it from the environment.
+    #[must_use]
+    pub fn workload_identity() -> Credential {
+        Credential::WorkloadIdentity { tenant_id: None, client_id: None, token_file: None }
+    }
+
+    /// Returns a name that tells identities apart, without anything secret.
+    fn identity(&self) -> String {
+        match self {
+            Credential::WorkloadIdentity { client_id, .. } => {
+                format!("workload_identity/{}", client_id.as_deref().unwrap_or(""))
+            }
+            Credential::ManagedIdentity { client_id } => {
+                format!("managed_identity/{}", client_id.as_deref().unwrap_or(""))
+            }
+            Credential::ClientSecret { tenant_id, client_id, .. } => format!("client_secret/{tenant_id}/{client_id}"),
+            Credential::Anonymous => "anonymous".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_belongs_to_the_identity_and_the_endpoint() {
+        let secret = Credential::ClientSecret {
+            tenant_id: "t".to_owned(),
+            client_id: "c".to_owned(),
+            secret: SecretString::from("hush-hush"),
+        };
+        let config = AzureMonitorConfig::new("w-1", Table::AksAudit, "prod", secret);
+        let key = ("client_secret/t/c".to_owned(), PUBLIC_ENDPOINT.to_owned());
+        assert_eq!(config.budget_key(), key);
+        let other = AzureMonitorConfig { workspace_id: "w-2".to_owned(), ..config.clone() };
+        assert_eq!(other.budget_key(), key);
+        let stand_in = AzureMonitorConfig {
+            endpoint: Some("http://127.0.0.1:4566/".to_owned()),
+            credential: Credential::Anonymous,
+            ..config.clone()
+        };
+        assert_eq!(stand_in.budget_key(), ("anonymous".to_owned(), "http://127.0.0.1:4566".to_owned()));
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+}

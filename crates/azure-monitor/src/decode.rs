@@ -1,0 +1,217 @@
+//! Answers into rows, and a row into an audit event.
+//!
+//! A row is a JSON object by the names of its columns, whether a query answered with it, `az monitor log-analytics query`
+//! printed it, or a diagnostic setting exported it to a storage account or an event hub. How an audit event itself is
+//! written is core's to read: the cells of a row are put together as the API server would have written them.
+
+mod answer;
+mod cell;
+
+use std::borrow::Cow;
+use std::hash::Hasher;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use siphasher::sip128::{Hasher128, SipHasher24};
+use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
+use stakeout_core::record::{Page, RawRecord};
+use stakeout_core::text::bounded;
+use stakeout_core::time::Window;
+
+pub use self::answer::{Answer, rows};
+use self::cell::{Cell, text};
+use crate::pushdown::CATEGORIES;
+
+/// The key of the rows' hashes. It is fixed, so that a row has the same id in every run.
+const ROW_KEY: [u8; 16] = *b"stakeout/az/row1";
+
+/// The columns of a row that are read. In an export the first letters are small, and the event lies in `properties`.
+/// <https://learn.microsoft.com/azure/azure-monitor/platform/resource-logs-schema>
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Row<'a> {
+    #[serde(rename = "TimeGenerated", borrow)]
+    time_generated: Option<&'a RawValue>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(rename = "_ResourceId", borrow)]
+    resource: Option<&'a RawValue>,
+    #[serde(rename = "ResourceId", alias = "resourceId", borrow)]
+    shown_resource: Option<&'a RawValue>,
+    #[serde(rename = "Category", alias = "category", borrow)]
+    category: Option<&'a RawValue>,
+    #[serde(borrow)]
+    log_s: Option<&'a RawValue>,
+    #[serde(borrow)]
+    properties: Option<&'a RawValue>,
+    #[serde(rename = "AuditId", borrow)]
+    audit_id: Option<&'a RawValue>,
+    #[serde(rename = "Level", borrow)]
+    level: Option<&'a RawValue>,
+    #[serde(rename = "Stage", borrow)]
+    stage: Option<&'a RawValue>,
+    #[serde(rename = "RequestUri", borrow)]
+    request_uri: Option<&'a RawValue>,
+    #[serde(rename = "Verb", borrow)]
+    verb: Option<&'a RawValue>,
+    #[serde(rename = "User", borrow)]
+    user: Option<&'a RawValue>,
+    #[serde(rename = "SourceIps", borrow)]
+    source_ips: Option<&'a RawValue>,
+    #[serde(rename = "UserAgent", borrow)]
+    user_agent: Option<&'a RawValue>,
+    #[serde(rename = "ObjectRef", borrow)]
+    object_ref: Option<&'a RawValue>,
+    #[serde(rename = "ResponseStatus", borrow)]
+    response_status: Option<&'a RawValue>,
+    #[serde(rename = "RequestReceivedTime", borrow)]
+    request_received_time: Option<&'a RawValue>,
+    #[serde(rename = "StageReceivedTime", borrow)]
+    stage_received_time: Option<&'a RawValue>,
+    #[serde(rename = "Annotations", borrow)]
+    annotations: Option<&'a RawValue>,
+}
+
+/// What a diagnostic setting puts around a line of the API server's.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Properties<'a> {
+    #[serde(borrow)]
+    log: Option<&'a RawValue>,
+}
+
+/// Returns the event of a row, given as a JSON object by the names of its columns.
+///
+/// The record id is a hash of the whole row: no column of the tables is an id of its own. A row without a time has its
+/// event's.
+///
+/// # Errors
+///
+/// `OtherService` where the row's category is not an audit log's; else as [`stakeout_core::decode::decode`].
+pub fn row(json: &str) -> Result<Enveloped, DecodeError> {
+    let row: Row<'_> = serde_json::from_str(json).map_err(|fault| DecodeError::NotJson(fault.to_string()))?;
+    if let Some(category) = text(row.category)
+        && !CATEGORIES.iter().any(|known| category.eq_ignore_ascii_case(known))
+    {
+        return Err(DecodeError::OtherService(format!("category {}", bounded(&category, 64))));
+    }
+    let decoded = match (row.log_s, row.properties) {
+        (Some(log), _) => line(log),
+        (None, Some(properties)) => exported(properties),
+        (None, None) => assembled(&row),
+    }?;
+    let time_ms = time_of(&row)
+        .or_else(|| decoded.event.stage_time_ms())
+        .ok_or_else(|| DecodeError::NotJson("no TimeGenerated in it".to_owned()))?;
+    Ok(Enveloped { decoded, time_ms, record_id: record_id(json), cluster: cluster_of(&row) })
+}
+
+/// Returns the page that holds those of an answer's rows that lie in the window.
+///
+/// On the plan Basic the span that was asked for is wider than the window; and nothing outside of the window is believed,
+/// whatever was asked for.
+pub(crate) fn page_of(window: Window, rows: Vec<String>) -> Page {
+    let mut page = Page::default();
+    for body in rows {
+        match serde_json::from_str::<Row<'_>>(&body).ok().and_then(|row| time_of(&row)) {
+            None => page.unusable = page.unusable.saturating_add(1),
+            Some(time_ms) if (window.earliest().millis()..window.latest().millis()).contains(&time_ms) => {
+                page.bytes += body.len() as u64;
+                page.records.push(RawRecord { record_id: record_id(&body), time_ms, body });
+            }
+            Some(_) => {}
+        }
+    }
+    page
+}
+
+/// Reads a line of the API server's: a text, which AKS ends with a line feed and Azure may cut, or an object.
+fn line(log: &RawValue) -> Result<Decoded, DecodeError> {
+    let line = text(Some(log)).unwrap_or_else(|| Cow::Borrowed(log.get()));
+    stakeout_core::decode::decode(line.as_bytes())
+}
+
+/// Reads the envelope of an export, which may be an object or an object's text.
+fn exported(properties: &RawValue) -> Result<Decoded, DecodeError> {
+    let properties = text(Some(properties)).unwrap_or_else(|| Cow::Borrowed(properties.get()));
+    let properties: Properties<'_> =
+        serde_json::from_str(&properties).map_err(|fault| DecodeError::NotJson(format!("properties: {fault}")))?;
+    line(properties.log.ok_or_else(|| DecodeError::NotJson("no log in properties".to_owned()))?)
+}
+
+/// Puts the cells of a resource-specific table together as the event that they were taken from, and reads that.
+///
+/// A cell that was cut goes to the end, where it cuts the event. Of several only one can: the one that tells most. The
+/// addresses come last, since of a cut list the sender's own is gone.
+fn assembled(row: &Row<'_>) -> Result<Decoded, DecodeError> {
+    let columns = [
+        ("level", row.level),
+        ("auditID", row.audit_id),
+        ("stage", row.stage),
+        ("requestURI", row.request_uri),
+        ("verb", row.verb),
+        ("userAgent", row.user_agent),
+        ("requestReceivedTimestamp", row.request_received_time),
+        ("stageTimestamp", row.stage_received_time),
+    ];
+    let cells = [
+        ("responseStatus", row.response_status),
+        ("user", row.user),
+        ("objectRef", row.object_ref),
+        ("annotations", row.annotations),
+        ("sourceIPs", row.source_ips),
+    ];
+    let mut json = String::from("{\"kind\":\"Event\"");
+    let mut cut = None;
+    for (key, column) in columns {
+        if let Some(value) = column {
+            member(&mut json, key, value.get());
+        }
+    }
+    for (key, column) in cells {
+        match Cell::of(column) {
+            Cell::Empty => {}
+            Cell::Whole(value) => member(&mut json, key, &value),
+            Cell::Cut(value) => {
+                cut.get_or_insert((key, value));
+            }
+        }
+    }
+    match &cut {
+        Some((key, value)) => member(&mut json, key, value),
+        None => json.push('}'),
+    }
+    stakeout_core::decode::decode(json.as_bytes())
+}
+
+fn member(json: &mut String, key: &str, value: &str) {
+    json.push_str(",\"");
+    json.push_str(key);
+    json.push_str("\":");
+    json.push_str(value);
+}
+
+fn time_of(row: &Row<'_>) -> Option<i64> {
+    let time = text(row.time_generated.or(row.time))?;
+    // Some printers leave the zone out; the service knows no other than UTC.
+    let at = time.parse::<Timestamp>().or_else(|_| format!("{time}Z").parse()).ok()?;
+    Some(at.as_millisecond())
+}
+
+/// Returns the cluster that a row belongs to: the end of its resource id, which the shared table spells in capitals.
+/// Names of clusters do not differ by case alone.
+fn cluster_of(row: &Row<'_>) -> Option<String> {
+    let resource = text(row.resource.or(row.shown_resource))?;
+    let name = resource.trim_end_matches('/').rsplit('/').next().unwrap_or("");
+    (!name.is_empty()).then(|| name.to_ascii_lowercase())
+}
+
+fn record_id(row: &str) -> String {
+    let mut hasher = SipHasher24::new_with_key(&ROW_KEY);
+    hasher.write(row.as_bytes());
+    format!("{:032x}", hasher.finish128().as_u128())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Looks a log over for `stakeout doctor`: can it be read, is it complete, how late and how large is it.
+//!
+//! It asks at most four queries, and says what it found in the words of a checkup.
+
+use serde::Deserialize;
+use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::record::FetchError;
+use stakeout_core::time::{Second, Window};
+
+use crate::config::{Plan, Table};
+use crate::failure::{Failure, diagnostic_setting, missing_table};
+use crate::fetch::{AzureMonitor, ROWS_MAX};
+use crate::pushdown;
+
+/// How far back a cluster that is at work must have left an event. Controllers renew their leases every few seconds.
+const LOOK_BACK_S: i64 = 86_400;
+/// The age from which the newest event is late: the service usually takes 3 to 10 minutes, and up to 20.
+/// <https://learn.microsoft.com/azure/azure-monitor/logs/data-ingestion-time>
+const LATE_S: i64 = 1_200;
+
+#[derive(Deserialize)]
+struct Newest {
+    #[serde(rename = "Rows")]
+    rows: u64,
+    #[serde(rename = "Newest")]
+    newest: Option<jiff::Timestamp>,
+}
+
+impl AzureMonitor {
+    /// Looks the log over. `window` is one that the daemon would read next, with its `prefilter`.
+    ///
+    /// Where a question shows that no other could be answered, the rest is not asked.
+    pub async fn checkups(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Checkup> {
+        let now = Second::of_millis(now_ms);
+        let Some(day) = Window::new(now.plus(-LOOK_BACK_S), now) else {
+            return Vec::new();
+        };
+        let newest = match self.rows(&pushdown::newest(day, self.config()), day).await {
+            Ok(rows) => rows.first().and_then(|row| serde_json::from_str::<Newest>(row).ok()),
+            Err(failure) => return vec![checkup_of(failure)],
+        };
+        let mut found = vec![
+            Checkup::good("credentials", "a token was given and accepted"),
+            Checkup::good("permission", format!("the workspace {} may be read", self.config().workspace_id)),
+        ];
+        match newest {
+            Some(Newest { rows: 1.., newest: Some(newest) }) => {
+                found.push(Checkup::good("log", format!("{} holds the cluster's log", self.config().table.as_str())));
+                found.push(self.scans(day).await);
+                found.push(age(Second::from(newest), now));
+            }
+            _ => {
+                found.push(self.nothing_logged());
+                if self.config().table == Table::AksAuditAdmin {
+                    found.push(self.scans(day).await);
+                }
+            }
+        }
+        found.extend(self.plan());
+        found.push(self.quota(window, prefilter).await);
+        found
+    }
+
+    fn nothing_logged(&self) -> Checkup {
+        let table = self.config().table.as_str();
+        let finding = format!("{table} holds nothing of the cluster {} of the last 24 hours", self.config().cluster);
+        Checkup::of("log", Verdict::Bad, finding, missing_table(self.config()))
+    }
+
+    /// Tells whether the log holds what a scan leaves: requests that only read.
+    async fn scans(&self, day: Window) -> Checkup {
+        let table = match self.config().table {
+            Table::AzureDiagnostics => Table::AzureDiagnostics,
+            Table::AksAudit | Table::AksAuditAdmin => Table::AksAudit,
+        };
+        let command = diagnostic_setting(self.config(), table);
+        let mend = format!("read the table {}, and send the category kube-audit there: {command}", table.as_str());
+        if self.config().table == Table::AksAuditAdmin {
+            let finding = "AKSAuditAdmin holds no get and no list, so hardly any scan shows";
+            return Checkup::of("scans", Verdict::Bad, finding, mend);
+        }
+        match self.rows(&pushdown::any_read(day, self.config()), day).await {
+            Ok(rows) if rows.is_empty() => {
+                let finding = "no request of the last 24 hours only read something, so hardly any scan would show";
+                Checkup::of("scans", Verdict::Bad, finding, mend)
+            }
+            Ok(_) => Checkup::good("scans", "requests that only read are logged"),
+            Err(failure) => checkup_of(failure),
+        }
+    }
+
+    fn plan(&self) -> Option<Checkup> {
+        (self.config().plan == Plan::Basic).then(|| {
+            let finding = "the table is on the plan Basic: every read of a window is billed by the gigabyte that it scans, re-looks too, and two queries run at once";
+            let mend = format!(
+                "relook less often, or az monitor log-analytics workspace table update --resource-group GROUP --workspace-name WORKSPACE --name {} --plan Analytics",
+                self.config().table.as_str()
+            );
+            Checkup::of("cost", Verdict::Doubtful, finding, mend)
+        })
+    }
+
+    /// Tells how much of what an answer may hold a window takes.
+    async fn quota(&self, window: Window, prefilter: &Prefilter) -> Checkup {
+        let mend = "shorten the schedule's windows, or narrow the rules";
+        match self.page(window, prefilter, None).await {
+            Ok(page) => {
+                let rows = page.records.len();
+                let finding =
+                    format!("a window takes {rows} of {ROWS_MAX} rows and {} bytes after the filter", page.bytes);
+                if rows > ROWS_MAX / 2 {
+                    return Checkup::of("quota", Verdict::Doubtful, finding, mend);
+                }
+                Checkup::good("quota", finding)
+            }
+            Err(FetchError::Truncated { reason }) => {
+                let finding = format!("a window does not fit into an answer and is read in halves: {reason}");
+                Checkup::of("quota", Verdict::Doubtful, finding, mend)
+            }
+            Err(error) => Checkup::of("quota", Verdict::Unknown, error.to_string(), "run it again"),
+        }
+    }
+}
+
+fn age(newest: Second, now: Second) -> Checkup {
+    let seconds = now.0.saturating_sub(newest.0).max(0);
+    let finding = format!("the newest event is {seconds} seconds old");
+    if seconds <= LATE_S {
+        return Checkup::good("newest event", finding);
+    }
+    let mend =
+        "set latest further back than that, so that windows are whole when they are first read; re-looks find the rest";
+    Checkup::of("newest event", Verdict::Doubtful, finding, mend)
+}
+
+/// Returns a failure as the answer to the question that it points at.
+fn checkup_of(failure: Failure) -> Checkup {
+    let Failure { subject, error, mend, .. } = failure;
+    match error {
+        FetchError::Denied { reason } => Checkup { subject, verdict: Verdict::Bad, finding: reason, mend },
+        error => Checkup::of(subject, Verdict::Unknown, error.to_string(), "run it again"),
+    }
+}

@@ -1,0 +1,293 @@
+//! Says of a query that failed what the caller may do about it, and to a person what mends it.
+//!
+//! Nothing here asks again or waits.
+
+use std::error::Error;
+use std::time::Duration;
+
+use azure_core::error::ErrorKind;
+use serde::Deserialize;
+use stakeout_core::record::FetchError;
+use stakeout_core::text::{bounded, visible};
+use thiserror::Error;
+
+use crate::config::{AzureMonitorConfig, Credential, Table};
+use crate::transport::LineFault;
+
+/// Longest text of a service that goes into an error: its messages are a sentence or two, a proxy's may be a page.
+const REASON_CHARS_MAX: usize = 600;
+/// Deepest error within an error that is read.
+const INNER_MAX: usize = 8;
+
+/// The codes that say that a shorter window would be answered.
+/// <https://learn.microsoft.com/azure/azure-monitor/logs/api/errors>
+const TOO_MUCH: &[&str] = &["ResponseSizeError", "ResponsePayloadTooLarge", "QueryTimeout", "GatewayTimeout"];
+/// The code of a name that no table or column has.
+/// <https://learn.microsoft.com/kusto/query/errors/sem0100>
+const NO_SUCH_NAME: &str = "SEM0100";
+
+/// Why a source cannot be set up with its config.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SetupError {
+    /// The endpoint is none that a token may be sent to.
+    #[error("the endpoint {reason}: give an https address, or plain http on a loopback address")]
+    Endpoint {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Nobody is let in at the real service.
+    #[error("the credential anonymous is for a stand-in on a loopback address only: name another, or such an endpoint")]
+    Anonymous,
+    /// The HTTP client cannot be built.
+    #[error("no HTTP client: {reason}")]
+    Client {
+        /// What the client says.
+        reason: String,
+    },
+}
+
+/// A query that failed: which part of the setup that points at, in the words of a checkup, and what mends it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) subject: &'static str,
+    pub(crate) error: FetchError,
+    pub(crate) mend: Option<String>,
+    /// Whether the query itself was not understood, as opposed to any other part of the request.
+    pub(crate) is_query_refused: bool,
+}
+
+/// An answer that is no table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    /// Codes and messages, from the outermost to the innermost.
+    pub(crate) errors: Vec<(String, String)>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ErrorBody {
+    error: Option<InnerError>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct InnerError {
+    code: Option<String>,
+    message: Option<String>,
+    innererror: Option<Box<InnerError>>,
+}
+
+impl Failure {
+    fn of(subject: &'static str, error: FetchError) -> Failure {
+        Failure { subject, error, mend: None, is_query_refused: false }
+    }
+
+    fn denied(subject: &'static str, reason: String, mend: String) -> Failure {
+        Failure { mend: Some(mend), ..Failure::of(subject, FetchError::Denied { reason }) }
+    }
+
+    /// Returns the failure of an answer that should not be.
+    pub(crate) fn unavailable(reason: &str) -> Failure {
+        Failure::of("log", FetchError::Unavailable { reason: shown(reason) })
+    }
+
+    /// Returns the failure of an answer that holds a part only.
+    pub(crate) fn truncated(reason: &str) -> Failure {
+        Failure::of("quota", FetchError::Truncated { reason: shown(reason) })
+    }
+
+    /// Returns what the caller may do, with the mend in the reason.
+    pub(crate) fn into_fetch_error(self) -> FetchError {
+        match (self.error, self.mend) {
+            (FetchError::Denied { reason }, Some(mend)) => FetchError::Denied { reason: format!("{reason} ({mend})") },
+            (error, _) => error,
+        }
+    }
+}
+
+impl Refusal {
+    /// Reads a refusal. A body of another kind, such as a proxy's, leaves no code.
+    pub(crate) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Refusal {
+        let ErrorBody { mut error } = serde_json::from_slice(body).unwrap_or_default();
+        let mut errors = Vec::new();
+        while let Some(InnerError { code, message, innererror }) = error {
+            errors.push((code.unwrap_or_default(), message.unwrap_or_default()));
+            error = innererror.map(|inner| *inner).filter(|_| errors.len() < INNER_MAX);
+        }
+        Refusal { status, retry_after, errors }
+    }
+
+    /// Returns what the refusal allows.
+    pub(crate) fn failure(&self, config: &AzureMonitorConfig) -> Failure {
+        let reason = self.reason();
+        if self.status == 429 {
+            return Failure::of("quota", FetchError::Throttled { retry_after: self.retry_after, reason });
+        }
+        if matches!(self.status, 413 | 504) || self.has_code(|code| TOO_MUCH.contains(&code)) {
+            return Failure::of("quota", FetchError::Truncated { reason });
+        }
+        if matches!(self.status, 408 | 500..=599) {
+            return Failure::of("log", FetchError::Unavailable { reason });
+        }
+        let (subject, mend) = self.mend(config);
+        let is_query_refused = self.status == 400
+            && !self.has_code(|code| code == NO_SUCH_NAME)
+            && self.has_code(|code| ["SYN", "SEM"].iter().any(|kind| code.starts_with(kind)) || code == "SyntaxError");
+        Failure { is_query_refused, ..Failure::denied(subject, reason, mend) }
+    }
+
+    fn has_code(&self, is: impl Fn(&str) -> bool) -> bool {
+        self.errors.iter().any(|(code, _)| is(code))
+    }
+
+    fn reason(&self) -> String {
+        let codes: Vec<&str> = self.errors.iter().map(|(code, _)| code.as_str()).collect();
+        let message = self.errors.last().map_or("no message", |(_, message)| message.as_str());
+        match codes.as_slice() {
+            [] => format!("http status {}", self.status),
+            codes => shown(&format!("{}: {message}", codes.join("/"))),
+        }
+    }
+
+    /// Returns what to do about a refusal that no waiting helps, and what it points at.
+    fn mend(&self, config: &AzureMonitorConfig) -> (&'static str, String) {
+        let workspace = &config.workspace_id;
+        if self.has_code(|code| code == NO_SUCH_NAME) {
+            return ("log", missing_table(config));
+        }
+        match self.status {
+            401 => (
+                "credentials",
+                "the token was not accepted: check that the identity's tenant is the workspace's and that the endpoint is of the same cloud".to_owned(),
+            ),
+            403 => (
+                "permission",
+                format!(
+                    "give the identity the role Log Analytics Reader: az role assignment create --role \"Log Analytics Reader\" --assignee CLIENT_ID --scope {}",
+                    workspace_resource(config)
+                ),
+            ),
+            404 => (
+                "permission",
+                format!(
+                    "no workspace has the id {workspace}: it is the GUID that az monitor log-analytics workspace show --query customerId prints"
+                ),
+            ),
+            300..=399 => ("log", "redirects are not followed: correct the endpoint".to_owned()),
+            _ => ("log", "correct the source's config: workspace_id, table, plan and endpoint".to_owned()),
+        }
+    }
+}
+
+/// Says how a cluster's log gets into the table that is read.
+pub(crate) fn missing_table(config: &AzureMonitorConfig) -> String {
+    format!(
+        "the table {} holds nothing of the cluster until a diagnostic setting sends its log there: {}",
+        config.table.as_str(),
+        diagnostic_setting(config, config.table)
+    )
+}
+
+/// Returns the command that sends the cluster's log to a table. Of the shared one, all of it.
+pub(crate) fn diagnostic_setting(config: &AzureMonitorConfig, table: Table) -> String {
+    let cluster = match config.cluster.starts_with('/') {
+        true => config.cluster.clone(),
+        false => format!("\"$(az aks list --query \"[?name=='{}'].id\" -o tsv)\"", config.cluster),
+    };
+    let (category, mode) = match table {
+        Table::AksAudit => ("kube-audit", " --export-to-resource-specific true"),
+        Table::AksAuditAdmin => ("kube-audit-admin", " --export-to-resource-specific true"),
+        Table::AzureDiagnostics => ("kube-audit", ""),
+    };
+    format!(
+        "az monitor diagnostic-settings create --name stakeout --resource {cluster} --workspace {workspace} --logs '[{{\"category\":\"{category}\",\"enabled\":true}}]'{mode}",
+        workspace = workspace_resource(config),
+    )
+}
+
+/// Returns what a shell makes the resource id of the workspace of, which is known by its GUID only.
+fn workspace_resource(config: &AzureMonitorConfig) -> String {
+    let id = &config.workspace_id;
+    format!("\"$(az monitor log-analytics workspace list --query \"[?customerId=='{id}'].id\" -o tsv)\"")
+}
+
+/// Maps a query that got no answer, or more of one than is read.
+pub(crate) fn unanswered(error: &azure_core::Error, config: &AzureMonitorConfig) -> Failure {
+    match find::<LineFault>(error) {
+        Some(LineFault::NoToken { status, retry_after, words }) => {
+            no_token(*status, *retry_after, words, &config.credential)
+        }
+        Some(fault @ LineFault::TooLong(_)) => Failure::truncated(&fault.to_string()),
+        Some(fault @ LineFault::Broken(_)) => Failure::unavailable(&fault.to_string()),
+        None => no_credential(error, config),
+    }
+}
+
+/// Maps a credential that cannot be made or renewed. An answer that is no token may come right the next time; what the
+/// environment lacks does not come by itself.
+pub(crate) fn no_credential(error: &azure_core::Error, config: &AzureMonitorConfig) -> Failure {
+    let is_garbled = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<azure_core::Error>())
+        .any(|error| *error.kind() == ErrorKind::DataConversion);
+    let reason = shown(&chain(error));
+    if is_garbled {
+        return Failure::of("credentials", FetchError::Unavailable { reason });
+    }
+    Failure::denied("credentials", reason, credential_mend(&config.credential).to_owned())
+}
+
+/// Maps a token that was asked for and not given. The metadata service answers 404 and 410 while it starts and while it
+/// is updated.
+/// <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling>
+fn no_token(status: u16, retry_after: Option<Duration>, words: &str, credential: &Credential) -> Failure {
+    let reason = format!("no token: status {status}, {words}");
+    let passes = matches!(credential, Credential::ManagedIdentity { .. }) && matches!(status, 404 | 410);
+    match status {
+        429 => Failure::of("credentials", FetchError::Throttled { retry_after, reason }),
+        408 | 500..=599 => Failure::of("credentials", FetchError::Unavailable { reason }),
+        _ if passes => Failure::of("credentials", FetchError::Unavailable { reason }),
+        _ => Failure::denied("credentials", reason, credential_mend(credential).to_owned()),
+    }
+}
+
+fn credential_mend(credential: &Credential) -> &'static str {
+    match credential {
+        Credential::WorkloadIdentity { .. } => {
+            "label the pod azure.workload.identity/use: \"true\", give its service account the annotation azure.workload.identity/client-id, and let az identity federated-credential create name this cluster's issuer and that service account"
+        }
+        Credential::ManagedIdentity { .. } => {
+            "assign the identity to this machine with az vm identity assign, and check its client_id"
+        }
+        Credential::ClientSecret { .. } => {
+            "check tenant_id and client_id, and renew the secret with az ad app credential reset"
+        }
+        Credential::Anonymous => "name a credential",
+    }
+}
+
+/// Returns an error's words and those of all that caused it, each once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words = error.to_string();
+    for cause in causes(error).skip(1) {
+        let cause = cause.to_string();
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// Returns foreign words fit for an error.
+pub(crate) fn shown(words: &str) -> String {
+    visible(&bounded(words, REASON_CHARS_MAX))
+}

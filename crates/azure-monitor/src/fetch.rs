@@ -1,0 +1,218 @@
+//! Asks Log Analytics for the rows of a window. One call is one query, and one page.
+//!
+//! Nothing here asks twice, waits or logs, because the caller holds the budget that all sources of an identity share.
+//! What the answers mean is in `decode` and `failure`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use azure_core::http::headers::{CONTENT_TYPE, HeaderName};
+use azure_core::http::response::ResponseBody;
+use azure_core::http::{Context, Method, Pipeline, PipelineSendOptions, Request, Url};
+use serde::Serialize;
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::record::{FetchError, Page, PageToken};
+use stakeout_core::time::Window;
+
+use crate::config::{AzureMonitorConfig, Credential, Plan};
+use crate::decode::{self, Answer};
+use crate::failure::{self, Failure, Refusal, SetupError};
+use crate::identity::{self, Lines, Session};
+use crate::pushdown;
+use crate::transport::{Line, Purpose, is_plain_loopback, retry_after};
+
+/// Lets a query take as long as the service allows, ten minutes instead of three.
+/// <https://learn.microsoft.com/azure/azure-monitor/logs/api/timeouts>
+const PREFER: &str = "wait=600";
+/// The most rows that an answer holds; one that holds them all may lack others.
+/// <https://learn.microsoft.com/azure/azure-monitor/service-limits>, "Log queries and language"
+pub(crate) const ROWS_MAX: usize = 500_000;
+/// Leads to a read without a filter.
+const WHOLE: &str = "whole";
+
+/// One cluster's audit log in one workspace, ready to be asked.
+#[derive(Clone)]
+pub struct AzureMonitor {
+    config: AzureMonitorConfig,
+    url: Url,
+    endpoint: Url,
+    lines: Lines,
+    session: Arc<Session>,
+}
+
+/// The body of a request.
+#[derive(Serialize)]
+struct Question<'a> {
+    query: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timespan: Option<String>,
+}
+
+impl AzureMonitor {
+    /// Gets ready to read a log, and asks nobody yet.
+    ///
+    /// # Errors
+    ///
+    /// Where the config alone shows that no query can be sent.
+    pub async fn new(config: AzureMonitorConfig) -> Result<AzureMonitor, SetupError> {
+        let (endpoint, stand_in) = endpoint(config.endpoint())?;
+        let is_anonymous = matches!(config.credential, Credential::Anonymous);
+        if is_anonymous && stand_in.is_none() {
+            return Err(SetupError::Anonymous);
+        }
+        let is_local = matches!(config.credential, Credential::ManagedIdentity { .. });
+        let lines = Lines {
+            queries: Line::new(Purpose::Query, stand_in.clone(), false)?,
+            tokens: Line::new(Purpose::Token, stand_in, is_local)?,
+        };
+        let url = query_url(&endpoint, &config)?;
+        Ok(AzureMonitor { config, url, endpoint, lines, session: Arc::default() })
+    }
+
+    /// Returns what is read and as whom.
+    #[must_use]
+    pub fn config(&self) -> &AzureMonitorConfig {
+        &self.config
+    }
+
+    /// Reads a window. There is one page, unless the service does not understand the filter: then the page is empty and
+    /// leads to a read without one. A filter saves work, it is never worth an event.
+    ///
+    /// The pages of a window together hold every row that the prefilter accepts, and every one that was cut where it would
+    /// tell; other rows may be among them, and an event may come twice.
+    ///
+    /// # Errors
+    ///
+    /// Every [`FetchError`] is possible. After `Truncated`, a shorter window is to be read: there are no more pages of
+    /// this one.
+    pub async fn page(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+    ) -> Result<Page, FetchError> {
+        let is_whole = match token {
+            None => *prefilter == Prefilter::Any,
+            Some(PageToken(token)) if token == WHOLE => true,
+            Some(_) => return Err(FetchError::TokenGone { reason: "Log Analytics has no pages".to_owned() }),
+        };
+        let query = pushdown::query(window, if is_whole { &Prefilter::Any } else { prefilter }, &self.config);
+        match self.rows(&query, window).await {
+            Ok(rows) => Ok(decode::page_of(window, rows)),
+            Err(failure) if failure.is_query_refused && !is_whole => {
+                Ok(Page { next: Some(PageToken(WHOLE.to_owned())), ..Page::default() })
+            }
+            Err(failure) => Err(failure.into_fetch_error()),
+        }
+    }
+
+    /// Tells whether the log holds any record in the window at all, so that "nothing suspicious" and "nothing is
+    /// logged" can be told apart.
+    ///
+    /// # Errors
+    ///
+    /// As [`AzureMonitor::page`].
+    pub async fn has_records(&self, window: Window) -> Result<bool, FetchError> {
+        let inner = within(window);
+        let rows = self.rows(&pushdown::any_row(window, &self.config), inner).await;
+        rows.map(|rows| !rows.is_empty()).map_err(Failure::into_fetch_error)
+    }
+
+    /// Sends a query and returns all rows of its answer.
+    pub(crate) async fn rows(&self, query: &str, window: Window) -> Result<Vec<String>, Failure> {
+        let Some(body) = self.ask(query, window).await? else {
+            return Ok(Vec::new());
+        };
+        if body.is_empty() {
+            return Err(Failure::unavailable(
+                "the answer is empty, which only a query in a wrong form gets: report it as a fault of Stakeout",
+            ));
+        }
+        let Ok(Answer { rows, error }) = decode::rows(&String::from_utf8_lossy(&body)) else {
+            return Err(Failure::unavailable("the answer is no table, or breaks off"));
+        };
+        match error {
+            Some(error) => Err(Failure::truncated(&error)),
+            None if rows.len() >= ROWS_MAX => {
+                Err(Failure::truncated(&format!("{} rows came, and more cannot", rows.len())))
+            }
+            None => Ok(rows),
+        }
+    }
+
+    /// Sends a query and returns the body of its answer, or `None` where the service says that there is no content: no
+    /// rows, no table.
+    async fn ask(&self, query: &str, window: Window) -> Result<Option<ResponseBody>, Failure> {
+        let timespan = (self.config.plan == Plan::Basic).then(|| pushdown::timespan(window));
+        let mut request = Request::new(self.url.clone(), Method::Post);
+        request.insert_header(CONTENT_TYPE, "application/json");
+        request.insert_header(HeaderName::from_static("prefer"), PREFER);
+        let body = serde_json::to_vec(&Question { query, timespan });
+        request.set_body(body.map_err(|fault| Failure::unavailable(&fault.to_string()))?);
+        let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
+        let answer = self.pipeline()?.send(&Context::new(), &mut request, Some(options)).await;
+        let (status, headers, body) = answer.map_err(|error| failure::unanswered(&error, &self.config))?.deconstruct();
+        match u16::from(status) {
+            200 => {
+                self.session.accepted();
+                Ok(Some(body))
+            }
+            204 => Ok(None),
+            401 if self.session.refused() => {
+                Err(Failure::unavailable("the token is no longer accepted: the next query asks for a new one"))
+            }
+            status => Err(Refusal::read(status, retry_after(&headers), &body).failure(&self.config)),
+        }
+    }
+
+    fn pipeline(&self) -> Result<Pipeline, Failure> {
+        let make = || identity::pipeline(&self.config, &self.endpoint, &self.lines);
+        self.session.pipeline(make).map_err(|error| failure::no_credential(&error, &self.config))
+    }
+}
+
+/// Returns the https address that queries go to, and the stand-in's own where it is one.
+fn endpoint(endpoint: &str) -> Result<(Url, Option<Url>), SetupError> {
+    let refused = |reason| SetupError::Endpoint { reason };
+    let url = Url::parse(endpoint).map_err(|_| refused("is no URL"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("holds a user or a password"));
+    }
+    if is_plain_loopback(&url) {
+        let mut secure = url.clone();
+        // The scheme of a URL with a host can always be changed between http and https.
+        let _changed = secure.set_scheme("https");
+        return Ok((secure, Some(url)));
+    }
+    if url.scheme() != "https" || !url.has_host() {
+        return Err(refused("is no https address"));
+    }
+    Ok((url, None))
+}
+
+fn query_url(endpoint: &Url, config: &AzureMonitorConfig) -> Result<Url, SetupError> {
+    let verb = match config.plan {
+        Plan::Analytics => "query",
+        Plan::Basic => "search",
+    };
+    let mut url = endpoint.clone();
+    let mut path = url.path_segments_mut().map_err(|()| SetupError::Endpoint { reason: "has no path" })?;
+    path.pop_if_empty().extend(["v1", "workspaces", &config.workspace_id, verb]);
+    drop(path);
+    Ok(url)
+}
+
+/// Returns a window without its ends, so that the span beside a query is no longer than the window.
+fn within(window: Window) -> Window {
+    Window::new(window.earliest().plus(1), window.latest().plus(-1)).unwrap_or(window)
+}
+
+/// Shows what is read. The lines would show nothing more.
+impl fmt::Debug for AzureMonitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AzureMonitor").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

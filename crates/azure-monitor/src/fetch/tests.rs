@@ -1,0 +1,39 @@
+//! What a config alone allows and refuses, and where its queries go.
+
+use super::*;
+use crate::config::Table;
+
+const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
+
+fn config(endpoint: &str, credential: Credential) -> AzureMonitorConfig {
+    let config = AzureMonitorConfig::new(WORKSPACE, Table::AksAudit, "prod", credential);
+    AzureMonitorConfig { endpoint: Some(endpoint.to_owned()), ..config }
+}
+
+#[tokio::test]
+async fn a_token_goes_nowhere_but_to_https_and_loopback() {
+    for endpoint in
+        ["http://api.loganalytics.io", "ftp://127.0.0.1", "api.loganalytics.io", "http://10.0.0.1", "data:x"]
+    {
+        let refused = AzureMonitor::new(config(endpoint, Credential::workload_identity())).await;
+        assert!(matches!(refused, Err(SetupError::Endpoint { .. })), "{endpoint}: {refused:?}");
+    }
+    let refused = AzureMonitor::new(config("https://me:secret@api.loganalytics.io", Credential::Anonymous)).await;
+    assert!(matches!(&refused, Err(fault) if !fault.to_string().contains("secret")), "{refused:?}");
+    let refused = AzureMonitor::new(config("https://127.0.0.1:1", Credential::Anonymous)).await;
+    assert_eq!(refused.err(), Some(SetupError::Anonymous));
+    for endpoint in ["http://127.0.0.1:1", "http://[::1]:1/", "http://localhost:1"] {
+        assert!(AzureMonitor::new(config(endpoint, Credential::Anonymous)).await.is_ok(), "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_goes_to_the_workspace_by_the_path_of_its_plan() {
+    let of = async |config: AzureMonitorConfig| AzureMonitor::new(config).await.expect("a config").url.to_string();
+    let public = AzureMonitorConfig::new(WORKSPACE, Table::AksAudit, "prod", Credential::workload_identity());
+    let path = format!("https://api.loganalytics.io/v1/workspaces/{WORKSPACE}");
+    assert_eq!(of(public.clone()).await, format!("{path}/query"));
+    assert_eq!(of(AzureMonitorConfig { plan: Plan::Basic, ..public.clone() }).await, format!("{path}/search"));
+    let odd = AzureMonitorConfig { workspace_id: "../../x?y#z".to_owned(), ..public };
+    assert_eq!(of(odd).await, "https://api.loganalytics.io/v1/workspaces/..%2F..%2Fx%3Fy%23z/query");
+}

@@ -1,0 +1,161 @@
+//! As whom Azure is asked: the configured credential, and the pipeline that puts its token on every query.
+//!
+//! Tokens are kept by `azure_identity` and renewed five minutes before they end. What a refused one means is in
+//! `failure`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use azure_core::cloud::CloudConfiguration;
+use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::http::policies::Policy;
+use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
+use azure_core::http::{ClientOptions, Pipeline, RetryOptions, Transport, Url};
+use azure_identity::{
+    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+};
+use secrecy::ExposeSecret;
+
+use crate::config::{AzureMonitorConfig, Credential};
+use crate::transport::Line;
+
+/// What a token has to be good for in the public cloud.
+/// <https://learn.microsoft.com/azure/azure-monitor/logs/api/access-api>
+const PUBLIC_SCOPE: &str = "https://api.loganalytics.io/.default";
+
+/// The two lines that a source needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    pub(crate) queries: Line,
+    pub(crate) tokens: Line,
+}
+
+/// The pipeline in use, with its tokens. It is made with the first query: what a credential lacks in the environment may
+/// come later.
+#[derive(Debug, Default)]
+pub(crate) struct Session(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    pipeline: Option<Pipeline>,
+    /// Whether its tokens were ever good.
+    is_accepted: bool,
+}
+
+impl Session {
+    /// Returns the pipeline for queries.
+    ///
+    /// # Errors
+    ///
+    /// Says what the environment lacks for the credential.
+    pub(crate) fn pipeline(&self, make: impl FnOnce() -> azure_core::Result<Pipeline>) -> azure_core::Result<Pipeline> {
+        let mut state = self.state();
+        match &state.pipeline {
+            Some(pipeline) => Ok(pipeline.clone()),
+            None => Ok(state.pipeline.insert(make()?).clone()),
+        }
+    }
+
+    /// Is told that a token was good.
+    pub(crate) fn accepted(&self) {
+        self.state().is_accepted = true;
+    }
+
+    /// Is told that a token was refused, and tells whether a new one may help: where the one before was good. Those that
+    /// `azure_identity` keeps would be sent until they end by themselves, so they are given up with the pipeline.
+    pub(crate) fn refused(&self) -> bool {
+        std::mem::take(&mut *self.state()).is_accepted
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the pipeline for queries: one try each, with a token.
+///
+/// # Errors
+///
+/// Says what the environment lacks for the credential.
+pub(crate) fn pipeline(config: &AzureMonitorConfig, endpoint: &Url, lines: &Lines) -> azure_core::Result<Pipeline> {
+    let (cloud, scope) = cloud(endpoint);
+    let authorization = credential(&config.credential, lines.tokens.clone(), cloud)?
+        .map(|credential| Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope])) as Arc<dyn Policy>);
+    Ok(Pipeline::new(
+        option_env!("CARGO_PKG_NAME"),
+        option_env!("CARGO_PKG_VERSION"),
+        options(lines.queries.clone(), None),
+        Vec::new(),
+        authorization.into_iter().collect(),
+        None,
+    ))
+}
+
+/// Returns the credential, or `None` where nobody asks.
+fn credential(
+    credential: &Credential,
+    line: Line,
+    cloud: Option<CloudConfiguration>,
+) -> azure_core::Result<Option<Arc<dyn TokenCredential>>> {
+    let client_options = options(line, cloud);
+    Ok(match credential {
+        Credential::WorkloadIdentity { tenant_id, client_id, token_file } => {
+            Some(WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions { client_options },
+                client_id: client_id.clone(),
+                tenant_id: tenant_id.clone(),
+                token_file_path: token_file.clone(),
+            }))?)
+        }
+        Credential::ManagedIdentity { client_id } => {
+            Some(ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                client_options,
+            }))?)
+        }
+        Credential::ClientSecret { tenant_id, client_id, secret } => Some(ClientSecretCredential::new(
+            tenant_id,
+            client_id.clone(),
+            Secret::new(secret.expose_secret().to_owned()),
+            Some(ClientSecretCredentialOptions { client_options }),
+        )?),
+        Credential::Anonymous => None,
+    })
+}
+
+fn options(line: Line, cloud: Option<CloudConfiguration>) -> ClientOptions {
+    ClientOptions {
+        retry: RetryOptions::none(),
+        transport: Some(Transport::new(Arc::new(line))),
+        cloud: cloud.map(Arc::new),
+        ..ClientOptions::default()
+    }
+}
+
+/// Returns which cloud an endpoint belongs to, and what a token has to be good for there. Where that is the public one,
+/// AZURE_AUTHORITY_HOST has the say who gives tokens out.
+fn cloud(endpoint: &Url) -> (Option<CloudConfiguration>, String) {
+    let host = endpoint.host_str().unwrap_or("");
+    let cloud = match host.rsplit('.').next() {
+        Some("us") => CloudConfiguration::AzureGovernment,
+        Some("cn") => CloudConfiguration::AzureChina,
+        _ => return (None, PUBLIC_SCOPE.to_owned()),
+    };
+    (Some(cloud), format!("https://{host}/.default"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_for_the_cloud_of_the_endpoint() {
+        let of = |url: &str| cloud(&Url::parse(url).expect("a URL"));
+        assert_eq!(of("https://api.loganalytics.io"), (None, PUBLIC_SCOPE.to_owned()));
+        assert_eq!(of("https://127.0.0.1:4566"), (None, PUBLIC_SCOPE.to_owned()));
+        let government = (Some(CloudConfiguration::AzureGovernment), "https://api.loganalytics.us/.default".to_owned());
+        assert_eq!(of("https://api.loganalytics.us"), government);
+        let china = (Some(CloudConfiguration::AzureChina), "https://api.loganalytics.azure.cn/.default".to_owned());
+        assert_eq!(of("https://api.loganalytics.azure.cn/"), china);
+    }
+}

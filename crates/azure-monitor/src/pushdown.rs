@@ -1,0 +1,238 @@
+//! Writes a window and a prefilter as a query in KQL.
+//!
+//! <https://learn.microsoft.com/kusto/query/>
+//!
+//! A query returns at least the rows that its prefilter accepts; whatever cannot be said safely is left out. Events are
+//! never matched here, and no text of an event ever gets into a query: its literals come from config and rules.
+
+mod kql;
+mod spot;
+
+use jiff::Timestamp;
+use stakeout_core::field::Field;
+use stakeout_core::prefilter::{Literal, Prefilter};
+use stakeout_core::time::{Second, Window};
+
+use self::kql::{Said, literal};
+use self::spot::{CODE, Spot};
+use crate::config::{AzureMonitorConfig, Plan, Table};
+
+/// Longest query that is sent. The service documents no limit of its own short of Kusto's two million characters, but it
+/// refuses conditions that it finds too complex, and one this long is a list that says little.
+/// <https://learn.microsoft.com/kusto/concepts/query-limits>
+const QUERY_CHARS_MAX: usize = 16_384;
+
+/// The columns of [`Table::AksAudit`] and [`Table::AksAuditAdmin`] that hold anything of an audit event but its bodies.
+/// <https://learn.microsoft.com/azure/azure-monitor/reference/tables/aksaudit>
+const AUDIT_COLUMNS: &str = "TimeGenerated, Level, AuditId, Stage, RequestUri, Verb, User, SourceIps, UserAgent, ObjectRef, ResponseStatus, RequestReceivedTime, StageReceivedTime, Annotations, _ResourceId";
+/// The columns of [`Table::AzureDiagnostics`] that hold an audit event.
+const DIAGNOSTICS_COLUMNS: &str = "TimeGenerated, Category, log_s, _ResourceId";
+
+/// The categories of AKS that hold audit events. What changes something stands in both.
+pub(crate) const CATEGORIES: [&str; 2] = ["kube-audit", "kube-audit-admin"];
+
+/// The last second that a `datetime` of the service and a calendar of ours both hold.
+const LAST_SECOND: i64 = 253_402_207_199;
+
+/// How much of a prefilter is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    /// All that can be said.
+    Whole,
+    /// Comparisons that leave out much of a log: a denial or a name is rare, a verb or a resource is not.
+    Rare,
+}
+
+/// Returns the query for the rows of a window that the prefilter accepts, or that cannot be judged because they were
+/// cut.
+///
+/// On the plan Basic the text names no time: [`timespan`] goes beside it. A prefilter that fits nothing leaves nothing
+/// out; should it be wrong, no event is lost.
+#[must_use]
+pub fn query(window: Window, prefilter: &Prefilter, config: &AzureMonitorConfig) -> String {
+    let prefilter = prefilter.clone().simplified();
+    let columns = match config.table {
+        Table::AksAudit | Table::AksAuditAdmin => AUDIT_COLUMNS,
+        Table::AzureDiagnostics => DIAGNOSTICS_COLUMNS,
+    };
+    let project = format!("project {columns}");
+    [Detail::Whole, Detail::Rare]
+        .into_iter()
+        .map(|detail| {
+            let mut stages = scope(window, config);
+            stages.extend(filter(&prefilter, config.table, detail));
+            stages.push(project.clone());
+            piped(config.table, &stages)
+        })
+        .find(|query| query.len() <= QUERY_CHARS_MAX)
+        .unwrap_or_else(|| {
+            let mut stages = scope(window, config);
+            stages.push(project.clone());
+            piped(config.table, &stages)
+        })
+}
+
+/// Returns the query that tells whether the window holds any row of the cluster.
+#[must_use]
+pub fn any_row(window: Window, config: &AzureMonitorConfig) -> String {
+    first_of(window, config, None)
+}
+
+/// Returns the query that tells whether the window holds any request that only reads, as a scan does.
+#[must_use]
+pub fn any_read(window: Window, config: &AzureMonitorConfig) -> String {
+    let reads = match config.table {
+        Table::AksAudit | Table::AksAuditAdmin => r#"where Verb in~ ("get", "list", "watch")"#,
+        Table::AzureDiagnostics => r#"where Category =~ "kube-audit""#,
+    };
+    first_of(window, config, Some(reads))
+}
+
+/// Returns the query that counts the rows of a window and names the newest.
+#[must_use]
+pub fn newest(window: Window, config: &AzureMonitorConfig) -> String {
+    let mut stages = scope(window, config);
+    stages.push("summarize Rows = count(), Newest = max(TimeGenerated)".to_owned());
+    piped(config.table, &stages)
+}
+
+/// Returns the span of time that goes beside a query on the plan Basic. Whether its ends belong to it is not said, so it
+/// is a second longer than the window on either side.
+/// <https://learn.microsoft.com/azure/azure-monitor/logs/basic-logs-query>, "Time range"
+#[must_use]
+pub fn timespan(window: Window) -> String {
+    format!("{}/{}", moment(window.earliest().plus(-1)), moment(window.latest().plus(1)))
+}
+
+fn first_of(window: Window, config: &AzureMonitorConfig, condition: Option<&str>) -> String {
+    let mut stages = scope(window, config);
+    stages.extend(condition.map(str::to_owned));
+    stages.push("take 1".to_owned());
+    stages.push("project TimeGenerated".to_owned());
+    piped(config.table, &stages)
+}
+
+fn piped(table: Table, stages: &[String]) -> String {
+    stages.iter().fold(table.as_str().to_owned(), |query, stage| format!("{query}\n| {stage}"))
+}
+
+/// Returns the stages that narrow a table to a window, the audit log and a cluster.
+///
+/// The case of a resource id is not to be relied on: the older table spells it in capitals.
+fn scope(window: Window, config: &AzureMonitorConfig) -> Vec<String> {
+    let mut stages = Vec::new();
+    if config.plan == Plan::Analytics {
+        let (earliest, latest) = (moment(window.earliest()), moment(window.latest()));
+        stages.push(format!("where TimeGenerated >= datetime({earliest}) and TimeGenerated < datetime({latest})"));
+    }
+    if config.table == Table::AzureDiagnostics {
+        stages.push(format!("where Category in~ ({})", CATEGORIES.map(literal).join(", ")));
+    }
+    if config.cluster.starts_with('/') {
+        stages.push(format!("where _ResourceId =~ {}", literal(&config.cluster)));
+    } else if !config.cluster.is_empty() {
+        let ending = format!("/managedclusters/{}", config.cluster);
+        stages.push(format!("where _ResourceId endswith {}", literal(&ending)));
+    }
+    stages
+}
+
+/// Returns the stages that leave out what the prefilter does not accept; none where it cannot be said.
+fn filter(prefilter: &Prefilter, table: Table, detail: Detail) -> Vec<String> {
+    match table {
+        Table::AksAudit | Table::AksAuditAdmin => audit_filter(prefilter, detail),
+        Table::AzureDiagnostics => diagnostics_filter(prefilter, detail),
+    }
+}
+
+/// Of the resource-specific tables, most columns can be compared as they are; some hold JSON, which is read first.
+fn audit_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
+    let said = kql::said(prefilter, &|field, value| {
+        let spot = detail.covers(field).then(|| Spot::in_audit_table(field)).flatten()?;
+        let mut ways = comparisons(field, value, &spot)?;
+        ways.extend(spot.cell.map(|cell| cell.is_cut()));
+        Some(ways)
+    });
+    let Some(condition) = said.map(Said::alone) else {
+        return Vec::new();
+    };
+    let read: Vec<String> =
+        spot::CELLS.iter().filter(|cell| condition.contains(cell.json)).map(|cell| cell.read()).collect();
+    let extend = (!read.is_empty()).then(|| format!("extend {}", read.join(", ")));
+    extend.into_iter().chain([format!("where {condition}")]).collect()
+}
+
+/// Of the shared table, the text is searched first, which is cheap, and only what is left is read as JSON. A text that
+/// was cut is none, so it passes; what core reads of it stands in the part that is left.
+fn diagnostics_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
+    let mentioned = kql::said(prefilter, &|field, value| {
+        let _is_sayable = detail.covers(field).then(|| Spot::in_event(field)).flatten()?;
+        Some(vec![kql::mentions("log_s", &fragment(field, value)?)])
+    });
+    let said = kql::said(prefilter, &|field, value| {
+        let spot = detail.covers(field).then(|| Spot::in_event(field)).flatten()?;
+        comparisons(field, value, &spot)
+    });
+    let mentioned = mentioned.map(|said| format!("where {}", said.alone()));
+    let said = said.map(|said| {
+        let read = "extend Event = parse_json(log_s)".to_owned();
+        [read, format!("where gettype(Event) != \"dictionary\" or {}", said.nested_in_or())]
+    });
+    mentioned.into_iter().chain(said.into_iter().flatten()).collect()
+}
+
+impl Detail {
+    fn covers(self, field: &Field) -> bool {
+        self == Detail::Whole
+            || matches!(field, Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username"))
+    }
+}
+
+/// Returns the ways in which a spot may hold a value, or `None` where that cannot be said.
+fn comparisons(field: &Field, value: &Literal, spot: &Spot) -> Option<Vec<String>> {
+    if *field == CODE || spot.is_list {
+        return Some(vec![kql::mentions(&spot.text, &fragment(field, value)?)]);
+    }
+    match value {
+        Literal::Number(number) => Some(vec![kql::equals(&spot.text, &number.to_string())]),
+        Literal::Text { text, cased: true } if is_pushable(text) => Some(vec![kql::equals(&spot.text, text)]),
+        Literal::Text { text, cased: false } if is_pushable(text) && text.is_ascii() => {
+            Some(kql::equals_uncased(&spot.text, text))
+        }
+        Literal::Text { .. } => None,
+    }
+}
+
+/// Tells whether a text means the same to the service as to us. An absent value equals the empty text there; a
+/// character beyond the basic plane needs two escapes, which not every reader joins again; and nobody tells what becomes
+/// of a NUL.
+fn is_pushable(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c != '\0' && u32::from(c) <= 0xffff)
+}
+
+/// Returns a text that stands in every JSON in which the field has this value, however that spells it; `None` where
+/// there is none that would tell anything.
+///
+/// A code is written as a number, as text, with a fraction of zero or with zeros before it. All hold its digits.
+fn fragment(field: &Field, value: &Literal) -> Option<String> {
+    let digits = match value {
+        Literal::Number(number) => Some(number.to_string()),
+        Literal::Text { text, .. } if *field == CODE => Some(text.parse::<i64>().ok()?.to_string()),
+        Literal::Text { .. } => None,
+    };
+    match (digits, value) {
+        // Codes have three digits. Larger numbers may be written in other ways, and smaller ones stand everywhere.
+        (Some(digits), _) => (digits.len() == 3 && !digits.starts_with('-')).then_some(digits),
+        (None, Literal::Text { text, cased }) => kql::plain_run(text, *cased).map(str::to_owned),
+        (None, Literal::Number(_)) => None,
+    }
+}
+
+/// Returns a second as the service reads a time.
+fn moment(second: Second) -> String {
+    let second = second.0.clamp(0, LAST_SECOND);
+    Timestamp::from_second(second).map_or_else(|_| second.to_string(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests;

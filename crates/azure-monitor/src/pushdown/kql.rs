@@ -1,0 +1,138 @@
+//! The small words of KQL: literals, comparisons, and how they are joined.
+//!
+//! What may be compared with what is said in `pushdown`; here it is only spelled.
+
+use stakeout_core::field::Field;
+use stakeout_core::prefilter::{Literal, Prefilter};
+
+/// Shortest text that is searched for: a shorter one stands in nearly every event.
+const RUN_CHARS_MIN: usize = 3;
+
+/// The one character beyond ASCII whose lower case is in it: the Kelvin sign, which is `k` to core and not to KQL.
+const KELVIN: &str = "\u{212a}";
+
+const OR: &str = " or ";
+const AND: &str = " and ";
+
+/// A condition: operands and what joins them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    operator: &'static str,
+    operands: Vec<String>,
+}
+
+impl Said {
+    /// Joins operands, each once; `None` where there are none.
+    fn of(operator: &'static str, all: impl IntoIterator<Item = String>) -> Option<Said> {
+        let mut operands: Vec<String> = Vec::new();
+        for operand in all {
+            if !operands.contains(&operand) {
+                operands.push(operand);
+            }
+        }
+        (!operands.is_empty()).then_some(Said { operator, operands })
+    }
+
+    /// Returns the condition where nothing stands beside it.
+    pub(super) fn alone(self) -> String {
+        self.operands.join(self.operator)
+    }
+
+    /// Returns the condition as one of several alternatives.
+    pub(super) fn nested_in_or(self) -> String {
+        if self.operator == OR { self.alone() } else { self.nested() }
+    }
+
+    /// Returns the condition as one of several, whatever joins them.
+    fn nested(self) -> String {
+        if self.operands.len() == 1 { self.alone() } else { format!("({})", self.alone()) }
+    }
+}
+
+/// Returns what can be said of a prefilter, or `None` where that is nothing. `leaf` returns the ways in which a field
+/// may have a value, any one of which is enough, or `None` where they cannot be said.
+pub(super) fn said(prefilter: &Prefilter, leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>) -> Option<Said> {
+    printed(&weakened(prefilter, leaf), leaf)
+}
+
+/// Returns the part of a prefilter that can be said. One that fits nothing is not believed.
+fn weakened(prefilter: &Prefilter, leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>) -> Prefilter {
+    let all = |parts: &[Prefilter]| parts.iter().map(|part| weakened(part, leaf)).collect();
+    match prefilter {
+        Prefilter::Is { field, literal } if leaf(field, literal).is_some() => prefilter.clone(),
+        Prefilter::And(parts) => Prefilter::And(all(parts)).simplified(),
+        Prefilter::Or(parts) if !parts.is_empty() => absorbed(Prefilter::Or(all(parts)).simplified()),
+        Prefilter::Or(_) | Prefilter::Any | Prefilter::Is { .. } => Prefilter::Any,
+    }
+}
+
+/// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
+fn absorbed(prefilter: Prefilter) -> Prefilter {
+    let Prefilter::Or(parts) = prefilter else {
+        return prefilter;
+    };
+    let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
+    Prefilter::Or(parts.iter().filter(|part| !is_included(part)).cloned().collect()).simplified()
+}
+
+/// Returns a prefilter of which everything can be said as a condition, or `None` for `Any`, which no condition says.
+fn printed(prefilter: &Prefilter, leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>) -> Option<Said> {
+    match prefilter {
+        Prefilter::Any => None,
+        Prefilter::Is { field, literal } => Said::of(OR, leaf(field, literal)?),
+        Prefilter::And(parts) => Said::of(AND, parts.iter().filter_map(|part| printed(part, leaf)).map(Said::nested)),
+        Prefilter::Or(parts) => {
+            let parts: Vec<Said> = parts.iter().map(|part| printed(part, leaf)).collect::<Option<_>>()?;
+            let alternatives = |part: Said| if part.operator == OR { part.operands } else { vec![part.nested()] };
+            Said::of(OR, parts.into_iter().flat_map(alternatives))
+        }
+    }
+}
+
+/// Returns a text as a literal: in quotes, and with escapes for all that is not printable ASCII.
+///
+/// <https://learn.microsoft.com/kusto/query/scalar-data-types/string>
+pub(super) fn literal(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for unit in text.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte @ (b'"' | b'\\')) => quoted.extend(['\\', char::from(byte)]),
+            Ok(byte @ b' '..=b'~') => quoted.push(char::from(byte)),
+            _ => quoted.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Says that `text` is exactly this.
+pub(super) fn equals(text: &str, value: &str) -> String {
+    format!("{text} == {}", literal(value))
+}
+
+/// Returns the ways in which `text` is this but for its case, of a value in ASCII.
+pub(super) fn equals_uncased(text: &str, value: &str) -> Vec<String> {
+    let mut ways = vec![format!("{text} =~ {}", literal(value))];
+    if value.contains(['k', 'K']) {
+        ways.push(format!("{text} contains_cs {}", literal(KELVIN)));
+    }
+    ways
+}
+
+/// Says that `text` holds this somewhere, in whatever case.
+pub(super) fn mentions(text: &str, value: &str) -> String {
+    format!("{text} contains {}", literal(value))
+}
+
+/// Returns the longest run of characters in `text` that every writer of JSON leaves as they are, or `None` where it
+/// tells too little. Where case does not count, the letter that has a double beyond ASCII ends a run.
+pub(super) fn plain_run(text: &str, cased: bool) -> Option<&str> {
+    if !cased && !text.is_ascii() {
+        return None;
+    }
+    let is_plain = |c: char| {
+        (c.is_ascii_alphanumeric() || matches!(c, ' ' | '-' | '.' | ':' | '_')) && (cased || !matches!(c, 'k' | 'K'))
+    };
+    text.split(|c| !is_plain(c)).max_by_key(|run| run.len()).filter(|run| run.len() >= RUN_CHARS_MIN)
+}

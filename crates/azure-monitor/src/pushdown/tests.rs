@@ -1,0 +1,172 @@
+//! What queries say, word by word. That they lose no row is proven in `tests/wire/superset.rs`.
+
+use super::*;
+use crate::config::Credential;
+
+const RESOURCE: &str =
+    "/subscriptions/1/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks-prod";
+
+fn config(table: Table) -> AzureMonitorConfig {
+    AzureMonitorConfig::new("w", table, "aks-prod", Credential::Anonymous)
+}
+
+fn window() -> Window {
+    Window::new(Second(1_795_308_600), Second(1_795_312_200)).expect("not empty")
+}
+
+fn number(number: i64) -> Prefilter {
+    Prefilter::Is { field: CODE, literal: Literal::Number(number) }
+}
+
+fn text(field: &'static str, text: &str) -> Prefilter {
+    Prefilter::Is { field: Field::Named(field), literal: Literal::Text { text: text.to_owned(), cased: true } }
+}
+
+fn uncased(field: &'static str, text: &str) -> Prefilter {
+    Prefilter::Is { field: Field::Named(field), literal: Literal::Text { text: text.to_owned(), cased: false } }
+}
+
+fn annotation(key: &str, text: &str) -> Prefilter {
+    let literal = Literal::Text { text: text.to_owned(), cased: true };
+    Prefilter::Is { field: Field::Annotation(key.to_owned()), literal }
+}
+
+/// The stages of a query behind those of its scope and before the columns.
+fn filter_of(table: Table, prefilter: &Prefilter) -> Vec<String> {
+    let query = query(window(), prefilter, &config(table));
+    let scope = scope(window(), &config(table)).len();
+    let stages: Vec<String> = query.split("\n| ").skip(1 + scope).map(str::to_owned).collect();
+    stages[..stages.len() - 1].to_vec()
+}
+
+#[test]
+fn the_shipped_rules_make_this_query() {
+    let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules");
+    let lines = |query: String| query.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        lines(query(window(), &rules.prefilter(), &config(Table::AksAudit))),
+        [
+            "AKSAudit",
+            "| where TimeGenerated >= datetime(2026-11-22T00:50:00Z) and TimeGenerated < datetime(2026-11-22T01:50:00Z)",
+            "| where _ResourceId endswith \"/managedclusters/aks-prod\"",
+            "| extend UserJson = parse_json(tostring(User)), ResponseStatusJson = parse_json(tostring(ResponseStatus))",
+            "| where tostring(ResponseStatusJson.code) contains \"403\" or (isnotempty(tostring(ResponseStatus)) and gettype(ResponseStatusJson) != \"dictionary\") or tostring(UserJson.username) == \"system:anonymous\" or (isnotempty(tostring(User)) and gettype(UserJson) != \"dictionary\")",
+            "| project TimeGenerated, Level, AuditId, Stage, RequestUri, Verb, User, SourceIps, UserAgent, ObjectRef, ResponseStatus, RequestReceivedTime, StageReceivedTime, Annotations, _ResourceId",
+        ]
+    );
+    let by_id =
+        AzureMonitorConfig { cluster: RESOURCE.to_owned(), plan: Plan::Basic, ..config(Table::AzureDiagnostics) };
+    assert_eq!(
+        lines(query(window(), &rules.prefilter(), &by_id)),
+        [
+            "AzureDiagnostics".to_owned(),
+            "| where Category in~ (\"kube-audit\", \"kube-audit-admin\")".to_owned(),
+            format!("| where _ResourceId =~ \"{RESOURCE}\""),
+            "| where log_s contains \"403\" or log_s contains \"system:anonymous\"".to_owned(),
+            "| extend Event = parse_json(log_s)".to_owned(),
+            "| where gettype(Event) != \"dictionary\" or tostring(Event.responseStatus.code) contains \"403\" or tostring(Event.user.username) == \"system:anonymous\"".to_owned(),
+            "| project TimeGenerated, Category, log_s, _ResourceId".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_value_is_looked_for_where_the_table_keeps_it() {
+    let cut = |column: &str| format!("(isnotempty(tostring({column})) and gettype({column}Json) != \"dictionary\")");
+    let read = |column: &str| format!("extend {column}Json = parse_json(tostring({column}))");
+    let cases = [
+        (text("verb", "list"), None, "Verb == \"list\"".to_owned()),
+        (
+            number(403),
+            Some("ResponseStatus"),
+            format!("tostring(ResponseStatusJson.code) contains \"403\" or {}", cut("ResponseStatus")),
+        ),
+        (
+            annotation("a.b/c-d_e", "x"),
+            Some("Annotations"),
+            format!("tostring(AnnotationsJson[\"a.b/c-d_e\"]) == \"x\" or {}", cut("Annotations")),
+        ),
+        (text("user.groups", "system:masters"), None, "tostring(User) contains \"system:masters\"".to_owned()),
+        (
+            uncased("userAgent", "Kubectl"),
+            None,
+            "UserAgent =~ \"Kubectl\" or UserAgent contains_cs \"\\u212a\"".to_owned(),
+        ),
+        (
+            Prefilter::And(vec![text("verb", "list"), text("objectRef.resource", "pods")]),
+            Some("ObjectRef"),
+            format!("Verb == \"list\" and (tostring(ObjectRefJson.resource) == \"pods\" or {})", cut("ObjectRef")),
+        ),
+    ];
+    for (prefilter, column, condition) in cases {
+        let expected: Vec<String> = column.map(read).into_iter().chain([format!("where {condition}")]).collect();
+        assert_eq!(filter_of(Table::AksAudit, &prefilter), expected);
+        assert_eq!(filter_of(Table::AksAuditAdmin, &prefilter), expected);
+    }
+    let both = Prefilter::And(vec![text("verb", "list"), Prefilter::Or(vec![number(403), text("userAgent", "a/b")])]);
+    assert_eq!(
+        filter_of(Table::AzureDiagnostics, &both),
+        [
+            "where log_s contains \"list\"",
+            "extend Event = parse_json(log_s)",
+            "where gettype(Event) != \"dictionary\" or (tostring(Event.verb) == \"list\" and (tostring(Event.responseStatus.code) contains \"403\" or tostring(Event.userAgent) == \"a/b\"))",
+        ]
+    );
+}
+
+#[test]
+fn literals_are_ascii_and_cannot_end_early() {
+    let hostile = "a\"\\b\n\u{7f}ü\u{202e}`'";
+    assert_eq!(literal(hostile), r#""a\"\\b\u000a\u007f\u00fc\u202e`'""#);
+    assert_eq!(filter_of(Table::AksAudit, &text("verb", hostile)), [format!("where Verb == {}", literal(hostile))]);
+}
+
+#[test]
+fn what_cannot_be_said_is_left_out() {
+    let unpushable = [
+        uncased("verb", "jürgen"),
+        text("verb", "a\0b"),
+        text("verb", "😀"),
+        text("verb", ""),
+        text("source_ip", "203.0.113.7"),
+        text("unauthenticated", "true"),
+        text("responseStatus.code", "ALLOW"),
+        text("user.groups", "ä-ö"),
+        number(7),
+        number(-40),
+        number(403_403),
+        annotation("a\"] or true", "x"),
+        annotation("", "x"),
+        Prefilter::Any,
+        Prefilter::Or(vec![]),
+    ];
+    for table in Table::ALL {
+        for part in &unpushable {
+            assert!(filter_of(table, part).is_empty(), "{part:?}");
+            let beside_another = Prefilter::Or(vec![number(403), part.clone()]);
+            assert_eq!(filter_of(table, &beside_another).is_empty(), *part != Prefilter::Or(vec![]), "{part:?}");
+            let with_another = Prefilter::And(vec![part.clone(), text("verb", "list")]);
+            assert_eq!(filter_of(table, &with_another), filter_of(table, &text("verb", "list")));
+        }
+    }
+}
+
+#[test]
+fn a_query_that_is_too_long_says_less_and_keeps_what_is_rare() {
+    let listed = |n: usize| {
+        Prefilter::And(vec![text("requestURI", &format!("/{n:0200}")), text("user.username", &format!("user-{n}"))])
+    };
+    let user = |n: usize| text("user.username", &format!("user-{n}"));
+    let of = |part: &dyn Fn(usize) -> Prefilter, n: usize| Prefilter::Or((0..n).map(part).collect());
+    for table in Table::ALL {
+        assert_ne!(filter_of(table, &of(&listed, 20)), filter_of(table, &of(&user, 20)));
+        assert_eq!(filter_of(table, &of(&listed, 100)), filter_of(table, &of(&user, 100)));
+        assert!(filter_of(table, &of(&user, 1_000)).is_empty());
+    }
+}
+
+#[test]
+fn time_stays_within_what_the_service_can_say() {
+    assert_eq!(timespan(window()), "2026-11-22T00:49:59Z/2026-11-22T01:50:01Z");
+    assert_eq!(timespan(Window::ALL), "1970-01-01T00:00:00Z/9999-12-30T21:59:59Z");
+}

@@ -1,0 +1,146 @@
+//! Windows of every table and plan: what is in them, what lies just beside, and that halves make a whole.
+
+use std::time::Duration;
+
+use serde_json::json;
+use stakeout_azure_monitor::{AzureMonitor, Plan, Table};
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::record::{FetchError, PageToken, RawRecord};
+use stakeout_core::time::{Second, Window};
+use stakeout_standin::LogAnalytics;
+use stakeout_standin::log_analytics::Answering;
+
+use crate::{RESOURCE, forbidden, ingest, row, sorted_ids, start, window};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Fills a table with what must be read, and with what lies just beside: of other clusters, times and codes.
+fn fill(logs: &LogAnalytics, table: Table) -> Vec<String> {
+    let mut expected = Vec::new();
+    for n in 0..40 {
+        let code = if n % 4 == 0 { 403 } else { 200 };
+        let id = format!("{n:02}");
+        ingest(logs, table, row(table, &id, n * 90_000, code));
+        if code == 403 {
+            expected.push(id);
+        }
+    }
+    for (id, after_ms) in [("first", 0), ("last", HOUR_MS - 1)] {
+        ingest(logs, table, row(table, id, after_ms, 403));
+        expected.push(id.to_owned());
+    }
+    for after_ms in [-1, -60_000, HOUR_MS, HOUR_MS + 1_000] {
+        ingest(logs, table, row(table, "beside", after_ms, 403));
+    }
+    for resource in [RESOURCE.replace("aks-prod", "aks-prod2"), RESOURCE.replace("aks-prod", "other-aks-prod")] {
+        let mut other = row(table, "of another cluster", 1_000, 403);
+        other["_ResourceId"] = json!(resource);
+        ingest(logs, table, other);
+    }
+    if table == Table::AzureDiagnostics {
+        let mut other = row(table, "of another log", 1_000, 403);
+        other["Category"] = json!("guard");
+        ingest(logs, table, other);
+    }
+    expected.sort();
+    expected
+}
+
+/// Reads a window as the daemon does: where an answer is a part, the two halves, down to a second.
+async fn read(azure_monitor: &AzureMonitor, window: Window) -> Result<Vec<RawRecord>, FetchError> {
+    let (mut records, mut left) = (Vec::new(), vec![window]);
+    while let Some(window) = left.pop() {
+        match azure_monitor.page(window, &forbidden(), None).await {
+            Ok(page) => records.extend(page.records),
+            Err(FetchError::Truncated { .. }) => {
+                let middle = Second(window.earliest().0.midpoint(window.latest().0));
+                left.extend(Window::new(window.earliest(), middle));
+                left.extend(Window::new(middle, window.latest()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(records)
+}
+
+fn ids(records: &[RawRecord]) -> Vec<String> {
+    sorted_ids(records.iter().map(|record| record.body.as_str()))
+}
+
+#[tokio::test]
+async fn a_window_holds_what_lies_in_it_in_every_table_and_plan() {
+    for table in Table::ALL {
+        for plan in [Plan::Analytics, Plan::Basic] {
+            let (logs, azure_monitor) = start(table, plan).await;
+            let expected = fill(&logs, table);
+            let page = azure_monitor.page(window(), &forbidden(), None).await.expect("is answered");
+            assert_eq!(ids(&page.records), expected, "{table:?} {plan:?}");
+            assert_eq!((page.next, page.unusable), (None, 0));
+            assert_eq!(page.bytes, page.records.iter().map(|record| record.body.len() as u64).sum::<u64>());
+            let whole = azure_monitor.page(window(), &Prefilter::Any, None).await.expect("is answered");
+            assert_eq!(whole.records.len(), 42, "{table:?} {plan:?}");
+            assert_eq!(logs.served().wait_s, Some(600));
+        }
+    }
+}
+
+#[tokio::test]
+async fn halves_of_a_window_make_a_whole() {
+    for plan in [Plan::Analytics, Plan::Basic] {
+        for answering in [
+            Answering { rows_max: 3, ..Answering::default() },
+            Answering { partial_next: 3, ..Answering::default() },
+            Answering { span_max: Some(Duration::from_secs(300)), ..Answering::default() },
+        ] {
+            let (logs, azure_monitor) = start(Table::AksAudit, plan).await;
+            let expected = fill(&logs, Table::AksAudit);
+            logs.set_answering(answering.clone());
+            let first = azure_monitor.page(window(), &forbidden(), None).await;
+            assert!(matches!(first, Err(FetchError::Truncated { .. })), "{answering:?}: {first:?}");
+            let records = read(&azure_monitor, window()).await.expect("is answered");
+            assert_eq!(ids(&records), expected, "{answering:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_content_is_no_rows_and_an_empty_body_is_no_answer() {
+    let (logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
+    let expected = fill(&logs, Table::AksAudit);
+    logs.set_answering(Answering { no_content_next: 2, ..Answering::default() });
+    let page = azure_monitor.page(window(), &forbidden(), None).await.expect("is answered");
+    assert_eq!((page.records, page.next), (vec![], None));
+    assert!(!azure_monitor.has_records(window()).await.expect("is answered"));
+
+    logs.set_answering(Answering { empty_body_next: 2, ..Answering::default() });
+    for _ in 0..2 {
+        match azure_monitor.page(window(), &forbidden(), None).await {
+            Err(FetchError::Unavailable { reason }) => assert!(reason.contains("empty"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(ids(&read(&azure_monitor, window()).await.expect("is answered")), expected);
+}
+
+#[tokio::test]
+async fn whether_anything_is_logged_can_be_told() {
+    for table in Table::ALL {
+        for plan in [Plan::Analytics, Plan::Basic] {
+            let (logs, azure_monitor) = start(table, plan).await;
+            for after_ms in [-1, HOUR_MS + 500] {
+                ingest(&logs, table, row(table, "beside", after_ms, 200));
+            }
+            assert!(!azure_monitor.has_records(window()).await.expect("is answered"), "{table:?} {plan:?}");
+            ingest(&logs, table, row(table, "in it", 1_000, 200));
+            assert!(azure_monitor.has_records(window()).await.expect("is answered"), "{table:?} {plan:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn there_is_no_second_page() {
+    let (_logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
+    let token = PageToken("another provider's".to_owned());
+    let answer = azure_monitor.page(window(), &forbidden(), Some(&token)).await;
+    assert!(matches!(answer, Err(FetchError::TokenGone { .. })), "{answer:?}");
+}

@@ -1,0 +1,188 @@
+//! Makes an audit event of a `LogEntry`, as `entries.list` and `gcloud logging read --format=json` spell it.
+//!
+//! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry>,
+//! <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog>
+//!
+//! What GKE does not pass on of the API server's own event is missing here, and no rule can ask for it:
+//!
+//! - `requestURI` is put together from `resourceName`: no query, no `//`, no trailing slash, no odd spelling of the path.
+//!   Rules that mean "lists pods" are better off with `objectRef`.
+//! - `user.groups` is missing but for anonymous requests; `level` and both timestamps are missing.
+//! - `sourceIPs` is the one address that Google saw. It may be `gce-internal-ip` or `private`, which is no address but
+//!   stays as evidence.
+//! - A success has code 200, whichever of the 2xx it was; without an answer in the entry, each code is what the gRPC
+//!   code stands for.
+//!
+//! A Binary Authorization denial has status 7 and an answer with code 403. Its event says 403 as well, because this is
+//! what the client was told and what the API server of any other cloud logs when admission refuses a request that RBAC
+//! allowed; so one rule counts the same everywhere. It differs from an RBAC denial by the annotation
+//! `authorization.k8s.io/decision`, which is `allow`: rules that mean RBAC ask for `forbid`.
+
+use jiff::Timestamp;
+use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
+use stakeout_core::event::AuditEvent;
+use stakeout_core::text::bounded;
+
+use crate::method::{self, Call};
+use crate::object::Object;
+use crate::status;
+
+/// The service whose entries are the audit log of the Kubernetes API; GKE's own API is `container.googleapis.com`.
+const SERVICE: &str = "k8s.io";
+/// Whoever brings no credentials, where the API server lets them ask.
+pub(crate) const ANONYMOUS: &str = "system:anonymous";
+/// The group of everybody who is anonymous; entries do not name it.
+pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The annotation that says what the authorizer decided.
+pub(crate) const DECISION: &str = "authorization.k8s.io/decision";
+/// The annotation by which the API server says that it left bodies out.
+const TRUNCATED: &str = "audit.k8s.io/truncated";
+/// Longest part of a record that goes into an error.
+const SHOWN_CHARS_MAX: usize = 64;
+
+/// Returns the event that an entry tells of, with what the entry says of it.
+///
+/// An entry that is the first of an operation and not the last, and every part but the first of an entry that Cloud
+/// Logging split, has the stage `RequestReceived`: another entry tells the request. The event never has a
+/// `requestReceivedTimestamp`, so that its identity is the record's id: `insertId` alone is the `auditID`, which clients
+/// choose.
+///
+/// # Errors
+///
+/// `NotJson` where the text is no object or lacks log name, time or insert id; `NotAnEvent` where it is no audit entry;
+/// `OtherService` where it is one of another service.
+pub fn entry(json: &str) -> Result<Enveloped, DecodeError> {
+    let entry = Object::parse(json.strip_prefix('\u{feff}').unwrap_or(json))
+        .map_err(|fault| DecodeError::NotJson(fault.to_string()))?;
+    let payload = audit_log_of(&entry)?;
+    let unplaced = || DecodeError::NotJson("no logName, timestamp or insertId in it".to_owned());
+    let log_name = entry.text("logName").ok_or_else(unplaced)?;
+    let at: Timestamp = entry.text("timestamp").and_then(|at| at.parse().ok()).ok_or_else(unplaced)?;
+    let insert_id = entry.text("insertId").ok_or_else(unplaced)?;
+    let labels = entry.object("labels");
+    let is_truncated = entry.has("split") || labels.text(TRUNCATED).is_some_and(|value| value == "true");
+    Ok(Enveloped {
+        decoded: Decoded { event: event_of(&entry, &payload, &labels), is_truncated },
+        time_ms: at.as_millisecond(),
+        record_id: record_id(&log_name, at, &insert_id),
+        cluster: entry.object("resource").object("labels").text("cluster_name"),
+    })
+}
+
+/// Returns what tells an entry from all others. Two entries that agree in it are copies of one.
+/// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry>, `insertId`
+pub(crate) fn record_id(log_name: &str, at: Timestamp, insert_id: &str) -> String {
+    format!("{log_name}/{at}/{insert_id}")
+}
+
+/// Returns an entry's `AuditLog`, if it is one of the Kubernetes API.
+fn audit_log_of<'a>(entry: &Object<'a>) -> Result<Object<'a>, DecodeError> {
+    if !entry.has("protoPayload") {
+        let payload = ["jsonPayload", "textPayload"].into_iter().find(|payload| entry.has(payload));
+        let kind = entry.text("kind").unwrap_or_else(|| payload.unwrap_or("unknown").to_owned());
+        return Err(DecodeError::NotAnEvent(bounded(&kind, SHOWN_CHARS_MAX)));
+    }
+    let payload = entry.object("protoPayload");
+    match payload.text("serviceName") {
+        Some(service) if service == SERVICE => Ok(payload),
+        Some(service) => Err(DecodeError::OtherService(bounded(&service, SHOWN_CHARS_MAX))),
+        None => Err(DecodeError::OtherService("no serviceName".to_owned())),
+    }
+}
+
+fn event_of(entry: &Object<'_>, payload: &Object<'_>, labels: &Object<'_>) -> AuditEvent {
+    let operation = entry.object("operation");
+    let caller = payload.object("requestMetadata");
+    let answer = Answer::of(payload);
+    let username = principal_of(&payload.object("authenticationInfo"));
+    let is_anonymous = username.as_deref() == Some(ANONYMOUS);
+    let method = payload.text("methodName").unwrap_or_default();
+    let Call { verb, object_ref, request_uri } =
+        method::call(&method, &payload.text("resourceName").unwrap_or_default());
+    AuditEvent {
+        audit_id: operation.text("id"),
+        stage: stage_of(entry, &operation).map(str::to_owned),
+        request_uri,
+        verb,
+        groups: is_anonymous.then(|| UNAUTHENTICATED.to_owned()).into_iter().collect(),
+        // Google takes the name out of a denied read, so that nobody can learn names by asking for what he may not see.
+        // <https://cloud.google.com/logging/docs/audit#user-id>
+        principal_redacted: username.is_none() && answer.code == Some(403),
+        username,
+        source_ips: caller.text("callerIp").or_else(|| caller.text("callerIP")).into_iter().collect(),
+        user_agent: caller.text("callerSuppliedUserAgent"),
+        object_ref,
+        annotations: annotations(labels, payload, answer.code),
+        response_code: answer.code,
+        response_reason: answer.reason,
+        response_message: answer.message,
+        ..AuditEvent::default()
+    }
+}
+
+/// Returns the stage that an entry's place in its operation stands for. Most operations are one entry, first and last.
+fn stage_of(entry: &Object<'_>, operation: &Object<'_>) -> Option<&'static str> {
+    // An entry that is too long comes in parts, which agree in all but the bodies: the first stands for the request.
+    // <https://cloud.google.com/logging/docs/audit/split-logs>
+    let is_later_part = entry.object("split").number("index").is_some_and(|index| index > 0);
+    let [is_first, is_last] = ["first", "last"].map(|place| operation.fact(place) == Some(true));
+    match (is_first, is_last) {
+        _ if is_later_part => Some("RequestReceived"),
+        (_, true) => Some("ResponseComplete"),
+        (true, false) => Some("RequestReceived"),
+        (false, false) => None,
+    }
+}
+
+fn principal_of(authentication: &Object<'_>) -> Option<String> {
+    ["principalEmail", "principalSubject", "authoritySelector"].into_iter().find_map(|key| authentication.text(key))
+}
+
+/// What the client was told.
+struct Answer {
+    code: Option<i64>,
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+impl Answer {
+    /// Reads the API server's own `Status` where the entry holds it, else the gRPC status, in which a success is
+    /// nothing or an empty object.
+    fn of(payload: &Object<'_>) -> Answer {
+        let status = payload.object("status");
+        let response = payload.object("response");
+        let is_status = response.text("kind").is_some_and(|kind| kind == "Status")
+            || response.text("@type").is_some_and(|name| name.ends_with(".Status"));
+        let response = if is_status { response } else { Object::default() };
+        let grpc = if status.has("code") { status.number("code") } else { Some(0) };
+        Answer {
+            code: response.number("code").or_else(|| grpc.and_then(status::http_of)),
+            reason: response.text("reason"),
+            message: response.text("message").or_else(|| status.text("message")),
+        }
+    }
+}
+
+/// Returns the API server's annotations, which GKE makes labels of; every annotation has a prefix and a slash. Where the
+/// decision is not among them, `authorizationInfo` may tell it: a denial there is `granted: false`, or, since JSON leaves
+/// `false` out, no `granted` beside a 403. A request that nobody authorized, such as a 401, has no decision.
+fn annotations(labels: &Object<'_>, payload: &Object<'_>, code: Option<i64>) -> Vec<(String, String)> {
+    let mut annotations = labels.texts();
+    annotations.retain(|(key, _)| key.contains('/'));
+    if !labels.names(DECISION) {
+        let granted: Vec<Option<bool>> =
+            payload.objects("authorizationInfo").iter().map(|checked| checked.fact("granted")).collect();
+        let is_denied = |granted: &Option<bool>| *granted == Some(false) || (granted.is_none() && code == Some(403));
+        let decision = match granted.as_slice() {
+            [] => None,
+            checked if checked.iter().any(is_denied) => Some("forbid"),
+            checked if checked.iter().all(|granted| *granted == Some(true)) => Some("allow"),
+            _ => None,
+        };
+        annotations.extend(decision.map(|decision| (DECISION.to_owned(), decision.to_owned())));
+    }
+    annotations
+}
+
+#[cfg(test)]
+mod tests;

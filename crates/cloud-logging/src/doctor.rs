@@ -1,0 +1,211 @@
+//! Finds out whether a cluster's audit log shows scans: with a few requests, because they draw on the budget that all
+//! sources of the project share.
+//!
+//! What needs other APIs than `entries.list`, and permissions that the daemon should not have, is not asked: whether an
+//! empty data access log is off or only hidden from these credentials, nobody is told here.
+
+use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::time::{Second, Window};
+
+use crate::config::REQUESTS_PER_MINUTE;
+use crate::failure::{Failure, Meaning, grant};
+use crate::fetch::{CloudLogging, Order};
+use crate::page::time_of;
+use crate::place::{Pass, Place};
+use crate::pushdown::{self, AuditLog};
+
+/// How far back the newest entry is looked for: a cluster that is in use is read and written every day.
+const LOOK_BACK_SECONDS: i64 = 24 * 60 * 60;
+/// How old the newest entry may be. Controllers renew their leases every few seconds, and a delivery takes minutes.
+const AGE_MINUTES_MAX: i64 = 60;
+/// How many empty pages are followed for one answer.
+const EMPTY_PAGES_MAX: usize = 3;
+/// How many pages of the filtered window are read; more of them are a matter of the quota in any case.
+const PAGES_MAX: u32 = 5;
+
+/// When the newest entry was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Newest {
+    AtMillis(i64),
+    /// There is none in the time looked at.
+    Nowhere,
+    /// The search had not come to an end.
+    Unknown,
+}
+
+impl CloudLogging {
+    /// Looks at the log as `stakeout doctor` does. `window` and `prefilter` are those of an ordinary read, whose pages are
+    /// counted; `now_ms` says how old the newest entry is. Takes 3 to 11 requests.
+    pub async fn checkups(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Checkup> {
+        let any = match self.newest(&AuditLog::ALL, now_ms).await {
+            Ok(newest) => newest,
+            Err(failure) => return vec![self.unreadable(&failure)],
+        };
+        let mut checkups = vec![Checkup::good("credentials", "Cloud Logging takes them"), self.log(any)];
+        match self.newest(&[AuditLog::DataAccess], now_ms).await {
+            Ok(reads) => checkups.extend([self.permission(reads), self.scans(reads)]),
+            Err(failure) => checkups.push(self.unreadable(&failure)),
+        }
+        checkups.extend(self.age(any, now_ms));
+        checkups.push(self.quota(window, prefilter).await);
+        checkups
+    }
+
+    async fn newest(&self, logs: &[AuditLog], now_ms: i64) -> Result<Newest, Failure> {
+        let now = Second::of_millis(now_ms);
+        let Some(window) = Window::new(now.plus(-LOOK_BACK_SECONDS), now.plus(1)) else {
+            return Ok(Newest::Unknown);
+        };
+        let filter = pushdown::scope(window, logs, self.config());
+        let mut token = String::new();
+        for _ in 0..EMPTY_PAGES_MAX {
+            let answer = self.ask(filter.clone(), Order::NewestFirst, 1, &token).await?;
+            if let Some(at) = answer.entries.first().and_then(time_of) {
+                return Ok(Newest::AtMillis(at.as_millisecond()));
+            }
+            token = answer.next_page_token;
+            if token.is_empty() {
+                return Ok(Newest::Nowhere);
+            }
+        }
+        Ok(Newest::Unknown)
+    }
+
+    /// Says why nothing can be said of the log.
+    fn unreadable(&self, failure: &Failure) -> Checkup {
+        let subject = if failure.is_of_credentials() { "credentials" } else { "permission" };
+        match failure.meaning(self.config(), false) {
+            Meaning::Denied { reason, mend } => Checkup::of(subject, Verdict::Bad, reason, mend),
+            Meaning::Throttled { reason, .. } => Checkup::of(
+                "quota",
+                Verdict::Unknown,
+                reason,
+                format!(
+                    "wait a minute: {REQUESTS_PER_MINUTE} requests a minute are for all who read this project's logs"
+                ),
+            ),
+            Meaning::Unavailable { reason } | Meaning::TokenGone { reason } | Meaning::Truncated { reason } => {
+                Checkup::of("log", Verdict::Unknown, reason, "ask again later: https://status.cloud.google.com")
+            }
+        }
+    }
+
+    fn log(&self, newest: Newest) -> Checkup {
+        let place = self.place();
+        match newest {
+            Newest::AtMillis(_) => Checkup::good("log", format!("the audit log of {place} is there")),
+            Newest::Unknown => Checkup::of(
+                "log",
+                Verdict::Unknown,
+                format!("Cloud Logging searched for an audit entry of {place} and did not come to an end"),
+                "ask again later",
+            ),
+            Newest::Nowhere => Checkup::of(
+                "log",
+                Verdict::Bad,
+                format!("no audit entry of {place} within a day"),
+                format!(
+                    "compare name and location with `gcloud container clusters list --project={}`; the project is given by its id, not its number",
+                    self.config().project
+                ),
+            ),
+        }
+    }
+
+    fn permission(&self, reads: Newest) -> Checkup {
+        match reads {
+            Newest::AtMillis(_) => Checkup::good("permission", "both audit logs can be read"),
+            Newest::Nowhere | Newest::Unknown => Checkup::of(
+                "permission",
+                Verdict::Unknown,
+                "entries can be listed; those of the data access log are left out without a word where the role for private logs is missing",
+                grant(&self.config().project, "roles/logging.privateLogViewer"),
+            ),
+        }
+    }
+
+    fn scans(&self, reads: Newest) -> Checkup {
+        match reads {
+            Newest::AtMillis(_) => Checkup::good("scans", "reads are logged, and with them scans"),
+            Newest::Unknown => Checkup::of(
+                "scans",
+                Verdict::Unknown,
+                "Cloud Logging searched for a data access entry and did not come to an end",
+                "ask again later",
+            ),
+            Newest::Nowhere => Checkup::of(
+                "scans",
+                Verdict::Bad,
+                "no data access entry within a day: reads are not logged, or not shown to these credentials, and a scan reads",
+                turn_reads_on(&self.config().project),
+            ),
+        }
+    }
+
+    fn age(&self, newest: Newest, now_ms: i64) -> Option<Checkup> {
+        let Newest::AtMillis(at_ms) = newest else {
+            return None;
+        };
+        let minutes = now_ms.saturating_sub(at_ms).max(0) / 60_000;
+        let finding = format!("the newest entry is {minutes} min old");
+        let checkup = match minutes {
+            ..=AGE_MINUTES_MAX => Checkup::good("newest event", finding),
+            _ => Checkup::of(
+                "newest event",
+                Verdict::Doubtful,
+                finding,
+                format!(
+                    "see whether the cluster runs and its log arrives: `gcloud container clusters list --project={}`",
+                    self.config().project
+                ),
+            ),
+        };
+        Some(checkup)
+    }
+
+    async fn quota(&self, window: Window, prefilter: &Prefilter) -> Checkup {
+        let mut token = None;
+        for pages in 1..=PAGES_MAX {
+            match self.page(window, prefilter, token.as_ref()).await {
+                Ok(page) => token = page.next,
+                Err(failure) => return Checkup::of("quota", Verdict::Unknown, failure.to_string(), "ask again later"),
+            }
+            let Some(token) = &token else {
+                let finding = format!("the window takes {pages} of {REQUESTS_PER_MINUTE} requests a minute");
+                return Checkup::good("quota", finding);
+            };
+            if pushdown::narrows(prefilter) && Place::read(token).is_ok_and(|place| place.pass == Pass::Whole) {
+                return Checkup::of(
+                    "quota",
+                    Verdict::Doubtful,
+                    "Cloud Logging refuses the filter that the rules make, so every entry is read",
+                    "find the rule with `stakeout rules list`, and report it",
+                );
+            }
+        }
+        Checkup::of(
+            "quota",
+            Verdict::Doubtful,
+            format!("the window takes more than {PAGES_MAX} of {REQUESTS_PER_MINUTE} requests a minute"),
+            "name codes, users or verbs in the rules that match most, or shorten the schedule",
+        )
+    }
+
+    fn place(&self) -> String {
+        let config = self.config();
+        match &config.location {
+            Some(location) => format!("cluster {} in {location}, project {}", config.cluster, config.project),
+            None => format!("cluster {}, project {}", config.cluster, config.project),
+        }
+    }
+}
+
+/// Returns what turns the data access log on. Lists and gets of objects are `ADMIN_READ`, what is in pods is `DATA_READ`.
+/// <https://cloud.google.com/kubernetes-engine/docs/concepts/audit-policy>,
+/// <https://cloud.google.com/logging/docs/audit/configure-data-access>
+fn turn_reads_on(project: &str) -> String {
+    format!(
+        "console: IAM & Admin, Audit Logs, Kubernetes Engine API, Admin Read and Data Read; or `gcloud projects get-iam-policy {project} > policy.yaml`, add `auditConfigs: [{{service: container.googleapis.com, auditLogConfigs: [{{logType: ADMIN_READ}}, {{logType: DATA_READ}}]}}]`, `gcloud projects set-iam-policy {project} policy.yaml`"
+    )
+}

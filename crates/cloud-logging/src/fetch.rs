@@ -1,0 +1,184 @@
+//! Asks Cloud Logging for one page. One call is one request.
+//!
+//! Nothing here asks twice, waits or logs: the SDK's retries are off and its paginator is not used, because the caller
+//! holds the budget that all sources of a project share. What the answers mean is in `page`, `place` and `failure`.
+//!
+//! Only `entries.list` is used, which the SDK asks over REST: its gRPC side leaves `protoPayload` out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use google_cloud_auth::credentials::anonymous;
+use google_cloud_gax::options::RequestOptionsBuilder;
+use google_cloud_gax::retry_policy::NeverRetry;
+use google_cloud_logging_v2::client::LoggingServiceV2;
+use google_cloud_logging_v2::model::{ListLogEntriesRequest, ListLogEntriesResponse};
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::record::{FetchError, Page, PageToken};
+use stakeout_core::time::Window;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use crate::config::{CloudLoggingConfig, Credential};
+use crate::failure::Failure;
+use crate::page;
+use crate::place::{Pass, Place};
+use crate::pushdown::{self, AuditLog};
+
+/// Longest wait for a whole answer, with the credentials that it may need first: the service gives a page back within
+/// seconds even where it found nothing.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most entries that a page may be asked for.
+/// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
+const PAGE_SIZE_MAX: i32 = 1_000;
+/// How many empty pages are followed to find out whether there is any record at all. The service sends one where it did
+/// not find an entry in the time it takes for a page.
+const EMPTY_PAGES_MAX: usize = 10;
+
+/// The audit log of one cluster, ready to be asked.
+#[derive(Clone)]
+pub struct CloudLogging {
+    config: CloudLoggingConfig,
+    client: Arc<OnceCell<LoggingServiceV2>>,
+}
+
+/// In which order entries are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+impl CloudLogging {
+    /// Gets ready to read a cluster's audit log; looks for credentials and asks nobody before the first page. Credentials
+    /// that are missing then are looked for again with every page.
+    ///
+    /// Before the first page, the process must have a default crypto provider of rustls; without one, the SDK panics.
+    #[must_use]
+    pub fn new(config: CloudLoggingConfig) -> CloudLogging {
+        CloudLogging { config, client: Arc::default() }
+    }
+
+    /// Returns what is read and as whom.
+    #[must_use]
+    pub fn config(&self) -> &CloudLoggingConfig {
+        &self.config
+    }
+
+    /// Reads one page of a window: the first where `token` is `None`, else the one that the page before named.
+    ///
+    /// The pages of a window together hold every entry of whose event the prefilter accepts; other entries may be among
+    /// them, and one may come twice. Where the service refuses a filter, the page is empty and leads to a read without
+    /// the prefilter: a filter saves work, it is never worth an event.
+    ///
+    /// # Errors
+    ///
+    /// Every [`FetchError`] is possible. After `TokenGone`, the window is to be read from its first page. `Truncated` is
+    /// a page with an entry that the SDK cannot read; in a window of a second it is all that is lost.
+    pub async fn page(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+    ) -> Result<Page, FetchError> {
+        let place = match token {
+            Some(token) => Place::read(token)?,
+            None => Place::first_of(if pushdown::narrows(prefilter) { Pass::Matching } else { Pass::Whole }),
+        };
+        let filter = match place.pass {
+            Pass::Whole => pushdown::filter(window, &Prefilter::Any, &self.config),
+            Pass::Matching => pushdown::filter(window, prefilter, &self.config),
+        };
+        let page_size = self.config.page_size.unwrap_or(PAGE_SIZE_MAX).clamp(1, PAGE_SIZE_MAX);
+        match self.ask(filter, Order::OldestFirst, page_size, &place.token).await {
+            Ok(answer) => page_of(window, place, answer),
+            Err(failure) if place.pass == Pass::Matching && !place.is_continued() && failure.is_of_request() => {
+                Ok(Page { next: Some(Place::first_of(Pass::Whole).to_page_token()), ..Page::default() })
+            }
+            Err(failure) => Err(failure.allows(&self.config, place.is_continued())),
+        }
+    }
+
+    /// Tells whether the log holds any record in the window at all, so that "nothing suspicious" and "nothing is
+    /// logged" can be told apart. It asks without a prefilter for one entry, and follows at most ten empty pages.
+    ///
+    /// # Errors
+    ///
+    /// As [`CloudLogging::page`]; and `Unavailable` where ten pages were empty and the end had not come.
+    pub async fn has_records(&self, window: Window) -> Result<bool, FetchError> {
+        let filter = pushdown::scope(window, &AuditLog::ALL, &self.config);
+        let mut place = Place::first_of(Pass::Whole);
+        for _ in 0..EMPTY_PAGES_MAX {
+            let asked = self.ask(filter.clone(), Order::OldestFirst, 1, &place.token).await;
+            let answer = asked.map_err(|failure| failure.allows(&self.config, place.is_continued()))?;
+            let page = page_of(window, place, answer)?;
+            if !page.records.is_empty() || page.unusable > 0 {
+                return Ok(true);
+            }
+            match page.next {
+                None => return Ok(false),
+                Some(token) => place = Place::read(&token)?,
+            }
+        }
+        Err(FetchError::Unavailable { reason: format!("{EMPTY_PAGES_MAX} pages were empty and more follow") })
+    }
+
+    /// Sends one request. `token` goes with the parameters that it was given for, which all follow from filter, order and
+    /// size, or the service refuses it.
+    pub(crate) async fn ask(
+        &self,
+        filter: String,
+        order: Order,
+        page_size: i32,
+        token: &str,
+    ) -> Result<ListLogEntriesResponse, Failure> {
+        let request = ListLogEntriesRequest::new()
+            .set_resource_names([format!("projects/{}", self.config.project)])
+            .set_filter(filter)
+            .set_order_by(order.spelled())
+            .set_page_size(page_size)
+            .set_page_token(token);
+        let answer = async {
+            let client = self.client.get_or_try_init(|| connect(&self.config)).await?;
+            let request = client.list_log_entries().with_request(request).with_retry_policy(NeverRetry);
+            request.send().await.map_err(Failure::Unanswered)
+        };
+        timeout(ANSWER_TIMEOUT, answer).await.unwrap_or(Err(Failure::Late(ANSWER_TIMEOUT)))
+    }
+}
+
+impl Order {
+    fn spelled(self) -> &'static str {
+        match self {
+            Order::OldestFirst => "timestamp asc",
+            Order::NewestFirst => "timestamp desc",
+        }
+    }
+}
+
+async fn connect(config: &CloudLoggingConfig) -> Result<LoggingServiceV2, Failure> {
+    if let Some(fault) = config.fault() {
+        return Err(Failure::Unfit(fault));
+    }
+    let mut builder = LoggingServiceV2::builder();
+    if let Some(endpoint) = &config.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if config.credential == Credential::Anonymous {
+        builder = builder.with_credentials(anonymous::Builder::new().build());
+    }
+    builder.build().await.map_err(Failure::Unready)
+}
+
+fn page_of(window: Window, place: Place, answer: ListLogEntriesResponse) -> Result<Page, FetchError> {
+    let next = place.next(answer.next_page_token)?.map(|place| place.to_page_token());
+    Ok(page::page_of(window, answer.entries, next))
+}
+
+/// Shows what is read. The SDK's client would show its credentials' inner state.
+impl fmt::Debug for CloudLogging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudLogging").field("config", &self.config).finish_non_exhaustive()
+    }
+}

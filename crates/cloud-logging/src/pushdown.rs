@@ -1,0 +1,189 @@
+//! Writes window, cluster and prefilter as a filter in the Logging query language.
+//!
+//! <https://cloud.google.com/logging/docs/view/logging-query-language>
+//!
+//! A filter accepts at least what its prefilter accepts of the events that `decode` makes; whatever cannot be said
+//! safely is left out. Entries are never matched here, and no text of an entry ever gets into a filter: its literals
+//! come from the config and from rules. Which field of an entry a rule's field is made of stands in `condition`.
+//!
+//! `OR` binds closer than `AND` in this language, unlike in most: every alternative stands in parentheses.
+
+mod condition;
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use stakeout_core::field::Field;
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::time::{Second, Window};
+
+use crate::config::CloudLoggingConfig;
+use condition::quoted;
+
+/// Longest `filter` that a request takes.
+/// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
+const FILTER_CHARS_MAX: usize = 20_000;
+
+/// One of the two logs that GKE writes the audit log into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuditLog {
+    /// Writes; it is always on.
+    Activity,
+    /// Reads, which is where most of a scan is; off unless somebody turned it on.
+    DataAccess,
+}
+
+impl AuditLog {
+    /// Both of them.
+    pub(crate) const ALL: [AuditLog; 2] = [AuditLog::Activity, AuditLog::DataAccess];
+
+    fn name(self, project: &str) -> String {
+        let id = match self {
+            AuditLog::Activity => "activity",
+            AuditLog::DataAccess => "data_access",
+        };
+        format!("projects/{project}/logs/cloudaudit.googleapis.com%2F{id}")
+    }
+}
+
+/// Returns the filter that finds, in a window, every entry of the cluster's audit log that the prefilter could accept.
+///
+/// A prefilter that fits nothing is not believed: should it be wrong, no entry is lost.
+#[must_use]
+pub fn filter(window: Window, prefilter: &Prefilter, config: &CloudLoggingConfig) -> String {
+    let scope = scope(window, &AuditLog::ALL, config);
+    let chars_left = FILTER_CHARS_MAX.saturating_sub(scope.chars().count() + " AND ()".len());
+    match pushed(prefilter, chars_left) {
+        Some(pushed) => format!("{scope} AND ({pushed})"),
+        None => scope,
+    }
+}
+
+/// Returns the filter that finds, in a window, every entry that some of the cluster's audit logs hold.
+pub(crate) fn scope(window: Window, logs: &[AuditLog], config: &CloudLoggingConfig) -> String {
+    let label = |name: &str, value: &str| format!("resource.labels.{name}={}", quoted(value));
+    let logs: Vec<String> = logs.iter().map(|log| format!("logName={}", quoted(&log.name(&config.project)))).collect();
+    let mut conjuncts = vec![
+        "resource.type=\"k8s_cluster\"".to_owned(),
+        label("project_id", &config.project),
+        label("cluster_name", &config.cluster),
+    ];
+    conjuncts.extend(config.location.as_deref().map(|location| label("location", location)));
+    conjuncts.extend([
+        format!("({})", logs.join(" OR ")),
+        "protoPayload.serviceName=\"k8s.io\"".to_owned(),
+        format!("timestamp>=\"{}\"", nameable(window.earliest())),
+        format!("timestamp<\"{}\"", nameable(window.latest())),
+    ]);
+    conjuncts.join(" AND ")
+}
+
+/// Returns a second within the years that a timestamp can name.
+fn nameable(second: Second) -> Second {
+    Second(second.0.clamp(0, Timestamp::MAX.as_second()))
+}
+
+/// Returns the expression for a prefilter, of at most `chars_max` characters, or `None` where nothing can be pushed down.
+fn pushed(prefilter: &Prefilter, chars_max: usize) -> Option<String> {
+    let mut weaker = weakened(prefilter.clone().simplified());
+    loop {
+        let expression = printed(&weaker)?;
+        if expression.len() <= chars_max {
+            return Some(expression);
+        }
+        weaker = with_one_conjunct_less(&weaker);
+    }
+}
+
+/// Tells whether anything of a prefilter can be pushed down.
+pub(crate) fn narrows(prefilter: &Prefilter) -> bool {
+    weakened(prefilter.clone().simplified()) != Prefilter::Any
+}
+
+/// Returns the part of a prefilter that a filter can say.
+fn weakened(prefilter: Prefilter) -> Prefilter {
+    match prefilter {
+        Prefilter::Is { field, literal } if condition::alternatives(&field, &literal).is_some() => {
+            Prefilter::Is { field, literal }
+        }
+        Prefilter::And(parts) => Prefilter::And(parts.into_iter().map(weakened).collect()).simplified(),
+        Prefilter::Or(parts) if !parts.is_empty() => {
+            absorbed(Prefilter::Or(parts.into_iter().map(weakened).collect()).simplified())
+        }
+        Prefilter::Or(_) | Prefilter::Any | Prefilter::Is { .. } => Prefilter::Any,
+    }
+}
+
+/// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
+fn absorbed(prefilter: Prefilter) -> Prefilter {
+    let Prefilter::Or(parts) = prefilter else {
+        return prefilter;
+    };
+    let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
+    Prefilter::Or(parts.iter().filter(|part| !is_included(part)).cloned().collect()).simplified()
+}
+
+/// Returns a prefilter as an expression, or `None` for `Any`, which needs none.
+fn printed(prefilter: &Prefilter) -> Option<String> {
+    let (operator, operands) = match prefilter {
+        Prefilter::Any => return None,
+        Prefilter::Is { field, literal } => (" OR ", condition::alternatives(field, literal)?),
+        Prefilter::And(parts) => (" AND ", parts.iter().map(printed).collect::<Option<Vec<_>>>()?),
+        Prefilter::Or(parts) => (" OR ", parts.iter().map(printed).collect::<Option<Vec<_>>>()?),
+    };
+    match operands.as_slice() {
+        [] => None,
+        [only] => Some(only.clone()),
+        several => Some(format!("({})", several.join(operator))),
+    }
+}
+
+/// Returns a prefilter with one conjunct left out, the one that tells least and, of equals, the longest; `Any` where
+/// there is no conjunct to leave out.
+fn with_one_conjunct_less(prefilter: &Prefilter) -> Prefilter {
+    let Some(least) = least_conjunct(prefilter) else {
+        return Prefilter::Any;
+    };
+    let mut fewer = prefilter.clone();
+    drop_conjunct(&mut fewer, least);
+    weakened(fewer.simplified())
+}
+
+/// Returns the conjunct to leave out first.
+fn least_conjunct(prefilter: &Prefilter) -> Option<&Prefilter> {
+    let (Prefilter::And(parts) | Prefilter::Or(parts)) = prefilter else {
+        return None;
+    };
+    let own = if matches!(prefilter, Prefilter::And(_)) { parts.as_slice() } else { &[] };
+    own.iter()
+        .chain(parts.iter().filter_map(least_conjunct))
+        .min_by_key(|part| (telling(part), Reverse(printed(part).map_or(0, |text| text.len()))))
+}
+
+/// Takes every conjunct that equals `least` out of a prefilter. An `And` that is left empty fits everything.
+fn drop_conjunct(prefilter: &mut Prefilter, least: &Prefilter) {
+    if let Prefilter::And(parts) = prefilter {
+        parts.retain(|part| part != least);
+    }
+    if let Prefilter::And(parts) | Prefilter::Or(parts) = prefilter {
+        for part in parts {
+            drop_conjunct(part, least);
+        }
+    }
+}
+
+/// Returns how much of a log a comparison leaves out: a denial or a name is rare, a verb or a resource is not.
+fn telling(prefilter: &Prefilter) -> u8 {
+    match prefilter {
+        Prefilter::Any => 0,
+        Prefilter::Is { field, .. } => match field {
+            Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "user.groups") => 2,
+            _ => 1,
+        },
+        Prefilter::Or(parts) => parts.iter().map(telling).min().unwrap_or(0),
+        Prefilter::And(parts) => parts.iter().map(telling).max().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests;

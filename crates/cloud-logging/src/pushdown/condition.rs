@@ -1,0 +1,165 @@
+//! What a comparison of a rule is in terms of an entry: the way back from `decode`, through the same tables.
+
+use stakeout_core::field::Field;
+use stakeout_core::prefilter::Literal;
+
+use crate::decode::{ANONYMOUS, DECISION, UNAUTHENTICATED};
+use crate::status;
+
+/// Where `decode` finds the user's name.
+const PRINCIPALS: [&str; 3] = [
+    "protoPayload.authenticationInfo.principalEmail",
+    "protoPayload.authenticationInfo.principalSubject",
+    "protoPayload.authenticationInfo.authoritySelector",
+];
+const METHOD: &str = "protoPayload.methodName";
+const PATH: &str = "protoPayload.resourceName";
+
+/// A text that a rule compares with, as far as the service can be trusted to compare in the same way.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    text: &'a str,
+    cased: bool,
+}
+
+/// Returns comparisons of which at least one holds wherever the field's value fits, or `None` where there are no such.
+pub(super) fn alternatives(field: &Field, literal: &Literal) -> Option<Vec<String>> {
+    if *field == Field::Named("responseStatus.code") {
+        return codes(literal);
+    }
+    let number;
+    let text = match literal {
+        Literal::Text { text, cased } => Text { text, cased: *cased },
+        Literal::Number(of) => {
+            number = of.to_string();
+            Text { text: &number, cased: true }
+        }
+    };
+    if !text.is_plain() {
+        return None;
+    }
+    match field {
+        Field::Named(name) => named(name, text),
+        Field::Annotation(key) => annotation(key, text),
+    }
+}
+
+/// Returns a text as a literal of the language.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn named(name: &str, text: Text<'_>) -> Option<Vec<String>> {
+    match name {
+        "auditID" => Some(text.equals(&["operation.id"])),
+        "requestURI" => request_uri(text),
+        "verb" => text.ends_segments(METHOD, '.').map(one),
+        "user.username" => Some(text.equals(&PRINCIPALS)),
+        "user.groups" => text.is(UNAUTHENTICATED).then(|| Text { text: ANONYMOUS, cased: true }.equals(&PRINCIPALS)),
+        "sourceIPs" => {
+            Some(text.equals(&["protoPayload.requestMetadata.callerIp", "protoPayload.requestMetadata.callerIP"]))
+        }
+        "userAgent" => Some(text.equals(&["protoPayload.requestMetadata.callerSuppliedUserAgent"])),
+        "objectRef.resource" => text.is_inner_segment(METHOD, '.').map(one),
+        "objectRef.subresource" => Some(vec![text.is_inner_segment(METHOD, '.')?, text.is_later_segment(PATH, '/')?]),
+        "objectRef.namespace" => text.follows(PATH, "/namespaces/").map(one),
+        "objectRef.name" => text.is_later_segment(PATH, '/').map(one),
+        "responseStatus.reason" => Some(text.equals(&["protoPayload.response.reason"])),
+        "responseStatus.message" => {
+            Some(text.equals(&["protoPayload.response.message", "protoPayload.status.message"]))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the ways in which an entry may hold a code. A success is often nothing at all, which is no comparison.
+fn codes(literal: &Literal) -> Option<Vec<String>> {
+    let http = match literal {
+        Literal::Number(number) => *number,
+        Literal::Text { text, .. } => text.parse().ok()?,
+    };
+    let is_sayable = (100..600).contains(&http) && status::grpc_of(http).all(|grpc| grpc != 0);
+    let of_status = status::grpc_of(http).map(|grpc| format!("protoPayload.status.code={grpc}"));
+    is_sayable.then(|| of_status.chain([format!("protoPayload.response.code={http}")]).collect())
+}
+
+/// Returns the paths that a URI can have been put together from.
+fn request_uri(text: Text<'_>) -> Option<Vec<String>> {
+    let without = |prefix: &str| {
+        let (head, rest) = text.text.split_at_checked(prefix.len())?;
+        Text { text: head, ..text }.is(prefix).then_some(rest)
+    };
+    let core = without("/api/").map(|rest| format!("core/{rest}"));
+    let paths = [without("/").map(str::to_owned), without("/apis/").map(str::to_owned), core];
+    let paths: Vec<String> = paths.into_iter().flatten().collect();
+    let is_any_empty = paths.iter().any(String::is_empty);
+    let equals = |path: &String| Text { text: path, ..text }.equals(&[PATH]);
+    (!paths.is_empty() && !is_any_empty).then(|| paths.iter().flat_map(equals).collect())
+}
+
+/// Returns the label that an annotation is. The decision may come from elsewhere where its label is missing.
+fn annotation(key: &str, text: Text<'_>) -> Option<Vec<String>> {
+    let is_key_plain = key.contains('/') && Text { text: key, cased: true }.is_plain();
+    let label = format!("labels.{}", quoted(key));
+    let mut alternatives = is_key_plain.then(|| text.equals(&[label.as_str()]))?;
+    if key == DECISION {
+        alternatives.push(format!("NOT {label}:*"));
+    }
+    Some(alternatives)
+}
+
+fn one(comparison: String) -> Vec<String> {
+    vec![comparison]
+}
+
+impl Text<'_> {
+    /// Tells whether `=` accepts, of a field, at least what equals the text to us.
+    ///
+    /// `=` ignores case. Whether a `*` is one there, what an empty text equals, and how case is ignored beyond ASCII is
+    /// not said. So is that of `k`, which is the lower case of the Kelvin sign as well.
+    fn is_plain(self) -> bool {
+        !self.text.is_empty()
+            && self.text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'*')
+            && (self.cased || !self.text.contains(['k', 'K']))
+    }
+
+    fn is(self, other: &str) -> bool {
+        self.text == other || (!self.cased && self.text.eq_ignore_ascii_case(other))
+    }
+
+    fn equals(self, fields: &[&str]) -> Vec<String> {
+        fields.iter().map(|field| format!("{field}={}", quoted(self.text))).collect()
+    }
+
+    /// Compares with the last segment of a field.
+    fn ends_segments(self, field: &str, separator: char) -> Option<String> {
+        Some(self.fits(field, &format!("[{separator}]{}$", self.pattern()?)))
+    }
+
+    /// Compares with every segment of a field but the first and the last.
+    fn is_inner_segment(self, field: &str, separator: char) -> Option<String> {
+        Some(self.fits(field, &format!("[{separator}]{}[{separator}]", self.pattern()?)))
+    }
+
+    /// Compares with every segment of a field but the first.
+    fn is_later_segment(self, field: &str, separator: char) -> Option<String> {
+        Some(self.fits(field, &format!("[{separator}]{}([{separator}]|$)", self.pattern()?)))
+    }
+
+    /// Compares with the segment that follows some text in a field.
+    fn follows(self, field: &str, before: &str) -> Option<String> {
+        Some(self.fits(field, &format!("{before}{}(/|$)", self.pattern()?)))
+    }
+
+    fn fits(self, field: &str, pattern: &str) -> String {
+        format!("{field}=~\"{}{pattern}\"", if self.cased { "" } else { "(?i)" })
+    }
+
+    /// Returns the text as a part of a regular expression, or `None` where it is no name of Kubernetes; a backslash is
+    /// never needed.
+    fn pattern(self) -> Option<String> {
+        let is_name =
+            self.text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':'));
+        is_name.then(|| self.text.replace('.', "[.]"))
+    }
+}

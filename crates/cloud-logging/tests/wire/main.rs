@@ -1,0 +1,110 @@
+//! The reader against the strict stand-in of Cloud Logging: real requests of the official SDK over loopback, and a real
+//! evaluation of the filters.
+
+mod doctor;
+mod faults;
+mod passes;
+mod superset;
+
+use serde_json::{Value, json};
+use stakeout_cloud_logging::{CloudLogging, CloudLoggingConfig};
+use stakeout_core::field::Field;
+use stakeout_core::prefilter::{Literal, Prefilter};
+use stakeout_core::record::{FetchError, RawRecord};
+use stakeout_core::time::{Second, Window};
+use stakeout_standin::CloudLogging as StandIn;
+
+const PROJECT: &str = "acme-prod";
+/// 2026-11-22T01:00:00Z, and ten minutes of it.
+const BEGIN: i64 = 1_795_309_200;
+const SECONDS: i64 = 600;
+
+fn config(logs: &StandIn) -> CloudLoggingConfig {
+    CloudLoggingConfig::stand_in(PROJECT, "prod", logs.endpoint())
+}
+
+/// Starts a stand-in with a project, and makes a reader of it.
+async fn start() -> (StandIn, CloudLogging) {
+    // Another test of this process may have been first.
+    let _lost_a_race = rustls::crypto::ring::default_provider().install_default();
+    let logs = StandIn::start().await.expect("a free port");
+    logs.create_project(PROJECT);
+    let reader = CloudLogging::new(config(&logs));
+    (logs, reader)
+}
+
+fn window() -> Window {
+    Window::new(Second(BEGIN), Second(BEGIN + SECONDS)).expect("not empty")
+}
+
+fn forbidden() -> Prefilter {
+    Prefilter::Is { field: Field::Named("responseStatus.code"), literal: Literal::Number(403) }
+}
+
+/// Reads a window from its first page to its last. Answers the records and the number of pages.
+async fn read(reader: &CloudLogging, prefilter: &Prefilter) -> Result<(Vec<RawRecord>, usize), FetchError> {
+    let (mut records, mut pages, mut token) = (Vec::new(), 0, None);
+    loop {
+        let page = reader.page(window(), prefilter, token.as_ref()).await?;
+        records.extend(page.records);
+        pages += 1;
+        token = page.next;
+        if token.is_none() {
+            return Ok((records, pages));
+        }
+    }
+}
+
+/// The ids of records, in order, each as often as it came.
+fn sorted_ids(records: Vec<RawRecord>) -> Vec<String> {
+    let mut ids: Vec<String> = records.into_iter().map(|record| record.record_id).collect();
+    ids.sort();
+    ids
+}
+
+/// One audit entry of the cluster.
+#[derive(Clone)]
+struct Entry {
+    log: &'static str,
+    cluster: &'static str,
+    service: &'static str,
+    grpc: i64,
+    at_ms: i64,
+    id: String,
+}
+
+impl Entry {
+    /// Returns a denied read.
+    fn denied(id: impl Into<String>, at_ms: i64) -> Entry {
+        Entry { log: "data_access", cluster: "prod", service: "k8s.io", grpc: 7, at_ms, id: id.into() }
+    }
+
+    /// Puts it into the log and answers the id that its record must have.
+    fn ingest(&self, logs: &StandIn) -> String {
+        let at = jiff::Timestamp::from_millisecond(self.at_ms).expect("a time");
+        let log_name = format!("projects/{PROJECT}/logs/cloudaudit.googleapis.com%2F{}", self.log);
+        let entry = json!({
+            "insertId": self.id,
+            "logName": log_name,
+            "timestamp": at.to_string(),
+            "resource": {"type": "k8s_cluster", "labels": {"project_id": PROJECT, "location": "europe-west1", "cluster_name": self.cluster}},
+            "operation": {"id": self.id, "first": true, "last": true, "producer": "k8s.io"},
+            "protoPayload": {
+                "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+                "serviceName": self.service,
+                "methodName": "io.k8s.core.v1.pods.list",
+                "resourceName": "core/v1/pods",
+                "authenticationInfo": {"principalEmail": "system:anonymous"},
+                "requestMetadata": {"callerIp": "198.51.100.7"},
+                "status": if self.grpc == 0 { json!({}) } else { json!({"code": self.grpc}) },
+            },
+        });
+        logs.ingest(&entry.to_string());
+        format!("{log_name}/{at}/{}", self.id)
+    }
+}
+
+/// Returns the members of the requests that the stand-in got.
+fn asked(logs: &StandIn) -> Vec<Value> {
+    logs.requests().iter().map(|request| serde_json::from_str(&request.body).expect("JSON")).collect()
+}

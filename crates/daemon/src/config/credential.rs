@@ -1,0 +1,34 @@
+//! As whom a provider is asked: `credential`, and the rule that no credential of ours goes to a stand-in unasked.
+
+use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::yaml::Map;
+
+/// The word for asking without a credential.
+pub(super) const ANONYMOUS: &str = "anonymous";
+
+/// Returns the word under `credential`, one of `known` or [`ANONYMOUS`]; without the key `None`, or anonymous where a
+/// stand-in is asked. Plain http is allowed to this machine only: there a stand-in takes the provider's place, and no
+/// credential of ours is for it unless the config says so.
+pub(super) fn word<'a>(
+    map: &Map<'a>,
+    endpoint: Option<&str>,
+    known: &[&'static str],
+) -> Result<Option<&'static str>, Diagnostic> {
+    let is_stand_in = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let Some(at) = map.get("credential") else {
+        return Ok(is_stand_in.then_some(ANONYMOUS));
+    };
+    let word = at.text()?;
+    match known.iter().find(|known| **known == word) {
+        Some(known) => Ok(Some(known)),
+        None if word == ANONYMOUS && is_stand_in => Ok(Some(ANONYMOUS)),
+        None if word == ANONYMOUS => Err(at.fault(
+            "an anonymous credential where no stand-in is asked",
+            "take it out, or name an endpoint on this machine, such as http://127.0.0.1:4566",
+        )),
+        None => {
+            let all = [known, &[ANONYMOUS]].concat();
+            Err(at.fault(format!("unknown credential `{word}`"), suggestion(word, &all)))
+        }
+    }
+}

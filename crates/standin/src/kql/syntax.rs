@@ -1,0 +1,126 @@
+//! What a query says before its names are looked up.
+
+use super::value::{Kind, Value};
+
+/// A table and what is done with its rows, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pipeline {
+    pub(super) table: String,
+    pub(super) stages: Vec<Operator>,
+}
+
+/// A tabular operator.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Operator {
+    Where(Expression),
+    Extend(Vec<Named>),
+    Project(Vec<Named>),
+    Take(i64),
+    Sort(Vec<(Expression, Direction)>),
+    Count,
+    Summarize { aggregates: Vec<Named>, by: Vec<Named> },
+}
+
+/// An expression, and the name that its column shall have where one is given.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Named {
+    pub(super) name: Option<String>,
+    pub(super) expression: Expression,
+}
+
+/// The order of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// A scalar expression.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expression {
+    Literal(Value, Kind),
+    Name(String),
+    /// A member of a dynamic value by name.
+    Member(Box<Expression>, String),
+    /// An item of a dynamic array; a negative index counts from the end.
+    Item(Box<Expression>, i64),
+    Call(String, Vec<Expression>),
+    Any(Vec<Expression>),
+    All(Vec<Expression>),
+    Compare(Comparison, Box<Expression>, Box<Expression>),
+    Text(TextTest, Box<Expression>, Box<Expression>),
+    In {
+        test: InTest,
+        left: Box<Expression>,
+        list: Vec<Expression>,
+    },
+}
+
+/// A comparison of two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// A test of one text by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TextTest {
+    pub(super) relation: Relation,
+    pub(super) ignores_case: bool,
+    pub(super) is_negated: bool,
+}
+
+/// How one text stands in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    Equals,
+    Contains,
+    StartsWith,
+    EndsWith,
+    Has,
+}
+
+/// A test by a list of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InTest {
+    pub(super) ignores_case: bool,
+    pub(super) is_negated: bool,
+}
+
+impl Operator {
+    /// The word that it is spelled with.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Where(_) => "where",
+            Self::Extend(_) => "extend",
+            Self::Project(_) => "project",
+            Self::Take(_) => "take",
+            Self::Sort(_) => "sort",
+            Self::Count => "count",
+            Self::Summarize { .. } => "summarize",
+        }
+    }
+}
+
+impl Comparison {
+    pub(super) fn is_order(self) -> bool {
+        !matches!(self, Self::Equal | Self::NotEqual)
+    }
+
+    /// Tells whether it holds of two values that lie so.
+    pub(super) fn holds(self, ordering: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Equal => ordering.is_eq(),
+            Self::NotEqual => ordering.is_ne(),
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
+}

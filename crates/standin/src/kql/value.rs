@@ -1,0 +1,184 @@
+//! What a cell holds: the scalar types of Kusto that the audit tables use.
+//! <https://learn.microsoft.com/en-us/kusto/query/scalar-data-types/>
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::datetime::DateTime;
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `bool`
+    Bool,
+    /// `datetime`
+    DateTime,
+    /// `dynamic`: whatever JSON can say.
+    Dynamic,
+    /// `int`
+    Int,
+    /// `long`
+    Long,
+    /// `real`
+    Real,
+    /// `string`, which is never null.
+    String,
+}
+
+/// A column of a table or of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name; case matters.
+    pub name: String,
+    /// Its type.
+    pub kind: Kind,
+}
+
+/// A row: as many values as there are columns.
+pub type Row = Arc<[Value]>;
+
+/// What a cell holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing, in a column of any type but `string`.
+    Null,
+    /// A `bool`.
+    Bool(bool),
+    /// A `datetime`.
+    DateTime(DateTime),
+    /// A `dynamic` that is not null.
+    Dynamic(Arc<Dynamic>),
+    /// An `int` or a `long`.
+    Long(i64),
+    /// A `real`.
+    Real(f64),
+    /// A `string`.
+    String(Arc<str>),
+}
+
+/// A value of JSON, with the text that it came as where it came as one.
+#[derive(Clone, Debug)]
+pub struct Dynamic {
+    pub(super) json: Json,
+    text: Option<Box<str>>,
+}
+
+impl PartialEq for Dynamic {
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
+}
+
+impl Kind {
+    /// The name of the type.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::DateTime => "datetime",
+            Self::Dynamic => "dynamic",
+            Self::Int => "int",
+            Self::Long => "long",
+            Self::Real => "real",
+            Self::String => "string",
+        }
+    }
+
+    pub(super) fn is_number(self) -> bool {
+        matches!(self, Self::Int | Self::Long | Self::Real)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Value {
+    /// Makes a `string`.
+    pub fn text(text: &str) -> Self {
+        Self::String(text.into())
+    }
+
+    /// Makes a `dynamic`.
+    pub fn dynamic(json: Json) -> Self {
+        match json {
+            Json::Null => Self::Null,
+            json => Self::Dynamic(Arc::new(Dynamic { json, text: None })),
+        }
+    }
+
+    /// Makes a `dynamic` as `parse_json` does: text that is no JSON becomes itself, and no text at all null.
+    /// <https://learn.microsoft.com/en-us/kusto/query/parse-json-function>
+    pub fn parse_json(text: &str) -> Self {
+        match serde_json::from_str(text) {
+            Ok(Json::Null) => Self::Null,
+            Ok(json) => Self::Dynamic(Arc::new(Dynamic { json, text: Some(text.trim().into()) })),
+            Err(_) if text.is_empty() => Self::Null,
+            Err(_) => Self::dynamic(Json::String(text.to_owned())),
+        }
+    }
+
+    pub(super) fn bool(fact: Option<bool>) -> Self {
+        fact.map_or(Self::Null, Self::Bool)
+    }
+
+    /// Reads a bool; `None` is the null.
+    pub(super) fn fact(&self) -> Option<bool> {
+        match self {
+            Self::Bool(fact) => Some(*fact),
+            _ => None,
+        }
+    }
+
+    pub(super) fn json(&self) -> Option<&Json> {
+        match self {
+            Self::Dynamic(dynamic) => Some(&dynamic.json),
+            _ => None,
+        }
+    }
+
+    /// The value as `tostring` gives it; null is the empty text.
+    /// <https://learn.microsoft.com/en-us/kusto/query/tostring-function>
+    pub(super) fn to_text(&self) -> Arc<str> {
+        match self {
+            Self::Null => "".into(),
+            Self::Bool(true) => "True".into(),
+            Self::Bool(false) => "False".into(),
+            Self::DateTime(moment) => moment.in_full().into(),
+            Self::Dynamic(dynamic) => dynamic.to_text().into(),
+            Self::Long(number) => number.to_string().into(),
+            Self::Real(number) => number.to_string().into(),
+            Self::String(text) => Arc::clone(text),
+        }
+    }
+
+    /// The value as a cell of an answer: a dynamic one is JSON as text.
+    pub(crate) fn to_cell(&self) -> Json {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(fact) => Json::Bool(*fact),
+            Self::DateTime(moment) => Json::String(moment.to_string()),
+            Self::Dynamic(dynamic) => Json::String(dynamic.to_json_text()),
+            Self::Long(number) => Json::from(*number),
+            Self::Real(number) => Json::from(*number),
+            Self::String(text) => Json::String(text.to_string()),
+        }
+    }
+}
+
+impl Dynamic {
+    /// A text is itself, and everything else is its JSON.
+    fn to_text(&self) -> String {
+        match &self.json {
+            Json::String(text) => text.clone(),
+            _ => self.to_json_text(),
+        }
+    }
+
+    fn to_json_text(&self) -> String {
+        self.text.as_ref().map_or_else(|| self.json.to_string(), |text| text.to_string())
+    }
+}

@@ -1,0 +1,227 @@
+"""Fills and searches Cloud Logging with the official client, and prints what was answered: `cloud_logging.py ENDPOINT`.
+
+Standard input is a recorded answer of `entries.list`, which the server holds already. A search is worth the difference
+between what was found and what Python says should be: [missing, too many].
+"""
+
+import ipaddress
+import json
+import re
+import sys
+from datetime import datetime
+
+from answers import Facts
+from cloud_logging_client import client, told
+
+# With a time in a filter, the client adds none of its own.
+ALL_TIMES = 'timestamp>="2026-11-22T00:00:00Z"'
+RECORDED = json.load(sys.stdin)["entries"]
+PROJECT = RECORDED[0]["logName"].split("/")[1]
+
+logging = client(sys.argv[1], PROJECT)
+facts = Facts()
+
+
+def at(entry, path):
+    """Returns the value at a path, or None."""
+    for step in path.split(" "):
+        entry = entry.get(step) if isinstance(entry, dict) else None
+    return entry
+
+
+def code(entry):
+    return at(entry, "protoPayload status code")
+
+
+def method(entry):
+    return at(entry, "protoPayload methodName")
+
+
+def agent(entry):
+    return at(entry, "protoPayload requestMetadata callerSuppliedUserAgent") or ""
+
+
+def who(entry):
+    return at(entry, "protoPayload authenticationInfo principalEmail")
+
+
+def caller(entry):
+    return at(entry, "protoPayload requestMetadata callerIp")
+
+
+def permissions(entry):
+    return [item["permission"] for item in at(entry, "protoPayload authorizationInfo") or []]
+
+
+def decision(entry):
+    return at(entry, "labels authorization.k8s.io/decision")
+
+
+def time_of(entry):
+    return datetime.fromisoformat(entry["timestamp"])
+
+
+def is_private(address):
+    networks = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+    address = ipaddress.ip_address(address)
+    return address.version == 4 and any(address in ipaddress.ip_network(network) for network in networks)
+
+
+def texts(value):
+    """Returns all texts in a value, in lower case."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [text for item in value for text in texts(item)]
+    return [str(value).lower()]
+
+
+TIMES = sorted(time_of(entry) for entry in RECORDED)
+FROM, TO = TIMES[len(TIMES) // 4], TIMES[len(TIMES) // 2]
+WINDOW = f'timestamp>="{FROM.isoformat()}" timestamp<"{TO.isoformat()}"'
+READS = ("list", "get", "watch")
+NOT_PRIVATE = " ".join(
+    f'NOT ip_in_net(protoPayload.requestMetadata.callerIp, "{network}")'
+    for network in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+)
+
+# Each filter, and the same in Python over a recorded entry.
+FILTERS = {
+    "": lambda e: True,
+    "protoPayload.status.code=7": lambda e: code(e) == 7,
+    'protoPayload.status.code="7"': lambda e: code(e) == 7,
+    "protoPayload.status.code!=7": lambda e: code(e) not in (None, 7),
+    "NOT protoPayload.status.code=7": lambda e: code(e) != 7,
+    "-protoPayload.status.code=7": lambda e: code(e) != 7,
+    "protoPayload.status.code>7": lambda e: code(e) is not None and code(e) > 7,
+    "protoPayload.status.code<=7": lambda e: code(e) is not None and code(e) <= 7,
+    "protoPayload.status.code=(7 OR 16)": lambda e: code(e) in (7, 16),
+    "protoPayload.status.code:*": lambda e: code(e) is not None,
+    "NOT protoPayload.status.code:*": lambda e: code(e) is None,
+    'protoPayload.authenticationInfo.principalEmail="system:anonymous"': lambda e: who(e) == "system:anonymous",
+    'protoPayload.authenticationInfo.principalEmail="SYSTEM:Anonymous"': lambda e: who(e) == "system:anonymous",
+    "NOT protoPayload.authenticationInfo.principalEmail:*": lambda e: who(e) is None,
+    'protoPayload.authenticationInfo.principalEmail!="system:anonymous"': lambda e: (
+        who(e) not in (None, "system:anonymous")
+    ),
+    'labels."authorization.k8s.io/decision"="forbid"': lambda e: decision(e) == "forbid",
+    'NOT labels."authorization.k8s.io/decision"="forbid"': lambda e: decision(e) != "forbid",
+    'protoPayload.methodName:"pods"': lambda e: "pods" in method(e),
+    'protoPayload.methodName:("pods" OR "secrets") protoPayload.methodName:"list"': lambda e: (
+        ("pods" in method(e) or "secrets" in method(e)) and "list" in method(e)
+    ),
+    'protoPayload.methodName=~"\\\\.(list|get|watch)$"': lambda e: method(e).endswith(READS),
+    'protoPayload.methodName!~"\\\\.(list|get|watch)$"': lambda e: not method(e).endswith(READS),
+    'protoPayload.requestMetadata.callerSuppliedUserAgent=~"^curl/"': lambda e: agent(e).startswith("curl/"),
+    'protoPayload.requestMetadata.callerSuppliedUserAgent:"PYTHON"': lambda e: "python" in agent(e).lower(),
+    'protoPayload.authorizationInfo.permission="io.k8s.core.v1.pods.list"': lambda e: (
+        "io.k8s.core.v1.pods.list" in permissions(e)
+    ),
+    "protoPayload.authorizationInfo.granted=true": lambda e: (
+        any(item.get("granted") for item in at(e, "protoPayload authorizationInfo") or [])
+    ),
+    'log_id("cloudaudit.googleapis.com/activity")': lambda e: e["logName"].endswith("%2Factivity"),
+    'log_id("cloudaudit.googleapis.com/data_access")': lambda e: e["logName"].endswith("%2Fdata_access"),
+    f'logName="projects/{PROJECT}/logs/cloudaudit.googleapis.com%2Factivity"': lambda e: (
+        e["logName"].endswith("%2Factivity")
+    ),
+    NOT_PRIVATE: lambda e: not is_private(caller(e)),
+    "operation.last=true": lambda e: bool(at(e, "operation last")),
+    # OR binds closer than AND.
+    'protoPayload.methodName:"list" AND protoPayload.status.code=7 OR protoPayload.status.code=16': lambda e: (
+        "list" in method(e) and code(e) in (7, 16)
+    ),
+    'protoPayload.status.code=7 OR protoPayload.status.code=16 protoPayload.methodName:"list"': lambda e: (
+        "list" in method(e) and code(e) in (7, 16)
+    ),
+    '(protoPayload.methodName:"list" AND protoPayload.status.code=7) OR protoPayload.status.code=16': lambda e: (
+        ("list" in method(e) and code(e) == 7) or code(e) == 16
+    ),
+    'resource.type="k8s_cluster" resource.labels.cluster_name="gke-prod" -- all of them': lambda e: True,
+    'resource.labels.cluster_name="other"': lambda e: False,
+    "severity=DEFAULT": lambda e: "severity" not in e,
+    '"91.10.0.4"': lambda e: any("91.10.0.4" in text for text in texts(e)),
+    "Unauthorized": lambda e: any("unauthorized" in text for text in texts(e)),
+    WINDOW: lambda e: FROM <= time_of(e) < TO,
+}
+
+
+def key(entry):
+    """What tells a recorded entry from the others."""
+    return (time_of(entry), entry["insertId"], entry["logName"], json.dumps(entry["protoPayload"], sort_keys=True))
+
+
+def listed(filter_=ALL_TIMES, **search):
+    search.setdefault("page_size", 1000)
+    return list(logging.list_entries(filter_=filter_, **search))
+
+
+def searched(filter_, expected):
+    """Returns [missing, too many] of a search's entries, told by all that they hold."""
+    filter_ = filter_ if "timestamp" in filter_ else f"{ALL_TIMES} {filter_}"
+    found = [
+        (entry.timestamp, entry.insert_id, entry.log_name, json.dumps(entry.payload, sort_keys=True))
+        for entry in listed(filter_)
+    ]
+    wanted = [key(entry) for entry in RECORDED if expected(entry)]
+    missing = len(set(wanted) - set(found))
+    return [missing, len(found) - (len(wanted) - missing)]
+
+
+def filter_facts():
+    for filter_, expected in FILTERS.items():
+        facts.add(f"filter {filter_}", lambda: told(lambda: searched(filter_, expected)))
+    idle = [filter_ for filter_, expected in FILTERS.items() if not any(map(expected, RECORDED))]
+    facts.add("filters that find nothing", lambda: idle)
+
+
+def order_facts():
+    in_order = sorted((time_of(entry), entry["insertId"]) for entry in RECORDED)
+    found = lambda **search: [(entry.timestamp, entry.insert_id) for entry in listed(**search)]
+    facts.add("oldest first", lambda: found() == in_order)
+    facts.add("oldest first, asked for", lambda: found(order_by="timestamp asc") == in_order)
+    facts.add("newest first", lambda: found(order_by="timestamp desc") == in_order[::-1])
+    facts.add("pages of 7 to 40", lambda: found(page_size=7, max_results=40) == in_order[:40])
+    facts.add("nothing is lost in small pages", lambda: found(page_size=97) == in_order)
+
+
+def refusal_facts():
+    refused = {
+        "no such project": {"resource_names": ["projects/other"]},
+        "no project at all": {"resource_names": ["other"]},
+        "an organization": {"resource_names": ["organizations/1"]},
+        "an order by id": {"order_by": "insertId"},
+        "a page of 1001": {"page_size": 1001},
+        "a page of -1": {"page_size": -1},
+        "malformed": {"filter_": f"{ALL_TIMES} AND"},
+        "an undefined field": {"filter_": f"{ALL_TIMES} verb=list"},
+        "lower case and": {"filter_": f'{ALL_TIMES} and severity=("a"'},
+        "a value that wants quotes": {"filter_": f"{ALL_TIMES} insertId=abc:def"},
+        "a filter of 20001": {"filter_": ALL_TIMES.ljust(20_001)},
+        "a filter of 20000": {"filter_": ALL_TIMES.ljust(20_000), "max_results": 1},
+    }
+    for name, search in refused.items():
+        facts.add(name, lambda: told(lambda: len(listed(**search))))
+
+
+def write_facts():
+    """What is written now is found by a search without a filter, to which the client adds the last 24 hours."""
+    own = client(sys.argv[1], "fresh")
+    logger = own.logger("test", resource={"type": "global", "labels": {"project_id": "fresh"}})
+    logger.log_text("a text", labels={"n": "1"})
+    logger.log_struct({"answer": 42}, severity="ERROR", insert_id="mine")
+    # The client writes an entry about itself into another log.
+    found = {type(entry).__name__: entry for entry in own.list_entries() if entry.logger.name == "test"}
+    shown = lambda entry: [entry.payload, entry.severity, entry.labels]
+    facts.add("written", lambda: {kind: shown(entry) for kind, entry in found.items()})
+    by_id = list(own.list_entries(filter_='insertId="mine" severity>=WARNING jsonPayload.answer>41'))
+    facts.add("found by its id", lambda: [[entry.insert_id, entry.logger.name] for entry in by_id])
+    bad = lambda: logger.log_struct({"answer": 42}, severity="LOUD")
+    facts.add("a severity of nobody's", lambda: told(bad))
+
+
+filter_facts()
+order_facts()
+refusal_facts()
+write_facts()
+facts.print()

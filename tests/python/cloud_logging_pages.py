@@ -1,0 +1,25 @@
+"""Reads a search with the official client's own pager: `cloud_logging_pages.py ENDPOINT PROJECT FILTER PAGE_SIZE TIMES`.
+
+Prints, for each of the times, the ids as often as they came and what ended it.
+"""
+
+import json
+import sys
+
+from cloud_logging_client import client, told
+
+endpoint, project, filter_, page_size, times = sys.argv[1:]
+
+
+def read():
+    ids = []
+
+    def read_all():
+        for entry in client(endpoint, project).list_entries(filter_=filter_, page_size=int(page_size)):
+            ids.append(entry.insert_id)
+
+    error = told(read_all)
+    return {"ids": ids, "error": error}
+
+
+json.dump([read() for _ in range(int(times))], sys.stdout)

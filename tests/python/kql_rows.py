@@ -1,0 +1,113 @@
+"""Runs queries in KQL over rows in DuckDB, and says which rows a plain reading of each prefilter wants at least.
+
+Input: {"tables": {NAME: {"columns": {COLUMN: TYPE}, "rows": [{COLUMN: CELL}]}}, "asked": [{"table", "query", "prefilter",
+"cluster", "earliest", "latest"}]}. A row is known by its place in the table, which the queries project as `RowId`. Output:
+[{"found": [PLACE], "wanted": [PLACE]}].
+"""
+
+import json
+import sys
+from datetime import datetime, timezone
+
+import duckdb_kql
+
+TYPES = {"string": "VARCHAR", "datetime": "TIMESTAMP", "dynamic": "JSON", "long": "BIGINT"}
+PARTS = {
+    "level": "Level",
+    "auditID": "AuditId",
+    "stage": "Stage",
+    "requestURI": "RequestUri",
+    "verb": "Verb",
+    "user": "User",
+    "sourceIPs": "SourceIps",
+    "userAgent": "UserAgent",
+    "objectRef": "ObjectRef",
+    "responseStatus": "ResponseStatus",
+    "annotations": "Annotations",
+}
+
+
+def moment(text):
+    return datetime.fromisoformat(text).astimezone(timezone.utc).replace(tzinfo=None)
+
+
+def load(name, columns, rows):
+    """Makes a table. In Kusto a text is never null, and a dynamic cell is JSON."""
+    typed = ", ".join(f'"{column}" {TYPES[kind]}' for column, kind in columns.items())
+    database.execute(f'CREATE TABLE "{name}" ("RowId" BIGINT, {typed})')
+    places = ", ".join(["?"] * (1 + len(columns)))
+    cells = [[place, *(cell(kind, row.get(column)) for column, kind in columns.items())] for place, row in enumerate(rows)]
+    database.executemany(f'INSERT INTO "{name}" VALUES ({places})', cells)
+
+
+def cell(kind, value):
+    if value is None:
+        return "" if kind == "string" else None
+    if kind == "datetime":
+        return moment(value)
+    # The stand-in reads text in a dynamic cell as JSON, and what is no JSON as a text.
+    return json.dumps(parsed(value)) if kind == "dynamic" else value
+
+
+def parsed(text):
+    if not isinstance(text, str):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def event_of(table, row):
+    """Returns the audit event of a row, as far as it can be read."""
+    if table == "AzureDiagnostics":
+        event = parsed(row.get("log_s") or "")
+        return event if isinstance(event, dict) else {}
+    event = {part: row.get(column) for part, column in PARTS.items()}
+    for part in ["user", "sourceIPs", "objectRef", "responseStatus", "annotations"]:
+        event[part] = parsed(parsed(event[part]))
+    return event
+
+
+def values_of(event, path):
+    """Returns the values at a path, which are several where it leads to a list."""
+    for step in path:
+        event = event.get(step) if isinstance(event, dict) else None
+    return event if isinstance(event, list) else [] if event is None else [event]
+
+
+def fits(event, prefilter):
+    """Tells whether an event fits. A field that no record holds fits nothing here, so this may say no too often."""
+    ((kind, of),) = prefilter.items()
+    if kind == "any":
+        return True
+    if kind in ("or", "and"):
+        return (any if kind == "or" else all)(fits(event, part) for part in of)
+    values = values_of(event, of["path"])
+    if "number" in of:
+        return any(not isinstance(value, bool) and str(value) == str(of["number"]) for value in values)
+    texts = [value for value in values if isinstance(value, str)]
+    if of["cased"]:
+        return of["text"] in texts
+    return of["text"].lower() in [text.lower() for text in texts]
+
+
+def wanted(asked, rows):
+    for place, row in enumerate(rows):
+        time = moment(row["TimeGenerated"])
+        in_time = asked["earliest"] is None or moment(asked["earliest"]) <= time < moment(asked["latest"])
+        in_cluster = row["_ResourceId"].lower().endswith(asked["cluster"].lower())
+        in_log = asked["table"] != "AzureDiagnostics" or row["Category"].lower() in ("kube-audit", "kube-audit-admin")
+        if in_time and in_cluster and in_log and fits(event_of(asked["table"], row), asked["prefilter"]):
+            yield place
+
+
+given = json.load(sys.stdin)
+database = duckdb_kql.connect()
+for name, table in given["tables"].items():
+    load(name, table["columns"], table["rows"])
+answers = []
+for asked in given["asked"]:
+    found = sorted(place for (place,) in duckdb_kql.query(database, asked["query"]).fetchall())
+    answers.append({"found": found, "wanted": list(wanted(asked, given["tables"][asked["table"]]["rows"]))})
+json.dump(answers, sys.stdout)

@@ -1,0 +1,346 @@
+//! The queries that our client writes, judged by readers of KQL that we did not write: Microsoft's own language service
+//! for syntax and names, DuckDB for the rows that they find.
+//!
+//! Where the last stage of a query projects the columns that the client wants, another is put that projects the place of
+//! each row, so that the rows can be compared. Nothing else is changed.
+
+use std::collections::BTreeMap;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use serde_json::{Map, Value, json};
+use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan, Table, pushdown};
+use stakeout_core::field::Field;
+use stakeout_core::prefilter::{Literal, Prefilter};
+use stakeout_core::time::{Second, Window};
+use stakeout_standin::LogAnalytics;
+use stakeout_standin::kql::{self, Column, Kind, Query, Row};
+use stakeout_standin::log_analytics;
+
+use crate::answered;
+use crate::log_analytics::{recordings, text_of};
+use crate::node::node;
+
+#[path = "../../crates/azure-monitor/tests/wire/prefilters.rs"]
+mod prefilters;
+
+const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
+const CLUSTER: &str = "/subscriptions/11112222-3333-4444-5555-666677778888/resourceGroups/rg-prod/providers/Microsoft.ContainerService/managedClusters/aks-prod";
+/// Prefilters of every shape, each for three tables and two plans.
+const SHAPES: usize = 50;
+/// Of these so many are run over rows, which takes a tenth of a second each.
+const SHAPES_RUN: usize = 12;
+/// Every so many pieces of a query one is broken.
+const EVERY: usize = 11;
+
+/// A query and what it was made of.
+#[derive(Debug)]
+struct Asked {
+    table: Table,
+    plan: Plan,
+    prefilter: Prefilter,
+    query: String,
+}
+
+/// The minute in which most of the recorded rows lie.
+fn window() -> Window {
+    Window::new(Second(1_795_309_260), Second(1_795_309_320)).expect("not empty")
+}
+
+fn config(table: Table, plan: Plan, cluster: &str) -> AzureMonitorConfig {
+    AzureMonitorConfig { plan, ..AzureMonitorConfig::new(WORKSPACE, table, cluster, Credential::Anonymous) }
+}
+
+/// The prefilter of the shipped rules, none at all, and as many random ones as there shall be; the same each time.
+fn prefilters(shapes: usize) -> Vec<Prefilter> {
+    let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules load");
+    let mut runner = TestRunner::deterministic();
+    let random = (0..shapes).map(|_| prefilters::prefilter().new_tree(&mut runner).expect("is made").current());
+    [rules.prefilter(), Prefilter::Any].into_iter().chain(random.collect::<Vec<_>>()).collect()
+}
+
+fn queries(shapes: usize) -> Vec<Asked> {
+    let places = Table::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]);
+    let places: Vec<(Table, Plan)> = places.collect();
+    let asked = prefilters(shapes).into_iter().enumerate().flat_map(|(index, prefilter)| {
+        let cluster = if index % 2 == 0 { "aks-prod" } else { CLUSTER };
+        let ask = move |(table, plan): &(Table, Plan)| {
+            let query = pushdown::query(window(), &prefilter, &config(*table, *plan, cluster));
+            Asked { table: *table, plan: *plan, prefilter: prefilter.clone(), query }
+        };
+        places.iter().map(ask).collect::<Vec<_>>()
+    });
+    asked.collect()
+}
+
+/// What the client asks a workspace beside the rows of its windows.
+async fn queries_of_doctor() -> Vec<String> {
+    let logs = LogAnalytics::start().await.expect("a free port");
+    for (table, plan) in Table::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]) {
+        let of_table = if plan == Plan::Basic { log_analytics::Plan::Basic } else { log_analytics::Plan::Analytics };
+        logs.set_plan(WORKSPACE, table.as_str(), of_table).expect("is a table");
+        let config = AzureMonitorConfig { endpoint: Some(logs.endpoint()), ..config(table, plan, "aks-prod") };
+        let client = AzureMonitor::new(config).await.expect("is a config");
+        client.has_records(window()).await.expect("is answered");
+        client.checkups(window(), &Prefilter::Any, window().latest().millis()).await;
+    }
+    let bodies = logs.requests().into_iter().map(|request| request.body);
+    let queries = bodies.map(|body| serde_json::from_str::<Value>(&body).expect("is JSON")["query"].take());
+    queries.map(|query| text_of(&query)).collect()
+}
+
+/// What the language service has against a query, and the texts in it.
+#[derive(Debug, serde::Deserialize)]
+struct Judged {
+    diagnostics: Vec<String>,
+    literals: Vec<String>,
+}
+
+fn judged(queries: &[String]) -> Vec<Judged> {
+    let columns = |table: Table| log_analytics::columns(table.as_str()).expect("the stand-in knows it");
+    let types = |table| -> Map<String, Value> {
+        columns(table).into_iter().map(|column| (column.name, json!(column.kind.as_str()))).collect()
+    };
+    let tables: Map<String, Value> =
+        Table::ALL.into_iter().map(|table| (table.as_str().to_owned(), Value::Object(types(table)))).collect();
+    let printed = node("kusto.js", &json!({"tables": tables, "queries": queries}).to_string());
+    let judged: Vec<Judged> = serde_json::from_str(&printed).expect("the script prints JSON");
+    assert_eq!(judged.len(), queries.len());
+    judged
+}
+
+fn is_taken(query: &str) -> bool {
+    Query::compile(query, log_analytics::columns).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn microsofts_language_service_has_nothing_against_our_queries() {
+    let mut texts: Vec<String> = queries(SHAPES).into_iter().map(|asked| asked.query).collect();
+    let of_doctor = queries_of_doctor().await;
+    assert!(of_doctor.iter().any(|query| query.contains("summarize")), "{of_doctor:#?}");
+    texts.extend(of_doctor);
+    for (query, judged) in texts.iter().zip(judged(&texts)) {
+        assert_eq!(judged.diagnostics, Vec::<String>::new(), "{query}");
+        assert!(is_taken(query), "the stand-in refuses {query}");
+    }
+}
+
+/// Queries that are not right.
+const REFUSED_BY_BOTH: [&str; 15] = [
+    "AKSAudit | where Verb = \"list\"",
+    "AKSAudit | where verb == \"list\"",
+    "AKSAudit | where Verb == \"list",
+    "AKSAudit | where Verb == list",
+    "AKSAudit | where (Verb == \"list\"",
+    "AKSAudit | where Verb == \"\\q\"",
+    "AKSAudit | where TimeGenerated >= \"2026-11-22\"",
+    "AKSAudit | where Verb",
+    "AKSAudit | where Verb AND Stage",
+    "AKSAudit | where unheard(Verb)",
+    "AKSAudit | where isempty()",
+    "AKSAudit | where Verb has 1",
+    "AKSAudit | project Verb | where Stage == \"\"",
+    "AKSAudit | nonsense",
+    "Heartbeat | take 1",
+];
+
+#[test]
+fn the_stand_in_takes_nothing_that_the_language_service_refuses() {
+    let refused: Vec<String> = REFUSED_BY_BOTH.iter().map(|query| (*query).to_owned()).collect();
+    for (query, judged) in refused.iter().zip(judged(&refused)) {
+        assert!(!judged.diagnostics.is_empty() && !is_taken(query), "{query}: {judged:?}");
+    }
+    // Queries of ours with one piece of them gone or doubled: many are still queries.
+    let whole = queries(4).into_iter().map(|asked| asked.query).filter(|query| query.len() < 900);
+    let mut broken = Vec::new();
+    for (index, query) in whole.enumerate() {
+        let pieces: Vec<&str> = query.split_inclusive([' ', '(', '"', '.', '[']).collect();
+        for nth in (index % EVERY..pieces.len()).step_by(EVERY) {
+            let (before, after) = pieces.split_at(nth);
+            broken.push([before, &after[1..]].concat().concat());
+            broken.push([before, &after[..1], after].concat().concat());
+        }
+    }
+    let judged = judged(&broken);
+    let taken: Vec<(&String, &Judged)> = broken.iter().zip(&judged).filter(|(query, _)| is_taken(query)).collect();
+    for (query, judged) in &taken {
+        assert_eq!(judged.diagnostics, Vec::<String>::new(), "the stand-in takes {query}");
+    }
+    let refused = judged.iter().filter(|judged| !judged.diagnostics.is_empty()).count();
+    assert!(broken.len() > 200 && refused > 100 && taken.len() > 10, "{}, {refused}, {}", broken.len(), taken.len());
+}
+
+#[test]
+fn literals_are_read_by_the_language_service_as_they_were_meant() {
+    let mut runner = TestRunner::deterministic();
+    let any = proptest::prop_oneof![
+        "\\PC{0,20}",
+        "[\"'\\\\@hu0-9\n\r\t ~`]{1,12}",
+        proptest::string::string_regex("(?s).{1,8}").expect("is one")
+    ];
+    let random = (0..400).map(|_| any.new_tree(&mut runner).expect("is made").current());
+    let texts: Vec<String> = prefilters::HOSTILE.iter().map(|text| (*text).to_owned()).chain(random).collect();
+    let ask = |text: &String| {
+        let literal = Literal::Text { text: text.clone(), cased: true };
+        let prefilter = Prefilter::Is { field: Field::Named("verb"), literal };
+        pushdown::query(window(), &prefilter, &config(Table::AksAudit, Plan::Basic, ""))
+    };
+    let queries: Vec<String> = texts.iter().map(ask).collect();
+    let mut said = 0;
+    for ((text, query), judged) in texts.iter().zip(&queries).zip(judged(&queries)) {
+        assert_eq!(judged.diagnostics, Vec::<String>::new(), "{query}");
+        if query.contains(" == ") {
+            said += 1;
+            assert_eq!(judged.literals, [text.as_str()], "{query}");
+        }
+    }
+    assert!(said > texts.len() / 2, "only {said} of {} texts were said", texts.len());
+}
+
+/// Rows of a table: some of the recorded ones, and what else may stand there.
+fn sample(table: Table) -> Vec<Map<String, Value>> {
+    let is_of_table = |row: &Map<String, Value>| row["Type"] == table.as_str().replace("Admin", "");
+    let recorded: Vec<Map<String, Value>> =
+        recordings().into_iter().flat_map(|(_, rows)| rows).filter(is_of_table).collect();
+    let mut rows: Vec<Map<String, Value>> = recorded.iter().step_by(13).cloned().collect();
+    let first = recorded.first().expect("there are some").clone();
+    let changes: &[(&str, &str)] = match table {
+        Table::AzureDiagnostics => &[
+            (
+                "log_s",
+                "{\"verb\":\"list\",\"responseStatus\":{\"code\":403},\"user\":{\"username\":\"system:anonymous\"}}\n",
+            ),
+            ("log_s", "{\"verb\":\"LIST\",\"responseStatus\":{\"code\":\"403\"},\"userAgent\":\"Kubectl\"}"),
+            ("log_s", "{\"verb\":\"list\",\"responseStatus\":{\"code\":403},\"user\":{\"usern"),
+            ("log_s", "\"403\""),
+            ("log_s", ""),
+            ("Category", "Kube-Audit-Admin"),
+            ("Category", "kube-apiserver"),
+            ("_ResourceId", "/elsewhere/managedclusters/aks-prod-2"),
+            ("TimeGenerated", "2026-11-22T01:01:00Z"),
+            ("TimeGenerated", "2026-11-22T01:02:00Z"),
+        ],
+        Table::AksAudit | Table::AksAuditAdmin => &[
+            ("ResponseStatus", "{\"code\":403}"),
+            ("ResponseStatus", "{\"code\":\"403\"}"),
+            ("ResponseStatus", "{\"code\":403,\"mess"),
+            ("ResponseStatus", "\"{\\\"code\\\":403}\""),
+            ("User", "{\"username\":\"system:anonymous\",\"groups\":[\"system:unauthenticated\"]}"),
+            ("User", "\"{\\\"username\\\":\\\"system:anonymous\\\"}\""),
+            ("User", "[]"),
+            ("Verb", "LIST"),
+            ("UserAgent", "Kubectl"),
+            ("UserAgent", "\u{212a}ubectl"),
+            ("RequestUri", "\" or true or Verb == \""),
+            ("Annotations", "{\"authorization.k8s.io/decision\":\"forbid\",\"plain\":\"list\"}"),
+            ("_ResourceId", "/elsewhere/managedclusters/aks-prod-2"),
+            ("TimeGenerated", "2026-11-22T01:01:00Z"),
+            ("TimeGenerated", "2026-11-22T01:02:00Z"),
+        ],
+    };
+    for (column, cell) in changes {
+        let mut row = first.clone();
+        row.insert("TimeGenerated".to_owned(), json!("2026-11-22T01:01:30Z"));
+        row.insert((*column).to_owned(), json!(cell));
+        rows.push(row);
+    }
+    rows
+}
+
+/// A prefilter as the script reads it.
+fn spelled(prefilter: &Prefilter) -> Value {
+    let all = |parts: &[Prefilter]| parts.iter().map(spelled).collect::<Vec<_>>();
+    match prefilter {
+        Prefilter::Any => json!({"any": true}),
+        Prefilter::Or(parts) => json!({"or": all(parts)}),
+        Prefilter::And(parts) => json!({"and": all(parts)}),
+        Prefilter::Is { field, literal } => {
+            let path: Vec<&str> = match field {
+                Field::Named(name) => name.split('.').collect(),
+                Field::Annotation(key) => vec!["annotations", key],
+            };
+            match literal {
+                Literal::Number(number) => json!({"is": {"path": path, "number": number}}),
+                Literal::Text { text, cased } => json!({"is": {"path": path, "text": text, "cased": cased}}),
+            }
+        }
+    }
+}
+
+/// The table's columns, with the place of a row before them.
+fn columns_with_place(table: &str) -> Option<Vec<Column>> {
+    let place = Column { name: "RowId".to_owned(), kind: Kind::Long };
+    Some(std::iter::once(place).chain(log_analytics::columns(table)?).collect())
+}
+
+/// The places that our own evaluation finds.
+fn found_here(query: &str, rows: &[Row]) -> Vec<i64> {
+    let query = Query::compile(query, columns_with_place).unwrap_or_else(|error| panic!("{query}: {error}"));
+    let found = query.run(rows.to_vec());
+    let place = |row: &Row| match row[0] {
+        kql::Value::Long(place) => place,
+        ref other => panic!("{other:?} is no place"),
+    };
+    let mut places: Vec<i64> = found.iter().map(place).collect();
+    places.sort_unstable();
+    places
+}
+
+/// What `kql_rows.py` prints of a query.
+#[derive(Debug, serde::Deserialize)]
+struct Found {
+    found: Vec<i64>,
+    wanted: Vec<i64>,
+}
+
+#[test]
+fn duckdb_finds_the_same_rows_and_none_that_is_wanted_is_missing() {
+    let samples: BTreeMap<&str, Vec<Map<String, Value>>> =
+        Table::ALL.into_iter().map(|table| (table.as_str(), sample(table))).collect();
+    let mut rows = BTreeMap::new();
+    let mut tables = Map::new();
+    for (name, sample) in &samples {
+        let columns = columns_with_place(name).expect("is a table");
+        let read = |(place, row): (usize, &Map<String, Value>)| {
+            let mut row = row.clone();
+            row.insert("RowId".to_owned(), json!(place));
+            kql::read_row(&columns, Value::Object(row)).expect("is a row")
+        };
+        rows.insert(*name, sample.iter().enumerate().map(read).collect::<Vec<Row>>());
+        let types: Map<String, Value> =
+            columns[1..].iter().map(|column| (column.name.clone(), json!(column.kind.as_str()))).collect();
+        tables.insert((*name).to_owned(), json!({"columns": types, "rows": sample}));
+    }
+    let mut asked = queries(SHAPES_RUN);
+    for asked in &mut asked {
+        let (kept, _) = asked.query.rsplit_once("\n| project ").expect("the columns are the last stage");
+        asked.query = format!("{kept}\n| project RowId");
+    }
+    let (earliest, latest) = ("2026-11-22T01:01:00Z", "2026-11-22T01:02:00Z");
+    let spelled: Vec<Value> = asked
+        .iter()
+        .map(|asked| {
+            let is_timed = asked.plan == Plan::Analytics;
+            json!({
+                "table": asked.table.as_str(),
+                "query": asked.query,
+                "prefilter": spelled(&asked.prefilter),
+                "cluster": "/managedclusters/aks-prod",
+                "earliest": is_timed.then_some(earliest),
+                "latest": is_timed.then_some(latest),
+            })
+        })
+        .collect();
+    let given = json!({"tables": tables, "asked": spelled}).to_string();
+    let answers: Vec<Found> = answered("kql_rows.py", &[], &given);
+    let (mut narrowed, mut wanted) = (0, 0);
+    for (asked, answer) in asked.iter().zip(answers) {
+        let rows = &rows[asked.table.as_str()];
+        assert_eq!(found_here(&asked.query, rows), answer.found, "{}", asked.query);
+        let missing: Vec<&i64> = answer.wanted.iter().filter(|place| !answer.found.contains(place)).collect();
+        assert_eq!(missing, Vec::<&i64>::new(), "{}\n{:?}", asked.query, asked.prefilter);
+        narrowed += usize::from(answer.found.len() < rows.len() / 2);
+        wanted += answer.wanted.len();
+    }
+    assert!(narrowed > asked.len() / 4 && wanted > 100, "{narrowed} of {} queries, {wanted} rows", asked.len());
+}
