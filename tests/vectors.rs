@@ -26,8 +26,11 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("{key} is a text"))
 }
 
+/// Returns the seed rules, which the vectors were made for.
 fn rules() -> Rules {
-    rule::load(&shipped::rule_files()).unwrap_or_else(|faults| panic!("{faults:#?}"))
+    let mut seeds = shipped::rule_files();
+    seeds.retain(|file| !file.name.contains('/'));
+    rule::load(&seeds).unwrap_or_else(|faults| panic!("{faults:#?}"))
 }
 
 /// Returns the request that a line stands for, as `replay` sees it.
@@ -81,7 +84,7 @@ fn all_59_addresses_reach_the_rules_as_public_or_not() {
 }
 
 #[test]
-fn the_shipped_rules_select_of_the_edge_events_what_the_contract_says() {
+fn the_seed_rules_select_of_the_edge_events_what_the_contract_says() {
     let rules = rules();
     let vectors = lines("edge_events.jsonl");
     assert_eq!(vectors.len(), 19);

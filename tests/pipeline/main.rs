@@ -16,6 +16,8 @@ mod late;
 mod life_cycle;
 mod ocsf;
 mod pushdown;
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod stretched;
 mod three_clouds;
 mod three_ways;

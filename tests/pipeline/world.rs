@@ -16,6 +16,7 @@ use crate::audit::{Line, utc};
 use crate::counter::Episode;
 use crate::envelope;
 use crate::ocsf::Told;
+use crate::seeds::seed_rules;
 
 /// The cluster, and the log group that EKS would give it.
 pub(crate) const CLUSTER: &str = "dev";
@@ -182,18 +183,19 @@ impl World {
         std::fs::write(self.config(), text.replace(old, new)).expect("the config is written");
     }
 
-    /// Uses these rules in place of the shipped ones.
+    /// Uses these rules in place of the seeds.
     pub(crate) fn use_rules(&self, rules: &str) {
         std::fs::write(self.folder.path().join("own.yml"), rules).expect("the rules are written");
-        self.reconfigure("state: {path: state}\n", "state: {path: state}\nrules: [own.yml]\n");
+        self.reconfigure(&format!("rules: {:?}\n", seed_rules()), "rules: [own.yml]\n");
     }
 
     fn configure(&self, config: &str, sources: &[String]) {
-        let sources = sources.concat();
+        let (sources, rules) = (sources.concat(), seed_rules());
         let (slack, topic, sns) = (self.slack.webhook_url(), &self.topic, self.sns.endpoint());
         let text = format!(
             "state: {{path: state}}
 admin: {{listen: \"off\"}}
+rules: {rules:?}
 {config}
 sources:
 {sources}notify:
@@ -294,7 +296,9 @@ sources:
         let text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
         std::fs::write(&path, text).expect("the file is written");
         let mut command = bare();
-        let ran = Ran::of(command.args(["replay", "-o", "json", "--cluster", CLUSTER]).arg(&path).output());
+        command.args(["replay", "-o", "json", "--cluster", CLUSTER]);
+        command.args(seed_rules().iter().flat_map(|rules| ["--rules", rules]));
+        let ran = Ran::of(command.arg(&path).output());
         ran.assert_code(0);
         let mut episodes: Vec<Episode> = ran.stdout.lines().map(|line| Told::read(line).episode).collect();
         episodes.sort();

@@ -5,6 +5,8 @@ mod endings;
 mod let_in;
 mod lines;
 mod recordings;
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -21,10 +23,13 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)
 }
 
-/// Runs `stakeout replay` on `stdin`.
+/// Runs `stakeout replay` on `stdin`, with the seed rules unless there are others in `arguments`.
 fn replay_stdin(arguments: &[&str], stdin: &[u8]) -> Output {
+    let has_rules = arguments.contains(&"--rules");
+    let rules = if has_rules { Vec::new() } else { seeds::seed_rules() };
     let mut child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
         .arg("replay")
+        .args(rules.iter().flat_map(|path| ["--rules", path]))
         .args(arguments)
         .env_remove("STAKEOUT_LOG")
         .stdin(Stdio::piped())

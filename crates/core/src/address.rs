@@ -125,11 +125,17 @@ impl TrustedProxies {
         for entry in source_ips.iter().rev() {
             let Some(address) = parse(entry) else { break };
             client = Some(address);
-            if !self.0.iter().any(|net| net.contains(&address)) {
+            if !self.contains(address) {
                 break;
             }
         }
         client
+    }
+
+    /// Tells whether `address` is one of them.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&address))
     }
 }
 

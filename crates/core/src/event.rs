@@ -2,6 +2,8 @@
 //!
 //! Only what rules, identity and evidence need is kept; request and response bodies are passed over.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -132,8 +134,96 @@ impl AuditEvent {
             .iter()
             .any(|probe| path.strip_prefix(probe).is_some_and(|below| below.is_empty() || below.starts_with('/')))
     }
+
+    /// Returns the path that was asked for, in one spelling: without the query, escapes resolved once, runs of `/`
+    /// made one, and no `/` at the end. So the number of paths says how broad a scan is, however they are spelled.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        let raw = self.request_uri.as_deref()?.split('?').next().unwrap_or("");
+        let mut path = String::with_capacity(raw.len());
+        for letter in unescaped(raw).chars() {
+            if letter != '/' || !path.ends_with('/') {
+                path.push(letter);
+            }
+        }
+        if path.len() > 1 && path.ends_with('/') {
+            path.pop();
+        }
+        Some(path)
+    }
+
+    /// Tells whether a service account asked for objects outside of its own namespace, or of the whole cluster.
+    #[must_use]
+    pub fn is_in_foreign_namespace(&self) -> bool {
+        let account = self.username.as_deref().and_then(|name| name.strip_prefix("system:serviceaccount:"));
+        let own = account.and_then(|account| account.split_once(':')).map(|(namespace, _)| namespace);
+        match (own, &self.object_ref) {
+            (Some(own), Some(object)) => object.namespace.as_deref() != Some(own),
+            _ => false,
+        }
+    }
+}
+
+/// Returns `text` with each `%` and two hex digits made the byte that they spell; what is no UTF-8 then is replaced.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let escaped = match behind {
+            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        let (byte, length) = escaped.map_or((*first, 1), |(high, low)| (high << 4 | low, 3));
+        bytes.push(byte);
+        rest = &rest[length..];
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 fn millis(timestamp: &str) -> Option<i64> {
     timestamp.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(uri: &str) -> AuditEvent {
+        AuditEvent { request_uri: Some(uri.to_owned()), ..AuditEvent::default() }
+    }
+
+    #[test]
+    fn a_path_has_one_spelling() {
+        for uri in ["/api/v1/pods", "/api/v1/pods?limit=500", "/api/v1/pods/", "//api///v1/pods", "/api/v1/%70ods%2F"] {
+            assert_eq!(event(uri).path().as_deref(), Some("/api/v1/pods"), "{uri}");
+        }
+        for (uri, path) in [("/", "/"), ("//?x", "/"), ("", ""), ("/%2570", "/%70"), ("/a%", "/a%"), ("/%f", "/%f")] {
+            assert_eq!(event(uri).path().as_deref(), Some(path), "{uri}");
+        }
+        assert_eq!(event("/%ff%c3%a9").path().as_deref(), Some("/\u{fffd}é"));
+        assert_eq!(AuditEvent::default().path(), None);
+    }
+
+    #[test]
+    fn a_service_account_is_at_home_in_its_own_namespace_only() {
+        let foreign = |username: &str, namespace: Option<&str>| {
+            let object = ObjectRef { namespace: namespace.map(str::to_owned), ..ObjectRef::default() };
+            let event =
+                AuditEvent { username: Some(username.to_owned()), object_ref: Some(object), ..AuditEvent::default() };
+            event.is_in_foreign_namespace()
+        };
+        assert!(foreign("system:serviceaccount:prod:web", Some("kube-system")));
+        assert!(foreign("system:serviceaccount:prod:web", None));
+        assert!(!foreign("system:serviceaccount:prod:web", Some("prod")));
+        assert!(!foreign("alice", Some("prod")));
+        assert!(!foreign("system:serviceaccount:prod", None));
+        assert!(!event("/version").is_in_foreign_namespace());
+    }
 }

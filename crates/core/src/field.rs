@@ -65,6 +65,10 @@ impl Field {
         "health_probe",
         "forwarded_for",
         "principal_redacted",
+        "path",
+        "foreign_namespace",
+        "forwarded_for_forged",
+        "source_ip_is_proxy",
     ];
 
     /// Returns the field's name as rules spell it.
@@ -166,6 +170,10 @@ impl Field {
             "health_probe" => FieldValue::Fact(event.is_health_probe()),
             "forwarded_for" => FieldValue::Fact(observation.is_forwarded()),
             "principal_redacted" => FieldValue::Fact(event.principal_redacted),
+            "path" => event.path().map_or(FieldValue::Missing, FieldValue::Made),
+            "foreign_namespace" => FieldValue::Fact(event.is_in_foreign_namespace()),
+            "forwarded_for_forged" => FieldValue::Fact(observation.is_forged()),
+            "source_ip_is_proxy" => FieldValue::Fact(observation.is_client_proxy),
             _ => FieldValue::Missing,
         }
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::address::TrustedProxies;
+use crate::address::{self, TrustedProxies};
 use crate::event::AuditEvent;
 use crate::source::{Provider, Source};
 use crate::time::Second;
@@ -38,6 +38,8 @@ pub struct Observation {
     pub cluster: Arc<str>,
     /// The address that sent it and that no client can choose, or `None` where the record names none.
     pub client: Option<IpAddr>,
+    /// Whether that address is a trusted proxy itself: it did not tell whom it asked for, or not readably.
+    pub is_client_proxy: bool,
     /// How many equal requests it stands for, at least 1.
     pub n: u32,
     /// When the first of them came.
@@ -69,9 +71,11 @@ impl Observation {
             },
             _ => Identity::Record(record_id()),
         };
+        let client = trusted.client_of(&event.source_ips);
         Some(Observation {
             identity,
-            client: trusted.client_of(&event.source_ips),
+            client,
+            is_client_proxy: client.is_some_and(|client| trusted.contains(client)),
             event,
             provider: source.provider,
             cluster: source.cluster.clone(),
@@ -85,5 +89,55 @@ impl Observation {
     #[must_use]
     pub fn is_forwarded(&self) -> bool {
         self.event.source_ips.len() > 1
+    }
+
+    /// Tells whether `sourceIPs` names somebody else before the client, whom no trusted proxy vouches for.
+    ///
+    /// A balancer that sets both X-Forwarded-For and X-Real-Ip tells the client twice, which is no forgery.
+    #[must_use]
+    pub fn is_forged(&self) -> bool {
+        let is_client = |entry: &String| address::parse(entry) == self.client;
+        let chain = &self.event.source_ips;
+        let at = self.client.and_then(|_| chain.iter().rposition(is_client)).unwrap_or(0);
+        !chain[..at].iter().all(is_client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::LogId;
+
+    /// Returns whether `chain` is forged, and whether only a proxy is left of it, behind the proxy 10.0.0.50.
+    fn judged(chain: &[&str]) -> (bool, bool) {
+        let trusted = TrustedProxies::new(vec!["10.0.0.50/32".parse().expect("a network")]);
+        let source = Source {
+            name: "test".to_owned(),
+            provider: Provider::File,
+            cluster: "test".into(),
+            log: LogId("file/test".to_owned()),
+        };
+        let source_ips = chain.iter().map(|entry| (*entry).to_owned()).collect();
+        let event = AuditEvent { source_ips, ..AuditEvent::default() };
+        let observation = Observation::of_event(&source, &trusted, event, Second(0), String::new).expect("a request");
+        (observation.is_forged(), observation.is_client_proxy)
+    }
+
+    #[test]
+    fn what_stands_before_the_client_is_forged_unless_it_is_the_client_again() {
+        assert_eq!(judged(&["8.8.8.8"]), (false, false));
+        assert_eq!(judged(&["10.1.1.1", "8.8.8.8"]), (true, false));
+        assert_eq!(judged(&["8.8.8.8", "10.0.0.50"]), (false, false));
+        assert_eq!(judged(&["8.8.8.8", "::ffff:8.8.8.8", "10.0.0.50"]), (false, false));
+        assert_eq!(judged(&["1.1.1.1", "8.8.8.8", "8.8.8.8", "10.0.0.50"]), (true, false));
+        assert_eq!(judged(&["unknown", "8.8.8.8", "10.0.0.50"]), (true, false));
+    }
+
+    #[test]
+    fn a_proxy_that_tells_nobody_is_left_alone() {
+        assert_eq!(judged(&["10.0.0.50"]), (false, true));
+        assert_eq!(judged(&["10.0.0.50", "10.0.0.50"]), (false, true));
+        assert_eq!(judged(&["8.8.8.8:123", "10.0.0.50"]), (true, true));
+        assert_eq!(judged(&[]), (false, false));
     }
 }

@@ -14,6 +14,17 @@ const FILES: &[(&str, &str)] = shipped![
     "kubernetes-cluster-scan-by-anonymous.yml",
     "kubernetes-pod-scan-by-anonymous.yml",
     "kubernetes-scanning-by-unauthenticated-ip.yml",
+    "recon/denied-then-let-in.yml",
+    "recon/distributed-scan.yml",
+    "recon/endpoint-enumeration.yml",
+    "recon/filters.yml",
+    "recon/forged-forwarded-for.yml",
+    "recon/probing-without-credentials.yml",
+    "recon/refused-logins.yml",
+    "recon/secrets-and-exec.yml",
+    "recon/service-account.yml",
+    "recon/several-clusters.yml",
+    "recon/token-spray.yml",
 ];
 
 /// Returns the shipped rule files.
@@ -24,23 +35,84 @@ pub fn rule_files() -> Vec<RuleFile> {
 
 #[cfg(test)]
 mod tests {
-    use crate::rule;
+    use std::collections::BTreeSet;
+
+    use crate::prefilter::Prefilter;
+    use crate::rule::{self, Counting, Level, Rules};
+
+    fn rules() -> Rules {
+        rule::load(&super::rule_files()).unwrap_or_else(|faults| panic!("{faults:#?}"))
+    }
 
     #[test]
     fn every_shipped_rule_loads_and_passes_its_cases() {
-        let rules = rule::load(&super::rule_files()).unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let rules = rules();
         let names: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
         assert_eq!(
             names,
             [
                 "kubernetes-api-multiple-403-from-public-ip",
                 "kubernetes-cluster-scan-by-anonymous",
+                "kubernetes-denied-then-let-in",
+                "kubernetes-distributed-scan",
+                "kubernetes-distributed-scan-under-scanner-name",
+                "kubernetes-endpoint-enumeration",
+                "kubernetes-endpoint-enumeration-by-refused-logins",
+                "kubernetes-exec-denied",
+                "kubernetes-forged-origin",
+                "kubernetes-one-source-several-clusters",
+                "kubernetes-permission-enumeration",
+                "kubernetes-permission-questions",
                 "kubernetes-pod-scan-by-anonymous",
+                "kubernetes-probing-without-credentials",
+                "kubernetes-refused-logins",
                 "kubernetes-scanning-by-unauthenticated-ip",
+                "kubernetes-secret-reads-denied",
+                "kubernetes-token-check",
+                "kubernetes-token-spray",
             ]
         );
         let failed: Vec<_> = rules.test().into_iter().filter(|result| !result.is_passed()).collect();
         assert!(failed.is_empty(), "{failed:#?}");
-        assert!(rules.cases.len() >= 20);
+        assert!(rules.cases.len() >= 110);
+        assert_eq!(rules.warnings, []);
     }
+
+    /// Cost follows what is suspicious: a rule that no provider could filter would fetch the whole log. Only what
+    /// follows an episode already found may ask for anything.
+    #[test]
+    fn every_shipped_rule_has_something_that_a_provider_can_filter() {
+        for rule in rules().rules {
+            let selections: Vec<_> = match &rule.counting {
+                Counting::Sequence { legs, .. } => {
+                    legs.iter().filter(|leg| !leg.follow_up).flat_map(|leg| &leg.selections).collect()
+                }
+                Counting::Events | Counting::Values { .. } => rule.selections.iter().collect(),
+            };
+            for selection in selections {
+                assert_ne!(selection.prefilter().simplified(), Prefilter::Any, "{}", rule.head.name);
+            }
+        }
+    }
+
+    /// Whoever gets a finding of the recon rules is told what it means, what else it may be, and what to do.
+    #[test]
+    fn every_rule_says_what_people_need() {
+        let rules = rules();
+        let ids: BTreeSet<&str> = rules.rules.iter().map(|rule| rule.head.id.as_str()).collect();
+        assert_eq!(ids.len(), rules.rules.len());
+        for head in rules.rules.iter().map(|rule| &rule.head) {
+            assert!(head.id.len() == 36 && !head.description.is_empty(), "{}", head.name);
+            assert!(!head.falsepositives.is_empty() && !head.techniques.is_empty(), "{}", head.name);
+            assert_eq!(head.runbook.is_empty(), SEEDS.contains(&head.name.as_str()), "{}", head.name);
+            assert!(SEEDS.contains(&head.name.as_str()) || head.level >= Level::Low, "{}", head.name);
+        }
+    }
+
+    const SEEDS: [&str; 4] = [
+        "kubernetes-api-multiple-403-from-public-ip",
+        "kubernetes-cluster-scan-by-anonymous",
+        "kubernetes-pod-scan-by-anonymous",
+        "kubernetes-scanning-by-unauthenticated-ip",
+    ];
 }

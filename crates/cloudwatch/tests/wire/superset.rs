@@ -181,6 +181,7 @@ fn observation(message: &str) -> Observation {
         provider: Provider::Cloudwatch,
         cluster: "prod".into(),
         client: None,
+        is_client_proxy: false,
         n: 1,
         first: Second(0),
         last: Second(0),

@@ -75,6 +75,8 @@ pub struct RuleHead {
     pub techniques: Vec<String>,
     /// `falsepositives`.
     pub falsepositives: Vec<String>,
+    /// `stakeout.runbook`: what to do about a finding; empty where the rule does not say.
+    pub runbook: String,
     /// `stakeout.risk_score`, as Splunk counts risk; 0 where the rule has none.
     pub risk_score: u32,
     /// The `group-by` fields, in the rule's order.

@@ -377,6 +377,7 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
             level: document.level,
             techniques: document.techniques.clone(),
             falsepositives: document.falsepositives.clone(),
+            runbook: own.runbook.clone(),
             risk_score: own.risk_score,
             group_by: names,
         },

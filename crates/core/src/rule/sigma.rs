@@ -54,6 +54,7 @@ pub(super) struct Own {
     pub(super) dedup_period_seconds: i64,
     pub(super) risk_score: u32,
     pub(super) source_ip: SourceIpReading,
+    pub(super) runbook: String,
     /// `follow_up`, with what is wrong where the document is no later leg of a `temporal_ordered` correlation.
     pub(super) follow_up: Option<Diagnostic>,
     pub(super) cases: Vec<Case>,
@@ -65,6 +66,7 @@ impl Default for Own {
             dedup_period_seconds: DEDUP_PERIOD_SECONDS,
             risk_score: 0,
             source_ip: SourceIpReading::Trusted,
+            runbook: String::new(),
             follow_up: None,
             cases: Vec::new(),
         }
@@ -258,8 +260,8 @@ fn logsource(map: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagno
 
 fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<Own, Diagnostic> {
     let mut own = Own::default();
-    let keys: &[&str] = &["dedup_period", "risk_score", "source_ip", "tests", "follow_up"];
-    let map = at.map(if is_detection { keys } else { &keys[..4] })?;
+    let keys: &[&str] = &["dedup_period", "risk_score", "runbook", "source_ip", "tests", "follow_up"];
+    let map = at.map(if is_detection { keys } else { &keys[..5] })?;
     if let Some(period) = map.get("dedup_period") {
         own.dedup_period_seconds = correlation::seconds(&period)?;
     }
@@ -287,6 +289,9 @@ fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<Own, Diagnostic> {
                 return Err(reading.fault(format!("unknown reading `{word}`"), mend));
             }
         };
+    }
+    if let Some(runbook) = map.get("runbook") {
+        runbook.text()?.trim().clone_into(&mut own.runbook);
     }
     if let Some(tests) = map.get("tests") {
         own.cases = tests.list()?.iter().map(|case| Case::read(case, rule)).collect::<Result<_, _>>()?;

@@ -35,6 +35,9 @@ pub fn finding(finding: &Finding, activity: Activity, delivery_id: Option<&str>,
     if !evidences.is_empty() {
         object["evidences"] = Value::Array(evidences);
     }
+    if !finding.rule.runbook.is_empty() {
+        object["remediation"] = json!({"desc": finding.rule.runbook});
+    }
     object["unmapped"] = Value::Object(unmapped(finding));
     object
 }

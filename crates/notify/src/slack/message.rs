@@ -22,6 +22,8 @@ const LONG_UNITS_MAX: usize = 240;
 const NAME_UNITS_MAX: usize = 120;
 /// Longest words of a rule (title, false positive) that are shown.
 const WORDS_UNITS_MAX: usize = 400;
+/// Longest runbook that is shown; the shipped ones are shorter.
+const RUNBOOK_UNITS_MAX: usize = 800;
 /// Most values of a list that are shown.
 const VALUES_MAX: usize = 10;
 /// Most related findings that are named.
@@ -249,6 +251,9 @@ fn hints(finding: &Finding) -> Vec<Markup> {
     }
     for hint in finding.rule.falsepositives.iter().take(VALUES_MAX) {
         lines.push(Markup::ours(format!("*May be harmless:* {}", escaped(hint, WORDS_UNITS_MAX))));
+    }
+    if !finding.rule.runbook.is_empty() {
+        lines.push(Markup::ours(format!("*What to do:* {}", escaped(&finding.rule.runbook, RUNBOOK_UNITS_MAX))));
     }
     lines
 }

@@ -121,9 +121,9 @@ pub(crate) fn level() -> impl Strategy<Value = Level> {
 fn rule() -> impl Strategy<Value = RuleHead> {
     let technique =
         prop_oneof![Just("T1613".to_owned()), Just("T1078.001".to_owned()), Just("T9999".to_owned()), text(40)];
-    let words = (text(200), text(64), text(300), text(2_000));
+    let words = (text(200), text(64), text(300), text(2_000), text(2_000));
     (words, level(), vec(technique, 0..4), vec(text(300), 0..4), any::<u32>()).prop_map(
-        |((name, id, title, description), level, techniques, falsepositives, risk_score)| RuleHead {
+        |((name, id, title, description, runbook), level, techniques, falsepositives, risk_score)| RuleHead {
             name,
             id,
             title,
@@ -131,6 +131,7 @@ fn rule() -> impl Strategy<Value = RuleHead> {
             level,
             techniques,
             falsepositives,
+            runbook,
             risk_score: risk_score & 0x7fff_ffff,
             group_by: Vec::new(),
         },
@@ -229,6 +230,7 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
             level,
             techniques: vec!["T1046".to_owned()],
             falsepositives: vec!["A scanner of your own".to_owned()],
+            runbook: String::new(),
             risk_score: 20,
             group_by: vec!["source_ip".to_owned()],
         },
