@@ -121,10 +121,16 @@ impl TrustedProxies {
     /// stands left of it cannot be vouched for, so the proxy right of it is named.
     #[must_use]
     pub fn client_of(&self, source_ips: &[String]) -> Option<IpAddr> {
+        self.place_of_client(source_ips).map(|(_, client)| client)
+    }
+
+    /// Returns the address as [`TrustedProxies::client_of`] does, with the place of its entry in `source_ips`.
+    #[must_use]
+    pub fn place_of_client(&self, source_ips: &[String]) -> Option<(usize, IpAddr)> {
         let mut client = None;
-        for entry in source_ips.iter().rev() {
+        for (place, entry) in source_ips.iter().enumerate().rev() {
             let Some(address) = parse(entry) else { break };
-            client = Some(address);
+            client = Some((place, address));
             if !self.contains(address) {
                 break;
             }

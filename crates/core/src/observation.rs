@@ -60,9 +60,18 @@ impl Observation {
         at: Second,
         record_id: impl FnOnce() -> String,
     ) -> Option<Observation> {
-        if !event.is_request() {
-            return None;
-        }
+        event.is_request().then(|| Observation::of_stage(source, trusted, event, at, record_id))
+    }
+
+    /// Returns what `event` tells of, also where it tells only a stage of a request, which is never counted.
+    #[must_use]
+    pub fn of_stage(
+        source: &Source,
+        trusted: &TrustedProxies,
+        event: AuditEvent,
+        at: Second,
+        record_id: impl FnOnce() -> String,
+    ) -> Observation {
         let identity = match (&event.audit_id, &event.request_received_timestamp) {
             (Some(audit_id), Some(received)) if event.received_time_ms().is_some() => Identity::Request {
                 cluster: source.cluster.clone(),
@@ -72,7 +81,7 @@ impl Observation {
             _ => Identity::Record(record_id()),
         };
         let client = trusted.client_of(&event.source_ips);
-        Some(Observation {
+        Observation {
             identity,
             client,
             is_client_proxy: client.is_some_and(|client| trusted.contains(client)),
@@ -82,7 +91,7 @@ impl Observation {
             n: 1,
             first: at,
             last: at,
-        })
+        }
     }
 
     /// Tells whether `sourceIPs` held more than the TCP peer.

@@ -6,12 +6,14 @@ mod correlation;
 mod counting;
 mod detection;
 mod encoding;
+mod explanation;
 mod filter;
 mod glob;
 mod head;
 mod load;
 mod modifier;
 mod pattern;
+mod requirement;
 mod selection;
 mod sigma;
 
@@ -34,6 +36,7 @@ use crate::text::bounded;
 pub use case::{Case, CaseResult};
 pub use counting::{Burst, Counting, Leg};
 pub use detection::Expression;
+pub use explanation::{Explanation, Hop, Name, Outcome, Reading, Role, Stage, Step, Trace, Tried, TriedLeg, Wanted};
 pub use filter::Filter;
 pub use head::{Level, RuleHead};
 pub use load::{RuleFile, load};
@@ -58,6 +61,8 @@ pub struct Rule {
     pub threshold: Threshold,
     /// Which entry of `sourceIPs` it takes for the source.
     pub source_ip: SourceIpReading,
+    /// MITRE ATT&CK tactics from `tags`, such as `discovery`.
+    pub tactics: Vec<String>,
     /// The fingerprint of its logic.
     pub key: RuleKey,
     /// The file that it stands in.
@@ -89,7 +94,17 @@ pub struct Rules {
     /// What their authors hardly meant, though it is allowed.
     pub warnings: Vec<Diagnostic>,
     /// Every detection by name, also those that only a correlation counts: cases may stand beside them.
-    detections: Vec<(String, Expression)>,
+    detections: Vec<Detection>,
+}
+
+/// A detection with the names of its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Detection {
+    name: String,
+    /// As far as the filters let it through.
+    expression: Expression,
+    /// Its selections by name.
+    selections: Vec<(String, Expression)>,
 }
 
 /// Which legs of sequences a fold looks for.

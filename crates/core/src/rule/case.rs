@@ -91,10 +91,9 @@ impl Rules {
         };
         match self.named(name) {
             Some(rule) => !rule.groups_of(&observation).is_empty(),
-            None => self
-                .detections
-                .iter()
-                .any(|(detection, expression)| detection == name && expression.holds(&observation, observation.client)),
+            None => self.detections.iter().any(|detection| {
+                detection.name == name && detection.expression.holds(&observation, observation.client)
+            }),
         }
     }
 }

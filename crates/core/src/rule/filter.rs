@@ -25,6 +25,8 @@ pub struct Filter {
     pub expires: Option<Second>,
     /// The rules that it narrows, by the names that they are shown by.
     pub rules: Vec<String>,
+    /// What it lets through, as it is joined to their selections.
+    pub passing: Expression,
     /// The file that it stands in.
     pub file: String,
     /// The line of that file at which it begins.
@@ -49,11 +51,15 @@ impl FilterBody {
     /// Sigma joins a filter's condition to that of the rule with `and`, so a filter leaves out what it names only
     /// where its condition says `not`: <https://github.com/SigmaHQ/pySigma/pull/226>.
     pub(super) fn narrow(&self, selection: Expression) -> Expression {
-        let condition = match self.expires {
+        Expression::And(vec![selection, self.passing()])
+    }
+
+    /// Returns what the filter lets through.
+    pub(super) fn passing(&self) -> Expression {
+        match self.expires {
             Some(expires) => Expression::Or(vec![Expression::Since(expires), self.condition.clone()]),
             None => self.condition.clone(),
-        };
-        Expression::And(vec![selection, condition])
+        }
     }
 }
 

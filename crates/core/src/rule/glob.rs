@@ -81,6 +81,24 @@ impl Glob {
         self.whole.as_deref()
     }
 
+    /// Returns the glob as Sigma spells it; in lower case, where case does not count.
+    pub(super) fn spelled(&self) -> String {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Any => text.push('*'),
+                Part::One => text.push('?'),
+                Part::Char(c) => {
+                    if matches!(c, '*' | '?' | '\\') {
+                        text.push('\\');
+                    }
+                    text.push(*c);
+                }
+            }
+        }
+        text
+    }
+
     /// Tells whether digits alone can fit.
     pub(super) fn may_be_digits(&self) -> bool {
         !self.parts.iter().any(|part| matches!(part, Part::Char(c) if !c.is_ascii_digit()))

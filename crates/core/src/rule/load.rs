@@ -6,7 +6,7 @@ use siphasher::sip::SipHasher24;
 use super::correlation::{Correlation, Grouping, Kind};
 use super::filter::{Filter, FilterBody};
 use super::sigma::{Body, Document, Reference, document};
-use super::{Burst, Counting, Expression, Leg, Rule, RuleHead, Rules};
+use super::{Burst, Counting, Detection, Expression, Leg, Rule, RuleHead, Rules};
 use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
 use crate::distinct::{self, TextHash};
@@ -117,7 +117,11 @@ impl<'a> Join<'a> {
                 Body::Detection(expression) => {
                     self.check_follow_up(document);
                     let narrowed = self.narrowed(document, expression.clone());
-                    rules.detections.push((document.shown_name().to_owned(), narrowed.clone()));
+                    rules.detections.push(Detection {
+                        name: document.shown_name().to_owned(),
+                        expression: narrowed.clone(),
+                        selections: document.selections.clone(),
+                    });
                     // A follow-up alone would be asked of every request: no correlation that generates means that.
                     if !is_only_counted(document, self.documents) && document.own.follow_up.is_none() {
                         rules.rules.push(lone_rule(document, narrowed));
@@ -285,6 +289,7 @@ impl<'a> Join<'a> {
             owner: body.owner.clone(),
             expires: body.expires,
             rules,
+            passing: body.passing(),
             file: document.file.clone(),
             line: document.line,
         })
@@ -386,6 +391,7 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
         group_by: counted.group_by,
         threshold: Threshold { count, timespan_seconds, quiet_seconds: timespan_seconds.max(own.dedup_period_seconds) },
         source_ip: own.source_ip,
+        tactics: document.tactics.clone(),
         file: document.file.clone(),
         line: document.line,
     }

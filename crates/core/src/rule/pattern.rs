@@ -1,5 +1,6 @@
 //! What a field's value is compared with.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -145,7 +146,35 @@ impl Pattern {
     }
 }
 
+/// Writes the pattern for people, such as `>= 500` or `"kubectl/*"`.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Null => f.write_str("missing"),
+            Pattern::Number(number) => write!(f, "{number}"),
+            Pattern::Fact(fact) => write!(f, "{fact}"),
+            Pattern::Text(glob) if glob.is_cased() => write!(f, "\"{}\"", glob.spelled()),
+            Pattern::Text(glob) => write!(f, "\"{}\" in any case", glob.spelled()),
+            Pattern::Regex(regex) => write!(f, "/{}/", regex.spelled.trim_start_matches("(?)")),
+            Pattern::Network(net) => write!(f, "in {net}"),
+            Pattern::Compared(order, number) => write!(f, "{} {number}", order.sign()),
+            Pattern::Exists(exists) => f.write_str(if *exists { "there" } else { "not there" }),
+            Pattern::Other(other) => write!(f, "{} {}", other.place.words(), other.field),
+            Pattern::Never => f.write_str("what it never holds"),
+        }
+    }
+}
+
 impl Order {
+    fn sign(self) -> &'static str {
+        match self {
+            Order::Less => "<",
+            Order::LessOrEqual => "<=",
+            Order::Greater => ">",
+            Order::GreaterOrEqual => ">=",
+        }
+    }
+
     fn holds(self, found: i64, number: i64) -> bool {
         match self {
             Order::Less => found < number,
@@ -207,6 +236,15 @@ impl FieldReference {
 }
 
 impl Place {
+    fn words(self) -> &'static str {
+        match self {
+            Place::Whole => "the same as",
+            Place::Anywhere => "with a part that is",
+            Place::Start => "beginning with",
+            Place::End => "ending with",
+        }
+    }
+
     fn holds(self, text: &str, part: &str) -> bool {
         match self {
             Place::Whole => text == part,

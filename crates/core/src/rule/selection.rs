@@ -49,6 +49,13 @@ pub(super) fn detection(
     Ok(if joined.len() == 1 { joined.remove(0) } else { Expression::Or(joined) })
 }
 
+/// Returns the selections of a detection that was read without a fault, by name.
+pub(super) fn named(map: &Map<'_>) -> Vec<(String, Expression)> {
+    let selections = map.entries().filter(|(name, _)| *name != "condition");
+    // What there is to warn of was warned of when the detection was read.
+    selections.filter_map(|(name, at)| Some((name.to_owned(), selection(&at, &mut Vec::new()).ok()?))).collect()
+}
+
 /// Reads one selection: a mapping whose lines must all hold, or a list of mappings of which one must.
 fn selection(at: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Expression, Diagnostic> {
     match &at.node.value {

@@ -44,9 +44,12 @@ pub(super) struct Document {
     pub(super) description: String,
     pub(super) level: Level,
     pub(super) techniques: Vec<String>,
+    pub(super) tactics: Vec<String>,
     pub(super) falsepositives: Vec<String>,
     pub(super) own: Own,
     pub(super) body: Body,
+    /// The selections of a detection with their names.
+    pub(super) selections: Vec<(String, Expression)>,
 }
 
 /// What stands under `stakeout:` of a rule.
@@ -146,12 +149,15 @@ pub(super) fn document(top: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<D
     if kind != "correlation" {
         logsource(&map, warnings)?;
     }
+    let mut selections = Vec::new();
     let body = match kind {
         "correlation" => Body::Correlation(correlation::correlation(&map)?),
         "filter" => Body::Filter(filter::filter(&map, warnings)?),
         _ => {
             let detection = map.need("detection", "add selections and a condition, or a correlation")?.any_map()?;
-            Body::Detection(selection::detection(&detection, &[], warnings)?)
+            let expression = selection::detection(&detection, &[], warnings)?;
+            selections = selection::named(&detection);
+            Body::Detection(expression)
         }
     };
     let name = map.get("name").map(|at| word(&at)).transpose()?;
@@ -166,11 +172,13 @@ pub(super) fn document(top: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<D
         description: map.get("description").map_or(Ok(""), |at| at.text())?.trim().to_owned(),
         level: map.get("level").map_or(Ok(Level::Informational), |at| level(&at))?,
         techniques: map.get("tags").map_or(Ok(Vec::new()), |at| techniques(&at))?,
+        tactics: map.get("tags").map_or(Ok(Vec::new()), |at| tactics(&at))?,
         falsepositives: texts(&map, "falsepositives")?,
         title,
         name,
         own,
         body,
+        selections,
     })
 }
 
@@ -226,6 +234,16 @@ fn techniques(at: &At<'_>) -> Result<Vec<String>, Diagnostic> {
         techniques.push(format!("T{technique}"));
     }
     Ok(techniques)
+}
+
+/// Returns the tactics among the tags, as ATT&CK spells them: `credential-access`. Groups and software, which Sigma tags
+/// as `attack.g0016` and `attack.s0002`, are none.
+fn tactics(at: &At<'_>) -> Result<Vec<String>, Diagnostic> {
+    let tags = at.list()?;
+    let texts: Vec<&str> = tags.iter().map(At::text).collect::<Result<_, _>>()?;
+    let words = texts.iter().filter_map(|text| text.strip_prefix("attack."));
+    let tactics = words.filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte)));
+    Ok(tactics.map(|word| word.replace('_', "-")).collect())
 }
 
 fn texts(map: &Map<'_>, key: &str) -> Result<Vec<String>, Diagnostic> {

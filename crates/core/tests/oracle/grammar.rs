@@ -50,7 +50,7 @@ impl Dice {
         usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).expect("few sides")
     }
 
-    fn is(&mut self, percent: usize) -> bool {
+    pub(crate) fn is(&mut self, percent: usize) -> bool {
         self.roll(100) < percent
     }
 
@@ -58,7 +58,7 @@ impl Dice {
         from[self.roll(from.len())]
     }
 
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.roll(from.len())]
     }
 }

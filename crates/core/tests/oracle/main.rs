@@ -5,6 +5,7 @@
 //! seed on, `STAKEOUT_TEST_PAIRS` and `STAKEOUT_TEST_SEED` say.
 
 mod differences;
+mod explained;
 mod grammar;
 
 use grammar::Dice;

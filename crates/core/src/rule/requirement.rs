@@ -1,0 +1,88 @@
+//! What a rule asks for, in words: how it counts, how much is enough, within which time and for whom.
+
+use super::{Burst, Counting, Leg, Rule, Rules};
+
+impl Rule {
+    /// Returns Sigma's name of the way in which it counts. A rule without a correlation counts requests as well.
+    #[must_use]
+    pub fn counting_type(&self) -> &'static str {
+        match &self.counting {
+            Counting::Events => "event_count",
+            Counting::Values { .. } => "value_count",
+            Counting::Sequence { is_ordered: false, .. } => "temporal",
+            Counting::Sequence { is_ordered: true, .. } => "temporal_ordered",
+        }
+    }
+
+    /// Returns how much is enough, such as `10 in 30m`.
+    #[must_use]
+    pub fn fires_at(&self) -> String {
+        let (count, timespan) = (self.threshold.count, span(self.threshold.timespan_seconds));
+        match &self.counting {
+            Counting::Events => format!("{count} in {timespan}"),
+            Counting::Values { field } => format!("{count} {field} in {timespan}"),
+            Counting::Sequence { legs, .. } => format!("all {} legs in {timespan}", legs.len()),
+        }
+    }
+
+    /// Returns what is needed for a finding, such as `10 requests in 30m per source_ip`.
+    #[must_use]
+    pub fn needed(&self) -> String {
+        let threshold = &self.threshold;
+        let per = if self.head.group_by.is_empty() {
+            "over all requests".to_owned()
+        } else {
+            format!("per {}", self.head.group_by.join(", "))
+        };
+        let timespan = span(threshold.timespan_seconds);
+        match &self.counting {
+            Counting::Events if threshold.count == 1 => format!("1 request {per}"),
+            Counting::Events => format!("{} requests in {timespan} {per}", threshold.count),
+            Counting::Values { field } => format!("{} distinct {field} in {timespan} {per}", threshold.count),
+            Counting::Sequence { legs, is_ordered } => {
+                let legs: Vec<&str> = legs.iter().map(|leg| leg.name.as_str()).collect();
+                let order = if *is_ordered { ", in this order," } else { "" };
+                format!("each of {} in {timespan}{order} {per}", legs.join(", "))
+            }
+        }
+    }
+}
+
+impl Leg {
+    /// Returns what the leg needs, such as `10 requests in 10m`.
+    #[must_use]
+    pub fn needed(&self) -> String {
+        match &self.burst {
+            Some(Burst { count, timespan_seconds }) => format!("{count} requests in {}", span(*timespan_seconds)),
+            None => "1 request".to_owned(),
+        }
+    }
+}
+
+impl Rules {
+    /// Returns the names of the detections that `rule` counts, its own among them where it is one.
+    #[must_use]
+    pub fn detections_of(&self, rule: &Rule) -> Vec<&str> {
+        let is_counted = |detection: &&super::Detection| {
+            rule.selections.iter().chain(rule.legs().iter().flat_map(|leg| &leg.selections)).any(|selection| {
+                let mut part = selection;
+                // A filter of a correlation is joined behind the detection.
+                loop {
+                    match part {
+                        part if *part == detection.expression => return true,
+                        super::Expression::And(parts) if parts.len() == 2 => part = &parts[0],
+                        _ => return false,
+                    }
+                }
+            })
+        };
+        self.detections.iter().filter(is_counted).map(|detection| detection.name.as_str()).collect()
+    }
+}
+
+/// Returns a length of time in the largest unit that it is a multiple of.
+fn span(seconds: i64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(length, _)| seconds % length == 0);
+    unit.map_or_else(|| format!("{seconds}s"), |(length, letter)| format!("{}{letter}", seconds / length))
+}

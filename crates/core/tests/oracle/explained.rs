@@ -1,0 +1,112 @@
+//! What is said of a rule and an event against what matching makes of them, over random rules of every kind.
+
+use serde_json::{Value as Json, json};
+use stakeout_core::address::TrustedProxies;
+use stakeout_core::decode::decode;
+use stakeout_core::observation::Observation;
+use stakeout_core::rule::{self, RuleFile, Rules, Step, Trace};
+use stakeout_core::source::{LogId, Provider, Source};
+use stakeout_core::time::Second;
+
+use crate::grammar::{self, Dice};
+
+const FILTER: &str = "
+title: Known
+logsource: {product: kubernetes, service: audit}
+filter: {rules: any, selection: {user.username: alice}, condition: not selection}
+stakeout: {reason: ours, owner: secops, expires: 1970-01-02}
+";
+
+/// Returns two random detections, mostly with a correlation that counts them, and sometimes a filter.
+fn rules(dice: &mut Dice) -> Rules {
+    let reading = *dice.pick(&["trusted", "trusted", "first", "each"]);
+    let own = format!("stakeout: {{source_ip: {reading}}}\n");
+    let mut detection = |name: &str, own: &str| {
+        grammar::rule(dice).replacen("title: Random", &format!("title: The {name}\nname: {name}"), 1) + own
+    };
+    let kind = detection("kind", "").len() % 5;
+    let follow_up = if kind == 4 { "stakeout: {follow_up: true}\n" } else { "" };
+    let mut documents = vec![detection("one", &own), detection("two", follow_up)];
+    let group_by = *dice.pick(&["source_ip", "source_ip, user.username", "objectRef.namespace", "cluster"]);
+    let correlation = |kind: &str, more: &str| {
+        format!(
+            "title: Joined\nname: joined\ncorrelation: {{type: {kind}, rules: [one, two], group-by: [{group_by}], timespan: 5m{more}}}\n{own}"
+        )
+    };
+    let field = *dice.pick(&["source_ip", "objectRef.name", "user.username"]);
+    documents.extend(match kind {
+        0 => None,
+        1 => Some(correlation("event_count", ", condition: {gte: 2}")),
+        2 => Some(correlation("value_count", &format!(", condition: {{gte: 2, field: {field}}}"))),
+        3 => Some(correlation("temporal", "")),
+        _ => Some(correlation("temporal_ordered", "")),
+    });
+    if dice.is(50) {
+        documents.push(FILTER.to_owned());
+    }
+    let text = documents.join("---\n");
+    rule::load(&[RuleFile { name: "rules.yml".to_owned(), text: text.clone() }])
+        .unwrap_or_else(|faults| panic!("{text}\n{faults:#?}"))
+}
+
+/// Returns a random event, sometimes of a stage that tells no request, or without an address.
+fn event(dice: &mut Dice) -> Json {
+    let mut event = grammar::event(dice);
+    event["stage"] = json!(dice.pick(&["ResponseComplete", "ResponseComplete", "RequestReceived", "ResponseStarted"]));
+    if dice.is(10) {
+        event["sourceIPs"] = json!([]);
+    }
+    event
+}
+
+/// Checks that what is said of a condition follows from what is said of its parts.
+fn check(trace: &Trace) {
+    let follows = match &trace.step {
+        Step::All { parts } => parts.iter().all(|part| part.holds),
+        Step::Any { parts } => parts.iter().any(|part| part.holds),
+        Step::Not { part } => !part.holds,
+        Step::Since { at, came } => came >= at,
+        Step::Field { wanted, all: true, .. } => wanted.iter().all(|one| one.fits),
+        Step::Field { wanted, all: false, .. } => wanted.iter().any(|one| one.fits),
+    };
+    assert_eq!(trace.holds, follows, "{trace:#?}");
+    match &trace.step {
+        Step::All { parts } | Step::Any { parts } => parts.iter().for_each(check),
+        Step::Not { part } => check(part),
+        Step::Since { .. } | Step::Field { .. } => {}
+    }
+}
+
+#[test]
+fn what_is_explained_is_what_matches() {
+    let pairs = crate::number_of("STAKEOUT_TEST_PAIRS", 10_000);
+    let seed = crate::number_of("STAKEOUT_TEST_SEED", 20_261_124);
+    let source =
+        Source { name: "a".to_owned(), provider: Provider::File, cluster: "a".into(), log: LogId("file/a".to_owned()) };
+    let trusted = TrustedProxies::new(vec!["10.0.0.0/16".parse().expect("a network")]);
+    let (mut tried, mut matched, mut filtered) = (0, 0_u64, 0_u64);
+    while tried < pairs {
+        let rule_seed = seed.wrapping_add(tried);
+        let mut dice = Dice::new(rule_seed);
+        let rules = rules(&mut dice);
+        for _ in 0..20 {
+            let json = event(&mut dice);
+            let decoded = decode(json.to_string().as_bytes()).unwrap_or_else(|fault| panic!("{json}: {fault}"));
+            let at = Second(if dice.is(50) { 0 } else { 100_000 });
+            let of_stage = Observation::of_stage(&source, &trusted, decoded.event.clone(), at, || "1".to_owned());
+            let counted = Observation::of_event(&source, &trusted, decoded.event, at, || "1".to_owned());
+            for rule in &rules.rules {
+                let explanation = rules.explain(rule, &of_stage, &trusted);
+                let matches = counted.as_ref().is_some_and(|counted| !rule.groups_of(counted).is_empty());
+                assert_eq!(explanation.is_match, matches, "seed {rule_seed}:\n{json:#}\n{explanation:#?}");
+                let traces = explanation.tried.iter().flat_map(|tried| &tried.legs).flat_map(|leg| &leg.selections);
+                traces.for_each(check);
+                matched += u64::from(matches);
+                filtered += u64::from(format!("{explanation:?}").contains("filters: [\"Known\"]"));
+                tried += 1;
+            }
+        }
+    }
+    eprintln!("seed {seed}: {tried} pairs, {matched} matches, {filtered} left out by a filter");
+    assert!(matched * 20 > tried && matched * 20 < tried * 19 && filtered > 0, "{matched} of {tried}, {filtered}");
+}
