@@ -33,4 +33,5 @@ pub mod tally;
 pub mod text;
 pub mod time;
 pub mod timeline;
+pub mod tuning;
 pub mod yaml;

@@ -1,0 +1,142 @@
+//! What other thresholds would have raised, who is behind it, and what could be left out.
+//!
+//! Rows are not counted a second way: the episodes of each threshold are those that the fold would lay over them.
+
+mod caller;
+mod exclusion;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::distinct::{Kind, TextHash};
+use crate::episode::{Episode, Threshold, episodes};
+use crate::gathering::Needs;
+use crate::rule::{Counting, Rule};
+use crate::tally::{GroupKey, Rows};
+use crate::time::Minute;
+use crate::timeline::Timeline;
+
+pub use caller::Caller;
+pub use exclusion::{Exclusion, NoExclusion};
+
+/// Highest threshold that is tried, as much as a rule can ask for.
+const COUNT_MAX: u64 = 1_000_000;
+
+/// What thresholds of a rule would have raised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tuning {
+    /// The rule's name.
+    pub rule: String,
+    /// What it needs for a finding now.
+    pub needed: String,
+    /// Requests that it counted, also those in no finding. One that counts for several groups is one for each.
+    pub requests: u64,
+    /// Groups that it counted them for.
+    pub groups: u64,
+    /// Whether legs that are followed up are missing here: they are looked for in another read than the rest.
+    pub is_without_follow_ups: bool,
+    /// Thresholds, ascending, up to the first that would have raised nothing. A sequence has only its own.
+    pub outcomes: Vec<Outcome>,
+    /// Who sent most of the requests, most first.
+    pub callers: Vec<Caller>,
+    /// Callers that are not among them.
+    pub callers_left_out: u64,
+}
+
+/// What one threshold would have raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The threshold: requests, distinct values, or legs.
+    pub threshold: u64,
+    /// Whether it is the rule's own.
+    pub is_current: bool,
+    /// Findings.
+    pub findings: u64,
+    /// Groups with a finding.
+    pub groups: u64,
+    /// Requests in findings.
+    pub requests: u64,
+}
+
+/// Returns what thresholds of `rule` would have raised from the rows in `minutes`.
+#[must_use]
+pub fn tune(rule: &Rule, minutes: &[(Minute, Rows)]) -> Tuning {
+    let mut timelines: BTreeMap<&GroupKey, Timeline<'_>> = BTreeMap::new();
+    for (minute, rows) in minutes {
+        for (key, tally) in rows.iter().filter(|(key, _)| key.rule == rule.key) {
+            timelines.entry(&key.group).or_default().enter(*minute, tally);
+        }
+    }
+    let requests_of = |timeline: &Timeline<'_>| timeline.moments.values().map(|moment| moment.n).sum::<u64>();
+    let current = outcome(rule, rule.threshold.count, &timelines);
+    let (callers, callers_left_out) = caller::callers(rule, minutes, &current.told);
+    Tuning {
+        rule: rule.head.name.clone(),
+        needed: rule.needed(),
+        requests: timelines.values().map(requests_of).sum(),
+        groups: timelines.len() as u64,
+        is_without_follow_ups: rule.legs().iter().any(|leg| leg.follow_up),
+        outcomes: outcomes(rule, current.outcome, &timelines),
+        callers,
+        callers_left_out,
+    }
+}
+
+/// What one threshold would have raised, with the findings of each group.
+struct Raised<'a> {
+    outcome: Outcome,
+    told: BTreeMap<&'a GroupKey, u64>,
+}
+
+fn outcomes(rule: &Rule, current: Outcome, timelines: &BTreeMap<&GroupKey, Timeline<'_>>) -> Vec<Outcome> {
+    if matches!(rule.counting, Counting::Sequence { .. }) {
+        return vec![current];
+    }
+    let mut outcomes = vec![current];
+    for threshold in ladder(most_of(rule)).filter(|threshold| *threshold != current.threshold) {
+        let outcome = outcome(rule, threshold, timelines).outcome;
+        outcomes.push(outcome);
+        if outcome.findings == 0 {
+            break;
+        }
+    }
+    outcomes.sort_by_key(|outcome| outcome.threshold);
+    outcomes
+}
+
+/// Returns the most that the rule's threshold can ask for.
+fn most_of(rule: &Rule) -> u64 {
+    match &rule.counting {
+        Counting::Values { .. } if !rule.counts_sources() => <TextHash as Kind>::VALUES_MAX as u64,
+        Counting::Values { .. } => <crate::address::SourceIp as Kind>::VALUES_MAX as u64,
+        Counting::Events | Counting::Sequence { .. } => COUNT_MAX,
+    }
+}
+
+/// Returns 1, 2, 5, 10, 20, 50 and so on.
+fn ladder(most: u64) -> impl Iterator<Item = u64> {
+    let decades = std::iter::successors(Some(1_u64), |decade| decade.checked_mul(10));
+    decades.flat_map(|decade| [1, 2, 5].map(|step| decade.saturating_mul(step))).take_while(move |count| *count <= most)
+}
+
+fn outcome<'a>(rule: &Rule, count: u64, timelines: &BTreeMap<&'a GroupKey, Timeline<'_>>) -> Raised<'a> {
+    let threshold = Threshold { count, ..rule.threshold };
+    let needs = Needs::of(&rule.counting, count);
+    let mut told = BTreeMap::new();
+    let mut outcome =
+        Outcome { threshold: count, is_current: count == rule.threshold.count, findings: 0, groups: 0, requests: 0 };
+    for (group, timeline) in timelines {
+        let found: Vec<Episode> = episodes(timeline, &[], &threshold, &needs);
+        if !found.is_empty() {
+            told.insert(*group, found.len() as u64);
+            outcome.findings += found.len() as u64;
+            outcome.groups += 1;
+            outcome.requests += found.iter().map(|episode| episode.count).sum::<u64>();
+        }
+    }
+    Raised { outcome, told }
+}
+
+#[cfg(test)]
+mod tests;
