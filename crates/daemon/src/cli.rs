@@ -8,6 +8,7 @@ use crate::check::{self, CheckArgs};
 use crate::demo::{self, DemoArgs};
 use crate::doctor::{self, DoctorArgs};
 use crate::exit::{Exit, Failure};
+use crate::explain::{self, ExplainArgs};
 use crate::notify::{self, NotifyArgs};
 use crate::once::{self, OnceArgs};
 use crate::replay::{self, ReplayArgs};
@@ -15,6 +16,7 @@ use crate::rules::{self, RulesArgs};
 use crate::run::{self, RunArgs};
 use crate::state::{self, StateArgs};
 use crate::telemetry::{self, LogArgs};
+use crate::tune::{self, TuneArgs};
 
 /// Watches the Kubernetes API of your clusters for people casing the place.
 ///
@@ -51,6 +53,10 @@ enum Verb {
     Replay(ReplayArgs),
     /// List, show and test rules
     Rules(RulesArgs),
+    /// Explain why a rule matched events or did not
+    Explain(ExplainArgs),
+    /// Find what other thresholds would have raised from exported audit logs
+    Tune(TuneArgs),
     /// Show what the daemon knows
     State(StateArgs),
     /// Test destinations
@@ -71,6 +77,8 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::Demo(args) => demo::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Rules(args) => rules::run(args),
+        Verb::Explain(args) => explain::run(args),
+        Verb::Tune(args) => tune::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Once(args) => once::run(args),
         Verb::Check(args) => check::run(args),

@@ -15,6 +15,7 @@ mod config;
 mod demo;
 mod doctor;
 mod exit;
+mod explain;
 mod file_log;
 mod input;
 mod lines;
@@ -36,6 +37,7 @@ mod shutdown;
 mod state;
 mod summary;
 mod telemetry;
+mod tune;
 mod watch;
 mod writer;
 

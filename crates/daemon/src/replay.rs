@@ -2,6 +2,7 @@
 
 mod export;
 mod feed;
+pub(crate) mod files;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -27,7 +28,8 @@ use crate::exit::{Exit, Failure};
 use crate::loading::warn_of;
 use crate::{network, rule_files};
 use export::Kind;
-use feed::{Feed, Read};
+use feed::Feed;
+pub(crate) use feed::Read;
 
 /// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
 const SAMPLE_KEY: SampleKey = SampleKey(*b"stakeout replay.");

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stakeout_core::diagnostic::Diagnostic;
-use stakeout_core::rule::{self, RuleFile, Rules};
+use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::rule::{self, Rule, RuleFile, Rules};
 use stakeout_core::shipped;
+
+use crate::exit::Failure;
 
 /// Longest rule file that is read, in bytes: the largest shipped one has 4 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -28,6 +30,23 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Rules, Vec<Diagnostic>> {
         return Err(faults);
     }
     rule::load(&files)
+}
+
+/// Returns the active rule of this name, or what to ask for instead.
+pub(crate) fn named<'r>(rules: &'r Rules, name: &str) -> Result<&'r Rule, Failure> {
+    rules.named(name).ok_or_else(|| {
+        let counted_by: Vec<&str> = rules
+            .rules
+            .iter()
+            .filter(|rule| rules.detections_of(rule).contains(&name) || rule.legs().iter().any(|leg| leg.name == name))
+            .map(|rule| rule.head.name.as_str())
+            .collect();
+        if !counted_by.is_empty() {
+            return Failure::Usage(format!("`{name}` is only counted: ask for {}", counted_by.join(" or ")));
+        }
+        let known: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
+        Failure::Usage(format!("no rule is named `{name}`: {}", suggestion(name, &known)))
+    })
 }
 
 /// Returns `path` itself, or the rule files in it and below, in the order of their names.

@@ -16,7 +16,7 @@ const BEGINNING_BYTES: u64 = 64 * 1024;
 const LISTS: [(&str, Kind); 4] =
     [("events", Kind::Eks), ("logEvents", Kind::Eks), ("entries", Kind::Gke), ("items", Kind::Audit)];
 /// Members that tell whose a single record is, the most telling first.
-const TELLING: [(&str, Kind); 10] = [
+const TELLING: [(&str, Kind); 11] = [
     ("protoPayload", Kind::Gke),
     ("insertId", Kind::Gke),
     ("logName", Kind::Gke),
@@ -24,6 +24,7 @@ const TELLING: [(&str, Kind); 10] = [
     ("AuditId", Kind::Aks),
     ("TimeGenerated", Kind::Aks),
     ("category", Kind::Aks),
+    ("properties", Kind::Aks),
     ("auditID", Kind::Audit),
     ("message", Kind::Eks),
     ("verb", Kind::Audit),

@@ -28,15 +28,16 @@ const CLUSTERS_MAX: usize = 10_000;
 
 /// What was read of the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Read {
-    pub(super) records: u64,
+pub(crate) struct Read {
+    pub(crate) records: u64,
     pub(super) bytes: u64,
     pub(super) truncated: u64,
-    pub(super) unreadable: u64,
+    pub(crate) unreadable: u64,
     /// Records of other services, which exports may hold beside the audit log.
     pub(super) others: u64,
     pub(super) untimed: u64,
-    pub(super) latest: Option<Second>,
+    pub(crate) earliest: Option<Second>,
+    pub(crate) latest: Option<Second>,
 }
 
 /// The way of records into the fold.
@@ -159,6 +160,7 @@ impl<'a> Feed<'a> {
     ) {
         self.read.truncated += u64::from(decoded.is_truncated);
         self.read.latest = self.read.latest.max(at);
+        self.read.earliest = [self.read.earliest, at].into_iter().flatten().min();
         let at = at.unwrap_or(Second(0));
         let Decoded { event, .. } = decoded;
         let observation = self.observation(event, at, cluster, place.kind, record_id);
@@ -211,7 +213,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-fn provider(kind: Kind) -> Provider {
+pub(super) fn provider(kind: Kind) -> Provider {
     match kind {
         Kind::Audit => Provider::File,
         Kind::Eks => Provider::Cloudwatch,
@@ -221,7 +223,7 @@ fn provider(kind: Kind) -> Provider {
 }
 
 /// Returns the cargo feature that a kind needs and this binary was built without.
-fn missing_feature(kind: Kind) -> Option<&'static str> {
+pub(super) fn missing_feature(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Eks if cfg!(not(feature = "aws")) => Some("aws"),
         Kind::Gke if cfg!(not(feature = "gcp")) => Some("gcp"),
@@ -230,7 +232,7 @@ fn missing_feature(kind: Kind) -> Option<&'static str> {
     }
 }
 
-fn enveloped(kind: Kind, record: &str) -> Result<Enveloped, DecodeError> {
+pub(super) fn enveloped(kind: Kind, record: &str) -> Result<Enveloped, DecodeError> {
     match kind {
         #[cfg(feature = "aws")]
         Kind::Eks => stakeout_cloudwatch::decode::exported(record),

@@ -1,0 +1,155 @@
+//! The verb `explain`: why a rule matched events or did not, condition by condition.
+
+mod tree;
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use stakeout_core::decode::DecodeError;
+use stakeout_core::observation::Observation;
+use stakeout_core::rule::Explanation;
+use stakeout_core::text::{bounded, visible};
+use tracing::warn;
+
+use crate::exit::{Exit, Failure};
+use crate::loading::warn_of;
+use crate::replay::files::{FileEvent, FilesArgs};
+use crate::rule_files;
+
+/// Most events that are explained: nobody reads on, and a whole log has `replay`.
+const EVENTS_MAX: u64 = 100;
+/// Longest text of an event in its heading, in characters.
+const HEADING_CHARS_MAX: usize = 120;
+
+/// What `stakeout explain` is told.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  stakeout explain kubernetes-pod-scan-by-anonymous event.json
+  grep 7f9d audit.log | stakeout explain kubernetes-scanning-by-unauthenticated-ip -
+  stakeout explain --trusted-proxy 10.0.0.0/8 -o json my-rule --rules ./my-rules events.json
+  gcloud logging read 'insertId=\"abc\"' --format=json | stakeout explain kubernetes-cluster-scan-by-anonymous -
+
+Of more than a hundred events the first hundred are explained.
+Exit codes: 0 done, 1 an event cannot be read, 2 usage, 78 rule error")]
+pub(crate) struct ExplainArgs {
+    /// Rules to use instead of the shipped ones: a file or a directory
+    #[arg(long, value_name = "DIR")]
+    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: FilesArgs,
+    /// How explanations are printed
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// The rule's name
+    #[arg(value_name = "RULE")]
+    rule: String,
+    /// Files with one or several events, in any form that `replay` reads; `-` is standard input
+    #[arg(required = true, value_name = "EVENT")]
+    events: Vec<PathBuf>,
+}
+
+/// How explanations are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A tree for people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+/// An event, and what was made of it.
+#[derive(Serialize)]
+struct Explained<'a> {
+    event: &'a str,
+    time: String,
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+}
+
+/// Explains what a rule makes of each event.
+pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
+    let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
+    warn_of(&rules);
+    let rule = rule_files::named(&rules, &args.rule)?;
+    let trusted = args.reading.trusted();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let (mut explained, mut unreadable) = (0_u64, 0_u64);
+    let read = args.reading.events(&args.events, &mut |event| {
+        if explained + unreadable >= EVENTS_MAX {
+            warn!("there are more events; only the first {EVENTS_MAX} are explained");
+            return Ok(false);
+        }
+        let written = match &event.read {
+            Err(fault) => {
+                unreadable += 1;
+                unread(&mut out, args.output, &event, fault)
+            }
+            Ok(observation) => {
+                explained += 1;
+                let explanation = rules.explain(rule, observation, &trusted);
+                write(&mut out, args.output, &event, observation, &explanation)
+            }
+        };
+        match written {
+            // The reader has enough, as `head` has.
+            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            written => written.map(|()| true).context("cannot write the explanation"),
+        }
+    });
+    read?;
+    match out.flush() {
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => {}
+        flushed => flushed.context("cannot write the explanation")?,
+    }
+    if unreadable > 0 {
+        return Err(anyhow!("{unreadable} of {} events cannot be read", explained + unreadable).into());
+    }
+    if explained == 0 {
+        return Err(anyhow!("no event in there").into());
+    }
+    Ok(Exit::Done)
+}
+
+fn write(
+    out: &mut impl Write,
+    output: Output,
+    event: &FileEvent,
+    observation: &Observation,
+    explanation: &Explanation,
+) -> io::Result<()> {
+    let time = observation.first.to_string();
+    match output {
+        Output::Json => {
+            let explained = Explained { event: &event.place, time, explanation };
+            writeln!(out, "{}", serde_json::to_string(&explained)?)
+        }
+        Output::Text => {
+            writeln!(out, "{}: {}", event.place, heading(observation))?;
+            if event.is_truncated {
+                writeln!(out, "  the record was cut off: what stood behind the cut is missing here")?;
+            }
+            tree::write(out, explanation)
+        }
+    }
+}
+
+fn unread(out: &mut impl Write, output: Output, event: &FileEvent, fault: &DecodeError) -> io::Result<()> {
+    let fault = visible(&fault.to_string());
+    match output {
+        Output::Json => writeln!(out, "{}", serde_json::json!({"event": event.place, "fault": fault})),
+        Output::Text => writeln!(out, "{}: {fault}\n", event.place),
+    }
+}
+
+/// Returns what an event is about, on one line.
+fn heading(observation: &Observation) -> String {
+    let event = &observation.event;
+    let part = |text: &Option<String>| visible(&bounded(text.as_deref().unwrap_or("-"), HEADING_CHARS_MAX));
+    let code = event.response_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+    let (verb, uri, username) = (part(&event.verb), part(&event.request_uri), part(&event.username));
+    let cluster = visible(&bounded(&observation.cluster, HEADING_CHARS_MAX));
+    format!("{} {verb} {uri} by {username}: {code} (cluster {cluster})", observation.first)
+}
