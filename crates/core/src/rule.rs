@@ -33,7 +33,7 @@ use crate::progress::FollowUp;
 use crate::tally::{GroupKey, GroupValue, Legs, RuleKey};
 use crate::text::bounded;
 
-pub use case::{Case, CaseResult};
+pub use case::{Case, CaseEvent, CaseResult, ReadEnvelope};
 pub use counting::{Burst, Counting, Leg};
 pub use detection::Expression;
 pub use explanation::{Explanation, Hop, Name, Outcome, Reading, Role, Stage, Step, Trace, Tried, TriedLeg, Wanted};

@@ -1,10 +1,14 @@
-//! The verb `rules`: the active rules, one rule whole, and the cases that stand in their files.
+//! The verb `rules`: the active rules, one rule whole, the cases that stand in their files, and what of ATT&CK they cover.
+
+mod list;
+mod navigator;
+mod test;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
-use clap::{Args, Subcommand};
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
 use stakeout_core::rule::{RuleFile, Rules};
 use stakeout_core::shipped;
 
@@ -22,9 +26,21 @@ pub(crate) struct RulesArgs {
 /// What to do with rules.
 #[derive(Debug, Subcommand)]
 enum RulesVerb {
-    /// List the active rules: name, level, threshold, techniques
-    List(Paths),
+    /// List the active rules: level, threshold, techniques, cases, filters, where each is from
+    #[command(after_help = "Examples:
+  stakeout rules list
+  stakeout rules list --rules ./my-rules -o json | jq -r 'select(.expired_filters != []) | .name'")]
+    List {
+        #[command(flatten)]
+        paths: Paths,
+        /// How rules are printed
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
     /// Print the file of one rule
+    #[command(after_help = "Examples:
+  stakeout rules show kubernetes-pod-scan-by-anonymous
+  stakeout rules show kubernetes-pod-scan-by-anonymous > ./my-rules/pod-scan.yml")]
     Show {
         /// The rule's name
         name: String,
@@ -32,7 +48,29 @@ enum RulesVerb {
         paths: Paths,
     },
     /// Run the cases that stand in the rules' files
+    #[command(after_help = "Examples:
+  stakeout rules test
+  stakeout rules test --rules ./my-rules
+
+A case's event is written as the API server writes it, or as a cloud keeps it: an entry of Cloud Logging, a row of
+Log Analytics or of its export, an event of CloudWatch Logs. Times and ids of records may be left out.")]
     Test(Paths),
+    /// Print an ATT&CK Navigator layer of the techniques that rules look for
+    #[command(after_help = "Examples:
+  stakeout rules navigator > layer.json
+  stakeout rules navigator --rules ./my-rules | jq -r '.techniques[].techniqueID'
+
+Open it at https://mitre-attack.github.io/attack-navigator/ with Open Existing Layer. A score is a number of rules.")]
+    Navigator(Paths),
+}
+
+/// How rules are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A table for people
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 /// Where rules are taken from.
@@ -46,44 +84,40 @@ struct Paths {
 /// Runs `rules`.
 pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
     match &args.verb {
-        RulesVerb::List(paths) => {
+        RulesVerb::List { paths, output } => {
             let rules = load(paths)?;
             warn_of(&rules);
-            list(&rules).context("cannot write the list")?;
+            done(list::write(&rules, paths.rules.is_empty(), *output))
         }
-        RulesVerb::Show { name, paths } => show(name, paths)?,
-        RulesVerb::Test(paths) => return test(&load(paths)?),
+        RulesVerb::Show { name, paths } => show(name, paths),
+        RulesVerb::Test(paths) => test::run(&load(paths)?),
+        RulesVerb::Navigator(paths) => {
+            let rules = load(paths)?;
+            warn_of(&rules);
+            done(navigator::write(&rules))
+        }
     }
-    Ok(Exit::Done)
 }
 
 fn load(paths: &Paths) -> Result<Rules, Failure> {
     rule_files::load(&paths.rules).map_err(Failure::Config)
 }
 
-fn list(rules: &Rules) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{:<46} {:<14} {:>12} {:<38} TECHNIQUES", "NAME", "LEVEL", "FIRES AT", "PER")?;
-    for rule in &rules.rules {
-        let minutes = rule.threshold.timespan_seconds / 60;
-        let fires_at = format!("{} in {minutes}m", rule.threshold.count);
-        let head = &rule.head;
-        let (per, techniques) = (head.group_by.join(","), head.techniques.join(","));
-        writeln!(out, "{:<46} {:<14} {fires_at:>12} {per:<38} {techniques}", head.name, head.level)?;
+/// Returns how a verb ended that only writes.
+fn done(written: io::Result<()>) -> Result<Exit, Failure> {
+    match written {
+        // The reader has enough, as `head` has.
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.context("cannot write the result")?,
     }
-    Ok(())
+    Ok(Exit::Done)
 }
 
-fn show(name: &str, paths: &Paths) -> Result<(), Failure> {
+fn show(name: &str, paths: &Paths) -> Result<Exit, Failure> {
     let rules = load(paths)?;
-    let rule = rules.named(name).ok_or_else(|| {
-        let known: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
-        let suggestion = stakeout_core::diagnostic::suggestion(name, &known);
-        Failure::Usage(format!("no rule is named `{name}`: {suggestion}"))
-    })?;
+    let rule = rule_files::named(&rules, name)?;
     let file = file_of(&rule.file, paths).with_context(|| format!("cannot read {}", rule.file))?;
-    io::stdout().write_all(file.text.as_bytes()).context("cannot write the rule")?;
-    Ok(())
+    done(io::stdout().write_all(file.text.as_bytes()))
 }
 
 fn file_of(name: &str, paths: &Paths) -> io::Result<RuleFile> {
@@ -93,27 +127,4 @@ fn file_of(name: &str, paths: &Paths) -> io::Result<RuleFile> {
         return Ok(file);
     }
     Ok(RuleFile { name: name.to_owned(), text: std::fs::read_to_string(name)? })
-}
-
-fn test(rules: &Rules) -> Result<Exit, Failure> {
-    let results = rules.test();
-    let mut out = io::stdout().lock();
-    let mut failed = 0;
-    for result in &results {
-        let case = &result.case;
-        let says = |matched: bool| if matched { "match" } else { "no match" };
-        let outcome = if result.is_passed() { "ok" } else { "FAILED" };
-        writeln!(out, "{outcome:<6} {}: {}", case.rule, case.name).context("cannot write the results")?;
-        if !result.is_passed() {
-            failed += 1;
-            let (expected, actual) = (says(case.expected), says(result.actual));
-            writeln!(out, "       {}:{}: expected {expected}, got {actual}", case.file, case.line)
-                .context("cannot write the results")?;
-        }
-    }
-    writeln!(out, "{} passed, {failed} failed", results.len() - failed).context("cannot write the results")?;
-    if failed > 0 {
-        return Err(anyhow!("{failed} cases failed").into());
-    }
-    Ok(Exit::Done)
 }

@@ -4,13 +4,17 @@ use serde_json::{Map, Value as Json};
 
 use super::Rules;
 use crate::address::TrustedProxies;
-use crate::decode::decode;
+use crate::decode::{DecodeError, Enveloped, decode};
 use crate::diagnostic::Diagnostic;
 use crate::event::AuditEvent;
 use crate::observation::Observation;
 use crate::source::{LogId, Provider, Source};
 use crate::time::Second;
 use crate::yaml::{At, Node, Value};
+
+/// Keys that only an envelope of a cloud has: an entry of Cloud Logging, a row of Log Analytics or its export, an event
+/// of CloudWatch Logs.
+const ENVELOPE_KEYS: &[&str] = &["protoPayload", "log_s", "properties", "TimeGenerated", "message"];
 
 /// One case: an event, and whether the rule matches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +28,18 @@ pub struct Case {
     /// The line.
     pub line: usize,
     /// The event.
-    pub event: AuditEvent,
+    pub event: CaseEvent,
     /// Whether the rule must match it.
     pub expected: bool,
+}
+
+/// The event of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaseEvent {
+    /// As the API server writes it.
+    Audit(Box<AuditEvent>),
+    /// As a cloud keeps it: a JSON object, to be read by the cloud's own crate.
+    Enveloped(String),
 }
 
 /// How a case went.
@@ -34,15 +47,18 @@ pub struct Case {
 pub struct CaseResult {
     /// The case.
     pub case: Case,
-    /// Whether the rule matched.
-    pub actual: bool,
+    /// Whether the rule matched, or why its event cannot be read.
+    pub actual: Result<bool, DecodeError>,
 }
+
+/// Reads an event as a cloud keeps it, and says which service that is.
+pub type ReadEnvelope<'a> = &'a dyn Fn(&str) -> Result<(Provider, Enveloped), DecodeError>;
 
 impl CaseResult {
     /// Tells whether the rule did what the case expects.
     #[must_use]
     pub fn is_passed(&self) -> bool {
-        self.actual == self.case.expected
+        self.actual == Ok(self.case.expected)
     }
 }
 
@@ -51,41 +67,63 @@ impl Case {
         let map = at.map(&["name", "event", "match"])?;
         let name = map.need("name", "say what the case is about")?.text()?.to_owned();
         let event_at = map.need("event", "write the audit event, as far as it matters")?;
-        event_at.any_map()?;
+        let is_enveloped = event_at.any_map()?.entries().any(|(key, _)| ENVELOPE_KEYS.contains(&key));
         let spelled = json(event_at.node).to_string();
-        let decoded = decode(spelled.as_bytes()).map_err(|fault| {
-            event_at.fault(fault.to_string(), "give the event at least a verb, and no kind but Event")
-        })?;
+        let event = if is_enveloped {
+            CaseEvent::Enveloped(spelled)
+        } else {
+            let decoded = decode(spelled.as_bytes()).map_err(|fault| {
+                event_at.fault(fault.to_string(), "give the event at least a verb, and no kind but Event")
+            })?;
+            CaseEvent::Audit(Box::new(decoded.event))
+        };
         Ok(Case {
             rule: rule.to_owned(),
             name,
             file: at.file().to_owned(),
             line: at.line(),
-            event: decoded.event,
+            event,
             expected: map.need("match", "write `match: true` or `match: false`")?.boolean()?,
         })
     }
 }
 
 impl Rules {
-    /// Runs every case: a rule matches where the event is a request, fits its selections, and has a group to count for.
+    /// Runs every case whose event is written as the API server writes it: a rule matches where the event is a request,
+    /// fits its selections, and has a group to count for.
     #[must_use]
     pub fn test(&self) -> Vec<CaseResult> {
-        self.cases
-            .iter()
-            .map(|case| CaseResult { actual: self.matches(&case.rule, &case.event), case: case.clone() })
-            .collect()
+        let native = self.cases.iter().filter(|case| matches!(case.event, CaseEvent::Audit(_)));
+        native.map(|case| self.run(case, &|_| Err(DecodeError::OtherService("unread".to_owned())))).collect()
     }
 
-    fn matches(&self, name: &str, event: &AuditEvent) -> bool {
+    /// Runs every case; `read` reads those events that are written as a cloud keeps them.
+    #[must_use]
+    pub fn test_with(&self, read: ReadEnvelope<'_>) -> Vec<CaseResult> {
+        self.cases.iter().map(|case| self.run(case, read)).collect()
+    }
+
+    fn run(&self, case: &Case, read: ReadEnvelope<'_>) -> CaseResult {
+        let actual = match &case.event {
+            CaseEvent::Audit(event) => {
+                let event = AuditEvent::clone(event);
+                Ok(self.matches(&case.rule, Provider::File, None, event, Second(0)))
+            }
+            CaseEvent::Enveloped(json) => read(json).map(|(provider, Enveloped { decoded, time_ms, cluster, .. })| {
+                self.matches(&case.rule, provider, cluster.as_deref(), decoded.event, Second::of_millis(time_ms))
+            }),
+        };
+        CaseResult { case: case.clone(), actual }
+    }
+
+    fn matches(&self, name: &str, provider: Provider, cluster: Option<&str>, event: AuditEvent, at: Second) -> bool {
         let source = Source {
             name: "case".to_owned(),
-            provider: Provider::File,
-            cluster: "case".into(),
-            log: LogId("file/case".to_owned()),
+            provider,
+            cluster: cluster.unwrap_or("case").into(),
+            log: LogId(format!("{provider}/case")),
         };
-        let observation =
-            Observation::of_event(&source, &TrustedProxies::default(), event.clone(), Second(0), || "case".to_owned());
+        let observation = Observation::of_event(&source, &TrustedProxies::default(), event, at, || "case".to_owned());
         let Some(observation) = observation else {
             return false;
         };
