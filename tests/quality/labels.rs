@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::{Finding, data};
+use super::{Finding, by_rule, data};
 
 /// What is known of one source.
 #[derive(Debug, Deserialize)]
@@ -50,14 +50,15 @@ pub(super) struct Score {
     pub(super) techniques: BTreeMap<String, (usize, usize)>,
     /// Whom a finding accuses who is no attacker.
     pub(super) accused: BTreeSet<String>,
-    /// Findings.
-    pub(super) findings: usize,
+    /// How many findings there are of each rule.
+    pub(super) findings: BTreeMap<String, usize>,
 }
 
 impl Score {
     /// Judges the findings of a recording.
     pub(super) fn of(labels: &Labels, findings: &[Finding]) -> Score {
-        let mut score = Score { findings: findings.len(), ..Score::default() };
+        let rules = by_rule(findings).into_iter().map(|(rule, number)| (rule.to_owned(), number));
+        let mut score = Score { findings: rules.collect(), ..Score::default() };
         let mut found = BTreeSet::new();
         for source in findings.iter().flat_map(|finding| &finding.sources) {
             let named: Vec<_> = labels

@@ -145,6 +145,7 @@ proptest! {
         // The rule's own words are the user's; without them everything outside of code is ours.
         finding.rule.title = "title".to_owned();
         finding.rule.falsepositives.clear();
+        finding.rule.runbook.clear();
         let payload = slack::finding_message(&finding, Activity::Create);
         let texts = payload["blocks"].as_array().expect("blocks").iter().skip(1).map(|block| {
             let fields = block["fields"].as_array().into_iter().flatten();
