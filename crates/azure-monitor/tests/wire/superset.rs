@@ -199,6 +199,7 @@ fn observation(row: &Value) -> Observation {
         provider: Provider::AzureMonitor,
         cluster: "aks-prod".into(),
         client: None,
+        is_client_proxy: false,
         n: 1,
         first: Second(0),
         last: Second(0),

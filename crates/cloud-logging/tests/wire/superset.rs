@@ -173,6 +173,7 @@ fn observation(entry: &Value) -> Observation {
         provider: Provider::CloudLogging,
         cluster: "prod".into(),
         client: None,
+        is_client_proxy: false,
         n: 1,
         first: Second(0),
         last: Second(0),
