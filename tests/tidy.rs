@@ -34,8 +34,18 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// All that core may be built of.
-const CORE_DEPENDENCIES: &[&str] =
-    &["ipnet", "jiff", "regex", "saphyr-parser", "serde", "serde_json", "siphasher", "thiserror"];
+const CORE_DEPENDENCIES: &[&str] = &[
+    "aho-corasick",
+    "ipnet",
+    "jiff",
+    "memchr",
+    "regex",
+    "saphyr-parser",
+    "serde",
+    "serde_json",
+    "siphasher",
+    "thiserror",
+];
 
 /// What core must not spell: clocks, disks, networks, environments, runtimes, output.
 const CORE_FORBIDDEN: &[&str] = &[

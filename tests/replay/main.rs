@@ -7,6 +7,7 @@ mod lines;
 mod recordings;
 #[path = "../support/seeds.rs"]
 mod seeds;
+mod strict;
 mod volume;
 
 use std::collections::BTreeMap;

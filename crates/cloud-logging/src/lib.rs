@@ -7,6 +7,7 @@
 //! config -> pushdown (what the service may leave out) -> place (which pass, which token) -> fetch (one request)
 //!   -> page (entry -> record) or failure (refusal -> what the caller may do)
 //!   -> decode (record -> audit event), over `object` (odd JSON), `method` (what was asked for), `status` (codes)
+//! needle: what stands in an entry before it is decoded, for exports
 //! doctor: a few requests of its own, and what they mean for somebody who wants to see scans
 //! ```
 //!
@@ -19,6 +20,7 @@ mod doctor;
 mod failure;
 mod fetch;
 mod method;
+pub mod needle;
 mod object;
 mod page;
 mod place;

@@ -4,6 +4,8 @@
 //! stood before. The API server writes everything that rules need before the request and response bodies.
 //! Envelopes of the clouds are read in their own crates.
 
+mod stage_time;
+
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -12,6 +14,8 @@ use thiserror::Error;
 
 use crate::event::{AuditEvent, ObjectRef};
 use crate::text::bounded;
+
+pub use stage_time::{stage_time_ms, stage_time_unread_ms};
 
 /// Longest line that is read whole, in bytes. Of a longer one the first part is read, and it counts as truncated.
 pub const LINE_BYTES_MAX: usize = 1 << 20;

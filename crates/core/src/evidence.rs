@@ -4,6 +4,7 @@
 //! in whatever order and pages they came, equal requests take one place, and without the key nobody can choose
 //! which of their requests are shown. Samples are shown, never counted.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
@@ -66,41 +67,91 @@ pub struct Sample {
     pub source_ip: Option<SourceIp>,
 }
 
+/// A sample that is not written yet: most requests of a group are not among those that are kept.
+pub struct SampleDraft<'a> {
+    observation: &'a Observation,
+    rank: u64,
+    verb: Cow<'a, str>,
+    request_uri: Cow<'a, str>,
+    user_agent: Option<Cow<'a, str>>,
+    username: Option<Cow<'a, str>>,
+    resource: Option<Cow<'a, str>>,
+    namespace: Option<Cow<'a, str>>,
+    source_ips: Vec<Cow<'a, str>>,
+}
+
+impl SampleDraft<'_> {
+    /// Returns the sample that an observation gives, ranked with `key`.
+    #[must_use]
+    pub fn of<'a>(observation: &'a Observation, key: &SampleKey) -> SampleDraft<'a> {
+        let event = &observation.event;
+        let text = |text: &'a Option<String>, max| text.as_deref().map(|text| bounded_cow(text, max));
+        let resource = event.object_ref.as_ref().and_then(|object| {
+            let resource = object.resource.as_deref()?;
+            Some(match object.subresource.as_deref() {
+                Some(subresource) => Cow::Owned(bounded(&format!("{resource}/{subresource}"), NAME_CHARS_MAX)),
+                None => bounded_cow(resource, NAME_CHARS_MAX),
+            })
+        });
+        let chain_from = event.source_ips.len().saturating_sub(CHAIN_MAX);
+        let mut draft = SampleDraft {
+            observation,
+            rank: 0,
+            verb: text(&event.verb, NAME_CHARS_MAX).unwrap_or_default(),
+            request_uri: text(&event.request_uri, TEXT_CHARS_MAX).unwrap_or_default(),
+            user_agent: text(&event.user_agent, TEXT_CHARS_MAX),
+            username: text(&event.username, NAME_CHARS_MAX),
+            resource,
+            namespace: event.object_ref.as_ref().and_then(|object| text(&object.namespace, NAME_CHARS_MAX)),
+            source_ips: event.source_ips[chain_from..].iter().map(|ip| bounded_cow(ip, NAME_CHARS_MAX)).collect(),
+        };
+        let mut hasher = SipHasher13::new_with_key(&key.0);
+        (&draft.verb, &draft.request_uri, &draft.user_agent, &draft.username, event.response_code).hash(&mut hasher);
+        (&draft.resource, &draft.namespace, &*observation.cluster, &draft.source_ips).hash(&mut hasher);
+        draft.rank = hasher.finish();
+        draft
+    }
+
+    /// Returns its rank, by which it is kept or not.
+    #[must_use]
+    pub fn rank(&self) -> u64 {
+        self.rank
+    }
+
+    /// Writes the sample.
+    #[must_use]
+    pub fn sample(&self) -> Sample {
+        let Observation { event, first, cluster, client, .. } = self.observation;
+        let text = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        Sample {
+            rank: self.rank,
+            at: *first,
+            audit_id: bounded(event.audit_id.as_deref().unwrap_or(""), NAME_CHARS_MAX),
+            verb: self.verb.to_string(),
+            request_uri: self.request_uri.to_string(),
+            user_agent: text(&self.user_agent),
+            username: text(&self.username),
+            code: event.response_code,
+            resource: text(&self.resource),
+            namespace: text(&self.namespace),
+            cluster: cluster.to_string(),
+            source_ips: self.source_ips.iter().map(|ip| ip.to_string()).collect(),
+            source_ip: client.map(SourceIp::of),
+        }
+    }
+}
+
 impl Sample {
     /// Returns the sample that an observation gives, ranked with `key`.
     #[must_use]
     pub fn of(observation: &Observation, key: &SampleKey) -> Sample {
-        let event = &observation.event;
-        let text = |text: &Option<String>, max| text.as_deref().map(|text| bounded(text, max));
-        let resource = event.object_ref.as_ref().and_then(|object| {
-            let resource = object.resource.as_deref()?;
-            Some(match object.subresource.as_deref() {
-                Some(subresource) => bounded(&format!("{resource}/{subresource}"), NAME_CHARS_MAX),
-                None => bounded(resource, NAME_CHARS_MAX),
-            })
-        });
-        let chain_from = event.source_ips.len().saturating_sub(CHAIN_MAX);
-        let mut sample = Sample {
-            rank: 0,
-            at: observation.first,
-            audit_id: bounded(event.audit_id.as_deref().unwrap_or(""), NAME_CHARS_MAX),
-            verb: bounded(event.verb.as_deref().unwrap_or(""), NAME_CHARS_MAX),
-            request_uri: bounded(event.request_uri.as_deref().unwrap_or(""), TEXT_CHARS_MAX),
-            user_agent: text(&event.user_agent, TEXT_CHARS_MAX),
-            username: text(&event.username, NAME_CHARS_MAX),
-            code: event.response_code,
-            resource,
-            namespace: event.object_ref.as_ref().and_then(|object| text(&object.namespace, NAME_CHARS_MAX)),
-            cluster: observation.cluster.to_string(),
-            source_ips: event.source_ips[chain_from..].iter().map(|ip| bounded(ip, NAME_CHARS_MAX)).collect(),
-            source_ip: observation.client.map(SourceIp::of),
-        };
-        let mut hasher = SipHasher13::new_with_key(&key.0);
-        (&sample.verb, &sample.request_uri, &sample.user_agent, &sample.username, sample.code).hash(&mut hasher);
-        (&sample.resource, &sample.namespace, &sample.cluster, &sample.source_ips).hash(&mut hasher);
-        sample.rank = hasher.finish();
-        sample
+        SampleDraft::of(observation, key).sample()
     }
+}
+
+/// Returns `text` itself where it is short enough, else what [`bounded`] makes of it.
+fn bounded_cow(text: &str, chars_max: usize) -> Cow<'_, str> {
+    if text.len() <= chars_max { Cow::Borrowed(text) } else { Cow::Owned(bounded(text, chars_max)) }
 }
 
 /// The samples of a finding, or of one row on the way to it: lowest rank first, one for each rank.

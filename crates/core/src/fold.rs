@@ -9,6 +9,7 @@ mod carried;
 mod close;
 mod findings;
 mod follow_ups;
+mod merge;
 mod samples;
 mod values;
 
@@ -20,7 +21,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::address::SourceIp;
 use crate::distinct::TextHash;
-use crate::evidence::{SAMPLES_MAX, Sample, SampleKey};
+use crate::evidence::{SAMPLES_MAX, SampleDraft, SampleKey};
 use crate::finding::Finding;
 use crate::observation::Observation;
 use crate::progress::{FOLLOW_UP_SOURCES_MAX, FollowUp};
@@ -77,7 +78,6 @@ impl Limits {
             requests_max: usize::MAX,
             groups_max: usize::MAX,
             values_max: usize::MAX,
-            samples_max: 50_000,
             follow_up_sources_max: usize::MAX,
             ..Limits::default()
         }
@@ -209,14 +209,14 @@ impl Fold {
             self.beyond.add(observation);
             return;
         }
-        self.sample(observation, &matches);
+        let received = received_minute(observation);
+        self.sample(observation, &matches, received);
         if is_known {
             self.counts.duplicates += 1;
             self.note_again(identity, observation);
             return;
         }
         self.counts.matched += 1;
-        let received = received_minute(observation);
         let seen = Seen {
             first: observation.first,
             last_after_seconds: u32::try_from(observation.last.0.saturating_sub(observation.first.0))
@@ -297,25 +297,36 @@ impl Fold {
         hasher.finish()
     }
 
-    fn sample(&mut self, observation: &Observation, matches: &[(CountKey, Match)]) {
-        let sample = Sample::of(observation, &self.sample_key);
+    fn sample(&mut self, observation: &Observation, matches: &[(CountKey, Match)], received: i32) {
+        let sample = SampleDraft::of(observation, &self.sample_key);
         for (key, _) in matches {
             let place = self.place_of(key);
             let group = &mut self.groups[place as usize];
             if !group.clusters.contains(&observation.cluster) {
                 group.clusters.push(observation.cluster.clone());
             }
-            self.samples.add(place, observation, &sample);
+            self.samples.add(place, received, &sample);
         }
     }
 
     fn place_of(&mut self, key: &CountKey) -> u32 {
-        if let Some(place) = self.places.get(key) {
+        match self.places.get(key) {
+            Some(place) => *place,
+            None => self.place_of_group(Group { key: key.clone(), clusters: Vec::new() }),
+        }
+    }
+
+    /// Returns the place of a group, with the clusters that it brings.
+    fn place_of_group(&mut self, group: Group) -> u32 {
+        if let Some(place) = self.places.get(&group.key) {
+            let known = &mut self.groups[*place as usize].clusters;
+            let more = group.clusters.into_iter().filter(|cluster| !known.contains(cluster));
+            known.extend(more.collect::<Vec<_>>());
             return *place;
         }
         let place = u32::try_from(self.groups.len()).expect("so many groups do not fit into memory");
-        self.groups.push(Group { key: key.clone(), clusters: Vec::new() });
-        self.places.insert(key.clone(), place);
+        self.places.insert(group.key.clone(), place);
+        self.groups.push(group);
         place
     }
 
@@ -332,10 +343,15 @@ impl Fold {
             self.values.note(&mut member, received);
             member
         };
-        let members: Arc<[Member]> = matches.iter().map(member).collect();
-        if let Some(set) = self.sets.get(&members) {
+        let members: Vec<Member> = matches.iter().map(member).collect();
+        self.set_at(&members)
+    }
+
+    fn set_at(&mut self, members: &[Member]) -> u32 {
+        if let Some(set) = self.sets.get(members) {
             return *set;
         }
+        let members: Arc<[Member]> = members.into();
         let set = u32::try_from(self.set_members.len()).expect("so many sets do not fit into memory");
         self.set_members.push(members.clone());
         self.sets.insert(members, set);

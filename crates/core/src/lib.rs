@@ -4,8 +4,8 @@
 //! argument. The modules stand in the order of the data path, so this page is the map:
 //!
 //! ```text
-//! source -> record -> decode -> event -> observation -> rule/matching -> tally -> timeline -> gathering -> episode
-//!   -> finding -> delivery, all of it folded by `fold` into one `commit`
+//! source -> record -> needle -> decode -> event -> observation -> rule/matching -> tally -> timeline -> gathering
+//!   -> episode -> finding -> delivery, all of it folded by `fold` into one `commit`
 //! ```
 
 pub mod address;
@@ -22,6 +22,7 @@ pub mod field;
 pub mod finding;
 pub mod fold;
 pub mod gathering;
+pub mod needle;
 pub mod observation;
 pub mod prefilter;
 pub mod progress;

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::decode::Decoded;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
-use crate::lines::{Lines, time_of};
+use crate::lines::Lines;
 
 /// Rotated siblings that are looked at.
 const SIBLINGS_MAX: usize = 1000;
@@ -103,7 +104,7 @@ impl FileLog {
             }
         };
         let mut checkups = vec![Checkup::good("permission", format!("{shown} may be read"))];
-        checkups.push(match Lines::new(bytes, 0).next() {
+        checkups.push(match Lines::new(bytes, 0).next(None) {
             Ok(Some(line)) => match line.decode() {
                 Ok(_) => Checkup::good("scans", "its first line is an audit event"),
                 Err(fault) => Checkup::of(
@@ -176,27 +177,28 @@ fn read_file(
     observe: &mut impl FnMut(AuditEvent, Second, String),
 ) -> io::Result<()> {
     let mut lines = Lines::new(input::text_of(bytes)?, 0);
-    let mut last = None;
     read.files += 1;
-    while let Some(line) = lines.next()? {
+    while let Some(line) = lines.next(None)? {
         read.bytes += line.bytes;
         // The API server has not finished this one; it is found by the re-look.
         if !line.is_ended || line.is_blank() {
             continue;
         }
-        let Ok(decoded) = line.decode() else {
+        let (decoded, offset) = (line.decode(), line.offset);
+        let time = line.stage_time(&decoded).or_else(|| line.time_before());
+        lines.tell(time);
+        let Ok(Decoded { event, is_truncated }) = decoded else {
             read.undecodable += 1;
             continue;
         };
-        let Some(at) = time_of(&decoded.event, last) else {
+        let Some(at) = time.or_else(|| event.received_time_ms().map(Second::of_millis)) else {
             read.undecodable += 1;
             continue;
         };
-        last = Some(at);
         if window.contains(at) {
             read.lines += 1;
-            read.truncated += u64::from(decoded.is_truncated);
-            observe(decoded.event, at, format!("{}:{}", file.path.display(), line.offset));
+            read.truncated += u64::from(is_truncated);
+            observe(event, at, format!("{}:{offset}", file.path.display()));
         }
     }
     Ok(())

@@ -11,6 +11,8 @@ use indicatif::ProgressBar;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+/// What is read of compressed bytes at once; of others, more is asked for at once and read past it.
+const BUFFER_BYTES: usize = 64 * 1024;
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
@@ -21,9 +23,16 @@ pub(crate) fn open(path: &Path, bar: &ProgressBar) -> io::Result<Box<dyn Read>> 
     text_of(bar.wrap_read(bytes))
 }
 
+/// Tells whether the bytes are compressed.
+pub(crate) fn is_compressed(bytes: &mut impl Read) -> io::Result<bool> {
+    let mut first = Vec::new();
+    bytes.take(ZSTD.len() as u64).read_to_end(&mut first)?;
+    Ok(first.starts_with(GZIP) || first.starts_with(ZSTD))
+}
+
 /// Returns the text in `bytes`, decompressed where that is needed.
 pub(crate) fn text_of(bytes: impl Read + 'static) -> io::Result<Box<dyn Read>> {
-    let mut bytes = BufReader::new(bytes);
+    let mut bytes = BufReader::with_capacity(BUFFER_BYTES, bytes);
     let first = bytes.fill_buf()?;
     if first.starts_with(GZIP) {
         return Ok(Box::new(MultiGzDecoder::new(bytes)));

@@ -1,24 +1,45 @@
-//! Lines of a log file, however long: of a line over the limit the first part and the end are kept.
+//! Lines of a log file, however long: all of them, or only those that hold a needle. Of a line over the limit the first
+//! part and the end are kept.
 //!
-//! Where the bytes come from (a file, a pipe, a compressed stream) is not decided here.
+//! The file is read in blocks, and a block is searched as a whole: lines are told apart only where there is something to
+//! look at. Where the bytes come from (a file, a pipe, a compressed stream) is not decided here.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 
-use stakeout_core::decode::{DecodeError, Decoded, LINE_BYTES_MAX, TAIL_BYTES, decode, decode_long};
-use stakeout_core::event::AuditEvent;
+use memchr::{memchr, memchr_iter, memrchr};
+use stakeout_core::decode::{
+    DecodeError, Decoded, LINE_BYTES_MAX, TAIL_BYTES, decode, decode_long, stage_time_ms, stage_time_unread_ms,
+};
+use stakeout_core::needle::{Ahead, Needles};
 use stakeout_core::time::Second;
 
-/// Block that is read at once, in bytes.
+/// Block that is read at once, in bytes: it is searched while it is still in the processor's cache.
 const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Tells when a line was written that nobody has read, as far as it tells.
+pub(crate) type TimeOf = fn(&[u8]) -> Option<Second>;
 
 /// Reads lines and their byte offsets.
 pub(crate) struct Lines<R> {
-    reader: BufReader<R>,
+    reader: R,
     limit: usize,
+    time_of: TimeOf,
+    block: Vec<u8>,
+    /// The bytes of `block` that were read, and those of them that are whole lines.
+    filled: usize,
+    whole: usize,
+    /// Where the next line begins in `block`.
+    next: usize,
+    /// Where the lines begin of which nobody asked for the time, and the time of the line before them.
+    untold: usize,
+    told: Option<Second>,
+    /// Where `block` begins in the file.
     offset: u64,
-    line: Vec<u8>,
+    lines: u64,
     tail: Vec<u8>,
+    /// Where needles stand in `block`.
+    ahead: Ahead,
 }
 
 /// A line, without the newline.
@@ -31,6 +52,14 @@ pub(crate) struct Line<'a> {
     pub(crate) is_ended: bool,
     prefix: &'a [u8],
     tail: Option<&'a [u8]>,
+    before: Before<'a>,
+}
+
+/// What is known of the lines before one.
+struct Before<'a> {
+    passed: &'a [u8],
+    told: Option<Second>,
+    time_of: TimeOf,
 }
 
 impl Line<'_> {
@@ -51,97 +80,234 @@ impl Line<'_> {
             Some(tail) => decode_long(self.prefix, tail),
         }
     }
+
+    /// Returns the API server's own time of the event that was `decoded` of this line.
+    pub(crate) fn stage_time(&self, decoded: &Result<Decoded, DecodeError>) -> Option<Second> {
+        stage_time_ms(self.tail.unwrap_or(self.prefix), decoded).map(Second::of_millis)
+    }
+
+    /// Returns the time of the nearest line before this one that has one.
+    pub(crate) fn time_before(&self) -> Option<Second> {
+        self.before.time()
+    }
 }
 
-/// Returns the time of a line's event: the API server's own, else that of the line `before`, else when the request came.
-pub(crate) fn time_of(event: &AuditEvent, before: Option<Second>) -> Option<Second> {
-    let stage = event.stage_time_ms().map(Second::of_millis);
-    stage.or(before).or_else(|| event.received_time_ms().map(Second::of_millis))
+impl Before<'_> {
+    fn time(&self) -> Option<Second> {
+        let mut rest = self.passed;
+        while !rest.is_empty() {
+            let text = rest.strip_suffix(b"\n").unwrap_or(rest);
+            let begin = memrchr(b'\n', text).map_or(0, |end| end + 1);
+            if let Some(time) = (self.time_of)(&text[begin..]) {
+                return Some(time);
+            }
+            rest = &rest[..begin];
+        }
+        self.told
+    }
+}
+
+/// Returns the API server's own time of the event in a line.
+pub(crate) fn stage_time_of(line: &[u8]) -> Option<Second> {
+    stage_time_unread_ms(line).map(Second::of_millis)
 }
 
 impl<R: Read> Lines<R> {
-    /// Returns a reader of lines; the first line begins at `offset`.
+    /// Returns a reader of audit events, one a line; the first line begins at `offset`.
     pub(crate) fn new(reader: R, offset: u64) -> Lines<R> {
-        Lines { offset, ..Lines::with_limit(reader, LINE_BYTES_MAX) }
+        Lines::with_limit(reader, LINE_BYTES_MAX, stage_time_of).beginning_at(offset)
     }
 
     /// Returns a reader of lines of which at most `limit` bytes are kept, for records that cannot be read in part.
-    pub(crate) fn with_limit(reader: R, limit: usize) -> Lines<R> {
-        let reader = BufReader::with_capacity(BLOCK_BYTES, reader);
-        Lines { reader, limit, offset: 0, line: Vec::new(), tail: Vec::new() }
+    pub(crate) fn with_limit(reader: R, limit: usize, time_of: TimeOf) -> Lines<R> {
+        Lines {
+            reader,
+            limit,
+            time_of,
+            block: vec![0; BLOCK_BYTES.min(limit)],
+            filled: 0,
+            whole: 0,
+            next: 0,
+            untold: 0,
+            told: None,
+            offset: 0,
+            lines: 0,
+            tail: Vec::new(),
+            ahead: Ahead::default(),
+        }
     }
 
-    /// Returns the next line, or `None` at the end.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
-        self.line.clear();
-        self.tail.clear();
-        let limit = self.limit as u64;
-        let mut bytes = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line)? as u64;
-        if bytes == 0 {
-            return Ok(None);
-        }
-        let is_long = bytes == limit && self.line.last() != Some(&b'\n');
-        if is_long {
-            bytes += self.read_rest()?;
-        }
-        let offset = self.offset;
-        self.offset += bytes;
-        let last = if is_long { &mut self.tail } else { &mut self.line };
-        let is_ended = last.pop_if(|byte| *byte == b'\n').is_some();
-        Ok(Some(Line { offset, bytes, is_ended, prefix: &self.line, tail: is_long.then_some(self.tail.as_slice()) }))
+    /// Returns the reader with its first line at `offset` of the file.
+    pub(crate) fn beginning_at(self, offset: u64) -> Lines<R> {
+        Lines { offset, ..self }
     }
 
-    /// Reads to the end of a long line and keeps its last bytes.
-    fn read_rest(&mut self) -> io::Result<u64> {
-        self.tail.extend_from_slice(&self.line[self.line.len() - TAIL_BYTES..]);
-        let mut bytes = 0;
+    /// Returns the next line, or the next that holds one of `needles`, or `None` at the end.
+    pub(crate) fn next(&mut self, needles: Option<&Needles>) -> io::Result<Option<Line<'_>>> {
         loop {
-            let block = self.reader.fill_buf()?;
-            let end = block.iter().position(|byte| *byte == b'\n');
-            let taken = end.map_or(block.len(), |end| end + 1);
-            self.tail.extend_from_slice(&block[..taken]);
-            self.reader.consume(taken);
-            bytes += taken as u64;
-            let surplus = self.tail.len().saturating_sub(TAIL_BYTES + 1);
-            self.tail.drain(..surplus);
-            if end.is_some() || taken == 0 {
-                return Ok(bytes);
+            let lines = &self.block[..self.whole];
+            let hit = match needles {
+                Some(needles) => needles.find(lines, self.next, &mut self.ahead),
+                None => (self.next < self.whole).then_some(self.next),
+            };
+            if let Some(at) = hit {
+                return Ok(Some(self.line_around(at)));
             }
+            self.next = self.whole;
+            match self.fill()? {
+                Filled::Lines => {}
+                Filled::End => return Ok(None),
+                Filled::LongLine => {
+                    let (line, before) = (self.read_rest()?, self.told);
+                    let decoded = decode_long(&self.block[..self.limit], &self.tail);
+                    self.tell(stage_time_ms(&self.tail, &decoded).map(Second::of_millis).or(before));
+                    if needles.is_none_or(|needles| needles.stand_in(&self.block[..self.limit])) {
+                        return Ok(Some(self.long_line(&line, before)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Is told the time of the line that was returned last, so that nobody need look for it.
+    pub(crate) fn tell(&mut self, time: Option<Second>) {
+        self.told = time;
+        self.untold = self.next;
+    }
+
+    /// Returns the time of the last line so far that has one.
+    pub(crate) fn time(&self) -> Option<Second> {
+        let passed = &self.block[self.untold..self.next];
+        Before { passed, told: self.told, time_of: self.time_of }.time()
+    }
+
+    /// Returns how many lines were read so far, whether or not they were returned, and with them blank ones.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Returns how far in the file was read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.offset + self.filled as u64
+    }
+
+    fn line_around(&mut self, at: usize) -> Line<'_> {
+        let begin = memrchr(b'\n', &self.block[self.next..at]).map_or(self.next, |end| self.next + end + 1);
+        let end = memchr(b'\n', &self.block[at..self.whole]).map_or(self.whole, |end| at + end + 1);
+        self.next = end;
+        let text = &self.block[begin..end];
+        let ended = text.strip_suffix(b"\n");
+        Line {
+            offset: self.offset + begin as u64,
+            bytes: text.len() as u64,
+            is_ended: ended.is_some(),
+            prefix: ended.unwrap_or(text),
+            tail: None,
+            before: Before { passed: &self.block[self.untold..begin], told: self.told, time_of: self.time_of },
+        }
+    }
+
+    /// Reads on behind the lines of the block, which are done with.
+    fn fill(&mut self) -> io::Result<Filled> {
+        self.tell(self.time());
+        self.ahead.clear();
+        self.block.copy_within(self.next..self.filled, 0);
+        self.offset += self.next as u64;
+        self.filled -= self.next;
+        (self.next, self.untold, self.whole) = (0, 0, 0);
+        loop {
+            if self.filled >= self.limit {
+                return Ok(Filled::LongLine);
+            }
+            // A line that is longer than a block makes the block longer, for as long as it is there.
+            let end = BLOCK_BYTES.max(2 * self.filled).min(self.limit);
+            self.block.resize(end, 0);
+            let read = read_some(&mut self.reader, &mut self.block[self.filled..end])?;
+            let new = self.filled..self.filled + read;
+            self.filled = new.end;
+            if read == 0 {
+                // What no newline ends is the last line.
+                self.whole = self.filled;
+                self.lines += u64::from(self.whole > 0);
+                return Ok(if self.whole > 0 { Filled::Lines } else { Filled::End });
+            }
+            self.lines += memchr_iter(b'\n', &self.block[new.clone()]).count() as u64;
+            if let Some(last) = memrchr(b'\n', &self.block[new.clone()]) {
+                self.whole = new.start + last + 1;
+                return Ok(Filled::Lines);
+            }
+        }
+    }
+
+    /// Reads to the end of a long line, of which the block holds the first part, and keeps its last bytes. Returns how
+    /// many bytes it has behind the first part; what follows it stands in the block behind the first part.
+    fn read_rest(&mut self) -> io::Result<LongLine> {
+        let limit = self.limit;
+        // What follows the line must not be longer than a line's first part.
+        self.block.resize(limit + BLOCK_BYTES.min(limit), 0);
+        self.tail.clear();
+        self.tail.extend_from_slice(&self.block[limit - TAIL_BYTES..limit]);
+        let offset = self.offset;
+        let mut bytes = limit as u64;
+        loop {
+            let read = read_some(&mut self.reader, &mut self.block[limit..])?;
+            let end = memchr(b'\n', &self.block[limit..limit + read]);
+            let taken = end.unwrap_or(read);
+            self.tail.extend_from_slice(&self.block[limit..limit + taken]);
+            let surplus = self.tail.len().saturating_sub(TAIL_BYTES);
+            self.tail.drain(..surplus);
+            bytes += (taken + usize::from(end.is_some())) as u64;
+            if end.is_some() || read == 0 {
+                self.lines += 1 + memchr_iter(b'\n', &self.block[limit + taken..limit + read]).skip(1).count() as u64;
+                self.next = limit + taken + usize::from(end.is_some());
+                self.filled = limit + read;
+                self.whole = memrchr(b'\n', &self.block[limit..self.filled]).map_or(self.next, |last| limit + last + 1);
+                self.ahead.clear();
+                // The line is longer than its part of the block.
+                self.offset = offset + bytes - self.next as u64;
+                return Ok(LongLine { offset, bytes, is_ended: end.is_some() });
+            }
+        }
+    }
+
+    fn long_line(&self, line: &LongLine, told: Option<Second>) -> Line<'_> {
+        Line {
+            offset: line.offset,
+            bytes: line.bytes,
+            is_ended: line.is_ended,
+            prefix: &self.block[..self.limit],
+            tail: Some(&self.tail),
+            before: Before { passed: &[], told, time_of: self.time_of },
+        }
+    }
+}
+
+/// What there is to do after reading on.
+enum Filled {
+    /// Whole lines.
+    Lines,
+    /// The first part of a line over the limit.
+    LongLine,
+    /// Nothing.
+    End,
+}
+
+/// A line over the limit.
+struct LongLine {
+    offset: u64,
+    bytes: u64,
+    is_ended: bool,
+}
+
+/// Reads what there is, whatever interrupts it.
+fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(buffer) {
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_know_where_they_begin_and_whether_they_ended() {
-        let mut lines = Lines::new(&b"one\n\ntwo"[..], 100);
-        let mut read = Vec::new();
-        while let Some(line) = lines.next().expect("memory reads") {
-            read.push((line.offset, line.bytes, line.is_ended, line.is_blank()));
-        }
-        let expected = [(100, 4, true, false), (104, 1, true, true), (105, 3, false, false)];
-        assert_eq!(read, expected);
-    }
-
-    #[test]
-    fn of_a_long_line_the_beginning_and_the_end_are_kept() {
-        for body in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, 3 * LINE_BYTES_MAX] {
-            let event = |verb: &str| {
-                let pad = "A".repeat(body);
-                format!(r#"{{"verb":"{verb}","requestObject":"{pad}","stageTimestamp":"2026-11-21T10:00:00Z"}}"#)
-            };
-            let text = format!("{}\n{}\n", event("get"), event("list"));
-            let mut lines = Lines::new(text.as_bytes(), 0);
-            for verb in ["get", "list"] {
-                let line = lines.next().expect("memory reads").expect("a line");
-                let decoded = line.decode().expect("an event");
-                assert_eq!(decoded.event.verb.as_deref(), Some(verb));
-                assert_eq!(decoded.event.stage_time_ms(), Some(1_795_255_200_000));
-            }
-            assert!(lines.next().expect("memory reads").is_none());
-        }
-    }
-}
+mod tests;

@@ -1,12 +1,20 @@
 //! The verb `replay`: one fold over exported logs, offline, with the same engine as the daemon.
 
+mod documents;
 mod export;
 mod feed;
 pub(crate) mod files;
+mod kind;
+mod parts;
+mod pass;
+mod passed;
+mod sieve;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -14,10 +22,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
+use stakeout_core::commit::Commit;
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::Finding;
 use stakeout_core::fold::{self, Carried, Closed, Fold, Limits};
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::rule::Rules;
 use stakeout_core::source::Source;
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
@@ -27,12 +38,18 @@ use tracing::{info, warn};
 use crate::exit::{Exit, Failure};
 use crate::loading::warn_of;
 use crate::{network, rule_files};
-use export::Kind;
-use feed::Feed;
 pub(crate) use feed::Read;
+use feed::Reading;
+use kind::Kind;
+use parts::Part;
+use pass::Pass;
+use sieve::Sieve;
 
 /// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
 const SAMPLE_KEY: SampleKey = SampleKey(*b"stakeout replay.");
+
+/// Threads that read where nobody says how many: beyond them, memory and disks are what is waited for.
+const THREADS: usize = 4;
 
 /// What `stakeout replay` is told.
 #[derive(Args, Debug)]
@@ -59,6 +76,12 @@ pub(crate) struct ReplayArgs {
     /// How findings are printed
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// Decode every record, also those in which no rule's values stand; finds the same, and counts what cannot be read
+    #[arg(long)]
+    strict: bool,
+    /// Threads that read beside each other [default: one for each processor, at most 4]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Exit with 3 where there are findings
     #[arg(long)]
     exit_on_finding: bool,
@@ -105,32 +128,25 @@ enum Output {
 
 /// Replays the files and prints one line for each finding, as it stood at the end.
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
-    let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
+    let rules = Arc::new(rule_files::load(&args.rules).map_err(Failure::Config)?);
     warn_of(&rules);
-    let rules = Arc::new(rules);
-    let opened = fold::open(rules.clone(), Window::ALL, false, SAMPLE_KEY, Limits::of_replay());
-    let (fold, read, source) = pass(args, opened)?;
-    let read_until = read.latest.unwrap_or(Second(0));
+    let input = Input::of(args);
+    let Pass { fold, read, source } = input
+        .pass(&rules.prefilter(), || fold::open(rules.clone(), Window::ALL, false, SAMPLE_KEY, Limits::of_replay()))?;
+    let source = source.unwrap_or_else(|| feed::unknown_source(&args.cluster));
+    // How far the input goes is told by its ends, and by what matched: the rest need not be read for it.
+    let read_until = read.latest.max(fold.last_matched()).unwrap_or(Second(0));
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
     let carried = Carried::nothing(source.log.clone(), read_until);
     let closed = fold.close(&source, carried.clone(), now);
     report(&read, &closed);
-    let follow_ups = closed.commit.progress.follow_ups.clone();
-    let mut findings = closed.commit.findings;
+    let mut findings = closed.commit.findings.clone();
     if args.files.iter().any(|path| path.as_os_str() == "-") {
         if rules.have_follow_ups() {
             warn!("standard input is read once: follow-ups are off, such as who was let in after being denied");
         }
-    } else if !follow_ups.is_empty() {
-        let fold = fold::open_follow_ups(rules, Window::ALL, follow_ups, SAMPLE_KEY, Limits::of_replay());
-        let (fold, ..) = pass(args, fold)?;
-        let own = closed.commit.minutes.into_iter().map(|(minute, rows)| StoredMinute {
-            source: carried.source_id,
-            minute,
-            rows,
-        });
-        let carried = Carried { own: own.collect(), findings: findings.clone(), ..carried };
-        let followed = fold.close(&source, carried, now).commit.findings;
+    } else if !closed.commit.progress.follow_ups.is_empty() {
+        let followed = follow_up(&input, &rules, &source, closed, carried, now)?;
         findings.retain(|finding| !followed.iter().any(|newer| newer.key == finding.key));
         findings.extend(followed);
     }
@@ -146,17 +162,60 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     Ok(if is_told { Exit::Findings } else { Exit::Done })
 }
 
-/// Folds all files once; returns the log that the fold closes for.
-fn pass(args: &ReplayArgs, fold: Fold) -> Result<(Fold, Read, Source), Failure> {
-    let trusted = TrustedProxies::new(args.trusted_proxy.clone());
-    let mut feed = Feed::new(args.kind.known(), &args.cluster, &trusted, fold);
-    let bar = bar(&args.files);
-    for path in &args.files {
-        feed.file(path, &bar)?;
+/// Reads the input again for what the first look owes, and returns the findings that this makes or changes.
+fn follow_up(
+    input: &Input<'_>,
+    rules: &Arc<Rules>,
+    source: &Source,
+    closed: Closed,
+    carried: Carried,
+    now: Timestamp,
+) -> anyhow::Result<Vec<Finding>> {
+    let Commit { progress, minutes, findings, .. } = closed.commit;
+    let follow_ups = progress.follow_ups;
+    let prefilters = follow_ups.iter().map(|follow_up| rules.follow_up_prefilter(follow_up)).collect();
+    let Pass { fold, .. } = input.pass(&Prefilter::Or(prefilters).simplified(), || {
+        fold::open_follow_ups(rules.clone(), Window::ALL, follow_ups.clone(), SAMPLE_KEY, Limits::of_replay())
+    })?;
+    let stored = |(minute, rows)| StoredMinute { source: carried.source_id, minute, rows };
+    let own = minutes.into_iter().map(stored).collect();
+    Ok(fold.close(source, Carried { own, findings, ..carried }, now).commit.findings)
+}
+
+/// The files, and how they are read.
+struct Input<'a> {
+    args: &'a ReplayArgs,
+    trusted: TrustedProxies,
+    threads: usize,
+    parts: Vec<Part>,
+}
+
+impl<'a> Input<'a> {
+    fn of(args: &'a ReplayArgs) -> Input<'a> {
+        let available = || thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS);
+        let threads = args.threads.map_or_else(available, NonZeroUsize::get);
+        Input {
+            args,
+            trusted: TrustedProxies::new(args.trusted_proxy.clone()),
+            threads,
+            parts: parts::parts(&args.files, args.kind.known(), threads),
+        }
     }
-    bar.finish_and_clear();
-    let source = feed.source();
-    Ok((feed.fold, feed.read, source))
+
+    /// Reads everything once, for requests that fit `prefilter`.
+    fn pass(&self, prefilter: &Prefilter, open: impl Fn() -> Fold + Sync) -> anyhow::Result<Pass> {
+        let sieve = if self.args.strict { Sieve::none() } else { Sieve::of(prefilter) };
+        let reading = Reading {
+            kind: self.args.kind.known(),
+            cluster: self.args.cluster.as_str().into(),
+            trusted: &self.trusted,
+            sieve: &sieve,
+        };
+        let bar = bar(&self.args.files);
+        let pass = pass::pass(&self.parts, self.threads, &reading, open, &bar)?;
+        bar.finish_and_clear();
+        Ok(pass)
+    }
 }
 
 fn bar(files: &[PathBuf]) -> ProgressBar {
@@ -172,6 +231,7 @@ fn report(read: &Read, closed: &Closed) {
     let counts = closed.counts;
     info!(
         records = read.records,
+        looked_at = read.looked_at,
         bytes = read.bytes,
         requests = counts.observed,
         matched = counts.matched,

@@ -25,11 +25,23 @@ pub(super) struct Largest {
 impl Largest {
     /// Counts a request for its source.
     pub(super) fn add(&mut self, observation: &Observation) {
-        self.requests += u64::from(observation.n);
-        let Some(client) = observation.client else {
-            return;
-        };
-        self.add_source(SourceIp::of(client), u64::from(observation.n));
+        self.add_requests(observation.client.map(SourceIp::of), u64::from(observation.n));
+    }
+
+    /// Counts requests of a source, or of one that nobody knows.
+    pub(super) fn add_requests(&mut self, source: Option<SourceIp>, n: u64) {
+        self.requests += n;
+        if let Some(source) = source {
+            self.add_source(source, n);
+        }
+    }
+
+    /// Adds what others were counted.
+    pub(super) fn join(&mut self, other: Largest) {
+        self.requests += other.requests;
+        for (source, n) in other.counts {
+            self.add_source(source, n);
+        }
     }
 
     fn add_source(&mut self, source: SourceIp, n: u64) {

@@ -6,16 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{Evidence, SAMPLES_MAX, Sample};
-use crate::observation::Observation;
-use crate::time::{Minute, Second};
+use crate::evidence::{Evidence, SAMPLES_MAX, Sample, SampleDraft};
 
 /// The samples of an open window.
 #[derive(Debug)]
 pub(super) struct Samples {
     /// By group and the minute in which the request was received. That minute is the event's own: copies of a record
     /// may bring other times, but not another one of it.
-    kept: BTreeMap<(u32, Minute), Evidence>,
+    kept: BTreeMap<(u32, i32), Evidence>,
     total: usize,
     total_max: usize,
     rank_max: u64,
@@ -27,19 +25,34 @@ impl Samples {
         Samples { kept: BTreeMap::new(), total: 0, total_max, rank_max: u64::MAX }
     }
 
-    /// Adds the sample of `observation` for one of its groups.
-    pub(super) fn add(&mut self, group: u32, observation: &Observation, sample: &Sample) {
-        if sample.rank > self.rank_max {
+    /// Adds the sample of a request that was received in this minute, for one of its groups.
+    pub(super) fn add(&mut self, group: u32, received: i32, sample: &SampleDraft<'_>) {
+        if sample.rank() > self.rank_max {
             return;
         }
-        let received = observation.event.received_time_ms().map_or(observation.first, Second::of_millis);
-        let evidence = self.kept.entry((group, received.minute())).or_default();
-        if !evidence.would_keep(sample.rank, SAMPLES_MAX) {
+        let evidence = self.kept.entry((group, received)).or_default();
+        if !evidence.would_keep(sample.rank(), SAMPLES_MAX) {
             return;
         }
         self.total -= evidence.samples().len();
-        evidence.add(sample.clone(), SAMPLES_MAX);
+        evidence.add(sample.sample(), SAMPLES_MAX);
         self.total += evidence.samples().len();
+        while self.total > self.total_max {
+            self.halve();
+        }
+    }
+
+    /// Adds the samples of `other`, whose groups stand here at `places`.
+    pub(super) fn join(&mut self, other: Samples, places: &[u32]) {
+        self.rank_max = self.rank_max.min(other.rank_max);
+        self.keep_below_rank();
+        for ((group, received), evidence) in other.kept {
+            let kept = self.kept.entry((places[group as usize], received)).or_default();
+            self.total -= kept.samples().len();
+            kept.merge(&evidence);
+            kept.keep_below(self.rank_max);
+            self.total += kept.samples().len();
+        }
         while self.total > self.total_max {
             self.halve();
         }
@@ -54,6 +67,10 @@ impl Samples {
 
     fn halve(&mut self) {
         self.rank_max /= 2;
+        self.keep_below_rank();
+    }
+
+    fn keep_below_rank(&mut self) {
         self.total = 0;
         for evidence in self.kept.values_mut() {
             evidence.keep_below(self.rank_max);

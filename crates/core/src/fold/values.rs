@@ -46,6 +46,16 @@ impl Values {
         member.is_text_cut = !keep(&mut member.text, texts, is_full, &mut self.added);
     }
 
+    /// Adds the values of `other`, whose groups stand here at `places`.
+    pub(super) fn join(&mut self, other: Values, places: &[u32]) {
+        self.added += other.added;
+        for ((place, received), more) in other.kept {
+            let kept = self.kept.entry((places[place as usize], received)).or_default();
+            kept.sources.join(&more.sources);
+            kept.texts.join(&more.texts);
+        }
+    }
+
     /// Marks the values of `member` that are kept in its row, or that there were more.
     pub(super) fn mark(&self, tally: &mut Tally, member: &Member, received: i32, second: u8) {
         let kept = self.kept.get(&(member.place, received));

@@ -8,6 +8,7 @@ mod cap;
 mod counting;
 mod episodes;
 mod order;
+mod parts;
 
 use std::sync::{Arc, LazyLock};
 

@@ -18,10 +18,14 @@ use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 
-use super::export::{self, Kind, Layout};
-use super::feed::{Feed, enveloped, missing_feature, provider};
+use super::documents::documents;
+use super::export::{self, Layout};
+use super::feed::{Reading, unknown_source};
+use super::kind::Kind;
+use super::parts;
+use super::pass::{Pass, pass};
+use super::sieve::Sieve;
 use super::{Asked, Read, SAMPLE_KEY, bar};
-use crate::lines::time_of;
 use crate::{input, network};
 
 /// Longest input whose events are looked at one by one, in bytes.
@@ -76,15 +80,13 @@ impl FilesArgs {
         limits: Limits,
     ) -> anyhow::Result<Folded> {
         let trusted = self.trusted();
-        let fold = fold::open(rules, window, false, SAMPLE_KEY, limits);
-        let mut feed = Feed::new(self.kind.known(), &self.cluster, &trusted, fold);
+        let (kind, cluster) = (self.kind.known(), self.cluster.as_str().into());
+        let reading = Reading { kind, cluster, trusted: &trusted, sieve: &Sieve::none() };
         let bar = bar(files);
-        for path in files {
-            feed.file(path, &bar)?;
-        }
+        let open = || fold::open(rules.clone(), window, false, SAMPLE_KEY, limits);
+        let Pass { fold, read, source } = pass(&parts::parts(files, kind, 1), 1, &reading, open, &bar)?;
         bar.finish_and_clear();
-        let source = feed.source();
-        let Feed { fold, read, .. } = feed;
+        let source = source.unwrap_or_else(|| unknown_source(&self.cluster));
         let read_until = read.latest.unwrap_or(Second(0));
         let now = jiff::Timestamp::from_second(read_until.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let closed = fold.close(&source, Carried::nothing(source.log.clone(), read_until), now);
@@ -116,7 +118,7 @@ impl FilesArgs {
         let context = || format!("cannot read {}", path.display());
         let opened = input::open(path, &ProgressBar::hidden()).with_context(context)?;
         let (form, file) = export::form_of(opened, self.kind.known()).with_context(context)?;
-        if let Some(feature) = missing_feature(form.kind) {
+        if let Some(feature) = form.kind.missing_feature() {
             return Err(anyhow!("this binary was built without the cargo feature {feature}")).with_context(context);
         }
         let mut bytes = Vec::new();
@@ -132,8 +134,7 @@ impl FilesArgs {
                 records.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
             }
             Layout::Documents => {
-                export::documents(bytes.as_slice(), &mut |record| records.push(record.to_owned()))
-                    .with_context(context)?;
+                documents(bytes.as_slice(), &mut |record| records.push(record.to_owned())).with_context(context)?;
             }
         }
         Ok((form.kind, records))
@@ -151,18 +152,19 @@ impl FilesArgs {
         let place = format!("{}:{number}", path.display());
         let read = if kind == Kind::Audit {
             decode(record.as_bytes()).map(|decoded| {
-                *last = time_of(&decoded.event, *last);
+                let stage = decoded.event.stage_time_ms().map(Second::of_millis);
+                *last = stage.or(*last).or_else(|| decoded.event.received_time_ms().map(Second::of_millis));
                 (decoded, *last, None)
             })
         } else {
-            let read = enveloped(kind, &completed(kind, record));
+            let read = kind.read(&completed(kind, record));
             read.map(|Enveloped { decoded, time_ms, cluster, .. }| (decoded, Some(Second::of_millis(time_ms)), cluster))
         };
         let mut is_truncated = false;
         let read = read.map(|(decoded, at, cluster)| {
             is_truncated = decoded.is_truncated;
             let Decoded { event, .. } = decoded;
-            let source = source(provider(kind), cluster.as_deref().unwrap_or(&self.cluster));
+            let source = source(kind.provider(), cluster.as_deref().unwrap_or(&self.cluster));
             Observation::of_stage(&source, trusted, event, at.unwrap_or(Second(0)), || place.clone())
         });
         FileEvent { place, read, is_truncated }
@@ -178,13 +180,13 @@ fn source(provider: Provider, cluster: &str) -> Source {
 pub(crate) fn read_case(json: &str) -> Result<(Provider, Enveloped), DecodeError> {
     let fault = |fault: std::io::Error| DecodeError::NotJson(fault.to_string());
     let (form, _) = export::form_of(json.as_bytes(), None).map_err(fault)?;
-    if let Some(feature) = missing_feature(form.kind) {
+    if let Some(feature) = form.kind.missing_feature() {
         let kind = form.kind;
         return Err(DecodeError::NotJson(format!(
             "{kind:?}, and this binary was built without the cargo feature {feature}"
         )));
     }
-    Ok((provider(form.kind), enveloped(form.kind, &completed(form.kind, json))?))
+    Ok((form.kind.provider(), form.kind.read(&completed(form.kind, json))?))
 }
 
 /// Returns a record with what its envelope must have and a person may have left out. It is the same text otherwise: what

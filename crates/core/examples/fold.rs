@@ -1,0 +1,62 @@
+//! Finds in an audit log what the four seed rules find, in memory: what `tests/perf/instructions` counts.
+//!
+//! `cargo run --release -p stakeout-core --example fold -- FILE [--strict]`
+
+use std::error::Error;
+use std::io::Write;
+use std::sync::Arc;
+
+use stakeout_core::address::TrustedProxies;
+use stakeout_core::decode::decode;
+use stakeout_core::evidence::SampleKey;
+use stakeout_core::fold::{self, Carried, Fold, Limits};
+use stakeout_core::needle::{Ahead, Needles, Spelling};
+use stakeout_core::observation::Observation;
+use stakeout_core::source::{LogId, Provider, Source};
+use stakeout_core::time::{Second, Window};
+use stakeout_core::{rule, shipped};
+
+fn observe(line: &[u8], source: &Source, fold: &mut Fold) {
+    let Ok(decoded) = decode(line) else { return };
+    let at = decoded.event.stage_time_ms().map_or(Second(0), Second::of_millis);
+    let trusted = TrustedProxies::default();
+    if let Some(observation) = Observation::of_event(source, &trusted, decoded.event, at, String::new) {
+        fold.observe(&observation);
+    }
+}
+
+/// Returns where the line begins and ends that holds the byte at `at`.
+fn line_around(text: &[u8], at: usize) -> (usize, usize) {
+    let begin = memchr::memrchr(b'\n', &text[..at]).map_or(0, |end| end + 1);
+    let end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end);
+    (begin, end)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let text = std::fs::read(arguments.first().ok_or("name a file")?)?;
+    let is_strict = arguments.iter().any(|argument| argument == "--strict");
+    let seeds: Vec<_> = shipped::rule_files().into_iter().filter(|file| !file.name.contains('/')).collect();
+    let rules = Arc::new(rule::load(&seeds).map_err(|faults| format!("{faults:?}"))?);
+    let needles = Needles::of(&rules.prefilter(), Spelling::Native).filter(|_| !is_strict);
+    let source = Source {
+        name: "local".to_owned(),
+        provider: Provider::File,
+        cluster: "local".into(),
+        log: LogId("file/local".to_owned()),
+    };
+    let mut fold = fold::open(rules, Window::ALL, false, SampleKey([7; 16]), Limits::of_replay());
+    let (mut from, mut ahead) = (0, Ahead::default());
+    while from < text.len() {
+        let hit = needles.as_ref().map_or(Some(from), |needles| needles.find(&text, from, &mut ahead));
+        let Some(hit) = hit else { break };
+        let (begin, end) = line_around(&text, hit);
+        observe(&text[begin..end], &source, &mut fold);
+        from = end + 1;
+    }
+    let read_until = fold.last_matched().unwrap_or(Second(0));
+    let carried = Carried::nothing(source.log.clone(), read_until);
+    let closed = fold.close(&source, carried, jiff::Timestamp::UNIX_EPOCH);
+    writeln!(std::io::stdout(), "{} findings", closed.commit.findings.len())?;
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Two folds of one window into one: what each saw of it is as if one had seen all.
+//!
+//! A request of which both saw a record counts once, at its earliest time, as it does in one fold. Limits hold for both
+//! together; which requests lie beyond them depends on the order, as it does in one fold.
+
+use super::{Counts, Fold, Member, Seen};
+use crate::time::Second;
+
+impl Fold {
+    /// Adds what `other` saw. Both must have been opened with the same rules, window, key and limits.
+    pub fn merge(&mut self, other: Fold) {
+        self.counts.add(&other.counts);
+        self.beyond.join(other.beyond);
+        let places: Vec<u32> = other.groups.into_iter().map(|group| self.place_of_group(group)).collect();
+        self.samples.join(other.samples, &places);
+        self.values.join(other.values, &places);
+        let sets: Vec<u32> = other.set_members.iter().map(|members| self.set_of_members(members, &places)).collect();
+        for (identity, seen) in other.seen {
+            self.note(identity, Seen { set: sets[seen.set as usize], ..seen });
+        }
+    }
+
+    /// Returns the time of the last request that matched.
+    #[must_use]
+    pub fn last_matched(&self) -> Option<Second> {
+        self.seen.values().map(|seen| seen.first.plus(i64::from(seen.last_after_seconds))).max()
+    }
+
+    fn set_of_members(&mut self, members: &[Member], places: &[u32]) -> u32 {
+        let moved = members.iter().map(|member| Member { place: places[member.place as usize], ..*member });
+        self.set_at(&moved.collect::<Vec<_>>())
+    }
+
+    fn note(&mut self, identity: u64, seen: Seen) {
+        if let Some(known) = self.seen.get_mut(&identity) {
+            known.first = known.first.min(seen.first);
+            known.n = known.n.max(seen.n);
+            self.counts.matched -= 1;
+            self.counts.duplicates += 1;
+        } else if self.seen.len() >= self.limits.requests_max {
+            self.counts.matched -= 1;
+            self.counts.beyond_limit += u64::from(seen.n);
+            self.beyond.add_requests(None, u64::from(seen.n));
+        } else {
+            self.seen.insert(identity, seen);
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.observed += other.observed;
+        self.matched += other.matched;
+        self.duplicates += other.duplicates;
+        self.outside += other.outside;
+        self.unattributed += other.unattributed;
+        self.beyond_limit += other.beyond_limit;
+    }
+}

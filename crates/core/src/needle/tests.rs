@@ -1,0 +1,173 @@
+//! Hits, and what must not be passed over.
+
+use super::*;
+use crate::decode::decode;
+use crate::event::AuditEvent;
+use crate::field::Field;
+use crate::prefilter::Literal;
+use crate::{rule, shipped};
+use proptest::prelude::*;
+
+fn is(field: &'static str, literal: Literal) -> Prefilter {
+    Prefilter::Is { field: Field::Named(field), literal }
+}
+
+fn text(text: &str, cased: bool) -> Literal {
+    Literal::Text { text: text.to_owned(), cased }
+}
+
+fn refused_or_anonymous() -> Prefilter {
+    Prefilter::Or(vec![
+        is("responseStatus.code", Literal::Number(403)),
+        is("user.username", text("system:anonymous", true)),
+    ])
+}
+
+fn needles(prefilter: &Prefilter) -> Needles {
+    Needles::of(prefilter, Spelling::Native).expect("needles")
+}
+
+fn texts(prefilter: &Prefilter) -> Vec<String> {
+    needles(prefilter).needles.iter().map(|needle| needle.text.clone()).collect()
+}
+
+fn hits(prefilter: &Prefilter, line: &str) -> bool {
+    needles(prefilter).stand_in(line.as_bytes())
+}
+
+#[test]
+fn the_shipped_rules_have_needles() {
+    let files = shipped::rule_files();
+    let all = rule::load(&files).expect("shipped rules load");
+    assert!(Needles::of(&all.prefilter(), Spelling::Native).is_some());
+    let seeds: Vec<_> = files.into_iter().filter(|file| !file.name.contains('/')).collect();
+    let seeds = rule::load(&seeds).expect("the seeds load");
+    assert_eq!(texts(&seeds.prefilter()), ["403", "system:anonymous"]);
+}
+
+#[test]
+fn of_what_must_all_be_there_the_rarest_is_searched() {
+    let code = || is("responseStatus.code", Literal::Number(403));
+    let listed = Prefilter::And(vec![is("verb", text("list", true)), is("user.username", text("eve", true))]);
+    assert_eq!(texts(&listed), ["eve"]);
+    let either = Prefilter::Or(vec![Prefilter::And(vec![is("user.username", text("eve", true)), code()]), code()]);
+    assert_eq!(texts(&either), ["403"], "one needle serves both");
+    let path = is("requestURI", text("/api/v1/namespaces", true));
+    assert_eq!(texts(&path), ["namespaces"]);
+    for none in [Prefilter::Any, Prefilter::Or(vec![code(), Prefilter::Any]), is("verb", text("äöü", true))] {
+        assert!(Needles::of(&none, Spelling::Native).is_none(), "{none:?}");
+    }
+    assert!(Needles::of(&is("userAgent", text("ﬀäö kube", false)), Spelling::Native).is_none(), "case beyond ASCII");
+}
+
+#[test]
+fn a_code_is_found_however_it_is_spelled() {
+    let code = is("responseStatus.code", Literal::Number(403));
+    for spelled in ["403", "403.0", "\"403\"", "\"0403\"", " 403 ", "\"\\u00340\\u0033\"", "\"4\\u003033\""] {
+        assert!(hits(&code, &format!(r#"{{"responseStatus":{{"code":{spelled}}}}}"#)), "{spelled}");
+    }
+    for other in ["4031", "1403", "40.3", "\"a403b\"", "200"] {
+        assert!(!hits(&code, &format!(r#"{{"responseStatus":{{"code":{other}}}}}"#)), "{other}");
+    }
+}
+
+#[test]
+fn a_text_is_the_whole_value() {
+    let anonymous = is("user.username", text("system:anonymous", true));
+    assert!(hits(&anonymous, r#"{"username" : "system:anonymous"}"#));
+    assert!(hits(&anonymous, r#"{"username":"system\u003Aanonymous"}"#));
+    assert!(!hits(&anonymous, r#"{"username":"system:anonymous2","uri":"/?a=1\u0026b=\u003c"}"#));
+    let blind = is("userAgent", text("kube-hunter", false));
+    assert!(hits(&blind, r#"{"userAgent":"KUBE-Hunter"}"#));
+    assert!(hits(&blind, "{\"userAgent\":\"\u{212a}ube-hunter\"}"));
+    assert!(hits(&blind, r#"{"userAgent":"\u212aube-hunter"}"#));
+    assert!(!hits(&blind, r#"{"userAgent":"kube-hunted"}"#));
+}
+
+#[test]
+fn a_search_goes_on_behind_what_only_looks_like_a_needle() {
+    let needles = needles(&refused_or_anonymous());
+    let line = br#"{"a":"x403x403","b":"\u0026\u003c","c":403}"#;
+    let mut ahead = Ahead::default();
+    assert_eq!(needles.find(line, 0, &mut ahead), Some(line.len() - 4));
+    assert_eq!(needles.find(line, 4, &mut ahead), Some(line.len() - 4));
+    assert_eq!(needles.find(line, line.len() - 3, &mut ahead), None);
+}
+
+/// Returns a JSON text as somebody may spell it: letters as escapes here and there.
+fn spelled(value: &'static str) -> impl Strategy<Value = String> {
+    proptest::collection::vec(0..6_u8, value.len()).prop_map(move |how| {
+        let letter = |(c, how): (char, u8)| match how {
+            0 => format!("\\u{:04x}", u32::from(c)),
+            1 => format!("\\u{:04X}", u32::from(c)),
+            _ => c.to_string(),
+        };
+        format!("\"{}\"", value.chars().zip(how).map(letter).collect::<String>())
+    })
+}
+
+/// Returns a value that may be a needle, one that looks like it, or none.
+fn value() -> impl Strategy<Value = String> {
+    const NUMBERS: &[&str] =
+        &["403", "403.0", "403.00", "4.03e2", "-403", "1403", "4031", "200", "null", "[403]", "{\"code\":403}"];
+    const TEXTS: &[&str] =
+        &["403", "0403", "4031", "system:anonymous", "system:anonymous:x", "System:Anonymous", "list", "x"];
+    prop_oneof![
+        2 => proptest::sample::select(NUMBERS).prop_map(str::to_owned),
+        3 => proptest::sample::select(TEXTS).prop_flat_map(spelled),
+    ]
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let space = || proptest::sample::select(&["", "", " ", "\t", "  "][..]);
+    let member = |key: &'static str| {
+        (spelled(key), space(), space(), value())
+            .prop_map(|(key, before, behind, value)| format!("{key}{before}:{behind}{value}"))
+    };
+    let object = move |key: &'static str, inner: &'static str| {
+        (spelled(key), member(inner)).prop_map(|(key, inner)| format!("{key}:{{{inner}}}"))
+    };
+    let known = prop_oneof![
+        member("verb").boxed(),
+        member("auditID").boxed(),
+        member("requestURI").boxed(),
+        object("user", "username").boxed(),
+        object("responseStatus", "code").boxed(),
+        object("requestObject", "code").boxed(),
+    ];
+    (proptest::collection::vec(known, 1..8), 0..400_usize).prop_map(|(members, cut)| {
+        let line = format!("{{\"stage\":\"Panic\",{}}}", members.join(","));
+        let end = line.len().saturating_sub(cut.saturating_sub(300));
+        line.get(..end).unwrap_or(&line).to_owned()
+    })
+}
+
+fn matches(event: &AuditEvent) -> bool {
+    event.response_code == Some(403) || event.username.as_deref() == Some("system:anonymous")
+}
+
+fn lower(event: &AuditEvent) -> bool {
+    event.username.as_deref().is_some_and(|name| name.to_lowercase() == "system:anonymous")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_passed_over_matches_nothing(line in line()) {
+        let Ok(decoded) = decode(line.as_bytes()) else { return Ok(()) };
+        if matches(&decoded.event) {
+            prop_assert!(hits(&refused_or_anonymous(), &line));
+        }
+        if lower(&decoded.event) {
+            prop_assert!(hits(&is("user.username", text("system:anonymous", false)), &line));
+        }
+        // The same in a text of another document, once and twice.
+        let mut wrapped = line.clone();
+        for _ in 0..2 {
+            wrapped = serde_json::json!({ "message": wrapped }).to_string().replace("\\\"", "\\u0022");
+            let needles = Needles::of(&refused_or_anonymous(), Spelling::Wrapped).expect("needles");
+            prop_assert!(!matches(&decoded.event) || needles.stand_in(wrapped.as_bytes()));
+        }
+    }
+}

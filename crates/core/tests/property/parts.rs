@@ -1,0 +1,70 @@
+//! One window, seen by several folds and merged, whatever each saw: the same commit as of one fold, evidence included.
+
+use proptest::prelude::*;
+use stakeout_core::evidence::SampleKey;
+use stakeout_core::fold::{self, Carried, Closed, Fold, Limits};
+use stakeout_core::time::{Second, Window};
+
+use super::{BEGIN, Record, close, records, rules, source};
+
+fn window() -> Window {
+    Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("not empty")
+}
+
+fn fold_of<'r>(records: impl Iterator<Item = &'r Record>, limits: Limits) -> Fold {
+    let mut fold = fold::open(rules(), window(), false, SampleKey([7; 16]), limits);
+    records.for_each(|record| fold.observe(&record.observation()));
+    fold
+}
+
+/// Folds the records that `part` gives each fold, and merges these.
+fn close_parts(records: &[Record], part: &[usize], limits: Limits) -> Closed {
+    let mut folds = (0..4).map(|number| {
+        let own = records.iter().zip(part).filter(move |(_, part)| **part == number);
+        fold_of(own.map(|(record, _)| record), limits)
+    });
+    let mut fold = folds.next().expect("four");
+    folds.for_each(|other| fold.merge(other));
+    fold.close(&source(), Carried::nothing(source().log, window().latest()), jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// Records, some of them twice, and to which of four folds each goes.
+fn parts() -> impl Strategy<Value = (Vec<Record>, Vec<usize>)> {
+    records(1..120, 3500).prop_flat_map(|mut records| {
+        let again: Vec<Record> = records.iter().step_by(3).cloned().collect();
+        records.extend(again.into_iter().map(|record| Record { at: record.at + 60, ..record }));
+        let number = records.len();
+        (Just(records), proptest::collection::vec(0..4_usize, number))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn several_folds_are_one((records, part) in parts(), samples_max in prop_oneof![Just(3_usize), Just(20_000)]) {
+        let limits = Limits { samples_max, ..Limits::default() };
+        let (one, merged) = (close(&records, limits), close_parts(&records, &part, limits));
+        prop_assert_eq!(one.commit, merged.commit);
+        prop_assert_eq!(one.counts, merged.counts);
+    }
+
+    /// Where there are more rows than may be stored, the same ones are left out.
+    #[test]
+    fn what_is_left_out_is_left_out_of_all((records, part) in parts(), rows_max in 1_usize..20) {
+        let limits = Limits { rows_max, ..Limits::default() };
+        let (one, merged) = (close(&records, limits), close_parts(&records, &part, limits));
+        prop_assert_eq!(one.commit, merged.commit);
+        prop_assert_eq!(one.notices, merged.notices);
+    }
+
+    /// How many requests lie beyond a limit does not depend on who saw them, though which ones may.
+    #[test]
+    fn requests_beyond_the_limit_are_all_told((records, part) in parts(), requests_max in 1_usize..40) {
+        let limits = Limits { requests_max, ..Limits::default() };
+        let merged = close_parts(&records, &part, limits);
+        let all = close_parts(&records, &part, Limits::default()).counts;
+        prop_assert!(merged.counts.matched <= requests_max as u64);
+        prop_assert!(merged.counts.matched + merged.counts.beyond_limit >= all.matched);
+    }
+}
