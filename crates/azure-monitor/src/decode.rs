@@ -20,7 +20,7 @@ use stakeout_core::text::bounded;
 use stakeout_core::time::Window;
 
 pub use self::answer::{Answer, rows};
-use self::cell::{Cell, text};
+use self::cell::{Cell, spelled, text};
 use crate::pushdown::CATEGORIES;
 
 /// The key of the rows' hashes. It is fixed, so that a row has the same id in every run.
@@ -166,7 +166,7 @@ fn assembled(row: &Row<'_>) -> Result<Decoded, DecodeError> {
     let mut cut = None;
     for (key, column) in columns {
         if let Some(value) = column {
-            member(&mut json, key, value.get());
+            member(&mut json, key, &spelled(value));
         }
     }
     for (key, column) in cells {

@@ -10,8 +10,6 @@
 
 mod condition;
 
-use std::cmp::Reverse;
-
 use jiff::Timestamp;
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::Prefilter;
@@ -91,7 +89,7 @@ fn pushed(prefilter: &Prefilter, chars_max: usize) -> Option<String> {
         if expression.len() <= chars_max {
             return Some(expression);
         }
-        weaker = with_one_conjunct_less(&weaker);
+        weaker = weakened(weaker.with_one_conjunct_less(&is_rare, &length));
     }
 }
 
@@ -102,25 +100,7 @@ pub(crate) fn narrows(prefilter: &Prefilter) -> bool {
 
 /// Returns the part of a prefilter that a filter can say.
 fn weakened(prefilter: Prefilter) -> Prefilter {
-    match prefilter {
-        Prefilter::Is { field, literal } if condition::alternatives(&field, &literal).is_some() => {
-            Prefilter::Is { field, literal }
-        }
-        Prefilter::And(parts) => Prefilter::And(parts.into_iter().map(weakened).collect()).simplified(),
-        Prefilter::Or(parts) if !parts.is_empty() => {
-            absorbed(Prefilter::Or(parts.into_iter().map(weakened).collect()).simplified())
-        }
-        Prefilter::Or(_) | Prefilter::Any | Prefilter::Is { .. } => Prefilter::Any,
-    }
-}
-
-/// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
-fn absorbed(prefilter: Prefilter) -> Prefilter {
-    let Prefilter::Or(parts) = prefilter else {
-        return prefilter;
-    };
-    let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
-    Prefilter::Or(parts.iter().filter(|part| !is_included(part)).cloned().collect()).simplified()
+    prefilter.weakened(&|field, literal| condition::alternatives(field, literal).is_some())
 }
 
 /// Returns a prefilter as an expression, or `None` for `Any`, which needs none.
@@ -138,51 +118,14 @@ fn printed(prefilter: &Prefilter) -> Option<String> {
     }
 }
 
-/// Returns a prefilter with one conjunct left out, the one that tells least and, of equals, the longest; `Any` where
-/// there is no conjunct to leave out.
-fn with_one_conjunct_less(prefilter: &Prefilter) -> Prefilter {
-    let Some(least) = least_conjunct(prefilter) else {
-        return Prefilter::Any;
-    };
-    let mut fewer = prefilter.clone();
-    drop_conjunct(&mut fewer, least);
-    weakened(fewer.simplified())
+/// Returns how long a prefilter's expression is.
+fn length(prefilter: &Prefilter) -> usize {
+    printed(prefilter).map_or(0, |text| text.len())
 }
 
-/// Returns the conjunct to leave out first.
-fn least_conjunct(prefilter: &Prefilter) -> Option<&Prefilter> {
-    let (Prefilter::And(parts) | Prefilter::Or(parts)) = prefilter else {
-        return None;
-    };
-    let own = if matches!(prefilter, Prefilter::And(_)) { parts.as_slice() } else { &[] };
-    own.iter()
-        .chain(parts.iter().filter_map(least_conjunct))
-        .min_by_key(|part| (telling(part), Reverse(printed(part).map_or(0, |text| text.len()))))
-}
-
-/// Takes every conjunct that equals `least` out of a prefilter. An `And` that is left empty fits everything.
-fn drop_conjunct(prefilter: &mut Prefilter, least: &Prefilter) {
-    if let Prefilter::And(parts) = prefilter {
-        parts.retain(|part| part != least);
-    }
-    if let Prefilter::And(parts) | Prefilter::Or(parts) = prefilter {
-        for part in parts {
-            drop_conjunct(part, least);
-        }
-    }
-}
-
-/// Returns how much of a log a comparison leaves out: a denial or a name is rare, a verb or a resource is not.
-fn telling(prefilter: &Prefilter) -> u8 {
-    match prefilter {
-        Prefilter::Any => 0,
-        Prefilter::Is { field, .. } => match field {
-            Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "user.groups") => 2,
-            _ => 1,
-        },
-        Prefilter::Or(parts) => parts.iter().map(telling).min().unwrap_or(0),
-        Prefilter::And(parts) => parts.iter().map(telling).max().unwrap_or(0),
-    }
+/// Tells whether a comparison of the field leaves out much of a log: a denial or a name is rare, a verb is not.
+fn is_rare(field: &Field) -> bool {
+    matches!(field, Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "user.groups"))
 }
 
 #[cfg(test)]

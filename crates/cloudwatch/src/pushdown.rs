@@ -28,27 +28,20 @@ const CODE: Field = Field::Named("responseStatus.code");
 pub fn filter_pattern(prefilter: &Prefilter) -> Option<String> {
     let mut weaker = weakened(prefilter.clone().simplified());
     if wildcard_selectors(&weaker) > WILDCARD_SELECTORS_MAX {
-        weaker = weakened(without_source_ips(weaker).simplified());
+        weaker = weaker.weakened(&|field, _| *field != SOURCE_IPS);
     }
     loop {
         let pattern = format!("{{ {} }}", printed(&weaker)?);
         if pattern.len() <= PATTERN_CHARS_MAX {
             return Some(pattern);
         }
-        weaker = with_one_conjunct_less(&weaker);
+        weaker = weakened(weaker.with_one_conjunct_less(&is_rare, &length));
     }
 }
 
 /// Returns the part of a prefilter that a pattern can say.
 fn weakened(prefilter: Prefilter) -> Prefilter {
-    match prefilter {
-        Prefilter::Is { field, literal } if is_pushable(&field, &literal) => Prefilter::Is { field, literal },
-        Prefilter::And(parts) => Prefilter::And(parts.into_iter().map(weakened).collect()).simplified(),
-        Prefilter::Or(parts) if !parts.is_empty() => {
-            absorbed(Prefilter::Or(parts.into_iter().map(weakened).collect()).simplified())
-        }
-        Prefilter::Or(_) | Prefilter::Any | Prefilter::Is { .. } => Prefilter::Any,
-    }
+    prefilter.weakened(&is_pushable)
 }
 
 /// Returns how many selectors of a prefilter's pattern need a wildcard.
@@ -58,26 +51,6 @@ fn wildcard_selectors(prefilter: &Prefilter) -> usize {
         Prefilter::Is { field, .. } => usize::from(*field == SOURCE_IPS),
         Prefilter::And(parts) | Prefilter::Or(parts) => parts.iter().map(wildcard_selectors).sum(),
     }
-}
-
-/// Returns a prefilter that asks for no address.
-fn without_source_ips(prefilter: Prefilter) -> Prefilter {
-    let all = |parts: Vec<Prefilter>| parts.into_iter().map(without_source_ips).collect();
-    match prefilter {
-        Prefilter::Is { field, .. } if field == SOURCE_IPS => Prefilter::Any,
-        Prefilter::And(parts) => Prefilter::And(all(parts)),
-        Prefilter::Or(parts) => Prefilter::Or(all(parts)),
-        leaf => leaf,
-    }
-}
-
-/// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
-fn absorbed(prefilter: Prefilter) -> Prefilter {
-    let Prefilter::Or(parts) = prefilter else {
-        return prefilter;
-    };
-    let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
-    Prefilter::Or(parts.iter().filter(|part| !is_included(part)).cloned().collect()).simplified()
 }
 
 /// Tells whether a comparison means the same to the service as to us.
@@ -147,51 +120,14 @@ fn comparisons(field: &Field, literal: &Literal) -> Vec<String> {
     }
 }
 
-/// Returns a prefilter with one conjunct left out, the one that tells least and, of equals, the longest; `Any` where
-/// there is no conjunct to leave out.
-fn with_one_conjunct_less(prefilter: &Prefilter) -> Prefilter {
-    let Some(least) = least_conjunct(prefilter) else {
-        return Prefilter::Any;
-    };
-    let mut fewer = prefilter.clone();
-    drop_conjunct(&mut fewer, least);
-    weakened(fewer.simplified())
+/// Returns how long a prefilter's expression is.
+fn length(prefilter: &Prefilter) -> usize {
+    printed(prefilter).map_or(0, |text| text.len())
 }
 
-/// Returns the conjunct to leave out first.
-fn least_conjunct(prefilter: &Prefilter) -> Option<&Prefilter> {
-    let (Prefilter::And(parts) | Prefilter::Or(parts)) = prefilter else {
-        return None;
-    };
-    let own = if matches!(prefilter, Prefilter::And(_)) { parts.as_slice() } else { &[] };
-    own.iter()
-        .chain(parts.iter().filter_map(least_conjunct))
-        .min_by_key(|part| (telling(part), std::cmp::Reverse(printed(part).map_or(0, |text| text.len()))))
-}
-
-/// Takes every conjunct that equals `least` out of a prefilter. An `And` that is left empty fits everything.
-fn drop_conjunct(prefilter: &mut Prefilter, least: &Prefilter) {
-    if let Prefilter::And(parts) = prefilter {
-        parts.retain(|part| part != least);
-    }
-    if let Prefilter::And(parts) | Prefilter::Or(parts) = prefilter {
-        for part in parts {
-            drop_conjunct(part, least);
-        }
-    }
-}
-
-/// Returns how much of a log a comparison leaves out: a denial or a name is rare, a verb or a resource is not.
-fn telling(prefilter: &Prefilter) -> u8 {
-    match prefilter {
-        Prefilter::Any => 0,
-        Prefilter::Is { field, .. } => match field {
-            Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "sourceIPs") => 2,
-            _ => 1,
-        },
-        Prefilter::Or(parts) => parts.iter().map(telling).min().unwrap_or(0),
-        Prefilter::And(parts) => parts.iter().map(telling).max().unwrap_or(0),
-    }
+/// Tells whether a comparison of the field leaves out much of a log: a denial or a name is rare, a verb is not.
+fn is_rare(field: &Field) -> bool {
+    matches!(field, Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "sourceIPs"))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! It is always a superset. What cannot be said to a provider is `Any`, and every record that comes back is
 //! matched again here.
 
+use std::cmp::Reverse;
+
 use crate::address::SourceIp;
 use crate::field::Field;
 
@@ -91,6 +93,74 @@ impl Prefilter {
         }
     }
 
+    /// Returns the part of `self` that can be told a provider: what `is_sayable` refuses is left out. A list of alternatives
+    /// that fits nothing is left out as well: should it be wrong, no event is lost.
+    #[must_use]
+    pub fn weakened(self, is_sayable: &impl Fn(&Field, &Literal) -> bool) -> Prefilter {
+        let all = |parts: Vec<Prefilter>| parts.into_iter().map(|part| part.weakened(is_sayable)).collect();
+        match self {
+            Prefilter::Is { field, literal } if is_sayable(&field, &literal) => Prefilter::Is { field, literal },
+            Prefilter::And(parts) => Prefilter::And(all(parts)).simplified(),
+            Prefilter::Or(parts) if !parts.is_empty() => Prefilter::Or(all(parts)).simplified().absorbed(),
+            Prefilter::Or(_) | Prefilter::Any | Prefilter::Is { .. } => Prefilter::Any,
+        }
+    }
+
+    /// Returns `self` with one conjunct left out, wherever it stands: the one that tells least and, of equals, the one of
+    /// the greatest `length`; `Any` where there is no conjunct to leave out. A field that `is_rare` tells more than another.
+    #[must_use]
+    pub fn with_one_conjunct_less(
+        &self,
+        is_rare: &impl Fn(&Field) -> bool,
+        length: &impl Fn(&Prefilter) -> usize,
+    ) -> Prefilter {
+        let Some(least) = self.least_conjunct(&|part| (part.telling(is_rare), Reverse(length(part)))) else {
+            return Prefilter::Any;
+        };
+        let mut fewer = self.clone();
+        fewer.drop_conjunct(least);
+        fewer.simplified()
+    }
+
+    /// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
+    fn absorbed(self) -> Prefilter {
+        let Prefilter::Or(parts) = self else {
+            return self;
+        };
+        let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
+        Prefilter::Or(parts.iter().filter(|part| !is_included(part)).cloned().collect()).simplified()
+    }
+
+    fn least_conjunct<K: Ord>(&self, worth: &impl Fn(&Prefilter) -> K) -> Option<&Prefilter> {
+        let (Prefilter::And(parts) | Prefilter::Or(parts)) = self else {
+            return None;
+        };
+        let own = if matches!(self, Prefilter::And(_)) { parts.as_slice() } else { &[] };
+        own.iter().chain(parts.iter().filter_map(|part| part.least_conjunct(worth))).min_by_key(|part| worth(part))
+    }
+
+    /// Takes every conjunct that equals `least` out. An `And` that is left empty fits everything.
+    fn drop_conjunct(&mut self, least: &Prefilter) {
+        if let Prefilter::And(parts) = self {
+            parts.retain(|part| part != least);
+        }
+        if let Prefilter::And(parts) | Prefilter::Or(parts) = self {
+            for part in parts {
+                part.drop_conjunct(least);
+            }
+        }
+    }
+
+    /// Returns how much of a log is left out: 2 where a rare field is compared, 1 where another is, 0 for nothing.
+    fn telling(&self, is_rare: &impl Fn(&Field) -> bool) -> u8 {
+        match self {
+            Prefilter::Any => 0,
+            Prefilter::Is { field, .. } => 1 + u8::from(is_rare(field)),
+            Prefilter::Or(parts) => parts.iter().map(|part| part.telling(is_rare)).min().unwrap_or(0),
+            Prefilter::And(parts) => parts.iter().map(|part| part.telling(is_rare)).max().unwrap_or(0),
+        }
+    }
+
     /// Tells whether nothing fits: a line of each alternative is over a field that no event has.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
@@ -106,4 +176,38 @@ fn dedup(parts: &mut Vec<Prefilter>) {
         }
     }
     *parts = unique;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is(name: &'static str) -> Prefilter {
+        Prefilter::Is { field: Field::Named(name), literal: Literal::Number(1) }
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_left_out_and_what_another_part_includes_goes_with_it() {
+        let (code, verb, agent) = (is("responseStatus.code"), is("verb"), is("userAgent"));
+        let has_no_agent = |field: &Field, _: &Literal| *field != Field::Named("userAgent");
+        let of = |prefilter: Prefilter| prefilter.weakened(&has_no_agent);
+        assert_eq!(of(Prefilter::And(vec![code.clone(), agent.clone()])), code);
+        assert_eq!(of(Prefilter::Or(vec![code.clone(), agent])), Prefilter::Any);
+        assert_eq!(of(Prefilter::Or(vec![])), Prefilter::Any);
+        assert_eq!(of(Prefilter::Or(vec![Prefilter::And(vec![code.clone(), verb]), code.clone()])), code);
+    }
+
+    #[test]
+    fn the_conjunct_that_tells_least_goes_first_and_the_longest_of_equals() {
+        let (code, verb, agent) = (is("responseStatus.code"), is("verb"), is("userAgent"));
+        let less = |prefilter: &Prefilter| {
+            let length = |part: &Prefilter| usize::from(*part == is("userAgent"));
+            prefilter.with_one_conjunct_less(&|field| *field == Field::Named("responseStatus.code"), &length)
+        };
+        let all = Prefilter::And(vec![code.clone(), verb.clone(), agent]);
+        let two = less(&all);
+        assert_eq!(two, Prefilter::And(vec![code.clone(), verb]));
+        let one = less(&two);
+        assert_eq!((&one, less(&one)), (&code, Prefilter::Any));
+    }
 }

@@ -1,7 +1,9 @@
 //! A cell of a row: a plain text, or JSON that came as it is or as a text, whole or cut.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Deserializer as _, Error, Visitor};
 use serde_json::value::RawValue;
 
 /// A cell that ought to hold an object or a list.
@@ -25,7 +27,37 @@ pub(super) fn text(cell: Option<&RawValue>) -> Option<Cow<'_, str>> {
     if let Ok(text) = serde_json::from_str::<&str>(json) {
         return (!text.is_empty()).then_some(Cow::Borrowed(text));
     }
-    serde_json::from_str::<String>(json).ok().filter(|text| !text.is_empty()).map(Cow::Owned)
+    let text = serde_json::from_str(json).ok().or_else(|| mended(json));
+    text.filter(|text| !text.is_empty()).map(Cow::Owned)
+}
+
+/// Returns a cell as JSON that every reader takes.
+pub(super) fn spelled(cell: &RawValue) -> Cow<'_, str> {
+    let is_readable = !cell.get().contains("\\u") || serde_json::from_str::<String>(cell.get()).is_ok();
+    match text(Some(cell)) {
+        Some(text) if !is_readable => Cow::Owned(serde_json::Value::from(text.as_ref()).to_string()),
+        _ => Cow::Borrowed(cell.get()),
+    }
+}
+
+/// Returns a text with the halves of pairs replaced that stand alone in it. A cut that counts in UTF-16 leaves one where
+/// the sender put an emoji there, and whoever sends it must not hide his request with that.
+fn mended(json: &str) -> Option<String> {
+    struct Bytes;
+
+    impl Visitor<'_> for Bytes {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
+            Ok(String::from_utf8_lossy(bytes).into_owned())
+        }
+    }
+
+    serde_json::Deserializer::from_str(json).deserialize_bytes(Bytes).ok()
 }
 
 impl<'a> Cell<'a> {
@@ -81,6 +113,12 @@ mod tests {
             assert_eq!(cell(json), Cell::Empty, "{json}");
         }
         assert_eq!(Cell::of(None), Cell::Empty);
+    }
+
+    #[test]
+    fn half_of_a_pair_hides_nothing() {
+        let cut = cell(r#""{\"code\":403,\"message\":\"\ud83d""#);
+        assert_eq!(cut, Cell::Cut(Cow::Borrowed("{\"code\":403,\"message\":\"\u{fffd}\u{fffd}\u{fffd}")));
     }
 
     #[test]

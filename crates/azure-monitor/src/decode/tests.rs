@@ -220,3 +220,18 @@ fn a_page_holds_what_lies_in_the_window_and_counts_what_has_no_time() {
     let bytes = (rows[1].len() + rows[2].len()) as u64;
     assert_eq!(page_of(window, rows), Page { records, next: None, bytes, unusable: 1 });
 }
+
+#[test]
+fn half_of_a_pair_that_a_cut_left_hides_no_request() {
+    let row = r#"{"TimeGenerated":"2026-11-22T01:10:00Z","Verb":"list","UserAgent":"x\ud83d","ResponseStatus":"{\"code\":403}","SourceIps":"[\"8.8.8.8\"]"}"#;
+    let event = row_of(row);
+    assert_eq!((event.verb.as_deref(), event.response_code), (Some("list"), Some(403)));
+    assert_eq!(event.source_ips, ["8.8.8.8"]);
+    let row = r#"{"TimeGenerated":"2026-11-22T01:10:00Z","log_s":"{\"kind\":\"Event\",\"verb\":\"list\",\"sourceIPs\":[\"8.8.8.8\"],\"responseStatus\":{\"code\":403},\"userAgent\":\"x\ud83d"}"#;
+    let event = row_of(row);
+    assert_eq!((event.verb.as_deref(), event.response_code), (Some("list"), Some(403)));
+}
+
+fn row_of(json: &str) -> AuditEvent {
+    row(json).expect("an event").decoded.event
+}

@@ -52,27 +52,7 @@ impl Said {
 /// Returns what can be said of a prefilter, or `None` where that is nothing. `leaf` returns the ways in which a field
 /// may have a value, any one of which is enough, or `None` where they cannot be said.
 pub(super) fn said(prefilter: &Prefilter, leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>) -> Option<Said> {
-    printed(&weakened(prefilter, leaf), leaf)
-}
-
-/// Returns the part of a prefilter that can be said. One that fits nothing is not believed.
-fn weakened(prefilter: &Prefilter, leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>) -> Prefilter {
-    let all = |parts: &[Prefilter]| parts.iter().map(|part| weakened(part, leaf)).collect();
-    match prefilter {
-        Prefilter::Is { field, literal } if leaf(field, literal).is_some() => prefilter.clone(),
-        Prefilter::And(parts) => Prefilter::And(all(parts)).simplified(),
-        Prefilter::Or(parts) if !parts.is_empty() => absorbed(Prefilter::Or(all(parts)).simplified()),
-        Prefilter::Or(_) | Prefilter::Any | Prefilter::Is { .. } => Prefilter::Any,
-    }
-}
-
-/// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
-fn absorbed(prefilter: Prefilter) -> Prefilter {
-    let Prefilter::Or(parts) = prefilter else {
-        return prefilter;
-    };
-    let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
-    Prefilter::Or(parts.iter().filter(|part| !is_included(part)).cloned().collect()).simplified()
+    printed(&prefilter.clone().weakened(&|field, literal| leaf(field, literal).is_some()), leaf)
 }
 
 /// Returns a prefilter of which everything can be said as a condition, or `None` for `Any`, which no condition says.
