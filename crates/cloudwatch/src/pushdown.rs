@@ -64,7 +64,8 @@ fn with_fewer_wildcards(prefilter: &Prefilter) -> Prefilter {
     let lists = [Field::Named("user.groups"), Field::Named("sourceIPs")];
     let choices = lists.chunks(1).chain([lists.as_slice()]);
     let fewer = choices.map(|left_out| weakened(without(prefilter.clone(), left_out).simplified()));
-    let is_sayable = |fewer: &Prefilter| *fewer != Prefilter::Any && wildcard_selectors(fewer) <= WILDCARD_SELECTORS_MAX;
+    let is_sayable =
+        |fewer: &Prefilter| *fewer != Prefilter::Any && wildcard_selectors(fewer) <= WILDCARD_SELECTORS_MAX;
     fewer.into_iter().find(is_sayable).unwrap_or(Prefilter::Any)
 }
 
