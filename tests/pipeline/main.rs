@@ -13,6 +13,7 @@ mod failing_logs;
 mod hostile;
 mod kill;
 mod late;
+mod let_in;
 mod life_cycle;
 mod ocsf;
 mod pushdown;

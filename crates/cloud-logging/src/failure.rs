@@ -81,6 +81,11 @@ impl Failure {
         matches!(self, Failure::Unanswered(error) if code_of(error) == Some(Code::InvalidArgument))
     }
 
+    /// Tells whether an entry of the answer is nested deeper than the SDK reads.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        matches!(self, Failure::Unanswered(error) if code_of(error).is_none() && is_too_deep(error))
+    }
+
     /// Tells whether the fault is in the credentials, not in what they may do.
     pub(crate) fn is_of_credentials(&self) -> bool {
         match self {

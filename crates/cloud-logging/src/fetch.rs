@@ -75,7 +75,8 @@ impl CloudLogging {
     /// # Errors
     ///
     /// Every [`FetchError`] is possible. After `TokenGone`, the window is to be read from its first page. `Truncated` is
-    /// a page with an entry that the SDK cannot read; in a window of a second it is all that is lost.
+    /// a page with an entry that the SDK cannot read. In a window of a second, which cannot be halved, such a page is the
+    /// last: empty but for one unusable entry, so that no more than this second is lost.
     pub async fn page(
         &self,
         window: Window,
@@ -95,6 +96,10 @@ impl CloudLogging {
             Ok(answer) => page_of(window, place, answer),
             Err(failure) if place.pass == Pass::Matching && !place.is_continued() && failure.is_of_request() => {
                 Ok(Page { next: Some(Place::first_of(Pass::Whole).to_page_token()), ..Page::default() })
+            }
+            // Whoever nests a request body that deep must not hide more than the second that he sent it in.
+            Err(failure) if failure.is_too_deep() && window.halves().is_none() => {
+                Ok(Page { unusable: 1, ..Page::default() })
             }
             Err(failure) => Err(failure.allows(&self.config, place.is_continued())),
         }

@@ -12,10 +12,8 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 const PATTERN_CHARS_MAX: usize = 1_024;
 
-/// The field that holds every address that a request claims to have come through.
-const SOURCE_IPS: Field = Field::Named("sourceIPs");
-/// Most selectors with a wildcard in one pattern (same page); `sourceIPs` needs one for each address, because the sender
-/// chooses how many entries stand before the own.
+/// Most selectors with a wildcard in one pattern (same page). A list needs one for each value, because the sender chooses
+/// how many addresses stand before the own, and the place of a group says nothing.
 const WILDCARD_SELECTORS_MAX: usize = 3;
 
 /// The field that the API server writes as a number.
@@ -28,7 +26,7 @@ const CODE: Field = Field::Named("responseStatus.code");
 pub fn filter_pattern(prefilter: &Prefilter) -> Option<String> {
     let mut weaker = weakened(prefilter.clone().simplified());
     if wildcard_selectors(&weaker) > WILDCARD_SELECTORS_MAX {
-        weaker = weaker.weakened(&|field, _| *field != SOURCE_IPS);
+        weaker = with_fewer_wildcards(&weaker);
     }
     loop {
         let pattern = format!("{{ {} }}", printed(&weaker)?);
@@ -48,9 +46,20 @@ fn weakened(prefilter: Prefilter) -> Prefilter {
 fn wildcard_selectors(prefilter: &Prefilter) -> usize {
     match prefilter {
         Prefilter::Any => 0,
-        Prefilter::Is { field, .. } => usize::from(*field == SOURCE_IPS),
+        Prefilter::Is { field, .. } => usize::from(field.is_array()),
         Prefilter::And(parts) | Prefilter::Or(parts) => parts.iter().map(wildcard_selectors).sum(),
     }
+}
+
+/// Returns a prefilter that asks for no group, or no address, or neither: the first that has few enough wildcards and
+/// still leaves something out.
+fn with_fewer_wildcards(prefilter: &Prefilter) -> Prefilter {
+    let lists = [Field::Named("user.groups"), Field::Named("sourceIPs")];
+    let choices = lists.chunks(1).chain([lists.as_slice()]);
+    let mut fewer = choices.map(|left_out| prefilter.clone().weakened(&|field, _| !left_out.contains(field)));
+    let is_sayable =
+        |fewer: &Prefilter| *fewer != Prefilter::Any && wildcard_selectors(fewer) <= WILDCARD_SELECTORS_MAX;
+    fewer.find(is_sayable).unwrap_or(Prefilter::Any)
 }
 
 /// Tells whether a comparison means the same to the service as to us.
@@ -59,15 +68,15 @@ fn wildcard_selectors(prefilter: &Prefilter) -> usize {
 /// absent field equals the empty text is not said, so that is left out.
 fn is_pushable(field: &Field, literal: &Literal) -> bool {
     let is_literal_plain = match literal {
-        // It would take two selectors with a wildcard, and no address is a number.
-        Literal::Number(_) => *field != SOURCE_IPS,
+        // It would take two selectors with a wildcard, and no address or group is a number.
+        Literal::Number(_) => !field.is_array(),
         Literal::Text { cased: false, .. } => false,
         Literal::Text { text, .. } if *field == CODE => text.parse::<i64>().is_ok(),
         Literal::Text { text, .. } => {
             !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'*' | b'%'))
         }
     };
-    is_literal_plain && field.is_audited() && (*field == SOURCE_IPS || !field.is_array()) && is_selectable(field)
+    is_literal_plain && field.is_audited() && is_selectable(field)
 }
 
 /// Tells whether a field's name can stand in a selector, where a dot always means a deeper field.
@@ -109,7 +118,7 @@ fn alternatives(parts: &[Prefilter]) -> Option<Vec<String>> {
 
 /// Returns the ways in which an event may hold a value: a number may be written as text.
 fn comparisons(field: &Field, literal: &Literal) -> Vec<String> {
-    let field_path = if *field == SOURCE_IPS { format!("{field}[*]") } else { field.to_string() };
+    let field_path = if field.is_array() { format!("{field}[*]") } else { field.to_string() };
     let both = |number: i64| vec![format!("$.{field_path} = {number}"), format!("$.{field_path} = \"{number}\"")];
     match literal {
         Literal::Number(number) => both(*number),
@@ -127,7 +136,8 @@ fn length(prefilter: &Prefilter) -> usize {
 
 /// Tells whether a comparison of the field leaves out much of a log: a denial or a name is rare, a verb is not.
 fn is_rare(field: &Field) -> bool {
-    matches!(field, Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "sourceIPs"))
+    let rare = ["responseStatus.code", "responseStatus.reason", "user.username", "user.groups", "sourceIPs"];
+    matches!(field, Field::Named(name) if rare.contains(name))
 }
 
 #[cfg(test)]

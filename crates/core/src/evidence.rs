@@ -156,59 +156,75 @@ fn bounded_cow(text: &str, chars_max: usize) -> Cow<'_, str> {
 
 /// The samples of a finding, or of one row on the way to it: lowest rank first, one for each rank.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Evidence(Vec<Sample>);
+pub struct Evidence {
+    kept: Vec<Sample>,
+    is_cut: bool,
+}
 
 impl Evidence {
     /// Returns the samples, lowest rank first.
     #[must_use]
     pub fn samples(&self) -> &[Sample] {
-        &self.0
+        &self.kept
+    }
+
+    /// Tells whether there were requests of another kind than those of the samples. Where not, what the samples show is
+    /// all that there was.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Notes that there were requests of another kind, which are not kept.
+    pub fn note_more(&mut self) {
+        self.is_cut = true;
     }
 
     /// Tells whether a sample of this rank would be kept among `samples_max`.
     #[must_use]
     pub fn would_keep(&self, rank: u64, samples_max: usize) -> bool {
-        self.0.len() < samples_max || self.0.last().is_some_and(|last| rank <= last.rank)
+        self.kept.len() < samples_max || self.kept.last().is_some_and(|last| rank <= last.rank)
     }
 
     /// Adds a sample and keeps the `samples_max` of lowest rank; of equal ranks the earliest is kept.
     pub fn add(&mut self, sample: Sample, samples_max: usize) {
-        match self.0.binary_search_by_key(&sample.rank, |kept| kept.rank) {
+        match self.kept.binary_search_by_key(&sample.rank, |kept| kept.rank) {
             Ok(place) => {
-                let kept = &mut self.0[place];
+                let kept = &mut self.kept[place];
                 if (sample.at, &sample.audit_id) < (kept.at, &kept.audit_id) {
                     *kept = sample;
                 }
             }
             Err(place) if place < samples_max => {
-                self.0.insert(place, sample);
-                self.0.truncate(samples_max);
+                self.kept.insert(place, sample);
+                self.is_cut |= self.kept.len() > samples_max;
+                self.kept.truncate(samples_max);
             }
-            Err(_) => {}
+            Err(_) => self.is_cut = true,
         }
     }
 
     /// Adds all samples of `other` and keeps the [`SAMPLES_MAX`] of lowest rank.
     pub fn merge(&mut self, other: &Evidence) {
-        for sample in &other.0 {
+        for sample in &other.kept {
             self.add(sample.clone(), SAMPLES_MAX);
         }
+        self.is_cut |= other.is_cut;
     }
 
     /// Keeps the samples with a rank of at most `rank_max`.
     pub fn keep_below(&mut self, rank_max: u64) {
-        self.0.truncate(self.0.partition_point(|sample| sample.rank <= rank_max));
+        self.kept.truncate(self.kept.partition_point(|sample| sample.rank <= rank_max));
     }
 
     /// Returns the samples, lowest rank first, by value.
     #[must_use]
     pub fn into_samples(self) -> Vec<Sample> {
-        self.0
+        self.kept
     }
 
     /// Returns the distinct values that `of` reads from the samples, in order, without those that are missing.
     pub fn distinct<'a, T: Ord>(&'a self, of: impl Fn(&'a Sample) -> Option<T>) -> BTreeSet<T> {
-        self.0.iter().filter_map(of).collect()
+        self.kept.iter().filter_map(of).collect()
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
 
 use crate::address::SourceIp;
+use crate::code::Codes;
 use crate::distinct::{Distinct, TextHash};
 use crate::episode::{Episode, Span};
 use crate::evidence::Evidence;
@@ -67,6 +68,31 @@ pub struct DistinctValues {
     pub texts: Distinct<TextHash>,
 }
 
+/// What else a source was found at: of its other findings, of any rule, that lie at most a day apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The names of their rules.
+    pub rules: BTreeSet<String>,
+    /// The clusters that were asked.
+    pub clusters: BTreeSet<String>,
+}
+
+impl Elsewhere {
+    /// Most rules, and most clusters, that are kept: the first by name.
+    const NAMES_MAX: usize = 20;
+
+    /// Adds another finding of the source.
+    pub(crate) fn add(&mut self, other: &Finding) {
+        self.rules.insert(other.rule.name.clone());
+        self.clusters.extend(other.clusters.iter().cloned());
+        for names in [&mut self.rules, &mut self.clusters] {
+            while names.len() > Elsewhere::NAMES_MAX {
+                names.pop_last();
+            }
+        }
+    }
+}
+
 /// An episode that was told, with what is shown of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -78,8 +104,12 @@ pub struct Finding {
     pub group: GroupKey,
     /// First and last request, and how many.
     pub episode: Episode,
+    /// Its requests, by how they were answered.
+    pub codes: Codes,
     /// The part of the episode whose minutes are not stored any more.
     pub pruned: Option<Span>,
+    /// The requests of that part, by how they were answered.
+    pub pruned_codes: Codes,
     /// How long without a match until it is over, in seconds.
     pub quiet_seconds: i64,
     /// Whether it goes on.
@@ -94,6 +124,8 @@ pub struct Finding {
     pub values: Option<DistinctValues>,
     /// Findings of the rules that its rule joins, of the same group and at most a timespan away.
     pub related: BTreeSet<FindingKey>,
+    /// What else its source was found at within a day.
+    pub elsewhere: Elsewhere,
     /// Samples of its requests.
     pub evidence: Evidence,
     /// Whether some of its requests were found by a re-look.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use siphasher::sip::SipHasher13;
 
 use crate::address::SourceIp;
+use crate::code::Code;
 use crate::distinct::TextHash;
 use crate::evidence::{SAMPLES_MAX, SampleDraft, SampleKey};
 use crate::finding::Finding;
@@ -136,6 +137,7 @@ struct Seen {
 struct Member {
     place: u32,
     legs: Legs,
+    code: Code,
     source: Option<SourceIp>,
     text: Option<TextHash>,
     /// Whether its source is not kept, because there are too many.
@@ -191,7 +193,7 @@ pub fn open_follow_ups(
 
 impl Fold {
     /// Counts one observation. A request that was seen already in this read counts once, at its earliest time; one
-    /// that claims the same identity but counts for other groups or values is another request.
+    /// that claims the same identity but was answered otherwise, or counts for other groups or values, is another request.
     pub fn observe(&mut self, observation: &Observation) {
         self.counts.observed += 1;
         if !self.window.contains(observation.first) {
@@ -202,7 +204,8 @@ impl Fold {
         if matches.is_empty() {
             return;
         }
-        let identity = self.hash(&(&observation.identity, &matches));
+        let code = Code::of(observation.event.response_code);
+        let identity = self.hash(&(&observation.identity, code, &matches));
         let is_known = self.seen.contains_key(&identity);
         if !is_known && self.is_full(&matches) {
             self.counts.beyond_limit += u64::from(observation.n);
@@ -222,7 +225,7 @@ impl Fold {
             last_after_seconds: u32::try_from(observation.last.0.saturating_sub(observation.first.0))
                 .unwrap_or(u32::MAX),
             n: observation.n.max(1),
-            set: self.set_of(&matches, received),
+            set: self.set_of(&matches, code, received),
             received,
         };
         self.seen.insert(identity, seen);
@@ -330,11 +333,12 @@ impl Fold {
         place
     }
 
-    fn set_of(&mut self, matches: &[(CountKey, Match)], received: i32) -> u32 {
+    fn set_of(&mut self, matches: &[(CountKey, Match)], code: Code, received: i32) -> u32 {
         let member = |(key, found): &(CountKey, Match)| {
             let mut member = Member {
                 place: self.places[key],
                 legs: found.legs,
+                code,
                 source: found.source,
                 text: found.text,
                 is_source_cut: false,
@@ -375,7 +379,7 @@ impl Fold {
                     let tally = tally_at(&mut minutes, group, at);
                     let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");
                     if n > 0 {
-                        tally.add(second, member.legs, n);
+                        tally.add(second, member.legs, member.code, n);
                     }
                     self.values.mark(tally, member, seen.received, second);
                 };
@@ -388,10 +392,16 @@ impl Fold {
             }
         }
         let samples = std::mem::replace(&mut self.samples, Samples::new(0));
-        for (place, sample) in samples.into_samples() {
+        if samples.is_halved() {
+            minutes.values_mut().flat_map(Rows::values_mut).for_each(|tally| tally.evidence.note_more());
+        }
+        for (place, sample, is_cut) in samples.into_samples() {
             let rows = minutes.get_mut(&sample.at.minute());
             if let Some(tally) = rows.and_then(|rows| rows.get_mut(&self.groups[place as usize].key)) {
                 tally.evidence.add(sample, SAMPLES_MAX);
+                if is_cut {
+                    tally.evidence.note_more();
+                }
             }
         }
         minutes

@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod checkup;
+pub mod code;
 pub mod commit;
 pub mod decode;
 pub mod delivery;

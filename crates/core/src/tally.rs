@@ -1,4 +1,5 @@
-//! Counts: how many requests of a rule and group came in each second of a minute, from one source.
+//! Counts: how many requests of a rule and group came in each second of a minute, from one source, and how they were
+//! answered.
 //!
 //! Where a rule counts distinct values, or its group is no address, a row also says which ones came, and where it joins
 //! several kinds of requests, of which kind they were.
@@ -11,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::address::SourceIp;
+use crate::code::Code;
 use crate::distinct::{Marks, TextHash};
 use crate::evidence::Evidence;
 use crate::source::SourceId;
@@ -90,21 +92,29 @@ impl Legs {
     }
 }
 
-/// How many requests of the same legs came in one second.
+/// How many requests of the same legs came in one second and were answered alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Counted {
     /// The second within the minute.
     pub second: u8,
     /// The legs that each of the requests belongs to.
     pub legs: Legs,
+    /// How each of them was answered.
+    pub code: Code,
     /// The requests.
     pub n: u32,
+}
+
+impl Counted {
+    fn key(&self) -> (u8, Legs, Code) {
+        (self.second, self.legs, self.code)
+    }
 }
 
 /// The requests of one rule and group in one minute of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// The requests, ascending by second and legs, at most one entry for both.
+    /// The requests, ascending by second, legs and code, at most one entry for the three.
     pub seconds: Vec<Counted>,
     /// Who sent them, where the group is no address.
     pub sources: Marks<SourceIp>,
@@ -125,18 +135,26 @@ impl Tally {
         self.seconds.iter().map(|counted| u64::from(counted.n)).sum()
     }
 
-    /// Adds `n` requests of `legs` at `second` of the minute.
-    pub fn add(&mut self, second: u8, legs: Legs, n: u32) {
-        match self.seconds.binary_search_by_key(&(second, legs), |counted| (counted.second, counted.legs)) {
+    /// Adds `n` requests of `legs` at `second` of the minute, which were answered with `code`.
+    pub fn add(&mut self, second: u8, legs: Legs, code: Code, n: u32) {
+        match self.seconds.binary_search_by_key(&(second, legs, code), Counted::key) {
             Ok(place) => self.seconds[place].n = self.seconds[place].n.saturating_add(n),
-            Err(place) => self.seconds.insert(place, Counted { second, legs, n }),
+            Err(place) => self.seconds.insert(place, Counted { second, legs, code, n }),
         }
     }
 
-    /// Returns the counts with their seconds since 1970; a second comes once for each kind of legs.
+    /// Returns the counts with their seconds since 1970; a second comes once for each kind of legs and each code.
     pub fn at(&self, minute: Minute) -> impl Iterator<Item = (Second, Legs, u64)> + '_ {
-        let since_1970 = move |second: u8| minute.start().plus(i64::from(second));
-        self.seconds.iter().map(move |counted| (since_1970(counted.second), counted.legs, u64::from(counted.n)))
+        self.since_1970(minute).map(|(at, counted)| (at, counted.legs, u64::from(counted.n)))
+    }
+
+    /// Returns the codes that were counted, with their seconds since 1970.
+    pub fn codes_at(&self, minute: Minute) -> impl Iterator<Item = (Second, Code, u64)> + '_ {
+        self.since_1970(minute).map(|(at, counted)| (at, counted.code, u64::from(counted.n)))
+    }
+
+    fn since_1970(&self, minute: Minute) -> impl Iterator<Item = (Second, &Counted)> + '_ {
+        self.seconds.iter().map(move |counted| (minute.start().plus(i64::from(counted.second)), counted))
     }
 
     /// Joins what was stored of the same requests: nothing is taken away.
@@ -162,11 +180,10 @@ impl Tally {
     }
 
     /// Joins what was stored of the same minute by another follow-up, which may have read other seconds of it: of two
-    /// counts of the same second and legs the larger stays.
+    /// counts of the same second, legs and code the larger stays.
     pub fn join_seconds(&mut self, stored: &Tally) {
         for before in &stored.seconds {
-            let key = (before.second, before.legs);
-            match self.seconds.binary_search_by_key(&key, |counted| (counted.second, counted.legs)) {
+            match self.seconds.binary_search_by_key(&before.key(), Counted::key) {
                 Ok(place) => self.seconds[place].n = self.seconds[place].n.max(before.n),
                 Err(place) => self.seconds.insert(place, *before),
             }

@@ -77,7 +77,9 @@ pub(crate) async fn client(kind: &SourceKind, budgets: &mut Budgets) -> Result<(
                 span: stakeout_azure_monitor::REQUESTS_PERIOD,
                 at_once: Some(config.plan.concurrent_requests_max()),
             };
-            let budget = budgets.of(config.budget_key(), quota);
+            let (identity, endpoint) = config.budget_key();
+            // Basic allows fewer queries at once: the two plans are kept apart, so that neither has the other's number.
+            let budget = budgets.of((identity, format!("{endpoint} {:?}", config.plan)), quota);
             Ok((Client::AzureMonitor(Box::new(stakeout_azure_monitor::AzureMonitor::new(config).await?)), budget))
         }
         kind => bail!("{kind:?} is not built into this binary"),

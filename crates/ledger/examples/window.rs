@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use stakeout_core::address::SourceIp;
+use stakeout_core::code::Code;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::progress::Progress;
@@ -28,7 +29,9 @@ fn rows(minute: u32) -> Rows {
             let group = GroupKey(vec![GroupValue::Address(SourceIp::V4(row.into()))]);
             let key = CountKey { rule: RuleKey(0x5eed), group };
             let tally = Tally {
-                seconds: [(7, 1), (31, 4)].map(|(second, n)| Counted { second, legs: Legs(0), n }).to_vec(),
+                seconds: [(7, 1), (31, 4)]
+                    .map(|(second, n)| Counted { second, legs: Legs(0), code: Code::of(Some(403)), n })
+                    .to_vec(),
                 clusters: BTreeSet::from(["prod-eu-west-1".to_owned()]),
                 ..Tally::default()
             };

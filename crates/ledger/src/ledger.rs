@@ -27,7 +27,8 @@ use crate::numbers::Numbers;
 use crate::rows;
 
 /// The layout that this version reads and writes. Since 2 a row says which values came and of which legs its requests
-/// are, a finding who sent them, and progress what is to be followed up.
+/// are and how they were answered, a finding who sent them and what else its source did, and progress what is to be
+/// followed up.
 const FORMAT: u32 = 2;
 
 /// The state of one daemon, on disk, held by one process at a time.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use stakeout_core::address::{self, SourceIp};
+use stakeout_core::code::Codes;
 use stakeout_core::episode::Episode;
 use stakeout_core::finding::Finding;
 use stakeout_core::text::{bounded, visible};
@@ -12,6 +13,8 @@ use crate::message::counted;
 
 /// Longest line that [`finding_line`] makes, in characters.
 pub const LINE_CHARS_MAX: usize = 240;
+/// Most response codes that are named; the rest is a sum.
+const CODES_MAX: usize = 8;
 /// Longest rule name, group and list of clusters in it, so that no one of them crowds the others out.
 const PART_CHARS_MAX: usize = 56;
 
@@ -105,6 +108,18 @@ pub(crate) fn frequency(episode: &Episode) -> String {
             format!("{requests} in {}, {}.{} a minute", span(seconds), tenths / 10, tenths % 10)
         }
     }
+}
+
+/// Returns the requests by response code, the most frequent first, such as `120 × 403, 3 × 401`; nothing where none was
+/// counted.
+pub(crate) fn by_code(codes: &Codes) -> String {
+    let all = codes.most_first();
+    let mut parts: Vec<String> = all.iter().take(CODES_MAX).map(|(code, n)| format!("{n} × {code}")).collect();
+    let rest = all.iter().skip(CODES_MAX).fold(0, |rest: u64, (_, n)| rest.saturating_add(*n));
+    if rest > 0 {
+        parts.push(format!("{rest} × other"));
+    }
+    parts.join(", ")
 }
 
 /// Returns `1 request` or `2 requests`.

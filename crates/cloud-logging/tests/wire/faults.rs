@@ -5,6 +5,7 @@ use std::time::Duration;
 use stakeout_cloud_logging::{CloudLogging, CloudLoggingConfig, Credential};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
+use stakeout_core::time::{Second, Window};
 use stakeout_standin::cloud_logging::{Paging, TokenGone};
 use stakeout_standin::{CloudLogging as StandIn, Fault, Faults};
 
@@ -177,6 +178,17 @@ async fn an_entry_that_is_nested_too_deeply_asks_for_a_shorter_window() {
     logs.set_faults(Faults::next(1, &Fault::Answer { status: 200, body }));
     let answer = next_page(&reader, &token).await;
     assert!(matches!(answer, Err(FetchError::Truncated { .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn of_a_second_that_cannot_be_halved_a_nested_entry_costs_no_more() {
+    let (logs, reader) = start().await;
+    let request = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let body = format!(r#"{{"entries":[{{"protoPayload":{{"request":{{"x":{request}}}}}}}]}}"#);
+    logs.set_faults(Faults::next(1, &Fault::Answer { status: 200, body }));
+    let second = Window::new(Second(BEGIN), Second(BEGIN + 1)).expect("a second");
+    let page = reader.page(second, &forbidden(), None).await.expect("is answered");
+    assert_eq!(page, Page { unusable: 1, ..Page::default() });
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use super::*;
 
 const USERNAME: Field = Field::Named("user.username");
 const VERB: Field = Field::Named("verb");
+const GROUPS: Field = Field::Named("user.groups");
+const SOURCE_IPS: Field = Field::Named("sourceIPs");
 
 fn number(field: Field, number: i64) -> Prefilter {
     Prefilter::Is { field, literal: Literal::Number(number) }
@@ -48,12 +50,33 @@ fn up_to_three_addresses_are_looked_for_in_every_entry() {
     assert_eq!(pattern(&let_in(&["a", "b", "c", "d"])).as_deref(), Some(said));
 }
 
+/// Nobody in particular: what `unauthenticated: true` asks for.
+#[test]
+fn a_group_is_looked_for_beside_what_else_says_that_nobody_was_logged_in() {
+    let nobody = Prefilter::Or(vec![
+        text(USERNAME, "system:anonymous"),
+        text(GROUPS, "system:unauthenticated"),
+        number(CODE, 401),
+    ]);
+    let said = "{ ($.user.username = \"system:anonymous\") || ($.user.groups[*] = \"system:unauthenticated\") || \
+                ($.responseStatus.code = 401) || ($.responseStatus.code = \"401\") }";
+    assert_eq!(pattern(&nobody).as_deref(), Some(said));
+
+    // Beside three addresses there is no room for it, beside an alternative of four none for them.
+    let sources = |n: usize| Prefilter::Or((0..n).map(|n| text(SOURCE_IPS, &format!("203.0.113.{n}"))).collect());
+    let group = text(GROUPS, "system:unauthenticated");
+    assert_eq!(pattern(&Prefilter::And(vec![sources(3), group.clone()])), pattern(&sources(3)));
+    assert_eq!(pattern(&Prefilter::And(vec![sources(4), group.clone()])), pattern(&group));
+    assert_eq!(pattern(&Prefilter::And(vec![sources(4), nobody.clone()])), pattern(&nobody));
+    assert_eq!(pattern(&Prefilter::Or(vec![sources(3), group])), None);
+}
+
 #[test]
 fn what_cannot_be_said_is_left_out() {
     let unpushable = [
         uncased(USERNAME, "system:anonymous"),
-        text(Field::Named("user.groups"), "system:unauthenticated"),
         number(SOURCE_IPS, 7),
+        number(GROUPS, 7),
         Prefilter::Or(["a", "b", "c", "d"].map(|one| text(SOURCE_IPS, one)).to_vec()),
         text(Field::Named("source_ip"), "203.0.113.7"),
         text(Field::Named("unauthenticated"), "true"),
@@ -179,7 +202,8 @@ impl Reader<'_> {
         let (field, rest) = self.rest.split_once(" = ").expect("a comparison");
         self.rest = rest;
         let value = if self.take("\"") { Value::Text(self.quoted()) } else { Value::Number(self.number()) };
-        self.event.get(field) == Some(&value)
+        // Every list of these tests holds one value.
+        self.event.get(field.strip_suffix("[*]").unwrap_or(field)) == Some(&value)
     }
 
     fn quoted(&mut self) -> String {
@@ -240,10 +264,10 @@ fn event_of(prefilter: &Prefilter, choices: &[u8]) -> Event {
     event
 }
 
-/// Returns what a comparison of the service sees of an event: no derived field, and no array, which equals no text.
+/// Returns what a comparison of the service sees of an event: no derived field.
 fn recorded(event: &Event) -> Event {
     let mut recorded = event.clone();
-    recorded.retain(|name, _| !matches!(name.as_str(), "source_ip" | "user.groups"));
+    recorded.retain(|name, _| name != "source_ip");
     recorded
 }
 
@@ -253,7 +277,7 @@ fn any_prefilter() -> impl Strategy<Value = Prefilter> {
         4 => Just(USERNAME),
         4 => Just(VERB),
         2 => Just(Field::Named("userAgent")),
-        1 => Just(Field::Named("user.groups")),
+        1 => Just(GROUPS),
         1 => Just(Field::Named("source_ip")),
         1 => Just(Field::Annotation("plain".to_owned())),
         1 => Just(Field::Annotation("pod-security.kubernetes.io/audit\" || (".to_owned())),
@@ -300,7 +324,7 @@ proptest! {
         let is_accepted = reader.pattern();
         prop_assert!(is_accepted || !fits(&prefilter, &event), "{pattern} refuses {event:?}");
 
-        prop_assert!(pattern.len() <= PATTERN_CHARS_MAX && !pattern.contains(['*', '%']) && pattern.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        prop_assert!(pattern.len() <= PATTERN_CHARS_MAX && !pattern.replace("[*] = ", "").contains(['*', '%']) && pattern.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         let own: Vec<String> = leaves(&prefilter).into_iter().map(|(_, literal)| match literal {
             Literal::Number(number) => number.to_string(),
             Literal::Text { text, .. } => text.parse::<i64>().map_or(text.clone(), |number| number.to_string()),

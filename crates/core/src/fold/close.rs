@@ -61,6 +61,7 @@ impl Fold {
             }
         }
         findings.relate(&self.rules);
+        findings.note_elsewhere();
         let owed = self.owed_follow_ups(&book);
         let given_up = owed.follow_ups.into_iter().map(|follow_up| carried.progress.owe(follow_up)).sum::<usize>();
         if owed.sources_left_out + given_up > 0 {

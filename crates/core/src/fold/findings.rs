@@ -7,17 +7,23 @@ use jiff::Timestamp;
 
 use super::book::Page;
 use super::carried::Carried;
+use crate::address::SourceIp;
+use crate::code::Codes;
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
 use crate::distinct::{Distinct, Seconds};
 use crate::episode::{Episode, Span, episodes};
 use crate::evidence::Evidence;
-use crate::finding::{DistinctValues, Finding, FindingKey, Status};
+use crate::finding::{DistinctValues, Elsewhere, Finding, FindingKey, Status};
 use crate::rule::{Rule, Rules};
 use crate::tally::{CountKey, GroupKey, StoredMinute};
 use crate::time::Second;
 
 /// Most findings that one commit forgets; the rest waits for the next.
 const FORGOTTEN_MAX: usize = 1000;
+/// How far apart, in seconds, findings of one source may lie to be told with each other: a runbook asks for a day.
+const ELSEWHERE_SECONDS: i64 = 24 * 3600;
+/// Findings of one source that are looked at for each of them: a source may open one for every name it calls itself.
+const ELSEWHERE_MAX: usize = 256;
 /// Most findings that one names as related: some rules have one in every quiet time of a week.
 const RELATED_MAX: usize = 20;
 
@@ -94,7 +100,9 @@ impl Findings {
             rule: rule.head.clone(),
             group: key.group.clone(),
             episode,
+            codes: Codes::default(),
             pruned: None,
+            pruned_codes: Codes::default(),
             quiet_seconds: rule.threshold.quiet_seconds,
             status: Status::Open,
             clusters: BTreeSet::new(),
@@ -102,6 +110,7 @@ impl Findings {
             sources: Distinct::default(),
             values: rule.counted_field().map(|field| DistinctValues { field, texts: Distinct::default() }),
             related: BTreeSet::new(),
+            elsewhere: Elsewhere::default(),
             evidence: Evidence::default(),
             late: false,
             created_at: self.now,
@@ -151,6 +160,8 @@ impl Findings {
             let merged = self.findings[place].clone();
             let kept = &mut self.findings[into];
             kept.pruned = Some(joined(kept.pruned, span));
+            kept.pruned_codes.add_all(&merged.pruned_codes);
+            kept.codes.add_all(&merged.pruned_codes);
             kept.clusters.extend(merged.clusters);
             kept.providers.extend(merged.providers);
             kept.evidence.merge(&merged.evidence);
@@ -176,8 +187,7 @@ impl Findings {
             for leg in rule.legs() {
                 let places = self.by_group.get(&(leg.name.clone(), group.clone())).into_iter().flatten();
                 let near = places.map(|place| &self.findings[*place]).filter(|other| {
-                    let apart = (episode.first.0.saturating_sub(other.episode.last.0))
-                        .max(other.episode.first.0.saturating_sub(episode.last.0));
+                    let apart = seconds_apart(&episode, &other.episode);
                     !matches!(other.status, Status::MergedInto(_)) && apart <= rule.threshold.timespan_seconds
                 });
                 related.extend(near.map(|other| other.key));
@@ -186,6 +196,34 @@ impl Findings {
                 related.pop_last();
             }
             self.findings[place].related = related;
+        }
+    }
+
+    /// Notes in each changed finding of one source what else the source was found at. What was noted stays.
+    pub(super) fn note_elsewhere(&mut self) {
+        let written = self.findings.iter().zip(&self.changes).filter(|(_, change)| change.is_written);
+        let mut by_source: HashMap<SourceIp, Vec<usize>> =
+            written.filter_map(|(finding, _)| Some((finding.source_ip()?, Vec::new()))).collect();
+        for (place, finding) in self.findings.iter().enumerate() {
+            let places = finding.source_ip().and_then(|source| by_source.get_mut(&source));
+            if let Some(places) = places.filter(|places| places.len() < ELSEWHERE_MAX)
+                && !matches!(finding.status, Status::MergedInto(_))
+            {
+                places.push(place);
+            }
+        }
+        for place in (0..self.findings.len()).filter(|place| self.changes[*place].is_written).collect::<Vec<_>>() {
+            let finding = &self.findings[place];
+            let Some(places) = finding.source_ip().and_then(|source| by_source.get(&source)) else {
+                continue;
+            };
+            let mut elsewhere = finding.elsewhere.clone();
+            for other in places.iter().filter(|other| **other != place).map(|other| &self.findings[*other]) {
+                if seconds_apart(&finding.episode, &other.episode) <= ELSEWHERE_SECONDS {
+                    elsewhere.add(other);
+                }
+            }
+            self.findings[place].elsewhere = elsewhere;
         }
     }
 
@@ -199,15 +237,16 @@ impl Findings {
                 let Some(places) = self.by_group.get(&(rule.head.name.clone(), key.group.clone())) else {
                     continue;
                 };
-                for (second, _, n) in tally.at(stored.minute) {
+                for (second, code, n) in tally.codes_at(stored.minute) {
                     let told = places.iter().copied().find(|place| {
                         let finding = &self.findings[*place];
                         let is_merged = matches!(finding.status, Status::MergedInto(_));
                         !is_merged && finding.episode.first <= second && second <= finding.episode.last
                     });
                     let Some(place) = told else { continue };
-                    let pruned = &mut self.findings[place].pruned;
-                    *pruned = Some(joined(*pruned, Span { first: second, last: second, count: n }));
+                    let finding = &mut self.findings[place];
+                    finding.pruned = Some(joined(finding.pruned, Span { first: second, last: second, count: n }));
+                    finding.pruned_codes.add(code, n);
                     self.changes[place].is_written = true;
                 }
             }
@@ -289,6 +328,7 @@ impl Findings {
 /// Adds what is shown of the rows inside the finding's episode.
 fn show(finding: &mut Finding, page: &Page<'_>) {
     let episode = finding.episode;
+    let mut codes = finding.pruned_codes.clone();
     for row in page.rows.iter().filter(|row| row.first <= episode.last && episode.first <= row.last) {
         finding.clusters.extend(row.tally.clusters.iter().cloned());
         finding.providers.extend(row.provider);
@@ -296,10 +336,18 @@ fn show(finding: &mut Finding, page: &Page<'_>) {
         finding.evidence.merge(&row.tally.evidence);
         let seconds = Seconds::between(row.minute, episode.first, episode.last);
         finding.sources.add_marks(&row.tally.sources, seconds);
+        let within = row.tally.codes_at(row.minute).filter(|(at, ..)| episode.first <= *at && *at <= episode.last);
+        within.for_each(|(_, code, n)| codes.add(code, n));
         if let Some(values) = &mut finding.values {
             values.texts.add_marks(&row.tally.texts, seconds);
         }
     }
+    finding.codes.join(&codes);
+}
+
+/// Returns how long after one episode the other begins; nothing or less where they meet.
+fn seconds_apart(one: &Episode, other: &Episode) -> i64 {
+    one.first.0.saturating_sub(other.last.0).max(other.first.0.saturating_sub(one.last.0))
 }
 
 fn joined(span: Option<Span>, more: Span) -> Span {

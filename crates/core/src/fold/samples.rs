@@ -32,6 +32,7 @@ impl Samples {
         }
         let evidence = self.kept.entry((group, received)).or_default();
         if !evidence.would_keep(sample.rank(), SAMPLES_MAX) {
+            evidence.note_more();
             return;
         }
         self.total -= evidence.samples().len();
@@ -58,11 +59,17 @@ impl Samples {
         }
     }
 
-    /// Returns every sample with its group.
-    pub(super) fn into_samples(self) -> impl Iterator<Item = (u32, Sample)> {
-        self.kept
-            .into_iter()
-            .flat_map(|((group, _), evidence)| evidence.into_samples().into_iter().map(move |sample| (group, sample)))
+    /// Tells whether samples were left out because there were too many over all groups.
+    pub(super) fn is_halved(&self) -> bool {
+        self.rank_max < u64::MAX
+    }
+
+    /// Returns every sample with its group, and whether there were others beside it.
+    pub(super) fn into_samples(self) -> impl Iterator<Item = (u32, Sample, bool)> {
+        self.kept.into_iter().flat_map(|((group, _), evidence)| {
+            let is_cut = evidence.is_cut();
+            evidence.into_samples().into_iter().map(move |sample| (group, sample, is_cut))
+        })
     }
 
     fn halve(&mut self) {

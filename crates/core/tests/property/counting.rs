@@ -170,6 +170,7 @@ fn counted(findings: &[Finding]) -> Vec<Counted> {
         .map(|finding| {
             let group: Vec<String> = finding.group.0.iter().map(ToString::to_string).collect();
             let episode = finding.episode;
+            assert_eq!(finding.codes.total(), episode.count, "every request was answered somehow");
             let values = finding.distinct_values().map_or(finding.sources.len(), |(_, number, _)| number);
             let name = finding.rule.name.clone();
             (name, group.join(" "), episode.first.0, episode.last.0, episode.count, values)

@@ -238,6 +238,7 @@ fn counted<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<Counted> {
         .map(|finding| {
             let group: Vec<String> = finding.group.0.iter().map(ToString::to_string).collect();
             let episode = finding.episode;
+            assert_eq!(finding.codes.total(), episode.count, "every request was answered somehow");
             (finding.rule.name.clone(), group.join(" "), episode.first.0, episode.last.0, episode.count)
         })
         .collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use stakeout_core::address::SourceIp;
+use stakeout_core::code::Code;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
 use stakeout_core::distinct::{Kind, Marks, TextHash};
@@ -72,7 +73,10 @@ fn marks<T: Kind>(values: impl IntoIterator<Item = T>) -> Marks<T> {
 /// Returns a tally of `n + 1` requests with `samples` samples.
 pub(crate) fn tally(n: u32, samples: u64) -> Tally {
     Tally {
-        seconds: vec![Counted { second: 0, legs: Legs(0), n }, Counted { second: 59, legs: Legs(0).and(15), n: 1 }],
+        seconds: vec![
+            Counted { second: 0, legs: Legs(0), code: Code::of(Some(403)), n },
+            Counted { second: 59, legs: Legs(0).and(15), code: Code::of(None), n: 1 },
+        ],
         sources: marks([SourceIp::V4(n.into()), SourceIp::V6Net(u64::MAX - samples)]),
         texts: marks((0..samples).map(|text| TextHash(u64::from(n) ^ (text << 50)))),
         clusters: BTreeSet::from(["prod".to_owned(), format!("c{n}")]),
@@ -102,6 +106,8 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         },
         "group": group(n),
         "episode": {"first": n, "last": n + 60, "count": u64::MAX},
+        "codes": {"0": n, "403": u64::MAX},
+        "pruned_codes": {"403": 3},
         "pruned": {"first": -60, "last": 0, "count": 3},
         "quiet_seconds": 3600,
         "status": "Open",
@@ -110,6 +116,7 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         "sources": {"kept": [{"V4": "198.51.100.7"}, {"V6Net": u64::MAX}], "is_cut": true},
         "values": {"field": "requestURI", "texts": {"kept": [n, u64::MAX], "is_cut": false}},
         "related": [n, 77],
+        "elsewhere": {"rules": ["anonymous-scan"], "clusters": ["dev", "prod"]},
         "evidence": evidence(n, samples),
         "late": true,
         "created_at": "2026-11-22T01:00:52.123456789Z",

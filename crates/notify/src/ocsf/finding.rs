@@ -168,10 +168,14 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
     put("agents", json!(agents));
     put("verbs", json!(samples.distinct(|sample| Some(sample.verb.as_str()).filter(|verb| !verb.is_empty()))));
     put("usernames", json!(samples.distinct(|sample| sample.username.as_deref())));
-    put("codes", json!(samples.distinct(|sample| sample.code)));
+    let by_code: Map<String, Value> =
+        finding.codes.iter().map(|(code, requests)| (code.to_string(), json!(requests))).collect();
+    put("codes", by_code.keys().map(|code| json!(code)).collect());
+    put("count_by_code", Value::Object(by_code));
     put("namespaces", json!(samples.distinct(|sample| sample.namespace.as_deref())));
     put("resources", json!(samples.distinct(|sample| sample.resource.as_deref())));
     put("forwarded_for", json!(chains));
+    put("samples_are_more", json!(samples.is_cut()));
     put(
         "samples",
         samples
@@ -180,6 +184,10 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
             .map(|sample| json!({"audit_id": sample.audit_id, "time": sample.at.millis()}))
             .collect(),
     );
+    if !finding.elsewhere.rules.is_empty() {
+        let elsewhere = &finding.elsewhere;
+        put("same_source_within_a_day", json!({"rules": elsewhere.rules, "clusters": elsewhere.clusters}));
+    }
     put("falsepositives", json!(finding.rule.falsepositives));
     put("risk_score", json!(finding.rule.risk_score));
     put("quiet_seconds", json!(finding.quiet_seconds));

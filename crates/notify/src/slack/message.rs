@@ -167,7 +167,12 @@ fn sentence(finding: &Finding) -> Markup {
 fn fields(finding: &Finding) -> Vec<Vec<Markup>> {
     let evidence = &finding.evidence;
     let users = evidence.distinct(|sample| Some(sample.username.as_deref().unwrap_or("")));
-    let mut fields = vec![vec![Markup::labelled("How often", &frequency(&finding.episode))], addresses(finding)];
+    let by_code = text::by_code(&finding.codes);
+    let how_often = match by_code.as_str() {
+        "" => frequency(&finding.episode),
+        _ => format!("{}: {by_code}", frequency(&finding.episode)),
+    };
+    let mut fields = vec![vec![Markup::labelled("How often", &how_often)], addresses(finding)];
     let agents = evidence.distinct(|sample| Some(sample.user_agent.as_deref()));
     fields.push(field(
         "User agents",
@@ -179,14 +184,20 @@ fn fields(finding: &Finding) -> Vec<Vec<Markup>> {
         "Users",
         users.into_iter().map(|user| if user.is_empty() { "(not logged in)".to_owned() } else { name(user) }),
     ));
-    fields.push(field(
-        "Response codes",
-        evidence.distinct(|sample| sample.code).into_iter().map(|code| format!("`{code}`")),
-    ));
     fields.push(field("Namespaces", evidence.distinct(|sample| sample.namespace.as_deref()).into_iter().map(name)));
     fields.push(field("Resources", evidence.distinct(|sample| sample.resource.as_deref()).into_iter().map(name)));
+    fields.push(elsewhere(finding));
     fields.retain(|lines| !lines.is_empty());
     fields
+}
+
+/// Shows what else the source was found at: rules, and clusters that are not the finding's own.
+fn elsewhere(finding: &Finding) -> Vec<Markup> {
+    let other = &finding.elsewhere;
+    let rules = field("Same source, within a day", other.rules.iter().map(|rule| name(rule)));
+    let clusters: Vec<String> = other.clusters.difference(&finding.clusters).map(|cluster| name(cluster)).collect();
+    let clusters = clusters.into_iter().take(VALUES_MAX).map(|cluster| Markup::ours(format!("also in {cluster}")));
+    rules.into_iter().chain(clusters).collect()
 }
 
 /// Shows a label and values that are markup already, at most [`VALUES_MAX`] of them.
@@ -236,10 +247,8 @@ fn addresses(finding: &Finding) -> Vec<Markup> {
 fn requests(finding: &Finding) -> Vec<Markup> {
     let distinct: BTreeSet<(&str, &str)> =
         finding.evidence.distinct(|sample: &Sample| Some((sample.verb.as_str(), sample.request_uri.as_str())));
-    field(
-        "Requests to the API (samples)",
-        distinct.into_iter().map(|(verb, uri)| format!("{} {}", code(verb, 32), code(uri, LONG_UNITS_MAX))),
-    )
+    let label = if finding.evidence.is_cut() { "Requests to the API (samples)" } else { "Requests to the API" };
+    field(label, distinct.into_iter().map(|(verb, uri)| format!("{} {}", code(verb, 32), code(uri, LONG_UNITS_MAX))))
 }
 
 /// Shows what is known of such findings: techniques, and what else it might be.

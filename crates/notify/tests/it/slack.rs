@@ -98,7 +98,7 @@ fn a_finding_reads_as_an_analyst_asks() {
             "[Low] Kubernetes scanning by an unauthenticated address",
             "`198.51.100.7` (documentation) sent *123 requests* to the Kubernetes API of clusters `dev`, `prod`, \
              from 2026-11-22 01:00:52 UTC to 2026-11-22 01:30:10 UTC.",
-            "*How often*\n123 requests in 29 min 18 s, 4.2 a minute",
+            "*How often*\n123 requests in 29 min 18 s, 4.2 a minute: 111 × 403, 12 × 401",
             "*MITRE ATT&amp;CK:* <https://attack.mitre.org/techniques/T1046/|T1046> Network Service Discovery\n\
              *May be harmless:* A scanner of your own",
             "uid `00000000000000000000000000000abc`\nrule `kubernetes-scanning-by-unauthenticated-ip` · risk 20",

@@ -7,11 +7,12 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use stakeout_core::address::SourceIp;
+use stakeout_core::code::{Code, Codes};
 use stakeout_core::delivery::Activity;
 use stakeout_core::distinct::{Distinct, TextHash};
 use stakeout_core::episode::Episode;
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
-use stakeout_core::finding::{DistinctValues, Finding, FindingKey, Status};
+use stakeout_core::finding::{DistinctValues, Elsewhere, Finding, FindingKey, Status};
 use stakeout_core::progress::{Notice, NoticeKind};
 use stakeout_core::rule::{Level, RuleHead};
 use stakeout_core::source::Provider;
@@ -151,6 +152,16 @@ fn group() -> impl Strategy<Value = Vec<(String, GroupValue)>> {
     prop_oneof![3 => with_source, 1 => without]
 }
 
+/// Returns requests by code: none or some.
+fn codes() -> impl Strategy<Value = Codes> {
+    let code = prop_oneof![Just(Some(403)), Just(None), (0..700_i64).prop_map(Some)];
+    vec((code, any::<u64>()), 0..12).prop_map(|counted| {
+        let mut codes = Codes::default();
+        counted.into_iter().for_each(|(code, n)| codes.add(Code::of(code), n));
+        codes
+    })
+}
+
 /// Returns sources: none, a few, or more than a finding lists.
 fn sources() -> impl Strategy<Value = Distinct<SourceIp>> {
     let number = prop_oneof![2 => Just(0_usize), 4 => 1..30_usize, 1 => 1_000..5_000_usize];
@@ -191,17 +202,21 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
     let clusters = btree_set(text(256), 1..40);
     let times = (second(), 0..100_000i64, 1..u64::MAX / 2);
     let related = btree_set(any::<u128>().prop_map(FindingKey), 0..20);
-    let shown = (clusters, evidence(), sources(), values(), related);
+    let elsewhere = (btree_set(text(200), 0..20), btree_set(text(256), 0..20));
+    let elsewhere = elsewhere.prop_map(|(rules, clusters)| Elsewhere { rules, clusters });
+    let shown = (clusters, codes(), evidence(), sources(), values(), related, elsewhere);
     (any::<u128>(), rule(), group(), times, status(), shown, any::<bool>()).prop_map(
         |(key, mut rule, group, (first, seconds, count), status, shown, late)| {
-            let (clusters, evidence, sources, values, related) = shown;
+            let (clusters, codes, evidence, sources, values, related, elsewhere) = shown;
             rule.group_by = group.iter().map(|(field, _)| field.clone()).collect();
             Finding {
                 key: FindingKey(key),
                 rule,
                 group: GroupKey(group.into_iter().map(|(_, value)| value).collect()),
                 episode: Episode { first, last: first.plus(seconds), count },
+                codes,
                 pruned: None,
+                pruned_codes: Codes::default(),
                 quiet_seconds: 3_600,
                 status,
                 clusters,
@@ -209,6 +224,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 sources,
                 values,
                 related,
+                elsewhere,
                 evidence,
                 late,
                 created_at: Timestamp::UNIX_EPOCH,
@@ -216,6 +232,14 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
             }
         },
     )
+}
+
+/// Returns a tenth of 401, the rest of 403.
+fn plain_codes(count: u64) -> Codes {
+    let mut codes = Codes::default();
+    codes.add(Code::of(Some(403)), count - count / 10);
+    codes.add(Code::of(Some(401)), count / 10);
+    codes
 }
 
 /// Returns findings that differ in their keys, levels and counts only, for plans over many.
@@ -236,7 +260,9 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
         },
         group: GroupKey(vec![GroupValue::Address(SourceIp::of([198, 51, 100, 7].into()))]),
         episode: Episode { first: Second(1_795_309_252), last: Second(1_795_311_010), count },
+        codes: plain_codes(count),
         pruned: None,
+        pruned_codes: Codes::default(),
         quiet_seconds: 3_600,
         status: Status::Open,
         clusters: BTreeSet::from(["prod".to_owned(), "dev".to_owned()]),
@@ -244,6 +270,7 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
         sources: Distinct::default(),
         values: None,
         related: BTreeSet::new(),
+        elsewhere: Elsewhere::default(),
         evidence: Evidence::default(),
         late: false,
         created_at: Timestamp::UNIX_EPOCH,

@@ -1,0 +1,120 @@
+//! Response codes as they are counted: those that the Kubernetes API gives, and the rest by hundreds.
+//!
+//! A server behind the API may answer with any number. So that a count by code has a bound that depends on no order,
+//! only codes of a fixed set are kept apart.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The codes that are kept apart, ascending: those of Kubernetes' own answers and of its HTTP server.
+const APART: [u16; 27] = [
+    101, 200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 429, 500,
+    501, 502, 503, 504,
+];
+/// What stands for a code that is no answer of HTTP.
+const OTHER: u16 = 9;
+
+/// How a request was answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Code(u16);
+
+impl Code {
+    /// Returns the code of a request; `None` where its record has none.
+    #[must_use]
+    pub fn of(code: Option<i64>) -> Code {
+        let Some(code) = code else { return Code(0) };
+        match u16::try_from(code) {
+            Ok(code) if APART.binary_search(&code).is_ok() => Code(code),
+            Ok(code @ 100..=599) => Code(code / 100),
+            _ => Code(OTHER),
+        }
+    }
+
+    /// Returns the number, where it is one that is kept apart.
+    #[must_use]
+    pub fn number(self) -> Option<u16> {
+        (self.0 >= 100).then_some(self.0)
+    }
+}
+
+/// Writes `403`, `4xx` for the rest of a hundred, `other`, or `none` where the record had no code.
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("none"),
+            hundred @ 1..=5 => write!(f, "{hundred}xx"),
+            number @ 100.. => number.fmt(f),
+            _ => f.write_str("other"),
+        }
+    }
+}
+
+/// Requests by response code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Codes(BTreeMap<Code, u64>);
+
+impl Codes {
+    /// Counts `n` more requests.
+    pub fn add(&mut self, code: Code, n: u64) {
+        let count = self.0.entry(code).or_default();
+        *count = count.saturating_add(n);
+    }
+
+    /// Counts all requests of `other`, which are others.
+    pub fn add_all(&mut self, other: &Codes) {
+        for (code, n) in &other.0 {
+            self.add(*code, *n);
+        }
+    }
+
+    /// Joins another count of the same requests: of each code the larger stays.
+    pub fn join(&mut self, other: &Codes) {
+        for (code, n) in &other.0 {
+            let count = self.0.entry(*code).or_default();
+            *count = (*count).max(*n);
+        }
+    }
+
+    /// Tells whether none was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns all requests.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.values().fold(0, |total, n| total.saturating_add(*n))
+    }
+
+    /// Returns the codes with their requests, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
+        self.0.iter().map(|(code, n)| (*code, *n))
+    }
+
+    /// Returns the codes with their requests, the most frequent first.
+    #[must_use]
+    pub fn most_first(&self) -> Vec<(Code, u64)> {
+        let mut all: Vec<(Code, u64)> = self.iter().collect();
+        all.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_kubernetes_does_not_give_are_counted_by_hundreds() {
+        let shown = |code| Code::of(code).to_string();
+        let codes = [Some(403), Some(418), Some(599), Some(99), Some(600), Some(-1), Some(i64::MAX), None];
+        assert_eq!(codes.map(shown), ["403", "4xx", "5xx", "other", "other", "other", "other", "none"]);
+        assert!(APART.is_sorted());
+        assert_eq!((Code::of(Some(200)).number(), Code::of(Some(299)).number()), (Some(200), None));
+    }
+}
