@@ -151,7 +151,7 @@ fn the_stand_in_takes_nothing_that_the_language_service_refuses() {
         assert!(!judged.diagnostics.is_empty() && !is_taken(query), "{query}: {judged:?}");
     }
     // Queries of ours with one piece of them gone or doubled: many are still queries.
-    let whole = queries(4).into_iter().map(|asked| asked.query).filter(|query| query.len() < 900);
+    let whole = queries(8).into_iter().map(|asked| asked.query).filter(|query| query.len() < 900);
     let mut broken = Vec::new();
     for (index, query) in whole.enumerate() {
         let pieces: Vec<&str> = query.split_inclusive([' ', '(', '"', '.', '[']).collect();

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     warn_of(&rules);
     let asked: Vec<&Rule> = args.rule.iter().map(|name| rule_files::named(&rules, name)).collect::<Result<_, _>>()?;
     let shared = Arc::new(rules.clone());
-    let Folded { closed, read } = args.reading.fold(&args.files, shared, window, limits())?;
+    let Folded { closed, read } = args.reading.fold(&args.files, &shared, window, limits())?;
     if read.unreadable > 0 {
         warn!(records = read.unreadable, "records were no audit events and are not counted");
     }

@@ -92,7 +92,7 @@ mod tests {
             (line(&format!(r#","requestObject":{decoy}}}"#)), Some(AT)),
             (line(r#","stageTimest\u0061mp":"2001-01-01T00:00:00Z"}"#), Some(978_307_200_000)),
             (format!(r#"{{"verb":"get","requestObject":{decoy}}}"#), None),
-            (format!(r#"{{"verb":"get",x,"stageTimestamp":"2001-01-01T00:00:00Z"}}"#), Some(978_307_200_000)),
+            (r#"{"verb":"get",x,"stageTimestamp":"2001-01-01T00:00:00Z"}"#.to_owned(), Some(978_307_200_000)),
             (r#"{"kind":"Status","stageTimestamp":"2001-01-01T00:00:00Z"}"#.to_owned(), Some(978_307_200_000)),
             (r#"{"verb":"get","stageTimestamp":"yesterday"}"#.to_owned(), None),
             ("no JSON".to_owned(), None),

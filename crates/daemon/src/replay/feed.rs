@@ -156,8 +156,7 @@ impl<'a> Feed<'a> {
         let mut before_range = None;
         // The first record is looked at in any case: exports may begin with the latest.
         let mut is_first = begin == 0;
-        loop {
-            let Some(line) = lines.next(if is_first { None } else { needles })? else { break };
+        while let Some(line) = lines.next(if is_first { None } else { needles })? {
             if line.is_blank() {
                 continue;
             }

@@ -75,7 +75,7 @@ impl FilesArgs {
     pub(crate) fn fold(
         &self,
         files: &[PathBuf],
-        rules: Arc<Rules>,
+        rules: &Arc<Rules>,
         window: Window,
         limits: Limits,
     ) -> anyhow::Result<Folded> {
