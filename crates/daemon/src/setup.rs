@@ -1,7 +1,6 @@
 //! From the config to clients: destinations and, for each cloud, what its crate wants to be told.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use stakeout_notify::destination::{Channel, Destination};
@@ -10,7 +9,7 @@ use stakeout_notify::sns::Sns;
 use stakeout_notify::stdout::Stdout;
 use stakeout_notify::webhook::Webhook;
 
-use crate::budget::{Budget, Budgets, Quota};
+use crate::budget::{Budget, Budgets};
 use crate::client::Client;
 use crate::config::SourceKind;
 use crate::config::notify::{Destination as DestinationConfig, DestinationKind};
@@ -46,7 +45,7 @@ pub(crate) async fn client(kind: &SourceKind, budgets: &mut Budgets) -> Result<(
                 page_size: None,
             };
             let requests = stakeout_cloudwatch::requests_per_second(&config.access.region);
-            let quota = Quota { requests, span: Duration::from_secs(1), at_once: None };
+            let quota = crate::budget::Quota { requests, span: std::time::Duration::from_secs(1), at_once: None };
             let budget = budgets.of(config.budget_key(), quota);
             Ok((Client::Cloudwatch(Box::new(stakeout_cloudwatch::CloudWatch::new(config).await)), budget))
         }
@@ -65,14 +64,14 @@ pub(crate) async fn client(kind: &SourceKind, budgets: &mut Budgets) -> Result<(
                 page_size: None,
             };
             let requests = stakeout_cloud_logging::REQUESTS_PER_MINUTE;
-            let quota = Quota { requests, span: Duration::from_secs(60), at_once: None };
+            let quota = crate::budget::Quota { requests, span: std::time::Duration::from_secs(60), at_once: None };
             let budget = budgets.of(("cloud_logging".to_owned(), config.budget_key().to_owned()), quota);
             Ok((Client::CloudLogging(Box::new(stakeout_cloud_logging::CloudLogging::new(config))), budget))
         }
         #[cfg(feature = "azure")]
         SourceKind::AzureMonitor(log) => {
             let config = azure_monitor(log);
-            let quota = Quota {
+            let quota = crate::budget::Quota {
                 requests: stakeout_azure_monitor::REQUESTS_MAX,
                 span: stakeout_azure_monitor::REQUESTS_PERIOD,
                 at_once: Some(config.plan.concurrent_requests_max()),
