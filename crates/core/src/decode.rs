@@ -399,11 +399,14 @@ impl Fields for ResponseStatus<'_> {
     }
 }
 
-/// Returns the status code that a JSON value spells: a whole number, one with a fraction of zero, or text of digits.
+/// Returns the status code that a JSON value spells: a whole number, one with a fraction of zero, or text of digits
+/// without zeros in front.
 fn code(json: &str) -> Option<i64> {
     if json.starts_with('"') {
         let text: String = serde_json::from_str(json).ok()?;
-        return text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+        // Zeros in front would make a text of which no provider's filter knows that it is this number.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+        return is_plain.then(|| text.parse().ok())?;
     }
     let whole = match json.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,

@@ -82,6 +82,8 @@ fn a_code_has_one_reading() {
     assert_eq!(code_of("403.5"), None);
     assert_eq!(code_of("4.03e2"), None);
     assert_eq!(code_of("\"403 \""), None);
+    assert_eq!(code_of("\"0403\""), None);
+    assert_eq!(code_of("\"0\""), Some(0));
     assert_eq!(code_of("null"), None);
     assert_eq!(code_of("{\"code\":403}"), None);
     assert_eq!(code_of("99999999999999999999"), None);
