@@ -71,7 +71,7 @@ fn exports_give_the_same_output() {
 fn lines_that_want_to_be_passed_over_are_not() {
     let mut lines = Vec::new();
     for (second, code) in
-        ["403", "403.0", "\"403\"", " 403 ", "\"0403\"", r#""\u0034\u00303""#, r#""4\u0030\u0033""#].iter().enumerate()
+        ["403", "403.0", "\"403\"", " 403 ", "403.00", r#""\u0034\u00303""#, r#""4\u0030\u0033""#].iter().enumerate()
     {
         lines.push(refused(second, code));
     }
@@ -92,7 +92,8 @@ fn lines_that_want_to_be_passed_over_are_not() {
     );
     assert_eq!(lines.len(), 10);
     // What only looks like it, and counts for nothing.
-    for (second, code) in ["4031", "1403", "4.03e2", "200", "{\"code\":403}", "[403]", "403.5"].iter().enumerate() {
+    for (second, code) in ["4031", "1403", "4.03e2", "\"0403\"", "{\"code\":403}", "[403]", "403.5"].iter().enumerate()
+    {
         lines.push(refused(40 + second, code));
         lines.push(plain(40 + second).replace("eve", "system:anonymous:403").replace("\"list\"", "\"403\""));
     }
