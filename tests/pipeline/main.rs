@@ -15,6 +15,7 @@ mod kill;
 mod late;
 mod let_in;
 mod life_cycle;
+mod look_around;
 mod ocsf;
 mod pushdown;
 #[path = "../support/seeds.rs"]

@@ -82,6 +82,8 @@ async fn queries_of_doctor() -> Vec<String> {
         let config = AzureMonitorConfig { endpoint: Some(logs.endpoint()), ..config(table, plan, "aks-prod") };
         let client = AzureMonitor::new(config).await.expect("is a config");
         client.has_records(window()).await.expect("is answered");
+        let source = Prefilter::from_address([8, 8, 8, 8].into());
+        client.first_records(window(), &source, None, 200).await.expect("is answered");
         client.checkups(window(), &Prefilter::Any, window().latest().millis()).await;
     }
     let bodies = logs.requests().into_iter().map(|request| request.body);

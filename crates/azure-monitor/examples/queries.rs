@@ -62,6 +62,7 @@ fn write_others(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         write_query(out, &config, &pushdown::any_row(window, &config), "any row")?;
         write_query(out, &config, &pushdown::any_read(window, &config), "any read")?;
         write_query(out, &config, &pushdown::newest(window, &config), "newest")?;
+        write_query(out, &config, &pushdown::first_rows(window, &Prefilter::Any, 200, &config), "first rows")?;
     }
     Ok(())
 }

@@ -91,12 +91,41 @@ impl AzureMonitor {
         prefilter: &Prefilter,
         token: Option<&PageToken>,
     ) -> Result<Page, FetchError> {
+        self.page_within(window, prefilter, token, None).await
+    }
+
+    /// Reads a window as [`AzureMonitor::page`] does, but at most its first `records_max` rows: there are no more pages.
+    ///
+    /// # Errors
+    ///
+    /// As [`AzureMonitor::page`].
+    pub async fn first_records(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+        records_max: u32,
+    ) -> Result<Page, FetchError> {
+        self.page_within(window, prefilter, token, Some(records_max)).await
+    }
+
+    async fn page_within(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+        records_max: Option<u32>,
+    ) -> Result<Page, FetchError> {
         let is_whole = match token {
             None => *prefilter == Prefilter::Any,
             Some(PageToken(token)) if token == WHOLE => true,
             Some(_) => return Err(FetchError::TokenGone { reason: "Log Analytics has no pages".to_owned() }),
         };
-        let query = pushdown::query(window, if is_whole { &Prefilter::Any } else { prefilter }, &self.config);
+        let prefilter = if is_whole { &Prefilter::Any } else { prefilter };
+        let query = match records_max {
+            None => pushdown::query(window, prefilter, &self.config),
+            Some(rows_max) => pushdown::first_rows(window, prefilter, rows_max, &self.config),
+        };
         match self.rows(&query, window).await {
             Ok(rows) => Ok(decode::page_of(window, rows)),
             Err(failure) if failure.is_query_refused && !is_whole => {

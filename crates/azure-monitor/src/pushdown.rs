@@ -50,24 +50,36 @@ enum Detail {
 /// out; should it be wrong, no event is lost.
 #[must_use]
 pub fn query(window: Window, prefilter: &Prefilter, config: &AzureMonitorConfig) -> String {
+    ending(window, prefilter, &[], config)
+}
+
+/// Returns the query for the first `rows_max` of the rows that [`query`] asks for.
+#[must_use]
+pub fn first_rows(window: Window, prefilter: &Prefilter, rows_max: u32, config: &AzureMonitorConfig) -> String {
+    let first = ["sort by TimeGenerated asc".to_owned(), format!("take {rows_max}")];
+    ending(window, prefilter, &first, config)
+}
+
+/// Returns the query for what the prefilter accepts, with `last` before the columns are chosen.
+fn ending(window: Window, prefilter: &Prefilter, last: &[String], config: &AzureMonitorConfig) -> String {
     let prefilter = prefilter.clone().simplified();
     let columns = match config.table {
         Table::AksAudit | Table::AksAuditAdmin => AUDIT_COLUMNS,
         Table::AzureDiagnostics => DIAGNOSTICS_COLUMNS,
     };
-    let project = format!("project {columns}");
+    let last = [last, &[format!("project {columns}")]].concat();
     [Detail::Whole, Detail::Rare]
         .into_iter()
         .map(|detail| {
             let mut stages = scope(window, config);
             stages.extend(filter(&prefilter, config.table, detail));
-            stages.push(project.clone());
+            stages.extend(last.iter().cloned());
             piped(config.table, &stages)
         })
         .find(|query| query.len() <= QUERY_CHARS_MAX)
         .unwrap_or_else(|| {
             let mut stages = scope(window, config);
-            stages.push(project.clone());
+            stages.extend(last.iter().cloned());
             piped(config.table, &stages)
         })
 }

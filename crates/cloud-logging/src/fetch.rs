@@ -83,6 +83,34 @@ impl CloudLogging {
         prefilter: &Prefilter,
         token: Option<&PageToken>,
     ) -> Result<Page, FetchError> {
+        let page_size = self.config.page_size.unwrap_or(PAGE_SIZE_MAX);
+        self.page_within(window, prefilter, token, page_size).await
+    }
+
+    /// Reads one page as [`CloudLogging::page`] does, of at most `records_max` records; what they leave out is on the pages
+    /// after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`CloudLogging::page`].
+    pub async fn first_records(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+        records_max: u32,
+    ) -> Result<Page, FetchError> {
+        let page_size = i32::try_from(records_max).unwrap_or(PAGE_SIZE_MAX);
+        self.page_within(window, prefilter, token, page_size).await
+    }
+
+    async fn page_within(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+        page_size: i32,
+    ) -> Result<Page, FetchError> {
         let place = match token {
             Some(token) => Place::read(token)?,
             None => Place::first_of(if pushdown::narrows(prefilter) { Pass::Matching } else { Pass::Whole }),
@@ -91,7 +119,7 @@ impl CloudLogging {
             Pass::Whole => pushdown::filter(window, &Prefilter::Any, &self.config),
             Pass::Matching => pushdown::filter(window, prefilter, &self.config),
         };
-        let page_size = self.config.page_size.unwrap_or(PAGE_SIZE_MAX).clamp(1, PAGE_SIZE_MAX);
+        let page_size = page_size.clamp(1, PAGE_SIZE_MAX);
         match self.ask(filter, Order::OldestFirst, page_size, &place.token).await {
             Ok(answer) => page_of(window, place, answer),
             Err(failure) if place.pass == Pass::Matching && !place.is_continued() && failure.is_of_request() => {

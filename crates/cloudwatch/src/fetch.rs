@@ -70,6 +70,34 @@ impl CloudWatch {
         prefilter: &Prefilter,
         token: Option<&PageToken>,
     ) -> Result<Page, FetchError> {
+        let limit = self.config.page_size.map(|size| size.clamp(1, PAGE_SIZE_MAX));
+        self.page_within(window, prefilter, token, limit).await
+    }
+
+    /// Reads one page as [`CloudWatch::page`] does, of at most `records_max` records; what they leave out is on the pages
+    /// after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`CloudWatch::page`].
+    pub async fn first_records(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+        records_max: u32,
+    ) -> Result<Page, FetchError> {
+        let limit = i32::try_from(records_max).unwrap_or(PAGE_SIZE_MAX).clamp(1, PAGE_SIZE_MAX);
+        self.page_within(window, prefilter, token, Some(limit)).await
+    }
+
+    async fn page_within(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+        limit: Option<i32>,
+    ) -> Result<Page, FetchError> {
         let pattern = pushdown::filter_pattern(prefilter);
         let place = match token {
             Some(token) => Place::read(token)?,
@@ -80,7 +108,6 @@ impl CloudWatch {
             Pass::Matching => Some(pattern.ok_or_else(|| place::gone("it belongs to a read with another filter"))?),
             Pass::Cut => Some(CUT_PATTERN.to_owned()),
         };
-        let limit = self.config.page_size.map(|size| size.clamp(1, PAGE_SIZE_MAX));
         let request = self.request(window, &place).set_filter_pattern(filter).set_limit(limit);
         let answer = match request.send().await {
             Ok(answer) => answer,

@@ -17,6 +17,7 @@ use crate::episode::{Episode, Span};
 use crate::evidence::Evidence;
 use crate::rule::RuleHead;
 use crate::source::Provider;
+use crate::surroundings::Surroundings;
 use crate::tally::{GroupKey, GroupValue};
 use crate::time::Second;
 
@@ -126,6 +127,8 @@ pub struct Finding {
     pub related: BTreeSet<FindingKey>,
     /// What else its source was found at within a day.
     pub elsewhere: Elsewhere,
+    /// What else its source asked for around it; `None` where nobody looked.
+    pub surroundings: Option<Surroundings>,
     /// Samples of its requests.
     pub evidence: Evidence,
     /// Whether some of its requests were found by a re-look.

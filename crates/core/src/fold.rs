@@ -26,7 +26,7 @@ use crate::evidence::{SAMPLES_MAX, SampleDraft, SampleKey};
 use crate::finding::Finding;
 use crate::observation::Observation;
 use crate::progress::{FOLLOW_UP_SOURCES_MAX, FollowUp};
-use crate::rule::{Match, Pass, Rules};
+use crate::rule::{Level, Match, Pass, Rules};
 use crate::tally::{CountKey, Legs, Rows, RuleKey, StoredMinute, Tally};
 use crate::time::{Minute, Second, Window};
 
@@ -53,6 +53,8 @@ pub struct Limits {
     pub follow_ups_max: usize,
     /// Sources of one follow-up.
     pub follow_up_sources_max: usize,
+    /// Around new findings of at least this level is looked; around none where there is no level.
+    pub look_around_min: Option<Level>,
 }
 
 impl Default for Limits {
@@ -66,6 +68,7 @@ impl Default for Limits {
             rows_max: 100_000,
             follow_ups_max: 10,
             follow_up_sources_max: FOLLOW_UP_SOURCES_MAX,
+            look_around_min: None,
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod record;
 pub mod rule;
 pub mod shipped;
 pub mod source;
+pub mod surroundings;
 pub mod tally;
 pub mod text;
 pub mod time;

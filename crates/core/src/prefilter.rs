@@ -4,6 +4,7 @@
 //! matched again here.
 
 use std::cmp::Reverse;
+use std::net::IpAddr;
 
 use crate::address::SourceIp;
 use crate::field::Field;
@@ -46,11 +47,17 @@ impl Prefilter {
     #[must_use]
     pub fn from_source(source: SourceIp) -> Prefilter {
         match source {
-            SourceIp::V4(address) => Prefilter::Is {
-                field: Field::Named("sourceIPs"),
-                literal: Literal::Text { text: address.to_string(), cased: true },
-            },
+            SourceIp::V4(address) => Prefilter::from_address(address.into()),
             SourceIp::V6Net(_) => Prefilter::Any,
+        }
+    }
+
+    /// Returns the filter of requests in whose `sourceIPs` stands `address`, as the API server spells it.
+    #[must_use]
+    pub fn from_address(address: IpAddr) -> Prefilter {
+        Prefilter::Is {
+            field: Field::Named("sourceIPs"),
+            literal: Literal::Text { text: address.to_string(), cased: true },
         }
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::SourceIp;
 use crate::source::LogId;
+use crate::surroundings::{LOOK_AROUNDS_MAX, LookAround};
 use crate::tally::RuleKey;
 use crate::text::bounded;
 use crate::time::{Second, Window};
@@ -39,6 +40,8 @@ pub struct Progress {
     pub gaps: Vec<Gap>,
     /// What is to be read of single sources, oldest first.
     pub follow_ups: Vec<FollowUp>,
+    /// The new findings around which is still to be looked, at most [`LOOK_AROUNDS_MAX`].
+    pub look_arounds: Vec<LookAround>,
     /// Since when the window at the cursor has been failing, and why.
     pub failing: Option<Failing>,
     /// How many windows in a row held no record at all.
@@ -57,6 +60,7 @@ impl Progress {
             relooks: Vec::new(),
             gaps: Vec::new(),
             follow_ups: Vec::new(),
+            look_arounds: Vec::new(),
             failing: None,
             silent_windows: 0,
             silence_told: false,
@@ -188,6 +192,12 @@ impl Progress {
             owed.failures += 1;
         }
         None
+    }
+
+    /// Owes look-arounds, the first ones first, as far as there is room.
+    pub fn owe_look_arounds(&mut self, look_arounds: impl IntoIterator<Item = LookAround>) {
+        let room = LOOK_AROUNDS_MAX.saturating_sub(self.look_arounds.len());
+        self.look_arounds.extend(look_arounds.into_iter().take(room));
     }
 
     /// Returns the earliest second that may be read again, or for the first time.

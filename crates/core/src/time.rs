@@ -97,6 +97,12 @@ impl Window {
         self.latest
     }
 
+    /// Returns the shortest window that holds both.
+    #[must_use]
+    pub fn and(self, other: Window) -> Window {
+        Window { earliest: self.earliest.min(other.earliest), latest: self.latest.max(other.latest) }
+    }
+
     /// Tells whether the window holds `at`.
     #[must_use]
     pub fn contains(&self, at: Second) -> bool {

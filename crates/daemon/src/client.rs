@@ -42,6 +42,24 @@ impl Client {
         }
     }
 
+    /// Reads one page as [`Client::page`] does, of at most `records_max` records; see each provider's `first_records`.
+    pub(crate) async fn first_records(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+        records_max: u32,
+    ) -> Result<Page, FetchError> {
+        match *self {
+            #[cfg(feature = "aws")]
+            Client::Cloudwatch(ref client) => client.first_records(window, prefilter, token, records_max).await,
+            #[cfg(feature = "gcp")]
+            Client::CloudLogging(ref client) => client.first_records(window, prefilter, token, records_max).await,
+            #[cfg(feature = "azure")]
+            Client::AzureMonitor(ref client) => client.first_records(window, prefilter, token, records_max).await,
+        }
+    }
+
     /// Tells whether the log holds any record in the window at all.
     pub(crate) async fn has_records(&self, window: Window) -> Result<bool, FetchError> {
         match *self {

@@ -28,7 +28,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::rule::Level;
 use stakeout_core::yaml::{self, At, Map, Node};
 
 use crate::network;
@@ -45,8 +46,11 @@ const TRUSTED_PROXIES_MAX: usize = 1024;
 /// Rows (rule, group, minute) of one window: the state's memory is measured up to here.
 const ROWS_MAX: u32 = 100_000;
 const STATE_PATH: &str = "/var/lib/stakeout";
+/// A reader looks into findings of this level today; those below are context.
+const LOOK_AROUND_MIN: Level = Level::Medium;
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9403);
-const SECTIONS: [&str; 8] = ["schedule", "state", "rules", "trusted_proxies", "sources", "notify", "admin", "limits"];
+const SECTIONS: [&str; 9] =
+    ["schedule", "state", "rules", "trusted_proxies", "sources", "notify", "look_around", "admin", "limits"];
 
 /// Everything that a config file says, with the defaults filled in and the secrets read.
 #[derive(Clone, Debug)]
@@ -63,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
     /// Where findings are told, in the order of the file.
     pub(crate) notify: Vec<Destination>,
+    /// Around new findings of at least this level is looked; around none where there is no level.
+    pub(crate) look_around_min: Option<Level>,
     /// Where the admin page listens, or `None` where it is off.
     pub(crate) admin_listen: Option<SocketAddr>,
     /// Rows (rule, group, minute) that one window may store before the rest is summed up.
@@ -123,6 +129,7 @@ fn sections(top: &At<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic
     let rules = keep(rules(&map, reading), faults);
     let trusted_proxies = keep(trusted_proxies(&map), faults);
     let admin_listen = keep(admin_listen(&map), faults);
+    let look_around_min = keep(look_around_min(&map), faults);
     let rows_max = keep(rows_max(&map), faults);
     Some(Config {
         schedule: schedule?,
@@ -131,6 +138,7 @@ fn sections(top: &At<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic
         trusted_proxies: trusted_proxies?,
         sources: sources?,
         notify: notify?,
+        look_around_min: look_around_min?,
         admin_listen: admin_listen?,
         rows_max: rows_max?,
         warnings: Vec::new(),
@@ -249,6 +257,18 @@ fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
     let read = |at: &At<'_>| network::parse(at.text()?).map_err(|fault| at.fault(fault.problem, fault.mend));
     let networks = items.iter().map(read).collect::<Result<_, _>>()?;
     Ok(TrustedProxies::new(networks))
+}
+
+fn look_around_min(top: &Map<'_>) -> Result<Option<Level>, Diagnostic> {
+    let Some(at) = top.get("look_around") else {
+        return Ok(Some(LOOK_AROUND_MIN));
+    };
+    let text = at.text()?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let known = [&Level::ALL.map(Level::as_str)[..], &["off"]].concat();
+    text.parse().map(Some).map_err(|()| at.fault(format!("`{text}` is no severity"), suggestion(text, &known)))
 }
 
 fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {

@@ -20,6 +20,7 @@ mod file_log;
 mod input;
 mod lines;
 mod loading;
+mod look_around;
 mod metric;
 mod network;
 mod notify;

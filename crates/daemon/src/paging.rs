@@ -110,7 +110,7 @@ impl Log {
 }
 
 /// Asks until there is an answer, a failure that waiting does not mend, or enough of the others.
-async fn asking<T, F>(budget: &Budget, cost: &mut Cost, mut ask: impl FnMut() -> F) -> Result<T, Unread>
+pub(crate) async fn asking<T, F>(budget: &Budget, cost: &mut Cost, mut ask: impl FnMut() -> F) -> Result<T, Unread>
 where
     F: Future<Output = Result<T, FetchError>>,
 {

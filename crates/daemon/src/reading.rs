@@ -6,6 +6,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::event::AuditEvent;
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::observation::Observation;
@@ -51,10 +52,11 @@ pub(crate) struct Log {
     pub(crate) relook_seconds: Vec<i64>,
     /// Where the very first window begins, counted from the tick.
     pub(crate) start_seconds: i64,
-    kind: LogKind,
+    pub(crate) kind: LogKind,
 }
 
-enum LogKind {
+/// Where the log lies.
+pub(crate) enum LogKind {
     Service { client: Client, budget: Arc<Budget> },
     File(Arc<FileLog>),
 }
@@ -165,11 +167,15 @@ impl Log {
             }
         };
         cost.truncated += u64::from(decoded.is_truncated);
-        let at = Second::of_millis(record.time_ms);
-        let record_id = || record.record_id.clone();
-        if let Some(observation) = Observation::of_event(&self.source, &reader.trusted, decoded.event, at, record_id) {
+        if let Some(observation) = self.observation(record, decoded.event, reader) {
             fold.observe(&observation);
         }
+    }
+
+    /// Returns the request that a decoded record tells of, if it tells of one.
+    pub(crate) fn observation(&self, record: &RawRecord, event: AuditEvent, reader: &Reader) -> Option<Observation> {
+        let at = Second::of_millis(record.time_ms);
+        Observation::of_event(&self.source, &reader.trusted, event, at, || record.record_id.clone())
     }
 
     async fn read_file(
@@ -221,6 +227,11 @@ impl Reader {
             follow_up: Some(Arc::new(follow_up.clone())),
             ..self.clone()
         }
+    }
+
+    /// Opens a window in which nothing is looked for.
+    pub(crate) fn nothing(&self, window: Window) -> Fold {
+        fold::open(self.rules.clone(), window, false, self.sample_key, self.limits)
     }
 
     /// Opens a window.

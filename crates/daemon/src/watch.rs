@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use stakeout_core::fold::{self, Closed, Fold, Limits};
+use stakeout_core::finding::FindingKey;
+use stakeout_core::fold::{Closed, Fold, Limits};
 use stakeout_core::progress::{Notice, NoticeKind, Progress};
 use stakeout_core::rule::Rules;
+use stakeout_core::surroundings::{LookAround, Surroundings};
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::destination::Destination;
 use stakeout_notify::notice;
@@ -132,7 +134,11 @@ impl Watch {
             rules,
             trusted: Arc::new(config.trusted_proxies.clone()),
             sample_key: writer.sample_key(),
-            limits: Limits { rows_max: config.rows_max as usize, ..Limits::default() },
+            limits: Limits {
+                rows_max: config.rows_max as usize,
+                look_around_min: config.look_around_min,
+                ..Limits::default()
+            },
         };
         Ok(Watch { config, logs, destinations, scope: Arc::new(scope), reader, writer, busy })
     }
@@ -320,7 +326,26 @@ impl Watch {
             }
         }
         read.is_owing |= !self.follow_up(log, &mut progress, at, shutdown).await?;
+        if !shutdown.is_asked() {
+            self.look_around(log, &mut progress, at).await?;
+        }
         Ok(read)
+    }
+
+    /// Looks around the new findings, so that who is told of them now hears of both.
+    async fn look_around(&self, log: &Log, progress: &mut Progress, at: Second) -> Result<(), StateError> {
+        let looks: Vec<LookAround> =
+            std::mem::take(&mut progress.look_arounds).into_iter().map(|look| look.before(at)).collect();
+        // No minute changes with it, so none need be known.
+        let Some(window) = Window::new(progress.cursor.plus(-1), progress.cursor).filter(|_| !looks.is_empty()) else {
+            return Ok(());
+        };
+        let keys: Vec<FindingKey> = looks.iter().map(|look| look.finding).collect();
+        let arounds = log.look_around(looks, &self.reader).await;
+        let surroundings: Vec<(FindingKey, Surroundings)> = keys.into_iter().zip(arounds).collect();
+        info!(source = log.source.name, findings = surroundings.len(), "looked around new findings");
+        let fold = self.reader.nothing(window);
+        self.close(log, window, fold, progress, None, surroundings, at).await.map(drop)
     }
 
     /// Reads and commits what is to be followed up and can be read by now; `false` where some of it is still owed.
@@ -405,7 +430,7 @@ impl Watch {
         took: Duration,
     ) -> Result<(), StateError> {
         let Reading { fold, cost, .. } = reading;
-        let closed = self.close(log, window, fold, progress, kind, at).await?;
+        let closed = self.close(log, window, fold, progress, kind, Vec::new(), at).await?;
         metric::window(&log.source.name, &cost, &closed);
         let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
@@ -438,10 +463,11 @@ impl Watch {
         kind: Option<NoticeKind>,
         at: Second,
     ) -> Result<(), StateError> {
-        let fold = fold::open(self.reader.rules.clone(), window, false, self.reader.sample_key, self.reader.limits);
-        self.close(log, window, fold, progress, kind, at).await.map(drop)
+        let fold = self.reader.nothing(window);
+        self.close(log, window, fold, progress, kind, Vec::new(), at).await.map(drop)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the one way to the writer, and every one of them is another thing")]
     async fn close(
         &self,
         log: &Log,
@@ -449,6 +475,7 @@ impl Watch {
         fold: Fold,
         progress: &mut Progress,
         kind: Option<NoticeKind>,
+        surroundings: Vec<(FindingKey, Surroundings)>,
         at: Second,
     ) -> Result<Closed, StateError> {
         let (source, cluster) = (log.source.name.clone(), log.source.cluster.to_string());
@@ -459,6 +486,7 @@ impl Watch {
             window,
             progress: progress.clone(),
             notices,
+            surroundings,
             at,
             scope: self.scope.clone(),
         };

@@ -13,6 +13,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{Carried, Closed, Fold};
 use stakeout_core::progress::{Notice, Progress};
 use stakeout_core::source::{LogId, Provider, Source, SourceId};
+use stakeout_core::surroundings::Surroundings;
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, LedgerError};
@@ -53,6 +54,8 @@ pub(crate) struct Ending {
     pub(crate) progress: Progress,
     /// What there is to tell of the watch itself.
     pub(crate) notices: Vec<Notice>,
+    /// What was found around stored findings.
+    pub(crate) surroundings: Vec<(FindingKey, Surroundings)>,
     /// The tick.
     pub(crate) at: Second,
     /// What the state is read with.
@@ -259,6 +262,7 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
         minutes,
         expired,
         findings,
+        surroundings: ending.surroundings.clone(),
         owed,
         providers,
         read_until: reach.read_until,

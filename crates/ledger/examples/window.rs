@@ -51,6 +51,7 @@ fn commit(source: SourceId, log: LogId, first: u32) -> Commit {
             relooks: Vec::new(),
             gaps: Vec::new(),
             follow_ups: Vec::new(),
+            look_arounds: Vec::new(),
             failing: None,
             silent_windows: 0,
             silence_told: false,

@@ -29,7 +29,7 @@ use crate::rows;
 /// The layout that this version reads and writes. Since 2 a row says which values came and of which legs its requests
 /// are and how they were answered, a finding who sent them and what else its source did, and progress what is to be
 /// followed up.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The state of one daemon, on disk, held by one process at a time.
 ///

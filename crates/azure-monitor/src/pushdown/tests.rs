@@ -54,6 +54,8 @@ fn refused_and_anonymous_requests_make_this_query() {
             "| project TimeGenerated, Level, AuditId, Stage, RequestUri, Verb, User, SourceIps, UserAgent, ObjectRef, ResponseStatus, RequestReceivedTime, StageReceivedTime, Annotations, _ResourceId",
         ]
     );
+    let first = lines(first_rows(window(), &wanted, 200, &config(Table::AksAudit)));
+    assert_eq!(first[5..7], ["| sort by TimeGenerated asc", "| take 200"]);
     let by_id =
         AzureMonitorConfig { cluster: RESOURCE.to_owned(), plan: Plan::Basic, ..config(Table::AzureDiagnostics) };
     assert_eq!(

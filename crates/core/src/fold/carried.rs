@@ -6,6 +6,7 @@ use crate::delivery::{Appetite, DeliveryId};
 use crate::finding::{Finding, FindingKey};
 use crate::progress::{Notice, Progress};
 use crate::source::{LogId, Provider, SourceId};
+use crate::surroundings::Surroundings;
 use crate::tally::StoredMinute;
 use crate::time::Second;
 
@@ -24,6 +25,8 @@ pub struct Carried {
     pub expired: Vec<StoredMinute>,
     /// Every stored finding.
     pub findings: Vec<Finding>,
+    /// What was found around some of them.
+    pub surroundings: Vec<(FindingKey, Surroundings)>,
     /// Findings that some destination is still owed.
     pub owed: BTreeSet<FindingKey>,
     /// The service that keeps each source's log.
@@ -51,6 +54,7 @@ impl Carried {
             minutes: Vec::new(),
             expired: Vec::new(),
             findings: Vec::new(),
+            surroundings: Vec::new(),
             owed: BTreeSet::new(),
             providers: HashMap::new(),
             read_until,

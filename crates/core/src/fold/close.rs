@@ -70,9 +70,13 @@ impl Fold {
             let (source, cluster) = (source.name.clone(), source.cluster.to_string());
             carried.notices.push(Notice { source, cluster, window: self.window, kind });
         }
+        findings.surround(std::mem::take(&mut carried.surroundings));
         findings.prune(&carried.expired, &self.rules);
         findings.close_quiet(carried.read_until);
         let forgotten = findings.forgettable(&carried);
+        if let Some(level_min) = self.limits.look_around_min {
+            carried.progress.owe_look_arounds(findings.look_arounds(level_min));
+        }
         let changes = findings.told();
         let (deliveries, next_delivery) = findings.deliveries(&carried);
         let commit = Commit {

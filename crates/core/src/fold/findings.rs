@@ -1,6 +1,7 @@
 //! The stored findings, and what a commit does to them: episodes are laid over them, what expires moves into them,
 //! what is over is closed, and what changed is owed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
@@ -14,7 +15,8 @@ use crate::distinct::{Distinct, Seconds};
 use crate::episode::{Episode, Span, episodes};
 use crate::evidence::Evidence;
 use crate::finding::{DistinctValues, Elsewhere, Finding, FindingKey, Status};
-use crate::rule::{Rule, Rules};
+use crate::rule::{Level, Rule, Rules};
+use crate::surroundings::{LOOK_AROUNDS_MAX, LookAround, Surroundings};
 use crate::tally::{CountKey, GroupKey, StoredMinute};
 use crate::time::Second;
 
@@ -111,6 +113,7 @@ impl Findings {
             values: rule.counted_field().map(|field| DistinctValues { field, texts: Distinct::default() }),
             related: BTreeSet::new(),
             elsewhere: Elsewhere::default(),
+            surroundings: None,
             evidence: Evidence::default(),
             late: false,
             created_at: self.now,
@@ -225,6 +228,27 @@ impl Findings {
             }
             self.findings[place].elsewhere = elsewhere;
         }
+    }
+
+    /// Keeps what was found around findings. Nothing is told of it: who is still owed its finding hears of both.
+    pub(super) fn surround(&mut self, surroundings: Vec<(FindingKey, Surroundings)>) {
+        for (key, around) in surroundings {
+            if let Some(place) = self.findings.iter().position(|finding| finding.key == key) {
+                self.findings[place].surroundings = Some(around);
+                self.changes[place].is_written = true;
+            }
+        }
+    }
+
+    /// Returns the look-arounds that new findings of at least `level_min` owe, most severe first, then those with most
+    /// requests; no more than a log can owe.
+    pub(super) fn look_arounds(&self, level_min: Level) -> Vec<LookAround> {
+        let new =
+            self.findings.iter().zip(&self.changes).filter(|(_, change)| change.activity == Some(Activity::Create));
+        let mut new: Vec<&Finding> =
+            new.map(|(finding, _)| finding).filter(|finding| finding.rule.level >= level_min).collect();
+        new.sort_by_key(|finding| (Reverse((finding.rule.level, finding.episode.count)), finding.key));
+        new.into_iter().filter_map(LookAround::of).take(LOOK_AROUNDS_MAX).collect()
     }
 
     /// Moves what expires of told episodes into their findings.

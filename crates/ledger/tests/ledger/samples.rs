@@ -12,6 +12,7 @@ use stakeout_core::evidence::{Evidence, SAMPLES_MAX};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::progress::{Failing, FollowUp, Gap, Notice, NoticeKind, Progress, Relook};
 use stakeout_core::source::{LogId, SourceId};
+use stakeout_core::surroundings::LookAround;
 use stakeout_core::tally::{CountKey, Counted, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
 use stakeout_core::time::{Minute, Second, Window};
 
@@ -117,6 +118,7 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         "values": {"field": "requestURI", "texts": {"kept": [n, u64::MAX], "is_cut": false}},
         "related": [n, 77],
         "elsewhere": {"rules": ["anonymous-scan"], "clusters": ["dev", "prod"]},
+        "surroundings": {"Unread": {"reason": "denied"}},
         "evidence": evidence(n, samples),
         "late": true,
         "created_at": "2026-11-22T01:00:52.123456789Z",
@@ -143,6 +145,12 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
             rule: RuleKey(u64::MAX),
             sources: vec![(SourceIp::V6Net(7), vec![window(1)]), (SourceIp::V4(7.into()), vec![window(2), window(4)])],
             failures: 3,
+        }],
+        look_arounds: vec![LookAround {
+            finding: FindingKey(u128::MAX),
+            source: SourceIp::V6Net(7),
+            addresses: vec!["2001:db8::7".parse().expect("an address")],
+            window: window(5),
         }],
         failing: (cursor % 2 == 0).then(|| Failing { since: Second(i64::MIN), reason: "throttled".to_owned() }),
         silent_windows: 3,

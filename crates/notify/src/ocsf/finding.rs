@@ -8,6 +8,7 @@ use stakeout_core::address::{self, SourceIp};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, Status};
+use stakeout_core::surroundings::{Ranking, Surroundings};
 
 use crate::{attack, text};
 
@@ -81,6 +82,34 @@ fn attack_of(technique: &str) -> Value {
         entry["sub_technique"] = described(technique);
     }
     entry
+}
+
+/// Returns what else the source did around the finding, or why nobody knows.
+fn around(surroundings: &Surroundings) -> Value {
+    let around = match surroundings {
+        Surroundings::Read(around) => around,
+        Surroundings::Unread { reason } => return json!({"unread": reason}),
+    };
+    let by_code: Map<String, Value> =
+        around.codes.iter().map(|(code, requests)| (code.to_string(), json!(requests))).collect();
+    json!({
+        "cluster": around.cluster,
+        "start_time": around.window.earliest().millis(),
+        "end_time": around.window.latest().millis(),
+        "count": around.requests,
+        "are_more": around.is_cut,
+        "count_by_code": by_code,
+        "let_in": ranking(&around.let_in),
+        "refused": ranking(&around.refused),
+        "namespaces": ranking(&around.namespaces),
+        "usernames": ranking(&around.users),
+        "agents": ranking(&around.agents),
+        "proxies": ranking(&around.proxies),
+    })
+}
+
+fn ranking(ranking: &Ranking) -> Value {
+    ranking.top.iter().map(|(value, requests)| json!({"value": value, "count": requests})).collect()
 }
 
 /// Returns the samples of a finding of one source, or else its sources, lowest address first, with a sample of each
@@ -187,6 +216,9 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
     if !finding.elsewhere.rules.is_empty() {
         let elsewhere = &finding.elsewhere;
         put("same_source_within_a_day", json!({"rules": elsewhere.rules, "clusters": elsewhere.clusters}));
+    }
+    if let Some(surroundings) = &finding.surroundings {
+        put("surroundings", around(surroundings));
     }
     put("falsepositives", json!(finding.rule.falsepositives));
     put("risk_score", json!(finding.rule.risk_score));

@@ -8,6 +8,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingKey, Status};
 use stakeout_core::progress::Notice;
+use stakeout_core::surroundings::{Ranking, Surroundings};
 
 use super::blocks::Blocks;
 use super::markup::{Markup, code, escaped, link};
@@ -26,6 +27,8 @@ const WORDS_UNITS_MAX: usize = 400;
 const RUNBOOK_UNITS_MAX: usize = 800;
 /// Most values of a list that are shown.
 const VALUES_MAX: usize = 10;
+/// Most values of a ranking that are shown.
+const RANKED_MAX: usize = 5;
 /// Most related findings that are named.
 const RELATED_MAX: usize = 3;
 
@@ -54,6 +57,7 @@ pub fn finding_message(finding: &Finding, activity: Activity) -> Value {
     blocks.section(&[sentence(finding)]);
     blocks.fields(&fields(finding));
     blocks.section(&requests(finding));
+    blocks.section(&finding.surroundings.as_ref().map_or_else(Vec::new, |around| surroundings(finding, around)));
     blocks.section(&hints(finding));
     payload(&format!("{change}{}", summary(finding)), &blocks.finish(&context(finding)))
 }
@@ -249,6 +253,56 @@ fn requests(finding: &Finding) -> Vec<Markup> {
         finding.evidence.distinct(|sample: &Sample| Some((sample.verb.as_str(), sample.request_uri.as_str())));
     let label = if finding.evidence.is_cut() { "Requests to the API (samples)" } else { "Requests to the API" };
     field(label, distinct.into_iter().map(|(verb, uri)| format!("{} {}", code(verb, 32), code(uri, LONG_UNITS_MAX))))
+}
+
+/// Shows what else the source did around the finding.
+fn surroundings(finding: &Finding, surroundings: &Surroundings) -> Vec<Markup> {
+    let around = match surroundings {
+        Surroundings::Read(around) => around,
+        Surroundings::Unread { reason } => {
+            let reason = code(reason, WORDS_UNITS_MAX);
+            return vec![Markup::labelled("Around it", &format!("could not be read: {reason}"))];
+        }
+    };
+    let span = format!(
+        "to cluster {}, from {} to {}",
+        name(&around.cluster),
+        utc(around.window.earliest()),
+        utc(around.window.latest().plus(-1))
+    );
+    let is_all = around.requests <= finding.episode.count && !around.is_cut && around.let_in.top.is_empty();
+    if is_all && finding.clusters.len() == 1 {
+        return vec![Markup::labelled("Around it", &format!("the source sent nothing else {span}"))];
+    }
+    let more = if around.is_cut { "at least " } else { "" };
+    let requests = text::counted_requests(around.requests);
+    let by_code = text::by_code(&around.codes);
+    let mut lines = vec![Markup::labelled("Around it", &format!("the source sent {more}{requests} {span}: {by_code}"))];
+    let rankings = [
+        ("let in", &around.let_in),
+        ("refused", &around.refused),
+        ("namespaces", &around.namespaces),
+        ("users", &around.users),
+        ("user agents", &around.agents),
+        ("through", &around.proxies),
+    ];
+    let shown = rankings.iter().filter(|(_, ranking)| !ranking.top.is_empty());
+    lines.extend(shown.map(|(label, values)| Markup::ours(format!("{label}: {}", ranking(values)))));
+    if around.proxies.top.is_empty() {
+        lines.push(Markup::ours("straight to the API, through no proxy that is trusted".to_owned()));
+    }
+    lines
+}
+
+/// Shows the most frequent values with their requests.
+fn ranking(ranking: &Ranking) -> String {
+    let shown = ranking.top.iter().take(RANKED_MAX);
+    let mut values: Vec<String> = shown.map(|(value, requests)| format!("{} × {requests}", name(value))).collect();
+    let more = ranking.top.len().saturating_sub(RANKED_MAX) as u64 + ranking.others;
+    if more > 0 {
+        values.push(format!("… and {more} more"));
+    }
+    values.join(", ")
 }
 
 /// Shows what is known of such findings: techniques, and what else it might be.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use proptest::collection::{btree_set, vec};
-use proptest::option;
+use proptest::option::{self, of};
 use proptest::prelude::*;
 use stakeout_core::address::SourceIp;
 use stakeout_core::code::{Code, Codes};
@@ -16,6 +16,7 @@ use stakeout_core::finding::{DistinctValues, Elsewhere, Finding, FindingKey, Sta
 use stakeout_core::progress::{Notice, NoticeKind};
 use stakeout_core::rule::{Level, RuleHead};
 use stakeout_core::source::Provider;
+use stakeout_core::surroundings::{Around, Ranking, Surroundings};
 use stakeout_core::tally::{GroupKey, GroupValue};
 use stakeout_core::text::bounded;
 use stakeout_core::time::{Second, Window};
@@ -204,10 +205,11 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
     let related = btree_set(any::<u128>().prop_map(FindingKey), 0..20);
     let elsewhere = (btree_set(text(200), 0..20), btree_set(text(256), 0..20));
     let elsewhere = elsewhere.prop_map(|(rules, clusters)| Elsewhere { rules, clusters });
-    let shown = (clusters, codes(), evidence(), sources(), values(), related, elsewhere);
+    let beside = (elsewhere, of(surroundings()));
+    let shown = (clusters, codes(), evidence(), sources(), values(), related, beside);
     (any::<u128>(), rule(), group(), times, status(), shown, any::<bool>()).prop_map(
         |(key, mut rule, group, (first, seconds, count), status, shown, late)| {
-            let (clusters, codes, evidence, sources, values, related, elsewhere) = shown;
+            let (clusters, codes, evidence, sources, values, related, (elsewhere, surroundings)) = shown;
             rule.group_by = group.iter().map(|(field, _)| field.clone()).collect();
             Finding {
                 key: FindingKey(key),
@@ -225,6 +227,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 values,
                 related,
                 elsewhere,
+                surroundings,
                 evidence,
                 late,
                 created_at: Timestamp::UNIX_EPOCH,
@@ -232,6 +235,32 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
             }
         },
     )
+}
+
+/// What else a source did; the texts are hostile and as long as core lets them be.
+fn surroundings() -> impl Strategy<Value = Surroundings> {
+    let ranking =
+        || (vec((text(128), any::<u64>()), 0..=10), any::<u64>()).prop_map(|(top, others)| Ranking { top, others });
+    let rankings = (ranking(), ranking(), ranking(), ranking(), ranking(), ranking());
+    let read = (text(256), 0..2_000_000_000i64, any::<u64>(), any::<bool>(), codes(), rankings).prop_map(
+        |(cluster, at, requests, is_cut, codes, (let_in, refused, namespaces, users, agents, proxies))| {
+            let window = Window::new(Second(at), Second(at + 3_600)).expect("an hour");
+            Surroundings::Read(Around {
+                cluster,
+                window,
+                requests,
+                is_cut,
+                codes,
+                let_in,
+                refused,
+                namespaces,
+                users,
+                agents,
+                proxies,
+            })
+        },
+    );
+    prop_oneof![read, text(300).prop_map(|reason| Surroundings::unread(&reason))]
 }
 
 /// Returns a tenth of 401, the rest of 403.
@@ -271,6 +300,7 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
         values: None,
         related: BTreeSet::new(),
         elsewhere: Elsewhere::default(),
+        surroundings: None,
         evidence: Evidence::default(),
         late: false,
         created_at: Timestamp::UNIX_EPOCH,

@@ -227,6 +227,7 @@ impl World {
             window,
             progress: self.progress[source].clone().expect("it was noted"),
             notices: Vec::new(),
+            surroundings: Vec::new(),
             at,
             scope: self.scope.clone(),
         };
