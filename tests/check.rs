@@ -47,7 +47,7 @@ fn each_broken_config_is_refused_with_file_line_key_and_mend() {
 
 #[test]
 fn each_broken_rule_is_refused_with_file_line_key_and_mend() {
-    compare("rules", "yml", "--rules", 80);
+    compare("rules", "yml", "--rules", 90);
 }
 
 #[test]
