@@ -24,5 +24,6 @@ mod stretched;
 mod three_clouds;
 mod three_ways;
 mod timelines;
+mod tune;
 mod two_logs;
 mod world;

@@ -292,9 +292,7 @@ sources:
 
     /// Returns what `replay` finds in the lines, as a file.
     pub(crate) fn replay(&self, lines: &[Line]) -> Vec<Episode> {
-        let path = self.folder.path().join("replayed.log");
-        let text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
-        std::fs::write(&path, text).expect("the file is written");
+        let path = self.file_of(lines);
         let mut command = bare();
         command.args(["replay", "-o", "json", "--cluster", CLUSTER]);
         command.args(seed_rules().iter().flat_map(|rules| ["--rules", rules]));
@@ -303,6 +301,34 @@ sources:
         let mut episodes: Vec<Episode> = ran.stdout.lines().map(|line| Told::read(line).episode).collect();
         episodes.sort();
         episodes
+    }
+
+    /// Runs `tune` on the config's logs, or on `lines` as a file, and returns what it says of each rule.
+    pub(crate) fn tune(&self, lines: Option<&[Line]>, from: i64, to: i64) -> (Ran, Vec<Value>) {
+        let verb = ["tune", "-o", "json", "--from", &utc(from), "--to", &utc(to)];
+        let ran = match lines {
+            None => Ran::of(self.command(&verb).output()),
+            Some(lines) => {
+                let mut command = bare();
+                command.args(verb).args(["--cluster", CLUSTER]);
+                command.args(seed_rules().iter().flat_map(|rules| ["--rules", rules]));
+                Ran::of(command.arg(self.file_of(lines)).output())
+            }
+        };
+        let tuned = ran.stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
+        (ran, tuned)
+    }
+
+    /// Tells whether there is a state.
+    pub(crate) fn has_state(&self) -> bool {
+        self.folder.path().join("state").exists()
+    }
+
+    fn file_of(&self, lines: &[Line]) -> PathBuf {
+        let path = self.folder.path().join("lines.log");
+        let text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
+        std::fs::write(&path, text).expect("the file is written");
+        path
     }
 
     /// Returns what SNS took so far, in order.

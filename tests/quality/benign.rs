@@ -263,3 +263,23 @@ fn nobody_is_accused_beside_attackers() {
         .collect();
     assert!(accused.is_empty() && findings.len() == 3, "{accused:?}: {:?}", by_rule(&findings));
 }
+
+/// The runners of a hosted pipeline come and go, each with an address of its own.
+#[test]
+fn nobody_is_accused_of_running_everywhere() {
+    let mut requests = Vec::new();
+    for run in 0..40_u32 {
+        let source = format!("54.22.{run}.7");
+        requests.extend(questions(run * 540, &source, "system:serviceaccount:ci:careful", KUBECTL, 2));
+        for kind in ["/api/v1/namespaces/shop/pods", "/apis/apps/v1/namespaces/shop/deployments"] {
+            let list = Request::new(run * 540 + 1, &source, 403, &format!("{kind}?limit=500"));
+            requests.push(list.by("system:serviceaccount:ci:reporter").with(KUBECTL));
+        }
+        let apply = Request::new(run * 540 + 2, &source, 403, "/apis/apps/v1/namespaces/shop/deployments/web");
+        requests.push(apply.by("system:serviceaccount:ci:deployer").with(KUBECTL));
+        requests
+            .push(Request::new(run * 540 + 3, &source, 401, "/api/v1/namespaces/shop/pods?limit=500").with(KUBECTL));
+    }
+    let findings = findings(&requests);
+    assert!(findings.is_empty(), "{:?}", by_rule(&findings));
+}

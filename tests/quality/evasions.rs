@@ -187,6 +187,29 @@ fn a_stolen_service_account_is_found_wherever_it_is_used() {
     }
 }
 
+/// What is asked for in all breadth betrays an account, however slowly, and from however many addresses.
+#[test]
+fn a_stolen_service_account_is_found_over_hours_and_addresses() {
+    let reviews = "/apis/authorization.k8s.io/v1/selfsubject";
+    let question = format!("{reviews}accessreviews");
+    let mut questions = vec![question.as_str(); 12];
+    let list = format!("{reviews}rulesreviews");
+    questions.push(&list);
+    let lists = [&INVENTORY[..], &["/api/v1/pods?limit=500", "/apis/apps/v1/deployments?limit=500"]].concat();
+    for number in [1, 26, 60] {
+        for seconds in [60, SIX_HOURS] {
+            let sources = addresses(number);
+            let by_account = |code, targets: &[&str]| -> Vec<Request> {
+                let requests = spread(26.max(number), seconds, code, &sources, targets).into_iter();
+                requests.map(|request| request.by(ACCOUNT).with(KUBECTL)).collect()
+            };
+            let asked: Vec<_> = by_account(201, &questions).into_iter().map(|request| request.verb("create")).collect();
+            assert_found(&format!("questions from {number} in {seconds} s"), &asked, &sources, 3);
+            assert_found(&format!("lists from {number} in {seconds} s"), &by_account(403, &lists), &sources, 3);
+        }
+    }
+}
+
 #[test]
 fn who_is_let_in_after_a_burst_is_critical() {
     let one = [STRANGER.to_owned()];

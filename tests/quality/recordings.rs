@@ -1,9 +1,9 @@
 //! The recordings, and evasions made from them: recall, false accusations, findings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::labels::{self, Score};
-use super::{data, replay};
+use super::{Finding, data, network, replay, replay_all};
 
 /// Findings that a technique may take beyond one for each of its sources.
 const FINDINGS_PER_TECHNIQUE_MAX: usize = 2;
@@ -48,4 +48,17 @@ fn an_attack_takes_few_findings() {
         let findings: usize = score.findings.values().sum();
         assert!(findings <= most, "{name}: {findings} findings, at most {most}: {:?}", score.findings);
     }
+}
+
+/// Whoever cannot log in is named, also where it is an expired login of the cluster's own that no rule may accuse.
+#[test]
+fn each_burst_of_failed_authentications_is_named() {
+    let findings = replay_all(&data("audit/auth-failures.audit.log.gz"));
+    let sources = |fits: &dyn Fn(&Finding) -> bool| -> BTreeSet<_> {
+        findings.iter().filter(|finding| fits(finding)).flat_map(|finding| &finding.sources).copied().collect()
+    };
+    let failing = ["5.5.5.80", "5.5.5.81", "5.5.5.82", "10.0.3.30", "54.10.0.30"].map(network);
+    assert_eq!(sources(&|finding| finding.rule == "kubernetes-authentication-failures"), BTreeSet::from(failing));
+    // Half of this one's ten were at a health endpoint, where a rule of its own waits.
+    assert!(sources(&|finding| finding.severity > 1).contains(&network("5.5.5.86")));
 }

@@ -247,11 +247,17 @@ impl Fold {
         self.counts
     }
 
-    /// Returns the rules and groups whose minutes must be known to close: those that matched, and those of told
-    /// findings that lose minutes with `expired`.
+    /// Returns the rules and groups whose minutes must be known to close: those that matched, those that were
+    /// `found_before` and are followed up, and those of told findings that lose minutes with `expired`.
     #[must_use]
-    pub fn keys_needed(&self, expired: &[StoredMinute], findings: &[Finding]) -> HashSet<CountKey> {
+    pub fn keys_needed(
+        &self,
+        found_before: &[StoredMinute],
+        expired: &[StoredMinute],
+        findings: &[Finding],
+    ) -> HashSet<CountKey> {
         let mut needed: HashSet<CountKey> = self.places.keys().cloned().collect();
+        needed.extend(found_before.iter().flat_map(|minute| minute.rows.keys()).cloned());
         let leaving: HashSet<&CountKey> = expired.iter().flat_map(|minute| minute.rows.keys()).collect();
         needed.extend(findings.iter().filter_map(|finding| {
             let rule = self.rules.named(&finding.rule.name)?;

@@ -208,6 +208,12 @@ impl Rule {
         Needs::of(&self.counting, self.threshold.count)
     }
 
+    /// Returns how far apart, in seconds, requests can lie that come together.
+    #[must_use]
+    pub fn reach_seconds(&self) -> i64 {
+        self.threshold.timespan_seconds.saturating_add(self.needs().reach_seconds())
+    }
+
     /// Returns the groups that `observation` belongs to as `client`'s, with the legs that put it there.
     fn groups_for(&self, observation: &Observation, client: Option<IpAddr>, pass: Pass) -> Vec<(GroupKey, Legs)> {
         if self.legs().is_empty() {
@@ -343,14 +349,7 @@ impl Rules {
     /// Returns the longest time, in seconds, over which requests of one episode can lie apart.
     #[must_use]
     pub fn longest_reach_seconds(&self) -> i64 {
-        self.rules
-            .iter()
-            .map(|rule| {
-                let span = rule.threshold.timespan_seconds.saturating_add(rule.needs().reach_seconds());
-                rule.threshold.quiet_seconds.max(span)
-            })
-            .max()
-            .unwrap_or(0)
+        self.rules.iter().map(|rule| rule.threshold.quiet_seconds.max(rule.reach_seconds())).max().unwrap_or(0)
     }
 
     /// Returns the rule of this name.

@@ -46,7 +46,7 @@ use pass::Pass;
 use sieve::Sieve;
 
 /// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
-const SAMPLE_KEY: SampleKey = SampleKey(*b"stakeout replay.");
+pub(crate) const SAMPLE_KEY: SampleKey = SampleKey(*b"stakeout replay.");
 
 /// Threads that read where nobody says how many: beyond them, memory and disks are what is waited for.
 const THREADS: usize = 4;

@@ -1,5 +1,7 @@
-//! The verb `tune`: what each threshold of a rule would have raised from exported logs, by whom, and what to leave out.
+//! The verb `tune`: what each threshold of a rule would have raised, by whom, and what to leave out. It is laid over
+//! exported logs, or over those of a config.
 
+mod logs;
 mod report;
 
 use std::io::{self, BufWriter, Write};
@@ -10,14 +12,16 @@ use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use stakeout_core::fold::Limits;
-use stakeout_core::rule::Rule;
-use stakeout_core::time::{Second, Window};
+use stakeout_core::rule::{Rule, Rules};
+use stakeout_core::tally::Rows;
+use stakeout_core::time::{Minute, Second, Window};
 use stakeout_core::tuning::tune;
 use stakeout_notify::notice;
 use tracing::warn;
 
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::loading::warn_of;
+use crate::loading::{self, ConfigArgs, warn_of};
 use crate::replay::files::{FilesArgs, Folded};
 use crate::rule_files;
 use report::{Report, Span};
@@ -28,10 +32,12 @@ use report::{Report, Span};
   stakeout tune audit-*.log.gz
   stakeout tune --rule kubernetes-scanning-by-unauthenticated-ip --trusted-proxy 10.0.0.0/8 audit.log
   stakeout tune --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z -o json audit.log | jq .outcomes
+  stakeout tune -c stakeout.yaml --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
   gcloud logging read 'protoPayload.serviceName=k8s.io' --freshness=7d --format=json | stakeout tune -
 
 Findings a day are over the time between the first and the last record, or over --from and --to; a shorter time counts
-as one day. Filters are suggestions: say in them who answers for them and why, and put them into a file in --rules.
+as one day. With -c the logs are read from their clouds, hour by hour, with the rules' filter; the state is left alone,
+and nobody is told. Filters are suggestions: say in them who answers for them and why, and put them into a file in --rules.
 Exit codes: 0 done, 1 failed, 2 usage, 78 rule error")]
 pub(crate) struct TuneArgs {
     /// Rules to use instead of the shipped ones: a file or a directory
@@ -42,6 +48,15 @@ pub(crate) struct TuneArgs {
     rule: Vec<String>,
     #[command(flatten)]
     reading: FilesArgs,
+    /// Read the logs of this config in place of files, with its rules and trusted proxies
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        requires_all = ["from", "to"],
+        conflicts_with_all = ["files", "kind", "cluster", "trusted_proxy"]
+    )]
+    config: Option<PathBuf>,
     /// Leave out what came before, in RFC 3339
     #[arg(long, value_name = "TIME")]
     from: Option<Timestamp>,
@@ -52,7 +67,7 @@ pub(crate) struct TuneArgs {
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
     /// Audit logs, also compressed with gzip or zstd; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "config", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
@@ -65,32 +80,33 @@ enum Output {
     Json,
 }
 
+/// What was counted, and over which time.
+struct Counted {
+    minutes: Vec<(Minute, Rows)>,
+    unreadable: u64,
+    span: Span,
+}
+
 /// Tells for each rule what its thresholds would have raised.
 pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     let window = window(args)?;
-    let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
+    let (config, rules) = load(args)?;
     warn_of(&rules);
     let asked: Vec<&Rule> = args.rule.iter().map(|name| rule_files::named(&rules, name)).collect::<Result<_, _>>()?;
-    let shared = Arc::new(rules.clone());
-    let Folded { closed, read } = args.reading.fold(&args.files, &shared, window, limits())?;
-    if read.unreadable > 0 {
-        warn!(records = read.unreadable, "records were no audit events and are not counted");
-    }
-    for notice in &closed.notices {
-        warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
-    }
-    let (Some(earliest), Some(latest)) = (read.earliest, read.latest) else {
-        return Err(anyhow!("no record with a time in there").into());
+    let mut counting = rules.clone();
+    counting.rules.retain(|rule| asked.is_empty() || asked.iter().any(|asked| asked.key == rule.key));
+    let counting = Arc::new(counting);
+    let Counted { minutes, unreadable, span } = match &config {
+        Some(config) => loading::runtime()?.block_on(logs::read(config, counting, window, limits()))?,
+        None => of_files(args, &counting, window)?,
     };
-    let span = Span {
-        earliest: earliest.max(window.earliest()),
-        latest: latest.min(window.latest().plus(-1)),
-        records: read.records,
-    };
+    if unreadable > 0 {
+        warn!(records = unreadable, "records were no audit events and are not counted");
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let rules: Vec<&Rule> = if asked.is_empty() { rules.rules.iter().collect() } else { asked };
     let written = rules.into_iter().try_for_each(|rule| {
-        let report = Report::of(rule, tune(rule, &closed.commit.minutes), span);
+        let report = Report::of(rule, tune(rule, &minutes), span);
         match args.output {
             Output::Text => report.write(&mut out),
             Output::Json => report.write_json(&mut out),
@@ -102,6 +118,36 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
         written => written.context("cannot write the results")?,
     }
     Ok(Exit::Done)
+}
+
+/// Returns the rules, and the config where its logs are to be read.
+fn load(args: &TuneArgs) -> Result<(Option<Config>, Rules), Failure> {
+    let Some(path) = &args.config else {
+        return Ok((None, rule_files::load(&args.rules).map_err(Failure::Config)?));
+    };
+    let (config, rules) = ConfigArgs { config: path.clone() }.read()?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let own = if args.rules.is_empty() { rules } else { rule_files::load(&args.rules).map_err(Failure::Config)? };
+    Ok((Some(config), own))
+}
+
+/// Counts what the files hold of `window`.
+fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Result<Counted> {
+    let Folded { closed, read } = args.reading.fold(&args.files, rules, window, limits())?;
+    for notice in &closed.notices {
+        warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
+    }
+    let (Some(earliest), Some(latest)) = (read.earliest, read.latest) else {
+        return Err(anyhow!("no record with a time in there"));
+    };
+    let span = Span {
+        earliest: earliest.max(window.earliest()),
+        latest: latest.min(window.latest().plus(-1)),
+        records: read.records,
+    };
+    Ok(Counted { minutes: closed.commit.minutes, unreadable: read.unreadable, span })
 }
 
 /// Returns what is kept while the files are read: about a gigabyte at worst. What lies beyond is told as a sum.

@@ -245,11 +245,17 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
     // A finding is kept as long as a minute of its episode is stored: the episode would be told again. One commit may
     // delete a part only of what expired, oldest first.
     let stored_from = expired.last().map_or(reach.keep_from.minute(), |last| last.minute).start();
-    let needed = ending.fold.keys_needed(&expired, &findings);
+    let mut found_before = Vec::new();
+    if let Some(window) = ending.fold.followed_from() {
+        let (first, last) = minutes_of(window);
+        found_before = ledger.minutes(first, last, |key| ending.fold.has_follow_ups(key.rule))?;
+        found_before.retain(|stored| stored.source == source_id);
+    }
+    let needed = ending.fold.keys_needed(&found_before, &expired, &findings);
     let all = (Minute(i64::MIN), Minute(i64::MAX));
     let minutes =
         if needed.is_empty() { Vec::new() } else { ledger.minutes(all.0, all.1, |key| needed.contains(key))? };
-    let (first, last) = (ending.window.earliest().minute(), ending.window.latest().plus(59).minute());
+    let (first, last) = minutes_of(ending.window);
     let mut own = ledger.minutes(first, last, |_| true)?;
     own.retain(|stored| stored.source == source_id);
     let deliveries = ledger.deliveries()?;
@@ -259,6 +265,7 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
         source_id,
         progress: ending.progress.clone(),
         own,
+        found_before,
         minutes,
         expired,
         findings,
@@ -271,6 +278,11 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
         notices: ending.notices.clone(),
         next_delivery: ledger.next_delivery(),
     })
+}
+
+/// Returns the first minute of `window`, and the first behind it.
+fn minutes_of(window: Window) -> (Minute, Minute) {
+    (window.earliest().minute(), window.latest().plus(59).minute())
 }
 
 /// Leaves the latest minute for the next commit: where the limit cut the list, it may lack some sources, and of an

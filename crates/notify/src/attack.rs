@@ -3,23 +3,63 @@
 /// The version of ATT&CK whose names are below.
 pub(crate) const VERSION: &str = "16.1";
 
-/// Techniques of the Containers matrix and of scanning, by id (<https://attack.mitre.org/matrices/enterprise/containers/>).
-const NAMES: [(&str, &str); 17] = [
+/// Techniques of the Containers matrix and of scanning, and what else SigmaHQ's rules on Kubernetes name, by id
+/// (<https://attack.mitre.org/matrices/enterprise/containers/>).
+const NAMES: &[(&str, &str)] = &[
+    ("T1027", "Obfuscated Files or Information"),
+    ("T1027.004", "Compile After Delivery"),
+    ("T1036", "Masquerading"),
+    ("T1036.005", "Match Legitimate Name or Location"),
     ("T1046", "Network Service Discovery"),
+    ("T1053", "Scheduled Task/Job"),
+    ("T1053.007", "Container Orchestration Job"),
     ("T1068", "Exploitation for Privilege Escalation"),
     ("T1069", "Permission Groups Discovery"),
+    ("T1069.003", "Cloud Groups"),
+    ("T1070", "Indicator Removal"),
     ("T1078", "Valid Accounts"),
+    ("T1078.001", "Default Accounts"),
+    ("T1078.003", "Local Accounts"),
+    ("T1078.004", "Cloud Accounts"),
+    ("T1087", "Account Discovery"),
+    ("T1087.004", "Cloud Account"),
     ("T1098", "Account Manipulation"),
+    ("T1098.006", "Additional Container Cluster Roles"),
     ("T1110", "Brute Force"),
+    ("T1110.001", "Password Guessing"),
+    ("T1110.003", "Password Spraying"),
+    ("T1110.004", "Credential Stuffing"),
     ("T1133", "External Remote Services"),
+    ("T1136", "Create Account"),
+    ("T1136.001", "Local Account"),
     ("T1190", "Exploit Public-Facing Application"),
+    ("T1204", "User Execution"),
+    ("T1204.003", "Malicious Image"),
+    ("T1485", "Data Destruction"),
+    ("T1490", "Inhibit System Recovery"),
+    ("T1496", "Resource Hijacking"),
+    ("T1498", "Network Denial of Service"),
+    ("T1499", "Endpoint Denial of Service"),
+    ("T1525", "Implant Internal Image"),
     ("T1526", "Cloud Service Discovery"),
     ("T1528", "Steal Application Access Token"),
+    ("T1543", "Create or Modify System Process"),
+    ("T1543.005", "Container Service"),
+    ("T1550", "Use Alternate Authentication Material"),
+    ("T1550.001", "Application Access Token"),
     ("T1552", "Unsecured Credentials"),
+    ("T1552.001", "Credentials In Files"),
+    ("T1552.007", "Container API"),
+    ("T1562", "Impair Defenses"),
+    ("T1562.001", "Disable or Modify Tools"),
     ("T1595", "Active Scanning"),
+    ("T1595.001", "Scanning IP Blocks"),
+    ("T1595.002", "Vulnerability Scanning"),
+    ("T1595.003", "Wordlist Scanning"),
     ("T1609", "Container Administration Command"),
     ("T1610", "Deploy Container"),
     ("T1611", "Escape to Host"),
+    ("T1612", "Build Image on Host"),
     ("T1613", "Container and Resource Discovery"),
     ("T1619", "Cloud Storage Object Discovery"),
 ];
@@ -59,5 +99,6 @@ mod tests {
             assert_eq!(url(odd), None, "{odd}");
         }
         assert_eq!(name("T1613"), Some("Container and Resource Discovery"));
+        assert!(NAMES.is_sorted_by(|left, right| left.0 < right.0) && NAMES.iter().all(|(id, _)| url(id).is_some()));
     }
 }

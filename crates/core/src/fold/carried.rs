@@ -19,6 +19,9 @@ pub struct Carried {
     pub progress: Progress,
     /// The stored minutes of this source inside the window, with all their rows.
     pub own: Vec<StoredMinute>,
+    /// The stored minutes of this source in [`Fold::followed_from`](super::Fold::followed_from), with the rows of rules
+    /// that [have follow-ups](super::Fold::has_follow_ups).
+    pub found_before: Vec<StoredMinute>,
     /// All stored minutes, with the rows of [`Fold::keys_needed`](super::Fold::keys_needed).
     pub minutes: Vec<StoredMinute>,
     /// Minutes that are not needed any more, with all their rows.
@@ -51,6 +54,7 @@ impl Carried {
             source_id: SourceId(0),
             progress: Progress::new(log, read_until),
             own: Vec::new(),
+            found_before: Vec::new(),
             minutes: Vec::new(),
             expired: Vec::new(),
             findings: Vec::new(),

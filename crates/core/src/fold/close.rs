@@ -44,7 +44,7 @@ impl Fold {
         }
         let rows_kept = self.join_stored(&mut minutes, &carried.own);
         let mut findings = Findings::new(std::mem::take(&mut carried.findings), now);
-        let needed = self.keys_needed(&carried.expired, findings.all());
+        let needed = self.keys_needed(&carried.found_before, &carried.expired, findings.all());
         let mut book = Book::new(needed.iter());
         for stored in &carried.minutes {
             let is_overwritten = stored.source == carried.source_id && minutes.contains_key(&stored.minute);
@@ -62,7 +62,7 @@ impl Fold {
         }
         findings.relate(&self.rules);
         findings.note_elsewhere();
-        let owed = self.owed_follow_ups(&book);
+        let owed = self.owed_follow_ups(&book, &carried.found_before);
         let given_up = owed.follow_ups.into_iter().map(|follow_up| carried.progress.owe(follow_up)).sum::<usize>();
         if owed.sources_left_out + given_up > 0 {
             let reason = "too many sources at once".to_owned();

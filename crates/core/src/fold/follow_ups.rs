@@ -1,11 +1,14 @@
 //! What a closed window owes beside its findings: to look for the later legs of sequences whose first were found.
 
+use std::collections::HashSet;
+
 use super::Fold;
 use super::book::{Book, Page};
 use crate::address::SourceIp;
 use crate::gathering::Legs;
 use crate::progress::FollowUp;
 use crate::rule::Rule;
+use crate::tally::{CountKey, RuleKey, StoredMinute};
 use crate::time::Window;
 
 /// What is owed, and how many sources had no room in it.
@@ -16,14 +19,35 @@ pub(super) struct Owed {
 }
 
 impl Fold {
-    /// Returns the follow-ups of what the window changed. Those with most requests go first; a follow-up owes none.
-    pub(super) fn owed_follow_ups(&self, book: &Book<'_>) -> Owed {
+    /// Returns where the first legs can lie whose follow-ups reach into a window that is read again: in it, and as long
+    /// before it as requests of one sequence can lie apart. `None` where nothing is owed for what was found before.
+    ///
+    /// The first read of a window owes what begins in it, and what reaches in is still owed by then. What is delivered
+    /// late is found with the window that it lies in, so each re-look owes once what reaches in.
+    #[must_use]
+    pub fn followed_from(&self) -> Option<Window> {
+        let rules = self.rules.rules.iter().filter(|rule| is_followed_up(rule));
+        let reach = rules.map(|rule| rule.reach_seconds()).max().filter(|_| self.is_relook)?;
+        Window::new(self.window.earliest().plus(-reach), self.window.latest())
+    }
+
+    /// Tells whether rows of `rule` can owe a follow-up.
+    #[must_use]
+    pub fn has_follow_ups(&self, rule: RuleKey) -> bool {
+        self.rules.rules.iter().any(|known| known.key == rule && is_followed_up(known))
+    }
+
+    /// Returns the follow-ups of what the window changed, and of what was `found_before` and reaches into it. Those with
+    /// most requests go first; a follow-up owes none.
+    pub(super) fn owed_follow_ups(&self, book: &Book<'_>, found_before: &[StoredMinute]) -> Owed {
         let mut owed = Owed::default();
         if self.follow_ups.is_some() {
             return owed;
         }
-        for rule in self.rules.rules.iter().filter(|rule| rule.legs().iter().any(|leg| leg.follow_up)) {
-            let pages = book.pages.iter().filter(|(key, _)| key.rule == rule.key && self.places.contains_key(*key));
+        let before: HashSet<&CountKey> = found_before.iter().flat_map(|stored| stored.rows.keys()).collect();
+        let is_in_question = |key: &CountKey| self.places.contains_key(key) || before.contains(key);
+        for rule in self.rules.rules.iter().filter(|rule| is_followed_up(rule)) {
+            let pages = book.pages.iter().filter(|(key, _)| key.rule == rule.key && is_in_question(key));
             let mut found: Vec<(u64, SourceIp, Vec<Window>)> = pages
                 .filter_map(|(key, page)| {
                     let spans = self.spans_behind(rule, page);
@@ -45,13 +69,19 @@ impl Fold {
         owed
     }
 
-    /// Returns when the legs behind the first ones count. What came in the window may complete them later, as long as
-    /// requests of one sequence can lie apart.
+    /// Returns when the legs behind the first ones count, from the window's begin on. What came in the window may complete
+    /// them later, as long as requests of one sequence can lie apart.
     fn spans_behind(&self, rule: &Rule, page: &Page<'_>) -> Vec<Window> {
         let bursts: Vec<_> = rule.legs().iter().take_while(|leg| !leg.follow_up).map(|leg| leg.burst).collect();
         let timespan_seconds = rule.threshold.timespan_seconds;
-        let reach = timespan_seconds.saturating_add(rule.needs().reach_seconds());
-        let within = Window::new(self.window.earliest(), self.window.latest().plus(reach)).unwrap_or(self.window);
-        Legs::new(&bursts, true, timespan_seconds).spans_behind(&page.timeline, within)
+        let earliest = self.followed_from().unwrap_or(self.window).earliest();
+        let within = Window::new(earliest, self.window.latest().plus(rule.reach_seconds())).unwrap_or(self.window);
+        let spans = Legs::new(&bursts, true, timespan_seconds).spans_behind(&page.timeline, within);
+        let from_here = |span: Window| Window::new(span.earliest().max(self.window.earliest()), span.latest());
+        spans.into_iter().filter_map(from_here).collect()
     }
+}
+
+fn is_followed_up(rule: &Rule) -> bool {
+    rule.legs().iter().any(|leg| leg.follow_up)
 }

@@ -6,10 +6,12 @@ use super::sigma::{Document, Reference};
 use crate::diagnostic::{Diagnostic, suggestion};
 use crate::field::Field;
 use crate::tally::LEGS_MAX;
-use crate::yaml::{At, Map};
+use crate::yaml::{At, Map, Value};
 
-/// Sigma's four types.
+/// The types that are read.
 const TYPES: &[&str] = &["event_count", "value_count", "temporal", "temporal_ordered"];
+/// Sigma's types that calculate with numbers: audit events hold none but codes.
+const NUMERIC_TYPES: &[&str] = &["value_avg", "value_median", "value_percentile", "value_sum"];
 /// Longest timespan or dedup period, in seconds: minutes are kept that long.
 const SPAN_SECONDS_MAX: i64 = 7 * 86_400;
 /// Most requests or values that a condition can ask for.
@@ -20,6 +22,8 @@ pub(super) struct Correlation {
     pub(super) kind: Kind,
     pub(super) rules: Vec<Reference>,
     pub(super) group_by: Vec<Grouping>,
+    /// The place of `group-by`, for faults.
+    pub(super) group_by_fault: Diagnostic,
     pub(super) timespan_seconds: i64,
     /// Requests or values that are needed; of a temporal correlation, rules.
     pub(super) count: u64,
@@ -80,6 +84,12 @@ pub(super) fn correlation(document: &Map<'_>) -> Result<Correlation, Diagnostic>
     let map = at.map(&["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"])?;
     let type_at = map.need("type", "write `type: event_count`")?;
     let word = type_at.text()?;
+    if NUMERIC_TYPES.contains(&word) {
+        return Err(type_at.fault(
+            format!("the type `{word}` is not read: no field that rules can name holds an amount"),
+            "count requests with `event_count`, or distinct values with `value_count`",
+        ));
+    }
     if !TYPES.contains(&word) {
         return Err(type_at.fault(format!("Sigma has no correlation of type `{word}`"), suggestion(word, TYPES)));
     }
@@ -100,8 +110,17 @@ pub(super) fn correlation(document: &Map<'_>) -> Result<Correlation, Diagnostic>
         (Some(at), _) | (None, Some(at)) => at.boolean()?,
         (None, None) => false,
     };
-    let count_fault = map.get("condition").as_ref().unwrap_or(&at).fault("", "");
-    Ok(Correlation { kind, rules, group_by, timespan_seconds: seconds(&timespan)?, count, count_fault, generate })
+    let place_of = |key| map.get(key).as_ref().unwrap_or(&at).fault("", "");
+    Ok(Correlation {
+        kind,
+        rules,
+        group_by,
+        group_by_fault: place_of("group-by"),
+        timespan_seconds: seconds(&timespan)?,
+        count,
+        count_fault: place_of("condition"),
+        generate,
+    })
 }
 
 /// Reads `aliases`: for each, the field that it stands for in each rule.
@@ -226,6 +245,12 @@ fn legs(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
     let Some(at) = map.get("condition") else {
         return Ok(count);
     };
+    if let Value::Scalar { .. } = at.node.value {
+        return Err(at.fault(
+            "a condition that joins rules with `and`, `or` and `not` is not read",
+            "take it out: every rule that is named must come",
+        ));
+    }
     for (operator, value) in at.map(&["gte", "gt", "lte", "lt", "eq", "neq"])?.entries() {
         let number = value.integer()?.saturating_add(i64::from(operator == "gt"));
         let is_all = matches!(operator, "gte" | "gt" | "eq") && u64::try_from(number) == Ok(count);

@@ -189,6 +189,7 @@ impl<'a> Join<'a> {
             .enumerate()
             .map(|(place, reference)| self.leg(document, correlation, reference, *is_ordered && place > 0))
             .collect::<Result<_, _>>()?;
+        check_groups(&legs, &correlation.group_by_fault)?;
         let mut selections: Vec<Expression> = Vec::new();
         for selection in legs.iter().flat_map(|leg| &leg.selections) {
             if !selections.contains(selection) {
@@ -301,6 +302,20 @@ struct Counted {
     selections: Vec<Expression>,
     counting: Counting,
     group_by: Vec<Field>,
+}
+
+/// Checks that a sequence with follow-ups keeps apart whom they are looked for by: one source of one log.
+fn check_groups(legs: &[Leg], fault: &Diagnostic) -> Result<(), Diagnostic> {
+    let is_kept_apart =
+        |leg: &Leg| ["source_ip", "cluster"].iter().all(|name| leg.group_by.contains(&Field::Named(name)));
+    if !legs.iter().any(|leg| leg.follow_up) || legs.iter().all(is_kept_apart) {
+        return Ok(());
+    }
+    Err(Diagnostic {
+        problem: "a follow-up is looked for at one address in one cluster".to_owned(),
+        mend: "group by `source_ip` and `cluster`, or take `follow_up` out of the rule".to_owned(),
+        ..fault.clone()
+    })
 }
 
 /// Returns the counting of distinct values; more of them than are kept could never be reached.

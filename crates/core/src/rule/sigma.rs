@@ -10,7 +10,8 @@ use super::selection;
 use crate::diagnostic::{Diagnostic, nearest, suggestion};
 use crate::yaml::{At, Map};
 
-/// Keys that every kind of document may have, beside its own; Sigma rules specification 2.1.
+/// Keys that every kind of document may have, beside its own; Sigma rules specification 2.1, and what SigmaHQ keeps of
+/// its own tests.
 const COMMON_KEYS: &[&str] = &[
     "title",
     "id",
@@ -29,6 +30,8 @@ const COMMON_KEYS: &[&str] = &[
     "tags",
     "scope",
     "fields",
+    "regression_tests_path",
+    "simulation",
     "stakeout",
 ];
 /// Default time within which a lone detection counts, and for which any rule stays told, in seconds.

@@ -28,6 +28,7 @@ fn rules(dice: &mut Dice) -> Rules {
     let follow_up = if kind == 4 { "stakeout: {follow_up: true}\n" } else { "" };
     let mut documents = vec![detection("one", &own), detection("two", follow_up)];
     let group_by = *dice.pick(&["source_ip", "source_ip, user.username", "objectRef.namespace", "cluster"]);
+    let group_by = if kind == 4 { "source_ip, cluster" } else { group_by };
     let correlation = |kind: &str, more: &str| {
         format!(
             "title: Joined\nname: joined\ncorrelation: {{type: {kind}, rules: [one, two], group-by: [{group_by}], timespan: 5m{more}}}\n{own}"

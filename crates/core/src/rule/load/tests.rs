@@ -33,7 +33,7 @@ name: denied-then-let-in
 correlation:
   type: temporal_ordered
   rules: [many-denied, let-in]
-  group-by: [source_ip, who]
+  group-by: [source_ip, cluster, who]
   aliases:
     who: {many-denied: user.username, let-in: impersonatedUser.username}
   timespan: 1h
@@ -113,7 +113,7 @@ fn a_sequence_has_legs_with_bursts_and_fields_of_their_own() {
         panic!("detections");
     };
     let counted = join.counted(&documents[3], correlation_of(&documents[3]).expect("a correlation")).expect("counted");
-    let fields = |second: &'static str| vec![Field::Named("source_ip"), Field::Named(second)];
+    let fields = |second: &'static str| ["source_ip", "cluster", second].map(Field::Named).to_vec();
     let legs = vec![
         Leg {
             name: "many-denied".to_owned(),

@@ -142,10 +142,7 @@ fn requests(steps: &[Step]) -> Vec<Request> {
             n: step.n,
             visible_from: match step.relooks_late {
                 0 => at,
-                late if step.is_refused => window_end(at) + RELOOK_SECONDS[late - 1],
-                // What is followed up is looked for again as long as the window of the refusals before it is, which may be
-                // the window before its own: what is later than that is not found.
-                _ => window_end(at) + RELOOK_SECONDS[0],
+                late => window_end(at) + RELOOK_SECONDS[late - 1],
             },
             copies: step.copies.iter().map(|after| (at + after).min(window_end(at) - 1)).collect(),
         });

@@ -1,0 +1,62 @@
+//! The logs of a config for `tune`: read as the daemon reads them, but nothing is kept, told or moved on.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use stakeout_core::fold::{Carried, Limits};
+use stakeout_core::rule::Rules;
+use stakeout_core::time::Window;
+use stakeout_notify::notice;
+use tracing::{info, warn};
+
+use super::Counted;
+use super::report::Span;
+use crate::budget::Budgets;
+use crate::clock;
+use crate::config::Config;
+use crate::reading::{Log, Reader, Reading};
+use crate::replay::SAMPLE_KEY;
+
+/// How long the parts are in which a log is read, in seconds: what cannot be read is tried again for its part alone.
+const PART_SECONDS: i64 = 3600;
+
+/// Counts what the logs hold of `window`, one log after another. A part that cannot be read ends it: figures without it
+/// would say less than they seem to.
+pub(super) async fn read(
+    config: &Config,
+    rules: Arc<Rules>,
+    window: Window,
+    limits: Limits,
+) -> anyhow::Result<Counted> {
+    let reader = Reader {
+        prefilter: Arc::new(rules.prefilter()),
+        follow_up: None,
+        rules,
+        trusted: Arc::new(config.trusted_proxies.clone()),
+        sample_key: SAMPLE_KEY,
+        limits,
+    };
+    let span = Span { earliest: window.earliest(), latest: window.latest().plus(-1), records: 0 };
+    let mut counted = Counted { minutes: Vec::new(), unreadable: 0, span };
+    let mut budgets = Budgets::default();
+    for source in &config.sources {
+        let log = Log::open(source, &mut budgets).await?;
+        let mut begin = window.earliest();
+        while let Some(part) = Window::new(begin, begin.plus(PART_SECONDS).min(window.latest())) {
+            begin = part.latest();
+            let read = log.read(part, false, &reader).await;
+            let Reading { fold, cost, .. } =
+                read.map_err(|unread| anyhow!("cannot read {} in {part}: {}", log.source.name, unread.reason))?;
+            info!(source = log.source.name, window = %part, pages = cost.pages, records = cost.records, "part read");
+            counted.span.records += cost.records;
+            counted.unreadable += cost.undecodable;
+            let carried = Carried::nothing(log.source.log.clone(), part.latest());
+            let closed = fold.close(&log.source, carried, clock::now());
+            for notice in &closed.notices {
+                warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
+            }
+            counted.minutes.extend(closed.commit.minutes);
+        }
+    }
+    Ok(counted)
+}
