@@ -2,20 +2,17 @@
 //!
 //! Nothing here asks again or waits.
 
-use std::error::Error;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
 use serde::Deserialize;
+use stakeout_core::cause::{causes, find, shown, words};
 use stakeout_core::record::FetchError;
-use stakeout_core::text::{bounded, visible};
 use thiserror::Error;
 
 use crate::config::{AzureMonitorConfig, Credential, Table};
 use crate::transport::LineFault;
 
-/// Longest text of a service that goes into an error: its messages are a sentence or two, a proxy's may be a page.
-const REASON_CHARS_MAX: usize = 600;
 /// Deepest error within an error that is read.
 const INNER_MAX: usize = 8;
 
@@ -231,7 +228,7 @@ pub(crate) fn no_credential(error: &azure_core::Error, config: &AzureMonitorConf
     let is_garbled = causes(error)
         .filter_map(|cause| cause.downcast_ref::<azure_core::Error>())
         .any(|error| *error.kind() == ErrorKind::DataConversion);
-    let reason = shown(&chain(error));
+    let reason = shown(&words(error));
     if is_garbled {
         return Failure::of("credentials", FetchError::Unavailable { reason });
     }
@@ -265,29 +262,4 @@ fn credential_mend(credential: &Credential) -> &'static str {
         }
         Credential::Anonymous => "name a credential",
     }
-}
-
-/// Returns an error's words and those of all that caused it, each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words = error.to_string();
-    for cause in causes(error).skip(1) {
-        let cause = cause.to_string();
-        if !words.contains(&cause) {
-            words = format!("{words}: {cause}");
-        }
-    }
-    words
-}
-
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-/// Returns foreign words fit for an error.
-pub(crate) fn shown(words: &str) -> String {
-    visible(&bounded(words, REASON_CHARS_MAX))
 }

@@ -13,9 +13,10 @@ use azure_core::http::headers::{Headers, RETRY_AFTER};
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
+use stakeout_core::cause::shown;
 use thiserror::Error;
 
-use crate::failure::{SetupError, shown};
+use crate::failure::SetupError;
 
 /// Longest wait for a connection. Over it the service is taken to be down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,19 +2,16 @@
 //!
 //! Nothing here asks again or waits.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use google_cloud_gax::client_builder;
 use google_cloud_gax::error::rpc::{Code, StatusDetails};
 use google_cloud_gax::error::{CredentialsError, Error};
+use stakeout_core::cause::{find, shown, words};
 use stakeout_core::record::FetchError;
-use stakeout_core::text::{bounded, visible};
 
 use crate::config::CloudLoggingConfig;
 
-/// Longest text of a service that goes into an error: its messages are a sentence or two, a proxy's may be a page.
-const REASON_CHARS_MAX: usize = 600;
 /// What to do where there are no credentials, or none that Google takes.
 const MEND_CREDENTIALS: &str = "give the pod a Kubernetes service account with workload identity, set \
     GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`";
@@ -70,7 +67,7 @@ impl Failure {
             Failure::Late(after) => Meaning::Unavailable { reason: format!("no answer within {} s", after.as_secs()) },
             Failure::Unready(error) => {
                 let mend = if error.is_transport() { "correct the source's endpoint" } else { MEND_CREDENTIALS };
-                Meaning::Denied { reason: shown(&chain(error)), mend: mend.to_owned() }
+                Meaning::Denied { reason: shown(&words(error)), mend: mend.to_owned() }
             }
             Failure::Unanswered(error) => unanswered(error, config, is_continued),
         }
@@ -99,7 +96,7 @@ impl Failure {
 fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) -> Meaning {
     let reason = match (code_of(error), error.status()) {
         (Some(code), Some(status)) => shown(&format!("{code}: {}", status.message)),
-        _ => shown(&chain(error)),
+        _ => shown(&words(error)),
     };
     if error.is_authentication() {
         return match find::<CredentialsError>(error).is_some_and(CredentialsError::is_transient) {
@@ -127,7 +124,7 @@ fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) ->
 /// Tells whether an answer came whole and is nested deeper than the SDK reads, which asking again does not change. It
 /// takes a request body to do that, which somebody chose; so it must not cost more than the second it was sent in.
 fn is_too_deep(error: &Error) -> bool {
-    error.is_deserialization() && chain(error).contains("recursion limit exceeded")
+    error.is_deserialization() && words(error).contains("recursion limit exceeded")
 }
 
 /// Returns the code of a refusal; `None` where there was no answer, or one that says nothing. Of an answer that is not
@@ -180,32 +177,10 @@ fn retry_after(error: &Error) -> Option<Duration> {
     Some(Duration::from_secs(seconds.into()))
 }
 
-/// Returns an error's words and those of all that caused it, each once.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut words = error.to_string();
-    for cause in causes(error).skip(1) {
-        let cause = cause.to_string();
-        if !words.ends_with(&cause) {
-            words = format!("{words}: {cause}");
-        }
-    }
-    words
-}
-
-fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-fn shown(words: &str) -> String {
-    bounded(&visible(words), REASON_CHARS_MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use stakeout_core::cause::REASON_CHARS_MAX;
+
     use super::*;
 
     fn allowed(failure: &Failure) -> FetchError {

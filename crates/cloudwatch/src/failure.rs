@@ -2,18 +2,14 @@
 //!
 //! Nothing here asks again or waits.
 
-use std::error::Error;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_cloudwatchlogs::config::http::HttpResponse;
 use aws_sdk_cloudwatchlogs::error::{ErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use stakeout_core::cause::{find, shown, words};
 use stakeout_core::record::FetchError;
-use stakeout_core::text::{bounded, visible};
-
-/// Longest text of a service that goes into an error: its messages are a sentence or two, a proxy's may be a page.
-const REASON_CHARS_MAX: usize = 600;
 
 /// The codes that AWS services answer with when asked too often.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html>
@@ -75,7 +71,7 @@ fn refused(
     let Some(code) = meta.code() else {
         return match status {
             429 => FetchError::Throttled { retry_after: retry_after(raw), reason: format!("http status {status}") },
-            _ => FetchError::Unavailable { reason: shown(&format!("http status {status}, {}", chain(failure))) },
+            _ => FetchError::Unavailable { reason: shown(&format!("http status {status}, {}", words(failure))) },
         };
     };
     let reason = shown(&format!("{code}: {}", meta.message().unwrap_or("no message")));
@@ -94,7 +90,7 @@ fn refused(
 /// Maps a request that got no answer, or half of one. Where there were no credentials to sign it with, only somebody
 /// with permissions can help; the rest is the way's fault.
 fn unanswered(failure: &FilterFailure) -> FetchError {
-    let reason = shown(&chain(failure));
+    let reason = shown(&words(failure));
     match find::<CredentialsError>(failure) {
         Some(CredentialsError::CredentialsNotLoaded(_)) => FetchError::Denied {
             reason: format!(
@@ -148,33 +144,11 @@ fn retry_after(raw: &HttpResponse) -> Option<Duration> {
     number("x-amz-retry-after").map(Duration::from_millis).or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
-/// Returns an error's words and those of all that caused it, each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words = error.to_string();
-    for cause in causes(error).skip(1) {
-        let cause = cause.to_string();
-        if !words.ends_with(&cause) {
-            words = format!("{words}: {cause}");
-        }
-    }
-    words
-}
-
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-fn shown(words: &str) -> String {
-    visible(&bounded(words, REASON_CHARS_MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use aws_sdk_cloudwatchlogs::error::ConnectorError;
+
+    use stakeout_core::cause::REASON_CHARS_MAX;
 
     use super::*;
 

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod address;
+pub mod cause;
 pub mod checkup;
 pub mod code;
 pub mod commit;
