@@ -131,11 +131,28 @@ impl Prefilter {
 
     /// Returns an alternative without those parts that another part includes: of `a` and `a and b`, `a` is enough.
     fn absorbed(self) -> Prefilter {
-        let Prefilter::Or(parts) = self else {
+        let Prefilter::Or(mut parts) = self else {
             return self;
         };
-        let is_included = |part: &Prefilter| matches!(part, Prefilter::And(conjuncts) if conjuncts.iter().any(|conjunct| parts.contains(conjunct)));
-        Prefilter::Or(parts.iter().filter(|part| !is_included(part)).cloned().collect()).simplified()
+        for place in (0..parts.len()).rev() {
+            let part = parts.remove(place);
+            if !any_includes(&parts, &part) {
+                parts.insert(place, part);
+            }
+        }
+        Prefilter::Or(parts).simplified()
+    }
+
+    /// Tells whether all that fits `other` fits `self`, as far as their shapes show it.
+    fn includes(&self, other: &Prefilter) -> bool {
+        match (self, other) {
+            (Prefilter::Any, _) => true,
+            (Prefilter::And(own), _) => own.iter().all(|part| part.includes(other)),
+            (Prefilter::Or(own), _) => any_includes(own, other),
+            (Prefilter::Is { .. }, Prefilter::Or(parts)) => parts.iter().all(|part| self.includes(part)),
+            (Prefilter::Is { .. }, Prefilter::And(parts)) => parts.iter().any(|part| self.includes(part)),
+            (Prefilter::Is { .. }, _) => self == other,
+        }
     }
 
     fn least_conjunct<K: Ord>(&self, worth: &impl Fn(&Prefilter) -> K) -> Option<&Prefilter> {
@@ -175,6 +192,15 @@ impl Prefilter {
     }
 }
 
+/// Tells whether all that fits `other` fits one of `parts`, as far as their shapes show it.
+fn any_includes(parts: &[Prefilter], other: &Prefilter) -> bool {
+    match other {
+        Prefilter::Or(inner) => inner.iter().all(|one| any_includes(parts, one)),
+        Prefilter::And(inner) if inner.iter().any(|one| any_includes(parts, one)) => true,
+        _ => parts.iter().any(|part| part.includes(other)),
+    }
+}
+
 fn dedup(parts: &mut Vec<Prefilter>) {
     let mut unique: Vec<Prefilter> = Vec::with_capacity(parts.len());
     for part in parts.drain(..) {
@@ -202,6 +228,24 @@ mod tests {
         assert_eq!(of(Prefilter::Or(vec![code.clone(), agent])), Prefilter::Any);
         assert_eq!(of(Prefilter::Or(vec![])), Prefilter::Any);
         assert_eq!(of(Prefilter::Or(vec![Prefilter::And(vec![code.clone(), verb]), code.clone()])), code);
+    }
+
+    #[test]
+    fn an_alternative_is_left_out_that_others_include() {
+        let (code, verb, name, uri) = (is("responseStatus.code"), is("verb"), is("objectRef.name"), is("requestURI"));
+        let or = |parts: &[&Prefilter]| Prefilter::Or(parts.iter().map(|part| (*part).clone()).collect());
+        let and = |parts: &[&Prefilter]| Prefilter::And(parts.iter().map(|part| (*part).clone()).collect());
+        let of = |prefilter: Prefilter| prefilter.weakened(&|_, _| true);
+        // Of a list of values, the first two are asked for, and one of them once more.
+        let wide = and(&[&verb, &or(&[&code, &name])]);
+        for narrow in [and(&[&verb, &code]), and(&[&code, &verb, &uri]), and(&[&verb, &or(&[&name, &code])])] {
+            assert_eq!(of(or(&[&wide, &narrow])), wide, "{narrow:?}");
+        }
+        assert_eq!(of(or(&[&and(&[&verb, &code]), &wide])), wide);
+        assert_eq!(of(or(&[&code, &verb, &and(&[&or(&[&code, &verb]), &uri])])), or(&[&code, &verb]));
+        for other in [and(&[&verb, &uri]), uri.clone(), and(&[&code, &name])] {
+            assert_eq!(of(or(&[&wide, &other])), or(&[&wide, &other]), "{other:?}");
+        }
     }
 
     #[test]

@@ -99,6 +99,11 @@ fn line(name: &str, at: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Expre
             "use `|cidr` with source_ip or sourceIPs",
         ));
     }
+    if let Value::Map(_) = at.node.value {
+        return Err(
+            at.fault("fields do not nest", format!("spell the whole name out, as in `{field_name}.NAME: value`"))
+        );
+    }
     let values = at.list_or_one()?;
     if values.is_empty() {
         return Err(at.fault("an empty list fits nothing", "name at least one value, or take the line out"));
