@@ -14,7 +14,7 @@ use stakeout_core::address::TrustedProxies;
 use stakeout_core::delivery::Appetite;
 use stakeout_core::event::{AuditEvent, ObjectRef};
 use stakeout_core::evidence::SampleKey;
-use stakeout_core::fold::{self, Carried, Fold, Limits};
+use stakeout_core::fold::{self, Carried, Counted, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{self, Level, Rules};
@@ -105,13 +105,15 @@ fn memory() -> (u64, u64) {
 }
 
 /// Reads what the daemon's writer reads to close a window.
-fn carry(ledger: &Ledger, fold: &Fold, window: Window) -> Result<Carried, Box<dyn Error>> {
+fn carry(ledger: &Ledger, counted: &Counted, window: Window) -> Result<Carried, Box<dyn Error>> {
     let log = source_of_log().log;
     let findings = ledger.findings()?;
-    let needed = fold.keys_needed(&[], &findings);
-    let minutes = ledger.minutes(Minute(i64::MIN), Minute(i64::MAX), |key| needed.contains(key))?;
     let source_id = ledger.source_id_for(&log)?;
-    let own = ledger.minutes(window.earliest().minute(), window.latest().minute(), |_| true)?;
+    let needed = counted.keys_needed(&[], &findings);
+    let (earliest, latest) = (window.earliest().minute(), window.latest().minute());
+    let mut minutes = ledger.minutes(Minute(i64::MIN), earliest, |_, key| needed.contains(key))?;
+    minutes.extend(ledger.minutes(latest, Minute(i64::MAX), |_, key| needed.contains(key))?);
+    let own = ledger.minutes(earliest, latest, |source, _| source == source_id)?;
     let deliveries = ledger.deliveries()?;
     let owed: BTreeSet<_> =
         deliveries.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect();
@@ -136,7 +138,13 @@ fn carry(ledger: &Ledger, fold: &Fold, window: Window) -> Result<Carried, Box<dy
     })
 }
 
-fn measure(ledger: &Ledger, flood: &Flood, rules: &Arc<Rules>, begin: i64, is_relook: bool) -> Result<(), Box<dyn Error>> {
+fn measure(
+    ledger: &Ledger,
+    flood: &Flood,
+    rules: &Arc<Rules>,
+    begin: i64,
+    is_relook: bool,
+) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     let window = Window::new(Second(begin), Second(begin + HOUR)).expect("an hour");
     let mut stopwatch = Stopwatch(processor_seconds());
@@ -149,9 +157,11 @@ fn measure(ledger: &Ledger, flood: &Flood, rules: &Arc<Rules>, begin: i64, is_re
         fold.observe(&flood.request(number, begin));
     }
     writeln!(out, "observe {:>6.2} s  {:>5?} MiB", stopwatch.lap() - making, memory())?;
-    let carried = carry(ledger, &fold, window)?;
+    let counted = fold.count();
+    writeln!(out, "count   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
+    let carried = carry(ledger, &counted, window)?;
     writeln!(out, "carry   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
-    let closed = fold.close(&source_of_log(), carried, jiff::Timestamp::from_second(begin + 2 * HOUR)?);
+    let closed = counted.close(&source_of_log(), carried, jiff::Timestamp::from_second(begin + 2 * HOUR)?);
     writeln!(out, "close   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
     ledger.commit_window(&closed.commit)?;
     let rows: usize = closed.commit.minutes.iter().map(|(_, rows)| rows.len()).sum();

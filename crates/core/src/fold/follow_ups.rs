@@ -1,11 +1,14 @@
 //! What a closed window owes beside its findings: to look for the later legs of sequences whose first were found.
 
-use super::Fold;
+use std::collections::HashSet;
+
+use super::Counted;
 use super::book::{Book, Page};
 use crate::address::SourceIp;
 use crate::gathering::Legs;
 use crate::progress::FollowUp;
 use crate::rule::Rule;
+use crate::tally::{CountKey, Rows, RuleKey};
 use crate::time::Window;
 
 /// What is owed, and how many sources had no room in it.
@@ -15,18 +18,22 @@ pub(super) struct Owed {
     pub(super) sources_left_out: usize,
 }
 
-impl Fold {
-    /// Returns the follow-ups of what the window changed. Those with most requests go first; a follow-up owes none.
-    pub(super) fn owed_follow_ups(&self, book: &Book<'_>) -> Owed {
+impl Counted {
+    /// Returns the groups in which later legs may have to be looked for; a follow-up has none.
+    pub(super) fn keys_to_follow(&self) -> HashSet<CountKey> {
+        let rules = self.rules.rules.iter().filter(|rule| !self.is_follow_up && has_follow_up(rule));
+        let followed: HashSet<RuleKey> = rules.map(|rule| rule.key).collect();
+        self.minutes.values().flat_map(Rows::keys).filter(|key| followed.contains(&key.rule)).cloned().collect()
+    }
+
+    /// Returns the follow-ups of what the window found. Those with most requests go first.
+    pub(super) fn owed_follow_ups(&self, book: &Book<'_>, followed: &HashSet<CountKey>) -> Owed {
         let mut owed = Owed::default();
-        if self.follow_ups.is_some() {
-            return owed;
-        }
-        for rule in self.rules.rules.iter().filter(|rule| rule.legs().iter().any(|leg| leg.follow_up)) {
-            let pages = book.pages.iter().filter(|(key, _)| key.rule == rule.key && self.places.contains_key(*key));
+        for rule in self.rules.rules.iter().filter(|rule| has_follow_up(rule)) {
+            let pages = book.pages(rule.key).filter(|(key, _)| followed.contains(*key));
             let mut found: Vec<(u64, SourceIp, Vec<Window>)> = pages
                 .filter_map(|(key, page)| {
-                    let spans = self.spans_behind(rule, page);
+                    let spans = self.spans_behind(rule, &page);
                     let requests = page.timeline.moments.values().map(|moment| moment.n).sum();
                     (!spans.is_empty()).then_some((requests, key.group.source_ip()?, spans))
                 })
@@ -54,4 +61,8 @@ impl Fold {
         let within = Window::new(self.window.earliest(), self.window.latest().plus(reach)).unwrap_or(self.window);
         Legs::new(&bursts, true, timespan_seconds).spans_behind(&page.timeline, within)
     }
+}
+
+fn has_follow_up(rule: &Rule) -> bool {
+    rule.legs().iter().any(|leg| leg.follow_up)
 }
