@@ -23,7 +23,7 @@ pub(super) struct Opening<'a> {
 impl Limits {
     /// Returns how many findings may be opened where so many are stored.
     pub(super) fn findings_room(&self, stored: usize) -> usize {
-        self.findings_stored_max.saturating_sub(stored).clamp(self.findings_always, self.findings_max)
+        self.findings_stored_max.saturating_sub(stored).max(self.findings_always).min(self.findings_max)
     }
 }
 

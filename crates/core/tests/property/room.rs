@@ -51,7 +51,7 @@ proptest! {
     fn the_largest_findings_are_opened_and_the_sum_is_right(records in records(1..200, 3600), findings_max in 1_usize..30) {
         let all = close(&records, Limits::default());
         let all = findings(&all);
-        let limits = Limits { findings_max, findings_always: 1, ..Limits::default() };
+        let limits = Limits { findings_max, ..Limits::default() };
         let few = close(&records, limits);
         let opened = findings(&few);
         prop_assert_eq!(opened.len(), all.len().min(findings_max));
@@ -74,7 +74,7 @@ proptest! {
     /// What was left out stays so when the same requests are read again: a re-look is no second helping.
     #[test]
     fn a_window_that_is_read_again_opens_no_more(records in records(1..200, 3600), findings_max in 1_usize..10) {
-        let limits = Limits { findings_max, findings_always: 1, ..Limits::default() };
+        let limits = Limits { findings_max, ..Limits::default() };
         let first = close(&records, limits);
         let again = read_again(&records, &first, limits);
         prop_assert_eq!(again.commit.minutes, []);
