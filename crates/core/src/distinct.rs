@@ -4,7 +4,7 @@
 //! and it is said that there were more. What a text says is not kept, only a keyed hash of it: nobody without the key
 //! can choose which texts are the lowest, or find two with the same hash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
@@ -149,13 +149,14 @@ impl<T: Kind> Marks<T> {
 /// Distinct values without their times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distinct<T: Ord> {
-    kept: BTreeSet<T>,
+    /// Ascending, each once. Most groups bring one or two, for which a tree is ten times too large.
+    kept: Vec<T>,
     is_cut: bool,
 }
 
 impl<T: Ord> Default for Distinct<T> {
     fn default() -> Distinct<T> {
-        Distinct { kept: BTreeSet::new(), is_cut: false }
+        Distinct { kept: Vec::new(), is_cut: false }
     }
 }
 
@@ -166,9 +167,14 @@ impl<T: Kind> Distinct<T> {
             self.is_cut = true;
             return false;
         }
-        self.kept.insert(value);
+        if let Err(place) = self.kept.binary_search(&value) {
+            if self.kept.is_empty() {
+                self.kept.reserve_exact(1);
+            }
+            self.kept.insert(place, value);
+        }
         if self.kept.len() > T::VALUES_MAX {
-            self.kept.pop_last();
+            self.kept.pop();
             self.is_cut = true;
         }
         true
@@ -193,7 +199,7 @@ impl<T: Kind> Distinct<T> {
     /// Tells whether `value` is kept.
     #[must_use]
     pub fn holds(&self, value: T) -> bool {
-        self.kept.contains(&value)
+        self.kept.binary_search(&value).is_ok()
     }
 
     /// Returns how many values are kept.

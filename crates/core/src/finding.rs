@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -95,12 +96,15 @@ impl Elsewhere {
 }
 
 /// An episode that was told, with what is shown of it.
+///
+/// What is shown of the rule is shared by all its findings, and stored once: a stored finding holds a
+/// [`HeadKey`](crate::rule::HeadKey) in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
+pub struct Finding<R = Arc<RuleHead>> {
     /// The key, which is the uid.
     pub key: FindingKey,
     /// What is shown of the rule, as it was when the finding was last touched.
-    pub rule: RuleHead,
+    pub rule: R,
     /// The group that the rule counted by, in the order of `rule.group_by`.
     pub group: GroupKey,
     /// First and last request, and how many.
@@ -137,6 +141,35 @@ pub struct Finding {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl<R> Finding<R> {
+    /// Returns the same finding with `rule` in the place of what it has.
+    #[must_use]
+    pub fn with_rule<S>(self, rule: S) -> Finding<S> {
+        Finding {
+            key: self.key,
+            rule,
+            group: self.group,
+            episode: self.episode,
+            codes: self.codes,
+            pruned: self.pruned,
+            pruned_codes: self.pruned_codes,
+            quiet_seconds: self.quiet_seconds,
+            status: self.status,
+            clusters: self.clusters,
+            providers: self.providers,
+            sources: self.sources,
+            values: self.values,
+            related: self.related,
+            elsewhere: self.elsewhere,
+            surroundings: self.surroundings,
+            evidence: self.evidence,
+            late: self.late,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
 }
 
 impl Finding {

@@ -7,13 +7,17 @@ mod book;
 mod cap;
 mod carried;
 mod close;
+mod counted;
 mod findings;
 mod follow_ups;
+mod hashed;
 mod merge;
+mod room;
 mod samples;
+mod sets;
 mod values;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -21,20 +25,21 @@ use siphasher::sip::SipHasher13;
 
 use crate::address::SourceIp;
 use crate::code::Code;
-use crate::distinct::TextHash;
-use crate::evidence::{SAMPLES_MAX, SampleDraft, SampleKey};
-use crate::finding::Finding;
+use crate::evidence::{SampleDraft, SampleKey};
 use crate::observation::Observation;
 use crate::progress::{FOLLOW_UP_SOURCES_MAX, FollowUp};
 use crate::rule::{Level, Match, Pass, Rules};
-use crate::tally::{CountKey, Legs, Rows, RuleKey, StoredMinute, Tally};
-use crate::time::{Minute, Second, Window};
+use crate::tally::{CountKey, RuleKey};
+use crate::time::{Second, Window};
 
+use hashed::ByHash;
 use samples::Samples;
+use sets::{Member, Sets};
 use values::Values;
 
 pub use carried::Carried;
 pub use close::Closed;
+pub use counted::Counted;
 
 /// What a window may hold before it is told as a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,13 @@ pub struct Limits {
     pub values_max: usize,
     /// Rows (rule, group, minute) in an hour of record time that are stored.
     pub rows_max: usize,
+    /// Findings that one commit opens; 2 KB of memory each. The largest are opened, and the others are told as a sum.
+    pub findings_max: usize,
+    /// Findings that are stored, over all rules and a day: each commit reads them. Where there are as many, a commit opens
+    /// `findings_always` more, so that a flood hides nothing that comes after it.
+    pub findings_stored_max: usize,
+    /// Findings that a commit may open however many are stored.
+    pub findings_always: usize,
     /// Follow-ups that one commit owes.
     pub follow_ups_max: usize,
     /// Sources of one follow-up.
@@ -66,6 +78,9 @@ impl Default for Limits {
             samples_max: 20_000,
             values_max: 200_000,
             rows_max: 100_000,
+            findings_max: 10_000,
+            findings_stored_max: 30_000,
+            findings_always: 1_000,
             follow_ups_max: 10,
             follow_up_sources_max: FOLLOW_UP_SOURCES_MAX,
             look_around_min: None,
@@ -82,6 +97,8 @@ impl Limits {
             requests_max: usize::MAX,
             groups_max: usize::MAX,
             values_max: usize::MAX,
+            findings_max: usize::MAX,
+            findings_stored_max: usize::MAX,
             follow_up_sources_max: usize::MAX,
             ..Limits::default()
         }
@@ -115,11 +132,11 @@ pub struct Fold {
     sample_key: SampleKey,
     limits: Limits,
     counts: Counts,
-    seen: HashMap<u64, Seen>,
+    seen: ByHash<Seen>,
     groups: Vec<Group>,
-    places: HashMap<CountKey, u32>,
-    sets: HashMap<Arc<[Member]>, u32>,
-    set_members: Vec<Arc<[Member]>>,
+    /// By the keyed hash of each group's key.
+    places: ByHash<u32>,
+    sets: Sets,
     samples: Samples,
     values: Values,
     beyond: cap::Largest,
@@ -135,18 +152,12 @@ struct Seen {
     received: i32,
 }
 
-/// What a request counts for: a group, and what of it counts there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Member {
-    place: u32,
-    legs: Legs,
-    code: Code,
-    source: Option<SourceIp>,
-    text: Option<TextHash>,
-    /// Whether its source is not kept, because there are too many.
-    is_source_cut: bool,
-    /// Whether its value is not kept, because there are too many.
-    is_text_cut: bool,
+/// A group that a request counts for, with the keyed hash of rule and group.
+#[derive(Hash)]
+struct Found {
+    hash: u64,
+    rule: RuleKey,
+    found: Match,
 }
 
 struct Group {
@@ -165,11 +176,10 @@ pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: Samp
         sample_key,
         limits,
         counts: Counts::default(),
-        seen: HashMap::new(),
+        seen: ByHash::default(),
         groups: Vec::new(),
-        places: HashMap::new(),
-        sets: HashMap::new(),
-        set_members: Vec::new(),
+        places: ByHash::default(),
+        sets: Sets::new(sample_key),
         samples: Samples::new(limits.samples_max),
         values: Values::new(limits.values_max),
         beyond: cap::Largest::default(),
@@ -208,7 +218,7 @@ impl Fold {
             return;
         }
         let code = Code::of(observation.event.response_code);
-        let identity = self.hash(&(&observation.identity, code, &matches));
+        let identity = self.identity_of(observation, code, &matches);
         let is_known = self.seen.contains_key(&identity);
         if !is_known && self.is_full(&matches) {
             self.counts.beyond_limit += u64::from(observation.n);
@@ -247,33 +257,13 @@ impl Fold {
         self.counts
     }
 
-    /// Returns the rules and groups whose minutes must be known to close: those that matched, those that were
-    /// `found_before` and are followed up, and those of told findings that lose minutes with `expired`.
-    #[must_use]
-    pub fn keys_needed(
-        &self,
-        found_before: &[StoredMinute],
-        expired: &[StoredMinute],
-        findings: &[Finding],
-    ) -> HashSet<CountKey> {
-        let mut needed: HashSet<CountKey> = self.places.keys().cloned().collect();
-        needed.extend(found_before.iter().flat_map(|minute| minute.rows.keys()).cloned());
-        let leaving: HashSet<&CountKey> = expired.iter().flat_map(|minute| minute.rows.keys()).collect();
-        needed.extend(findings.iter().filter_map(|finding| {
-            let rule = self.rules.named(&finding.rule.name)?;
-            let key = CountKey { rule: rule.key, group: finding.group.clone() };
-            leaving.contains(&key).then_some(key)
-        }));
-        needed
-    }
-
     /// Tells whether one more request that counts for `matches` would be too many.
-    fn is_full(&self, matches: &[(CountKey, Match)]) -> bool {
-        let new = matches.iter().filter(|(key, _)| !self.places.contains_key(key)).count();
+    fn is_full(&self, matches: &[Found]) -> bool {
+        let new = matches.iter().filter(|one| !self.places.contains_key(&one.hash)).count();
         self.seen.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
     }
 
-    fn matches_of(&mut self, observation: &Observation) -> Vec<(CountKey, Match)> {
+    fn matches_of(&mut self, observation: &Observation) -> Vec<Found> {
         let mut all = Vec::new();
         let mut is_unattributed = false;
         let pass = if self.follow_ups.is_some() { Pass::FollowUp } else { Pass::First };
@@ -285,8 +275,8 @@ impl Fold {
                 matches.retain(|found| found.group.source_ip().is_some_and(follows));
             }
             all.extend(matches.into_iter().map(|found| {
-                let key = CountKey { rule: rule.key, group: found.group.clone() };
-                (key, found)
+                let hash = hash_of(&self.sample_key, &(rule.key, &found.group));
+                Found { hash, rule: rule.key, found }
             }));
         }
         self.counts.unattributed += u64::from(is_unattributed);
@@ -303,118 +293,70 @@ impl Fold {
         spans.is_some_and(|spans| spans.iter().any(|span| span.contains(at)))
     }
 
-    fn hash(&self, identity: &impl Hash) -> u64 {
+    /// Returns what makes an observation the same request as another: who it says to be, how it was answered, and what it
+    /// counts for.
+    fn identity_of(&self, observation: &Observation, code: Code, matches: &[Found]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.sample_key.0);
-        identity.hash(&mut hasher);
+        (&observation.identity, code, matches.len()).hash(&mut hasher);
+        for Found { hash, found, .. } in matches {
+            (hash, found.legs, found.source, found.text).hash(&mut hasher);
+        }
         hasher.finish()
     }
 
-    fn sample(&mut self, observation: &Observation, matches: &[(CountKey, Match)], received: i32) {
+    fn sample(&mut self, observation: &Observation, matches: &[Found], received: i32) {
         let sample = SampleDraft::of(observation, &self.sample_key);
-        for (key, _) in matches {
-            let place = self.place_of(key);
+        for one in matches {
+            let place = self.place_of(one);
             let group = &mut self.groups[place as usize];
             if !group.clusters.contains(&observation.cluster) {
+                group.clusters.reserve_exact(1);
                 group.clusters.push(observation.cluster.clone());
             }
             self.samples.add(place, received, &sample);
         }
     }
 
-    fn place_of(&mut self, key: &CountKey) -> u32 {
-        match self.places.get(key) {
+    fn place_of(&mut self, one: &Found) -> u32 {
+        match self.places.get(&one.hash) {
             Some(place) => *place,
-            None => self.place_of_group(Group { key: key.clone(), clusters: Vec::new() }),
+            None => {
+                let key = CountKey { rule: one.rule, group: one.found.group.clone() };
+                self.place_of_group(Group { key, clusters: Vec::new() })
+            }
         }
     }
 
     /// Returns the place of a group, with the clusters that it brings.
     fn place_of_group(&mut self, group: Group) -> u32 {
-        if let Some(place) = self.places.get(&group.key) {
+        let hash = hash_of(&self.sample_key, &(group.key.rule, &group.key.group));
+        if let Some(place) = self.places.get(&hash) {
             let known = &mut self.groups[*place as usize].clusters;
             let more = group.clusters.into_iter().filter(|cluster| !known.contains(cluster));
             known.extend(more.collect::<Vec<_>>());
             return *place;
         }
         let place = u32::try_from(self.groups.len()).expect("so many groups do not fit into memory");
-        self.places.insert(group.key.clone(), place);
+        self.places.insert(hash, place);
         self.groups.push(group);
         place
     }
 
-    fn set_of(&mut self, matches: &[(CountKey, Match)], code: Code, received: i32) -> u32 {
-        let member = |(key, found): &(CountKey, Match)| {
-            let mut member = Member {
-                place: self.places[key],
-                legs: found.legs,
-                code,
-                source: found.source,
-                text: found.text,
-                is_source_cut: false,
-                is_text_cut: false,
-            };
-            self.values.note(&mut member, received);
-            member
+    fn set_of(&mut self, matches: &[Found], code: Code, received: i32) -> u32 {
+        let member = |one: &Found| {
+            let place = self.places[&one.hash];
+            let (source, text) = self.values.note(place, &one.found, received);
+            Member { place, legs: one.found.legs, code, source, text }
         };
         let members: Vec<Member> = matches.iter().map(member).collect();
-        self.set_at(&members)
+        self.sets.number_of(&members)
     }
+}
 
-    fn set_at(&mut self, members: &[Member]) -> u32 {
-        if let Some(set) = self.sets.get(members) {
-            return *set;
-        }
-        let members: Arc<[Member]> = members.into();
-        let set = u32::try_from(self.set_members.len()).expect("so many sets do not fit into memory");
-        self.set_members.push(members.clone());
-        self.sets.insert(members, set);
-        set
-    }
-
-    /// Returns the rows of the window, minute by minute.
-    fn rows(&mut self) -> BTreeMap<Minute, Rows> {
-        let mut minutes: BTreeMap<Minute, Rows> = BTreeMap::new();
-        for seen in self.seen.values() {
-            let last = seen.first.plus(i64::from(seen.last_after_seconds));
-            let members = &self.set_members[seen.set as usize];
-            for (number, member) in members.iter().enumerate() {
-                // A request counts once for a group, whoever sent it.
-                let n = if members[..number].iter().any(|other| other.place == member.place) { 0 } else { seen.n };
-                let group = &self.groups[member.place as usize];
-                if !self.is_followed(&group.key, seen.first) {
-                    continue;
-                }
-                let mut count = |at, n| {
-                    let tally = tally_at(&mut minutes, group, at);
-                    let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");
-                    if n > 0 {
-                        tally.add(second, member.legs, member.code, n);
-                    }
-                    self.values.mark(tally, member, seen.received, second);
-                };
-                if last != seen.first && seen.n > 1 && self.window.contains(last) {
-                    count(seen.first, n.saturating_sub(1));
-                    count(last, n.min(1));
-                } else {
-                    count(seen.first, n);
-                }
-            }
-        }
-        let samples = std::mem::replace(&mut self.samples, Samples::new(0));
-        if samples.is_halved() {
-            minutes.values_mut().flat_map(Rows::values_mut).for_each(|tally| tally.evidence.note_more());
-        }
-        for (place, sample, is_cut) in samples.into_samples() {
-            let rows = minutes.get_mut(&sample.at.minute());
-            if let Some(tally) = rows.and_then(|rows| rows.get_mut(&self.groups[place as usize].key)) {
-                tally.evidence.add(sample, SAMPLES_MAX);
-                if is_cut {
-                    tally.evidence.note_more();
-                }
-            }
-        }
-        minutes
-    }
+fn hash_of(key: &SampleKey, what: &impl Hash) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(&key.0);
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Returns the minute in which a request was received. It is the event's own: copies of a record may bring other times,
@@ -422,12 +364,4 @@ impl Fold {
 fn received_minute(observation: &Observation) -> i32 {
     let received = observation.event.received_time_ms().map_or(observation.first, Second::of_millis);
     i32::try_from(received.minute().0).unwrap_or(i32::MAX)
-}
-
-fn tally_at<'m>(minutes: &'m mut BTreeMap<Minute, Rows>, group: &Group, at: Second) -> &'m mut Tally {
-    let rows = minutes.entry(at.minute()).or_default();
-    rows.entry(group.key.clone()).or_insert_with(|| {
-        let clusters = group.clusters.iter().map(|cluster| cluster.to_string()).collect();
-        Tally { clusters, ..Tally::default() }
-    })
 }

@@ -327,6 +327,15 @@ pub enum NoticeKind {
         /// Why.
         reason: String,
     },
+    /// More groups crossed a threshold than one commit may open findings for: the largest have one, the rest is a sum.
+    TooManyFindings {
+        /// Groups that have none.
+        findings: u64,
+        /// Their requests; one that several rules count is in it several times.
+        requests: u64,
+        /// The largest sources among them, with their requests.
+        top: Vec<(String, u64)>,
+    },
     /// More groups than a window may store: the largest are counted exactly, the rest is told as a sum.
     Overflow {
         /// Rows (rule, group, minute) that are not stored.

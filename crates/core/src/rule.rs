@@ -19,6 +19,7 @@ mod sigma;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::address::{self, SourceIp};
 use crate::diagnostic::Diagnostic;
@@ -38,7 +39,7 @@ pub use counting::{Burst, Counting, Leg};
 pub use detection::Expression;
 pub use explanation::{Explanation, Hop, Name, Outcome, Reading, Role, Stage, Step, Trace, Tried, TriedLeg, Wanted};
 pub use filter::Filter;
-pub use head::{Level, RuleHead};
+pub use head::{HeadKey, Level, RuleHead};
 pub use load::{RuleFile, load};
 
 /// Longest value of a group that is kept, in characters; longer ones share the group of their beginning.
@@ -50,7 +51,7 @@ const SOURCE_IP: Field = Field::Named("source_ip");
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// What people are shown of it.
-    pub head: RuleHead,
+    pub head: Arc<RuleHead>,
     /// Its selections; a request that fits any one of them counts.
     pub selections: Vec<Expression>,
     /// What is counted of them.

@@ -15,6 +15,7 @@ use crate::address::SourceIp;
 use crate::code::Code;
 use crate::distinct::{Marks, TextHash};
 use crate::evidence::Evidence;
+use crate::names::Names;
 use crate::source::SourceId;
 use crate::time::{Minute, Second};
 
@@ -121,7 +122,7 @@ pub struct Tally {
     /// The distinct values, where the rule counts those of another field than `source_ip`.
     pub texts: Marks<TextHash>,
     /// The clusters that were asked.
-    pub clusters: BTreeSet<String>,
+    pub clusters: Names,
     /// Samples of the requests.
     pub evidence: Evidence,
     /// Whether a re-look found requests that the first read had not seen.
@@ -139,7 +140,13 @@ impl Tally {
     pub fn add(&mut self, second: u8, legs: Legs, code: Code, n: u32) {
         match self.seconds.binary_search_by_key(&(second, legs, code), Counted::key) {
             Ok(place) => self.seconds[place].n = self.seconds[place].n.saturating_add(n),
-            Err(place) => self.seconds.insert(place, Counted { second, legs, code, n }),
+            Err(place) => {
+                // Most rows count one or two.
+                if self.seconds.is_empty() {
+                    self.seconds.reserve_exact(1);
+                }
+                self.seconds.insert(place, Counted { second, legs, code, n });
+            }
         }
     }
 
@@ -200,7 +207,7 @@ impl Tally {
         self.late = stored.late || (is_more && self.late);
         self.sources.join(&stored.sources);
         self.texts.join(&stored.texts);
-        self.clusters.extend(stored.clusters.iter().cloned());
+        self.clusters.join(&stored.clusters);
         self.evidence.merge(&stored.evidence);
     }
 }

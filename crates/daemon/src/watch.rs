@@ -482,7 +482,7 @@ impl Watch {
         let notices = kind.map(|kind| Notice { source, cluster, window, kind }).into_iter().collect();
         let ending = Ending {
             source: log.source.clone(),
-            fold,
+            counted: fold.count(),
             window,
             progress: progress.clone(),
             notices,

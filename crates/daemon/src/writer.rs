@@ -10,11 +10,11 @@ use std::sync::Arc;
 use stakeout_core::delivery::{Appetite, Delivery, Settlement};
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::fold::{Carried, Closed, Fold};
+use stakeout_core::fold::{Carried, Closed, Counted};
 use stakeout_core::progress::{Notice, Progress};
 use stakeout_core::source::{LogId, Provider, Source, SourceId};
 use stakeout_core::surroundings::Surroundings;
-use stakeout_core::tally::StoredMinute;
+use stakeout_core::tally::{CountKey, StoredMinute};
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, LedgerError};
 use thiserror::Error;
@@ -47,7 +47,7 @@ pub(crate) struct Ending {
     /// The source.
     pub(crate) source: Source,
     /// What was found.
-    pub(crate) fold: Fold,
+    pub(crate) counted: Counted,
     /// The window, which the stored minutes of this source are taken from.
     pub(crate) window: Window,
     /// How far the source has been read with it.
@@ -222,7 +222,7 @@ fn owed(ledger: &Ledger, destination: &str) -> Result<Owed, LedgerError> {
 
 fn close(ledger: &Ledger, ending: Ending) -> Result<Closed, LedgerError> {
     let carried = carry(ledger, &ending)?;
-    let closed = ending.fold.close(&ending.source, carried, clock::now());
+    let closed = ending.counted.close(&ending.source, carried, clock::now());
     ledger.commit_window(&closed.commit)?;
     Ok(closed)
 }
@@ -246,18 +246,23 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
     // delete a part only of what expired, oldest first.
     let stored_from = expired.last().map_or(reach.keep_from.minute(), |last| last.minute).start();
     let mut found_before = Vec::new();
-    if let Some(window) = ending.fold.followed_from() {
+    if let Some(window) = ending.counted.followed_from() {
         let (first, last) = minutes_of(window);
-        found_before = ledger.minutes(first, last, |key| ending.fold.has_follow_ups(key.rule))?;
-        found_before.retain(|stored| stored.source == source_id);
+        let is_followed = |source, key: &CountKey| source == source_id && ending.counted.has_follow_ups(key.rule);
+        found_before = ledger.minutes(first, last, is_followed)?;
     }
-    let needed = ending.fold.keys_needed(&found_before, &expired, &findings);
-    let all = (Minute(i64::MIN), Minute(i64::MAX));
-    let minutes =
-        if needed.is_empty() { Vec::new() } else { ledger.minutes(all.0, all.1, |key| needed.contains(key))? };
+    let needed = ending.counted.keys_needed(&found_before, &expired, &findings);
     let (first, last) = minutes_of(ending.window);
-    let mut own = ledger.minutes(first, last, |_| true)?;
-    own.retain(|stored| stored.source == source_id);
+    let own = ledger.minutes(first, last, |source, _| source == source_id)?;
+    let mut minutes = Vec::new();
+    if !needed.is_empty() {
+        // A flood's rows fill memory: those of `own` are not read twice.
+        let others = |source, key: &CountKey| source != source_id && needed.contains(key);
+        minutes.extend(ledger.minutes(Minute(i64::MIN), first, |_, key| needed.contains(key))?);
+        minutes.extend(ledger.minutes(first, last, others)?);
+        minutes.extend(ledger.minutes(last, Minute(i64::MAX), |_, key| needed.contains(key))?);
+    }
+    drop(needed);
     let deliveries = ledger.deliveries()?;
     let owed: BTreeSet<FindingKey> =
         deliveries.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect();

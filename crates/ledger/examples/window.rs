@@ -3,7 +3,6 @@
 //! `cargo run --release -p stakeout-ledger --example window [DIR]`; the state goes to a temporary directory, or into
 //! DIR where the disk matters.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
@@ -32,7 +31,7 @@ fn rows(minute: u32) -> Rows {
                 seconds: [(7, 1), (31, 4)]
                     .map(|(second, n)| Counted { second, legs: Legs(0), code: Code::of(Some(403)), n })
                     .to_vec(),
-                clusters: BTreeSet::from(["prod-eu-west-1".to_owned()]),
+                clusters: ["prod-eu-west-1".to_owned()].into_iter().collect(),
                 ..Tally::default()
             };
             (key, tally)
@@ -98,7 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mine = CountKey { rule: RuleKey(0x5eed), group: GroupKey(vec![GroupValue::Address(SourceIp::V4(1.into()))]) };
     let begin = Instant::now();
-    let kept = ledger.minutes(Minute(0), Minute(i64::MAX), |key| *key == mine)?;
+    let kept = ledger.minutes(Minute(0), Minute(i64::MAX), |_, key| *key == mine)?;
     writeln!(out, "one group of {} rows: {:.1?}, {} minutes", 5 * ROWS, begin.elapsed(), kept.len())?;
     writeln!(out, "on disk:  {} KiB, {} blobs", ledger.size_on_disk()? / 1024, ledger.blobs()?)?;
     drop(ledger);

@@ -12,6 +12,7 @@ use stakeout_core::progress::Notice;
 use crate::chunk::{ChunkWriter, Walk};
 use crate::engine::Engine;
 use crate::error::{LedgerError, Result};
+use crate::heads::Named;
 use crate::key::Key;
 use crate::rows;
 
@@ -29,7 +30,7 @@ impl<'e> Draft<'e> {
     }
 
     /// Adds all that a window changes. What is both deleted and written stays written.
-    pub(crate) fn add_commit(&mut self, commit: &Commit) -> Result<()> {
+    pub(crate) fn add_commit(&mut self, commit: &Commit, heads: &Named) -> Result<()> {
         for (source, minute) in &commit.expired {
             self.delete(Key::Minute(*minute, *source))?;
         }
@@ -44,8 +45,14 @@ impl<'e> Draft<'e> {
                 self.put_with(key, |value| rows::write(rows, value))?;
             }
         }
+        for (key, head) in &heads.new {
+            self.put_json(Key::Head(*key), &**head)?;
+        }
+        let mut spelled = Vec::new();
         for finding in &commit.findings {
-            self.put_json(Key::Finding(finding.key), finding)?;
+            spelled.clear();
+            rows::spell(&heads.stored(finding), &mut spelled)?;
+            self.put(Key::Finding(finding.key), &spelled)?;
         }
         for delivery in &commit.deliveries {
             self.put_delivery(delivery)?;

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::finding::FindingKey;
+use stakeout_core::rule::HeadKey;
 use stakeout_core::source::SourceId;
 use stakeout_core::time::Minute;
 
@@ -29,6 +30,8 @@ pub(crate) enum Key {
     /// The rows of a minute of a source. The minute comes first, because both that ask for minutes (a window's
     /// neighbourhood, the oldest) want those of all sources: each is one scan in ascending order.
     Minute(Minute, SourceId),
+    /// What is shown of a rule.
+    Head(HeadKey),
     /// A finding.
     Finding(FindingKey),
     /// What a destination is owed.
@@ -46,6 +49,7 @@ impl Key {
                 body.extend((minute.0.cast_unsigned() ^ SIGN).to_be_bytes());
                 body.extend(source.0.to_be_bytes());
             }
+            Key::Head(head) => body.extend(head.0.to_be_bytes()),
             Key::Finding(finding) => body.extend(finding.0.to_be_bytes()),
             Key::Delivery(delivery) => body.extend(delivery.0.to_be_bytes()),
         }
@@ -93,6 +97,7 @@ impl Key {
                 let source = u32::from_be_bytes(source.try_into().ok()?);
                 Key::Minute(Minute(minute), SourceId(source))
             }
+            b'h' => Key::Head(HeadKey(u64::from_be_bytes(body.try_into().ok()?))),
             b'f' => Key::Finding(FindingKey(u128::from_be_bytes(body.try_into().ok()?))),
             b'd' => Key::Delivery(DeliveryId(u64::from_be_bytes(body.try_into().ok()?))),
             _ => return None,
@@ -108,6 +113,7 @@ impl Key {
             Key::Writes => b'w',
             Key::Progress(_) => b'p',
             Key::Minute(..) => b'm',
+            Key::Head(_) => b'h',
             Key::Finding(_) => b'f',
             Key::Delivery(_) => b'd',
         }
@@ -128,6 +134,7 @@ mod tests {
             Just(Key::Writes),
             any::<u32>().prop_map(|n| Key::Progress(SourceId(n))),
             (any::<i64>(), any::<u32>()).prop_map(|(m, s)| Key::Minute(Minute(m), SourceId(s))),
+            any::<u64>().prop_map(|n| Key::Head(HeadKey(n))),
             any::<u128>().prop_map(|n| Key::Finding(FindingKey(n))),
             any::<u64>().prop_map(|n| Key::Delivery(DeliveryId(n))),
         ]

@@ -13,6 +13,7 @@ use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::progress::Progress;
+use stakeout_core::rule::{HeadKey, RuleHead};
 use stakeout_core::source::{LogId, SourceId};
 use stakeout_core::tally::{CountKey, StoredMinute};
 use stakeout_core::time::Minute;
@@ -22,13 +23,15 @@ use crate::directory::Directory;
 use crate::draft::{Draft, get, get_json, parse_json};
 use crate::engine::{Engine, catching};
 use crate::error::{LedgerError, Result};
+use crate::heads::Heads;
 use crate::key::Key;
 use crate::numbers::Numbers;
 use crate::rows;
 
 /// The layout that this version reads and writes. Since 2 a row says which values came and of which legs its requests
 /// are and how they were answered, a finding who sent them and what else its source did, and progress what is to be
-/// followed up.
+/// followed up. Since 3 what is shown of a rule is stored once, and findings name it by its key; a finding says what its
+/// source did around it, and progress where that is still to be looked for.
 const FORMAT: u32 = 3;
 
 /// The state of one daemon, on disk, held by one process at a time.
@@ -48,6 +51,7 @@ pub struct Ledger {
 #[derive(Debug)]
 struct State {
     numbers: Numbers,
+    heads: Heads,
     /// How many batches were written since the ledger was made.
     writes: u64,
     /// Whether a write has failed.
@@ -68,6 +72,7 @@ impl Ledger {
             let next_delivery = DeliveryId(number(Key::NextDelivery)?);
             let state = State {
                 numbers: Numbers::new(&progresses(&engine)?, next_delivery)?,
+                heads: Heads::new(heads(&engine)?),
                 writes: number(Key::Writes)?,
                 is_torn: false,
             };
@@ -126,12 +131,12 @@ impl Ledger {
     /// Returns the rows that `keep` accepts of all sources' minutes in `[earliest, latest_exclusive)`, ascending by
     /// minute and source. A minute of which no row is kept is left out.
     ///
-    /// One row that is not kept is in memory at a time. `keep` must not call the ledger.
+    /// One row that is not kept is in memory at a time. `keep` is told whose row it is, and must not call the ledger.
     pub fn minutes(
         &self,
         earliest: Minute,
         latest_exclusive: Minute,
-        mut keep: impl FnMut(&CountKey) -> bool,
+        mut keep: impl FnMut(SourceId, &CountKey) -> bool,
     ) -> Result<Vec<StoredMinute>> {
         self.read(|_| {
             let mut minutes = self.stored_minutes(earliest, latest_exclusive, usize::MAX, &mut keep)?;
@@ -143,20 +148,28 @@ impl Ledger {
     /// Returns the oldest minutes before `before` with all their rows, as many as `chunks_max` records hold, but at
     /// least one where there is any. To delete a minute takes as many deletions as it has records.
     pub fn expired(&self, before: Minute, chunks_max: usize) -> Result<Vec<StoredMinute>> {
-        self.read(|_| self.stored_minutes(Minute(i64::MIN), before, chunks_max, &mut |_| true))
+        self.read(|_| self.stored_minutes(Minute(i64::MIN), before, chunks_max, &mut |_, _| true))
     }
 
     /// Returns every stored finding, by ascending key.
     pub fn findings(&self) -> Result<Vec<Finding>> {
-        self.read(|_| {
-            let findings = all(&self.engine, Key::Finding(FindingKey(0)))?;
-            Ok(findings.into_iter().map(|(_, finding)| finding).collect())
+        self.read(|state| {
+            let mut findings = Vec::new();
+            let mut walk = Walk::new(self.engine.range(Key::Finding(FindingKey(0)).kind()));
+            while let Some(value) = walk.next_value()? {
+                findings.push(state.heads.complete(rows::read_finding(value)?)?);
+            }
+            Ok(findings)
         })
     }
 
     /// Returns the finding with this key, where it is stored.
     pub fn finding(&self, key: &FindingKey) -> Result<Option<Finding>> {
-        self.read(|_| get_json(&self.engine, Key::Finding(*key)))
+        self.read(|state| {
+            let mut walk = Walk::new(self.engine.range(Key::Finding(*key).chunks_from(0)));
+            let stored = walk.next_value()?.map(rows::read_finding).transpose()?;
+            stored.map(|finding| state.heads.complete(finding)).transpose()
+        })
     }
 
     /// Returns all that is still owed, by ascending number.
@@ -181,10 +194,12 @@ impl Ledger {
     pub fn commit_window(&self, commit: &Commit) -> Result<()> {
         self.write(|state| {
             state.numbers.check(commit)?;
+            let heads = state.heads.name(&commit.findings);
             let mut draft = Draft::new(&self.engine);
-            draft.add_commit(commit)?;
+            draft.add_commit(commit, &heads)?;
             self.apply(state, draft)?;
             state.numbers.note(commit);
+            state.heads.note(heads);
             Ok(())
         })
     }
@@ -214,7 +229,7 @@ impl Ledger {
         earliest: Minute,
         latest_exclusive: Minute,
         chunks_max: usize,
-        keep: &mut impl FnMut(&CountKey) -> bool,
+        keep: &mut impl FnMut(SourceId, &CountKey) -> bool,
     ) -> Result<Vec<StoredMinute>> {
         let mut minutes = Vec::new();
         let Some(range) = Key::minutes(earliest, latest_exclusive) else {
@@ -230,7 +245,7 @@ impl Ledger {
             if chunks > chunks_max && !minutes.is_empty() {
                 break;
             }
-            let rows = rows::read(value, keep)?;
+            let rows = rows::read(value, &mut |key| keep(source, key))?;
             minutes.push(StoredMinute { source, minute, rows });
         }
         Ok(minutes)
@@ -309,6 +324,16 @@ fn progresses(engine: &Engine) -> Result<Vec<(SourceId, Progress)>> {
         .map(|(key, progress)| match key {
             Key::Progress(source) => Ok((source, progress)),
             other => Err(LedgerError::damaged(format!("{other:?} is no progress"))),
+        })
+        .collect()
+}
+
+fn heads(engine: &Engine) -> Result<Vec<(HeadKey, RuleHead)>> {
+    all(engine, Key::Head(HeadKey(0)))?
+        .into_iter()
+        .map(|(key, head)| match key {
+            Key::Head(key) => Ok((key, head)),
+            other => Err(LedgerError::damaged(format!("{other:?} shows no rule"))),
         })
         .collect()
 }

@@ -6,7 +6,7 @@
 //! the disk upwards:
 //!
 //! ```text
-//! directory -> engine -> key -> chunk -> rows -> draft -> numbers -> ledger
+//! directory -> engine -> key -> chunk -> rows -> heads -> draft -> numbers -> ledger
 //! ```
 
 mod chunk;
@@ -14,6 +14,7 @@ mod directory;
 mod draft;
 mod engine;
 mod error;
+mod heads;
 mod key;
 mod ledger;
 mod numbers;

@@ -1,11 +1,13 @@
-//! How the rows of a minute are spelled: one after another, each with its length before it, in postcard.
+//! How the rows of a minute and findings are spelled: in postcard, rows one after another with their length before them.
 //!
 //! A reader so passes over the counts and samples of a group that it did not ask for without decoding them, and
-//! holds one row at a time. Postcard names no fields: a change of `CountKey`, `Tally` or `Sample` is a new format of
-//! the ledger.
+//! holds one row at a time. Postcard names no fields: a change of `CountKey`, `Tally`, `Sample` or `Finding`
+//! is a new format of the ledger.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use stakeout_core::finding::Finding;
+use stakeout_core::rule::HeadKey;
 use stakeout_core::tally::{CountKey, Rows};
 
 use crate::chunk::{ChunkWriter, Value};
@@ -28,10 +30,11 @@ pub(crate) fn write(rows: &Rows, value: &mut ChunkWriter<'_>) -> Result<()> {
     Ok(())
 }
 
-fn spell(part: &impl Serialize, row: &mut Vec<u8>) -> Result<()> {
+/// Appends what `part` says to `row`.
+pub(crate) fn spell(part: &impl Serialize, row: &mut Vec<u8>) -> Result<()> {
     postcard::to_io(part, row)
         .map(|_| ())
-        .map_err(|error| LedgerError::refused(format!("a row cannot be spelled: {error}")))
+        .map_err(|error| LedgerError::refused(format!("a row or finding cannot be spelled: {error}")))
 }
 
 /// Reads the rows that `keep` accepts, and proves the value.
@@ -54,6 +57,16 @@ pub(crate) fn read(mut value: Value<'_>, keep: &mut impl FnMut(&CountKey) -> boo
     }
     value.finish()?;
     Ok(rows)
+}
+
+/// Reads a finding, and proves the value.
+pub(crate) fn read_finding(value: Value<'_>) -> Result<Finding<HeadKey>> {
+    let key = value.key();
+    let bytes = value.into_bytes()?;
+    match postcard::take_from_bytes(&bytes) {
+        Ok((finding, [])) => Ok(finding),
+        _ => Err(LedgerError::damaged(format!("{key:?} cannot be read"))),
+    }
 }
 
 fn parse<'b, T: DeserializeOwned>(value: &Value<'_>, bytes: &'b [u8]) -> Result<(T, &'b [u8])> {

@@ -19,6 +19,7 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::Silent { .. } => "No audit records",
         NoticeKind::SilenceOver => "Audit records again",
         NoticeKind::Overflow { .. } => "More sources than a window may store",
+        NoticeKind::TooManyFindings { .. } => "More findings than a window may open",
         NoticeKind::NotFollowedUp { .. } => "Sources that were not followed up",
     }
 }
@@ -48,6 +49,11 @@ pub fn explanation(notice: &Notice) -> String {
              rows with {} are known as a sum only. The largest groups are counted exactly.",
             counted_requests(*requests)
         ),
+        NoticeKind::TooManyFindings { findings, requests, .. } => format!(
+            "In source {source} (cluster {cluster}) so many groups crossed a threshold from {from} to {to} that {findings} \
+             of them, with {}, have no finding of their own. The largest have one.",
+            counted_requests(*requests)
+        ),
         NoticeKind::NotFollowedUp { sources, .. } => format!(
             "Source {source} (cluster {cluster}) was not searched for what {} did after {from}: whether somebody who was \
              denied was let in later is not known of them.",
@@ -65,11 +71,11 @@ pub fn reason(notice: &Notice) -> Option<&str> {
     }
 }
 
-/// Returns the largest sources of an overflow with their requests, raw.
+/// Returns the largest sources of what is told as a sum, with their requests, raw.
 #[must_use]
 pub fn top(notice: &Notice) -> &[(String, u64)] {
     match &notice.kind {
-        NoticeKind::Overflow { top, .. } => top,
+        NoticeKind::Overflow { top, .. } | NoticeKind::TooManyFindings { top, .. } => top,
         _ => &[],
     }
 }
@@ -81,6 +87,7 @@ pub fn level(notice: &Notice) -> Level {
         NoticeKind::Gap { .. }
         | NoticeKind::Silent { .. }
         | NoticeKind::Overflow { .. }
+        | NoticeKind::TooManyFindings { .. }
         | NoticeKind::NotFollowedUp { .. } => Level::Medium,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Level::Informational,
     }
@@ -93,6 +100,7 @@ pub fn activity(notice: &Notice) -> Activity {
         NoticeKind::Gap { .. }
         | NoticeKind::Silent { .. }
         | NoticeKind::Overflow { .. }
+        | NoticeKind::TooManyFindings { .. }
         | NoticeKind::NotFollowedUp { .. } => Activity::Create,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Activity::Close,
     }
@@ -107,6 +115,7 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::Silent { .. } => "silent",
         NoticeKind::SilenceOver => "silence_over",
         NoticeKind::Overflow { .. } => "overflow",
+        NoticeKind::TooManyFindings { .. } => "too_many_findings",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
     }
 }
@@ -124,6 +133,7 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::Gap { .. } | NoticeKind::GapFilled => "gap",
         NoticeKind::Silent { .. } | NoticeKind::SilenceOver => "silence",
         NoticeKind::Overflow { .. } => "overflow",
+        NoticeKind::TooManyFindings { .. } => "too_many_findings",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
     };
     let spelled =

@@ -1,15 +1,21 @@
-//! The requests of the groups in question: second by second, over all sources.
-
-use std::collections::BTreeMap;
+//! The requests of the groups in question, over all sources: a page for each group, made when it is turned to.
 
 use crate::source::Provider;
-use crate::tally::{CountKey, Rows, Tally};
+use crate::tally::{CountKey, Rows, RuleKey, Tally};
 use crate::time::{Minute, Second};
 use crate::timeline::Timeline;
 
-/// The minutes of the groups in question, over all sources.
+/// The rows of the groups in question, over all sources.
 pub(super) struct Book<'a> {
-    pub(super) pages: BTreeMap<&'a CountKey, Page<'a>>,
+    /// Ascending by key when it is bound.
+    rows: Vec<Entered<'a>>,
+}
+
+struct Entered<'a> {
+    key: &'a CountKey,
+    minute: Minute,
+    tally: &'a Tally,
+    provider: Option<Provider>,
 }
 
 /// One group's requests by second, and its rows.
@@ -28,19 +34,45 @@ pub(super) struct PageRow<'a> {
 }
 
 impl<'a> Book<'a> {
-    pub(super) fn new(keys: impl Iterator<Item = &'a CountKey>) -> Book<'a> {
-        Book { pages: keys.map(|key| (key, Page::default())).collect() }
+    /// Returns the book of those rows whose key is `wanted`: of each minute with the service that keeps its log.
+    pub(super) fn new(
+        minutes: impl Iterator<Item = (Minute, &'a Rows, Option<Provider>)>,
+        is_wanted: impl Fn(&CountKey) -> bool,
+    ) -> Book<'a> {
+        let mut rows = Vec::new();
+        for (minute, of_minute, provider) in minutes {
+            let wanted = of_minute.iter().filter(|(key, _)| is_wanted(key));
+            rows.extend(wanted.map(|(key, tally)| Entered { key, minute, tally, provider }));
+        }
+        rows.sort_by(|left, right| left.key.cmp(right.key));
+        Book { rows }
     }
 
-    pub(super) fn enter(&mut self, minute: Minute, rows: &'a Rows, provider: Option<Provider>) {
-        for (key, tally) in rows {
-            let Some(page) = self.pages.get_mut(key) else {
-                continue;
-            };
-            page.timeline.enter(minute, tally);
-            let mut at = tally.at(minute).map(|(at, ..)| at);
+    /// Returns the pages of a rule, ascending by group.
+    pub(super) fn pages(&self, rule: RuleKey) -> impl Iterator<Item = (&'a CountKey, Page<'a>)> {
+        let begin = self.rows.partition_point(|entered| entered.key.rule < rule);
+        let end = self.rows.partition_point(|entered| entered.key.rule <= rule);
+        self.rows[begin..end].chunk_by(|one, next| one.key == next.key).map(|rows| (rows[0].key, Page::of(rows)))
+    }
+
+    /// Returns the page of a group.
+    pub(super) fn page(&self, key: &CountKey) -> Page<'a> {
+        let begin = self.rows.partition_point(|entered| entered.key < key);
+        let end = self.rows.partition_point(|entered| entered.key <= key);
+        Page::of(&self.rows[begin..end])
+    }
+}
+
+impl<'a> Page<'a> {
+    fn of(rows: &[Entered<'a>]) -> Page<'a> {
+        let mut page = Page::default();
+        for Entered { minute, tally, provider, .. } in rows {
+            page.timeline.enter(*minute, tally);
+            let mut at = tally.at(*minute).map(|(at, ..)| at);
             let first = at.next().unwrap_or(minute.start());
-            page.rows.push(PageRow { minute, first, last: at.last().unwrap_or(first), tally, provider });
+            let last = at.last().unwrap_or(first);
+            page.rows.push(PageRow { minute: *minute, first, last, tally, provider: *provider });
         }
+        page
     }
 }

@@ -19,10 +19,10 @@ pub struct Carried {
     pub progress: Progress,
     /// The stored minutes of this source inside the window, with all their rows.
     pub own: Vec<StoredMinute>,
-    /// The stored minutes of this source in [`Fold::followed_from`](super::Fold::followed_from), with the rows of rules
-    /// that [have follow-ups](super::Fold::has_follow_ups).
+    /// The stored minutes of this source in [`Fold::followed_from`](super::Counted::followed_from), with the rows of rules
+    /// that [have follow-ups](super::Counted::has_follow_ups).
     pub found_before: Vec<StoredMinute>,
-    /// All stored minutes, with the rows of [`Fold::keys_needed`](super::Fold::keys_needed).
+    /// All stored minutes, with the rows of [`Counted::keys_needed`](super::Counted::keys_needed).
     pub minutes: Vec<StoredMinute>,
     /// Minutes that are not needed any more, with all their rows.
     pub expired: Vec<StoredMinute>,

@@ -1,19 +1,20 @@
 //! The end of a window: its rows join what is stored, episodes are laid over the findings, and what changed is owed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use super::book::Book;
 use super::carried::Carried;
+use super::counted::leaving;
 use super::findings::Findings;
-use super::{Counts, Fold, cap};
+use super::{Counted, Counts, Fold};
 use crate::commit::Commit;
 use crate::delivery::Activity;
 use crate::finding::FindingKey;
 use crate::progress::{Notice, NoticeKind};
 use crate::source::Source;
-use crate::tally::{Rows, StoredMinute};
+use crate::tally::{CountKey, Rows, StoredMinute};
 use crate::time::Minute;
 
 /// A closed window: what to write, and what was seen on the way.
@@ -34,41 +35,52 @@ pub struct Closed {
 impl Fold {
     /// Closes the window into the commit that `source` owes. `now` stamps messages and decides nothing.
     #[must_use]
+    pub fn close(self, source: &Source, carried: Carried, now: Timestamp) -> Closed {
+        self.count().close(source, carried, now)
+    }
+}
+
+impl Counted {
+    /// Closes the window into the commit that `source` owes. `now` stamps messages and decides nothing.
+    #[must_use]
     pub fn close(mut self, source: &Source, mut carried: Carried, now: Timestamp) -> Closed {
-        let mut minutes = self.rows();
-        let beyond = std::mem::take(&mut self.beyond);
-        // A re-look of a window that overflowed overflows as well, and was told.
-        if let Some(kind) = cap::cap(&mut minutes, self.limits.rows_max, beyond).filter(|_| !self.is_relook) {
+        let notice = |kind| {
             let (source, cluster) = (source.name.clone(), source.cluster.to_string());
-            carried.notices.push(Notice { source, cluster, window: self.window, kind });
-        }
+            Notice { source, cluster, window: self.window, kind }
+        };
+        // A re-look of a window that overflowed overflows as well, and was told.
+        carried.notices.extend(self.overflow.take().filter(|_| !self.is_relook).map(notice));
+        let followed = self.keys_to_follow(&carried.found_before);
+        let mut minutes = std::mem::take(&mut self.minutes);
         let rows_kept = self.join_stored(&mut minutes, &carried.own);
         let mut findings = Findings::new(std::mem::take(&mut carried.findings), now);
-        let needed = self.keys_needed(&carried.found_before, &carried.expired, findings.all());
-        let mut book = Book::new(needed.iter());
-        for stored in &carried.minutes {
+        // A group whose rows stay as they were was laid over the findings by the commit that wrote them.
+        let mut touched = changed_keys(&minutes, &carried.own);
+        touched.extend(leaving(&self.rules, &carried.expired, findings.all().iter()));
+        let stored = carried.minutes.iter().filter(|stored| {
             let is_overwritten = stored.source == carried.source_id && minutes.contains_key(&stored.minute);
-            if !is_overwritten {
-                book.enter(stored.minute, &stored.rows, carried.providers.get(&stored.source).copied());
-            }
-        }
-        for (minute, rows) in &minutes {
-            book.enter(*minute, rows, Some(source.provider));
-        }
+            !is_overwritten
+        });
+        let stored = stored.map(|stored| (stored.minute, &stored.rows, carried.providers.get(&stored.source).copied()));
+        let own = minutes.iter().map(|(minute, rows)| (*minute, rows, Some(source.provider)));
+        let book = Book::new(stored.chain(own), |key| touched.contains(key) || followed.contains(key));
+        let mut openings = Vec::new();
         for rule in &self.rules.rules {
-            for (key, page) in book.pages.iter().filter(|(key, _)| key.rule == rule.key) {
-                findings.lay(rule, key, page);
+            for (key, page) in book.pages(rule.key).filter(|(key, _)| touched.contains(key)) {
+                openings.extend(findings.lay(rule, key, &page));
             }
         }
+        let left_out = findings.open(openings, &book, &self.limits);
+        carried.notices.extend(left_out.map(notice));
         findings.relate(&self.rules);
         findings.note_elsewhere();
-        let owed = self.owed_follow_ups(&book, &carried.found_before);
+        let owed = self.owed_follow_ups(&book, &followed);
         let given_up = owed.follow_ups.into_iter().map(|follow_up| carried.progress.owe(follow_up)).sum::<usize>();
         if owed.sources_left_out + given_up > 0 {
             let reason = "too many sources at once".to_owned();
-            let kind = NoticeKind::NotFollowedUp { sources: owed.sources_left_out + given_up, reason };
-            let (source, cluster) = (source.name.clone(), source.cluster.to_string());
-            carried.notices.push(Notice { source, cluster, window: self.window, kind });
+            carried
+                .notices
+                .push(notice(NoticeKind::NotFollowedUp { sources: owed.sources_left_out + given_up, reason }));
         }
         findings.surround(std::mem::take(&mut carried.surroundings));
         findings.prune(&carried.expired, &self.rules);
@@ -104,7 +116,7 @@ impl Fold {
             let rows = minutes.entry(stored.minute).or_default();
             for (key, old) in &stored.rows {
                 let new = rows.entry(key.clone()).or_default();
-                if self.follow_ups.is_some() {
+                if self.is_follow_up {
                     new.join_seconds(old);
                 } else {
                     kept += u64::from(new.join(old));
@@ -113,6 +125,15 @@ impl Fold {
         }
         kept
     }
+}
+
+/// Returns the rules and groups whose rows are other ones than those that are stored.
+fn changed_keys<'m>(minutes: &'m BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> HashSet<&'m CountKey> {
+    let stored: HashMap<Minute, &Rows> = own.iter().map(|stored| (stored.minute, &stored.rows)).collect();
+    let rows = minutes.iter().flat_map(|(minute, rows)| rows.iter().map(|(key, tally)| (*minute, key, tally)));
+    rows.filter(|(minute, key, tally)| stored.get(minute).and_then(|rows| rows.get(*key)) != Some(*tally))
+        .map(|(_, key, _)| key)
+        .collect()
 }
 
 fn changed_minutes(minutes: BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> Vec<(Minute, Rows)> {

@@ -6,8 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use super::book::Page;
+use super::Limits;
+use super::book::{Book, Page};
 use super::carried::Carried;
+use super::room::{self, Opening};
 use crate::address::SourceIp;
 use crate::code::Codes;
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
@@ -15,6 +17,7 @@ use crate::distinct::{Distinct, Seconds};
 use crate::episode::{Episode, Span, episodes};
 use crate::evidence::Evidence;
 use crate::finding::{DistinctValues, Elsewhere, Finding, FindingKey, Status};
+use crate::progress::NoticeKind;
 use crate::rule::{Level, Rule, Rules};
 use crate::surroundings::{LOOK_AROUNDS_MAX, LookAround, Surroundings};
 use crate::tally::{CountKey, GroupKey, StoredMinute};
@@ -40,7 +43,7 @@ struct Change {
 pub(super) struct Findings {
     findings: Vec<Finding>,
     changes: Vec<Change>,
-    by_group: HashMap<(String, GroupKey), Vec<usize>>,
+    by_group: HashMap<GroupKey, Vec<usize>>,
     now: Timestamp,
 }
 
@@ -58,22 +61,27 @@ impl Findings {
         &self.findings
     }
 
+    /// Returns the places of the findings of a rule and group.
+    fn places_of<'f>(&'f self, rule: &'f str, group: &GroupKey) -> impl Iterator<Item = usize> + 'f {
+        let places = self.by_group.get(group).into_iter().flatten().copied();
+        places.filter(move |place| self.findings[*place].rule.name == rule)
+    }
+
     fn put(&mut self, finding: Finding, change: Change) -> usize {
         let place = self.findings.len();
-        self.by_group.entry((finding.rule.name.clone(), finding.group.clone())).or_default().push(place);
+        let places = self.by_group.entry(finding.group.clone()).or_default();
+        places.reserve_exact(1);
+        places.push(place);
         self.findings.push(finding);
         self.changes.push(change);
         place
     }
 
-    /// Lays the episodes of one group over its findings.
-    pub(super) fn lay(&mut self, rule: &Rule, key: &CountKey, page: &Page<'_>) {
+    /// Lays the episodes of one group over its findings, and returns those that lie over none.
+    pub(super) fn lay<'a>(&mut self, rule: &'a Rule, key: &'a CountKey, page: &Page<'_>) -> Vec<Opening<'a>> {
+        let mut openings = Vec::new();
         let mut told: Vec<usize> = self
-            .by_group
-            .get(&(rule.head.name.clone(), key.group.clone()))
-            .map_or(&[][..], Vec::as_slice)
-            .iter()
-            .copied()
+            .places_of(&rule.head.name, &key.group)
             .filter(|place| !matches!(self.findings[*place].status, Status::MergedInto(_)))
             .collect();
         told.sort_by_key(|place| (self.findings[*place].episode, self.findings[*place].key));
@@ -84,7 +92,7 @@ impl Findings {
                 !matches!(finding.status, Status::MergedInto(_)) && finding.episode.overlaps(&episode)
             });
             match overlapped.next() {
-                None => self.create(rule, key, episode, page),
+                None => openings.push(Opening { rule, key, episode }),
                 Some(earliest) => {
                     let joined: Vec<usize> = overlapped.collect();
                     self.grow(earliest, rule, episode, page);
@@ -94,6 +102,16 @@ impl Findings {
                 }
             }
         }
+        openings
+    }
+
+    /// Opens findings, as many as there is room for, and returns what is to be told of the others.
+    pub(super) fn open(&mut self, openings: Vec<Opening<'_>>, book: &Book<'_>, limits: &Limits) -> Option<NoticeKind> {
+        let (opened, notice) = room::share(openings, limits.findings_room(self.findings.len()));
+        for Opening { rule, key, episode } in opened {
+            self.create(rule, key, episode, &book.page(key));
+        }
+        notice
     }
 
     fn create(&mut self, rule: &Rule, key: &CountKey, episode: Episode, page: &Page<'_>) {
@@ -188,8 +206,7 @@ impl Findings {
             let (episode, group) = (finding.episode, &finding.group);
             let mut related = finding.related.clone();
             for leg in rule.legs() {
-                let places = self.by_group.get(&(leg.name.clone(), group.clone())).into_iter().flatten();
-                let near = places.map(|place| &self.findings[*place]).filter(|other| {
+                let near = self.places_of(&leg.name, group).map(|place| &self.findings[place]).filter(|other| {
                     let apart = seconds_apart(&episode, &other.episode);
                     !matches!(other.status, Status::MergedInto(_)) && apart <= rule.threshold.timespan_seconds
                 });
@@ -258,9 +275,7 @@ impl Findings {
                 let Some(rule) = rules.rules.iter().find(|rule| rule.key == key.rule) else {
                     continue;
                 };
-                let Some(places) = self.by_group.get(&(rule.head.name.clone(), key.group.clone())) else {
-                    continue;
-                };
+                let places: Vec<usize> = self.places_of(&rule.head.name, &key.group).collect();
                 for (second, code, n) in tally.codes_at(stored.minute) {
                     let told = places.iter().copied().find(|place| {
                         let finding = &self.findings[*place];

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::Fold;
+use super::Counted;
 use super::book::{Book, Page};
 use crate::address::SourceIp;
 use crate::gathering::Legs;
 use crate::progress::FollowUp;
 use crate::rule::Rule;
-use crate::tally::{CountKey, RuleKey, StoredMinute};
+use crate::tally::{CountKey, Rows, RuleKey, StoredMinute};
 use crate::time::Window;
 
 /// What is owed, and how many sources had no room in it.
@@ -18,7 +18,7 @@ pub(super) struct Owed {
     pub(super) sources_left_out: usize,
 }
 
-impl Fold {
+impl Counted {
     /// Returns where the first legs can lie whose follow-ups reach into a window that is read again: in it, and as long
     /// before it as requests of one sequence can lie apart. `None` where nothing is owed for what was found before.
     ///
@@ -37,20 +37,23 @@ impl Fold {
         self.rules.rules.iter().any(|known| known.key == rule && is_followed_up(known))
     }
 
-    /// Returns the follow-ups of what the window changed, and of what was `found_before` and reaches into it. Those with
-    /// most requests go first; a follow-up owes none.
-    pub(super) fn owed_follow_ups(&self, book: &Book<'_>, found_before: &[StoredMinute]) -> Owed {
+    /// Returns the groups in which later legs may have to be looked for: those of the window, and those that were
+    /// `found_before` and may reach into it. A follow-up has none.
+    pub(super) fn keys_to_follow(&self, found_before: &[StoredMinute]) -> HashSet<CountKey> {
+        let rules = self.rules.rules.iter().filter(|rule| !self.is_follow_up && is_followed_up(rule));
+        let followed: HashSet<RuleKey> = rules.map(|rule| rule.key).collect();
+        let minutes = self.minutes.values().chain(found_before.iter().map(|stored| &stored.rows));
+        minutes.flat_map(Rows::keys).filter(|key| followed.contains(&key.rule)).cloned().collect()
+    }
+
+    /// Returns the follow-ups of what the window found, and of what reaches into it. Those with most requests go first.
+    pub(super) fn owed_follow_ups(&self, book: &Book<'_>, followed: &HashSet<CountKey>) -> Owed {
         let mut owed = Owed::default();
-        if self.follow_ups.is_some() {
-            return owed;
-        }
-        let before: HashSet<&CountKey> = found_before.iter().flat_map(|stored| stored.rows.keys()).collect();
-        let is_in_question = |key: &CountKey| self.places.contains_key(key) || before.contains(key);
         for rule in self.rules.rules.iter().filter(|rule| is_followed_up(rule)) {
-            let pages = book.pages.iter().filter(|(key, _)| key.rule == rule.key && is_in_question(key));
+            let pages = book.pages(rule.key).filter(|(key, _)| followed.contains(*key));
             let mut found: Vec<(u64, SourceIp, Vec<Window>)> = pages
                 .filter_map(|(key, page)| {
-                    let spans = self.spans_behind(rule, page);
+                    let spans = self.spans_behind(rule, &page);
                     let requests = page.timeline.moments.values().map(|moment| moment.n).sum();
                     (!spans.is_empty()).then_some((requests, key.group.source_ip()?, spans))
                 })

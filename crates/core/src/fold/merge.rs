@@ -3,7 +3,7 @@
 //! A request of which both saw a record counts once, at its earliest time, as it does in one fold. Limits hold for both
 //! together; which requests lie beyond them depends on the order, as it does in one fold.
 
-use super::{Counts, Fold, Member, Seen};
+use super::{Counts, Fold, Member, Seen, Values};
 use crate::time::Second;
 
 impl Fold {
@@ -13,8 +13,9 @@ impl Fold {
         self.beyond.join(other.beyond);
         let places: Vec<u32> = other.groups.into_iter().map(|group| self.place_of_group(group)).collect();
         self.samples.join(other.samples, &places);
+        let sets: Vec<u32> =
+            other.sets.iter().map(|members| self.set_of_members(members, &other.values, &places)).collect();
         self.values.join(other.values, &places);
-        let sets: Vec<u32> = other.set_members.iter().map(|members| self.set_of_members(members, &places)).collect();
         for (identity, seen) in other.seen {
             self.note(identity, Seen { set: sets[seen.set as usize], ..seen });
         }
@@ -26,9 +27,9 @@ impl Fold {
         self.seen.values().map(|seen| seen.first.plus(i64::from(seen.last_after_seconds))).max()
     }
 
-    fn set_of_members(&mut self, members: &[Member], places: &[u32]) -> u32 {
-        let moved = members.iter().map(|member| Member { place: places[member.place as usize], ..*member });
-        self.set_at(&moved.collect::<Vec<_>>())
+    fn set_of_members(&mut self, members: &[Member], values: &Values, places: &[u32]) -> u32 {
+        let moved: Vec<Member> = members.iter().map(|member| self.values.moved(member, values, places)).collect();
+        self.sets.number_of(&moved)
     }
 
     fn note(&mut self, identity: u64, seen: Seen) {

@@ -114,6 +114,11 @@ impl Glob {
         match (self.cased, &self.whole) {
             (true, Some(whole)) => whole == text,
             (true, None) => fits(&self.parts, text.chars()),
+            // Nearly all texts are ASCII, and to lower any letter takes fifty times as long as to lower one of those.
+            (false, Some(whole)) if text.is_ascii() => text.eq_ignore_ascii_case(whole),
+            (false, None) if text.is_ascii() => {
+                fits(&self.parts, text.bytes().map(|byte| byte.to_ascii_lowercase().into()))
+            }
             (false, _) => fits(&self.parts, lower(text)),
         }
     }

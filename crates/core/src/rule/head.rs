@@ -1,9 +1,11 @@
 //! What people are shown of a rule.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 /// How much a finding matters, in Sigma's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,4 +83,20 @@ pub struct RuleHead {
     pub risk_score: u32,
     /// The `group-by` fields, in the rule's order.
     pub group_by: Vec<String>,
+}
+
+/// What stands for a [`RuleHead`] where many findings share it: a hash of all that it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HeadKey(pub u64);
+
+impl RuleHead {
+    /// Returns its key.
+    #[must_use]
+    pub fn key(&self) -> HeadKey {
+        let spelled = serde_json::to_vec(self).expect("texts and numbers always spell as JSON");
+        let mut hasher = SipHasher13::new();
+        hasher.write(&spelled);
+        HeadKey(hasher.finish())
+    }
 }

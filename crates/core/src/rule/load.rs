@@ -1,6 +1,8 @@
 //! Rule files into active rules: every document is read, correlations are joined with the rules that they name, and
 //! filters with those that they narrow.
 
+use std::sync::Arc;
+
 use siphasher::sip::SipHasher24;
 
 use super::correlation::{Correlation, Grouping, Kind};
@@ -389,7 +391,7 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
     let own = &document.own;
     Rule {
         key: key(document, &names, &counted),
-        head: RuleHead {
+        head: Arc::new(RuleHead {
             name: document.shown_name().to_owned(),
             id: document.id.clone().unwrap_or_default(),
             title: document.title.clone(),
@@ -400,7 +402,7 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
             runbook: own.runbook.clone(),
             risk_score: own.risk_score,
             group_by: names,
-        },
+        }),
         selections: counted.selections,
         counting: counted.counting,
         group_by: counted.group_by,

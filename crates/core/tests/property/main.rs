@@ -9,6 +9,7 @@ mod counting;
 mod episodes;
 mod order;
 mod parts;
+mod room;
 
 use std::sync::{Arc, LazyLock};
 

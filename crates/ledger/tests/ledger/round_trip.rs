@@ -205,7 +205,7 @@ proptest! {
 
 fn kept(ledger: &Ledger, earliest: i64, latest: i64, n: u64) -> Vec<StoredMinute> {
     let key = samples::count_key(n);
-    ledger.minutes(Minute(earliest), Minute(latest), |one| *one == key).expect("read")
+    ledger.minutes(Minute(earliest), Minute(latest), |_, one| *one == key).expect("read")
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Things to store, each made of a number, so that a test can say what must be there.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::json;
 use stakeout_core::address::SourceIp;
@@ -11,6 +11,7 @@ use stakeout_core::distinct::{Kind, Marks, TextHash};
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::progress::{Failing, FollowUp, Gap, Notice, NoticeKind, Progress, Relook};
+use stakeout_core::rule::RuleHead;
 use stakeout_core::source::{LogId, SourceId};
 use stakeout_core::surroundings::LookAround;
 use stakeout_core::tally::{CountKey, Counted, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
@@ -80,7 +81,7 @@ pub(crate) fn tally(n: u32, samples: u64) -> Tally {
         ],
         sources: marks([SourceIp::V4(n.into()), SourceIp::V6Net(u64::MAX - samples)]),
         texts: marks((0..samples).map(|text| TextHash(u64::from(n) ^ (text << 50)))),
-        clusters: BTreeSet::from(["prod".to_owned(), format!("c{n}")]),
+        clusters: ["prod".to_owned(), format!("c{n}")].into_iter().collect(),
         evidence: evidence(n.into(), samples),
         late: n.is_multiple_of(2),
     }
@@ -124,9 +125,9 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         "created_at": "2026-11-22T01:00:52.123456789Z",
         "updated_at": "2026-11-22T02:00:00Z",
     });
-    let mut finding: Finding = serde_json::from_value(finding).expect("a finding");
-    finding.key = finding_key(n);
-    finding
+    let finding: Finding<RuleHead> = serde_json::from_value(finding).expect("a finding");
+    let rule = Arc::new(finding.rule.clone());
+    Finding { key: finding_key(n), ..finding.with_rule(rule) }
 }
 
 /// Returns the window of the hour `n`.

@@ -1,5 +1,6 @@
 //! What lies on the disk: small values only, and the settled spelling of everything.
 
+use stakeout_core::commit::Commit;
 use stakeout_ledger::Ledger;
 
 use crate::samples;
@@ -31,4 +32,19 @@ fn the_spelling_of_rows_has_not_changed() {
     let (_, value) = first.expect("a minute").expect("readable");
     let checksum = value[4..12].try_into().expect("eight bytes");
     assert_eq!(u64::from_le_bytes(checksum), SPELLING);
+}
+
+/// A rule's text is two thousand characters, and a flood makes thousands of findings of it.
+#[test]
+fn what_is_shown_of_a_rule_is_stored_once() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    let findings = (0..1000).map(|n| samples::finding(n, 0)).collect();
+    ledger.commit_window(&Commit { findings, ..samples::full_commit() }).expect("written");
+    drop(ledger);
+    let db = sled::open(dir.path()).expect("free again");
+    let bytes =
+        |letter: &[u8]| db.scan_prefix(letter).values().map(|value| value.expect("readable").len()).sum::<usize>();
+    assert_eq!(db.scan_prefix(b"h").count(), 1);
+    assert!(bytes(b"f") < 1000 * 400, "{} bytes of findings", bytes(b"f"));
 }

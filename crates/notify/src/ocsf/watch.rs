@@ -28,8 +28,12 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
         NoticeKind::Overflow { rows, requests, top } => {
             unmapped["rows"] = json!(rows);
             unmapped["requests"] = json!(requests);
-            unmapped["top"] =
-                top.iter().map(|(source, requests)| json!({"source": source, "requests": requests})).collect();
+            unmapped["top"] = largest(top);
+        }
+        NoticeKind::TooManyFindings { findings, requests, top } => {
+            unmapped["findings"] = json!(findings);
+            unmapped["requests"] = json!(requests);
+            unmapped["top"] = largest(top);
         }
         NoticeKind::NotFollowedUp { sources, reason } => {
             unmapped["sources"] = json!(sources);
@@ -49,6 +53,11 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
     object["resources"] = json!([super::cluster_resource(&notice.cluster)]);
     object["unmapped"] = unmapped;
     object
+}
+
+/// Returns the largest sources of what is told as a sum.
+fn largest(top: &[(String, u64)]) -> Value {
+    top.iter().map(|(source, requests)| json!({"source": source, "requests": requests})).collect()
 }
 
 /// Returns the object for a digest.

@@ -1,6 +1,7 @@
 //! Findings and notices as an attacker would have them: every text that a client may write is hostile.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use proptest::collection::{btree_set, vec};
@@ -213,7 +214,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
             rule.group_by = group.iter().map(|(field, _)| field.clone()).collect();
             Finding {
                 key: FindingKey(key),
-                rule,
+                rule: Arc::new(rule),
                 group: GroupKey(group.into_iter().map(|(_, value)| value).collect()),
                 episode: Episode { first, last: first.plus(seconds), count },
                 codes,
@@ -275,7 +276,7 @@ fn plain_codes(count: u64) -> Codes {
 pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
     Finding {
         key: FindingKey(key),
-        rule: RuleHead {
+        rule: Arc::new(RuleHead {
             name: "kubernetes-scanning-by-unauthenticated-ip".to_owned(),
             id: "c3e3f2a4-0000-4000-8000-000000000001".to_owned(),
             title: "Kubernetes scanning by an unauthenticated address".to_owned(),
@@ -286,7 +287,7 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
             runbook: String::new(),
             risk_score: 20,
             group_by: vec!["source_ip".to_owned()],
-        },
+        }),
         group: GroupKey(vec![GroupValue::Address(SourceIp::of([198, 51, 100, 7].into()))]),
         episode: Episode { first: Second(1_795_309_252), last: Second(1_795_311_010), count },
         codes: plain_codes(count),
@@ -318,6 +319,8 @@ pub(crate) fn notice() -> impl Strategy<Value = Notice> {
             .prop_map(|(sources, reason)| NoticeKind::NotFollowedUp { sources: sources.into(), reason }),
         (any::<u64>(), any::<u64>(), vec((text(128), any::<u64>()), 0..30))
             .prop_map(|(rows, requests, top)| NoticeKind::Overflow { rows, requests, top }),
+        (any::<u64>(), any::<u64>(), vec((text(128), any::<u64>()), 0..30))
+            .prop_map(|(findings, requests, top)| NoticeKind::TooManyFindings { findings, requests, top }),
     ];
     let window = prop_oneof![
         Just(Window::ALL),

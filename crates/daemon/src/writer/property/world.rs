@@ -223,7 +223,7 @@ impl World {
         }
         let ending = Ending {
             source: source_read.clone(),
-            fold,
+            counted: fold.count(),
             window,
             progress: self.progress[source].clone().expect("it was noted"),
             notices: Vec::new(),
