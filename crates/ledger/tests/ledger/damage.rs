@@ -78,7 +78,7 @@ fn a_damaged_value_is_told_and_the_others_are_read() {
 
 #[test]
 fn damage_of_what_opening_needs_stops_it() {
-    for prefix in [b"p", b"n", b"k", b"v", b"w"] {
+    for prefix in [b"p", b"n", b"k", b"v", b"w", b"h"] {
         let dir = filled();
         overwrite(dir.path(), prefix, 13);
         assert!(is_damaged(&Ledger::open(dir.path())), "{}", prefix[0]);
@@ -87,13 +87,13 @@ fn damage_of_what_opening_needs_stops_it() {
 
 #[test]
 fn another_format_is_told_apart() {
-    for (number, checksum) in [(1_u32, FORMAT_1_CHECKSUM), (3, FORMAT_3_CHECKSUM)] {
+    for (number, checksum) in [(1_u32, FORMAT_1_CHECKSUM), (4, FORMAT_4_CHECKSUM)] {
         let dir = filled();
         tamper(dir.path(), |db| {
             db.insert([b'v', 0, 0], format(number, checksum)).expect("written");
         });
         let Err(error) = Ledger::open(dir.path()) else { panic!("format {number} opens") };
-        assert!(matches!(error, LedgerError::Format { found, known: 2, .. } if found == number), "{error}");
+        assert!(matches!(error, LedgerError::Format { found, known: 3, .. } if found == number), "{error}");
         assert!(error.to_string().contains("set the directory aside"), "{error}");
     }
 }
@@ -106,9 +106,9 @@ fn format(number: u32, checksum: u64) -> Vec<u8> {
     value
 }
 
-/// SipHash-1-3, with a key of zeros, of `v` and the four bytes of 1 and of 3.
+/// SipHash-1-3, with a key of zeros, of `v` and the four bytes of 1 and of 4.
 const FORMAT_1_CHECKSUM: u64 = 0x5392_e13d_8a22_2c46;
-const FORMAT_3_CHECKSUM: u64 = 0xbb7c_c590_6412_8dd3;
+const FORMAT_4_CHECKSUM: u64 = 0xc108_e679_784c_296e;
 
 #[test]
 fn a_database_of_something_else_is_foreign() {
