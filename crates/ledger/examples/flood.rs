@@ -16,7 +16,6 @@ use stakeout_core::event::{AuditEvent, ObjectRef};
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Carried, Counted, Limits};
 use stakeout_core::observation::Observation;
-use stakeout_core::progress::Progress;
 use stakeout_core::rule::{self, Level, Rules};
 use stakeout_core::shipped;
 use stakeout_core::source::{LogId, Provider, Source};
