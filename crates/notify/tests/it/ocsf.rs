@@ -1,7 +1,7 @@
 //! Every object is valid OCSF 1.3.0, whatever was read, and safe where it is shown.
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use jsonschema::Validator;
@@ -109,7 +109,7 @@ fn the_fixed_spots_are_where_tools_look() {
 fn a_finding_of_many_sources_lists_them_lowest_first() {
     let mut finding = strategy::plain_finding(2, Level::High, 9_000);
     finding.group = GroupKey(Vec::new());
-    finding.rule.group_by = Vec::new();
+    Arc::make_mut(&mut finding.rule).group_by = Vec::new();
     for host in (0..5_000_u32).rev() {
         finding.sources.add(SourceIp::V4((0x0a00_0000 + host).into()));
     }
