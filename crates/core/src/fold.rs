@@ -54,7 +54,8 @@ pub struct Limits {
     pub values_max: usize,
     /// Rows (rule, group, minute) in an hour of record time that are stored.
     pub rows_max: usize,
-    /// Findings that one commit opens; 2 KB of memory each. The largest are opened, and the others are told as a sum.
+    /// Findings that one commit opens; 2 KB of memory each, and as much again while they are written. The largest are opened,
+    /// and the others are told as a sum.
     pub findings_max: usize,
     /// Findings that are stored, over all rules and a day: each commit reads them. Where there are as many, a commit opens
     /// `findings_always` more, so that a flood hides nothing that comes after it.
@@ -78,8 +79,8 @@ impl Default for Limits {
             samples_max: 20_000,
             values_max: 200_000,
             rows_max: 100_000,
-            findings_max: 10_000,
-            findings_stored_max: 30_000,
+            findings_max: 5_000,
+            findings_stored_max: 20_000,
             findings_always: 1_000,
             follow_ups_max: 10,
             follow_up_sources_max: FOLLOW_UP_SOURCES_MAX,
