@@ -23,6 +23,7 @@ pub mod field;
 pub mod finding;
 pub mod fold;
 pub mod gathering;
+pub mod json;
 pub mod needle;
 pub mod observation;
 pub mod prefilter;
