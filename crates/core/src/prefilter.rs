@@ -47,6 +47,7 @@ impl Literal {
         match self {
             Literal::Number(number) => text.parse() == Ok(*number),
             Literal::Text { text: own, cased: true } => text == own,
+            Literal::Text { text: own, cased: false } if text.is_ascii() => text.eq_ignore_ascii_case(own),
             Literal::Text { text: own, cased: false } => lower(text).eq(lower(own)),
         }
     }

@@ -114,6 +114,11 @@ impl Glob {
         match (self.cased, &self.whole) {
             (true, Some(whole)) => whole == text,
             (true, None) => fits(&self.parts, text.chars()),
+            // Most texts are ASCII, whose lower case is a byte for a byte.
+            (false, Some(whole)) if text.is_ascii() => text.eq_ignore_ascii_case(whole),
+            (false, None) if text.is_ascii() => {
+                fits(&self.parts, text.bytes().map(|byte| char::from(byte.to_ascii_lowercase())))
+            }
             (false, _) => fits(&self.parts, lower(text)),
         }
     }
