@@ -107,16 +107,55 @@ def write(path, size, is_fat, seed=1):
             at += STEP
 
 
+def eks_event(line, number):
+    """Returns a line as FilterLogEvents answers with it."""
+    time = datetime.fromisoformat(json.loads(line)["stageTimestamp"])
+    return {"logStreamName": "kube-apiserver-audit-1", "timestamp": int(time.timestamp() * 1000), "message": line,
+            "ingestionTime": 1, "eventId": str(number)}
+
+
+def aks_row(line, _):
+    """Returns a line as a row of Log Analytics holds it."""
+    return {"TimeGenerated": json.loads(line)["stageTimestamp"], "Category": "kube-audit", "log_s": line,
+            "_ResourceId": "/subscriptions/1/resourcegroups/rg/providers/microsoft.containerservice/managedclusters/prod"}
+
+
+def gke_call(event):
+    """Returns `methodName` and `resourceName` of a request."""
+    ref = event.get("objectRef")
+    if ref is None:
+        return f"io.k8s.{event['verb']}", event["requestURI"].split("?")[0].lstrip("/")
+    group, version = ref.get("apiGroup", "core"), ref.get("apiVersion", "v1")
+    path = [group, version]
+    path += ["namespaces", ref["namespace"]] if "namespace" in ref else []
+    path += [ref[key] for key in ("resource", "name", "subresource") if key in ref]
+    reversed_group = ".".join(reversed(group.removesuffix(".k8s.io").split(".")))
+    below = f".{ref['subresource']}" if "subresource" in ref else ""
+    return f"io.k8s.{reversed_group}.{version}.{ref['resource']}{below}.{event['verb']}", "/".join(path)
+
+
+def gke_entry(line, number):
+    """Returns a line as an entry of Cloud Logging tells it."""
+    event = json.loads(line)
+    method, resource = gke_call(event)
+    code = event["responseStatus"]["code"]
+    status = {401: {"code": 16}, 403: {"code": 7, "message": "Forbidden"}, 404: {"code": 5}}.get(code, {})
+    payload = {"@type": "type.googleapis.com/google.cloud.audit.AuditLog", "serviceName": "k8s.io", "methodName": method,
+               "resourceName": resource, "authenticationInfo": {"principalEmail": event["user"]["username"]},
+               "authorizationInfo": [{"permission": method, "resource": resource, "granted": code != 403}], "status": status,
+               "requestMetadata": {"callerIp": event["sourceIPs"][-1], "callerSuppliedUserAgent": event.get("userAgent", "")}}
+    if "responseObject" in event:
+        payload["response"] = event["responseObject"]
+    return {"insertId": str(number), "logName": "projects/prod/logs/cloudaudit.googleapis.com%2Fdata_access",
+            "labels": event.get("annotations", {}), "protoPayload": payload,
+            "operation": {"id": event["auditID"], "producer": "k8s.io", "first": True, "last": True},
+            "resource": {"type": "k8s_cluster", "labels": {"cluster_name": "prod", "location": "europe-west1", "project_id": "prod"}},
+            "timestamp": event["stageTimestamp"], "receiveTimestamp": event["stageTimestamp"]}
+
+
 def wrapped(source, target, kind):
-    """Writes the lines of `source` to `target` in a cloud's envelope, one a line."""
+    """Writes the lines of `source` to `target` as a cloud exports them, one a line."""
+    record = {"eks": eks_event, "aks": aks_row, "gke": gke_entry}[kind]
     with open(source, encoding="utf-8") as lines, open(target, "w", encoding="utf-8") as out:
         for number, line in enumerate(lines):
-            line = line.rstrip("\n")
-            if kind == "eks":
-                time = datetime.fromisoformat(json.loads(line)["stageTimestamp"])
-                row = {"logStreamName": "kube-apiserver-audit-1", "timestamp": int(time.timestamp() * 1000),
-                       "message": line, "ingestionTime": 1, "eventId": str(number)}
-            else:
-                row = {"TimeGenerated": json.loads(line)["stageTimestamp"], "Category": "kube-audit", "log_s": line,
-                       "_ResourceId": "/subscriptions/1/resourcegroups/rg/providers/microsoft.containerservice/managedclusters/prod"}
-            out.write(json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n")
+            out.write(json.dumps(record(line.rstrip("\n"), number), separators=(",", ":"), ensure_ascii=False) + "\n")

@@ -1,28 +1,52 @@
-//! Finds in an audit log what the four seed rules find, in memory: what `tests/perf/instructions` counts.
+//! Finds in an audit log what the four seed rules find, in memory: what `tests/perf/instructions` counts. With a number
+//! it is so many rules: those that are shipped, again and again under other names.
 //!
-//! `cargo run --release -p stakeout-core --example fold -- FILE [--strict]`
+//! `cargo run --release -p stakeout-core --example fold -- FILE [--strict] [NUMBER]`
 
 use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::decode::decode;
+use stakeout_core::decode::skim;
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Carried, Fold, Limits};
 use stakeout_core::needle::{Ahead, Needles, Spelling};
 use stakeout_core::observation::Observation;
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
+use stakeout_core::tally::RuleKey;
 use stakeout_core::time::{Second, Window};
 use stakeout_core::{rule, shipped};
 
-fn observe(line: &[u8], source: &Source, fold: &mut Fold) {
-    let Ok(decoded) = decode(line) else { return };
-    let at = decoded.event.stage_time_ms().map_or(Second(0), Second::of_millis);
-    let trusted = TrustedProxies::default();
-    if let Some(observation) = Observation::of_event(source, &trusted, decoded.event, at, String::new) {
+fn observe(line: &[u8], source: &Source, prefilter: &Prefilter, fold: &mut Fold) {
+    let Ok(skimmed) = skim(line) else { return };
+    let at = skimmed.stage_time_ms().map_or(Second(0), Second::of_millis);
+    if !skimmed.may_fit(prefilter) {
+        return fold.pass_over();
+    }
+    let (event, trusted) = (skimmed.into_decoded().event, TrustedProxies::default());
+    if let Some(observation) = Observation::of_event(source, &trusted, event, at, String::new) {
         fold.observe(&observation);
     }
+}
+
+/// Returns the seed rules, or `number` rules.
+fn rules(number: Option<usize>) -> Result<Rules, String> {
+    let mut files = shipped::rule_files();
+    files.retain(|file| number.is_some() || !file.name.contains('/'));
+    let mut rules = rule::load(&files).map_err(|faults| format!("{faults:?}"))?;
+    if let Some(number) = number {
+        let shipped = std::mem::take(&mut rules.rules);
+        rules.rules = shipped.into_iter().cycle().take(number).collect();
+        for (rule, key) in rules.rules.iter_mut().zip(0..) {
+            let name = format!("{}-{key}", rule.head.name);
+            Arc::make_mut(&mut rule.head).name = name;
+            rule.key = RuleKey(key);
+        }
+    }
+    Ok(rules)
 }
 
 /// Returns where the line begins and ends that holds the byte at `at`.
@@ -37,9 +61,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let text = std::fs::read(arguments.first().ok_or("name a file")?)?;
     let is_strict = arguments.iter().any(|argument| argument == "--strict");
-    let seeds: Vec<_> = shipped::rule_files().into_iter().filter(|file| !file.name.contains('/')).collect();
-    let rules = Arc::new(rule::load(&seeds).map_err(|faults| format!("{faults:?}"))?);
-    let needles = Needles::of(&rules.prefilter(), Spelling::Native).filter(|_| !is_strict);
+    let number = arguments.iter().find_map(|argument| argument.parse().ok());
+    let rules = Arc::new(rules(number)?);
+    let prefilter = rules.prefilter();
+    let needles = Needles::of(&prefilter, Spelling::Native).filter(|_| !is_strict);
     let source = Source {
         name: "local".to_owned(),
         provider: Provider::File,
@@ -52,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let hit = needles.as_ref().map_or(Some(from), |needles| needles.find(&text, from, &mut ahead));
         let Some(hit) = hit else { break };
         let (begin, end) = line_around(&text, hit);
-        observe(&text[begin..end], &source, &mut fold);
+        observe(&text[begin..end], &source, &prefilter, &mut fold);
         from = end + 1;
     }
     let read_until = fold.last_matched().unwrap_or(Second(0));

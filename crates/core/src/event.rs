@@ -76,13 +76,7 @@ impl AuditEvent {
     /// `ResponseStarted` only, with code 401 and no username. An event without a stage counts.
     #[must_use]
     pub fn is_request(&self) -> bool {
-        match self.stage.as_deref() {
-            None | Some("ResponseComplete" | "Panic") => true,
-            Some("ResponseStarted") => {
-                self.response_code == Some(401) && self.username.as_deref().unwrap_or("").is_empty()
-            }
-            Some(_) => false,
-        }
+        is_request(self.stage.as_deref(), self.response_code, self.username.as_deref())
     }
 
     /// Returns `stageTimestamp`, the API server's own time, in milliseconds since 1970; `None` where it is missing or
@@ -164,6 +158,15 @@ impl AuditEvent {
     }
 }
 
+/// Tells whether an event of this stage stands for a request of its own: see [`AuditEvent::is_request`].
+pub(crate) fn is_request(stage: Option<&str>, code: Option<i64>, username: Option<&str>) -> bool {
+    match stage {
+        None | Some("ResponseComplete" | "Panic") => true,
+        Some("ResponseStarted") => code == Some(401) && username.unwrap_or("").is_empty(),
+        Some(_) => false,
+    }
+}
+
 /// Returns `text` with each `%` and two hex digits made the byte that they spell; what is no UTF-8 then is replaced.
 fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
@@ -187,7 +190,8 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-fn millis(timestamp: &str) -> Option<i64> {
+/// Returns a timestamp in milliseconds since 1970; `None` where it is none.
+pub(crate) fn millis(timestamp: &str) -> Option<i64> {
     timestamp.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 

@@ -245,6 +245,11 @@ impl Fold {
         self.seen.insert(identity, seen);
     }
 
+    /// Counts an observation of which it is known that no rule matches it.
+    pub fn pass_over(&mut self) {
+        self.counts.observed += 1;
+    }
+
     fn note_again(&mut self, identity: u64, observation: &Observation) {
         if let Some(known) = self.seen.get_mut(&identity) {
             known.first = known.first.min(observation.first);

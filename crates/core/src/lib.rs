@@ -24,6 +24,7 @@ pub mod field;
 pub mod finding;
 pub mod fold;
 pub mod gathering;
+pub mod json;
 pub mod names;
 pub mod needle;
 pub mod observation;

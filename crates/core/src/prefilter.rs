@@ -41,6 +41,32 @@ pub enum Literal {
     },
 }
 
+impl Literal {
+    /// Tells whether `text` may be it.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        match self {
+            Literal::Number(number) => text.parse() == Ok(*number),
+            Literal::Text { text: own, cased: true } => text == own,
+            Literal::Text { text: own, cased: false } if text.is_ascii() => text.eq_ignore_ascii_case(own),
+            Literal::Text { text: own, cased: false } => lower(text).eq(lower(own)),
+        }
+    }
+
+    /// Tells whether `number` may be it, however it is spelled.
+    #[must_use]
+    pub fn is_number(&self, number: i64) -> bool {
+        match self {
+            Literal::Number(own) => number == *own,
+            Literal::Text { text, .. } => text.parse() == Ok(number),
+        }
+    }
+}
+
+fn lower(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().flat_map(char::to_lowercase)
+}
+
 impl Prefilter {
     /// Returns the filter of requests that may be counted for `source`: some entry of `sourceIPs` is its address. Of an
     /// IPv6 source every address counts that shares the first 64 bits, which no comparison of texts says.

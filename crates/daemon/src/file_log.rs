@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use stakeout_core::checkup::{Checkup, Verdict};
-use stakeout_core::decode::Decoded;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::time::{Second, Window};
 
@@ -105,7 +104,7 @@ impl FileLog {
         };
         let mut checkups = vec![Checkup::good("permission", format!("{shown} may be read"))];
         checkups.push(match Lines::new(bytes, 0).next(None) {
-            Ok(Some(line)) => match line.decode() {
+            Ok(Some(line)) => match line.skim() {
                 Ok(_) => Checkup::good("scans", "its first line is an audit event"),
                 Err(fault) => Checkup::of(
                     "scans",
@@ -184,22 +183,20 @@ fn read_file(
         if !line.is_ended || line.is_blank() {
             continue;
         }
-        let (decoded, offset) = (line.decode(), line.offset);
-        let time = line.stage_time(&decoded).or_else(|| line.time_before());
-        lines.tell(time);
-        let Ok(Decoded { event, is_truncated }) = decoded else {
-            read.undecodable += 1;
-            continue;
-        };
-        let Some(at) = time.or_else(|| event.received_time_ms().map(Second::of_millis)) else {
-            read.undecodable += 1;
-            continue;
-        };
-        if window.contains(at) {
-            read.lines += 1;
-            read.truncated += u64::from(is_truncated);
-            observe(event, at, format!("{}:{offset}", file.path.display()));
+        let (skimmed, offset) = (line.skim(), line.offset);
+        let time = line.stage_time(&skimmed).or_else(|| line.time_before());
+        let skimmed = skimmed.ok();
+        let at = time.or_else(|| skimmed.as_ref()?.received_time_ms().map(Second::of_millis));
+        match skimmed.zip(at) {
+            None => read.undecodable += 1,
+            Some((skimmed, at)) if window.contains(at) => {
+                read.lines += 1;
+                read.truncated += u64::from(skimmed.is_truncated());
+                observe(skimmed.into_decoded().event, at, format!("{}:{offset}", file.path.display()));
+            }
+            Some(_) => {}
         }
+        lines.tell(time);
     }
     Ok(())
 }

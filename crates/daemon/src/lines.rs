@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter, memrchr};
 use stakeout_core::decode::{
-    DecodeError, Decoded, LINE_BYTES_MAX, TAIL_BYTES, decode, decode_long, stage_time_ms, stage_time_unread_ms,
+    DecodeError, LINE_BYTES_MAX, Skimmed, TAIL_BYTES, skim, skim_long, stage_time_ms, stage_time_unread_ms,
 };
 use stakeout_core::needle::{Ahead, Needles};
 use stakeout_core::time::Second;
@@ -62,7 +62,7 @@ struct Before<'a> {
     time_of: TimeOf,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
     /// Tells whether nothing but white space stands here.
     pub(crate) fn is_blank(&self) -> bool {
         self.prefix.iter().all(u8::is_ascii_whitespace)
@@ -73,17 +73,17 @@ impl Line<'_> {
         String::from_utf8_lossy(self.prefix)
     }
 
-    /// Returns the audit event that the line holds.
-    pub(crate) fn decode(&self) -> Result<Decoded, DecodeError> {
+    /// Returns the audit event that the line holds, as it lies there.
+    pub(crate) fn skim(&self) -> Result<Skimmed<'a>, DecodeError> {
         match self.tail {
-            None => decode(self.prefix),
-            Some(tail) => decode_long(self.prefix, tail),
+            None => skim(self.prefix),
+            Some(tail) => skim_long(self.prefix, tail),
         }
     }
 
-    /// Returns the API server's own time of the event that was `decoded` of this line.
-    pub(crate) fn stage_time(&self, decoded: &Result<Decoded, DecodeError>) -> Option<Second> {
-        stage_time_ms(self.tail.unwrap_or(self.prefix), decoded).map(Second::of_millis)
+    /// Returns the API server's own time of the event that was `skimmed` from this line.
+    pub(crate) fn stage_time(&self, skimmed: &Result<Skimmed<'_>, DecodeError>) -> Option<Second> {
+        stage_time_ms(self.tail.unwrap_or(self.prefix), skimmed).map(Second::of_millis)
     }
 
     /// Returns the time of the nearest line before this one that has one.
@@ -159,8 +159,9 @@ impl<R: Read> Lines<R> {
                 Filled::End => return Ok(None),
                 Filled::LongLine => {
                     let (line, before) = (self.read_rest()?, self.told);
-                    let decoded = decode_long(&self.block[..self.limit], &self.tail);
-                    self.tell(stage_time_ms(&self.tail, &decoded).map(Second::of_millis).or(before));
+                    let skimmed = skim_long(&self.block[..self.limit], &self.tail);
+                    let time = stage_time_ms(&self.tail, &skimmed).map(Second::of_millis).or(before);
+                    self.tell(time);
                     if needles.is_none_or(|needles| needles.stand_in(&self.block[..self.limit])) {
                         return Ok(Some(self.long_line(&line, before)));
                     }

@@ -204,7 +204,7 @@ impl<'a> Input<'a> {
 
     /// Reads everything once, for requests that fit `prefilter`.
     fn pass(&self, prefilter: &Prefilter, open: impl Fn() -> Fold + Sync) -> anyhow::Result<Pass> {
-        let sieve = if self.args.strict { Sieve::none() } else { Sieve::of(prefilter) };
+        let sieve = if self.args.strict { Sieve::strict(prefilter.clone()) } else { Sieve::of(prefilter) };
         let reading = Reading {
             kind: self.args.kind.known(),
             cluster: self.args.cluster.as_str().into(),

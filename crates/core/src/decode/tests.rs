@@ -1,6 +1,7 @@
 //! Whole, cut, odd and hostile lines, and what is read of each.
 
 use super::*;
+use crate::event::ObjectRef;
 
 const WHOLE: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a-1","stage":"ResponseComplete","requestURI":"/api/v1/pods","verb":"list","user":{"username":"system:anonymous","groups":["system:unauthenticated"],"extra":{"x":["y"]}},"sourceIPs":["8.8.8.8"],"userAgent":"curl/8.5.0","objectRef":{"resource":"pods","apiVersion":"v1"},"responseStatus":{"metadata":{},"status":"Failure","message":"no","reason":"Forbidden","code":403},"requestObject":{"deep":[[[{"code":200}]]]},"requestReceivedTimestamp":"2026-11-21T10:00:00.000000Z","stageTimestamp":"2026-11-21T10:00:00.001000Z","annotations":{"authorization.k8s.io/decision":"forbid"}}"#;
 

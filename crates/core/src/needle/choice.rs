@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::probe::FEW_MAX;
 use super::{Kind, Needle};
 use crate::field::Field;
 use crate::prefilter::{Literal, Prefilter};
@@ -12,6 +13,23 @@ const NEEDLES_MAX: usize = 1000;
 const TEXT_BYTES_MIN: usize = 3;
 /// What it costs to look for one more needle, as a share in a thousand of reading every record.
 const SEARCH_COST: u32 = 20;
+/// What it costs where there are more than a few, which are searched all at once.
+const SEARCH_COST_OF_MANY: u32 = 1;
+/// What the parts of a cluster ask for all the time; everything else is rare.
+const BUSY_RESOURCES: [&str; 12] = [
+    "configmaps",
+    "deployments",
+    "endpoints",
+    "endpointslices",
+    "events",
+    "leases",
+    "namespaces",
+    "nodes",
+    "pods",
+    "replicasets",
+    "secrets",
+    "services",
+];
 
 /// Returns needles of which every record holds one whose event fits `prefilter`.
 pub(super) fn needles(prefilter: &Prefilter) -> Option<Vec<Needle>> {
@@ -43,7 +61,8 @@ fn choose(prefilter: &Prefilter, chosen: &Chosen) -> Option<Chosen> {
 }
 
 fn cost(chosen: &Chosen) -> u32 {
-    chosen.values().map(|records| records + SEARCH_COST).sum()
+    let search_cost = |place| if place < FEW_MAX { SEARCH_COST } else { SEARCH_COST_OF_MANY };
+    chosen.values().enumerate().map(|(place, records)| records + search_cost(place)).sum()
 }
 
 /// Returns the needle that stands wherever `field` has this value, or `None` where there is none.
@@ -89,9 +108,11 @@ fn records_in_thousand(field: &Field, literal: &Literal) -> u32 {
         (Field::Named("user.groups"), "system:authenticated") => 900,
         (Field::Named("responseStatus.code"), "200") => 800,
         (Field::Named("verb"), "get" | "list" | "watch" | "update" | "create" | "patch") => 400,
+        (Field::Named("objectRef.resource"), resource) if !BUSY_RESOURCES.contains(&resource) => 20,
         (Field::Named("verb" | "objectRef.resource" | "objectRef.namespace" | "objectRef.apiGroup"), _) => 200,
         (Field::Named("user.groups" | "responseStatus.reason" | "objectRef.subresource"), _) => 50,
         (Field::Annotation(_), "allow") => 900,
+        (Field::Named("sourceIPs"), _) => 1,
         _ => 10,
     }
 }

@@ -1,12 +1,15 @@
 //! How needles are searched: each for itself where there are few, all at once where there are many.
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::packed::Searcher;
+use aho_corasick::{AhoCorasick, Input, MatchKind, Span};
 use memchr::memmem::Finder;
 
 use super::{Kind, Needle, Spelling};
 
 /// Most probes that are searched one by one; a search for all at once takes the time of about four.
-const FEW_MAX: usize = 4;
+pub(super) const FEW_MAX: usize = 4;
+/// How much of a part is searched where there are many: addresses of one network begin alike.
+const PART_BYTES: usize = 6;
 /// Letters of a needle that are searched in either case: a probe for each of 8 spellings.
 const BLIND_CHARS: usize = 3;
 /// Shortest end of a name that is searched for instead of the whole, in bytes.
@@ -20,7 +23,17 @@ const KELVIN: [&str; 3] = ["\u{212a}", "\\u212a", "\\u212A"];
 #[derive(Clone, Debug)]
 pub(super) enum Probes {
     Few(Vec<Probe>),
-    Many(Box<AhoCorasick>, Vec<usize>),
+    Many(Box<Many>),
+}
+
+/// Probes that are searched all at once.
+#[derive(Clone, Debug)]
+pub(super) struct Many {
+    all: AhoCorasick,
+    /// The same, faster: where there are not too many, and the processor can.
+    packed: Option<Searcher>,
+    /// How far into needles probes begin.
+    begins: Vec<usize>,
 }
 
 /// A part of a needle.
@@ -44,7 +57,11 @@ impl Ahead {
 
 impl Probes {
     pub(super) fn of(needles: &[Needle], spelling: Spelling) -> Option<Probes> {
-        let mut probes: Vec<(String, usize)> = needles.iter().flat_map(|needle| probes_of(needle, spelling)).collect();
+        let are_many = needles.len() > FEW_MAX;
+        let probes = needles.iter().flat_map(|needle| probes_of(needle, spelling, are_many));
+        let mut probes: Vec<(String, usize)> = probes.collect();
+        probes.sort_unstable();
+        probes.dedup();
         if needles.iter().any(|needle| needle.kind == Kind::Blind && needle.text.contains('k')) {
             probes.extend(KELVIN.map(|letter| (letter.to_owned(), 0)));
         }
@@ -60,8 +77,9 @@ impl Probes {
         let (texts, mut begins): (Vec<String>, Vec<usize>) = probes.into_iter().unzip();
         begins.sort_unstable();
         begins.dedup();
+        let packed = Searcher::new(&texts);
         let all = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(texts).ok()?;
-        Some(Probes::Many(Box::new(all), begins))
+        Some(Probes::Many(Box::new(Many { all, packed, begins })))
     }
 
     /// Returns where the next probe stands whose needle `stands_at` its place.
@@ -81,19 +99,29 @@ impl Probes {
                 };
                 probes.iter().zip(&mut ahead.0).map(next).min().filter(|next| *next < text.len())
             }
-            Probes::Many(all, begins) => {
+            Probes::Many(many) => {
                 let mut from = from;
                 loop {
-                    let found = all.find(Input::new(text).range(from..))?;
+                    let found = many.find(text, from)?;
                     // Several needles may share what was found.
-                    let mut places = begins.iter().filter_map(|begin| found.start().checked_sub(*begin));
+                    let mut places = many.begins.iter().filter_map(|begin| found.checked_sub(*begin));
                     if places.any(&stands_at) {
-                        return Some(found.start());
+                        return Some(found);
                     }
-                    from = found.start() + 1;
+                    from = found + 1;
                 }
             }
         }
+    }
+}
+
+impl Many {
+    fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+        let found = match &self.packed {
+            Some(packed) => packed.find_in(text, Span { start: from, end: text.len() }),
+            None => self.all.find(Input::new(text).range(from..)),
+        };
+        found.map(|found| found.start())
     }
 }
 
@@ -111,9 +139,10 @@ impl Probe {
 }
 
 /// Returns what to search for to find `needle`, and how far into it that begins.
-fn probes_of(needle: &Needle, spelling: Spelling) -> Vec<(String, usize)> {
+fn probes_of(needle: &Needle, spelling: Spelling, are_many: bool) -> Vec<(String, usize)> {
     let text = &needle.text;
     match needle.kind {
+        Kind::Part if are_many => vec![(text.get(..PART_BYTES).unwrap_or(text).to_owned(), 0)],
         Kind::Number | Kind::Part => vec![(text.clone(), 0)],
         Kind::Text => {
             // Many names begin with `system:`.

@@ -52,6 +52,9 @@ fn of_what_must_all_be_there_the_rarest_is_searched() {
     assert_eq!(texts(&listed), ["eve"]);
     let either = Prefilter::Or(vec![Prefilter::And(vec![is("user.username", text("eve", true)), code()]), code()]);
     assert_eq!(texts(&either), ["403"], "one needle serves both");
+    let reviews = is("objectRef.resource", text("selfsubjectaccessreviews", true));
+    let asked = Prefilter::And(vec![is("verb", text("create", true)), reviews]);
+    assert_eq!(texts(&asked), ["selfsubjectaccessreviews"]);
     let path = is("requestURI", text("/api/v1/namespaces", true));
     assert_eq!(texts(&path), ["namespaces"]);
     for none in [Prefilter::Any, Prefilter::Or(vec![code(), Prefilter::Any]), is("verb", text("äöü", true))] {
@@ -92,6 +95,19 @@ fn a_search_goes_on_behind_what_only_looks_like_a_needle() {
     assert_eq!(needles.find(line, 0, &mut ahead), Some(line.len() - 4));
     assert_eq!(needles.find(line, 4, &mut ahead), Some(line.len() - 4));
     assert_eq!(needles.find(line, line.len() - 3, &mut ahead), None);
+}
+
+#[test]
+fn of_many_sources_those_that_begin_alike_are_told_apart() {
+    let sources = |numbers: std::ops::Range<u8>| {
+        Prefilter::Or(numbers.map(|number| is("sourceIPs", text(&format!("91.10.0.{number}"), true))).collect())
+    };
+    for many in [8, 200] {
+        let followed = Prefilter::And(vec![sources(0..many), is("responseStatus.code", Literal::Number(200))]);
+        assert_eq!(texts(&followed).len(), usize::from(many), "what every other record holds is not searched");
+        assert!(hits(&followed, r#"{"sourceIPs":["91.10.9.9","::ffff:91.10.0.7"]}"#));
+        assert!(!hits(&followed, r#"{"sourceIPs":["91.10.9.9"],"responseStatus":{"code":200}}"#));
+    }
 }
 
 /// Returns a JSON text as somebody may spell it: letters as escapes here and there.

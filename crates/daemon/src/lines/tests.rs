@@ -51,9 +51,9 @@ fn of_a_long_line_the_beginning_and_the_end_are_kept() {
         let mut lines = Lines::new(text.as_bytes(), 0);
         for verb in ["get", "list"] {
             let line = lines.next(None).expect("memory reads").expect("a line");
-            let decoded = line.decode().expect("an event");
-            assert_eq!(decoded.event.verb.as_deref(), Some(verb));
-            assert_eq!(decoded.event.stage_time_ms(), Some(1_795_255_200_000));
+            let event = line.skim().expect("an event").into_decoded().event;
+            assert_eq!(event.verb.as_deref(), Some(verb));
+            assert_eq!(event.stage_time_ms(), Some(1_795_255_200_000));
         }
         assert!(lines.next(None).expect("memory reads").is_none());
     }
@@ -94,7 +94,7 @@ fn read(text: &str, limit: usize, sizes: Vec<usize>, passing: Option<&Needles>) 
         if line.is_blank() {
             continue;
         }
-        let time = line.stage_time(&line.decode()).or_else(|| line.time_before());
+        let time = line.stage_time(&line.skim()).or_else(|| line.time_before());
         if needles.stand_in(line.prefix) {
             found.push((line.offset, line.bytes, time));
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use indicatif::ProgressBar;
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::decode::{DecodeError, Decoded, Enveloped, decode, stage_time_ms};
+use stakeout_core::decode::{DecodeError, Decoded, Enveloped, Skimmed, skim, stage_time_ms};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::fold::Fold;
 use stakeout_core::needle::Needles;
@@ -162,8 +162,8 @@ impl<'a> Feed<'a> {
             }
             let at = line.offset;
             if place.kind == Kind::Audit {
-                let decoded = line.decode();
-                let own = line.stage_time(&decoded);
+                let skimmed = line.skim();
+                let own = line.stage_time(&skimmed);
                 let time = match own.or_else(|| line.time_before()) {
                     // What the range before it ends with is looked up once.
                     None if begin > 0 => match before_range {
@@ -172,8 +172,8 @@ impl<'a> Feed<'a> {
                     },
                     time => time,
                 };
+                self.audit(skimmed, own, time, at, place);
                 lines.tell(time);
-                self.audit(decoded, own, time, at, place);
             } else {
                 let time = self.enveloped(place.kind.read(&line.text()), at, place);
                 if time.is_some() {
@@ -198,11 +198,11 @@ impl<'a> Feed<'a> {
             if ordinal > 0 && !needles.is_none_or(is_hit) {
                 passed.add(record);
             } else if place.kind == Kind::Audit {
-                let decoded = decode(record.as_bytes());
-                let own = stage_time_ms(record.as_bytes(), &decoded).map(Second::of_millis);
+                let skimmed = skim(record.as_bytes());
+                let own = stage_time_ms(record.as_bytes(), &skimmed).map(Second::of_millis);
                 let time = own.or_else(|| passed.time());
                 passed.tell(time);
-                self.audit(decoded, own, time, ordinal, place);
+                self.audit(skimmed, own, time, ordinal, place);
             } else if let Some(time) = self.enveloped(place.kind.read(record), ordinal, place) {
                 passed.tell(Some(time));
                 self.read.latest = self.read.latest.max(Some(time).filter(|_| ordinal == 0));
@@ -220,20 +220,27 @@ impl<'a> Feed<'a> {
     /// Observes an event that has the time `own`, or at least `time` from those before it.
     fn audit(
         &mut self,
-        decoded: Result<Decoded, DecodeError>,
+        skimmed: Result<Skimmed<'_>, DecodeError>,
         own: Option<Second>,
         time: Option<Second>,
         at: u64,
         place: &mut Place<'_>,
     ) {
         self.read.looked_at += 1;
-        let decoded = match decoded {
-            Ok(decoded) => decoded,
+        let skimmed = match skimmed {
+            Ok(skimmed) => skimmed,
             Err(fault) => return self.unreadable(&fault, at, place),
         };
         self.read.untimed += u64::from(own.is_none());
-        let time = time.or_else(|| decoded.event.received_time_ms().map(Second::of_millis));
-        self.observe(decoded, time.unwrap_or(Second(0)), None, place, || format!("{}:{at}", place.path.display()));
+        let time = time.or_else(|| skimmed.received_time_ms().map(Second::of_millis)).unwrap_or(Second(0));
+        if skimmed.may_fit(self.reading.sieve.prefilter()) {
+            let decoded = skimmed.into_decoded();
+            return self.observe(decoded, time, None, place, || format!("{}:{at}", place.path.display()));
+        }
+        self.note(skimmed.is_truncated(), time);
+        if skimmed.is_request() {
+            self.fold.pass_over();
+        }
     }
 
     /// Observes an event that came in an envelope, and returns the envelope's time.
@@ -261,11 +268,15 @@ impl<'a> Feed<'a> {
         place: &Place<'_>,
         record_id: impl FnOnce() -> String,
     ) {
-        self.read.truncated += u64::from(decoded.is_truncated);
-        self.read.earliest = Some(self.read.earliest.map_or(at, |earliest| earliest.min(at)));
+        self.note(decoded.is_truncated, at);
         if let Some(observation) = self.observation(decoded.event, at, cluster, place.kind, record_id) {
             self.fold.observe(&observation);
         }
+    }
+
+    fn note(&mut self, is_truncated: bool, at: Second) {
+        self.read.truncated += u64::from(is_truncated);
+        self.read.earliest = Some(self.read.earliest.map_or(at, |earliest| earliest.min(at)));
     }
 
     fn observation(

@@ -14,6 +14,7 @@ use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped, decode};
 use stakeout_core::fold::{self, Carried, Closed, Limits};
 use stakeout_core::observation::Observation;
+use stakeout_core::prefilter::Prefilter;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
@@ -81,7 +82,7 @@ impl FilesArgs {
     ) -> anyhow::Result<Folded> {
         let trusted = self.trusted();
         let (kind, cluster) = (self.kind.known(), self.cluster.as_str().into());
-        let reading = Reading { kind, cluster, trusted: &trusted, sieve: &Sieve::none() };
+        let reading = Reading { kind, cluster, trusted: &trusted, sieve: &Sieve::strict(Prefilter::Any) };
         let bar = bar(files);
         let open = || fold::open(rules.clone(), window, false, SAMPLE_KEY, limits);
         let Pass { fold, read, source } = pass(&parts::parts(files, kind, 1), 1, &reading, open, &bar)?;

@@ -7,6 +7,7 @@ use super::kind::Kind;
 
 /// The needles for each. Where there are none, every record is looked at.
 pub(super) struct Sieve {
+    prefilter: Prefilter,
     native: Option<Needles>,
     wrapped: Option<Needles>,
     gke: Option<Needles>,
@@ -23,12 +24,18 @@ impl Sieve {
             native: Needles::of(prefilter, Spelling::Native),
             wrapped: Needles::of(prefilter, Spelling::Wrapped),
             gke,
+            prefilter: prefilter.clone(),
         }
     }
 
-    /// Returns no needles.
-    pub(super) fn none() -> Sieve {
-        Sieve { native: None, wrapped: None, gke: None }
+    /// Returns no needles: every record is read to its end, and `prefilter` decides whether more is to be done.
+    pub(super) fn strict(prefilter: Prefilter) -> Sieve {
+        Sieve { native: None, wrapped: None, gke: None, prefilter }
+    }
+
+    /// Returns what a request must fit that can match.
+    pub(super) fn prefilter(&self) -> &Prefilter {
+        &self.prefilter
     }
 
     /// Returns what records of this kind must hold, or `None` where all are looked at.
