@@ -87,7 +87,7 @@ impl LookAround {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Surroundings {
     /// It was read.
-    Read(Around),
+    Read(Box<Around>),
     /// It could not be read.
     Unread {
         /// Why.

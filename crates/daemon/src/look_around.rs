@@ -40,7 +40,7 @@ impl Log {
             }
         };
         let surroundings = arounds.into_iter().map(|around| match around {
-            Ok(around) => Surroundings::Read(around),
+            Ok(around) => Surroundings::Read(Box::new(around)),
             Err(unread) => {
                 warn!(source = self.source.name, reason = unread.reason, "could not look around a finding");
                 Surroundings::unread(&unread.reason)

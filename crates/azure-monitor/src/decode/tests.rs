@@ -122,8 +122,8 @@ fn cells_are_read_as_text_and_as_objects() {
 #[test]
 fn what_was_cut_is_read_as_far_as_it_goes() {
     let status = r#"{"metadata":{},"code":403,"reason":"Forbidden","message":"no"}"#;
-    // A code is known once the key behind it is: until then it may be the beginning of another.
-    let next_key_ends = status.find("\"reason\"").expect("there") + 8;
+    // A code is known once the key behind it is, with its colon: until then it may be the beginning of another.
+    let next_key_ends = status.find("\"reason\":").expect("there") + 9;
     for cut in 1..status.len() {
         let row = audit_row(&json!({"ResponseStatus": status[..cut], "User": "{\"username\":\"jane\"}"}));
         let Enveloped { decoded, .. } = super::row(&row).expect("an event");

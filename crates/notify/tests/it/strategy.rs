@@ -246,7 +246,7 @@ fn surroundings() -> impl Strategy<Value = Surroundings> {
     let read = (text(256), 0..2_000_000_000i64, any::<u64>(), any::<bool>(), codes(), rankings).prop_map(
         |(cluster, at, requests, is_cut, codes, (let_in, refused, namespaces, users, agents, proxies))| {
             let window = Window::new(Second(at), Second(at + 3_600)).expect("an hour");
-            Surroundings::Read(Around {
+            Surroundings::Read(Box::new(Around {
                 cluster,
                 window,
                 requests,
@@ -258,7 +258,7 @@ fn surroundings() -> impl Strategy<Value = Surroundings> {
                 users,
                 agents,
                 proxies,
-            })
+            }))
         },
     );
     prop_oneof![read, text(300).prop_map(|reason| Surroundings::unread(&reason))]
