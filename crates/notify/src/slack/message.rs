@@ -270,11 +270,14 @@ fn surroundings(finding: &Finding, surroundings: &Surroundings) -> Vec<Markup> {
         utc(around.window.earliest()),
         utc(around.window.latest().plus(-1))
     );
-    let is_all = around.requests <= finding.episode.count && !around.is_cut && around.let_in.top.is_empty();
+    // Of an IPv6 network only the addresses that were seen are asked for.
+    let is_network = !matches!(finding.source_ip(), Some(SourceIp::V4(_)));
+    let is_cut = around.is_cut || is_network;
+    let is_all = around.requests <= finding.episode.count && !is_cut && around.let_in.top.is_empty();
     if is_all && finding.clusters.len() == 1 {
         return vec![Markup::labelled("Around it", &format!("the source sent nothing else {span}"))];
     }
-    let more = if around.is_cut { "at least " } else { "" };
+    let more = if is_cut { "at least " } else { "" };
     let requests = text::counted_requests(around.requests);
     let by_code = text::by_code(&around.codes);
     let mut lines = vec![Markup::labelled("Around it", &format!("the source sent {more}{requests} {span}: {by_code}"))];
