@@ -3,8 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::LazyLock;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 /// The source that requests are counted for: one IPv4 address, or the /64 network of an IPv6 one.
@@ -62,7 +63,7 @@ pub fn parse(text: &str) -> Option<IpAddr> {
 
 /// Networks that no public address lies in, with their names: IANA's special-purpose registries as
 /// CPython 3.11 reads them for `ipaddress.is_global`, which the first of the seed rules asks.
-const NOT_GLOBAL: &[(&str, &str)] = &[
+const SPECIAL_PURPOSE: &[(&str, &str)] = &[
     ("0.0.0.0/8", "this network"),
     ("10.0.0.0/8", "private"),
     ("100.64.0.0/10", "carrier-grade NAT"),
@@ -89,12 +90,29 @@ const NOT_GLOBAL: &[(&str, &str)] = &[
 /// Returns the name of the special range that `address` lies in, or `None` where it is public.
 #[must_use]
 pub fn special_range(address: IpAddr) -> Option<&'static str> {
-    static TABLE: std::sync::LazyLock<Vec<(IpNet, &'static str)>> = std::sync::LazyLock::new(|| {
-        NOT_GLOBAL.iter().map(|(net, name)| (net.parse().expect("the table above holds networks"), *name)).collect()
-    });
-    let address = address.to_canonical();
-    TABLE.iter().find(|(net, _)| net.contains(&address)).map(|(_, name)| *name)
+    match address.to_canonical() {
+        IpAddr::V4(address) => name_of(&NOT_GLOBAL.0, |net| net.contains(&address)),
+        IpAddr::V6(address) => name_of(&NOT_GLOBAL.1, |net| net.contains(&address)),
+    }
 }
+
+fn name_of<N>(table: &[(N, &'static str)], contains: impl Fn(&N) -> bool) -> Option<&'static str> {
+    table.iter().find(|(net, _)| contains(net)).map(|(_, name)| *name)
+}
+
+/// The networks that are not global, by family: every request is looked up.
+static NOT_GLOBAL: LazyLock<(Named<Ipv4Net>, Named<Ipv6Net>)> = LazyLock::new(|| {
+    let mut tables = (Vec::new(), Vec::new());
+    for (net, name) in SPECIAL_PURPOSE {
+        match net.parse().expect("the table above holds networks") {
+            IpNet::V4(net) => tables.0.push((net, *name)),
+            IpNet::V6(net) => tables.1.push((net, *name)),
+        }
+    }
+    tables
+});
+
+type Named<N> = Vec<(N, &'static str)>;
 
 /// Tells whether `address` lies in the public internet.
 #[must_use]

@@ -132,8 +132,12 @@ impl AuditEvent {
     /// Returns the path that was asked for, in one spelling: without the query, escapes resolved once, runs of `/`
     /// made one, and no `/` at the end. So the number of paths says how broad a scan is, however they are spelled.
     #[must_use]
-    pub fn path(&self) -> Option<String> {
+    pub fn path(&self) -> Option<Cow<'_, str>> {
         let raw = self.request_uri.as_deref()?.split('?').next().unwrap_or("");
+        let is_spelled_so = !raw.contains('%') && !raw.contains("//") && (raw.len() < 2 || !raw.ends_with('/'));
+        if is_spelled_so {
+            return Some(raw.into());
+        }
         let mut path = String::with_capacity(raw.len());
         for letter in unescaped(raw).chars() {
             if letter != '/' || !path.ends_with('/') {
@@ -143,7 +147,7 @@ impl AuditEvent {
         if path.len() > 1 && path.ends_with('/') {
             path.pop();
         }
-        Some(path)
+        Some(path.into())
     }
 
     /// Tells whether a service account asked for objects outside of its own namespace, or of the whole cluster.

@@ -5,15 +5,17 @@
 //! which of their requests are shown. Samples are shown, never counted.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::address::SourceIp;
 use crate::observation::Observation;
-use crate::text::bounded;
+use crate::text::{bounded, bounded_cow};
 use crate::time::Second;
 
 /// Most samples that a finding keeps: as many as distinct request URIs are shown.
@@ -78,6 +80,7 @@ pub struct SampleDraft<'a> {
     resource: Option<Cow<'a, str>>,
     namespace: Option<Cow<'a, str>>,
     source_ips: Vec<Cow<'a, str>>,
+    written: OnceCell<Arc<Sample>>,
 }
 
 impl SampleDraft<'_> {
@@ -104,6 +107,7 @@ impl SampleDraft<'_> {
             resource,
             namespace: event.object_ref.as_ref().and_then(|object| text(&object.namespace, NAME_CHARS_MAX)),
             source_ips: event.source_ips[chain_from..].iter().map(|ip| bounded_cow(ip, NAME_CHARS_MAX)).collect(),
+            written: OnceCell::new(),
         };
         let mut hasher = SipHasher13::new_with_key(&key.0);
         (&draft.verb, &draft.request_uri, &draft.user_agent, &draft.username, event.response_code).hash(&mut hasher);
@@ -118,9 +122,13 @@ impl SampleDraft<'_> {
         self.rank
     }
 
-    /// Writes the sample.
+    /// Returns the sample, which is written once for all that keep it.
     #[must_use]
-    pub fn sample(&self) -> Sample {
+    pub fn sample(&self) -> Arc<Sample> {
+        self.written.get_or_init(|| Arc::new(self.write())).clone()
+    }
+
+    fn write(&self) -> Sample {
         let Observation { event, first, cluster, client, .. } = self.observation;
         let text = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
         Sample {
@@ -145,26 +153,22 @@ impl Sample {
     /// Returns the sample that an observation gives, ranked with `key`.
     #[must_use]
     pub fn of(observation: &Observation, key: &SampleKey) -> Sample {
-        SampleDraft::of(observation, key).sample()
+        SampleDraft::of(observation, key).write()
     }
 }
 
-/// Returns `text` itself where it is short enough, else what [`bounded`] makes of it.
-fn bounded_cow(text: &str, chars_max: usize) -> Cow<'_, str> {
-    if text.len() <= chars_max { Cow::Borrowed(text) } else { Cow::Owned(bounded(text, chars_max)) }
-}
-
-/// The samples of a finding, or of one row on the way to it: lowest rank first, one for each rank.
+/// The samples of a finding, or of one row on the way to it: lowest rank first, one for each rank. A request that counts
+/// for several groups has one sample, which they share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    kept: Vec<Sample>,
+    kept: Vec<Arc<Sample>>,
     is_cut: bool,
 }
 
 impl Evidence {
     /// Returns the samples, lowest rank first.
     #[must_use]
-    pub fn samples(&self) -> &[Sample] {
+    pub fn samples(&self) -> &[Arc<Sample>] {
         &self.kept
     }
 
@@ -187,7 +191,8 @@ impl Evidence {
     }
 
     /// Adds a sample and keeps the `samples_max` of lowest rank; of equal ranks the earliest is kept.
-    pub fn add(&mut self, sample: Sample, samples_max: usize) {
+    pub fn add(&mut self, sample: impl Into<Arc<Sample>>, samples_max: usize) {
+        let sample = sample.into();
         match self.kept.binary_search_by_key(&sample.rank, |kept| kept.rank) {
             Ok(place) => {
                 let kept = &mut self.kept[place];
@@ -219,12 +224,12 @@ impl Evidence {
 
     /// Returns the samples, lowest rank first, by value.
     #[must_use]
-    pub fn into_samples(self) -> Vec<Sample> {
+    pub fn into_samples(self) -> Vec<Arc<Sample>> {
         self.kept
     }
 
     /// Returns the distinct values that `of` reads from the samples, in order, without those that are missing.
     pub fn distinct<'a, T: Ord>(&'a self, of: impl Fn(&'a Sample) -> Option<T>) -> BTreeSet<T> {
-        self.kept.iter().filter_map(of).collect()
+        self.kept.iter().filter_map(|sample| of(sample)).collect()
     }
 }

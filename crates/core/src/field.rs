@@ -1,5 +1,6 @@
 //! The fields that rules may name: those of audit.k8s.io/v1, and those that are derived from them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -170,7 +171,11 @@ impl Field {
             "health_probe" => FieldValue::Fact(event.is_health_probe()),
             "forwarded_for" => FieldValue::Fact(observation.is_forwarded()),
             "principal_redacted" => FieldValue::Fact(event.principal_redacted),
-            "path" => event.path().map_or(FieldValue::Missing, FieldValue::Made),
+            "path" => match event.path() {
+                Some(Cow::Borrowed(path)) => FieldValue::Text(path),
+                Some(Cow::Owned(path)) => FieldValue::Made(path),
+                None => FieldValue::Missing,
+            },
             "foreign_namespace" => FieldValue::Fact(event.is_in_foreign_namespace()),
             "forwarded_for_forged" => FieldValue::Fact(observation.is_forged()),
             "source_ip_is_proxy" => FieldValue::Fact(observation.is_client_proxy),

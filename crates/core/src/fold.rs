@@ -28,7 +28,7 @@ use crate::code::Code;
 use crate::evidence::{SampleDraft, SampleKey};
 use crate::observation::Observation;
 use crate::progress::{FOLLOW_UP_SOURCES_MAX, FollowUp};
-use crate::rule::{Level, Match, Pass, Rules};
+use crate::rule::{Level, Match, Matcher, Pass, Rules};
 use crate::tally::{CountKey, RuleKey};
 use crate::time::{Second, Window};
 
@@ -126,6 +126,7 @@ pub struct Counts {
 /// An open window.
 pub struct Fold {
     rules: Arc<Rules>,
+    matcher: Matcher,
     window: Window,
     is_relook: bool,
     /// What is followed up; `None` where the window is read for all other rules and legs.
@@ -141,6 +142,9 @@ pub struct Fold {
     samples: Samples,
     values: Values,
     beyond: cap::Largest,
+    /// Room for what one request counts for.
+    matches: Vec<Match>,
+    members: Vec<Member>,
 }
 
 /// A matched request: when, how many, and the set of groups that it counts for.
@@ -153,14 +157,6 @@ struct Seen {
     received: i32,
 }
 
-/// A group that a request counts for, with the keyed hash of rule and group.
-#[derive(Hash)]
-struct Found {
-    hash: u64,
-    rule: RuleKey,
-    found: Match,
-}
-
 struct Group {
     key: CountKey,
     clusters: Vec<Arc<str>>,
@@ -169,22 +165,7 @@ struct Group {
 /// Opens `window` for `rules`. `is_relook` marks what is found as late; `sample_key` chooses the evidence.
 #[must_use]
 pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: SampleKey, limits: Limits) -> Fold {
-    Fold {
-        rules,
-        window,
-        is_relook,
-        follow_ups: None,
-        sample_key,
-        limits,
-        counts: Counts::default(),
-        seen: ByHash::default(),
-        groups: Vec::new(),
-        places: ByHash::default(),
-        sets: Sets::new(sample_key),
-        samples: Samples::new(limits.samples_max),
-        values: Values::new(limits.values_max),
-        beyond: cap::Largest::default(),
-    }
+    Fold { is_relook, ..open_pass(rules, Pass::First, window, sample_key, limits) }
 }
 
 /// Opens `window` for what `follow_ups` say alone: the follow-up legs of their rules, and the requests of their sources.
@@ -202,7 +183,29 @@ pub fn open_follow_ups(
             spans.entry((follow_up.rule, source)).or_default().extend(windows);
         }
     }
-    Fold { follow_ups: Some(spans), ..open(rules, window, false, sample_key, limits) }
+    Fold { follow_ups: Some(spans), ..open_pass(rules, Pass::FollowUp, window, sample_key, limits) }
+}
+
+fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, sample_key: SampleKey, limits: Limits) -> Fold {
+    Fold {
+        matcher: Matcher::new(&rules.rules, pass, sample_key),
+        rules,
+        window,
+        is_relook: false,
+        follow_ups: None,
+        sample_key,
+        limits,
+        counts: Counts::default(),
+        seen: ByHash::default(),
+        groups: Vec::new(),
+        places: ByHash::default(),
+        sets: Sets::new(sample_key),
+        samples: Samples::new(limits.samples_max),
+        values: Values::new(limits.values_max),
+        beyond: cap::Largest::default(),
+        matches: Vec::new(),
+        members: Vec::new(),
+    }
 }
 
 impl Fold {
@@ -214,20 +217,25 @@ impl Fold {
             self.counts.outside += 1;
             return;
         }
-        let matches = self.matches_of(observation);
-        if matches.is_empty() {
-            return;
+        let mut matches = std::mem::take(&mut self.matches);
+        self.match_all(observation, &mut matches);
+        if !matches.is_empty() {
+            self.count_matches(observation, &matches);
         }
+        self.matches = matches;
+    }
+
+    fn count_matches(&mut self, observation: &Observation, matches: &[Match]) {
         let code = Code::of(observation.event.response_code);
-        let identity = self.identity_of(observation, code, &matches);
+        let identity = self.identity_of(observation, code, matches);
         let is_known = self.seen.contains_key(&identity);
-        if !is_known && self.is_full(&matches) {
+        if !is_known && self.is_full(matches) {
             self.counts.beyond_limit += u64::from(observation.n);
             self.beyond.add(observation);
             return;
         }
         let received = received_minute(observation);
-        self.sample(observation, &matches, received);
+        self.sample(observation, matches, received);
         if is_known {
             self.counts.duplicates += 1;
             self.note_again(identity, observation);
@@ -239,7 +247,7 @@ impl Fold {
             last_after_seconds: u32::try_from(observation.last.0.saturating_sub(observation.first.0))
                 .unwrap_or(u32::MAX),
             n: observation.n.max(1),
-            set: self.set_of(&matches, code, received),
+            set: self.set_of(matches, code, received),
             received,
         };
         self.seen.insert(identity, seen);
@@ -264,29 +272,19 @@ impl Fold {
     }
 
     /// Tells whether one more request that counts for `matches` would be too many.
-    fn is_full(&self, matches: &[Found]) -> bool {
+    fn is_full(&self, matches: &[Match]) -> bool {
         let new = matches.iter().filter(|one| !self.places.contains_key(&one.hash)).count();
         self.seen.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
     }
 
-    fn matches_of(&mut self, observation: &Observation) -> Vec<Found> {
-        let mut all = Vec::new();
-        let mut is_unattributed = false;
-        let pass = if self.follow_ups.is_some() { Pass::FollowUp } else { Pass::First };
-        for rule in &self.rules.rules {
-            let mut matches = rule.matches_of(observation, pass, &self.sample_key);
-            is_unattributed |= matches.is_empty() && rule.lacks_address(observation, pass);
-            if let Some(follow_ups) = &self.follow_ups {
-                let follows = |source| follow_ups.contains_key(&(rule.key, source));
-                matches.retain(|found| found.group.source_ip().is_some_and(follows));
-            }
-            all.extend(matches.into_iter().map(|found| {
-                let hash = hash_of(&self.sample_key, &(rule.key, &found.group));
-                Found { hash, rule: rule.key, found }
-            }));
+    fn match_all(&mut self, observation: &Observation, matches: &mut Vec<Match>) {
+        self.counts.unattributed += u64::from(self.matcher.match_all(observation, matches));
+        if let Some(follow_ups) = &self.follow_ups {
+            matches.retain(|found| {
+                let (rule, source) = self.matcher.source_of(found);
+                source.is_some_and(|source| follow_ups.contains_key(&(rule, source)))
+            });
         }
-        self.counts.unattributed += u64::from(is_unattributed);
-        all
     }
 
     /// Tells whether a request at `at` lies in a span that is followed up, or nothing is. Of several records of a request
@@ -301,19 +299,19 @@ impl Fold {
 
     /// Returns what makes an observation the same request as another: who it says to be, how it was answered, and what it
     /// counts for.
-    fn identity_of(&self, observation: &Observation, code: Code, matches: &[Found]) -> u64 {
+    fn identity_of(&self, observation: &Observation, code: Code, matches: &[Match]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.sample_key.0);
         (&observation.identity, code, matches.len()).hash(&mut hasher);
-        for Found { hash, found, .. } in matches {
-            (hash, found.legs, found.source, found.text).hash(&mut hasher);
+        for Match { hash, legs, source, text, .. } in matches {
+            (hash, legs, source, text).hash(&mut hasher);
         }
         hasher.finish()
     }
 
-    fn sample(&mut self, observation: &Observation, matches: &[Found], received: i32) {
+    fn sample(&mut self, observation: &Observation, matches: &[Match], received: i32) {
         let sample = SampleDraft::of(observation, &self.sample_key);
-        for one in matches {
-            let place = self.place_of(one);
+        for found in matches {
+            let place = self.place_of(found, observation);
             let group = &mut self.groups[place as usize];
             if !group.clusters.contains(&observation.cluster) {
                 group.clusters.reserve_exact(1);
@@ -323,46 +321,44 @@ impl Fold {
         }
     }
 
-    fn place_of(&mut self, one: &Found) -> u32 {
-        match self.places.get(&one.hash) {
+    fn place_of(&mut self, found: &Match, observation: &Observation) -> u32 {
+        match self.places.get(&found.hash) {
             Some(place) => *place,
             None => {
-                let key = CountKey { rule: one.rule, group: one.found.group.clone() };
-                self.place_of_group(Group { key, clusters: Vec::new() })
+                let key = self.matcher.key_of(found, observation);
+                self.put(found.hash, Group { key, clusters: Vec::new() })
             }
         }
     }
 
     /// Returns the place of a group, with the clusters that it brings.
     fn place_of_group(&mut self, group: Group) -> u32 {
-        let hash = hash_of(&self.sample_key, &(group.key.rule, &group.key.group));
+        let hash = self.matcher.hash_of(&group.key);
         if let Some(place) = self.places.get(&hash) {
             let known = &mut self.groups[*place as usize].clusters;
             let more = group.clusters.into_iter().filter(|cluster| !known.contains(cluster));
             known.extend(more.collect::<Vec<_>>());
             return *place;
         }
+        self.put(hash, group)
+    }
+
+    fn put(&mut self, hash: u64, group: Group) -> u32 {
         let place = u32::try_from(self.groups.len()).expect("so many groups do not fit into memory");
         self.places.insert(hash, place);
         self.groups.push(group);
         place
     }
 
-    fn set_of(&mut self, matches: &[Found], code: Code, received: i32) -> u32 {
-        let member = |one: &Found| {
-            let place = self.places[&one.hash];
-            let (source, text) = self.values.note(place, &one.found, received);
-            Member { place, legs: one.found.legs, code, source, text }
-        };
-        let members: Vec<Member> = matches.iter().map(member).collect();
-        self.sets.number_of(&members)
+    fn set_of(&mut self, matches: &[Match], code: Code, received: i32) -> u32 {
+        self.members.clear();
+        for Match { hash, legs, source, text, .. } in matches {
+            let place = self.places[hash];
+            let (source, text) = self.values.note(place, *source, *text, received);
+            self.members.push(Member { place, legs: *legs, code, source, text });
+        }
+        self.sets.number_of(&self.members)
     }
-}
-
-fn hash_of(key: &SampleKey, what: &impl Hash) -> u64 {
-    let mut hasher = SipHasher13::new_with_key(&key.0);
-    what.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Returns the minute in which a request was received. It is the event's own: copies of a record may bring other times,

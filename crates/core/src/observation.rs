@@ -105,6 +105,9 @@ impl Observation {
     /// A balancer that sets both X-Forwarded-For and X-Real-Ip tells the client twice, which is no forgery.
     #[must_use]
     pub fn is_forged(&self) -> bool {
+        if !self.is_forwarded() {
+            return false;
+        }
         let is_client = |entry: &String| address::parse(entry) == self.client;
         let chain = &self.event.source_ips;
         let at = self.client.and_then(|_| chain.iter().rposition(is_client)).unwrap_or(0);

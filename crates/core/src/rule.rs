@@ -2,6 +2,7 @@
 
 mod case;
 mod condition;
+mod conditions;
 mod correlation;
 mod counting;
 mod detection;
@@ -9,30 +10,29 @@ mod encoding;
 mod explanation;
 mod filter;
 mod glob;
+mod group;
 mod head;
 mod load;
+mod matcher;
 mod modifier;
 mod pattern;
 mod requirement;
 mod selection;
 mod sigma;
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::address::{self, SourceIp};
+use crate::address;
 use crate::diagnostic::Diagnostic;
-use crate::distinct::TextHash;
 use crate::episode::Threshold;
 use crate::evidence::SampleKey;
-use crate::field::{Field, FieldValue};
+use crate::field::Field;
 use crate::gathering::Needs;
 use crate::observation::Observation;
 use crate::prefilter::Prefilter;
 use crate::progress::FollowUp;
-use crate::tally::{GroupKey, GroupValue, Legs, RuleKey};
-use crate::text::bounded;
+use crate::tally::{GroupKey, RuleKey};
 
 pub use case::{Case, CaseEvent, CaseResult, ReadEnvelope};
 pub use counting::{Burst, Counting, Leg};
@@ -41,9 +41,8 @@ pub use explanation::{Explanation, Hop, Name, Outcome, Reading, Role, Stage, Ste
 pub use filter::Filter;
 pub use head::{HeadKey, Level, RuleHead};
 pub use load::{RuleFile, load};
+pub use matcher::{Match, Matcher};
 
-/// Longest value of a group that is kept, in characters; longer ones share the group of their beginning.
-const GROUP_TEXT_CHARS_MAX: usize = 256;
 /// The field that names who sent a request.
 const SOURCE_IP: Field = Field::Named("source_ip");
 
@@ -117,51 +116,18 @@ pub enum Pass {
     FollowUp,
 }
 
-/// A group that a request counts for, and what of it counts there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Match {
-    /// The group.
-    pub group: GroupKey,
-    /// The legs that it belongs to, where the rule is a sequence.
-    pub legs: Legs,
-    /// Who sent it, where the rule counts or lists sources.
-    pub source: Option<SourceIp>,
-    /// The value that the rule counts, where that is no address.
-    pub text: Option<TextHash>,
-}
-
 impl Rule {
-    /// Returns the groups that `observation` counts for: none where it does not fit, or has no address or value to be
-    /// counted by; several only where the rule reads each entry of `sourceIPs`, or its legs group by other fields.
-    ///
-    /// A follow-up leg counts only what belongs to no other leg, so that a request is counted in one pass alone.
-    #[must_use]
-    pub fn matches_of(&self, observation: &Observation, pass: Pass, key: &SampleKey) -> Vec<Match> {
-        let mut matches: Vec<Match> = Vec::new();
-        for client in self.clients_of(observation) {
-            for (group, legs) in self.groups_for(observation, client, pass) {
-                let Some((source, text)) = self.values_of(observation, client, key) else {
-                    continue;
-                };
-                matches.push(Match { group, legs, source, text });
-            }
-        }
-        joined(matches)
-    }
-
-    /// Returns the groups that `observation` counts for in either pass.
+    /// Returns the groups that `observation` counts for in either pass: none where it does not fit, or has no address or
+    /// value to be counted by.
     #[must_use]
     pub fn groups_of(&self, observation: &Observation) -> Vec<GroupKey> {
-        let key = SampleKey([0; 16]);
-        let passes = [Pass::First, Pass::FollowUp];
-        passes.into_iter().flat_map(|pass| self.matches_of(observation, pass, &key)).map(|found| found.group).collect()
-    }
-
-    /// Tells whether `observation` fits the rule, but names no address that it could be counted by.
-    #[must_use]
-    pub fn lacks_address(&self, observation: &Observation, pass: Pass) -> bool {
-        let by_address = self.group_by.contains(&SOURCE_IP) || self.counts_sources();
-        by_address && self.clients_of(observation).iter().all(Option::is_none) && self.fits(observation, None, pass)
+        let groups_in = |pass| {
+            let matcher = Matcher::new([self], pass, SampleKey([0; 16]));
+            let mut matches = Vec::new();
+            matcher.match_all(observation, &mut matches);
+            matches.iter().map(|found| matcher.key_of(found, observation).group).collect::<Vec<_>>()
+        };
+        [Pass::First, Pass::FollowUp].into_iter().flat_map(groups_in).collect()
     }
 
     /// Tells whether no request can fit the rule, because it needs a field that no event has.
@@ -214,39 +180,13 @@ impl Rule {
     pub fn reach_seconds(&self) -> i64 {
         self.threshold.timespan_seconds.saturating_add(self.needs().reach_seconds())
     }
+}
 
-    /// Returns the groups that `observation` belongs to as `client`'s, with the legs that put it there.
-    fn groups_for(&self, observation: &Observation, client: Option<IpAddr>, pass: Pass) -> Vec<(GroupKey, Legs)> {
-        if self.legs().is_empty() {
-            let group = self.fits(observation, client, pass).then(|| group_of(&self.group_by, observation, client));
-            return group.flatten().map(|group| (group, Legs::default())).into_iter().collect();
-        }
-        if pass == Pass::FollowUp && self.fits(observation, client, Pass::First) {
-            return Vec::new();
-        }
-        let legs = self.legs().iter().enumerate().filter(|(_, leg)| leg.follow_up == (pass == Pass::FollowUp));
-        legs.filter(|(_, leg)| any_holds(&leg.selections, observation, client))
-            .filter_map(|(place, leg)| {
-                Some((group_of(&leg.group_by, observation, client)?, Legs::default().and(place)))
-            })
-            .collect()
-    }
-
-    fn fits(&self, observation: &Observation, client: Option<IpAddr>, pass: Pass) -> bool {
-        match &self.counting {
-            Counting::Sequence { legs, .. } => legs
-                .iter()
-                .filter(|leg| leg.follow_up == (pass == Pass::FollowUp))
-                .any(|leg| any_holds(&leg.selections, observation, client)),
-            Counting::Events | Counting::Values { .. } => {
-                pass == Pass::First && any_holds(&self.selections, observation, client)
-            }
-        }
-    }
-
-    fn clients_of(&self, observation: &Observation) -> Vec<Option<IpAddr>> {
+impl SourceIpReading {
+    /// Returns whom a rule that reads so takes for the sender of a request, each once.
+    fn clients_of(self, observation: &Observation) -> Vec<Option<IpAddr>> {
         let chain = &observation.event.source_ips;
-        match self.source_ip {
+        match self {
             SourceIpReading::Trusted => vec![observation.client],
             SourceIpReading::First => vec![chain.first().and_then(|entry| address::parse(entry))],
             SourceIpReading::Each => {
@@ -256,65 +196,6 @@ impl Rule {
                 clients
             }
         }
-    }
-
-    /// Returns the source to note and the value to count, or `None` where the request has no value to be counted.
-    fn values_of(
-        &self,
-        observation: &Observation,
-        client: Option<IpAddr>,
-        key: &SampleKey,
-    ) -> Option<(Option<SourceIp>, Option<TextHash>)> {
-        let source = client.map(SourceIp::of);
-        let noted = source.filter(|_| self.lists_sources() || self.counts_sources());
-        match &self.counting {
-            Counting::Values { field } if *field == SOURCE_IP => Some((Some(source?), None)),
-            Counting::Values { field } => {
-                let text = text_of(field.value_of(observation, client))?;
-                Some((noted, Some(TextHash::of(&text, key))))
-            }
-            Counting::Events | Counting::Sequence { .. } => Some((noted, None)),
-        }
-    }
-}
-
-/// Returns the matches by group, each group with all the legs that put the request there, each source of it once.
-fn joined(mut matches: Vec<Match>) -> Vec<Match> {
-    if matches.len() > 1 {
-        matches.sort_by(|left, right| (&left.group, left.source).cmp(&(&right.group, right.source)));
-        for place in 0..matches.len() {
-            let all = matches.iter().filter(|other| other.group == matches[place].group);
-            matches[place].legs = Legs(all.fold(0, |legs, other| legs | other.legs.0));
-        }
-        matches.dedup();
-    }
-    matches
-}
-
-fn any_holds(selections: &[Expression], observation: &Observation, client: Option<IpAddr>) -> bool {
-    selections.iter().any(|selection| selection.holds(observation, client))
-}
-
-/// Returns the group that `fields` make of a request, or `None` where one of them is an address that it does not name.
-fn group_of(fields: &[Field], observation: &Observation, client: Option<IpAddr>) -> Option<GroupKey> {
-    let values = fields.iter().map(|field| match field {
-        field if *field == SOURCE_IP => client.map(|client| GroupValue::Address(SourceIp::of(client))),
-        field => Some(match text_of(field.value_of(observation, client)) {
-            Some(text) => GroupValue::Text(bounded(&text, GROUP_TEXT_CHARS_MAX)),
-            None => GroupValue::Missing,
-        }),
-    });
-    values.collect::<Option<Vec<_>>>().map(GroupKey)
-}
-
-/// Returns a field's one value as text.
-fn text_of(value: FieldValue<'_>) -> Option<Cow<'_, str>> {
-    match value {
-        FieldValue::Text(text) => Some(text.into()),
-        FieldValue::Made(text) => Some(text.into()),
-        FieldValue::Number(number) => Some(number.to_string().into()),
-        FieldValue::Fact(fact) => Some(fact.to_string().into()),
-        FieldValue::Missing | FieldValue::Texts(_) => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Text that somebody else wrote: bounded, and made visible before a person sees it.
 
+use std::borrow::Cow;
+
 /// Returns `text` cut to `chars_max` characters; a cut text ends in `…` and is no longer than the limit.
 #[must_use]
 pub fn bounded(text: &str, chars_max: usize) -> String {
@@ -10,6 +12,12 @@ pub fn bounded(text: &str, chars_max: usize) -> String {
             format!("{}…", &text[..kept])
         }
     }
+}
+
+/// Returns `text` itself where it is short enough, else what [`bounded`] makes of it.
+#[must_use]
+pub fn bounded_cow(text: &str, chars_max: usize) -> Cow<'_, str> {
+    if text.len() <= chars_max { Cow::Borrowed(text) } else { Cow::Owned(bounded(text, chars_max)) }
 }
 
 /// Returns `text` with control, bidirectional, zero-width and line-separating characters shown as `\u{..}`.

@@ -4,6 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::Fold;
 use super::sets::Member;
 use crate::address::SourceIp;
@@ -129,15 +131,15 @@ impl Part {
 }
 
 /// Returns the parts of all groups, in the order of their places, of those hours that could hold too many rows.
-fn hours_too_large(fold: &Fold) -> HashMap<i64, Vec<Part>> {
-    let mut rows_at_most: HashMap<i64, usize> = HashMap::new();
+fn hours_too_large(fold: &Fold) -> FxHashMap<i64, Vec<Part>> {
+    let mut rows_at_most: FxHashMap<i64, usize> = FxHashMap::default();
     for seen in fold.seen.values() {
         fold.each_count(seen, |_, at, _| *rows_at_most.entry(hour(at.minute())).or_default() += 1);
     }
     rows_at_most.retain(|_, rows| *rows > fold.limits.rows_max);
     let none = vec![Part::default(); fold.groups.len()];
-    let mut hours: HashMap<i64, Vec<Part>> = rows_at_most.keys().map(|hour| (*hour, none.clone())).collect();
-    let mut values = HashSet::new();
+    let mut hours: FxHashMap<i64, Vec<Part>> = rows_at_most.keys().map(|hour| (*hour, none.clone())).collect();
+    let mut values = FxHashSet::default();
     if hours.is_empty() {
         return hours;
     }
@@ -154,7 +156,7 @@ fn hours_too_large(fold: &Fold) -> HashMap<i64, Vec<Part>> {
 }
 
 /// Returns how many of the member's values had not come in this minute yet.
-fn new_values(known: &mut HashSet<(u32, i64, bool, usize)>, member: &Member, at: Second) -> usize {
+fn new_values(known: &mut FxHashSet<(u32, i64, bool, usize)>, member: &Member, at: Second) -> usize {
     let mut is_new = |number: Option<usize>, is_text| {
         number.is_some_and(|number| known.insert((member.place, at.minute().0, is_text, number)))
     };

@@ -2,8 +2,10 @@
 //!
 //! What is beyond the limit never becomes a row: the size of each group is known from the requests before any is made.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::cap::{self, Beyond};
 use super::sets::Member;
@@ -49,7 +51,7 @@ impl Fold {
 
     /// Returns the rows of the window without those parts of groups, minute by minute.
     fn rows(&mut self, without: &HashSet<(i64, u32)>) -> BTreeMap<Minute, Rows> {
-        let mut tallies: HashMap<(Minute, u32), Box<Tally>> = HashMap::new();
+        let mut tallies: FxHashMap<(Minute, u32), Box<Tally>> = FxHashMap::default();
         // Those of one group and minute come one after another, so that what they count to is at hand.
         let mut requests: Vec<Seen> = std::mem::take(&mut self.seen).into_values().collect();
         requests.sort_unstable_by_key(|seen| (seen.first.minute(), seen.set));

@@ -4,7 +4,9 @@
 //! many over all groups, the highest rank that is kept at all is halved. How far it must be halved depends on the
 //! requests alone, and a group with many of them is likely to keep some.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::evidence::{Evidence, SAMPLES_MAX, Sample, SampleDraft};
 
@@ -13,7 +15,7 @@ use crate::evidence::{Evidence, SAMPLES_MAX, Sample, SampleDraft};
 pub(super) struct Samples {
     /// By group and the minute in which the request was received. That minute is the event's own: copies of a record
     /// may bring other times, but not another one of it.
-    kept: BTreeMap<(u32, i32), Evidence>,
+    kept: FxHashMap<(u32, i32), Evidence>,
     total: usize,
     total_max: usize,
     rank_max: u64,
@@ -22,7 +24,7 @@ pub(super) struct Samples {
 impl Samples {
     /// Returns an empty set that keeps at most `total_max` samples.
     pub(super) fn new(total_max: usize) -> Samples {
-        Samples { kept: BTreeMap::new(), total: 0, total_max, rank_max: u64::MAX }
+        Samples { kept: FxHashMap::default(), total: 0, total_max, rank_max: u64::MAX }
     }
 
     /// Adds the sample of a request that was received in this minute, for one of its groups.
@@ -65,7 +67,7 @@ impl Samples {
     }
 
     /// Returns every sample with its group, and whether there were others beside it.
-    pub(super) fn into_samples(self) -> impl Iterator<Item = (u32, Sample, bool)> {
+    pub(super) fn into_samples(self) -> impl Iterator<Item = (u32, Arc<Sample>, bool)> {
         self.kept.into_iter().flat_map(|((group, _), evidence)| {
             let is_cut = evidence.is_cut();
             evidence.into_samples().into_iter().map(move |sample| (group, sample, is_cut))

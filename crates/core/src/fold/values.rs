@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use rustc_hash::FxHashMap;
+
 use super::Member;
 use crate::address::SourceIp;
 use crate::distinct::{Distinct, Kind, TextHash};
-use crate::rule::Match;
 use crate::tally::Tally;
 
 /// A value as a member has it: none, one that is kept, by its number, or one too many.
@@ -32,7 +33,7 @@ impl Valued {
 /// The values of an open window.
 pub(super) struct Values {
     /// By group and the minute in which the request was received.
-    kept: HashMap<(u32, i32), Kept>,
+    kept: FxHashMap<(u32, i32), Kept>,
     sources: Table<SourceIp>,
     texts: Table<TextHash>,
     /// How many were added, also those that made room since.
@@ -76,21 +77,27 @@ impl<T: Kind + Hash> Table<T> {
 impl Values {
     /// Returns an empty set that adds at most `added_max` values.
     pub(super) fn new(added_max: usize) -> Values {
-        Values { kept: HashMap::new(), sources: Table::default(), texts: Table::default(), added: 0, added_max }
+        Values { kept: FxHashMap::default(), sources: Table::default(), texts: Table::default(), added: 0, added_max }
     }
 
     /// Adds the values of a request that counts for the group at `place`, and returns its source and its other value.
-    pub(super) fn note(&mut self, place: u32, found: &Match, received: i32) -> (Valued, Valued) {
-        if found.source.is_none() && found.text.is_none() {
+    pub(super) fn note(
+        &mut self,
+        place: u32,
+        source: Option<SourceIp>,
+        text: Option<TextHash>,
+        received: i32,
+    ) -> (Valued, Valued) {
+        if source.is_none() && text.is_none() {
             return (Valued::NONE, Valued::NONE);
         }
         let is_full = self.added >= self.added_max;
         let place = (place, received);
         let mut kept = if is_full { self.kept.get_mut(&place) } else { Some(self.kept.entry(place).or_default()) };
         let sources = kept.as_mut().map(|kept| &mut kept.sources);
-        let source = keep(found.source, sources, &mut self.sources, is_full, &mut self.added);
+        let source = keep(source, sources, &mut self.sources, is_full, &mut self.added);
         let texts = kept.as_mut().map(|kept| &mut kept.texts);
-        (source, keep(found.text, texts, &mut self.texts, is_full, &mut self.added))
+        (source, keep(text, texts, &mut self.texts, is_full, &mut self.added))
     }
 
     /// Adds the values of `other`, whose groups stand here at `places`.

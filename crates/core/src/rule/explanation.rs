@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::pattern::Pattern;
-use super::{Expression, Leg, Rule, Rules, SOURCE_IP, SourceIpReading, any_holds, group_of};
+use super::group::{group_of, text_of};
+use super::{Counting, Expression, Leg, Rule, Rules, SOURCE_IP, SourceIpReading};
 use crate::address::{self, TrustedProxies};
-use crate::evidence::SampleKey;
 use crate::field::{Field, FieldValue};
 use crate::observation::Observation;
 use crate::text::{bounded, visible};
@@ -220,7 +220,7 @@ impl Rules {
     #[must_use]
     pub fn explain(&self, rule: &Rule, observation: &Observation, trusted: &TrustedProxies) -> Explanation {
         let stage = Stage::of(observation);
-        let clients = rule.clients_of(observation).into_iter();
+        let clients = rule.source_ip.clients_of(observation).into_iter();
         let tried: Vec<Tried> = clients
             .map(|client| Tried {
                 reading: Reading::of(rule, observation, client, trusted),
@@ -243,7 +243,7 @@ impl Rules {
             let outcome = outcome(rule, &rule.group_by, &selections, observation, client);
             return vec![TriedLeg { name: None, needed: None, selections, outcome }];
         }
-        let holds = |leg: &Leg| any_holds(&leg.selections, observation, client);
+        let holds = |leg: &Leg| leg.selections.iter().any(|selection| selection.holds(observation, client));
         let is_of_first = rule.legs().iter().any(|leg| !leg.follow_up && holds(leg));
         let tried = |leg: &Leg| {
             let selections = self.traces(&leg.selections, observation, client);
@@ -404,12 +404,12 @@ fn outcome(
     let Some(group) = group_of(group_by, observation, client) else {
         return Outcome::NoAddress;
     };
-    // The key chooses hashes of values, and decides nothing here.
-    if rule.values_of(observation, client, &SampleKey([0; 16])).is_none() {
-        return match rule.counted_field() {
-            Some(field) if !rule.counts_sources() => Outcome::NoValue { field },
-            _ => Outcome::NoAddress,
-        };
+    match &rule.counting {
+        Counting::Values { field } if *field == SOURCE_IP && client.is_none() => return Outcome::NoAddress,
+        Counting::Values { field } if *field != SOURCE_IP && text_of(&field.value_of(observation, client)).is_none() => {
+            return Outcome::NoValue { field: field.name() };
+        }
+        Counting::Values { .. } | Counting::Events | Counting::Sequence { .. } => {}
     }
     let fields = group_by.iter().map(Field::name);
     Outcome::Counts { group: fields.zip(group.0.iter().map(|value| shown(&value.to_string()))).collect() }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// A text in which `*` stands for any characters and `?` for one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Glob {
     parts: Vec<Part>,
     /// The text itself, where it has no wildcard.
@@ -11,7 +11,7 @@ pub struct Glob {
     cased: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 enum Part {
     Any,
     One,

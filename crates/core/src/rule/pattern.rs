@@ -1,6 +1,7 @@
 //! What a field's value is compared with.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -19,7 +20,7 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 const REGEX_DEPTH_MAX: u32 = 32;
 
 /// One value of a selection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Pattern {
     /// `null`: the field is missing. The API server leaves empty texts out, so `''` says the same.
     Null,
@@ -44,7 +45,7 @@ pub enum Pattern {
 }
 
 /// On which side of a number another one lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Order {
     /// Below it.
     Less,
@@ -66,7 +67,7 @@ pub struct Regexp {
 }
 
 /// Another field of the same event, and how its value is found in this one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct FieldReference {
     /// The other field.
     #[serde(serialize_with = "super::detection::name_of")]
@@ -78,7 +79,7 @@ pub struct FieldReference {
 }
 
 /// Where a text must stand in another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Place {
     /// It is the whole of it.
     Whole,
@@ -222,6 +223,12 @@ impl PartialEq for Regexp {
 }
 
 impl Eq for Regexp {}
+
+impl Hash for Regexp {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.spelled.hash(state);
+    }
+}
 
 impl FieldReference {
     fn fits(&self, text: &str, part: &str) -> bool {
