@@ -131,8 +131,9 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = Arc::new(rule_files::load(&args.rules).map_err(Failure::Config)?);
     warn_of(&rules);
     let input = Input::of(args);
-    let Pass { fold, read, source } = input
-        .pass(&rules.prefilter(), || fold::open(rules.clone(), Window::ALL, false, SAMPLE_KEY, Limits::of_replay()))?;
+    let Pass { fold, read, source } = input.pass(&rules.prefilter(), true, || {
+        fold::open(rules.clone(), Window::ALL, false, SAMPLE_KEY, Limits::of_replay())
+    })?;
     let source = source.unwrap_or_else(|| feed::unknown_source(&args.cluster));
     // How far the input goes is told by its ends, and by what matched: the rest need not be read for it.
     let read_until = read.latest.max(fold.last_matched()).unwrap_or(Second(0));
@@ -174,7 +175,7 @@ fn follow_up(
     let Commit { progress, minutes, findings, .. } = closed.commit;
     let follow_ups = progress.follow_ups;
     let prefilters = follow_ups.iter().map(|follow_up| rules.follow_up_prefilter(follow_up)).collect();
-    let Pass { fold, .. } = input.pass(&Prefilter::Or(prefilters).simplified(), || {
+    let Pass { fold, .. } = input.pass(&Prefilter::Or(prefilters).simplified(), false, || {
         fold::open_follow_ups(rules.clone(), Window::ALL, follow_ups.clone(), SAMPLE_KEY, Limits::of_replay())
     })?;
     let stored = |(minute, rows)| StoredMinute { source: carried.source_id, minute, rows };
@@ -202,14 +203,15 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Reads everything once, for requests that fit `prefilter`.
-    fn pass(&self, prefilter: &Prefilter, open: impl Fn() -> Fold + Sync) -> anyhow::Result<Pass> {
+    /// Reads everything once, for requests that fit `prefilter`. What was read is told only of the first time.
+    fn pass(&self, prefilter: &Prefilter, is_first: bool, open: impl Fn() -> Fold + Sync) -> anyhow::Result<Pass> {
         let sieve = if self.args.strict { Sieve::strict(prefilter.clone()) } else { Sieve::of(prefilter) };
         let reading = Reading {
             kind: self.args.kind.known(),
             cluster: self.args.cluster.as_str().into(),
             trusted: &self.trusted,
             sieve: &sieve,
+            counts_lines: is_first,
         };
         let bar = bar(&self.args.files);
         let pass = pass::pass(&self.parts, self.threads, &reading, open, &bar)?;

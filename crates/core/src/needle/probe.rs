@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 use super::{Kind, Needle, Spelling};
 
 /// Most probes that are searched one by one; a search for all at once takes the time of about four.
-pub(super) const FEW_MAX: usize = 4;
+pub(super) const FEW_MAX: usize = 2;
 /// How much of a part is searched where there are many: addresses of one network begin alike.
 const PART_BYTES: usize = 6;
 /// Letters of a needle that are searched in either case: a probe for each of 8 spellings.

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::pattern::Pattern;
 use super::group::{group_of, text_of};
+use super::pattern::Pattern;
 use super::{Counting, Expression, Leg, Rule, Rules, SOURCE_IP, SourceIpReading};
 use crate::address::{self, TrustedProxies};
 use crate::field::{Field, FieldValue};
@@ -406,7 +406,9 @@ fn outcome(
     };
     match &rule.counting {
         Counting::Values { field } if *field == SOURCE_IP && client.is_none() => return Outcome::NoAddress,
-        Counting::Values { field } if *field != SOURCE_IP && text_of(&field.value_of(observation, client)).is_none() => {
+        Counting::Values { field }
+            if *field != SOURCE_IP && text_of(&field.value_of(observation, client)).is_none() =>
+        {
             return Outcome::NoValue { field: field.name() };
         }
         Counting::Values { .. } | Counting::Events | Counting::Sequence { .. } => {}

@@ -1,11 +1,15 @@
 //! What is said of a rule and an event against what matching makes of them, over random rules of every kind.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::decode;
+use stakeout_core::evidence::SampleKey;
 use stakeout_core::observation::Observation;
-use stakeout_core::rule::{self, RuleFile, Rules, Step, Trace};
+use stakeout_core::rule::{self, Matcher, Pass, Rule, RuleFile, Rules, Step, Trace};
 use stakeout_core::source::{LogId, Provider, Source};
+use stakeout_core::tally::CountKey;
 use stakeout_core::time::Second;
 
 use crate::grammar::{self, Dice};
@@ -78,6 +82,33 @@ fn check(trace: &Trace) {
     }
 }
 
+/// Returns the groups that a request counts for, as a fold finds them: all rules share what they ask.
+fn at_once(rules: &Rules, observation: &Observation) -> BTreeSet<CountKey> {
+    let mut keys = BTreeSet::new();
+    for pass in [Pass::First, Pass::FollowUp] {
+        let matcher = Matcher::new(&rules.rules, pass, SampleKey([7; 16]));
+        let mut matches = Vec::new();
+        matcher.match_all(observation, &mut matches);
+        for found in &matches {
+            let key = matcher.key_of(found, observation);
+            assert_eq!(matcher.hash_of(&key), found.hash, "{key:?}");
+            keys.insert(key);
+        }
+        let hashes: BTreeSet<u64> = matches.iter().map(|found| found.hash).collect();
+        let groups: BTreeSet<CountKey> = matches.iter().map(|found| matcher.key_of(found, observation)).collect();
+        assert_eq!(hashes.len(), groups.len(), "{groups:?}");
+    }
+    keys
+}
+
+fn one_by_one(rules: &Rules, observation: &Observation) -> BTreeSet<CountKey> {
+    let keys_of = |rule: &Rule| {
+        let key = rule.key;
+        rule.groups_of(observation).into_iter().map(move |group| CountKey { rule: key, group })
+    };
+    rules.rules.iter().flat_map(keys_of).collect()
+}
+
 #[test]
 fn what_is_explained_is_what_matches() {
     let pairs = crate::number_of("STAKEOUT_TEST_PAIRS", 10_000);
@@ -96,6 +127,9 @@ fn what_is_explained_is_what_matches() {
             let at = Second(if dice.is(50) { 0 } else { 100_000 });
             let of_stage = Observation::of_stage(&source, &trusted, decoded.event.clone(), at, || "1".to_owned());
             let counted = Observation::of_event(&source, &trusted, decoded.event, at, || "1".to_owned());
+            if let Some(counted) = &counted {
+                assert_eq!(at_once(&rules, counted), one_by_one(&rules, counted), "seed {rule_seed}:\n{json:#}");
+            }
             for rule in &rules.rules {
                 let explanation = rules.explain(rule, &of_stage, &trusted);
                 let matches = counted.as_ref().is_some_and(|counted| !rule.groups_of(counted).is_empty());

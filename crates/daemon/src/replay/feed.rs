@@ -76,6 +76,15 @@ pub(super) struct Reading<'a> {
     pub(super) trusted: &'a TrustedProxies,
     /// What records must hold to be looked at.
     pub(super) sieve: &'a Sieve,
+    /// Whether it matters how many lines there are.
+    pub(super) counts_lines: bool,
+}
+
+impl Reading<'_> {
+    fn lines<R: io::Read>(&self, kind: Kind, file: R, offset: u64) -> Lines<R> {
+        let lines = kind.lines(file, offset);
+        if self.counts_lines { lines } else { lines.uncounted() }
+    }
 }
 
 /// The way of records into a fold.
@@ -125,7 +134,7 @@ impl<'a> Feed<'a> {
         let mut place = Place { path, kind: form.kind, unreadable: 0 };
         match form.layout {
             Layout::Lines => {
-                let mut lines = form.kind.lines(file, 0);
+                let mut lines = self.reading.lines(form.kind, file, 0);
                 self.lines(&mut lines, 0, &mut place)?;
                 self.read.latest = self.read.latest.max(lines.time());
             }
@@ -139,7 +148,7 @@ impl<'a> Feed<'a> {
         file.seek(SeekFrom::Start(range.bytes.start))?;
         let file = bar.wrap_read(file.take(range.bytes.end - range.bytes.start));
         let mut place = Place { path, kind: range.form.kind, unreadable: 0 };
-        let mut lines = place.kind.lines(file, range.bytes.start);
+        let mut lines = self.reading.lines(place.kind, file, range.bytes.start);
         self.lines(&mut lines, range.bytes.start, &mut place)?;
         if range.is_last {
             let time = match lines.time() {

@@ -24,13 +24,13 @@ impl Sieve {
             native: Needles::of(prefilter, Spelling::Native),
             wrapped: Needles::of(prefilter, Spelling::Wrapped),
             gke,
-            prefilter: prefilter.clone(),
+            prefilter: prefilter.clone().shortest_first(),
         }
     }
 
     /// Returns no needles: every record is read to its end, and `prefilter` decides whether more is to be done.
     pub(super) fn strict(prefilter: Prefilter) -> Sieve {
-        Sieve { native: None, wrapped: None, gke: None, prefilter }
+        Sieve { native: None, wrapped: None, gke: None, prefilter: prefilter.shortest_first() }
     }
 
     /// Returns what a request must fit that can match.
