@@ -188,11 +188,14 @@ impl Log {
         let source = self.source.clone();
         let read = tokio::task::spawn_blocking(move || {
             let mut fold = reader.open(window, is_relook);
-            let read = file.read(window, |event, at, record_id| {
-                if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, || record_id) {
+            let read = file.read(window, &reader.prefilter, |event, at, record_id| {
+                if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, record_id) {
                     fold.observe(&observation);
                 }
             });
+            if let Ok(read) = &read {
+                (0..read.passed_over).for_each(|_| fold.pass_over());
+            }
             (fold, read)
         });
         let (fold, read) = read.await.map_err(|fault| Unread::of(fault.to_string()))?;
