@@ -299,7 +299,8 @@ mod tests {
     fn what_does_not_fit_is_counted_and_handed_to_nobody() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.log");
-        let lines = [line("list", "10:00:00"), line("get", "10:00:01"), "nonsense\n".to_owned(), line("get", "11:00:00")];
+        let lines =
+            [line("list", "10:00:00"), line("get", "10:00:01"), "nonsense\n".to_owned(), line("get", "11:00:00")];
         let begun = line("get", "10:00:02").replace('{', r#"{"stage":"RequestReceived","#);
         let cut = line("get", "10:00:03").replace("}\n", ",\"user\":\n");
         fs::write(&path, lines.concat() + &begun + &cut).expect("written");

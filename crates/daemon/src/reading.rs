@@ -35,7 +35,7 @@ pub(crate) struct Reader {
     /// What the provider may leave out.
     pub(crate) prefilter: Arc<Prefilter>,
     /// What is followed up; `None` where all else is looked for.
-    pub(crate) follow_up: Option<Arc<FollowUp>>,
+    pub(crate) follow_ups: Option<Arc<[FollowUp]>>,
     /// Whose word about the address before them counts.
     pub(crate) trusted: Arc<TrustedProxies>,
     /// What chooses the evidence.
@@ -59,6 +59,14 @@ pub(crate) struct Log {
 pub(crate) enum LogKind {
     Service { client: Client, budget: Arc<Budget> },
     File(Arc<FileLog>),
+}
+
+/// Follow-ups that are read at once.
+pub(crate) struct FollowUps {
+    /// What is followed up.
+    pub(crate) follow_ups: Vec<FollowUp>,
+    /// The window that holds all of it.
+    pub(crate) window: Window,
 }
 
 /// A window that was read.
@@ -131,6 +139,21 @@ impl Log {
         }
     }
 
+    /// Reads once what all of `parts` follow up; see [`Log::parts_at_once`].
+    pub(crate) async fn read_follow_ups(&self, parts: &FollowUps, reader: &Reader) -> Result<Reading, Unread> {
+        self.read(parts.window, false, &reader.following(&parts.follow_ups)).await
+    }
+
+    /// Returns follow-ups in such parts as are read at once. A service is asked for few sources at a time, because filters
+    /// have a greatest length; a file is read from its beginning, whoever is looked for.
+    pub(crate) fn parts_at_once(&self, due: Vec<(FollowUp, Window)>) -> Vec<FollowUps> {
+        let parts = due.into_iter().map(|(follow_up, window)| FollowUps { follow_ups: vec![follow_up], window });
+        match self.kind {
+            LogKind::Service { .. } => parts.collect(),
+            LogKind::File(_) => parts.reduce(FollowUps::and).into_iter().collect(),
+        }
+    }
+
     /// Asks what a doctor asks of a log, over a window that is over.
     pub(crate) async fn checkups(&self, window: Window, prefilter: &Prefilter, now: Timestamp) -> Vec<Checkup> {
         match &self.kind {
@@ -186,9 +209,10 @@ impl Log {
         reader: Reader,
     ) -> Result<Reading, Unread> {
         let source = self.source.clone();
+        let prefilter = Prefilter::clone(&reader.prefilter).shortest_first();
         let read = tokio::task::spawn_blocking(move || {
             let mut fold = reader.open(window, is_relook);
-            let read = file.read(window, &reader.prefilter, |event, at, record_id| {
+            let read = file.read(window, &prefilter, |event, at, record_id| {
                 if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, record_id) {
                     fold.observe(&observation);
                 }
@@ -215,6 +239,13 @@ impl Log {
     }
 }
 
+impl FollowUps {
+    fn and(mut self, other: FollowUps) -> FollowUps {
+        self.follow_ups.extend(other.follow_ups);
+        FollowUps { window: self.window.and(other.window), ..self }
+    }
+}
+
 impl Unread {
     /// Returns a failure that only time may mend.
     pub(crate) fn of(reason: String) -> Unread {
@@ -223,11 +254,12 @@ impl Unread {
 }
 
 impl Reader {
-    /// Returns a reader that looks for what `follow_up` says and nothing else.
-    pub(crate) fn following(&self, follow_up: &FollowUp) -> Reader {
+    /// Returns a reader that looks for what `follow_ups` say and nothing else.
+    fn following(&self, follow_ups: &[FollowUp]) -> Reader {
+        let prefilters = follow_ups.iter().map(|follow_up| self.rules.follow_up_prefilter(follow_up)).collect();
         Reader {
-            prefilter: Arc::new(self.rules.follow_up_prefilter(follow_up)),
-            follow_up: Some(Arc::new(follow_up.clone())),
+            prefilter: Arc::new(Prefilter::Or(prefilters).simplified()),
+            follow_ups: Some(follow_ups.into()),
             ..self.clone()
         }
     }
@@ -239,12 +271,10 @@ impl Reader {
 
     /// Opens a window.
     pub(crate) fn open(&self, window: Window, is_relook: bool) -> Fold {
-        match &self.follow_up {
-            None => fold::open(self.rules.clone(), window, is_relook, self.sample_key, self.limits),
-            Some(follow_up) => {
-                let follow_ups = vec![FollowUp::clone(follow_up)];
-                fold::open_follow_ups(self.rules.clone(), window, follow_ups, self.sample_key, self.limits)
-            }
+        let (rules, sample_key, limits) = (self.rules.clone(), self.sample_key, self.limits);
+        match &self.follow_ups {
+            None => fold::open(rules, window, is_relook, sample_key, limits),
+            Some(follow_ups) => fold::open_follow_ups(rules, window, follow_ups.to_vec(), sample_key, limits),
         }
     }
 }

@@ -130,7 +130,7 @@ impl Watch {
         };
         let reader = Reader {
             prefilter: Arc::new(rules.prefilter()),
-            follow_up: None,
+            follow_ups: None,
             rules,
             trusted: Arc::new(config.trusted_proxies.clone()),
             sample_key: writer.sample_key(),
@@ -359,20 +359,20 @@ impl Watch {
         shutdown: &Shutdown,
     ) -> Result<bool, StateError> {
         let cursor = progress.cursor;
-        for (follow_up, window) in progress.due_follow_ups() {
+        for parts in log.parts_at_once(progress.due_follow_ups()) {
             if shutdown.is_asked() {
                 return Ok(false);
             }
-            let begun = std::time::Instant::now();
-            match log.read(window, false, &self.reader.following(&follow_up)).await {
+            let (begun, window) = (std::time::Instant::now(), parts.window);
+            match log.read_follow_ups(&parts, &self.reader).await {
                 Ok(reading) => {
-                    progress.note_followed(&follow_up, cursor);
+                    parts.follow_ups.iter().for_each(|part| progress.note_followed(part, cursor));
                     self.commit(log, window, reading, progress, None, at, begun.elapsed()).await?;
                 }
                 Err(unread) => {
                     metric::failed(&log.source.name);
                     warn!(source = log.source.name, %window, reason = unread.reason, "follow-up could not be read");
-                    let kind = progress.note_follow_up_failure(&follow_up, cursor, &unread.reason);
+                    let kind = progress.note_follow_up_failure(&parts.follow_ups, cursor, &unread.reason);
                     let is_given_up = kind.is_some();
                     self.note_progress(log, window, progress, kind, at).await?;
                     if !is_given_up {
@@ -381,7 +381,7 @@ impl Watch {
                 }
             }
         }
-        Ok(true)
+        Ok(progress.due_follow_ups().is_empty())
     }
 
     /// Reads and commits one window; `false` where it could not be read, which is written as well.

@@ -30,7 +30,7 @@ pub(super) async fn read(
 ) -> anyhow::Result<Counted> {
     let reader = Reader {
         prefilter: Arc::new(rules.prefilter()),
-        follow_up: None,
+        follow_ups: None,
         rules,
         trusted: Arc::new(config.trusted_proxies.clone()),
         sample_key: SAMPLE_KEY,
