@@ -223,6 +223,7 @@ fn owed(ledger: &Ledger, destination: &str) -> Result<Owed, LedgerError> {
 fn close(ledger: &Ledger, ending: Ending) -> Result<Closed, LedgerError> {
     let carried = carry(ledger, &ending)?;
     let closed = ending.counted.close(&ending.source, carried, clock::now());
+    let closed = Closed { commit: closed.commit.with_parted_deliveries(), ..closed };
     ledger.commit_window(&closed.commit)?;
     Ok(closed)
 }
