@@ -8,7 +8,7 @@ use stakeout_core::address::TrustedProxies;
 use stakeout_core::checkup::{Checkup, Verdict};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::evidence::SampleKey;
-use stakeout_core::fold::{self, Fold, Limits};
+use stakeout_core::fold::{self, Counted, Fold, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::progress::FollowUp;
@@ -72,7 +72,7 @@ pub(crate) struct FollowUps {
 /// A window that was read.
 pub(crate) struct Reading {
     /// What was found.
-    pub(crate) fold: Fold,
+    pub(crate) counted: Counted,
     /// What it took.
     pub(crate) cost: Cost,
     /// Whether the log held any record at all in the window; `None` where nobody could tell.
@@ -220,9 +220,10 @@ impl Log {
             if let Ok(read) = &read {
                 (0..read.passed_over).for_each(|_| fold.pass_over());
             }
-            (fold, read)
+            // What the requests took is free for the rows here, and hardly in another thread.
+            (fold.count(), read)
         });
-        let (fold, read) = read.await.map_err(|fault| Unread::of(fault.to_string()))?;
+        let (counted, read) = read.await.map_err(|fault| Unread::of(fault.to_string()))?;
         let read = read.map_err(|fault| Unread::of(format!("cannot read the log file: {fault}")))?;
         if read.shrunk > 0 {
             warn!(source = self.source.name, files = read.shrunk, "log file is shorter than it was: lines are gone");
@@ -235,7 +236,7 @@ impl Log {
             truncated: read.truncated,
             ..Cost::default()
         };
-        Ok(Reading { fold, cost, has_records: Some(read.lines > 0) })
+        Ok(Reading { counted, cost, has_records: Some(read.lines > 0) })
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use stakeout_core::finding::FindingKey;
-use stakeout_core::fold::{Closed, Fold, Limits};
+use stakeout_core::fold::{Closed, Counted, Limits};
 use stakeout_core::progress::{Notice, NoticeKind, Progress};
 use stakeout_core::rule::Rules;
 use stakeout_core::surroundings::{LookAround, Surroundings};
@@ -344,8 +344,8 @@ impl Watch {
         let arounds = log.look_around(looks, &self.reader).await;
         let surroundings: Vec<(FindingKey, Surroundings)> = keys.into_iter().zip(arounds).collect();
         info!(source = log.source.name, findings = surroundings.len(), "looked around new findings");
-        let fold = self.reader.nothing(window);
-        self.close(log, window, fold, progress, None, surroundings, at).await.map(drop)
+        let nothing = self.reader.nothing(window).count();
+        self.close(log, window, nothing, progress, None, surroundings, at).await.map(drop)
     }
 
     /// Reads and commits what is to be followed up and can be read by now; `false` where some of it is still owed.
@@ -429,8 +429,8 @@ impl Watch {
         at: Second,
         took: Duration,
     ) -> Result<(), StateError> {
-        let Reading { fold, cost, .. } = reading;
-        let closed = self.close(log, window, fold, progress, kind, Vec::new(), at).await?;
+        let Reading { counted, cost, .. } = reading;
+        let closed = self.close(log, window, counted, progress, kind, Vec::new(), at).await?;
         metric::window(&log.source.name, &cost, &closed);
         let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
@@ -463,8 +463,8 @@ impl Watch {
         kind: Option<NoticeKind>,
         at: Second,
     ) -> Result<(), StateError> {
-        let fold = self.reader.nothing(window);
-        self.close(log, window, fold, progress, kind, Vec::new(), at).await.map(drop)
+        let nothing = self.reader.nothing(window).count();
+        self.close(log, window, nothing, progress, kind, Vec::new(), at).await.map(drop)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the one way to the writer, and every one of them is another thing")]
@@ -472,7 +472,7 @@ impl Watch {
         &self,
         log: &Log,
         window: Window,
-        fold: Fold,
+        counted: Counted,
         progress: &mut Progress,
         kind: Option<NoticeKind>,
         surroundings: Vec<(FindingKey, Surroundings)>,
@@ -482,7 +482,7 @@ impl Watch {
         let notices = kind.map(|kind| Notice { source, cluster, window, kind }).into_iter().collect();
         let ending = Ending {
             source: log.source.clone(),
-            counted: fold.count(),
+            counted,
             window,
             progress: progress.clone(),
             notices,
