@@ -223,8 +223,8 @@ fn owed(ledger: &Ledger, destination: &str) -> Result<Owed, LedgerError> {
 fn close(ledger: &Ledger, ending: Ending) -> Result<Closed, LedgerError> {
     let carried = carry(ledger, &ending)?;
     let closed = ending.counted.close(&ending.source, carried, clock::now());
-    let closed = Closed { commit: closed.commit.with_parted_deliveries(), ..closed };
-    ledger.commit_window(&closed.commit)?;
+    let mut closed = Closed { commit: closed.commit.with_parted_deliveries(), ..closed };
+    ledger.commit_window(&mut closed.commit)?;
     Ok(closed)
 }
 
