@@ -247,10 +247,13 @@ impl World {
     async fn tell(&mut self) {
         let owed = self.writer().owed(DESTINATION).await.expect("the state is read");
         let mut settlement = Settlement::default();
-        for delivery in &owed.deliveries {
+        let entries = owed.iter().flat_map(|delivery| &delivery.entries);
+        let keys = entries.map(|entry| entry.finding).collect();
+        let findings = self.writer().findings(keys).await.expect("the state is read");
+        for delivery in &owed {
             for entry in &delivery.entries {
                 *self.told.creates.entry(entry.finding).or_default() += usize::from(entry.activity == Activity::Create);
-                let finding = owed.findings[&entry.finding].clone();
+                let finding = findings[&entry.finding].clone();
                 self.told.latest.insert(entry.finding, finding);
                 settlement.entries.push((delivery.id, *entry));
             }
