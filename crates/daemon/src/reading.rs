@@ -73,6 +73,8 @@ pub(crate) struct FollowUps {
 pub(crate) struct Reading {
     /// What was found.
     pub(crate) counted: Counted,
+    /// The window whose stored minutes it may change.
+    pub(crate) changes: Window,
     /// What it took.
     pub(crate) cost: Cost,
     /// Whether the log held any record at all in the window; `None` where nobody could tell.
@@ -141,7 +143,13 @@ impl Log {
 
     /// Reads once what all of `parts` follow up; see [`Log::parts_at_once`].
     pub(crate) async fn read_follow_ups(&self, parts: &FollowUps, reader: &Reader) -> Result<Reading, Unread> {
-        self.read(parts.window, false, &reader.following(&parts.follow_ups)).await
+        let reading = self.read(parts.window, false, &reader.following(&parts.follow_ups)).await?;
+        if reading.counted.counts().matched > 0 {
+            return Ok(reading);
+        }
+        // Nobody came back, so no minute changes. After a flood its rows fill memory: as few as can be are read again.
+        let latest = parts.window.latest();
+        Ok(Reading { changes: Window::new(latest.plus(-1), latest).unwrap_or(parts.window), ..reading })
     }
 
     /// Returns follow-ups in such parts as are read at once. A service is asked for few sources at a time, because filters
@@ -236,7 +244,7 @@ impl Log {
             truncated: read.truncated,
             ..Cost::default()
         };
-        Ok(Reading { counted, cost, has_records: Some(read.lines > 0) })
+        Ok(Reading { counted, changes: window, cost, has_records: Some(read.lines > 0) })
     }
 }
 

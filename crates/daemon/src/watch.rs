@@ -429,8 +429,8 @@ impl Watch {
         at: Second,
         took: Duration,
     ) -> Result<(), StateError> {
-        let Reading { counted, cost, .. } = reading;
-        let closed = self.close(log, window, counted, progress, kind, Vec::new(), at).await?;
+        let Reading { counted, changes, cost, .. } = reading;
+        let closed = self.close(log, changes, counted, progress, kind, Vec::new(), at).await?;
         metric::window(&log.source.name, &cost, &closed);
         let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
