@@ -1,6 +1,7 @@
 //! An audit log file: what is to be followed up of many sources is found in one read of it, also where the process died
 //! before that read or after it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 
 use stakeout_standin::{Fault, Faults};
@@ -52,6 +53,17 @@ fn assert_told(world: &World) {
     assert_eq!(found, expected());
 }
 
+/// Asserts that no stored delivery holds more than 64 things, so that to settle one of them rewrites few: messages bear
+/// the number of the delivery that they are of.
+fn assert_deliveries_are_small(world: &World) {
+    let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
+    for told in world.told() {
+        let number = told.delivery.split('-').next().unwrap_or_default().to_owned();
+        *sizes.entry(number).or_default() += 1;
+    }
+    assert!(sizes.values().all(|size| *size <= 64), "{sizes:?}");
+}
+
 #[test]
 fn follow_ups_of_many_sources_take_one_read_of_the_file() {
     let world = World::of_file(&requests());
@@ -60,6 +72,7 @@ fn follow_ups_of_many_sources_take_one_read_of_the_file() {
     let reads: Vec<&str> = ran.stderr.lines().filter(|line| line.contains(COMMITTED)).collect();
     assert!(reads.len() == 2 && reads.iter().all(|read| read.contains("pages=1 ")), "{reads:#?}");
     assert_told(&world);
+    assert_deliveries_are_small(&world);
     let seen = world.requests_seen();
     let again = world.once_done(TICK);
     assert_eq!((world.requests_seen(), again.stderr.contains(COMMITTED)), (seen, false));
