@@ -10,10 +10,10 @@ use crate::ocsf::{CREATE, assert_each_opens_once};
 use crate::world::{Cloud, World};
 
 const TICK: i64 = DAY + HOUR;
-const BURST: &str = "denied-in-a-burst";
-const LET_IN: &str = "denied-then-let-in";
+pub(crate) const BURST: &str = "denied-in-a-burst";
+pub(crate) const LET_IN: &str = "denied-then-let-in";
 
-const RULES: &str = "
+pub(crate) const RULES: &str = "
 title: Denied
 name: denied
 logsource: {product: kubernetes, service: audit}

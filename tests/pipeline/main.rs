@@ -10,6 +10,7 @@ mod downtime;
 mod envelope;
 mod failing_destinations;
 mod failing_logs;
+mod file_log;
 mod hostile;
 mod kill;
 mod late;

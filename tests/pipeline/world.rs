@@ -108,6 +108,14 @@ impl World {
         world
     }
 
+    /// Starts with an audit log file that holds these lines.
+    pub(crate) fn of_file(lines: &[Line]) -> World {
+        let world = World::start();
+        let path = world.file_of(lines);
+        world.configure("", &[format!("  - {{name: onprem, file: {{path: {path:?}}}}}\n")]);
+        world
+    }
+
     fn start() -> World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -240,6 +248,12 @@ sources:
     pub(crate) fn begin_once(&self, at: i64) -> Child {
         let mut command = self.command(&["once", "--at", &utc(at)]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs")
+    }
+
+    /// Begins `once --at`, for a test that listens to what it says.
+    pub(crate) fn begin_once_heard(&self, at: i64) -> Child {
+        let mut command = self.command(&["once", "--at", &utc(at)]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs")
     }
 
     /// Begins `run`, and returns when it has started.

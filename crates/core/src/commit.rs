@@ -27,3 +27,55 @@ pub struct Commit {
     /// The number that the next commit's first delivery will have.
     pub next_delivery: DeliveryId,
 }
+
+impl Commit {
+    /// Returns the same write with what is owed cut into deliveries of a bounded size, so that settling thousands of
+    /// messages one by one costs as much for each as settling a few.
+    #[must_use]
+    pub fn with_parted_deliveries(mut self) -> Commit {
+        let Some(first) = self.deliveries.first().map(|delivery| delivery.id) else {
+            return self;
+        };
+        self.next_delivery = first;
+        for delivery in std::mem::take(&mut self.deliveries) {
+            let parts = delivery.into_parts(self.next_delivery);
+            self.next_delivery = DeliveryId(self.next_delivery.0 + parts.len() as u64);
+            self.deliveries.extend(parts);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Activity, ENTRIES_MAX, Entry};
+    use crate::source::LogId;
+    use crate::time::Second;
+
+    #[test]
+    fn parts_of_deliveries_take_the_numbers_from_the_first_on() {
+        let entry = |key| Entry { finding: FindingKey(key), activity: Activity::Create };
+        let delivery = |id, destination: &str, keys: std::ops::Range<u128>| Delivery {
+            id: DeliveryId(id),
+            destination: destination.to_owned(),
+            entries: keys.map(entry).collect(),
+            notices: Vec::new(),
+        };
+        let commit = |deliveries, next| Commit {
+            source: SourceId(0),
+            minutes: Vec::new(),
+            expired: Vec::new(),
+            progress: Progress::new(LogId("file/x".to_owned()), Second(0)),
+            findings: Vec::new(),
+            forgotten: Vec::new(),
+            deliveries,
+            next_delivery: DeliveryId(next),
+        };
+        let max = ENTRIES_MAX as u128;
+        let whole = commit(vec![delivery(5, "bus", 0..max + 1), delivery(6, "secops", 0..1)], 7);
+        let parts = vec![delivery(5, "bus", 0..max), delivery(6, "bus", max..max + 1), delivery(7, "secops", 0..1)];
+        assert_eq!(whole.with_parted_deliveries(), commit(parts, 8));
+        assert_eq!(commit(Vec::new(), 9).with_parted_deliveries(), commit(Vec::new(), 9));
+    }
+}

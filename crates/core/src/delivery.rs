@@ -6,6 +6,9 @@ use crate::finding::{Finding, FindingKey};
 use crate::progress::Notice;
 use crate::rule::Level;
 
+/// Most entries of one stored delivery: settling one of thousands of messages rewrites the delivery that it is of.
+pub const ENTRIES_MAX: usize = 64;
+
 /// What happened to a finding; the numbers are OCSF's `activity_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Activity {
@@ -43,7 +46,7 @@ pub struct Entry {
 #[serde(transparent)]
 pub struct DeliveryId(pub u64);
 
-/// What one commit owes one destination: at most one entry for each finding.
+/// What one commit owes one destination, or a part of it: at most one entry for each finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Its number, unique in the ledger.
@@ -65,6 +68,27 @@ pub struct Settlement {
     pub notices: Vec<(DeliveryId, Notice)>,
 }
 
+impl Delivery {
+    /// Returns the same in parts of at most [`ENTRIES_MAX`] entries, in their order, which take the numbers from `next` on.
+    /// Notices go with the last part: they are told after the findings.
+    #[must_use]
+    pub fn into_parts(self, next: DeliveryId) -> Vec<Delivery> {
+        let numbered = (next.0..).map(DeliveryId);
+        let part = |(id, entries): (DeliveryId, &[Entry])| Delivery {
+            id,
+            destination: self.destination.clone(),
+            entries: entries.to_vec(),
+            notices: Vec::new(),
+        };
+        let mut parts: Vec<Delivery> = numbered.zip(self.entries.chunks(ENTRIES_MAX)).map(part).collect();
+        match parts.last_mut() {
+            Some(last) => last.notices = self.notices,
+            None => parts.push(Delivery { id: next, ..self }),
+        }
+        parts
+    }
+}
+
 impl Settlement {
     /// Tells whether nothing was taken.
     #[must_use]
@@ -84,5 +108,39 @@ impl Appetite {
                 Activity::Update => self.every_change || escalated,
                 Activity::Close => self.every_change,
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::NoticeKind;
+    use crate::time::{Second, Window};
+
+    fn entries(keys: std::ops::Range<u128>) -> Vec<Entry> {
+        keys.map(|key| Entry { finding: FindingKey(key), activity: Activity::Create }).collect()
+    }
+
+    #[test]
+    fn a_delivery_is_cut_into_parts_that_tell_the_same_in_the_same_order() {
+        let window = Window::new(Second(0), Second(60)).expect("not empty");
+        let (source, cluster) = ("onprem".to_owned(), "onprem".to_owned());
+        let notice = Notice { source, cluster, window, kind: NoticeKind::GapFilled };
+        let delivery = |id, entries, notices: &[Notice]| Delivery {
+            id: DeliveryId(id),
+            destination: "bus".to_owned(),
+            entries,
+            notices: notices.to_vec(),
+        };
+        let notices = std::slice::from_ref(&notice);
+        let of = |keys| delivery(3, entries(keys), notices).into_parts(DeliveryId(7));
+        assert_eq!(of(0..0), [delivery(7, Vec::new(), notices)]);
+        assert_eq!(of(0..64), [delivery(7, entries(0..64), notices)]);
+        let three = [
+            delivery(7, entries(0..64), &[]),
+            delivery(8, entries(64..128), &[]),
+            delivery(9, entries(128..129), notices),
+        ];
+        assert_eq!(of(0..129), three);
     }
 }

@@ -180,18 +180,20 @@ impl Progress {
         self.follow_ups.retain(|owed| !owed.sources.is_empty());
     }
 
-    /// Notes that `part`, which lay before `until`, could not be read, and returns what there is to tell: after
-    /// six times it is given up.
-    pub fn note_follow_up_failure(&mut self, part: &FollowUp, until: Second, reason: &str) -> Option<NoticeKind> {
-        if part.failures + 1 >= FOLLOW_UP_FAILURES_MAX {
-            self.note_followed(part, until);
-            let reason = bounded(reason, REASON_CHARS_MAX);
-            return Some(NoticeKind::NotFollowedUp { sources: part.sources.len(), reason });
+    /// Notes that `parts`, which lay before `until`, could not be read, and returns what there is to tell: after six times
+    /// a part is given up.
+    pub fn note_follow_up_failure(&mut self, parts: &[FollowUp], until: Second, reason: &str) -> Option<NoticeKind> {
+        let is_last = |part: &&FollowUp| part.failures + 1 >= FOLLOW_UP_FAILURES_MAX;
+        let (given_up, failed): (Vec<&FollowUp>, Vec<&FollowUp>) = parts.iter().partition(is_last);
+        for part in failed {
+            for owed in self.follow_ups.iter_mut().filter(|owed| owed.before(until) == *part) {
+                owed.failures += 1;
+            }
         }
-        for owed in self.follow_ups.iter_mut().filter(|owed| owed.before(until) == *part) {
-            owed.failures += 1;
-        }
-        None
+        given_up.iter().for_each(|part| self.note_followed(part, until));
+        let sources = given_up.iter().map(|part| part.sources.len()).sum();
+        let reason = bounded(reason, REASON_CHARS_MAX);
+        (!given_up.is_empty()).then_some(NoticeKind::NotFollowedUp { sources, reason })
     }
 
     /// Owes look-arounds, the first ones first, as far as there is room.
@@ -426,7 +428,7 @@ mod tests {
         assert_eq!(read.earliest_owed(), Second(100));
         let part = owed(&[span(100, 200), span(3000, 3600)], 0);
         assert_eq!(read.due_follow_ups(), [(part.clone(), span(100, 3600))]);
-        assert_eq!(read.note_follow_up_failure(&part, read.cursor, "down"), None);
+        assert_eq!(read.note_follow_up_failure(std::slice::from_ref(&part), read.cursor, "down"), None);
         let part = FollowUp { failures: 1, ..part };
         read.note_followed(&part, read.cursor);
         assert_eq!((&read.follow_ups, read.earliest_owed()), (&vec![owed(&[span(3600, 5000)], 0)], Second(HOUR)));
@@ -434,11 +436,33 @@ mod tests {
         read.note_read(window(1), Second(2 * HOUR + 600), &[], Some(true));
         let mut told = Vec::new();
         for _ in 0..6 {
-            let (part, _) = read.due_follow_ups().remove(0);
-            told.extend(read.note_follow_up_failure(&part, read.cursor, "down"));
+            let parts: Vec<FollowUp> = read.due_follow_ups().into_iter().map(|(part, _)| part).collect();
+            told.extend(read.note_follow_up_failure(&parts, read.cursor, "down"));
         }
         assert_eq!(told, [NoticeKind::NotFollowedUp { sources: 1, reason: "down".to_owned() }]);
         assert_eq!(read.follow_ups, []);
+    }
+
+    #[test]
+    fn follow_ups_that_fail_together_are_given_up_each_at_its_time_and_told_as_a_sum() {
+        let mut read = progress();
+        let owed = |n: u8, failures| FollowUp {
+            rule: RuleKey(1),
+            sources: vec![(SourceIp::V4([198, 51, 100, n].into()), vec![window(0)])],
+            failures,
+        };
+        for follow_up in [owed(1, 5), owed(2, 4), owed(3, 5)] {
+            read.owe(follow_up);
+        }
+        read.note_read(window(0), Second(HOUR + 600), &[], Some(true));
+        let mut fail = || {
+            let parts: Vec<FollowUp> = read.due_follow_ups().into_iter().map(|(part, _)| part).collect();
+            let told = read.note_follow_up_failure(&parts, read.cursor, "down");
+            (told, read.follow_ups.clone())
+        };
+        let told = |sources| Some(NoticeKind::NotFollowedUp { sources, reason: "down".to_owned() });
+        assert_eq!(fail(), (told(2), vec![owed(2, 5)]));
+        assert_eq!(fail(), (told(1), Vec::new()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use stakeout_core::checkup::{Checkup, Verdict};
 use stakeout_core::event::AuditEvent;
+use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
@@ -44,6 +45,8 @@ pub(crate) struct FileRead {
     pub(crate) undecodable: u64,
     /// Lines in the window that were cut off.
     pub(crate) truncated: u64,
+    /// Requests in the window that were handed to nobody, because they do not fit what is looked for.
+    pub(crate) passed_over: u64,
     /// Files that are shorter than they were: lines were taken out of them.
     pub(crate) shrunk: u64,
 }
@@ -60,12 +63,13 @@ impl FileLog {
         FileLog { path, sizes: Mutex::new(HashMap::new()) }
     }
 
-    /// Hands every event of `window` to `observe`, with its time and its record id. A file that is rotated meanwhile
-    /// may hand an event twice.
+    /// Hands every event of `window` that may fit `prefilter` to `observe`, with its time and what spells its record id.
+    /// A file that is rotated meanwhile may hand an event twice.
     pub(crate) fn read(
         &self,
         window: Window,
-        mut observe: impl FnMut(AuditEvent, Second, String),
+        prefilter: &Prefilter,
+        mut observe: impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<FileRead> {
         let mut read = FileRead::default();
         let mut done = HashSet::new();
@@ -79,7 +83,7 @@ impl FileLog {
             for (identity, file) in unread {
                 // Where another file has its name by now, the next list shows where it went.
                 if let Some(bytes) = open_same(&file.path, *identity)? {
-                    read_file(bytes, file, window, &mut read, &mut observe)?;
+                    read_file(bytes, file, window, prefilter, &mut read, &mut observe)?;
                     read_now.push(*identity);
                 }
             }
@@ -172,8 +176,9 @@ fn read_file(
     bytes: File,
     file: &LogFile,
     window: Window,
+    prefilter: &Prefilter,
     read: &mut FileRead,
-    observe: &mut impl FnMut(AuditEvent, Second, String),
+    observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
 ) -> io::Result<()> {
     let mut lines = Lines::new(input::text_of(bytes)?, 0);
     read.files += 1;
@@ -192,7 +197,12 @@ fn read_file(
             Some((skimmed, at)) if window.contains(at) => {
                 read.lines += 1;
                 read.truncated += u64::from(skimmed.is_truncated());
-                observe(skimmed.into_decoded().event, at, format!("{}:{offset}", file.path.display()));
+                if skimmed.may_fit(prefilter) {
+                    let record_id = || format!("{}:{offset}", file.path.display());
+                    observe(skimmed.into_decoded().event, at, &record_id);
+                } else {
+                    read.passed_over += u64::from(skimmed.is_request());
+                }
             }
             Some(_) => {}
         }
@@ -220,6 +230,9 @@ fn is_sibling(log: &str, name: &str) -> bool {
 mod tests {
     use std::io::Write;
 
+    use stakeout_core::field::Field;
+    use stakeout_core::prefilter::Literal;
+
     use super::*;
 
     #[test]
@@ -240,6 +253,12 @@ mod tests {
 
     fn line(verb: &str, at: &str) -> String {
         format!("{{\"verb\":\"{verb}\",\"stageTimestamp\":\"2020-11-22T{at}Z\"}}\n")
+    }
+
+    /// Returns the hour from ten to eleven.
+    fn window() -> Window {
+        let at = |text: &str| Second::from(format!("2020-11-22T{text}Z").parse::<jiff::Timestamp>().expect("a time"));
+        Window::new(at("10:00:00"), at("11:00:00")).expect("not empty")
     }
 
     #[test]
@@ -265,15 +284,39 @@ mod tests {
         let mut file = fs::File::create(&path).expect("a file");
         write!(file, "{}nonsense\n{}", line("third", "10:59:59"), line("outside", "11:00:00")).expect("written");
         write!(file, "{{\"verb\":\"unfinished\",\"stageTimestamp\":\"2020-11-22T10:59:59Z\"}}").expect("written");
-        let at = |text: &str| Second::from(format!("2020-11-22T{text}Z").parse::<jiff::Timestamp>().expect("a time"));
-        let window = Window::new(at("10:00:00"), at("11:00:00")).expect("not empty");
+        let window = window();
         let log = FileLog::new(path.clone());
         let mut verbs = Vec::new();
-        let read = log.read(window, |event, _, _| verbs.push(event.verb.unwrap_or_default())).expect("read");
+        let read = log.read(window, &Prefilter::Any, |event, _, _| verbs.extend(event.verb)).expect("read");
         verbs.sort();
         assert_eq!(verbs, ["first", "second", "third"]);
         assert_eq!((read.files, read.lines, read.undecodable, read.shrunk), (2, 3, 1, 0));
         fs::write(&path, "").expect("written");
-        assert_eq!(log.read(window, |_, _, _| {}).expect("read").shrunk, 1);
+        assert_eq!(log.read(window, &Prefilter::Any, |_, _, _| {}).expect("read").shrunk, 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_handed_to_nobody() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.log");
+        let lines =
+            [line("list", "10:00:00"), line("get", "10:00:01"), "nonsense\n".to_owned(), line("get", "11:00:00")];
+        let begun = line("get", "10:00:02").replace('{', r#"{"stage":"RequestReceived","#);
+        let cut = line("get", "10:00:03").replace("}\n", ",\"user\":\n");
+        fs::write(&path, lines.concat() + &begun + &cut).expect("written");
+        let literal = Literal::Text { text: "list".to_owned(), cased: true };
+        let is_list = Prefilter::Is { field: Field::Named("verb"), literal };
+        let mut handed = Vec::new();
+        let log = FileLog::new(path.clone());
+        let read = log
+            .read(window(), &is_list, |event, at, record_id| handed.push((event.verb, at, record_id())))
+            .expect("read");
+        assert_eq!(handed, [(Some("list".to_owned()), window().earliest(), format!("{}:0", path.display()))]);
+        let bytes = fs::metadata(&path).expect("there").len();
+        let expected =
+            FileRead { files: 1, lines: 4, bytes, undecodable: 1, truncated: 1, passed_over: 2, ..FileRead::default() };
+        assert_eq!(read, expected);
+        let whole = log.read(window(), &Prefilter::Any, |_, _, _| {}).expect("read");
+        assert_eq!(whole, FileRead { passed_over: 0, ..expected });
     }
 }

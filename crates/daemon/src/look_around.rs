@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use stakeout_core::observation::Observation;
+use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::PageToken;
 use stakeout_core::surroundings::{Around, LookAround, Looking, REQUESTS_MAX, Surroundings};
 use stakeout_core::time::Window;
@@ -97,8 +98,9 @@ impl Log {
             let Some(window) = lookings.iter().map(|looking| looking.look().window).reduce(Window::and) else {
                 return Ok(Vec::new());
             };
-            file.read(window, |event, at, record_id| {
-                if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, || record_id) {
+            let prefilters = lookings.iter().map(|looking| looking.look().prefilter()).collect();
+            file.read(window, &Prefilter::Or(prefilters).simplified(), |event, at, record_id| {
+                if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, record_id) {
                     lookings.iter_mut().for_each(|looking| looking.observe(&observation));
                 }
             })?;

@@ -74,7 +74,7 @@ impl Log {
             0 => asking(budget, &mut cost, || client.has_records(window)).await.ok(),
             _ => Some(true),
         };
-        Ok(Reading { fold, cost, has_records })
+        Ok(Reading { counted: fold.count(), changes: window, cost, has_records })
     }
 
     /// Reads the pages of one slice of a window.

@@ -8,7 +8,7 @@ use stakeout_core::address::TrustedProxies;
 use stakeout_core::checkup::{Checkup, Verdict};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::evidence::SampleKey;
-use stakeout_core::fold::{self, Fold, Limits};
+use stakeout_core::fold::{self, Counted, Fold, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::progress::FollowUp;
@@ -35,7 +35,7 @@ pub(crate) struct Reader {
     /// What the provider may leave out.
     pub(crate) prefilter: Arc<Prefilter>,
     /// What is followed up; `None` where all else is looked for.
-    pub(crate) follow_up: Option<Arc<FollowUp>>,
+    pub(crate) follow_ups: Option<Arc<[FollowUp]>>,
     /// Whose word about the address before them counts.
     pub(crate) trusted: Arc<TrustedProxies>,
     /// What chooses the evidence.
@@ -61,10 +61,20 @@ pub(crate) enum LogKind {
     File(Arc<FileLog>),
 }
 
+/// Follow-ups that are read at once.
+pub(crate) struct FollowUps {
+    /// What is followed up.
+    pub(crate) follow_ups: Vec<FollowUp>,
+    /// The window that holds all of it.
+    pub(crate) window: Window,
+}
+
 /// A window that was read.
 pub(crate) struct Reading {
     /// What was found.
-    pub(crate) fold: Fold,
+    pub(crate) counted: Counted,
+    /// The window whose stored minutes it may change.
+    pub(crate) changes: Window,
     /// What it took.
     pub(crate) cost: Cost,
     /// Whether the log held any record at all in the window; `None` where nobody could tell.
@@ -131,6 +141,27 @@ impl Log {
         }
     }
 
+    /// Reads once what all of `parts` follow up; see [`Log::parts_at_once`].
+    pub(crate) async fn read_follow_ups(&self, parts: &FollowUps, reader: &Reader) -> Result<Reading, Unread> {
+        let reading = self.read(parts.window, false, &reader.following(&parts.follow_ups)).await?;
+        if reading.counted.counts().matched > 0 {
+            return Ok(reading);
+        }
+        // Nobody came back, so no minute changes. After a flood its rows fill memory: as few as can be are read again.
+        let latest = parts.window.latest();
+        Ok(Reading { changes: Window::new(latest.plus(-1), latest).unwrap_or(parts.window), ..reading })
+    }
+
+    /// Returns follow-ups in such parts as are read at once. A service is asked for few sources at a time, because filters
+    /// have a greatest length; a file is read from its beginning, whoever is looked for.
+    pub(crate) fn parts_at_once(&self, due: Vec<(FollowUp, Window)>) -> Vec<FollowUps> {
+        let parts = due.into_iter().map(|(follow_up, window)| FollowUps { follow_ups: vec![follow_up], window });
+        match self.kind {
+            LogKind::Service { .. } => parts.collect(),
+            LogKind::File(_) => parts.reduce(FollowUps::and).into_iter().collect(),
+        }
+    }
+
     /// Asks what a doctor asks of a log, over a window that is over.
     pub(crate) async fn checkups(&self, window: Window, prefilter: &Prefilter, now: Timestamp) -> Vec<Checkup> {
         match &self.kind {
@@ -186,16 +217,21 @@ impl Log {
         reader: Reader,
     ) -> Result<Reading, Unread> {
         let source = self.source.clone();
+        let prefilter = Prefilter::clone(&reader.prefilter).shortest_first();
         let read = tokio::task::spawn_blocking(move || {
             let mut fold = reader.open(window, is_relook);
-            let read = file.read(window, |event, at, record_id| {
-                if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, || record_id) {
+            let read = file.read(window, &prefilter, |event, at, record_id| {
+                if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, record_id) {
                     fold.observe(&observation);
                 }
             });
-            (fold, read)
+            if let Ok(read) = &read {
+                (0..read.passed_over).for_each(|_| fold.pass_over());
+            }
+            // What the requests took is free for the rows here, and hardly in another thread.
+            (fold.count(), read)
         });
-        let (fold, read) = read.await.map_err(|fault| Unread::of(fault.to_string()))?;
+        let (counted, read) = read.await.map_err(|fault| Unread::of(fault.to_string()))?;
         let read = read.map_err(|fault| Unread::of(format!("cannot read the log file: {fault}")))?;
         if read.shrunk > 0 {
             warn!(source = self.source.name, files = read.shrunk, "log file is shorter than it was: lines are gone");
@@ -208,7 +244,14 @@ impl Log {
             truncated: read.truncated,
             ..Cost::default()
         };
-        Ok(Reading { fold, cost, has_records: Some(read.lines > 0) })
+        Ok(Reading { counted, changes: window, cost, has_records: Some(read.lines > 0) })
+    }
+}
+
+impl FollowUps {
+    fn and(mut self, other: FollowUps) -> FollowUps {
+        self.follow_ups.extend(other.follow_ups);
+        FollowUps { window: self.window.and(other.window), ..self }
     }
 }
 
@@ -220,11 +263,12 @@ impl Unread {
 }
 
 impl Reader {
-    /// Returns a reader that looks for what `follow_up` says and nothing else.
-    pub(crate) fn following(&self, follow_up: &FollowUp) -> Reader {
+    /// Returns a reader that looks for what `follow_ups` say and nothing else.
+    fn following(&self, follow_ups: &[FollowUp]) -> Reader {
+        let prefilters = follow_ups.iter().map(|follow_up| self.rules.follow_up_prefilter(follow_up)).collect();
         Reader {
-            prefilter: Arc::new(self.rules.follow_up_prefilter(follow_up)),
-            follow_up: Some(Arc::new(follow_up.clone())),
+            prefilter: Arc::new(Prefilter::Or(prefilters).simplified()),
+            follow_ups: Some(follow_ups.into()),
             ..self.clone()
         }
     }
@@ -236,12 +280,10 @@ impl Reader {
 
     /// Opens a window.
     pub(crate) fn open(&self, window: Window, is_relook: bool) -> Fold {
-        match &self.follow_up {
-            None => fold::open(self.rules.clone(), window, is_relook, self.sample_key, self.limits),
-            Some(follow_up) => {
-                let follow_ups = vec![FollowUp::clone(follow_up)];
-                fold::open_follow_ups(self.rules.clone(), window, follow_ups, self.sample_key, self.limits)
-            }
+        let (rules, sample_key, limits) = (self.rules.clone(), self.sample_key, self.limits);
+        match &self.follow_ups {
+            None => fold::open(rules, window, is_relook, sample_key, limits),
+            Some(follow_ups) => fold::open_follow_ups(rules, window, follow_ups.to_vec(), sample_key, limits),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use stakeout_core::delivery::Delivery;
 use stakeout_notify::SendError;
 use stakeout_notify::destination::Destination;
 use stakeout_notify::message::Message;
@@ -37,34 +38,44 @@ pub(crate) struct Told {
 /// Tells `destination` all that it is owed, message by message; each is settled before the next is sent.
 pub(crate) async fn tell(destination: &Destination, writer: &Writer, shutdown: &Shutdown) -> Result<Told, StateError> {
     let owed = writer.owed(destination.name()).await?;
-    let parcels = plan(destination.style(), &owed.deliveries, &owed.findings);
-    let mut told = Told { sent: 0, owed: parcels.len() };
+    let mut told = Told { sent: 0, owed: owed.iter().map(things_in).sum() };
     let mut refused_in_a_row = 0;
-    for parcel in parcels {
-        if shutdown.is_asked() {
-            break;
-        }
-        if let Err(fault) = send(destination, &parcel.message).await {
-            metric::delivery(destination, false);
-            warn!(destination = destination.name(), owed = told.owed, %fault, "destination did not take a message");
-            refused_in_a_row += 1;
-            // One message that it refuses stands in the way of no other; one that takes none is left alone.
-            if matches!(fault, SendError::Refused { .. }) && refused_in_a_row < REFUSED_MAX {
-                continue;
+    'parts: for part in destination.style().parts(&owed) {
+        let entries = part.iter().flat_map(|delivery| &delivery.entries);
+        let findings = writer.findings(entries.map(|entry| entry.finding).collect()).await?;
+        let parcels = plan(destination.style(), part, &findings);
+        told.owed = told.owed - part.iter().map(things_in).sum::<usize>() + parcels.len();
+        for parcel in parcels {
+            if shutdown.is_asked() {
+                break 'parts;
             }
-            break;
+            if let Err(fault) = send(destination, &parcel.message).await {
+                metric::delivery(destination, false);
+                warn!(destination = destination.name(), owed = told.owed, %fault, "destination did not take a message");
+                refused_in_a_row += 1;
+                // One message that it refuses stands in the way of no other; one that takes none is left alone.
+                if matches!(fault, SendError::Refused { .. }) && refused_in_a_row < REFUSED_MAX {
+                    continue;
+                }
+                break 'parts;
+            }
+            refused_in_a_row = 0;
+            writer.settle(parcel.settles).await?;
+            metric::delivery(destination, true);
+            told.sent += 1;
+            told.owed -= 1;
         }
-        refused_in_a_row = 0;
-        writer.settle(parcel.settles).await?;
-        metric::delivery(destination, true);
-        told.sent += 1;
-        told.owed -= 1;
     }
     if told.sent > 0 {
         info!(destination = destination.name(), messages = told.sent, owed = told.owed, "told");
     }
     metric::owed(destination, told.owed);
     Ok(told)
+}
+
+/// Returns how many things there are to tell.
+fn things_in(delivery: &Delivery) -> usize {
+    delivery.entries.len() + delivery.notices.len()
 }
 
 async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), SendError> {

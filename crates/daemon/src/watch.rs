@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use stakeout_core::finding::FindingKey;
-use stakeout_core::fold::{Closed, Fold, Limits};
+use stakeout_core::fold::{Closed, Counted, Limits};
 use stakeout_core::progress::{Notice, NoticeKind, Progress};
 use stakeout_core::rule::Rules;
 use stakeout_core::surroundings::{LookAround, Surroundings};
@@ -130,7 +130,7 @@ impl Watch {
         };
         let reader = Reader {
             prefilter: Arc::new(rules.prefilter()),
-            follow_up: None,
+            follow_ups: None,
             rules,
             trusted: Arc::new(config.trusted_proxies.clone()),
             sample_key: writer.sample_key(),
@@ -344,8 +344,8 @@ impl Watch {
         let arounds = log.look_around(looks, &self.reader).await;
         let surroundings: Vec<(FindingKey, Surroundings)> = keys.into_iter().zip(arounds).collect();
         info!(source = log.source.name, findings = surroundings.len(), "looked around new findings");
-        let fold = self.reader.nothing(window);
-        self.close(log, window, fold, progress, None, surroundings, at).await.map(drop)
+        let nothing = self.reader.nothing(window).count();
+        self.close(log, window, nothing, progress, None, surroundings, at).await.map(drop)
     }
 
     /// Reads and commits what is to be followed up and can be read by now; `false` where some of it is still owed.
@@ -359,20 +359,20 @@ impl Watch {
         shutdown: &Shutdown,
     ) -> Result<bool, StateError> {
         let cursor = progress.cursor;
-        for (follow_up, window) in progress.due_follow_ups() {
+        for parts in log.parts_at_once(progress.due_follow_ups()) {
             if shutdown.is_asked() {
                 return Ok(false);
             }
-            let begun = std::time::Instant::now();
-            match log.read(window, false, &self.reader.following(&follow_up)).await {
+            let (begun, window) = (std::time::Instant::now(), parts.window);
+            match log.read_follow_ups(&parts, &self.reader).await {
                 Ok(reading) => {
-                    progress.note_followed(&follow_up, cursor);
+                    parts.follow_ups.iter().for_each(|part| progress.note_followed(part, cursor));
                     self.commit(log, window, reading, progress, None, at, begun.elapsed()).await?;
                 }
                 Err(unread) => {
                     metric::failed(&log.source.name);
                     warn!(source = log.source.name, %window, reason = unread.reason, "follow-up could not be read");
-                    let kind = progress.note_follow_up_failure(&follow_up, cursor, &unread.reason);
+                    let kind = progress.note_follow_up_failure(&parts.follow_ups, cursor, &unread.reason);
                     let is_given_up = kind.is_some();
                     self.note_progress(log, window, progress, kind, at).await?;
                     if !is_given_up {
@@ -381,7 +381,7 @@ impl Watch {
                 }
             }
         }
-        Ok(true)
+        Ok(progress.due_follow_ups().is_empty())
     }
 
     /// Reads and commits one window; `false` where it could not be read, which is written as well.
@@ -429,8 +429,8 @@ impl Watch {
         at: Second,
         took: Duration,
     ) -> Result<(), StateError> {
-        let Reading { fold, cost, .. } = reading;
-        let closed = self.close(log, window, fold, progress, kind, Vec::new(), at).await?;
+        let Reading { counted, changes, cost, .. } = reading;
+        let closed = self.close(log, changes, counted, progress, kind, Vec::new(), at).await?;
         metric::window(&log.source.name, &cost, &closed);
         let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
@@ -463,8 +463,8 @@ impl Watch {
         kind: Option<NoticeKind>,
         at: Second,
     ) -> Result<(), StateError> {
-        let fold = self.reader.nothing(window);
-        self.close(log, window, fold, progress, kind, Vec::new(), at).await.map(drop)
+        let nothing = self.reader.nothing(window).count();
+        self.close(log, window, nothing, progress, kind, Vec::new(), at).await.map(drop)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the one way to the writer, and every one of them is another thing")]
@@ -472,7 +472,7 @@ impl Watch {
         &self,
         log: &Log,
         window: Window,
-        fold: Fold,
+        counted: Counted,
         progress: &mut Progress,
         kind: Option<NoticeKind>,
         surroundings: Vec<(FindingKey, Surroundings)>,
@@ -482,7 +482,7 @@ impl Watch {
         let notices = kind.map(|kind| Notice { source, cluster, window, kind }).into_iter().collect();
         let ending = Ending {
             source: log.source.clone(),
-            counted: fold.count(),
+            counted,
             window,
             progress: progress.clone(),
             notices,

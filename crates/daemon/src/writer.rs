@@ -62,15 +62,6 @@ pub(crate) struct Ending {
     pub(crate) scope: Arc<Scope>,
 }
 
-/// All that one destination is owed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Owed {
-    /// The deliveries, ascending.
-    pub(crate) deliveries: Vec<Delivery>,
-    /// Every finding that they name and that is stored.
-    pub(crate) findings: HashMap<FindingKey, Finding>,
-}
-
 /// Why the state could not be read or written.
 #[derive(Debug, Error)]
 pub(crate) enum StateError {
@@ -86,7 +77,8 @@ pub(crate) enum StateError {
 enum Request {
     Close(Box<Ending>, oneshot::Sender<Result<Closed, StateError>>),
     Settle(Settlement, oneshot::Sender<Result<(), StateError>>),
-    Owed(String, oneshot::Sender<Result<Owed, StateError>>),
+    Owed(String, oneshot::Sender<Result<Vec<Delivery>, StateError>>),
+    Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
     Progress(oneshot::Sender<Result<Vec<Progress>, StateError>>),
     Summary(oneshot::Sender<Result<Summary, StateError>>),
 }
@@ -131,9 +123,14 @@ impl Writer {
         self.ask(|reply| Request::Settle(settlement, reply)).await
     }
 
-    /// Returns all that `destination` is owed.
-    pub(crate) async fn owed(&self, destination: &str) -> Result<Owed, StateError> {
+    /// Returns all that `destination` is owed, ascending.
+    pub(crate) async fn owed(&self, destination: &str) -> Result<Vec<Delivery>, StateError> {
         self.ask(|reply| Request::Owed(destination.to_owned(), reply)).await
+    }
+
+    /// Returns those of the findings that are stored.
+    pub(crate) async fn findings(&self, keys: Vec<FindingKey>) -> Result<HashMap<FindingKey, Finding>, StateError> {
+        self.ask(|reply| Request::Findings(keys, reply)).await
     }
 
     /// Returns how far every log was read.
@@ -175,6 +172,7 @@ impl Desk {
                 drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement))));
             }
             Request::Owed(destination, reply) => drop(reply.send(self.with(|ledger| owed(ledger, &destination)))),
+            Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
             Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
             Request::Progress(reply) => {
                 let progress =
@@ -207,23 +205,29 @@ impl Desk {
     }
 }
 
-fn owed(ledger: &Ledger, destination: &str) -> Result<Owed, LedgerError> {
-    let mut owed = Owed { deliveries: ledger.deliveries()?, ..Owed::default() };
-    owed.deliveries.retain(|delivery| delivery.destination == destination);
-    for entry in owed.deliveries.iter().flat_map(|delivery| &delivery.entries) {
-        if !owed.findings.contains_key(&entry.finding)
-            && let Some(finding) = ledger.finding(&entry.finding)?
+fn owed(ledger: &Ledger, destination: &str) -> Result<Vec<Delivery>, LedgerError> {
+    let mut owed = ledger.deliveries()?;
+    owed.retain(|delivery| delivery.destination == destination);
+    Ok(owed)
+}
+
+fn findings(ledger: &Ledger, keys: Vec<FindingKey>) -> Result<HashMap<FindingKey, Finding>, LedgerError> {
+    let mut findings = HashMap::new();
+    for key in keys {
+        if !findings.contains_key(&key)
+            && let Some(finding) = ledger.finding(&key)?
         {
-            owed.findings.insert(entry.finding, finding);
+            findings.insert(key, finding);
         }
     }
-    Ok(owed)
+    Ok(findings)
 }
 
 fn close(ledger: &Ledger, ending: Ending) -> Result<Closed, LedgerError> {
     let carried = carry(ledger, &ending)?;
     let closed = ending.counted.close(&ending.source, carried, clock::now());
-    ledger.commit_window(&closed.commit)?;
+    let mut closed = Closed { commit: closed.commit.with_parted_deliveries(), ..closed };
+    ledger.commit_window(&mut closed.commit)?;
     Ok(closed)
 }
 

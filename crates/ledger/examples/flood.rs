@@ -157,10 +157,10 @@ fn measure(
     writeln!(out, "count   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
     let carried = carry(ledger, &counted, window)?;
     writeln!(out, "carry   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
-    let closed = counted.close(&source_of_log(), carried, jiff::Timestamp::from_second(begin + 2 * HOUR)?);
+    let mut closed = counted.close(&source_of_log(), carried, jiff::Timestamp::from_second(begin + 2 * HOUR)?);
     writeln!(out, "close   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
-    ledger.commit_window(&closed.commit)?;
     let rows: usize = closed.commit.minutes.iter().map(|(_, rows)| rows.len()).sum();
+    ledger.commit_window(&mut closed.commit)?;
     writeln!(out, "commit  {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
     writeln!(
         out,

@@ -80,18 +80,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let log = LogId("file/var/log/kubernetes/audit.log".to_owned());
     let source = ledger.source_id_for(&log)?;
     for round in 0..5 {
-        let window = commit(source, log.clone(), round * MINUTES);
+        let mut window = commit(source, log.clone(), round * MINUTES);
         let before = peak_memory();
         let begin = Instant::now();
-        ledger.commit_window(&window)?;
+        ledger.commit_window(&mut window)?;
         let took = begin.elapsed();
         let after = peak_memory();
         writeln!(out, "commit:   {took:>8.1?}  {ROWS} rows, peak memory {before} -> {after}")?;
     }
-    let cursor = Commit { minutes: Vec::new(), ..commit(source, log, 0) };
+    let mut cursor = Commit { minutes: Vec::new(), ..commit(source, log, 0) };
     for _ in 0..5 {
         let begin = Instant::now();
-        ledger.commit_window(&cursor)?;
+        ledger.commit_window(&mut cursor)?;
         writeln!(out, "a cursor: {:>8.1?}", begin.elapsed())?;
     }
 

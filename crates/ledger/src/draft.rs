@@ -29,20 +29,21 @@ impl<'e> Draft<'e> {
         Draft { engine, batch: sled::Batch::default(), put: BTreeSet::new(), is_empty: true }
     }
 
-    /// Adds all that a window changes. What is both deleted and written stays written.
-    pub(crate) fn add_commit(&mut self, commit: &Commit, heads: &Named) -> Result<()> {
+    /// Adds all that a window changes, and takes the minutes out of it. What is both deleted and written stays written.
+    pub(crate) fn add_commit(&mut self, commit: &mut Commit, heads: &Named) -> Result<()> {
         for (source, minute) in &commit.expired {
             self.delete(Key::Minute(*minute, *source))?;
         }
         for finding in &commit.forgotten {
             self.delete(Key::Finding(*finding))?;
         }
-        for (minute, rows) in &commit.minutes {
-            let key = Key::Minute(*minute, commit.source);
+        // A flood's rows fill memory: those of a minute are freed as soon as they are spelled.
+        for (minute, rows) in std::mem::take(&mut commit.minutes) {
+            let key = Key::Minute(minute, commit.source);
             if rows.is_empty() {
                 self.delete(key)?;
             } else {
-                self.put_with(key, |value| rows::write(rows, value))?;
+                self.put_with(key, |value| rows::write(&rows, value))?;
             }
         }
         for (key, head) in &heads.new {

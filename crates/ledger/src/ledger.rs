@@ -189,9 +189,10 @@ impl Ledger {
 
     /// Writes all that a window changes, or nothing, and returns when it is on the disk.
     ///
-    /// Minutes are overwritten as given; one without rows is deleted. What a commit both deletes and writes stays
+    /// Minutes are overwritten as given; one without rows is deleted. They are taken out of the commit, so that a flood is
+    /// not in memory twice. What a commit both deletes and writes stays
     /// written. The engine's memory follows the number of records: a commit should delete at most 2,048.
-    pub fn commit_window(&self, commit: &Commit) -> Result<()> {
+    pub fn commit_window(&self, commit: &mut Commit) -> Result<()> {
         self.write(|state| {
             state.numbers.check(commit)?;
             let heads = state.heads.name(&commit.findings);

@@ -1,4 +1,4 @@
-//! The plan: all that a destination is owed, cut into messages. Pure; nothing is sent here.
+//! The plan: what a destination is owed, cut into messages. Pure; nothing is sent here.
 //!
 //! A plan is made anew before each attempt, from what is still owed then. Each entry and notice is settled by exactly
 //! one parcel, so a parcel that was taken can be settled alone.
@@ -25,6 +25,17 @@ pub enum Style {
     Each,
 }
 
+impl Style {
+    /// Returns what is `owed` in such parts as are planned at once, so that their findings alone need be in memory: people
+    /// are told of all of it in few messages, machines of one thing after another.
+    pub fn parts(self, owed: &[Delivery]) -> impl Iterator<Item = &[Delivery]> {
+        owed.chunks(match self {
+            Style::Slack { .. } => owed.len().max(1),
+            Style::Each => 1,
+        })
+    }
+}
+
 /// A message, and what is not owed any more when it was taken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parcel<'a> {
@@ -34,7 +45,7 @@ pub struct Parcel<'a> {
     pub settles: Settlement,
 }
 
-/// Returns what to send for all that one destination is `owed` (ascending by id), in this order.
+/// Returns what to send for what one destination is `owed` (ascending by id), in this order.
 ///
 /// Entries whose finding is not in `findings` any more are told together, by uid, in one message at the end.
 #[must_use]

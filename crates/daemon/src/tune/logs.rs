@@ -30,7 +30,7 @@ pub(super) async fn read(
 ) -> anyhow::Result<Counted> {
     let reader = Reader {
         prefilter: Arc::new(rules.prefilter()),
-        follow_up: None,
+        follow_ups: None,
         rules,
         trusted: Arc::new(config.trusted_proxies.clone()),
         sample_key: SAMPLE_KEY,
@@ -45,13 +45,13 @@ pub(super) async fn read(
         while let Some(part) = Window::new(begin, begin.plus(PART_SECONDS).min(window.latest())) {
             begin = part.latest();
             let read = log.read(part, false, &reader).await;
-            let Reading { fold, cost, .. } =
+            let Reading { counted: found, cost, .. } =
                 read.map_err(|unread| anyhow!("cannot read {} in {part}: {}", log.source.name, unread.reason))?;
             info!(source = log.source.name, window = %part, pages = cost.pages, records = cost.records, "part read");
             counted.span.records += cost.records;
             counted.unreadable += cost.undecodable;
             let carried = Carried::nothing(log.source.log.clone(), part.latest());
-            let closed = fold.close(&log.source, carried, clock::now());
+            let closed = found.close(&log.source, carried, clock::now());
             for notice in &closed.notices {
                 warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
             }

@@ -13,7 +13,7 @@ use crate::samples;
 fn filled() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
     dir
 }
 
@@ -202,8 +202,8 @@ fn a_lost_log_is_not_taken_for_a_new_ledger() {
     let older = filled();
     let before = copy(older.path());
     let ledger = Ledger::open(older.path()).expect("whole");
-    let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
-    ledger.commit_window(&next).expect("written");
+    let mut next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+    ledger.commit_window(&mut next).expect("written");
     drop(ledger);
     for entry in fs::read_dir(before.path()).expect("listed") {
         let entry = entry.expect("listed");

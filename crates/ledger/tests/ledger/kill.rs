@@ -82,7 +82,7 @@ settled {n}"
     let owed = ledger.deliveries().expect("read").into_iter();
     owed.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
     for n in ledger.next_delivery().0.. {
-        ledger.commit_window(&commit(n)).expect("written");
+        ledger.commit_window(&mut commit(n)).expect("written");
         writeln!(
             std::io::stdout(),
             "

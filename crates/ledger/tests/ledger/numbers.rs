@@ -18,8 +18,8 @@ fn two_new_logs_never_share_a_number() {
         assert_eq!(source, SourceId(number));
     }
     assert_eq!(ledger.progress(&log(1)).expect("read"), None);
-    let second = samples::commit(SourceId(1), log(1), 5, DeliveryId(0));
-    ledger.commit_window(&second).expect("written");
+    let mut second = samples::commit(SourceId(1), log(1), 5, DeliveryId(0));
+    ledger.commit_window(&mut second).expect("written");
     drop(ledger);
 
     let ledger = Ledger::open(dir.path()).expect("free again");
@@ -33,11 +33,11 @@ fn a_commit_that_contradicts_the_ledger_is_refused_and_harmless() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     let good = samples::full_commit();
-    ledger.commit_window(&good).expect("written");
+    ledger.commit_window(&mut good.clone()).expect("written");
     let before = ledger.progresses().expect("read");
 
     let next = |commit: Commit| Commit { progress: samples::progress(log(0), 999), deliveries: Vec::new(), ..commit };
-    let wrong = [
+    let mut wrong = [
         Commit { source: SourceId(1), ..next(good.clone()) },
         Commit { progress: samples::progress(log(9), 1), ..next(good.clone()) },
         Commit { next_delivery: DeliveryId(1), ..next(good.clone()) },
@@ -48,10 +48,10 @@ fn a_commit_that_contradicts_the_ledger_is_refused_and_harmless() {
             ..next(good.clone())
         },
     ];
-    for (case, commit) in wrong.iter().enumerate() {
+    for (case, commit) in wrong.iter_mut().enumerate() {
         let error = ledger.commit_window(commit).expect_err("it contradicts the ledger");
         assert!(matches!(error, LedgerError::Refused { .. }), "case {case}: {error}");
     }
     assert_eq!(ledger.progresses().expect("read"), before);
-    ledger.commit_window(&next(good)).expect("a refusal stops nothing");
+    ledger.commit_window(&mut next(good)).expect("a refusal stops nothing");
 }

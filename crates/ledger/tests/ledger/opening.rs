@@ -52,8 +52,7 @@ fn a_directory_of_something_else_is_left_alone() {
 fn a_note_beside_the_database_hurts_nobody() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    let commit = samples::full_commit();
-    ledger.commit_window(&commit).expect("written");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
     drop(ledger);
     fs::write(dir.path().join("README"), "moved here in May").expect("written");
     let ledger = Ledger::open(dir.path()).expect("still ours");
@@ -67,7 +66,7 @@ fn what_a_killed_first_start_left_is_taken_up() {
     fs::write(dir.path().join("conf"), "").expect("written");
     fs::create_dir(dir.path().join("lost+found")).expect("created");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
 }
 
 #[test]

@@ -181,9 +181,9 @@ proptest! {
         for step in steps {
             match step {
                 Step::Commit(draft) => {
-                    let commit = draft.into_commit(&ledger);
-                    ledger.commit_window(&commit).expect("written");
+                    let mut commit = draft.into_commit(&ledger);
                     model.commit(&commit);
+                    ledger.commit_window(&mut commit).expect("written");
                 }
                 Step::Settle(settlement) => {
                     ledger.settle_delivery(&settlement).expect("written");
@@ -212,14 +212,14 @@ fn kept(ledger: &Ledger, earliest: i64, latest: i64, n: u64) -> Vec<StoredMinute
 fn only_the_rows_that_are_asked_for_are_returned_in_order() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
     let second = samples::log(1);
     let source = ledger.source_id_for(&second).expect("a number is left");
-    let commit = Commit {
+    let mut commit = Commit {
         minutes: vec![(Minute(0), samples::rows(9, 1, 0))],
         ..samples::commit(source, second, 1, ledger.next_delivery())
     };
-    ledger.commit_window(&commit).expect("written");
+    ledger.commit_window(&mut commit).expect("written");
 
     let only = |minute, source, n, key, texts| StoredMinute {
         source: SourceId(source),
@@ -239,7 +239,7 @@ fn only_the_rows_that_are_asked_for_are_returned_in_order() {
 fn the_oldest_minutes_come_whole_and_few_at_a_time() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
     let expired = |before, chunks_max| {
         let minutes = ledger.expired(Minute(before), chunks_max).expect("read");
         minutes.iter().map(|one| one.minute.0).collect::<Vec<i64>>()

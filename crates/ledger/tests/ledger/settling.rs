@@ -9,7 +9,7 @@ use crate::samples;
 fn a_delivery_is_settled_piece_by_piece_and_then_gone() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
     let other = samples::delivery(1, 100, 0);
 
     let one_entry = Settlement {

@@ -12,7 +12,7 @@ const SPELLING: u64 = 7_877_095_594_533_883_646;
 fn no_stored_value_is_longer_than_a_page() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
     drop(ledger);
     let db = sled::open(dir.path()).expect("free again");
     let longest = db.iter().values().map(|value| value.expect("readable").len()).max();
@@ -24,7 +24,7 @@ fn no_stored_value_is_longer_than_a_page() {
 fn the_spelling_of_rows_has_not_changed() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
     drop(ledger);
     let db = sled::open(dir.path()).expect("free again");
     // Minute 0, whose rows have samples.
@@ -40,7 +40,7 @@ fn what_is_shown_of_a_rule_is_stored_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     let findings = (0..1000).map(|n| samples::finding(n, 0)).collect();
-    ledger.commit_window(&Commit { findings, ..samples::full_commit() }).expect("written");
+    ledger.commit_window(&mut Commit { findings, ..samples::full_commit() }).expect("written");
     drop(ledger);
     let db = sled::open(dir.path()).expect("free again");
     let bytes =

@@ -153,4 +153,13 @@ proptest! {
         let findings = stored(0..10);
         prop_assert_eq!(plan(SLACK, &owed, &findings), plan(SLACK, &owed, &findings));
     }
+    #[test]
+    fn part_by_part_the_same_is_told(owed in owed()) {
+        let findings = stored(0..20);
+        for style in [Style::Each, SLACK] {
+            let parts = style.parts(&owed).flat_map(|part| plan(style, part, &findings));
+            prop_assert_eq!(parts.collect::<Vec<_>>(), plan(style, &owed, &findings));
+        }
+        prop_assert_eq!(Style::Each.parts(&owed).count(), owed.len());
+    }
 }

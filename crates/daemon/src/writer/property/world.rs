@@ -10,7 +10,7 @@ use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::observation::Observation;
-use stakeout_core::progress::Progress;
+use stakeout_core::progress::{FollowUp, Progress};
 use stakeout_core::rule::{self, Level, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
@@ -181,18 +181,27 @@ impl World {
         self.follow_up(source, at, requests, dice).await;
     }
 
-    /// Reads what is to be followed up; sometimes that fails, and is left for the next time.
+    /// Reads what is to be followed up, in one read or one after another; sometimes that fails, and is left for the next
+    /// time.
     async fn follow_up(&mut self, source: usize, at: Second, requests: &[Request], dice: &mut u64) {
         let progress = self.progress[source].clone().expect("it was read");
-        for (follow_up, window) in progress.due_follow_ups() {
+        let due = progress.due_follow_ups().into_iter().map(|(follow_up, window)| (vec![follow_up], window));
+        let parts: Vec<(Vec<FollowUp>, Window)> = match roll(dice, 2) {
+            0 => due.collect(),
+            _ => due
+                .reduce(|(all, window), (more, other)| ([all, more].concat(), window.and(other)))
+                .into_iter()
+                .collect(),
+        };
+        for (follow_ups, window) in parts {
             if roll(dice, 3) == 0 && at < self.sure_from {
                 continue;
             }
             let (rules, sample_key) = (self.rules.clone(), self.writer().sample_key());
-            let fold = fold::open_follow_ups(rules, window, vec![follow_up.clone()], sample_key, Limits::default());
+            let fold = fold::open_follow_ups(rules, window, follow_ups.clone(), sample_key, Limits::default());
             let owed = self.progress[source].as_mut().expect("it was read");
-            owed.note_followed(&follow_up, progress.cursor);
-            self.followed += 1;
+            follow_ups.iter().for_each(|part| owed.note_followed(part, progress.cursor));
+            self.followed += follow_ups.len();
             self.close(source, window, fold, at, requests, dice).await;
         }
     }
@@ -247,10 +256,13 @@ impl World {
     async fn tell(&mut self) {
         let owed = self.writer().owed(DESTINATION).await.expect("the state is read");
         let mut settlement = Settlement::default();
-        for delivery in &owed.deliveries {
+        let entries = owed.iter().flat_map(|delivery| &delivery.entries);
+        let keys = entries.map(|entry| entry.finding).collect();
+        let findings = self.writer().findings(keys).await.expect("the state is read");
+        for delivery in &owed {
             for entry in &delivery.entries {
                 *self.told.creates.entry(entry.finding).or_default() += usize::from(entry.activity == Activity::Create);
-                let finding = owed.findings[&entry.finding].clone();
+                let finding = findings[&entry.finding].clone();
                 self.told.latest.insert(entry.finding, finding);
                 settlement.entries.push((delivery.id, *entry));
             }

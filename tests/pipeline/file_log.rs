@@ -1,0 +1,103 @@
+//! An audit log file: what is to be followed up of many sources is found in one read of it, also where the process died
+//! before that read or after it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+
+use stakeout_standin::{Fault, Faults};
+
+use crate::audit::{Asked, DAY, HOUR, Line, MINUTE};
+use crate::let_in::{BURST, LET_IN, RULES};
+use crate::ocsf::{CREATE, assert_each_opens_once};
+use crate::world::World;
+
+const TICK: i64 = DAY + HOUR;
+/// More than one follow-up holds, and more than two do.
+const SOURCES: i64 = 120;
+const COMMITTED: &str = "window committed";
+
+/// Every source is denied three times; all but each fifth are let in after it.
+fn requests() -> Vec<Line> {
+    let mut asked = Vec::new();
+    for source in 0..SOURCES {
+        let is_let_in = source % 5 != 0;
+        for (turn, code) in [403, 403, 403, 200].into_iter().enumerate().take(3 + usize::from(is_let_in)) {
+            let turn = i64::try_from(turn).expect("few");
+            let at = DAY + source * 10 + turn * 2 * MINUTE;
+            asked.push(Asked::new(at, &format!("8.8.1.{source}"), code, source * 4 + turn));
+        }
+    }
+    asked.sort_by_key(|asked| asked.ms);
+    asked.iter().map(Asked::line).collect()
+}
+
+/// Returns (rule, source, requests) of each finding that is to be told.
+fn expected() -> Vec<(String, String, i64)> {
+    let burst = (0..SOURCES).map(|source| (BURST.to_owned(), format!("8.8.1.{source}"), 3));
+    let let_in = (0..SOURCES).filter(|source| source % 5 != 0);
+    let mut expected: Vec<_> =
+        burst.chain(let_in.map(|source| (LET_IN.to_owned(), format!("8.8.1.{source}"), 4))).collect();
+    expected.sort();
+    expected
+}
+
+fn assert_told(world: &World) {
+    let told = world.told();
+    assert_each_opens_once(&told);
+    let mut found: Vec<_> = told
+        .into_iter()
+        .filter(|told| told.activity == CREATE)
+        .map(|told| (told.episode.rule, told.episode.source, told.episode.count))
+        .collect();
+    found.sort();
+    assert_eq!(found, expected());
+}
+
+/// Asserts that no stored delivery holds more than 64 things, so that to settle one of them rewrites few: messages bear
+/// the number of the delivery that they are of.
+fn assert_deliveries_are_small(world: &World) {
+    let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
+    for told in world.told() {
+        let number = told.delivery.split('-').next().unwrap_or_default().to_owned();
+        *sizes.entry(number).or_default() += 1;
+    }
+    assert!(sizes.values().all(|size| *size <= 64), "{sizes:?}");
+}
+
+#[test]
+fn follow_ups_of_many_sources_take_one_read_of_the_file() {
+    let world = World::of_file(&requests());
+    world.use_rules(RULES);
+    let ran = world.once_done(TICK);
+    let reads: Vec<&str> = ran.stderr.lines().filter(|line| line.contains(COMMITTED)).collect();
+    assert!(reads.len() == 2 && reads.iter().all(|read| read.contains("pages=1 ")), "{reads:#?}");
+    assert_told(&world);
+    assert_deliveries_are_small(&world);
+    let seen = world.requests_seen();
+    let again = world.once_done(TICK);
+    assert_eq!((world.requests_seen(), again.stderr.contains(COMMITTED)), (seen, false));
+}
+
+#[test]
+fn a_kill_before_the_follow_ups_or_after_them_loses_nothing_and_tells_nothing_twice() {
+    for commits in [1, 2] {
+        let world = World::of_file(&requests());
+        world.use_rules(RULES);
+        // Whoever is told before the kill does not answer: nobody has heard of anything then.
+        world.sns.set_faults(Faults::always(Fault::Hang));
+        world.slack.set_faults(Faults::always(Fault::Hang));
+        let mut child = world.begin_once_heard(TICK);
+        let said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let committed = said.map_while(Result::ok).filter(|line| line.contains(COMMITTED)).take(commits).count();
+        child.kill().expect("it has not told anything yet");
+        child.wait().expect("a child can be waited for");
+        assert_eq!((committed, world.told()), (commits, Vec::new()));
+        world.sns.faults().clear();
+        world.slack.faults().clear();
+        world.sns.faults().release();
+        world.slack.faults().release();
+
+        world.once_done(TICK);
+        assert_told(&world);
+    }
+}
