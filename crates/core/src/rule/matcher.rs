@@ -160,19 +160,23 @@ impl Matcher {
             let Some(hash) = group::hash_of(rule.key, parts, &self.hasher, written) else {
                 continue;
             };
-            let source = judgement.client.map(SourceIp::of);
-            let (is_counted, text) = match rule.value {
-                None => (true, None),
-                Some(Value::Address) => (source.is_some(), None),
-                Some(Value::Field(field)) => {
-                    let text = text_of(judgement.value_of(field)).map(|text| TextHash::of(&text, &self.key));
-                    (text.is_some(), text)
-                }
-            };
-            if is_counted {
-                let source = source.filter(|_| rule.lists_sources || matches!(rule.value, Some(Value::Address)));
+            if let Some((source, text)) = self.counted(rule, judgement) {
                 let client = judgement.client;
                 matches.push(Match { hash, legs: leg.legs, source, text, place: (place, number), client });
+            }
+        }
+    }
+
+    /// Returns the source to note and the value to count, or `None` where the request has no value to be counted.
+    fn counted(&self, rule: &Matched, judgement: &mut Judgement<'_>) -> Option<(Option<SourceIp>, Option<TextHash>)> {
+        let source = judgement.client.map(SourceIp::of);
+        let noted = source.filter(|_| rule.lists_sources);
+        match rule.value {
+            None => Some((noted, None)),
+            Some(Value::Address) => Some((Some(source?), None)),
+            Some(Value::Field(field)) => {
+                let text = text_of(judgement.value_of(field))?;
+                Some((noted, Some(TextHash::of(&text, &self.key))))
             }
         }
     }
