@@ -8,22 +8,21 @@ use std::io::Write;
 use std::sync::Arc;
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::decode::skim;
+use stakeout_core::decode::{Screen, skim};
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Carried, Fold, Limits};
 use stakeout_core::needle::{Ahead, Needles, Spelling};
 use stakeout_core::observation::Observation;
-use stakeout_core::prefilter::Prefilter;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::tally::RuleKey;
 use stakeout_core::time::{Second, Window};
 use stakeout_core::{rule, shipped};
 
-fn observe(line: &[u8], source: &Source, prefilter: &Prefilter, fold: &mut Fold) {
+fn observe(line: &[u8], source: &Source, screen: &Screen, fold: &mut Fold) {
     let Ok(skimmed) = skim(line) else { return };
     let at = skimmed.stage_time_ms().map_or(Second(0), Second::of_millis);
-    if !skimmed.may_fit(prefilter) {
+    if !screen.lets_through(&skimmed) {
         return fold.pass_over();
     }
     let (event, trusted) = (skimmed.into_decoded().event, TrustedProxies::default());
@@ -64,6 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let number = arguments.iter().find_map(|argument| argument.parse().ok());
     let rules = Arc::new(rules(number)?);
     let prefilter = rules.prefilter();
+    let screen = Screen::new(&prefilter);
     let needles = Needles::of(&prefilter, Spelling::Native).filter(|_| !is_strict);
     let source = Source {
         name: "local".to_owned(),
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let hit = needles.as_ref().map_or(Some(from), |needles| needles.find(&text, from, &mut ahead));
         let Some(hit) = hit else { break };
         let (begin, end) = line_around(&text, hit);
-        observe(&text[begin..end], &source, &prefilter, &mut fold);
+        observe(&text[begin..end], &source, &screen, &mut fold);
         from = end + 1;
     }
     let read_until = fold.last_matched().unwrap_or(Second(0));

@@ -4,6 +4,7 @@
 //! stood before. Most events are looked at only to be left aside, so they lend from their line until one is wanted. The API server writes everything that rules need before the request and response bodies.
 //! Envelopes of the clouds are read in their own crates.
 
+mod screen;
 mod skim;
 mod stage_time;
 
@@ -16,6 +17,7 @@ use crate::event::AuditEvent;
 use crate::json::Reader;
 use crate::text::bounded;
 
+pub use screen::Screen;
 pub use skim::Skimmed;
 pub use stage_time::{stage_time_ms, stage_time_unread_ms};
 

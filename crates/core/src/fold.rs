@@ -134,7 +134,9 @@ pub struct Fold {
     sample_key: SampleKey,
     limits: Limits,
     counts: Counts,
-    seen: ByHash<Seen>,
+    /// By identity, the place among the requests.
+    seen: ByHash<u32>,
+    requests: Vec<Seen>,
     groups: Vec<Group>,
     /// By the keyed hash of each group's key.
     places: ByHash<u32>,
@@ -148,6 +150,7 @@ pub struct Fold {
 }
 
 /// A matched request: when, how many, and the set of groups that it counts for.
+#[derive(Clone, Copy)]
 struct Seen {
     first: Second,
     last_after_seconds: u32,
@@ -155,6 +158,14 @@ struct Seen {
     set: u32,
     /// The minute in which it was received, as far as 32 bits reach.
     received: i32,
+}
+
+impl Seen {
+    /// Joins another record of the same request.
+    fn note_again(&mut self, first: Second, n: u32) {
+        self.first = self.first.min(first);
+        self.n = self.n.max(n);
+    }
 }
 
 struct Group {
@@ -197,6 +208,7 @@ fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, sample_key: SampleKe
         limits,
         counts: Counts::default(),
         seen: ByHash::default(),
+        requests: Vec::new(),
         groups: Vec::new(),
         places: ByHash::default(),
         sets: Sets::new(sample_key),
@@ -228,17 +240,17 @@ impl Fold {
     fn count_matches(&mut self, observation: &Observation, matches: &[Match]) {
         let code = Code::of(observation.event.response_code);
         let identity = self.identity_of(observation, code, matches);
-        let is_known = self.seen.contains_key(&identity);
-        if !is_known && self.is_full(matches) {
+        let known = self.seen.get(&identity).copied();
+        if known.is_none() && self.is_full(matches) {
             self.counts.beyond_limit += u64::from(observation.n);
             self.beyond.add(observation);
             return;
         }
         let received = received_minute(observation);
         self.sample(observation, matches, received);
-        if is_known {
+        if let Some(place) = known {
             self.counts.duplicates += 1;
-            self.note_again(identity, observation);
+            self.requests[place as usize].note_again(observation.first, observation.n);
             return;
         }
         self.counts.matched += 1;
@@ -250,19 +262,18 @@ impl Fold {
             set: self.set_of(matches, code, received),
             received,
         };
-        self.seen.insert(identity, seen);
+        self.note(identity, seen);
+    }
+
+    fn note(&mut self, identity: u64, seen: Seen) {
+        let place = u32::try_from(self.requests.len()).expect("so many requests do not fit into memory");
+        self.seen.insert(identity, place);
+        self.requests.push(seen);
     }
 
     /// Counts an observation of which it is known that no rule matches it.
     pub fn pass_over(&mut self) {
         self.counts.observed += 1;
-    }
-
-    fn note_again(&mut self, identity: u64, observation: &Observation) {
-        if let Some(known) = self.seen.get_mut(&identity) {
-            known.first = known.first.min(observation.first);
-            known.n = known.n.max(observation.n);
-        }
     }
 
     /// Returns what was seen so far.
@@ -274,7 +285,7 @@ impl Fold {
     /// Tells whether one more request that counts for `matches` would be too many.
     fn is_full(&self, matches: &[Match]) -> bool {
         let new = matches.iter().filter(|one| !self.places.contains_key(&one.hash)).count();
-        self.seen.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
+        self.requests.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
     }
 
     fn match_all(&mut self, observation: &Observation, matches: &mut Vec<Match>) {

@@ -211,31 +211,6 @@ impl Prefilter {
         }
     }
 
-    /// Returns the same filter with the shortest parts of each list first: what fits none of few values need not be compared
-    /// with hundreds of addresses.
-    #[must_use]
-    pub fn shortest_first(self) -> Prefilter {
-        let sorted = |parts: Vec<Prefilter>| {
-            let mut parts: Vec<Prefilter> = parts.into_iter().map(Prefilter::shortest_first).collect();
-            parts.sort_by_key(Prefilter::comparisons);
-            parts
-        };
-        match self {
-            Prefilter::And(parts) => Prefilter::And(sorted(parts)),
-            Prefilter::Or(parts) => Prefilter::Or(sorted(parts)),
-            leaf => leaf,
-        }
-    }
-
-    /// Returns how many values are compared at most.
-    fn comparisons(&self) -> usize {
-        match self {
-            Prefilter::Any => 0,
-            Prefilter::Is { .. } => 1,
-            Prefilter::And(parts) | Prefilter::Or(parts) => parts.iter().map(Prefilter::comparisons).sum(),
-        }
-    }
-
     /// Tells whether nothing fits: a line of each alternative is over a field that no event has.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
@@ -279,15 +254,6 @@ mod tests {
         assert_eq!(of(Prefilter::Or(vec![code.clone(), agent])), Prefilter::Any);
         assert_eq!(of(Prefilter::Or(vec![])), Prefilter::Any);
         assert_eq!(of(Prefilter::Or(vec![Prefilter::And(vec![code.clone(), verb]), code.clone()])), code);
-    }
-
-    #[test]
-    fn what_takes_fewest_comparisons_goes_first() {
-        let (code, verb, uri) = (is("responseStatus.code"), is("verb"), is("requestURI"));
-        let sources = Prefilter::Or(vec![verb.clone(), uri.clone()]);
-        let both = |first: &Prefilter, second: &Prefilter| Prefilter::And(vec![first.clone(), second.clone()]);
-        let long = Prefilter::Or(vec![both(&sources, &code), uri.clone()]);
-        assert_eq!(long.shortest_first(), Prefilter::Or(vec![uri, both(&code, &sources)]));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::decode::Screen;
 use stakeout_core::event::AuditEvent;
-use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
@@ -63,12 +63,12 @@ impl FileLog {
         FileLog { path, sizes: Mutex::new(HashMap::new()) }
     }
 
-    /// Hands every event of `window` that may fit `prefilter` to `observe`, with its time and what spells its record id.
+    /// Hands every event of `window` that pass `screen` to `observe`, with its time and what spells its record id.
     /// A file that is rotated meanwhile may hand an event twice.
     pub(crate) fn read(
         &self,
         window: Window,
-        prefilter: &Prefilter,
+        screen: &Screen,
         mut observe: impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<FileRead> {
         let mut read = FileRead::default();
@@ -83,7 +83,7 @@ impl FileLog {
             for (identity, file) in unread {
                 // Where another file has its name by now, the next list shows where it went.
                 if let Some(bytes) = open_same(&file.path, *identity)? {
-                    read_file(bytes, file, window, prefilter, &mut read, &mut observe)?;
+                    read_file(bytes, file, window, screen, &mut read, &mut observe)?;
                     read_now.push(*identity);
                 }
             }
@@ -176,7 +176,7 @@ fn read_file(
     bytes: File,
     file: &LogFile,
     window: Window,
-    prefilter: &Prefilter,
+    screen: &Screen,
     read: &mut FileRead,
     observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
 ) -> io::Result<()> {
@@ -197,7 +197,7 @@ fn read_file(
             Some((skimmed, at)) if window.contains(at) => {
                 read.lines += 1;
                 read.truncated += u64::from(skimmed.is_truncated());
-                if skimmed.may_fit(prefilter) {
+                if screen.lets_through(&skimmed) {
                     let record_id = || format!("{}:{offset}", file.path.display());
                     observe(skimmed.into_decoded().event, at, &record_id);
                 } else {
@@ -231,7 +231,7 @@ mod tests {
     use std::io::Write;
 
     use stakeout_core::field::Field;
-    use stakeout_core::prefilter::Literal;
+    use stakeout_core::prefilter::{Literal, Prefilter};
 
     use super::*;
 
@@ -287,12 +287,13 @@ mod tests {
         let window = window();
         let log = FileLog::new(path.clone());
         let mut verbs = Vec::new();
-        let read = log.read(window, &Prefilter::Any, |event, _, _| verbs.extend(event.verb)).expect("read");
+        let read =
+            log.read(window, &Screen::new(&Prefilter::Any), |event, _, _| verbs.extend(event.verb)).expect("read");
         verbs.sort();
         assert_eq!(verbs, ["first", "second", "third"]);
         assert_eq!((read.files, read.lines, read.undecodable, read.shrunk), (2, 3, 1, 0));
         fs::write(&path, "").expect("written");
-        assert_eq!(log.read(window, &Prefilter::Any, |_, _, _| {}).expect("read").shrunk, 1);
+        assert_eq!(log.read(window, &Screen::new(&Prefilter::Any), |_, _, _| {}).expect("read").shrunk, 1);
     }
 
     #[test]
@@ -305,7 +306,7 @@ mod tests {
         let cut = line("get", "10:00:03").replace("}\n", ",\"user\":\n");
         fs::write(&path, lines.concat() + &begun + &cut).expect("written");
         let literal = Literal::Text { text: "list".to_owned(), cased: true };
-        let is_list = Prefilter::Is { field: Field::Named("verb"), literal };
+        let is_list = Screen::new(&Prefilter::Is { field: Field::Named("verb"), literal });
         let mut handed = Vec::new();
         let log = FileLog::new(path.clone());
         let read = log
@@ -316,7 +317,7 @@ mod tests {
         let expected =
             FileRead { files: 1, lines: 4, bytes, undecodable: 1, truncated: 1, passed_over: 2, ..FileRead::default() };
         assert_eq!(read, expected);
-        let whole = log.read(window(), &Prefilter::Any, |_, _, _| {}).expect("read");
+        let whole = log.read(window(), &Screen::new(&Prefilter::Any), |_, _, _| {}).expect("read");
         assert_eq!(whole, FileRead { passed_over: 0, ..expected });
     }
 }

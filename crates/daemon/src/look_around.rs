@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
+use stakeout_core::decode::Screen;
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::PageToken;
@@ -99,7 +100,8 @@ impl Log {
                 return Ok(Vec::new());
             };
             let prefilters = lookings.iter().map(|looking| looking.look().prefilter()).collect();
-            file.read(window, &Prefilter::Or(prefilters).simplified(), |event, at, record_id| {
+            let screen = Screen::new(&Prefilter::Or(prefilters));
+            file.read(window, &screen, |event, at, record_id| {
                 if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, record_id) {
                     lookings.iter_mut().for_each(|looking| looking.observe(&observation));
                 }

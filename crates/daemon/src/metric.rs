@@ -1,7 +1,10 @@
 //! What the daemon counts, by the names that Prometheus sees. No label ever holds text from an event.
 
+use std::collections::HashMap;
+
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use stakeout_core::delivery::Activity;
+use stakeout_core::finding::FindingKey;
 use stakeout_core::fold::Closed;
 use stakeout_core::progress::{Notice, NoticeKind, Progress};
 use stakeout_notify::destination::Destination;
@@ -58,12 +61,12 @@ pub(crate) fn window(source: &str, cost: &Cost, closed: &Closed) {
     ] {
         counter!(name, "source" => source.clone()).increment(n);
     }
+    let changes: HashMap<FindingKey, Activity> = closed.changes.iter().copied().collect();
     for finding in &closed.commit.findings {
-        let changed = closed.changes.iter().find(|(key, _)| *key == finding.key);
-        let activity = match changed {
-            Some((_, Activity::Create)) => "create",
-            Some((_, Activity::Update)) => "update",
-            Some((_, Activity::Close)) => "close",
+        let activity = match changes.get(&finding.key) {
+            Some(Activity::Create) => "create",
+            Some(Activity::Update) => "update",
+            Some(Activity::Close) => "close",
             None => continue,
         };
         counter!("stakeout_findings_total", "rule" => finding.rule.name.clone(), "activity" => activity).increment(1);

@@ -6,6 +6,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::decode::Screen;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Counted, Fold, Limits};
@@ -217,10 +218,10 @@ impl Log {
         reader: Reader,
     ) -> Result<Reading, Unread> {
         let source = self.source.clone();
-        let prefilter = Prefilter::clone(&reader.prefilter).shortest_first();
+        let screen = Screen::new(&reader.prefilter);
         let read = tokio::task::spawn_blocking(move || {
             let mut fold = reader.open(window, is_relook);
-            let read = file.read(window, &prefilter, |event, at, record_id| {
+            let read = file.read(window, &screen, |event, at, record_id| {
                 if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, record_id) {
                     fold.observe(&observation);
                 }

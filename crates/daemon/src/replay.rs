@@ -205,7 +205,7 @@ impl<'a> Input<'a> {
 
     /// Reads everything once, for requests that fit `prefilter`. What was read is told only of the first time.
     fn pass(&self, prefilter: &Prefilter, is_first: bool, open: impl Fn() -> Fold + Sync) -> anyhow::Result<Pass> {
-        let sieve = if self.args.strict { Sieve::strict(prefilter.clone()) } else { Sieve::of(prefilter) };
+        let sieve = if self.args.strict { Sieve::strict(prefilter) } else { Sieve::of(prefilter) };
         let reading = Reading {
             kind: self.args.kind.known(),
             cluster: self.args.cluster.as_str().into(),

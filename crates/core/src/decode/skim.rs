@@ -6,7 +6,6 @@ use super::Decoded;
 use crate::event::{self, AuditEvent, ObjectRef};
 use crate::field::Field;
 use crate::json::{Fault, Reader};
-use crate::prefilter::{Literal, Prefilter};
 
 type Text<'a> = Option<Cow<'a, str>>;
 
@@ -74,23 +73,19 @@ impl<'a> Skimmed<'a> {
         event::millis(self.request_received_timestamp.as_deref()?)
     }
 
-    /// Tells whether the event may fit `prefilter`. Where it does not, nothing matches it that `prefilter` was made for.
-    #[must_use]
-    pub fn may_fit(&self, prefilter: &Prefilter) -> bool {
-        match prefilter {
-            Prefilter::Any => true,
-            Prefilter::And(parts) => parts.iter().all(|part| self.may_fit(part)),
-            Prefilter::Or(parts) => parts.iter().any(|part| self.may_fit(part)),
-            Prefilter::Is { field, literal } => self.may_hold(field, literal),
-        }
-    }
-
-    fn may_hold(&self, field: &Field, literal: &Literal) -> bool {
-        let is = |text: &Text<'_>| text.as_deref().is_some_and(|text| literal.is(text));
+    /// Tells whether `field` may hold a text or a number of which these tell that it is sought. What cannot be told by
+    /// looking at the record may always be.
+    pub(super) fn may_hold(
+        &self,
+        field: &Field,
+        is_text: impl Fn(&str) -> bool,
+        is_number: impl Fn(i64) -> bool,
+    ) -> bool {
+        let is = |text: &Text<'_>| text.as_deref().is_some_and(&is_text);
         let name = match field {
             Field::Named(name) => *name,
             Field::Annotation(key) => {
-                return self.annotations.iter().any(|(name, value)| name == key && literal.is(value));
+                return self.annotations.iter().any(|(name, value)| name == key && is_text(value));
             }
         };
         let object = self.object_ref.as_ref();
@@ -101,10 +96,10 @@ impl<'a> Skimmed<'a> {
             "requestURI" => is(&self.request_uri),
             "verb" => is(&self.verb),
             "user.username" => is(&self.user.username),
-            "user.groups" => self.user.groups.iter().any(|group| literal.is(group)),
+            "user.groups" => self.user.groups.iter().any(|group| is_text(group)),
             "impersonatedUser.username" => is(&self.impersonated_user.username),
             // An address may be spelled in several ways.
-            "sourceIPs" => self.source_ips.iter().any(|entry| entry.contains(':') || literal.is(entry)),
+            "sourceIPs" => self.source_ips.iter().any(|entry| entry.contains(':') || is_text(entry)),
             "userAgent" => is(&self.user_agent),
             "objectRef.resource" => object.is_some_and(|object| is(&object.resource)),
             "objectRef.subresource" => object.is_some_and(|object| is(&object.subresource)),
@@ -112,7 +107,7 @@ impl<'a> Skimmed<'a> {
             "objectRef.name" => object.is_some_and(|object| is(&object.name)),
             "objectRef.apiGroup" => object.is_some_and(|object| is(&object.api_group)),
             "objectRef.apiVersion" => object.is_some_and(|object| is(&object.api_version)),
-            "responseStatus.code" => self.response_code.is_some_and(|code| literal.is_number(code)),
+            "responseStatus.code" => self.response_code.is_some_and(is_number),
             "responseStatus.reason" => is(&self.response_reason),
             "responseStatus.message" => is(&self.response_message),
             _ => true,

@@ -4,9 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::Fold;
+use super::hashed::ByNumber;
 use super::sets::Member;
 use crate::address::SourceIp;
 use crate::observation::Observation;
@@ -131,19 +132,19 @@ impl Part {
 }
 
 /// Returns the parts of all groups, in the order of their places, of those hours that could hold too many rows.
-fn hours_too_large(fold: &Fold) -> FxHashMap<i64, Vec<Part>> {
-    let mut rows_at_most: FxHashMap<i64, usize> = FxHashMap::default();
-    for seen in fold.seen.values() {
+fn hours_too_large(fold: &Fold) -> ByNumber<i64, Vec<Part>> {
+    let mut rows_at_most: ByNumber<i64, usize> = ByNumber::default();
+    for seen in &fold.requests {
         fold.each_count(seen, |_, at, _| *rows_at_most.entry(hour(at.minute())).or_default() += 1);
     }
     rows_at_most.retain(|_, rows| *rows > fold.limits.rows_max);
     let none = vec![Part::default(); fold.groups.len()];
-    let mut hours: FxHashMap<i64, Vec<Part>> = rows_at_most.keys().map(|hour| (*hour, none.clone())).collect();
+    let mut hours: ByNumber<i64, Vec<Part>> = rows_at_most.keys().map(|hour| (*hour, none.clone())).collect();
     let mut values = FxHashSet::default();
     if hours.is_empty() {
         return hours;
     }
-    for seen in fold.seen.values() {
+    for seen in &fold.requests {
         fold.each_count(seen, |member, at, n| {
             let Some(groups) = hours.get_mut(&hour(at.minute())) else { return };
             let part = &mut groups[member.place as usize];

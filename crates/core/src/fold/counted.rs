@@ -5,9 +5,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::cap::{self, Beyond};
+use super::hashed::{ByHash, ByNumber};
 use super::sets::Member;
 use super::{Counts, Fold, Group, Limits, Samples, Seen};
 use crate::evidence::SAMPLES_MAX;
@@ -51,9 +50,10 @@ impl Fold {
 
     /// Returns the rows of the window without those parts of groups, minute by minute.
     fn rows(&mut self, without: &HashSet<(i64, u32)>) -> BTreeMap<Minute, Rows> {
-        let mut tallies: FxHashMap<(Minute, u32), Box<Tally>> = FxHashMap::default();
+        let mut tallies: ByNumber<(Minute, u32), Box<Tally>> = ByNumber::default();
         // Those of one group and minute come one after another, so that what they count to is at hand.
-        let mut requests: Vec<Seen> = std::mem::take(&mut self.seen).into_values().collect();
+        self.seen = ByHash::default();
+        let mut requests = std::mem::take(&mut self.requests);
         requests.sort_unstable_by_key(|seen| (seen.first.minute(), seen.set));
         for seen in &requests {
             self.each_count(seen, |member, at, n| {

@@ -1,7 +1,12 @@
-//! Maps whose keys are keyed hashes already: they need no second hash.
+//! Maps whose keys nobody who sends requests can choose: they need no hash that withstands an attack.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+
+use rustc_hash::FxHashMap;
+
+/// A map by numbers that are given here, and by times that the API server or the provider gave.
+pub(super) type ByNumber<K, T> = FxHashMap<K, T>;
 
 /// A map by a number that nobody without the key can choose.
 pub(super) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Itself>>;

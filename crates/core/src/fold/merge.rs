@@ -16,15 +16,16 @@ impl Fold {
         let sets: Vec<u32> =
             other.sets.iter().map(|members| self.set_of_members(members, &other.values, &places)).collect();
         self.values.join(other.values, &places);
-        for (identity, seen) in other.seen {
-            self.note(identity, Seen { set: sets[seen.set as usize], ..seen });
+        for (identity, place) in other.seen {
+            let seen = other.requests[place as usize];
+            self.join_seen(identity, Seen { set: sets[seen.set as usize], ..seen });
         }
     }
 
     /// Returns the time of the last request that matched.
     #[must_use]
     pub fn last_matched(&self) -> Option<Second> {
-        self.seen.values().map(|seen| seen.first.plus(i64::from(seen.last_after_seconds))).max()
+        self.requests.iter().map(|seen| seen.first.plus(i64::from(seen.last_after_seconds))).max()
     }
 
     fn set_of_members(&mut self, members: &[Member], values: &Values, places: &[u32]) -> u32 {
@@ -32,18 +33,17 @@ impl Fold {
         self.sets.number_of(&moved)
     }
 
-    fn note(&mut self, identity: u64, seen: Seen) {
-        if let Some(known) = self.seen.get_mut(&identity) {
-            known.first = known.first.min(seen.first);
-            known.n = known.n.max(seen.n);
+    fn join_seen(&mut self, identity: u64, seen: Seen) {
+        if let Some(place) = self.seen.get(&identity) {
+            self.requests[*place as usize].note_again(seen.first, seen.n);
             self.counts.matched -= 1;
             self.counts.duplicates += 1;
-        } else if self.seen.len() >= self.limits.requests_max {
+        } else if self.requests.len() >= self.limits.requests_max {
             self.counts.matched -= 1;
             self.counts.beyond_limit += u64::from(seen.n);
             self.beyond.add_requests(None, u64::from(seen.n));
         } else {
-            self.seen.insert(identity, seen);
+            self.note(identity, seen);
         }
     }
 }

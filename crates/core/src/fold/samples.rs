@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
+use super::hashed::ByNumber;
 use crate::evidence::{Evidence, SAMPLES_MAX, Sample, SampleDraft};
 
 /// The samples of an open window.
@@ -15,7 +14,7 @@ use crate::evidence::{Evidence, SAMPLES_MAX, Sample, SampleDraft};
 pub(super) struct Samples {
     /// By group and the minute in which the request was received. That minute is the event's own: copies of a record
     /// may bring other times, but not another one of it.
-    kept: FxHashMap<(u32, i32), Evidence>,
+    kept: ByNumber<(u32, i32), Evidence>,
     total: usize,
     total_max: usize,
     rank_max: u64,
@@ -24,7 +23,7 @@ pub(super) struct Samples {
 impl Samples {
     /// Returns an empty set that keeps at most `total_max` samples.
     pub(super) fn new(total_max: usize) -> Samples {
-        Samples { kept: FxHashMap::default(), total: 0, total_max, rank_max: u64::MAX }
+        Samples { kept: ByNumber::default(), total: 0, total_max, rank_max: u64::MAX }
     }
 
     /// Adds the sample of a request that was received in this minute, for one of its groups.

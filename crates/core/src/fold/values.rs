@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use rustc_hash::FxHashMap;
-
 use super::Member;
+use super::hashed::ByNumber;
 use crate::address::SourceIp;
 use crate::distinct::{Distinct, Kind, TextHash};
 use crate::tally::Tally;
@@ -33,7 +32,7 @@ impl Valued {
 /// The values of an open window.
 pub(super) struct Values {
     /// By group and the minute in which the request was received.
-    kept: FxHashMap<(u32, i32), Kept>,
+    kept: ByNumber<(u32, i32), Kept>,
     sources: Table<SourceIp>,
     texts: Table<TextHash>,
     /// How many were added, also those that made room since.
@@ -77,7 +76,7 @@ impl<T: Kind + Hash> Table<T> {
 impl Values {
     /// Returns an empty set that adds at most `added_max` values.
     pub(super) fn new(added_max: usize) -> Values {
-        Values { kept: FxHashMap::default(), sources: Table::default(), texts: Table::default(), added: 0, added_max }
+        Values { kept: ByNumber::default(), sources: Table::default(), texts: Table::default(), added: 0, added_max }
     }
 
     /// Adds the values of a request that counts for the group at `place`, and returns its source and its other value.

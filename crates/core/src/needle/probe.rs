@@ -6,8 +6,11 @@ use memchr::memmem::Finder;
 
 use super::{Kind, Needle, Spelling};
 
-/// Most probes that are searched one by one; a search for all at once takes the time of about four.
+/// Most probes that are searched one by one; a search for all at once takes the time of about three.
 pub(super) const FEW_MAX: usize = 2;
+/// The same where one of them is shorter than [`SHORT_BYTES`]: searched with the others it would stop them everywhere.
+const FEW_MAX_OF_SHORT: usize = 4;
+const SHORT_BYTES: usize = 3;
 /// How much of a part is searched where there are many: addresses of one network begin alike.
 const PART_BYTES: usize = 6;
 /// Letters of a needle that are searched in either case: a probe for each of 8 spellings.
@@ -70,7 +73,9 @@ impl Probes {
         // Digits have fewer escapes, none of which the API server writes. Elsewhere a quote may be spelled by one.
         let escape = if is_native && needles.iter().all(is_digits) { format!("{ESCAPE}3") } else { ESCAPE.to_owned() };
         probes.push((escape, 0));
-        if probes.len() <= FEW_MAX {
+        let is_short = |(text, _): &(String, usize)| text.len() < SHORT_BYTES;
+        let few_max = if probes.iter().any(is_short) { FEW_MAX_OF_SHORT } else { FEW_MAX };
+        if probes.len() <= few_max {
             let probe = |(text, begin): (String, usize)| Probe { finder: Finder::new(&text).into_owned(), begin };
             return Some(Probes::Few(probes.into_iter().map(probe).collect()));
         }

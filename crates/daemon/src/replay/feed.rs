@@ -242,7 +242,7 @@ impl<'a> Feed<'a> {
         };
         self.read.untimed += u64::from(own.is_none());
         let time = time.or_else(|| skimmed.received_time_ms().map(Second::of_millis)).unwrap_or(Second(0));
-        if skimmed.may_fit(self.reading.sieve.prefilter()) {
+        if self.reading.sieve.screen().lets_through(&skimmed) {
             let decoded = skimmed.into_decoded();
             return self.observe(decoded, time, None, place, || format!("{}:{at}", place.path.display()));
         }

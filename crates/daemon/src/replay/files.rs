@@ -83,7 +83,7 @@ impl FilesArgs {
         let trusted = self.trusted();
         let (kind, cluster) = (self.kind.known(), self.cluster.as_str().into());
         let reading =
-            Reading { kind, cluster, trusted: &trusted, sieve: &Sieve::strict(Prefilter::Any), counts_lines: true };
+            Reading { kind, cluster, trusted: &trusted, sieve: &Sieve::strict(&Prefilter::Any), counts_lines: true };
         let bar = bar(files);
         let open = || fold::open(rules.clone(), window, false, SAMPLE_KEY, limits);
         let Pass { fold, read, source } = pass(&parts::parts(files, kind, 1), 1, &reading, open, &bar)?;

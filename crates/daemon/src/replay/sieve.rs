@@ -1,5 +1,6 @@
 //! What a record must hold to be looked at, for each form that records come in.
 
+use stakeout_core::decode::Screen;
 use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::prefilter::Prefilter;
 
@@ -7,7 +8,7 @@ use super::kind::Kind;
 
 /// The needles for each. Where there are none, every record is looked at.
 pub(super) struct Sieve {
-    prefilter: Prefilter,
+    screen: Screen,
     native: Option<Needles>,
     wrapped: Option<Needles>,
     gke: Option<Needles>,
@@ -24,18 +25,18 @@ impl Sieve {
             native: Needles::of(prefilter, Spelling::Native),
             wrapped: Needles::of(prefilter, Spelling::Wrapped),
             gke,
-            prefilter: prefilter.clone().shortest_first(),
+            screen: Screen::new(prefilter),
         }
     }
 
     /// Returns no needles: every record is read to its end, and `prefilter` decides whether more is to be done.
-    pub(super) fn strict(prefilter: Prefilter) -> Sieve {
-        Sieve { native: None, wrapped: None, gke: None, prefilter: prefilter.shortest_first() }
+    pub(super) fn strict(prefilter: &Prefilter) -> Sieve {
+        Sieve { native: None, wrapped: None, gke: None, screen: Screen::new(prefilter) }
     }
 
     /// Returns what a request must fit that can match.
-    pub(super) fn prefilter(&self) -> &Prefilter {
-        &self.prefilter
+    pub(super) fn screen(&self) -> &Screen {
+        &self.screen
     }
 
     /// Returns what records of this kind must hold, or `None` where all are looked at.

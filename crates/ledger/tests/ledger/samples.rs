@@ -8,7 +8,7 @@ use stakeout_core::code::Code;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
 use stakeout_core::distinct::{Kind, Marks, TextHash};
-use stakeout_core::evidence::{Evidence, SAMPLES_MAX};
+use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::progress::{Failing, FollowUp, Gap, Notice, NoticeKind, Progress, Relook};
 use stakeout_core::rule::RuleHead;
@@ -44,7 +44,7 @@ pub(crate) fn count_key(n: u64) -> CountKey {
 pub(crate) fn evidence(n: u64, samples: u64) -> Evidence {
     let mut evidence = Evidence::default();
     for rank in 0..samples {
-        let sample = serde_json::from_value(json!({
+        let sample: Result<Sample, _> = serde_json::from_value(json!({
             "rank": rank.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n,
             "at": -5 + i64::try_from(rank).expect("few"),
             "audit_id": format!("{n}-{rank}"),
