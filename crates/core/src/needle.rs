@@ -26,7 +26,9 @@ pub enum Spelling {
 /// Byte strings of which one stands in every record that can match.
 #[derive(Clone, Debug)]
 pub struct Needles {
-    needles: Vec<Needle>,
+    /// Those that stand wherever their letters do, ascending, none of which begins with another: there may be thousands.
+    parts: Vec<String>,
+    others: Vec<Needle>,
     spelling: Spelling,
     probes: Probes,
 }
@@ -58,7 +60,12 @@ impl Needles {
     pub fn of(prefilter: &Prefilter, spelling: Spelling) -> Option<Needles> {
         let needles = choice::needles(prefilter)?;
         let probes = Probes::of(&needles, spelling)?;
-        Some(Needles { needles, spelling, probes })
+        let (parts, others): (Vec<Needle>, Vec<Needle>) =
+            needles.into_iter().partition(|needle| needle.kind == Kind::Part);
+        let mut parts: Vec<String> = parts.into_iter().map(|needle| needle.text).collect();
+        parts.sort_unstable();
+        parts.dedup_by(|next, last| next.starts_with(last.as_str()));
+        Some(Needles { parts, others, spelling, probes })
     }
 
     /// Returns where in `text`, at `from` or behind it, the next needle stands, or what may be one. `ahead` is what is
@@ -79,8 +86,18 @@ impl Needles {
         match text[at] {
             b'\\' => probe::is_escape(&text[at..]),
             // What is not ASCII begins a letter that may stand for another one.
-            byte => !byte.is_ascii() || self.needles.iter().any(|needle| needle.is_around(text, at, self.spelling)),
+            byte => {
+                !byte.is_ascii()
+                    || self.is_part_at(text, at)
+                    || self.others.iter().any(|needle| needle.is_around(text, at, self.spelling))
+            }
         }
+    }
+
+    /// Tells whether one of the parts stands at `at`: of all that are not above the text there, only the last can.
+    fn is_part_at(&self, text: &[u8], at: usize) -> bool {
+        let below = self.parts.partition_point(|part| part.as_bytes() <= &text[at..]);
+        self.parts[..below].last().is_some_and(|part| text[at..].starts_with(part.as_bytes()))
     }
 }
 
@@ -98,6 +115,7 @@ impl Needle {
         let behind = text.get(at + self.text.len()).copied().unwrap_or(b' ');
         is_same
             && match (self.kind, spelling) {
+                // Parts are looked up: see `is_part_at`.
                 (Kind::Part | Kind::Blind, _) | (Kind::Text, Spelling::Wrapped) => true,
                 (Kind::Number, Spelling::Wrapped) => !behind.is_ascii_digit(),
                 (Kind::Text, Spelling::Native) => before == b'"' && behind == b'"',

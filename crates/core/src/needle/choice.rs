@@ -7,8 +7,8 @@ use super::{Kind, Needle};
 use crate::field::Field;
 use crate::prefilter::{Literal, Prefilter};
 
-/// Most needles. With more of them little is gained.
-const NEEDLES_MAX: usize = 1000;
+/// Most needles: a month of scans comes from thousands of addresses. With more of them little is gained.
+const NEEDLES_MAX: usize = 20_000;
 /// Shortest needle that is a text, in bytes; shorter ones stand anywhere.
 const TEXT_BYTES_MIN: usize = 3;
 /// What it costs to look for one more needle, as a share in a thousand of reading every record.
@@ -33,7 +33,7 @@ const BUSY_RESOURCES: [&str; 12] = [
 
 /// Returns needles of which every record holds one whose event fits `prefilter`.
 pub(super) fn needles(prefilter: &Prefilter) -> Option<Vec<Needle>> {
-    let chosen = choose(prefilter, &Chosen::new())?;
+    let chosen = choose(prefilter, Chosen::new())?;
     (chosen.len() <= NEEDLES_MAX).then(|| chosen.into_keys().collect())
 }
 
@@ -41,19 +41,18 @@ pub(super) fn needles(prefilter: &Prefilter) -> Option<Vec<Needle>> {
 type Chosen = BTreeMap<Needle, u32>;
 
 /// Returns what is `chosen` already with what `prefilter` adds to it.
-fn choose(prefilter: &Prefilter, chosen: &Chosen) -> Option<Chosen> {
+fn choose(prefilter: &Prefilter, mut chosen: Chosen) -> Option<Chosen> {
     match prefilter {
         Prefilter::Any => None,
-        Prefilter::And(parts) => parts.iter().filter_map(|part| choose(part, chosen)).min_by_key(cost),
+        Prefilter::And(parts) => parts.iter().filter_map(|part| choose(part, chosen.clone())).min_by_key(cost),
         Prefilter::Or(parts) => {
             // What leaves no choice comes first: its needles may serve the others as well.
             let (single, several): (Vec<_>, Vec<_>) =
                 parts.iter().partition(|part| matches!(part, Prefilter::Is { .. }));
-            single.into_iter().chain(several).try_fold(chosen.clone(), |chosen, part| choose(part, &chosen))
+            single.into_iter().chain(several).try_fold(chosen, |chosen, part| choose(part, chosen))
         }
         Prefilter::Is { field, literal } => {
             let needle = needle(field, literal)?;
-            let mut chosen = chosen.clone();
             chosen.insert(needle, records_in_thousand(field, literal));
             Some(chosen)
         }
