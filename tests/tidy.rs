@@ -40,6 +40,7 @@ const CORE_DEPENDENCIES: &[&str] = &[
     "jiff",
     "memchr",
     "regex",
+    "rustc-hash",
     "saphyr-parser",
     "serde",
     "serde_json",

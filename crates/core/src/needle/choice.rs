@@ -12,9 +12,9 @@ const NEEDLES_MAX: usize = 20_000;
 /// Shortest needle that is a text, in bytes; shorter ones stand anywhere.
 const TEXT_BYTES_MIN: usize = 3;
 /// What it costs to look for one more needle, as a share in a thousand of reading every record.
-const SEARCH_COST: u32 = 20;
-/// What it costs where there are more than a few, which are searched all at once.
-const SEARCH_COST_OF_MANY: u32 = 1;
+const SEARCH_COST: usize = 20;
+/// How many more cost a thousandth where there are more than a few, which are searched all at once.
+const MANY: usize = 16;
 /// What the parts of a cluster ask for all the time; everything else is rare.
 const BUSY_RESOURCES: [&str; 12] = [
     "configmaps",
@@ -38,7 +38,7 @@ pub(super) fn needles(prefilter: &Prefilter) -> Option<Vec<Needle>> {
 }
 
 /// Needles, and how many of a thousand records hold each, roughly.
-type Chosen = BTreeMap<Needle, u32>;
+type Chosen = BTreeMap<Needle, usize>;
 
 /// Returns what is `chosen` already with what `prefilter` adds to it.
 fn choose(prefilter: &Prefilter, mut chosen: Chosen) -> Option<Chosen> {
@@ -59,9 +59,9 @@ fn choose(prefilter: &Prefilter, mut chosen: Chosen) -> Option<Chosen> {
     }
 }
 
-fn cost(chosen: &Chosen) -> u32 {
-    let search_cost = |place| if place < FEW_MAX { SEARCH_COST } else { SEARCH_COST_OF_MANY };
-    chosen.values().enumerate().map(|(place, records)| records + search_cost(place)).sum()
+fn cost(chosen: &Chosen) -> usize {
+    let few = chosen.len().min(FEW_MAX);
+    chosen.values().sum::<usize>() + few * SEARCH_COST + (chosen.len() - few) / MANY
 }
 
 /// Returns the needle that stands wherever `field` has this value, or `None` where there is none.
@@ -97,7 +97,7 @@ fn longest_plain_part(text: &str) -> &str {
 
 /// Returns roughly how many of a thousand records hold the value, wherever it stands in them. It decides what is searched
 /// for, and nothing else.
-fn records_in_thousand(field: &Field, literal: &Literal) -> u32 {
+fn records_in_thousand(field: &Field, literal: &Literal) -> usize {
     let text = match literal {
         Literal::Number(number) => number.to_string(),
         Literal::Text { text, .. } => text.to_lowercase(),
@@ -111,7 +111,8 @@ fn records_in_thousand(field: &Field, literal: &Literal) -> u32 {
         (Field::Named("verb" | "objectRef.resource" | "objectRef.namespace" | "objectRef.apiGroup"), _) => 200,
         (Field::Named("user.groups" | "responseStatus.reason" | "objectRef.subresource"), _) => 50,
         (Field::Annotation(_), "allow") => 900,
-        (Field::Named("sourceIPs"), _) => 1,
+        // Who is asked for by address sent a few of millions.
+        (Field::Named("sourceIPs"), _) => 0,
         _ => 10,
     }
 }
