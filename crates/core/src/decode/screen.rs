@@ -41,9 +41,13 @@ impl Part {
         match prefilter {
             Prefilter::Any => Part::Any,
             Prefilter::And(parts) => Part::And(shortest_first(parts.iter().map(Part::of).collect())),
-            Prefilter::Or(parts) => Part::Or(shortest_first(looked_up(parts))),
+            Prefilter::Or(parts) => Part::any(shortest_first(looked_up(parts))),
             Prefilter::Is { field, literal } => Part::Is(field.clone(), literal.clone()),
         }
+    }
+
+    fn any(mut parts: Vec<Part>) -> Part {
+        if parts.len() == 1 { parts.remove(0) } else { Part::Or(parts) }
     }
 
     fn lets_through(&self, event: &Skimmed<'_>) -> bool {
@@ -58,11 +62,12 @@ impl Part {
         }
     }
 
-    /// Returns how many comparisons it takes at most.
+    /// Returns how many comparisons it takes at most, or as much time as.
     fn comparisons(&self) -> usize {
         match self {
             Part::Any => 0,
-            Part::Is(..) | Part::OneOf(..) => 1,
+            Part::Is(..) => 1,
+            Part::OneOf(..) => LOOKED_UP_MIN,
             Part::And(parts) | Part::Or(parts) => parts.iter().map(Part::comparisons).sum(),
         }
     }
@@ -119,7 +124,7 @@ mod tests {
         let verbs = Prefilter::Or(vec![is("verb", "get"), is("verb", "list")]);
         let screen = Screen::new(&Prefilter::And(vec![Prefilter::Or(sources), verbs.clone()]));
         let Part::And(parts) = &screen.0 else { panic!("{screen:?}") };
-        assert!(matches!(&parts[..], [Part::OneOf(..), Part::Or(verbs)] if verbs.len() == 2), "{parts:?}");
+        assert!(matches!(&parts[..], [Part::Or(verbs), Part::OneOf(..)] if verbs.len() == 2), "{parts:?}");
         for (verb, source, passes) in [
             ("get", "91.10.1.43", true),
             ("list", "91.10.0.0", true),
