@@ -4,7 +4,7 @@
     scenario.py ENDPOINT put RECORDING BEGIN            a recorded audit log, moved in time so that it begins at BEGIN
     scenario.py ENDPOINT receive                        what arrived in the queue since it was last asked, one a line
 
-The region and the credentials are those of the environment; both stand-ins take any.
+The region and the credentials are those of the environment; both fakes take any.
 """
 
 import gzip

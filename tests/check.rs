@@ -41,12 +41,12 @@ fn compare(folder: &str, ending: &str, option: &str, files_min: usize) {
 }
 
 #[test]
-fn each_broken_config_is_refused_with_file_line_key_and_mend() {
+fn each_broken_config_is_refused_with_file_line_key_and_fix() {
     compare("config", "yaml", "-c", 15);
 }
 
 #[test]
-fn each_broken_rule_is_refused_with_file_line_key_and_mend() {
+fn each_broken_rule_is_refused_with_file_line_key_and_fix() {
     compare("rules", "yml", "--rules", 90);
 }
 

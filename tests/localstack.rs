@@ -1,5 +1,5 @@
 //! The whole way on an AWS that others wrote: a recorded scan in moto's CloudWatch Logs, `stakeout once` on it, and
-//! what comes out of a queue behind moto's SNS and of the stand-in of Slack.
+//! what comes out of a queue behind moto's SNS and of the fake of Slack.
 
 #[path = "support/python.rs"]
 mod python;
@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use jsonschema::Validator;
 use python::{Moto, interpreter, python};
 use serde_json::Value;
-use stakeout_standin::Slack;
+use stakeout_fakes::Slack;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -108,13 +108,13 @@ fn by_activity(findings: Vec<Value>) -> [Vec<Value>; 3] {
     split
 }
 
-/// A daemon's surroundings: moto, Slack, and a config with its state.
+/// A daemon's context: moto, Slack, and a config with its state.
 struct Scene {
     moto: Moto,
     slack: Slack,
     folder: TempDir,
     slack_told: usize,
-    /// The stand-in lives as long as its runtime.
+    /// The fake lives as long as its runtime.
     _runtime: Runtime,
 }
 
@@ -122,7 +122,7 @@ impl Scene {
     fn new() -> Scene {
         let moto = Moto::start();
         let runtime = Runtime::new().expect("a runtime");
-        let slack = runtime.block_on(Slack::start()).expect("a stand-in");
+        let slack = runtime.block_on(Slack::start()).expect("a fake");
         let prepared: Value =
             serde_json::from_str(&python(SCENARIO, &[moto.endpoint(), "prepare"], "")).expect("it prints JSON");
         let folder = tempfile::tempdir().expect("a folder");

@@ -25,12 +25,12 @@ const EDGES: &[(&str, &[&str])] = &[
             "stakeout-core",
             "stakeout-ledger",
             "stakeout-notify",
-            "stakeout-standin",
+            "stakeout-fakes",
         ],
     ),
     ("ledger", &["stakeout-core"]),
     ("notify", &["stakeout-aws", "stakeout-core"]),
-    ("standin", &[]),
+    ("fake", &[]),
 ];
 
 /// All that core may be built of.
@@ -153,11 +153,11 @@ fn crates_depend_on_each_other_as_the_architecture_says() {
             assert!(!manifest.contains(&format!("[{section}")), "{name} hides dependencies in [{section}");
         }
         let in_tests = own(dependencies(&manifest, "dev-dependencies"));
-        let known = BTreeSet::from(["stakeout-standin".to_owned()]);
+        let known = BTreeSet::from(["stakeout-fakes".to_owned()]);
         assert!(in_tests.is_subset(&known), "the tests of {name} know {in_tests:?}");
         if name == "daemon" {
-            let optional = "stakeout-standin = { workspace = true, optional = true }";
-            assert!(manifest.contains(optional), "the stand-ins belong to the feature `demo`");
+            let optional = "stakeout-fakes = { workspace = true, optional = true }";
+            assert!(manifest.contains(optional), "the fakes belong to the feature `demo`");
         }
         found.insert(name, own(dependencies(&manifest, "dependencies")));
     }

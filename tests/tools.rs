@@ -94,7 +94,7 @@ fn events_are_explained_in_whatever_form_they_come() {
 fn verdicts(path: &str) -> BTreeMap<bool, usize> {
     let mut verdicts = BTreeMap::new();
     for explained in lines(&["explain", "-o", "json", PROBING, path]) {
-        *verdicts.entry(explained["is_match"].as_bool().expect("a verdict")).or_default() += 1;
+        *verdicts.entry(explained["is_match"].as_bool().expect("a status")).or_default() += 1;
     }
     verdicts
 }

@@ -1,8 +1,8 @@
-//! The wire as others speak it: their clients against our stand-ins, and our clients against their servers.
+//! The wire as others speak it: their clients against our fakes, and our clients against their servers.
 //!
-//! boto3 and slack_sdk judge the stand-ins of CloudWatch Logs, SNS and Slack; moto answers the same questions, and each
-//! fact in which it differs is named here with the reason. What our own crates make of the stand-ins is tested in those
-//! crates. Needs `python3` with `venv`, `node` and `npm`; see `support/python.rs` and `support/node.rs`.
+//! boto3 and slack_sdk judge the fakes of CloudWatch Logs, SNS and Slack; moto answers the same questions, and each
+//! fact in which it differs is named here with the reason. What our own crates make of the fakes is tested in those
+//! crates. ThresholdKind `python3` with `venv`, `node` and `npm`; see `support/python.rs` and `support/node.rs`.
 
 #[path = "wire_truth/cloud_logging.rs"]
 mod cloud_logging;

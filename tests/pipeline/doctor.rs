@@ -1,8 +1,8 @@
-//! `doctor` against the stand-ins: a healthy log of each cloud, and what hides scans or cannot be read, with its mend.
+//! `doctor` against the fakes: a healthy log of each cloud, and what hides scans or cannot be read, with its fix.
 
-use stakeout_standin::cloudwatch_logs::LogGroupClass;
-use stakeout_standin::log_analytics::Plan;
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::cloudwatch_logs::LogGroupClass;
+use stakeout_fakes::log_analytics::Plan;
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{DAY, HOUR, MINUTE, refused};
 use crate::world::{Cloud, GROUP, World};
@@ -18,17 +18,17 @@ fn scanned(cloud: Cloud) -> World {
     world
 }
 
-/// Asserts that the doctor says `verdict` of `subject`, with these words in the finding or the mend.
-fn assert_says(world: &World, exit: i32, subject: &str, verdict: &str, words: &str) {
+/// Asserts that the doctor says `status` of `subject`, with these words in the finding or the fix.
+fn assert_says(world: &World, exit: i32, subject: &str, status: &str, words: &str) {
     let (code, sources) = world.doctor(NOW);
     let said = sources.concat();
-    let is_it = |[its, how, finding, mend]: &&[String; 4]| {
-        its == subject && how == verdict && (finding.contains(words) || mend.contains(words))
+    let is_it = |[its, how, finding, fix]: &&[String; 4]| {
+        its == subject && how == status && (finding.contains(words) || fix.contains(words))
     };
-    assert!(said.iter().any(|checkup| is_it(&checkup)), "no {verdict} {subject} with {words:?} in {said:#?}");
+    assert!(said.iter().any(|check| is_it(&check)), "no {status} {subject} with {words:?} in {said:#?}");
     assert_eq!(code, Some(exit), "{said:#?}");
-    let is_mended = |[_, how, _, mend]: &[String; 4]| how == "good" || !mend.is_empty();
-    assert!(said.iter().all(is_mended), "a finding without its mend: {said:#?}");
+    let is_mended = |[_, how, _, fix]: &[String; 4]| how == "good" || !fix.is_empty();
+    assert!(said.iter().all(is_mended), "a finding without its fix: {said:#?}");
 }
 
 #[test]
@@ -36,8 +36,8 @@ fn healthy_logs_are_good_in_every_respect() {
     for cloud in [Cloud::Eks, Cloud::Gke, Cloud::Aks, Cloud::AksDiagnostics] {
         let (code, sources) = scanned(cloud).doctor(NOW);
         let verdicts: Vec<(&str, &str)> =
-            sources.iter().flatten().map(|[subject, verdict, ..]| (subject.as_str(), verdict.as_str())).collect();
-        assert!(verdicts.iter().all(|(_, verdict)| *verdict == "good"), "{cloud:?}: {sources:#?}");
+            sources.iter().flatten().map(|[subject, status, ..]| (subject.as_str(), status.as_str())).collect();
+        assert!(verdicts.iter().all(|(_, status)| *status == "good"), "{cloud:?}: {sources:#?}");
         for subject in ["permission", "scans", "newest event", "quota"] {
             assert!(
                 verdicts.iter().any(|(its, _)| *its == subject),
@@ -87,12 +87,12 @@ fn tables_of_aks_that_hide_scans_cost_more_or_are_empty_say_so() {
     world.reconfigure("table: AKSAudit,", "table: AKSAuditAdmin,");
     assert_says(&world, 1, "scans", "bad", "az monitor diagnostic-settings");
     let (_, sources) = scanned(Cloud::AksBasic).doctor(NOW);
-    let is_doubtful = |checkup: &[String; 4]| checkup[1] == "doubtful" && checkup[2].to_lowercase().contains("basic");
+    let is_doubtful = |check: &[String; 4]| check[1] == "doubtful" && check[2].to_lowercase().contains("basic");
     assert!(sources.concat().iter().any(is_doubtful), "{sources:#?}");
 }
 
 #[test]
-fn text_for_people_names_the_source_and_the_mend() {
+fn text_for_people_names_the_source_and_the_fix() {
     let world = World::of(&[Cloud::Eks]);
     let text = world.doctor_text(NOW);
     assert!(text.starts_with("dev-eks (cloudwatch, cluster dev)\n"), "{text}");

@@ -13,7 +13,7 @@ fn window(hour: i64) -> (i64, i64) {
 
 #[test]
 fn five_windows_are_read_in_order_and_none_twice() {
-    let world = World::with("schedule: {relook: []}");
+    let world = World::with("schedule: {reread: []}");
     let lines: Vec<_> =
         (0..7).flat_map(|hour| refused(&format!("8.8.8.{hour}"), DAY + hour * HOUR + 20 * MINUTE, 12, 10)).collect();
     world.ingest(&lines);
@@ -40,11 +40,11 @@ fn five_windows_are_read_in_order_and_none_twice() {
 }
 
 #[test]
-fn relooks_that_came_due_meanwhile_are_done_once_after_the_windows() {
+fn rereads_that_came_due_meanwhile_are_done_once_after_the_windows() {
     let world = World::new();
     world.once_done(DAY + HOUR);
     world.once_done(DAY + 6 * HOUR);
-    // The first window is due again since 01:50; the others were read after their first re-look was due, but the last.
+    // The first window is due again since 01:50; the others were read after their first re-read was due, but the last.
     let mut read: Vec<(i64, i64)> = (1..=6).map(window).collect();
     read.push(window(1));
     assert_eq!(world.windows_read(), read);
@@ -55,7 +55,7 @@ fn relooks_that_came_due_meanwhile_are_done_once_after_the_windows() {
 
 #[test]
 fn what_lies_beyond_the_backfill_is_a_gap_that_is_told() {
-    let world = World::with("schedule: {max_backfill: 4h, relook: [1h]}");
+    let world = World::with("schedule: {max_backfill: 4h, reread: [1h]}");
     world.ingest(&refused("8.8.8.8", DAY, 1, 0));
     world.once_done(DAY + HOUR);
     let before = world.told().len();

@@ -1,7 +1,7 @@
 //! Destinations that refuse, hang and lose answers: nothing is lost, and nothing is doubled but what must be.
 
-use stakeout_standin::slack::SlackRefusal;
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::slack::SlackRefusal;
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{DAY, HOUR, MINUTE, refused};
 use crate::ocsf::assert_each_opens_once;

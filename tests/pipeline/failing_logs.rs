@@ -1,7 +1,7 @@
 //! Logs that throttle, fail, deny, lose tokens or fall silent: windows wait, and what is missed is said aloud.
 
-use stakeout_standin::cloudwatch_logs::{Paging, TokenGone};
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::cloudwatch_logs::{Paging, TokenGone};
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{DAY, HOUR, Line, MINUTE, refused};
 use crate::counter;
@@ -88,7 +88,7 @@ fn a_token_that_leads_in_a_circle_fails_the_window_and_does_not_count_twice() {
 
 #[test]
 fn silence_is_told_after_three_windows_and_so_is_its_end() {
-    let world = World::with("schedule: {relook: []}");
+    let world = World::with("schedule: {reread: []}");
     for hour in 0..5 {
         world.once_done(TICK + hour * HOUR);
         let expected: &[&str] = if hour < 2 { &[] } else { &["No audit records"] };
@@ -101,7 +101,7 @@ fn silence_is_told_after_three_windows_and_so_is_its_end() {
 }
 
 #[test]
-fn a_window_that_fails_for_six_hours_is_a_gap_and_a_relook_fills_it() {
+fn a_window_that_fails_for_six_hours_is_a_gap_and_a_reread_fills_it() {
     let world = World::new();
     world.ingest(&scan());
     world.logs.set_faults(Faults::always(Fault::Denied));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{Asked, DAY, HOUR, Line, MINUTE};
 use crate::let_in::{BURST, LET_IN, RULES};

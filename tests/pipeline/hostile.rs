@@ -1,6 +1,6 @@
 //! Text that an attacker chose, through the whole pipeline: it reaches Slack harmless and within its limits.
 
-use stakeout_standin::markup::ActiveKind;
+use stakeout_fakes::markup::ActiveKind;
 
 use crate::audit::{Asked, DAY, HOUR, Line, MINUTE};
 use crate::world::World;

@@ -7,8 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 
 use serde_json::Value;
-use stakeout_standin::cloudwatch_logs::Paging;
-use stakeout_standin::{Fault, FaultSwitch, Faults};
+use stakeout_fakes::cloudwatch_logs::Paging;
+use stakeout_fakes::{Fault, FaultSwitch, Faults};
 
 use crate::audit::{DAY, HOUR, MINUTE, moved, recording, refused};
 use crate::dice::Dice;
@@ -76,7 +76,7 @@ fn run_and_kill(world: &World, tick: i64, dice: &mut Dice, requests: u64) -> boo
     ended.signal() == Some(9)
 }
 
-/// Lets one of the next requests, of one stand-in, wait for an answer that does not come.
+/// Lets one of the next requests, of one fake, wait for an answer that does not come.
 fn hold_a_request(world: &World, dice: &mut Dice) {
     let mut script = vec![None; usize::try_from(dice.below(8)).expect("few")];
     script.push(Some(Fault::Hang));
@@ -151,7 +151,7 @@ fn one_window() -> World {
 
 /// Four windows that are owed: findings open in the first, grow in the second, and close.
 fn four_windows() -> World {
-    let world = World::with("schedule: {relook: [1h]}");
+    let world = World::with("schedule: {reread: [1h]}");
     world.once_done(DAY);
     world.ingest(&moved(&recording("kube-hunter.audit.log"), DAY + 45 * MINUTE));
     world.ingest(&refused("5.5.5.66", DAY + 65 * MINUTE, 4, 10));

@@ -1,6 +1,6 @@
-//! Events that the provider delivers late: the re-looks find them, and what they change is told.
+//! Events that the provider delivers late: the re-reads find them, and what they change is told.
 
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
 use crate::counter::SCANNING;
@@ -12,7 +12,7 @@ use crate::world::World;
 /// A line, and when it can be read.
 type Arriving = (i64, Line);
 
-/// Ticks hourly until the last re-look is done; each line is in the log only from its time on.
+/// Ticks hourly until the last re-read is done; each line is in the log only from its time on.
 fn live(world: &World, arriving: &[Arriving], hours: i64) {
     let mut since = i64::MIN;
     for hour in 1..=hours {
@@ -63,7 +63,7 @@ fn a_late_event_joins_two_findings_into_the_earlier() {
 }
 
 #[test]
-fn a_relook_that_fails_is_owed_and_finds_the_late_event_afterwards() {
+fn a_reread_that_fails_is_owed_and_finds_the_late_event_afterwards() {
     let world = World::new();
     let mut lines = refused("10.9.9.9", DAY + 10 * MINUTE, 5, 10);
     world.ingest(&lines);
@@ -76,7 +76,7 @@ fn a_relook_that_fails_is_owed_and_finds_the_late_event_afterwards() {
     world.once_done(DAY + 3 * HOUR);
     let scanning = world.told().iter().filter(|told| told.episode.rule == SCANNING && told.activity == CREATE).count();
     assert_eq!(scanning, 1);
-    assert_told_and_replayed("a re-look that failed", &world, &lines);
+    assert_told_and_replayed("a re-read that failed", &world, &lines);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::process::Child;
 
 use serde_json::{Value, json};
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{Asked, DAY, HOUR, Line, MINUTE};
 use crate::ocsf::{CREATE, assert_each_opens_once};
@@ -68,7 +68,7 @@ fn told(world: &World) -> Vec<(String, Value, Value)> {
         .map(|object| {
             let rule = object["finding_info"]["analytic"]["name"].as_str().unwrap_or_default().to_owned();
             let unmapped = &object["unmapped"];
-            (rule, unmapped["count_by_code"].clone(), unmapped["same_source_within_a_day"].clone())
+            (rule, unmapped["count_by_code"].clone(), unmapped["related_activity"].clone())
         })
         .collect();
     told.sort_by(|one, other| one.0.cmp(&other.0));

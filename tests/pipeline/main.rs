@@ -1,8 +1,9 @@
-//! The whole pipeline: the real binary reads stand-ins of the clouds and tells stand-ins of the destinations.
+//! The whole pipeline: the real binary reads fakes of the clouds and tells fakes of the destinations.
 //!
 //! Time is an argument (`once --at`), so hours pass in milliseconds. Each test has a world of its own.
 
 mod audit;
+mod context_query;
 mod counter;
 mod dice;
 mod doctor;
@@ -16,7 +17,6 @@ mod kill;
 mod late;
 mod let_in;
 mod life_cycle;
-mod look_around;
 mod ocsf;
 mod pushdown;
 #[path = "../support/seeds.rs"]

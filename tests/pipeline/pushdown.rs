@@ -11,7 +11,7 @@ logsource: {product: kubernetes, service: audit}
 detection: {selection: {verb|contains: e}, condition: selection}
 ";
 
-/// Records, answers and bytes that a stand-in handed out.
+/// Records, answers and bytes that a fake handed out.
 fn served(world: &World, cloud: Cloud) -> [u64; 3] {
     match cloud {
         Cloud::Eks => {

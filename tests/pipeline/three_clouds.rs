@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use stakeout_standin::cloud_logging::{self, TokenGone};
-use stakeout_standin::log_analytics;
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::cloud_logging::{self, TokenGone};
+use stakeout_fakes::log_analytics;
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
 use crate::counter::{self, MULTIPLE_403, SCANNING};

@@ -1,6 +1,6 @@
 //! Timelines that are made to go wrong: at the edges of windows, of timespans and of the quiet time.
 
-use stakeout_standin::cloudwatch_logs::Paging;
+use stakeout_fakes::cloudwatch_logs::Paging;
 
 use crate::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
 use crate::counter::{self, MULTIPLE_403, SCANNING};
@@ -74,12 +74,12 @@ fn requests_that_all_claim_one_audit_id_are_all_counted() {
 
 #[test]
 fn a_source_that_comes_back_after_its_finding_closed_opens_another() {
-    // Windows of ten minutes without re-looks: findings are forgotten soon, and what they counted must be as well.
+    // Windows of ten minutes without re-reads: findings are forgotten soon, and what they counted must be as well.
     let mut lines = refused("8.8.8.8", DAY + 2 * MINUTE, 12, 5);
     lines.extend(refused("8.8.8.8", DAY + 52 * MINUTE, 1, 5));
     lines.extend(refused("8.8.8.8", DAY + 110 * MINUTE, 12, 5));
     assert_eq!((episodes_of(MULTIPLE_403, &lines), episodes_of(SCANNING, &lines)), (2, 1));
-    let world = World::with("schedule: {cron: \"*/10 * * * *\", earliest: -20m, latest: -10m, relook: []}");
+    let world = World::with("schedule: {cron: \"*/10 * * * *\", earliest: -20m, latest: -10m, reread: []}");
     let ticks: Vec<i64> = (1..=24).map(|tick| DAY + tick * 10 * MINUTE).collect();
     assert_same("windows of ten minutes", &world, &lines, &ticks);
 }
@@ -101,8 +101,8 @@ pub(crate) fn any_timeline(dice: &mut Dice) -> Vec<Line> {
 /// Schedules with their periods: what is kept and forgotten follows from both.
 const SCHEDULES: [(&str, i64); 3] = [
     ("", HOUR),
-    ("schedule: {cron: \"*/10 * * * *\", earliest: -20m, latest: -10m, relook: []}", 10 * MINUTE),
-    ("schedule: {cron: \"*/30 * * * *\", earliest: -35m, latest: -5m, relook: [20m]}", 30 * MINUTE),
+    ("schedule: {cron: \"*/10 * * * *\", earliest: -20m, latest: -10m, reread: []}", 10 * MINUTE),
+    ("schedule: {cron: \"*/30 * * * *\", earliest: -35m, latest: -5m, reread: [20m]}", 30 * MINUTE),
 ];
 
 #[test]

@@ -1,7 +1,7 @@
 //! `tune` over the logs of a config: the figures are those of the same lines in a file, and nothing is kept or told.
 
 use serde_json::{Value, json};
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{DAY, HOUR, Line, MINUTE, moved, recording};
 use crate::world::World;

@@ -1,6 +1,6 @@
 //! Two logs of two clusters: one finding over both, and neither waits long for the other.
 
-use stakeout_standin::{Fault, Faults};
+use stakeout_fakes::{Fault, Faults};
 
 use crate::audit::{DAY, HOUR, Line, MINUTE, refused};
 use crate::counter::{self, MULTIPLE_403};

@@ -1,4 +1,4 @@
-//! One world for one test: stand-ins, a folder with a config and a state, and the real binary.
+//! One world for one test: fakes, a folder with a config and a state, and the real binary.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stakeout_standin::cloudwatch_logs::LogGroupClass;
-use stakeout_standin::log_analytics::Plan;
-use stakeout_standin::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, Sns};
+use stakeout_fakes::cloudwatch_logs::LogGroupClass;
+use stakeout_fakes::log_analytics::Plan;
+use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, Sns};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -56,7 +56,7 @@ impl Cloud {
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Stand-ins of CloudWatch Logs, Slack and SNS, and a config that names them.
+/// Fakes of CloudWatch Logs, Slack and SNS, and a config that names them.
 pub(crate) struct World {
     pub(crate) logs: CloudWatchLogs,
     /// Another log, of a cluster called `prod`, which only [`World::with_two_logs`] reads.
@@ -68,7 +68,7 @@ pub(crate) struct World {
     pub(crate) sns: Sns,
     topic: String,
     folder: TempDir,
-    /// Last, so that it ends after the stand-ins that live in it.
+    /// Last, so that it ends after the fakes that live in it.
     _runtime: Runtime,
 }
 
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// Returns the stand-in of a cloud, for its faults and requests.
+    /// Returns the fake of a cloud, for its faults and requests.
     pub(crate) fn server(&self, cloud: Cloud) -> &Server {
         match cloud {
             Cloud::Eks => &self.logs,
@@ -268,14 +268,14 @@ sources:
         child
     }
 
-    /// Runs `doctor`, as though it were `at`; returns its exit code, and for each source (subject, verdict, finding, mend).
+    /// Runs `doctor`, as though it were `at`; returns its exit code, and for each source (subject, status, finding, fix).
     pub(crate) fn doctor(&self, at: i64) -> (Option<i32>, Vec<Vec<[String; 4]>>) {
         let ran = Ran::of(self.command(&["doctor", "-o", "json", "--at", &utc(at)]).output());
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let sources = ran.stdout.lines().map(|line| {
             let source: Value = serde_json::from_str(line).expect("a JSON object a line");
-            let checkups = source["checkups"].as_array().expect("checkups").iter();
-            checkups.map(|checkup| ["subject", "verdict", "finding", "mend"].map(|key| text(&checkup[key]))).collect()
+            let checks = source["checks"].as_array().expect("checks").iter();
+            checks.map(|check| ["subject", "status", "finding", "fix"].map(|key| text(&check[key]))).collect()
         });
         (ran.code, sources.collect())
     }
@@ -362,7 +362,7 @@ sources:
         windows
     }
 
-    /// Returns how many requests all stand-ins saw so far.
+    /// Returns how many requests all fakes saw so far.
     pub(crate) fn requests_seen(&self) -> usize {
         let servers: [&Server; 5] = [&self.logs, &self.cloud_logging, &self.log_analytics, &self.slack, &self.sns];
         servers.iter().map(|server| server.requests().len()).sum()

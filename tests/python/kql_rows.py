@@ -45,7 +45,7 @@ def cell(kind, value):
         return "" if kind == "string" else None
     if kind == "datetime":
         return moment(value)
-    # The stand-in reads text in a dynamic cell as JSON, and what is no JSON as a text.
+    # The fake reads text in a dynamic cell as JSON, and what is no JSON as a text.
     return json.dumps(parsed(value)) if kind == "dynamic" else value
 
 

@@ -37,14 +37,19 @@ pub(crate) fn episodes_by_hand<T>(
 }
 
 /// A leg of a sequence: which requests belong to it, and how many of them within how long are enough.
-pub(crate) struct Leg<T> {
+pub(crate) struct ReferencedRule<T> {
     pub(crate) fits: fn(&T) -> bool,
     pub(crate) least: usize,
     pub(crate) within: i64,
 }
 
 /// Tells whether every leg comes in `span`, in the order of `legs` where `is_ordered`.
-pub(crate) fn sequence_by_hand<T>(all: &[Request<T>], span: &[Request<T>], legs: &[Leg<T>], is_ordered: bool) -> bool {
+pub(crate) fn sequence_by_hand<T>(
+    all: &[Request<T>],
+    span: &[Request<T>],
+    legs: &[ReferencedRule<T>],
+    is_ordered: bool,
+) -> bool {
     let mut from = i64::MIN;
     legs.iter().all(|leg| {
         let comes = |at: i64| {

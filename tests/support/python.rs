@@ -47,7 +47,7 @@ pub(crate) fn python(script: &str, args: &[&str], stdin: &str) -> String {
     checked(&output, script)
 }
 
-/// A server of moto, the AWS stand-in that others wrote; dropping it ends it.
+/// A server of moto, the AWS fake that others wrote; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Moto {
     server: Child,

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use stakeout_standin::cloud_logging::{Order, Paging, TokenGone};
-use stakeout_standin::{CloudLogging, Fault, Faults};
+use stakeout_fakes::cloud_logging::{Order, Paging, TokenGone};
+use stakeout_fakes::{CloudLogging, Fault, Faults};
 
 use crate::{Facts, answered};
 

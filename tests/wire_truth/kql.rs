@@ -13,9 +13,9 @@ use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan,
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
-use stakeout_standin::LogAnalytics;
-use stakeout_standin::kql::{self, Column, Kind, Query, Row};
-use stakeout_standin::log_analytics;
+use stakeout_fakes::LogAnalytics;
+use stakeout_fakes::kql::{self, Column, Kind, Query, Row};
+use stakeout_fakes::log_analytics;
 
 use crate::answered;
 use crate::log_analytics::{recordings, text_of};
@@ -84,7 +84,7 @@ async fn queries_of_doctor() -> Vec<String> {
         client.has_records(window()).await.expect("is answered");
         let source = Prefilter::from_address([8, 8, 8, 8].into());
         client.first_records(window(), &source, None, 200).await.expect("is answered");
-        client.checkups(window(), &Prefilter::Any, window().latest().millis()).await;
+        client.checks(window(), &Prefilter::Any, window().latest().millis()).await;
     }
     let bodies = logs.requests().into_iter().map(|request| request.body);
     let queries = bodies.map(|body| serde_json::from_str::<Value>(&body).expect("is JSON")["query"].take());
@@ -99,7 +99,7 @@ struct Judged {
 }
 
 fn judged(queries: &[String]) -> Vec<Judged> {
-    let columns = |table: Table| log_analytics::columns(table.as_str()).expect("the stand-in knows it");
+    let columns = |table: Table| log_analytics::columns(table.as_str()).expect("the fake knows it");
     let types = |table| -> Map<String, Value> {
         columns(table).into_iter().map(|column| (column.name, json!(column.kind.as_str()))).collect()
     };
@@ -123,7 +123,7 @@ async fn microsofts_language_service_has_nothing_against_our_queries() {
     texts.extend(of_doctor);
     for (query, judged) in texts.iter().zip(judged(&texts)) {
         assert_eq!(judged.diagnostics, Vec::<String>::new(), "{query}");
-        assert!(is_taken(query), "the stand-in refuses {query}");
+        assert!(is_taken(query), "the fake refuses {query}");
     }
 }
 
@@ -166,7 +166,7 @@ fn the_stand_in_takes_nothing_that_the_language_service_refuses() {
     let judged = judged(&broken);
     let taken: Vec<(&String, &Judged)> = broken.iter().zip(&judged).filter(|(query, _)| is_taken(query)).collect();
     for (query, judged) in &taken {
-        assert_eq!(judged.diagnostics, Vec::<String>::new(), "the stand-in takes {query}");
+        assert_eq!(judged.diagnostics, Vec::<String>::new(), "the fake takes {query}");
     }
     let refused = judged.iter().filter(|judged| !judged.diagnostics.is_empty()).count();
     assert!(broken.len() > 200 && refused > 100 && taken.len() > 10, "{}, {refused}, {}", broken.len(), taken.len());

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
-use stakeout_standin::log_analytics::{Answering, Plan, Proof};
-use stakeout_standin::{Fault, Faults, LogAnalytics};
+use stakeout_fakes::log_analytics::{Answering, Plan, Proof};
+use stakeout_fakes::{Fault, Faults, LogAnalytics};
 
 use crate::{Facts, answered};
 
@@ -42,12 +42,12 @@ pub(crate) fn text_of(value: &Value) -> String {
     value.as_str().expect("is a text").to_owned()
 }
 
-/// Starts a stand-in whose workspace holds all recorded rows.
+/// Starts a fake whose workspace holds all recorded rows.
 pub(crate) async fn with_recordings() -> LogAnalytics {
     let logs = LogAnalytics::start().await.expect("a free port");
     for row in recordings().into_iter().flat_map(|(_, rows)| rows) {
         let table = text_of(&row["Type"]);
-        logs.ingest(WORKSPACE, &table, Value::Object(row)).expect("the stand-in knows its columns");
+        logs.ingest(WORKSPACE, &table, Value::Object(row)).expect("the fake knows its columns");
     }
     logs
 }

@@ -1,8 +1,8 @@
-//! CloudWatch Logs with boto3: the same questions to the stand-in and to moto, and what only the stand-in can do wrong.
+//! CloudWatch Logs with boto3: the same questions to the fake and to moto, and what only the fake can do wrong.
 
 use serde_json::{Value, json};
-use stakeout_standin::cloudwatch_logs::{Order, Paging, TokenGone};
-use stakeout_standin::{CloudWatchLogs, Fault, Faults};
+use stakeout_fakes::cloudwatch_logs::{Order, Paging, TokenGone};
+use stakeout_fakes::{CloudWatchLogs, Fault, Faults};
 
 use crate::python::Moto;
 use crate::{Differs, Facts, answered, assert_alike};

@@ -1,4 +1,4 @@
-//! Slack with slack_sdk: its models and its client against the stand-in, and our own messages read by its models.
+//! Slack with slack_sdk: its models and its client against the fake, and our own messages read by its models.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use stakeout_core::finding::FindingKey;
 use stakeout_core::rule::Level;
+use stakeout_fakes::slack::SlackRefusal;
+use stakeout_fakes::{Fault, Faults, Slack};
 use stakeout_notify::{Body, Digest, Message, slack};
-use stakeout_standin::slack::SlackRefusal;
-use stakeout_standin::{Fault, Faults, Slack};
 
 use crate::answered;
 use crate::strategy;
@@ -22,14 +22,14 @@ const MODELS_DO_NOT_LOOK: [&str; 2] = ["51 blocks", "field of 2001"];
 
 /// What `slack_payloads.py` says of a payload that it has sent.
 #[derive(Debug, PartialEq, serde::Deserialize)]
-struct Verdict {
+struct Status {
     problem: Option<String>,
     status: u16,
     body: String,
     retry_after: Option<String>,
 }
 
-fn sent(slack: &Slack, payloads: &[Value]) -> Vec<Verdict> {
+fn sent(slack: &Slack, payloads: &[Value]) -> Vec<Status> {
     answered("slack_payloads.py", &[&slack.webhook_url()], &json!(payloads).to_string())
 }
 
@@ -62,9 +62,9 @@ async fn the_client_of_slack_reads_refusals() {
     ];
     for (fault, status, body, retry_after) in faults {
         slack.set_faults(Faults::next(1, &fault));
-        let verdict =
-            Verdict { problem: None, status, body: body.to_owned(), retry_after: retry_after.map(str::to_owned) };
-        assert_eq!(sent(&slack, &[json!({"text": "x"})]), [verdict], "{fault:?}");
+        let status =
+            Status { problem: None, status, body: body.to_owned(), retry_after: retry_after.map(str::to_owned) };
+        assert_eq!(sent(&slack, &[json!({"text": "x"})]), [status], "{fault:?}");
     }
 }
 
@@ -100,9 +100,9 @@ async fn our_messages_are_valid_to_the_models_and_to_the_judge() {
     let payloads = our_messages();
     let verdicts = sent(&slack, &payloads);
     assert_eq!(verdicts.len(), 2 * FINDINGS + 20 + FINDINGS / 15 + 2);
-    for (payload, verdict) in payloads.iter().zip(verdicts) {
-        let taken = Verdict { problem: None, status: 200, body: "ok".to_owned(), retry_after: None };
-        assert_eq!(verdict, taken, "{payload:#}\n{:?}", slack.refused().last());
+    for (payload, status) in payloads.iter().zip(verdicts) {
+        let taken = Status { problem: None, status: 200, body: "ok".to_owned(), retry_after: None };
+        assert_eq!(status, taken, "{payload:#}\n{:?}", slack.refused().last());
     }
     assert_eq!(slack.messages(), payloads, "what arrived is what was rendered");
 }

@@ -1,7 +1,7 @@
-//! SNS with boto3: the same questions to the stand-in and to moto, which also delivers to queues.
+//! SNS with boto3: the same questions to the fake and to moto, which also delivers to queues.
 
 use serde_json::{Value, json};
-use stakeout_standin::Sns;
+use stakeout_fakes::Sns;
 
 use crate::python::Moto;
 use crate::{Differs, Facts, answered, assert_alike};
@@ -13,7 +13,7 @@ const MOTO_DIFFERS: &[Differs] = &[
     ("attribute that is no number", "moto's code is that of other parameters"),
     ("attribute with a space in its name", "moto checks no names of attributes"),
     ("attribute without a value", "moto's code is that of other parameters"),
-    ("eleven attributes", "the API takes them too, raw delivery drops them; the stand-in is stricter"),
+    ("eleven attributes", "the API takes them too, raw delivery drops them; the fake is stricter"),
     ("empty message", "moto takes it"),
     ("fifo", "moto gives no sequence number"),
     ("fifo: a deduplication id of 129", "moto does not look at it"),
@@ -70,7 +70,7 @@ fn documented() -> Value {
     })
 }
 
-/// What the stand-in took for a topic and would deliver, in the form of what arrives in a queue.
+/// What the fake took for a topic and would deliver, in the form of what arrives in a queue.
 fn delivered(sns: &Sns, topic: &str) -> Vec<Value> {
     let ours = sns.messages().into_iter().filter(|sent| sent.topic_arn.ends_with(topic) && !sent.duplicate);
     ours.map(|sent| {

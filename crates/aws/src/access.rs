@@ -31,7 +31,7 @@ pub enum Credential {
     /// The SDK's chain: environment, profile, web identity (IRSA), container (EKS Pod Identity), instance metadata.
     #[default]
     Default,
-    /// A placeholder, for stand-ins: it signs in form and opens nothing.
+    /// A placeholder, for fakes: it signs in form and opens nothing.
     Anonymous,
 }
 
@@ -42,7 +42,7 @@ impl Access {
         Access { region: region.into(), endpoint: None, assume_role: None, credential: Credential::Default }
     }
 
-    /// Returns access to a stand-in that takes the place of a region.
+    /// Returns access to a fake that takes the place of a region.
     #[must_use]
     pub fn stand_in(region: impl Into<String>, endpoint: impl Into<String>) -> Access {
         Access { endpoint: Some(endpoint.into()), credential: Credential::Anonymous, ..Access::new(region) }

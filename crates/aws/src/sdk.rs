@@ -28,7 +28,7 @@ pub async fn sdk_config(access: &Access, answer_timeout: Duration) -> SdkConfig 
     let Some(role) = &access.assume_role else {
         return service.load().await;
     };
-    // A stand-in gives the role's credentials itself. A private endpoint of one service knows nothing of roles.
+    // A fake gives the role's credentials itself. A private endpoint of one service knows nothing of roles.
     let sts = loader(access, access.loopback_endpoint(), answer_timeout).load().await;
     service.credentials_provider(role_provider(role, &sts).await).load().await
 }

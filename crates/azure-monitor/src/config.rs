@@ -29,7 +29,7 @@ pub struct AzureMonitorConfig {
     pub plan: Plan,
     /// The cluster's name, or its whole resource id where several clusters of one name write to the workspace.
     pub cluster: String,
-    /// Where queries go, if not to the public cloud: another cloud's https address, or a stand-in on a loopback address,
+    /// Where queries go, if not to the public cloud: another cloud's https address, or a fake on a loopback address,
     /// which then gives out the tokens as well.
     pub endpoint: Option<String>,
     /// As whom it is read.
@@ -88,7 +88,7 @@ pub enum Credential {
         /// Its secret.
         secret: SecretString,
     },
-    /// Nobody, for a stand-in on a loopback address.
+    /// Nobody, for a fake on a loopback address.
     Anonymous,
 }
 

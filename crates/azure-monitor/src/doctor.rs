@@ -1,9 +1,9 @@
 //! Looks a log over for `stakeout doctor`: can it be read, is it complete, how late and how large is it.
 //!
-//! It asks at most four queries, and says what it found in the words of a checkup.
+//! It asks at most four queries, and says what it found in the words of a check.
 
 use serde::Deserialize;
-use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::check::{Check, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
 use stakeout_core::time::{Second, Window};
@@ -31,7 +31,7 @@ impl AzureMonitor {
     /// Looks the log over. `window` is one that the daemon would read next, with its `prefilter`.
     ///
     /// Where a question shows that no other could be answered, the rest is not asked.
-    pub async fn checkups(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Checkup> {
+    pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
         let now = Second::of_millis(now_ms);
         let Some(day) = Window::new(now.plus(-LOOK_BACK_S), now) else {
             return Vec::new();
@@ -41,12 +41,12 @@ impl AzureMonitor {
             Err(failure) => return vec![checkup_of(failure)],
         };
         let mut found = vec![
-            Checkup::good("credentials", "a token was given and accepted"),
-            Checkup::good("permission", format!("the workspace {} may be read", self.config().workspace_id)),
+            Check::good("credentials", "a token was given and accepted"),
+            Check::good("permission", format!("the workspace {} may be read", self.config().workspace_id)),
         ];
         match newest {
             Some(Newest { rows: 1.., newest: Some(newest) }) => {
-                found.push(Checkup::good("log", format!("{} holds the cluster's log", self.config().table.as_str())));
+                found.push(Check::good("log", format!("{} holds the cluster's log", self.config().table.as_str())));
                 found.push(self.scans(day).await);
                 found.push(age(Second::from(newest), now));
             }
@@ -62,83 +62,83 @@ impl AzureMonitor {
         found
     }
 
-    fn nothing_logged(&self) -> Checkup {
+    fn nothing_logged(&self) -> Check {
         let table = self.config().table.as_str();
         let finding = format!("{table} holds nothing of the cluster {} of the last 24 hours", self.config().cluster);
-        Checkup::of("log", Verdict::Bad, finding, missing_table(self.config()))
+        Check::of("log", Status::Bad, finding, missing_table(self.config()))
     }
 
     /// Tells whether the log holds what a scan leaves: requests that only read.
-    async fn scans(&self, day: Window) -> Checkup {
+    async fn scans(&self, day: Window) -> Check {
         let table = match self.config().table {
             Table::AzureDiagnostics => Table::AzureDiagnostics,
             Table::AksAudit | Table::AksAuditAdmin => Table::AksAudit,
         };
         let command = diagnostic_setting(self.config(), table);
-        let mend = format!("read the table {}, and send the category kube-audit there: {command}", table.as_str());
+        let fix = format!("read the table {}, and send the category kube-audit there: {command}", table.as_str());
         if self.config().table == Table::AksAuditAdmin {
             let finding = "AKSAuditAdmin holds no get and no list, so hardly any scan shows";
-            return Checkup::of("scans", Verdict::Bad, finding, mend);
+            return Check::of("scans", Status::Bad, finding, fix);
         }
         match self.rows(&pushdown::any_read(day, self.config()), day).await {
             Ok(rows) if rows.is_empty() => {
                 let finding = "no request of the last 24 hours only read something, so hardly any scan would show";
-                Checkup::of("scans", Verdict::Bad, finding, mend)
+                Check::of("scans", Status::Bad, finding, fix)
             }
-            Ok(_) => Checkup::good("scans", "requests that only read are logged"),
+            Ok(_) => Check::good("scans", "requests that only read are logged"),
             Err(failure) => checkup_of(failure),
         }
     }
 
-    fn plan(&self) -> Option<Checkup> {
+    fn plan(&self) -> Option<Check> {
         (self.config().plan == Plan::Basic).then(|| {
-            let finding = "the table is on the plan Basic: every read of a window is billed by the gigabyte that it scans, re-looks too, and two queries run at once";
-            let mend = format!(
-                "relook less often, or az monitor log-analytics workspace table update --resource-group GROUP --workspace-name WORKSPACE --name {} --plan Analytics",
+            let finding = "the table is on the plan Basic: every read of a window is billed by the gigabyte that it scans, re-reads too, and two queries run at once";
+            let fix = format!(
+                "reread less often, or az monitor log-analytics workspace table update --resource-group GROUP --workspace-name WORKSPACE --name {} --plan Analytics",
                 self.config().table.as_str()
             );
-            Checkup::of("cost", Verdict::Doubtful, finding, mend)
+            Check::of("cost", Status::Doubtful, finding, fix)
         })
     }
 
     /// Tells how much of what an answer may hold a window takes.
-    async fn quota(&self, window: Window, prefilter: &Prefilter) -> Checkup {
-        let mend = "shorten the schedule's windows, or narrow the rules";
+    async fn quota(&self, window: Window, prefilter: &Prefilter) -> Check {
+        let fix = "shorten the schedule's windows, or narrow the rules";
         match self.page(window, prefilter, None).await {
             Ok(page) => {
                 let rows = page.records.len();
                 let finding =
                     format!("a window takes {rows} of {ROWS_MAX} rows and {} bytes after the filter", page.bytes);
                 if rows > ROWS_MAX / 2 {
-                    return Checkup::of("quota", Verdict::Doubtful, finding, mend);
+                    return Check::of("quota", Status::Doubtful, finding, fix);
                 }
-                Checkup::good("quota", finding)
+                Check::good("quota", finding)
             }
             Err(FetchError::Truncated { reason }) => {
                 let finding = format!("a window does not fit into an answer and is read in halves: {reason}");
-                Checkup::of("quota", Verdict::Doubtful, finding, mend)
+                Check::of("quota", Status::Doubtful, finding, fix)
             }
-            Err(error) => Checkup::of("quota", Verdict::Unknown, error.to_string(), "run it again"),
+            Err(error) => Check::of("quota", Status::Unknown, error.to_string(), "run it again"),
         }
     }
 }
 
-fn age(newest: Second, now: Second) -> Checkup {
+fn age(newest: Second, now: Second) -> Check {
     let seconds = now.0.saturating_sub(newest.0).max(0);
     let finding = format!("the newest event is {seconds} seconds old");
     if seconds <= LATE_S {
-        return Checkup::good("newest event", finding);
+        return Check::good("newest event", finding);
     }
-    let mend =
-        "set latest further back than that, so that windows are whole when they are first read; re-looks find the rest";
-    Checkup::of("newest event", Verdict::Doubtful, finding, mend)
+    let fix =
+        "set latest further back than that, so that windows are whole when they are first read; re-reads find the rest";
+    Check::of("newest event", Status::Doubtful, finding, fix)
 }
 
 /// Returns a failure as the answer to the question that it points at.
-fn checkup_of(failure: Failure) -> Checkup {
-    let Failure { subject, error, mend, .. } = failure;
+fn checkup_of(failure: Failure) -> Check {
+    let Failure { subject, error, fix, .. } = failure;
     match error {
-        FetchError::Denied { reason } => Checkup { subject, verdict: Verdict::Bad, finding: reason, mend },
-        error => Checkup::of(subject, Verdict::Unknown, error.to_string(), "run it again"),
+        FetchError::Denied { reason } => Check { subject, status: Status::Bad, finding: reason, fix },
+        error => Check::of(subject, Status::Unknown, error.to_string(), "run it again"),
     }
 }

@@ -1,4 +1,4 @@
-//! Says of a query that failed what the caller may do about it, and to a person what mends it.
+//! Says of a query that failed what the caller may do about it, and to a person what fixes it.
 //!
 //! Nothing here asks again or waits.
 
@@ -33,7 +33,7 @@ pub enum SetupError {
         reason: &'static str,
     },
     /// Nobody is let in at the real service.
-    #[error("the credential anonymous is for a stand-in on a loopback address only: name another, or such an endpoint")]
+    #[error("the credential anonymous is for a fake on a loopback address only: name another, or such an endpoint")]
     Anonymous,
     /// The HTTP client cannot be built.
     #[error("no HTTP client: {reason}")]
@@ -43,12 +43,12 @@ pub enum SetupError {
     },
 }
 
-/// A query that failed: which part of the setup that points at, in the words of a checkup, and what mends it.
+/// A query that failed: which part of the setup that points at, in the words of a check, and what fixes it.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) subject: &'static str,
     pub(crate) error: FetchError,
-    pub(crate) mend: Option<String>,
+    pub(crate) fix: Option<String>,
     /// Whether the query itself was not understood, as opposed to any other part of the request.
     pub(crate) is_query_refused: bool,
 }
@@ -78,11 +78,11 @@ struct InnerError {
 
 impl Failure {
     fn of(subject: &'static str, error: FetchError) -> Failure {
-        Failure { subject, error, mend: None, is_query_refused: false }
+        Failure { subject, error, fix: None, is_query_refused: false }
     }
 
-    fn denied(subject: &'static str, reason: String, mend: String) -> Failure {
-        Failure { mend: Some(mend), ..Failure::of(subject, FetchError::Denied { reason }) }
+    fn denied(subject: &'static str, reason: String, fix: String) -> Failure {
+        Failure { fix: Some(fix), ..Failure::of(subject, FetchError::Denied { reason }) }
     }
 
     /// Returns the failure of an answer that should not be.
@@ -95,10 +95,10 @@ impl Failure {
         Failure::of("quota", FetchError::Truncated { reason: shown(reason) })
     }
 
-    /// Returns what the caller may do, with the mend in the reason.
+    /// Returns what the caller may do, with the fix in the reason.
     pub(crate) fn into_fetch_error(self) -> FetchError {
-        match (self.error, self.mend) {
-            (FetchError::Denied { reason }, Some(mend)) => FetchError::Denied { reason: format!("{reason} ({mend})") },
+        match (self.error, self.fix) {
+            (FetchError::Denied { reason }, Some(fix)) => FetchError::Denied { reason: format!("{reason} ({fix})") },
             (error, _) => error,
         }
     }
@@ -128,11 +128,11 @@ impl Refusal {
         if matches!(self.status, 408 | 500..=599) {
             return Failure::of("log", FetchError::Unavailable { reason });
         }
-        let (subject, mend) = self.mend(config);
+        let (subject, fix) = self.fix(config);
         let is_query_refused = self.status == 400
             && !self.has_code(|code| code == NO_SUCH_NAME)
             && self.has_code(|code| ["SYN", "SEM"].iter().any(|kind| code.starts_with(kind)) || code == "SyntaxError");
-        Failure { is_query_refused, ..Failure::denied(subject, reason, mend) }
+        Failure { is_query_refused, ..Failure::denied(subject, reason, fix) }
     }
 
     fn has_code(&self, is: impl Fn(&str) -> bool) -> bool {
@@ -149,7 +149,7 @@ impl Refusal {
     }
 
     /// Returns what to do about a refusal that no waiting helps, and what it points at.
-    fn mend(&self, config: &AzureMonitorConfig) -> (&'static str, String) {
+    fn fix(&self, config: &AzureMonitorConfig) -> (&'static str, String) {
         let workspace = &config.workspace_id;
         if self.has_code(|code| code == NO_SUCH_NAME) {
             return ("log", missing_table(config));
@@ -232,7 +232,7 @@ pub(crate) fn no_credential(error: &azure_core::Error, config: &AzureMonitorConf
     if is_garbled {
         return Failure::of("credentials", FetchError::Unavailable { reason });
     }
-    Failure::denied("credentials", reason, credential_mend(&config.credential).to_owned())
+    Failure::denied("credentials", reason, credential_fix(&config.credential).to_owned())
 }
 
 /// Maps a token that was asked for and not given. The metadata service answers 404 and 410 while it starts and while it
@@ -245,11 +245,11 @@ fn no_token(status: u16, retry_after: Option<Duration>, words: &str, credential:
         429 => Failure::of("credentials", FetchError::Throttled { retry_after, reason }),
         408 | 500..=599 => Failure::of("credentials", FetchError::Unavailable { reason }),
         _ if passes => Failure::of("credentials", FetchError::Unavailable { reason }),
-        _ => Failure::denied("credentials", reason, credential_mend(credential).to_owned()),
+        _ => Failure::denied("credentials", reason, credential_fix(credential).to_owned()),
     }
 }
 
-fn credential_mend(credential: &Credential) -> &'static str {
+fn credential_fix(credential: &Credential) -> &'static str {
     match credential {
         Credential::WorkloadIdentity { .. } => {
             "label the pod azure.workload.identity/use: \"true\", give its service account the annotation azure.workload.identity/client-id, and let az identity federated-credential create name this cluster's issuer and that service account"

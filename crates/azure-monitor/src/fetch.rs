@@ -200,7 +200,7 @@ impl AzureMonitor {
     }
 }
 
-/// Returns the https address that queries go to, and the stand-in's own where it is one.
+/// Returns the https address that queries go to, and the fake's own where it is one.
 fn endpoint(endpoint: &str) -> Result<(Url, Option<Url>), SetupError> {
     let refused = |reason| SetupError::Endpoint { reason };
     let url = Url::parse(endpoint).map_err(|_| refused("is no URL"))?;

@@ -1,6 +1,6 @@
 //! The line to Azure: one HTTP exchange of `azure_core`, over the HTTP and TLS that the rest of Stakeout has.
 //!
-//! A line asks once. It bounds what is read and how long that may take, follows no redirect, and where a stand-in is
+//! A line asks once. It bounds what is read and how long that may take, follows no redirect, and where a fake is
 //! configured, it leads every request there, the ones for tokens too: no credential leaves the machine by mistake.
 
 use std::error::Error;
@@ -128,7 +128,7 @@ impl Line {
     }
 
     /// Returns where a request goes. `azure_core` hands a token to https addresses only and `azure_identity` asks no
-    /// other; so they are given those, and the stand-in's is put in their place here.
+    /// other; so they are given those, and the fake's is put in their place here.
     fn directed(&self, url: &Url) -> Url {
         let Some(stand_in) = &self.stand_in else {
             return url.clone();

@@ -33,7 +33,7 @@ pub enum Credential {
     /// gcloud's own file, or the metadata server, which serves workload identity on GKE.
     #[default]
     Default,
-    /// None at all, for stand-ins; accepted for endpoints on this machine only.
+    /// None at all, for fakes; accepted for endpoints on this machine only.
     Anonymous,
 }
 
@@ -51,7 +51,7 @@ impl CloudLoggingConfig {
         }
     }
 
-    /// Returns the config of a cluster's audit log in a stand-in.
+    /// Returns the config of a cluster's audit log in a fake.
     #[must_use]
     pub fn stand_in(
         project: impl Into<String>,

@@ -4,7 +4,7 @@
 //! What needs other APIs than `entries.list`, and permissions that the daemon should not have, is not asked: whether an
 //! empty data access log is off or only hidden from these credentials, nobody is told here.
 
-use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::check::{Check, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
@@ -37,19 +37,19 @@ enum Newest {
 impl CloudLogging {
     /// Looks at the log as `stakeout doctor` does. `window` and `prefilter` are those of an ordinary read, whose pages are
     /// counted; `now_ms` says how old the newest entry is. Takes 3 to 11 requests.
-    pub async fn checkups(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Checkup> {
+    pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
         let any = match self.newest(&AuditLog::ALL, now_ms).await {
             Ok(newest) => newest,
             Err(failure) => return vec![self.unreadable(&failure)],
         };
-        let mut checkups = vec![Checkup::good("credentials", "Cloud Logging takes them"), self.log(any)];
+        let mut checks = vec![Check::good("credentials", "Cloud Logging takes them"), self.log(any)];
         match self.newest(&[AuditLog::DataAccess], now_ms).await {
-            Ok(reads) => checkups.extend([self.permission(reads), self.scans(reads)]),
-            Err(failure) => checkups.push(self.unreadable(&failure)),
+            Ok(reads) => checks.extend([self.permission(reads), self.scans(reads)]),
+            Err(failure) => checks.push(self.unreadable(&failure)),
         }
-        checkups.extend(self.age(any, now_ms));
-        checkups.push(self.quota(window, prefilter).await);
-        checkups
+        checks.extend(self.age(any, now_ms));
+        checks.push(self.quota(window, prefilter).await);
+        checks
     }
 
     async fn newest(&self, logs: &[AuditLog], now_ms: i64) -> Result<Newest, Failure> {
@@ -73,37 +73,37 @@ impl CloudLogging {
     }
 
     /// Says why nothing can be said of the log.
-    fn unreadable(&self, failure: &Failure) -> Checkup {
+    fn unreadable(&self, failure: &Failure) -> Check {
         let subject = if failure.is_of_credentials() { "credentials" } else { "permission" };
         match failure.meaning(self.config(), false) {
-            Meaning::Denied { reason, mend } => Checkup::of(subject, Verdict::Bad, reason, mend),
-            Meaning::Throttled { reason, .. } => Checkup::of(
+            Meaning::Denied { reason, fix } => Check::of(subject, Status::Bad, reason, fix),
+            Meaning::Throttled { reason, .. } => Check::of(
                 "quota",
-                Verdict::Unknown,
+                Status::Unknown,
                 reason,
                 format!(
                     "wait a minute: {REQUESTS_PER_MINUTE} requests a minute are for all who read this project's logs"
                 ),
             ),
             Meaning::Unavailable { reason } | Meaning::TokenGone { reason } | Meaning::Truncated { reason } => {
-                Checkup::of("log", Verdict::Unknown, reason, "ask again later: https://status.cloud.google.com")
+                Check::of("log", Status::Unknown, reason, "ask again later: https://status.cloud.google.com")
             }
         }
     }
 
-    fn log(&self, newest: Newest) -> Checkup {
+    fn log(&self, newest: Newest) -> Check {
         let place = self.place();
         match newest {
-            Newest::AtMillis(_) => Checkup::good("log", format!("the audit log of {place} is there")),
-            Newest::Unknown => Checkup::of(
+            Newest::AtMillis(_) => Check::good("log", format!("the audit log of {place} is there")),
+            Newest::Unknown => Check::of(
                 "log",
-                Verdict::Unknown,
+                Status::Unknown,
                 format!("Cloud Logging searched for an audit entry of {place} and did not come to an end"),
                 "ask again later",
             ),
-            Newest::Nowhere => Checkup::of(
+            Newest::Nowhere => Check::of(
                 "log",
-                Verdict::Bad,
+                Status::Bad,
                 format!("no audit entry of {place} within a day"),
                 format!(
                     "compare name and location with `gcloud container clusters list --project={}`; the project is given by its id, not its number",
@@ -113,47 +113,47 @@ impl CloudLogging {
         }
     }
 
-    fn permission(&self, reads: Newest) -> Checkup {
+    fn permission(&self, reads: Newest) -> Check {
         match reads {
-            Newest::AtMillis(_) => Checkup::good("permission", "both audit logs can be read"),
-            Newest::Nowhere | Newest::Unknown => Checkup::of(
+            Newest::AtMillis(_) => Check::good("permission", "both audit logs can be read"),
+            Newest::Nowhere | Newest::Unknown => Check::of(
                 "permission",
-                Verdict::Unknown,
+                Status::Unknown,
                 "entries can be listed; those of the data access log are left out without a word where the role for private logs is missing",
                 grant(&self.config().project, "roles/logging.privateLogViewer"),
             ),
         }
     }
 
-    fn scans(&self, reads: Newest) -> Checkup {
+    fn scans(&self, reads: Newest) -> Check {
         match reads {
-            Newest::AtMillis(_) => Checkup::good("scans", "reads are logged, and with them scans"),
-            Newest::Unknown => Checkup::of(
+            Newest::AtMillis(_) => Check::good("scans", "reads are logged, and with them scans"),
+            Newest::Unknown => Check::of(
                 "scans",
-                Verdict::Unknown,
+                Status::Unknown,
                 "Cloud Logging searched for a data access entry and did not come to an end",
                 "ask again later",
             ),
-            Newest::Nowhere => Checkup::of(
+            Newest::Nowhere => Check::of(
                 "scans",
-                Verdict::Bad,
+                Status::Bad,
                 "no data access entry within a day: reads are not logged, or not shown to these credentials, and a scan reads",
                 turn_reads_on(&self.config().project),
             ),
         }
     }
 
-    fn age(&self, newest: Newest, now_ms: i64) -> Option<Checkup> {
+    fn age(&self, newest: Newest, now_ms: i64) -> Option<Check> {
         let Newest::AtMillis(at_ms) = newest else {
             return None;
         };
         let minutes = now_ms.saturating_sub(at_ms).max(0) / 60_000;
         let finding = format!("the newest entry is {minutes} min old");
-        let checkup = match minutes {
-            ..=AGE_MINUTES_MAX => Checkup::good("newest event", finding),
-            _ => Checkup::of(
+        let check = match minutes {
+            ..=AGE_MINUTES_MAX => Check::good("newest event", finding),
+            _ => Check::of(
                 "newest event",
-                Verdict::Doubtful,
+                Status::Doubtful,
                 finding,
                 format!(
                     "see whether the cluster runs and its log arrives: `gcloud container clusters list --project={}`",
@@ -161,32 +161,32 @@ impl CloudLogging {
                 ),
             ),
         };
-        Some(checkup)
+        Some(check)
     }
 
-    async fn quota(&self, window: Window, prefilter: &Prefilter) -> Checkup {
+    async fn quota(&self, window: Window, prefilter: &Prefilter) -> Check {
         let mut token = None;
         for pages in 1..=PAGES_MAX {
             match self.page(window, prefilter, token.as_ref()).await {
                 Ok(page) => token = page.next,
-                Err(failure) => return Checkup::of("quota", Verdict::Unknown, failure.to_string(), "ask again later"),
+                Err(failure) => return Check::of("quota", Status::Unknown, failure.to_string(), "ask again later"),
             }
             let Some(token) = &token else {
                 let finding = format!("the window takes {pages} of {REQUESTS_PER_MINUTE} requests a minute");
-                return Checkup::good("quota", finding);
+                return Check::good("quota", finding);
             };
             if pushdown::narrows(prefilter) && Place::read(token).is_ok_and(|place| place.pass == Pass::Whole) {
-                return Checkup::of(
+                return Check::of(
                     "quota",
-                    Verdict::Doubtful,
+                    Status::Doubtful,
                     "Cloud Logging refuses the filter that the rules make, so every entry is read",
                     "find the rule with `stakeout rules list`, and report it",
                 );
             }
         }
-        Checkup::of(
+        Check::of(
             "quota",
-            Verdict::Doubtful,
+            Status::Doubtful,
             format!("the window takes more than {PAGES_MAX} of {REQUESTS_PER_MINUTE} requests a minute"),
             "name codes, users or verbs in the rules that match most, or shorten the schedule",
         )

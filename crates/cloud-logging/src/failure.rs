@@ -1,4 +1,4 @@
-//! Says of a request that failed what the caller may do about it, and to a person what mends it.
+//! Says of a request that failed what the caller may do about it, and to a person what fixes it.
 //!
 //! Nothing here asks again or waits.
 
@@ -41,7 +41,7 @@ pub(crate) enum Meaning {
     /// An entry of the page cannot be read; a shorter window has fewer beside it.
     Truncated { reason: String },
     /// Somebody must do something.
-    Denied { reason: String, mend: String },
+    Denied { reason: String, fix: String },
 }
 
 impl Failure {
@@ -53,21 +53,21 @@ impl Failure {
             Meaning::Unavailable { reason } => FetchError::Unavailable { reason },
             Meaning::TokenGone { reason } => FetchError::TokenGone { reason },
             Meaning::Truncated { reason } => FetchError::Truncated { reason },
-            Meaning::Denied { reason, mend } => FetchError::Denied { reason: format!("{reason} ({mend})") },
+            Meaning::Denied { reason, fix } => FetchError::Denied { reason: format!("{reason} ({fix})") },
         }
     }
 
-    /// Returns what a failed request means, with the mend beside the reason.
+    /// Returns what a failed request means, with the fix beside the reason.
     pub(crate) fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> Meaning {
         match self {
             Failure::Unfit(fault) => {
                 let reason = "the source's endpoint and credential do not fit together".to_owned();
-                Meaning::Denied { reason, mend: (*fault).to_owned() }
+                Meaning::Denied { reason, fix: (*fault).to_owned() }
             }
             Failure::Late(after) => Meaning::Unavailable { reason: format!("no answer within {} s", after.as_secs()) },
             Failure::Unready(error) => {
-                let mend = if error.is_transport() { "correct the source's endpoint" } else { MEND_CREDENTIALS };
-                Meaning::Denied { reason: shown(&words(error)), mend: mend.to_owned() }
+                let fix = if error.is_transport() { "correct the source's endpoint" } else { MEND_CREDENTIALS };
+                Meaning::Denied { reason: shown(&words(error)), fix: fix.to_owned() }
             }
             Failure::Unanswered(error) => unanswered(error, config, is_continued),
         }
@@ -101,7 +101,7 @@ fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) ->
     if error.is_authentication() {
         return match find::<CredentialsError>(error).is_some_and(CredentialsError::is_transient) {
             true => Meaning::Unavailable { reason },
-            false => Meaning::Denied { reason, mend: MEND_CREDENTIALS.to_owned() },
+            false => Meaning::Denied { reason, fix: MEND_CREDENTIALS.to_owned() },
         };
     }
     match code_of(error) {
@@ -115,7 +115,7 @@ fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) ->
             | Code::PermissionDenied
             | Code::Unauthenticated
             | Code::Unimplemented),
-        ) => Meaning::Denied { reason, mend: mend(code, error, config) },
+        ) => Meaning::Denied { reason, fix: fix(code, error, config) },
         _ if is_too_deep(error) => Meaning::Truncated { reason },
         _ => Meaning::Unavailable { reason },
     }
@@ -141,7 +141,7 @@ fn code_of(error: &Error) -> Option<Code> {
 }
 
 /// Returns what to do about a code that no waiting helps.
-fn mend(code: Code, error: &Error, config: &CloudLoggingConfig) -> String {
+fn fix(code: Code, error: &Error, config: &CloudLoggingConfig) -> String {
     let project = &config.project;
     match code {
         Code::Unauthenticated => MEND_CREDENTIALS.to_owned(),

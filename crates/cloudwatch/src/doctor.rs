@@ -3,7 +3,7 @@
 
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::types::{LogGroup, LogGroupClass};
-use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::check::{Check, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
 use stakeout_core::text::{bounded, visible};
@@ -20,16 +20,16 @@ const WORDS_CHARS_MAX: usize = 300;
 impl CloudWatch {
     /// Looks the log over. `window` is the last one that is over, `prefilter` what the daemon would ask for in it, and
     /// `now_ms` tells how old the newest event is.
-    pub async fn checkups(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Checkup> {
+    pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
         let reading = self.cost(window, prefilter).await;
         let is_denied = matches!(reading, Err(FetchError::Denied { .. }));
-        let mut checkups = vec![self.permission(&reading)];
-        checkups.extend(self.group().await);
+        let mut checks = vec![self.permission(&reading)];
+        checks.extend(self.group().await);
         if !is_denied {
-            checkups.extend(self.streams(now_ms).await);
-            checkups.extend(self.quota(&reading));
+            checks.extend(self.streams(now_ms).await);
+            checks.extend(self.quota(&reading));
         }
-        checkups
+        checks
     }
 
     /// Reads the window as the daemon would, at most [`PAGES_MAX`] pages of it; returns pages, records, and whether more
@@ -47,13 +47,13 @@ impl CloudWatch {
         }
     }
 
-    fn permission(&self, reading: &Result<(u64, u64, bool), FetchError>) -> Checkup {
+    fn permission(&self, reading: &Result<(u64, u64, bool), FetchError>) -> Check {
         let group = &self.config().log_group;
         match reading {
-            Ok(_) => Checkup::good("permission", format!("log group {group} may be read")),
-            Err(FetchError::Denied { reason }) => Checkup::of(
+            Ok(_) => Check::good("permission", format!("log group {group} may be read")),
+            Err(FetchError::Denied { reason }) => Check::of(
                 "permission",
-                Verdict::Bad,
+                Status::Bad,
                 reason,
                 format!(
                     "aws logs filter-log-events --region {} --log-group-name {} --limit 1 must work as this user; \
@@ -62,9 +62,9 @@ impl CloudWatch {
                     group_name(group)
                 ),
             ),
-            Err(fault) => Checkup::of(
+            Err(fault) => Check::of(
                 "permission",
-                Verdict::Bad,
+                Status::Bad,
                 fault.to_string(),
                 "see that the endpoint can be reached from here, and run doctor again",
             ),
@@ -72,7 +72,7 @@ impl CloudWatch {
     }
 
     /// Looks at the group's class, which decides whether it can be searched at all.
-    async fn group(&self) -> Vec<Checkup> {
+    async fn group(&self) -> Vec<Check> {
         let name = group_name(&self.config().log_group);
         let asked = self.client().describe_log_groups().log_group_name_prefix(name).limit(50).send().await;
         let groups = match asked {
@@ -83,23 +83,23 @@ impl CloudWatch {
             Some(group) => vec![self.class(name, &group)],
             // A group that another account shares is not listed among our own.
             None if group_arn(&self.config().log_group).is_some() => Vec::new(),
-            None => vec![Checkup::of(
+            None => vec![Check::of(
                 "log",
-                Verdict::Bad,
+                Status::Bad,
                 format!("log group {name} does not exist in {}", self.config().access.region),
                 self.switch_on(name),
             )],
         }
     }
 
-    fn class(&self, name: &str, group: &LogGroup) -> Checkup {
+    fn class(&self, name: &str, group: &LogGroup) -> Check {
         match group.log_group_class() {
             None | Some(LogGroupClass::Standard) => {
-                Checkup::good("log", format!("log group {name} exists, in the class STANDARD"))
+                Check::good("log", format!("log group {name} exists, in the class STANDARD"))
             }
-            Some(class) => Checkup::of(
+            Some(class) => Check::of(
                 "log",
-                Verdict::Bad,
+                Status::Bad,
                 format!("log group {name} has the class {class}, which cannot be searched"),
                 format!(
                     "a class cannot be changed: switch audit logging off, delete the group, run \
@@ -112,7 +112,7 @@ impl CloudWatch {
     }
 
     /// Looks for the audit log's streams: a group of an EKS cluster may hold other logs of the control plane only.
-    async fn streams(&self, now_ms: i64) -> Vec<Checkup> {
+    async fn streams(&self, now_ms: i64) -> Vec<Check> {
         let config = self.config();
         let request = self
             .client()
@@ -129,15 +129,15 @@ impl CloudWatch {
         if streams.is_empty() {
             let name = group_name(&config.log_group);
             let finding = format!("log group {name} has no stream {}*: audit logging is off", config.stream_prefix);
-            return vec![Checkup::of("scans", Verdict::Bad, finding, self.switch_on(name))];
+            return vec![Check::of("scans", Status::Bad, finding, self.switch_on(name))];
         }
-        let scans = Checkup::good("scans", format!("the audit log is on: {} streams", streams.len()));
+        let scans = Check::good("scans", format!("the audit log is on: {} streams", streams.len()));
         let newest = streams.iter().filter_map(|stream| stream.last_event_timestamp()).max();
         let age = match newest {
             Some(newest) => newest_event(now_ms.saturating_sub(newest) / 60_000),
-            None => Checkup::of(
+            None => Check::of(
                 "newest event",
-                Verdict::Doubtful,
+                Status::Doubtful,
                 "no stream tells of an event",
                 "wait some minutes after switching the log on, and run doctor again",
             ),
@@ -145,14 +145,14 @@ impl CloudWatch {
         vec![scans, age]
     }
 
-    fn quota(&self, reading: &Result<(u64, u64, bool), FetchError>) -> Option<Checkup> {
+    fn quota(&self, reading: &Result<(u64, u64, bool), FetchError>) -> Option<Check> {
         let (pages, records, has_more) = reading.as_ref().ok()?;
         let per_second = requests_per_second(&self.config().access.region);
         let seconds = pages.div_ceil(u64::from(per_second).max(1)).max(1);
         if *has_more {
-            return Some(Checkup::of(
+            return Some(Check::of(
                 "quota",
-                Verdict::Doubtful,
+                Status::Doubtful,
                 format!("the last window takes more than {pages} requests; {per_second} a second are allowed"),
                 "narrow the rules, or read more often with a shorter window (schedule)",
             ));
@@ -160,7 +160,7 @@ impl CloudWatch {
         let finding = format!(
             "the last window took {pages} requests for {records} records: {seconds} s of the quota of {per_second} a second"
         );
-        Some(Checkup::good("quota", finding))
+        Some(Check::good("quota", finding))
     }
 
     /// Returns the command that switches the audit log of an EKS cluster on.
@@ -176,26 +176,26 @@ impl CloudWatch {
 
 /// Says how old the newest event is. CloudWatch Logs itself may know it an hour late.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogStream.html>
-fn newest_event(minutes: i64) -> Checkup {
+fn newest_event(minutes: i64) -> Check {
     let finding = format!("the newest event is {} minutes old", minutes.max(0));
     if minutes <= 120 {
-        return Checkup::good("newest event", finding);
+        return Check::good("newest event", finding);
     }
-    Checkup::of(
+    Check::of(
         "newest event",
-        Verdict::Doubtful,
+        Status::Doubtful,
         finding,
         "see that the cluster still runs and that its control plane log type audit is on",
     )
 }
 
 /// Says that something could not be looked at, which is no fault of the log.
-fn unseen<E: ProvideErrorMetadata, R>(subject: &'static str, fault: &SdkError<E, R>, action: &str) -> Checkup {
+fn unseen<E: ProvideErrorMetadata, R>(subject: &'static str, fault: &SdkError<E, R>, action: &str) -> Check {
     let code = fault.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no answer");
     let words = fault.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or("the request failed");
-    Checkup::of(
+    Check::of(
         subject,
-        Verdict::Unknown,
+        Status::Unknown,
         format!("not looked at: {}", visible(&bounded(&format!("{code}: {words}"), WORDS_CHARS_MAX))),
         format!("to let doctor look, allow {action}; the daemon itself does not need it"),
     )

@@ -1,4 +1,4 @@
-//! Says of a request that failed what the caller may do about it, and to a person what mends it.
+//! Says of a request that failed what the caller may do about it, and to a person what fixes it.
 //!
 //! Nothing here asks again or waits.
 
@@ -84,7 +84,7 @@ fn refused(
     if code == "InvalidParameterException" && is_continued {
         return FetchError::TokenGone { reason };
     }
-    FetchError::Denied { reason: format!("{reason} ({})", mend(code, log_group)) }
+    FetchError::Denied { reason: format!("{reason} ({})", fix(code, log_group)) }
 }
 
 /// Maps a request that got no answer, or half of one. Where there were no credentials to sign it with, only somebody
@@ -113,7 +113,7 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
 }
 
 /// Returns what to do about a code that no waiting helps.
-fn mend(code: &str, log_group: &str) -> String {
+fn fix(code: &str, log_group: &str) -> String {
     match code {
         "ResourceNotFoundException" => format!(
             "log group {log_group} does not exist in this account and region, or audit logging is off: turn the cluster's control plane log type audit on"

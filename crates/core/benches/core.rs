@@ -10,7 +10,7 @@ use divan::counter::BytesCount;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::{decode, stage_time_unread_ms};
 use stakeout_core::evidence::SampleKey;
-use stakeout_core::fold::{self, Carried, Fold, Limits};
+use stakeout_core::fold::{self, CloseInput, Fold, Limits};
 use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::{self, Rules};
@@ -96,7 +96,7 @@ fn closing_ten_thousand_groups(bencher: Bencher<'_, '_>) {
         fold
     };
     bencher.with_inputs(folded).bench_values(|fold| {
-        let carried = Carried::nothing(source().log, Second(1_795_260_000));
+        let carried = CloseInput::nothing(source().log, Second(1_795_260_000));
         fold.close(&source(), carried, jiff::Timestamp::UNIX_EPOCH)
     });
 }

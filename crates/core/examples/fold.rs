@@ -8,10 +8,10 @@ use std::io::Write;
 use std::sync::Arc;
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::decode::{Screen, skim};
+use stakeout_core::decode::{EventFilter, borrowed_event};
 use stakeout_core::evidence::SampleKey;
-use stakeout_core::fold::{self, Carried, Fold, Limits};
-use stakeout_core::needle::{Ahead, Needles, Spelling};
+use stakeout_core::fold::{self, CloseInput, Fold, Limits};
+use stakeout_core::needle::{Candidate, Needles, Spelling};
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
@@ -19,8 +19,8 @@ use stakeout_core::tally::RuleKey;
 use stakeout_core::time::{Second, Window};
 use stakeout_core::{rule, shipped};
 
-fn observe(line: &[u8], source: &Source, screen: &Screen, fold: &mut Fold) {
-    let Ok(skimmed) = skim(line) else { return };
+fn observe(line: &[u8], source: &Source, screen: &EventFilter, fold: &mut Fold) {
+    let Ok(skimmed) = borrowed_event(line) else { return };
     let at = skimmed.stage_time_ms().map_or(Second(0), Second::of_millis);
     if !screen.lets_through(&skimmed) {
         return fold.pass_over();
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let number = arguments.iter().find_map(|argument| argument.parse().ok());
     let rules = Arc::new(rules(number)?);
     let prefilter = rules.prefilter();
-    let screen = Screen::new(&prefilter);
+    let screen = EventFilter::new(&prefilter);
     let needles = Needles::of(&prefilter, Spelling::Native).filter(|_| !is_strict);
     let source = Source {
         name: "local".to_owned(),
@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         log: LogId("file/local".to_owned()),
     };
     let mut fold = fold::open(rules, Window::ALL, false, SampleKey([7; 16]), Limits::of_replay());
-    let (mut from, mut ahead) = (0, Ahead::default());
+    let (mut from, mut ahead) = (0, Candidate::default());
     while from < text.len() {
         let hit = needles.as_ref().map_or(Some(from), |needles| needles.find(&text, from, &mut ahead));
         let Some(hit) = hit else { break };
@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         from = end + 1;
     }
     let read_until = fold.last_matched().unwrap_or(Second(0));
-    let carried = Carried::nothing(source.log.clone(), read_until);
+    let carried = CloseInput::nothing(source.log.clone(), read_until);
     let closed = fold.close(&source, carried, jiff::Timestamp::UNIX_EPOCH);
     writeln!(std::io::stdout(), "{} findings", closed.commit.findings.len())?;
     Ok(())

@@ -20,7 +20,7 @@ pub struct Commit {
     pub progress: Progress,
     /// Findings to write, new or changed.
     pub findings: Vec<Finding>,
-    /// Findings that are over and past every re-look.
+    /// Findings that are over and past every re-read.
     pub forgotten: Vec<FindingKey>,
     /// What is owed to destinations now.
     pub deliveries: Vec<Delivery>,

@@ -4,8 +4,8 @@
 //! stood before. Most events are looked at only to be left aside, so they lend from their line until one is wanted. The API server writes everything that rules need before the request and response bodies.
 //! Envelopes of the clouds are read in their own crates.
 
-mod screen;
-mod skim;
+mod borrowed_event;
+mod event_filter;
 mod stage_time;
 
 use std::borrow::Cow;
@@ -17,8 +17,8 @@ use crate::event::AuditEvent;
 use crate::json::Reader;
 use crate::text::bounded;
 
-pub use screen::Screen;
-pub use skim::Skimmed;
+pub use borrowed_event::BorrowedEvent;
+pub use event_filter::EventFilter;
 pub use stage_time::{stage_time_ms, stage_time_unread_ms};
 
 /// Longest line that is read whole, in bytes. Of a longer one the first part is read, and it counts as truncated.
@@ -68,11 +68,11 @@ pub enum DecodeError {
 /// stands twice the last counts. `responseStatus.code` may be a number, a number with a fraction of zero, or text
 /// of digits; with an exponent it is no number.
 pub fn decode(line: &[u8]) -> Result<Decoded, DecodeError> {
-    skim(line).map(Skimmed::into_decoded)
+    borrowed_event(line).map(BorrowedEvent::into_decoded)
 }
 
 /// Returns the event that `line` holds, as it lies there.
-pub fn skim(line: &[u8]) -> Result<Skimmed<'_>, DecodeError> {
+pub fn borrowed_event(line: &[u8]) -> Result<BorrowedEvent<'_>, DecodeError> {
     if line.len() <= LINE_BYTES_MAX {
         return skim_prefix(line, false);
     }
@@ -81,7 +81,7 @@ pub fn skim(line: &[u8]) -> Result<Skimmed<'_>, DecodeError> {
 
 /// Returns the event of a line longer than [`LINE_BYTES_MAX`], of which `prefix` is the first part and `tail` the
 /// last [`TAIL_BYTES`]: the timestamps stand behind the bodies.
-pub fn skim_long<'a>(prefix: &'a [u8], tail: &[u8]) -> Result<Skimmed<'a>, DecodeError> {
+pub fn skim_long<'a>(prefix: &'a [u8], tail: &[u8]) -> Result<BorrowedEvent<'a>, DecodeError> {
     let mut event = skim_prefix(prefix, true)?;
     if event.stage_timestamp.is_none() {
         let last = |key| last_text_of(tail, key).map(Cow::Owned);
@@ -92,13 +92,13 @@ pub fn skim_long<'a>(prefix: &'a [u8], tail: &[u8]) -> Result<Skimmed<'a>, Decod
     Ok(event)
 }
 
-fn skim_prefix(line: &[u8], is_prefix: bool) -> Result<Skimmed<'_>, DecodeError> {
+fn skim_prefix(line: &[u8], is_prefix: bool) -> Result<BorrowedEvent<'_>, DecodeError> {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
     if line.first() != Some(&b'{') {
         let shown = bounded(&String::from_utf8_lossy(&line[..line.len().min(64)]), 16);
         return Err(DecodeError::NotJson(format!("it begins with {shown:?}")));
     }
-    let mut event = Skimmed::default();
+    let mut event = BorrowedEvent::default();
     let mut json = Reader::new(line);
     let read = event.read(&mut json).and_then(|()| json.end());
     event.is_truncated = is_prefix || read.is_err();
@@ -120,7 +120,7 @@ fn fault_in(line: &[u8]) -> String {
 
 /// Tells whether enough was read to know that this is a record of some request, however little is left of it: a URI of
 /// hundreds of kilobytes stands before the verb and the addresses.
-fn is_begun(event: &Skimmed<'_>) -> bool {
+fn is_begun(event: &BorrowedEvent<'_>) -> bool {
     event.audit_id.is_some() || event.stage.is_some() || event.verb.is_some()
 }
 

@@ -22,7 +22,7 @@ pub enum Activity {
 
 /// What a destination wants to hear.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Appetite {
+pub struct NotificationFilter {
     /// The destination's name from the config; owed deliveries are kept by it.
     pub destination: String,
     /// Findings below this level are not told.
@@ -97,7 +97,7 @@ impl Settlement {
     }
 }
 
-impl Appetite {
+impl NotificationFilter {
     /// Tells whether this destination wants to hear of `activity` on `finding`; `escalated` says that a cluster
     /// was added or the level rose.
     #[must_use]

@@ -1,4 +1,4 @@
-//! What is wrong in a file that a person wrote: where, what, and how to mend it.
+//! What is wrong in a file that a person wrote: where, what, and how to fix it.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Diagnostic {
     /// What is wrong.
     pub problem: String,
     /// What to do about it.
-    pub mend: String,
+    pub fix: String,
 }
 
 /// Writes `FILE:LINE: KEY: PROBLEM (MEND)` on one line, with control characters escaped.
@@ -27,7 +27,7 @@ impl fmt::Display for Diagnostic {
         if !self.key.is_empty() {
             write!(f, ": {}", crate::text::visible(&self.key))?;
         }
-        write!(f, ": {} ({})", crate::text::visible(&self.problem), crate::text::visible(&self.mend))
+        write!(f, ": {} ({})", crate::text::visible(&self.problem), crate::text::visible(&self.fix))
     }
 }
 

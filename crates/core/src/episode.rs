@@ -1,13 +1,13 @@
 //! Episodes: runs of matches that crossed a rule's threshold. A pure function of the minutes.
 //!
 //! An episode begins with the first request of the earliest span of `timespan` that holds enough (so many requests, so
-//! many distinct values, or every leg of a sequence: see [`Needs`]), and goes
+//! many distinct values, or every leg of a sequence: see [`ThresholdKind`]), and goes
 //! on while the next match comes within the quiet time. More requests only make episodes longer, earlier or joined,
 //! so neither order nor pages nor repetition can matter.
 
 use serde::{Deserialize, Serialize};
 
-use crate::gathering::{Gathering, Needs};
+use crate::threshold::{ThresholdEvaluator, ThresholdKind};
 use crate::time::Second;
 use crate::timeline::{Moment, Timeline};
 
@@ -55,12 +55,12 @@ struct Run<'t> {
 
 /// Returns the episodes of a group's requests, which go on from the `told` spans.
 #[must_use]
-pub fn episodes(timeline: &Timeline<'_>, told: &[Span], threshold: &Threshold, needs: &Needs) -> Vec<Episode> {
+pub fn episodes(timeline: &Timeline<'_>, told: &[Span], threshold: &Threshold, needs: &ThresholdKind) -> Vec<Episode> {
     let runs = runs(timeline, told);
     let mut found = Vec::new();
     let mut next = 0;
     while let Some((begin, at)) =
-        next_opening(&runs, next, threshold, Gathering::new(needs, threshold.timespan_seconds, timeline))
+        next_opening(&runs, next, threshold, ThresholdEvaluator::new(needs, threshold.timespan_seconds, timeline))
     {
         let mut last = runs[begin..=at].iter().map(|run| run.last).max().unwrap_or(runs[at].last);
         let mut count = runs[begin..=at].iter().map(|run| run.count).sum();
@@ -92,7 +92,7 @@ fn next_opening(
     runs: &[Run<'_>],
     from: usize,
     threshold: &Threshold,
-    mut gathering: Gathering<'_>,
+    mut gathering: ThresholdEvaluator<'_>,
 ) -> Option<(usize, usize)> {
     let mut begin = from;
     for (at, run) in runs.iter().enumerate().skip(from) {
@@ -101,7 +101,7 @@ fn next_opening(
         }
         let is_enough = match (run.moment, &mut gathering) {
             (Some(moment), gathering) => gathering.add(run.first, moment),
-            (None, Gathering::Requests(requests)) => requests.add(run.first, run.count),
+            (None, ThresholdEvaluator::Requests(requests)) => requests.add(run.first, run.count),
             (None, _) => false,
         };
         if is_enough {
@@ -122,7 +122,7 @@ mod tests {
 
     fn found(at: &[i64], told: &[Span]) -> Vec<Episode> {
         let timeline = Timeline::of_requests(at.iter().map(|at| (Second(*at), 1)));
-        episodes(&timeline, told, &THRESHOLD, &Needs::Requests(THRESHOLD.count))
+        episodes(&timeline, told, &THRESHOLD, &ThresholdKind::Requests(THRESHOLD.count))
     }
 
     fn episode(first: i64, last: i64, count: u64) -> Episode {

@@ -13,12 +13,12 @@ use siphasher::sip128::SipHasher24;
 
 use crate::address::SourceIp;
 use crate::code::Codes;
+use crate::context::FindingContext;
 use crate::distinct::{Distinct, TextHash};
 use crate::episode::{Episode, Span};
 use crate::evidence::Evidence;
 use crate::rule::RuleHead;
 use crate::source::Provider;
-use crate::surroundings::Surroundings;
 use crate::tally::{GroupKey, GroupValue};
 use crate::time::Second;
 
@@ -72,14 +72,14 @@ pub struct DistinctValues {
 
 /// What else a source was found at: of its other findings, of any rule, that lie at most a day apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Elsewhere {
+pub struct RelatedActivity {
     /// The names of their rules.
     pub rules: BTreeSet<String>,
     /// The clusters that were asked.
     pub clusters: BTreeSet<String>,
 }
 
-impl Elsewhere {
+impl RelatedActivity {
     /// Most rules, and most clusters, that are kept: the first by name.
     const NAMES_MAX: usize = 20;
 
@@ -88,7 +88,7 @@ impl Elsewhere {
         self.rules.insert(other.rule.name.clone());
         self.clusters.extend(other.clusters.iter().cloned());
         for names in [&mut self.rules, &mut self.clusters] {
-            while names.len() > Elsewhere::NAMES_MAX {
+            while names.len() > RelatedActivity::NAMES_MAX {
                 names.pop_last();
             }
         }
@@ -130,12 +130,12 @@ pub struct Finding<R = Arc<RuleHead>> {
     /// Findings of the rules that its rule joins, of the same group and at most a timespan away.
     pub related: BTreeSet<FindingKey>,
     /// What else its source was found at within a day.
-    pub elsewhere: Elsewhere,
+    pub elsewhere: RelatedActivity,
     /// What else its source asked for around it; `None` where nobody looked.
-    pub surroundings: Option<Surroundings>,
+    pub context: Option<FindingContext>,
     /// Samples of its requests.
     pub evidence: Evidence,
-    /// Whether some of its requests were found by a re-look.
+    /// Whether some of its requests were found by a re-read.
     pub late: bool,
     /// When it was first told.
     pub created_at: Timestamp,
@@ -163,7 +163,7 @@ impl<R> Finding<R> {
             values: self.values,
             related: self.related,
             elsewhere: self.elsewhere,
-            surroundings: self.surroundings,
+            context: self.context,
             evidence: self.evidence,
             late: self.late,
             created_at: self.created_at,

@@ -1,21 +1,21 @@
 //! The fold: a window is opened, takes observations in any order, and closes into one commit.
 //!
 //! `observe` keeps what matched and drops the rest, so memory follows matches and groups, not the size of the
-//! window. What is already known of other windows and sources is asked for only at the end (see [`Carried`]).
+//! window. What is already known of other windows and sources is asked for only at the end (see [`CloseInput`]).
 
-mod book;
-mod cap;
-mod carried;
 mod close;
-mod counted;
+mod close_input;
+mod finding_limit;
 mod findings;
 mod follow_ups;
+mod group_index;
 mod hashed;
 mod merge;
-mod room;
+mod row_limit;
 mod samples;
 mod sets;
 mod values;
+mod window_counts;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -37,9 +37,9 @@ use samples::Samples;
 use sets::{Member, Sets};
 use values::Values;
 
-pub use carried::Carried;
 pub use close::Closed;
-pub use counted::Counted;
+pub use close_input::CloseInput;
+pub use window_counts::WindowCounts;
 
 /// What a window may hold before it is told as a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Limits {
     /// Sources of one follow-up.
     pub follow_up_sources_max: usize,
     /// Around new findings of at least this level is looked; around none where there is no level.
-    pub look_around_min: Option<Level>,
+    pub context_query_min: Option<Level>,
 }
 
 impl Default for Limits {
@@ -84,7 +84,7 @@ impl Default for Limits {
             findings_always: 1_000,
             follow_ups_max: 10,
             follow_up_sources_max: FOLLOW_UP_SOURCES_MAX,
-            look_around_min: None,
+            context_query_min: None,
         }
     }
 }
@@ -128,7 +128,7 @@ pub struct Fold {
     rules: Arc<Rules>,
     matcher: Matcher,
     window: Window,
-    is_relook: bool,
+    is_reread: bool,
     /// What is followed up; `None` where the window is read for all other rules and legs.
     follow_ups: Option<HashMap<(RuleKey, SourceIp), Vec<Window>>>,
     sample_key: SampleKey,
@@ -143,7 +143,7 @@ pub struct Fold {
     sets: Sets,
     samples: Samples,
     values: Values,
-    beyond: cap::Largest,
+    beyond: row_limit::Largest,
     /// Room for what one request counts for.
     matches: Vec<Match>,
     members: Vec<Member>,
@@ -173,10 +173,10 @@ struct Group {
     clusters: Vec<Arc<str>>,
 }
 
-/// Opens `window` for `rules`. `is_relook` marks what is found as late; `sample_key` chooses the evidence.
+/// Opens `window` for `rules`. `is_reread` marks what is found as late; `sample_key` chooses the evidence.
 #[must_use]
-pub fn open(rules: Arc<Rules>, window: Window, is_relook: bool, sample_key: SampleKey, limits: Limits) -> Fold {
-    Fold { is_relook, ..open_pass(rules, Pass::First, window, sample_key, limits) }
+pub fn open(rules: Arc<Rules>, window: Window, is_reread: bool, sample_key: SampleKey, limits: Limits) -> Fold {
+    Fold { is_reread, ..open_pass(rules, Pass::First, window, sample_key, limits) }
 }
 
 /// Opens `window` for what `follow_ups` say alone: the follow-up legs of their rules, and the requests of their sources.
@@ -202,7 +202,7 @@ fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, sample_key: SampleKe
         matcher: Matcher::new(&rules.rules, pass, sample_key),
         rules,
         window,
-        is_relook: false,
+        is_reread: false,
         follow_ups: None,
         sample_key,
         limits,
@@ -214,7 +214,7 @@ fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, sample_key: SampleKe
         sets: Sets::new(sample_key),
         samples: Samples::new(limits.samples_max),
         values: Values::new(limits.values_max),
-        beyond: cap::Largest::default(),
+        beyond: row_limit::Largest::default(),
         matches: Vec::new(),
         members: Vec::new(),
     }

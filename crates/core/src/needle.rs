@@ -5,14 +5,14 @@
 //! are spelled are the parser's business. JSON may spell any letter as an escape. The API server writes none for the
 //! letters that needles are made of, so whatever has one is looked at as well.
 
+mod candidate;
 mod choice;
-mod probe;
 
 use crate::prefilter::Prefilter;
 
-use probe::Probes;
+use candidate::Probes;
 
-pub use probe::Ahead;
+pub use candidate::Candidate;
 
 /// How audit events lie in the text that is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,20 +71,20 @@ impl Needles {
     /// Returns where in `text`, at `from` or behind it, the next needle stands, or what may be one. `ahead` is what is
     /// known of the same text from the last time; `from` never goes back.
     #[must_use]
-    pub fn find(&self, text: &[u8], from: usize, ahead: &mut Ahead) -> Option<usize> {
+    pub fn find(&self, text: &[u8], from: usize, ahead: &mut Candidate) -> Option<usize> {
         self.probes.find(text, from, ahead, |at| self.stands_at(text, at))
     }
 
     /// Tells whether a needle stands anywhere in `text`, or what may be one.
     #[must_use]
     pub fn stand_in(&self, text: &[u8]) -> bool {
-        self.find(text, 0, &mut Ahead::default()).is_some()
+        self.find(text, 0, &mut Candidate::default()).is_some()
     }
 
     /// Tells whether a needle stands at `at`, or an escape that may spell a part of one.
     fn stands_at(&self, text: &[u8], at: usize) -> bool {
         match text[at] {
-            b'\\' => probe::is_escape(&text[at..]),
+            b'\\' => candidate::is_escape(&text[at..]),
             // What is not ASCII begins a letter that may stand for another one.
             byte => {
                 !byte.is_ascii()

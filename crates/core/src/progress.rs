@@ -4,15 +4,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::address::SourceIp;
+use crate::context::{CONTEXT_QUERIES_MAX, ContextQuery};
 use crate::source::LogId;
-use crate::surroundings::{LOOK_AROUNDS_MAX, LookAround};
 use crate::tally::RuleKey;
 use crate::text::bounded;
 use crate::time::{Second, Window};
 
 /// How long a window may fail until it is passed over, in seconds.
 const GAP_AFTER_SECONDS: i64 = 6 * 3600;
-/// How long after it was given up a gap is tried again where no re-look is left, in seconds.
+/// How long after it was given up a gap is tried again where no re-read is left, in seconds.
 const RETRY_GAP_SECONDS: i64 = 3600;
 /// Windows in a row without any record after which a log is called silent.
 const SILENT_WINDOWS: u32 = 3;
@@ -35,13 +35,13 @@ pub struct Progress {
     /// All before it was read, or is a recorded gap.
     pub cursor: Second,
     /// Windows that are still to be looked at again, oldest first.
-    pub relooks: Vec<Relook>,
+    pub rereads: Vec<Reread>,
     /// Windows that could not be read, oldest first.
     pub gaps: Vec<Gap>,
     /// What is to be read of single sources, oldest first.
     pub follow_ups: Vec<FollowUp>,
-    /// The new findings around which is still to be looked, at most [`LOOK_AROUNDS_MAX`].
-    pub look_arounds: Vec<LookAround>,
+    /// The new findings around which is still to be looked, at most [`CONTEXT_QUERIES_MAX`].
+    pub context_queries: Vec<ContextQuery>,
     /// Since when the window at the cursor has been failing, and why.
     pub failing: Option<Failing>,
     /// How many windows in a row held no record at all.
@@ -57,10 +57,10 @@ impl Progress {
         Progress {
             log,
             cursor,
-            relooks: Vec::new(),
+            rereads: Vec::new(),
             gaps: Vec::new(),
             follow_ups: Vec::new(),
-            look_arounds: Vec::new(),
+            context_queries: Vec::new(),
             failing: None,
             silent_windows: 0,
             silence_told: false,
@@ -69,18 +69,18 @@ impl Progress {
 
     /// Notes that the window at the cursor was read at `at`, and returns what there is to tell of it.
     ///
-    /// It will be read again each of `relook_seconds` after its end; those that are due already are left out.
+    /// It will be read again each of `reread_seconds` after its end; those that are due already are left out.
     /// `has_records` says whether the log held any record at all, where that is known.
     pub fn note_read(
         &mut self,
         window: Window,
         at: Second,
-        relook_seconds: &[i64],
+        reread_seconds: &[i64],
         has_records: Option<bool>,
     ) -> Option<NoticeKind> {
         self.cursor = window.latest();
         self.failing = None;
-        self.plan_relooks(window, at, relook_seconds);
+        self.plan_rereads(window, at, reread_seconds);
         if has_records? {
             self.silent_windows = 0;
             return std::mem::take(&mut self.silence_told).then_some(NoticeKind::SilenceOver);
@@ -93,7 +93,7 @@ impl Progress {
     }
 
     /// Notes that a window was read again at `at`, and returns what there is to tell of it.
-    pub fn note_relook(&mut self, window: Window, at: Second) -> Option<NoticeKind> {
+    pub fn note_reread(&mut self, window: Window, at: Second) -> Option<NoticeKind> {
         self.drop_due(window, at);
         let gaps = self.gaps.len();
         self.gaps.retain(|gap| gap.window != window);
@@ -101,13 +101,13 @@ impl Progress {
     }
 
     /// Notes that the window at the cursor could not be read at `at`. When the log has been failing for six hours, and
-    /// the window has been over for as long, it becomes a gap, which is told once and tried again with the re-looks;
-    /// until then nothing is told. Where every re-look is due already, it gets one of its own.
+    /// the window has been over for as long, it becomes a gap, which is told once and tried again with the re-reads;
+    /// until then nothing is told. Where every re-read is due already, it gets one of its own.
     pub fn note_failure(
         &mut self,
         window: Window,
         at: Second,
-        relook_seconds: &[i64],
+        reread_seconds: &[i64],
         reason: &str,
     ) -> Option<NoticeKind> {
         let reason = bounded(reason, REASON_CHARS_MAX);
@@ -117,9 +117,9 @@ impl Progress {
             return None;
         }
         let since_end = at.0.saturating_sub(window.latest().0);
-        let own = since_end + relook_seconds.first().copied().unwrap_or(RETRY_GAP_SECONDS);
-        let is_planned = relook_seconds.iter().any(|after| *after > since_end);
-        self.plan_relooks(window, at, if is_planned { relook_seconds } else { std::slice::from_ref(&own) });
+        let own = since_end + reread_seconds.first().copied().unwrap_or(RETRY_GAP_SECONDS);
+        let is_planned = reread_seconds.iter().any(|after| *after > since_end);
+        self.plan_rereads(window, at, if is_planned { reread_seconds } else { std::slice::from_ref(&own) });
         Some(self.note_gap(window, reason))
     }
 
@@ -132,25 +132,25 @@ impl Progress {
         NoticeKind::Gap { reason }
     }
 
-    /// Gives up the re-looks of `window` that are due at `at`: they could not be read in time.
-    pub fn give_up_relook(&mut self, window: Window, at: Second) {
+    /// Gives up the re-reads of `window` that are due at `at`: they could not be read in time.
+    pub fn give_up_reread(&mut self, window: Window, at: Second) {
         self.drop_due(window, at);
     }
 
     /// Returns the windows that are to be read again at `at`, oldest first.
     #[must_use]
-    pub fn due_relooks(&self, at: Second) -> Vec<Window> {
+    pub fn due_rereads(&self, at: Second) -> Vec<Window> {
         let is_due =
-            |relook: &&Relook| relook.after_seconds.iter().any(|after| relook.window.latest().plus(*after) <= at);
-        self.relooks.iter().filter(is_due).map(|relook| relook.window).collect()
+            |reread: &&Reread| reread.after_seconds.iter().any(|after| reread.window.latest().plus(*after) <= at);
+        self.rereads.iter().filter(is_due).map(|reread| reread.window).collect()
     }
 
-    /// Tells whether a re-look of `window` has been due for so long at `at` that it is given up.
+    /// Tells whether a re-read of `window` has been due for so long at `at` that it is given up.
     #[must_use]
-    pub fn is_relook_overdue(&self, window: Window, at: Second) -> bool {
-        let relook = self.relooks.iter().find(|relook| relook.window == window);
-        relook
-            .and_then(|relook| relook.after_seconds.first())
+    pub fn is_reread_overdue(&self, window: Window, at: Second) -> bool {
+        let reread = self.rereads.iter().find(|reread| reread.window == window);
+        reread
+            .and_then(|reread| reread.after_seconds.first())
             .is_some_and(|after| window.latest().plus(*after + GAP_AFTER_SECONDS) <= at)
     }
 
@@ -196,39 +196,39 @@ impl Progress {
         (!given_up.is_empty()).then_some(NoticeKind::NotFollowedUp { sources, reason })
     }
 
-    /// Owes look-arounds, the first ones first, as far as there is room.
-    pub fn owe_look_arounds(&mut self, look_arounds: impl IntoIterator<Item = LookAround>) {
-        let room = LOOK_AROUNDS_MAX.saturating_sub(self.look_arounds.len());
-        self.look_arounds.extend(look_arounds.into_iter().take(room));
+    /// Owes context queries, the first ones first, as far as there is room.
+    pub fn owe_context_queries(&mut self, context_queries: impl IntoIterator<Item = ContextQuery>) {
+        let room = CONTEXT_QUERIES_MAX.saturating_sub(self.context_queries.len());
+        self.context_queries.extend(context_queries.into_iter().take(room));
     }
 
     /// Returns the earliest second that may be read again, or for the first time.
     #[must_use]
     pub fn earliest_owed(&self) -> Second {
-        let relooks = self.relooks.iter().map(|relook| relook.window.earliest());
+        let rereads = self.rereads.iter().map(|reread| reread.window.earliest());
         let follow_ups = self.follow_ups.iter().filter_map(|follow_up| Some(follow_up.window()?.earliest()));
-        relooks.chain(follow_ups).chain([self.cursor]).min().unwrap_or(self.cursor)
+        rereads.chain(follow_ups).chain([self.cursor]).min().unwrap_or(self.cursor)
     }
 
-    fn plan_relooks(&mut self, window: Window, at: Second, relook_seconds: &[i64]) {
+    fn plan_rereads(&mut self, window: Window, at: Second, reread_seconds: &[i64]) {
         let after_seconds: Vec<i64> =
-            relook_seconds.iter().copied().filter(|after| window.latest().plus(*after) > at).collect();
+            reread_seconds.iter().copied().filter(|after| window.latest().plus(*after) > at).collect();
         if !after_seconds.is_empty() {
-            self.relooks.push(Relook { window, after_seconds });
+            self.rereads.push(Reread { window, after_seconds });
         }
     }
 
     fn drop_due(&mut self, window: Window, at: Second) {
-        for relook in self.relooks.iter_mut().filter(|relook| relook.window == window) {
-            relook.after_seconds.retain(|after| window.latest().plus(*after) > at);
+        for reread in self.rereads.iter_mut().filter(|reread| reread.window == window) {
+            reread.after_seconds.retain(|after| window.latest().plus(*after) > at);
         }
-        self.relooks.retain(|relook| !relook.after_seconds.is_empty());
+        self.rereads.retain(|reread| !reread.after_seconds.is_empty());
     }
 }
 
 /// A window that is read again, because every provider delivers late.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Relook {
+pub struct Reread {
     /// The window.
     pub window: Window,
     /// When, in seconds after the window's end, it is still to be read again; ascending, never empty.
@@ -308,7 +308,7 @@ pub struct Notice {
 /// What can be wrong with the watch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NoticeKind {
-    /// The window could not be read and is passed over; it is tried again with the re-looks.
+    /// The window could not be read and is passed over; it is tried again with the re-reads.
     Gap {
         /// Why.
         reason: String,
@@ -364,25 +364,25 @@ mod tests {
     }
 
     #[test]
-    fn a_relook_comes_due_once_and_one_that_is_due_at_the_first_read_is_left_out() {
+    fn a_reread_comes_due_once_and_one_that_is_due_at_the_first_read_is_left_out() {
         let mut read = progress();
         read.note_read(window(0), Second(HOUR + 600), &[HOUR, 24 * HOUR], Some(true));
-        assert_eq!(read.due_relooks(Second(2 * HOUR - 1)), []);
-        assert_eq!(read.due_relooks(Second(2 * HOUR)), [window(0)]);
-        read.note_relook(window(0), Second(2 * HOUR));
-        assert_eq!(read.due_relooks(Second(24 * HOUR)), []);
-        assert_eq!(read.due_relooks(Second(25 * HOUR)), [window(0)]);
+        assert_eq!(read.due_rereads(Second(2 * HOUR - 1)), []);
+        assert_eq!(read.due_rereads(Second(2 * HOUR)), [window(0)]);
+        read.note_reread(window(0), Second(2 * HOUR));
+        assert_eq!(read.due_rereads(Second(24 * HOUR)), []);
+        assert_eq!(read.due_rereads(Second(25 * HOUR)), [window(0)]);
         assert_eq!(read.earliest_owed(), Second(0));
-        read.note_relook(window(0), Second(25 * HOUR));
-        assert_eq!((read.relooks.len(), read.earliest_owed()), (0, Second(HOUR)));
+        read.note_reread(window(0), Second(25 * HOUR));
+        assert_eq!((read.rereads.len(), read.earliest_owed()), (0, Second(HOUR)));
 
         let mut late = progress();
         late.note_read(window(0), Second(5 * HOUR), &[HOUR, 24 * HOUR], Some(true));
-        assert_eq!(late.relooks, [Relook { window: window(0), after_seconds: vec![24 * HOUR] }]);
+        assert_eq!(late.rereads, [Reread { window: window(0), after_seconds: vec![24 * HOUR] }]);
     }
 
     #[test]
-    fn a_window_that_fails_for_six_hours_is_a_gap_that_a_relook_can_fill() {
+    fn a_window_that_fails_for_six_hours_is_a_gap_that_a_reread_can_fill() {
         let mut failed = progress();
         let gap = NoticeKind::Gap { reason: "down".to_owned() };
         let mut fail = |hour: i64, at: i64| failed.note_failure(window(hour), Second(at), &[24 * HOUR], "down");
@@ -396,19 +396,19 @@ mod tests {
         assert_eq!(failed.failing.as_ref().map(|failing| failing.since), Some(Second(HOUR + 600)));
         assert_eq!(failed.note_read(window(2), Second(8 * HOUR), &[], Some(true)), None);
         assert_eq!(failed.failing, None);
-        assert_eq!(failed.due_relooks(Second(25 * HOUR)), [window(0)]);
-        assert_eq!(failed.note_relook(window(0), Second(25 * HOUR)), Some(NoticeKind::GapFilled));
+        assert_eq!(failed.due_rereads(Second(25 * HOUR)), [window(0)]);
+        assert_eq!(failed.note_reread(window(0), Second(25 * HOUR)), Some(NoticeKind::GapFilled));
         assert_eq!(failed.gaps.len(), 1);
     }
 
     #[test]
-    fn a_gap_whose_relooks_are_due_already_is_tried_again_all_the_same() {
-        for (relook_seconds, due) in [(vec![HOUR], 51 * HOUR), (Vec::new(), 51 * HOUR)] {
+    fn a_gap_whose_rereads_are_due_already_is_tried_again_all_the_same() {
+        for (reread_seconds, due) in [(vec![HOUR], 51 * HOUR), (Vec::new(), 51 * HOUR)] {
             let mut failed = progress();
-            failed.note_failure(window(0), Second(40 * HOUR), &relook_seconds, "down");
-            assert!(failed.note_failure(window(0), Second(50 * HOUR), &relook_seconds, "down").is_some());
-            assert_eq!(failed.due_relooks(Second(due - 1)), []);
-            assert_eq!(failed.due_relooks(Second(due)), [window(0)]);
+            failed.note_failure(window(0), Second(40 * HOUR), &reread_seconds, "down");
+            assert!(failed.note_failure(window(0), Second(50 * HOUR), &reread_seconds, "down").is_some());
+            assert_eq!(failed.due_rereads(Second(due - 1)), []);
+            assert_eq!(failed.due_rereads(Second(due)), [window(0)]);
         }
     }
 

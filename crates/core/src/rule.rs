@@ -28,14 +28,14 @@ use crate::diagnostic::Diagnostic;
 use crate::episode::Threshold;
 use crate::evidence::SampleKey;
 use crate::field::Field;
-use crate::gathering::Needs;
 use crate::observation::Observation;
 use crate::prefilter::Prefilter;
 use crate::progress::FollowUp;
 use crate::tally::{GroupKey, RuleKey};
+use crate::threshold::ThresholdKind;
 
 pub use case::{Case, CaseEvent, CaseResult, ReadEnvelope};
-pub use counting::{Burst, Counting, Leg};
+pub use counting::{CountCondition, Counting, ReferencedRule};
 pub use detection::Expression;
 pub use explanation::{Explanation, Hop, Name, Outcome, Reading, Role, Stage, Step, Trace, Tried, TriedLeg, Wanted};
 pub use filter::Filter;
@@ -162,7 +162,7 @@ impl Rule {
 
     /// Returns the legs of a sequence; none where the rule is no sequence.
     #[must_use]
-    pub fn legs(&self) -> &[Leg] {
+    pub fn legs(&self) -> &[ReferencedRule] {
         match &self.counting {
             Counting::Sequence { legs, .. } => legs,
             Counting::Events | Counting::Values { .. } => &[],
@@ -171,8 +171,8 @@ impl Rule {
 
     /// Returns what has to come together for an episode.
     #[must_use]
-    pub fn needs(&self) -> Needs {
-        Needs::of(&self.counting, self.threshold.count)
+    pub fn needs(&self) -> ThresholdKind {
+        ThresholdKind::of(&self.counting, self.threshold.count)
     }
 
     /// Returns how far apart, in seconds, requests can lie that come together.

@@ -125,7 +125,7 @@ pub struct Tally {
     pub clusters: Names,
     /// Samples of the requests.
     pub evidence: Evidence,
-    /// Whether a re-look found requests that the first read had not seen.
+    /// Whether a re-read found requests that the first read had not seen.
     pub late: bool,
 }
 

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::distinct::{Kind, TextHash};
 use crate::episode::{Episode, Threshold, episodes};
-use crate::gathering::Needs;
 use crate::rule::{Counting, Rule};
 use crate::tally::{GroupKey, Rows};
+use crate::threshold::ThresholdKind;
 use crate::time::Minute;
 use crate::timeline::Timeline;
 
@@ -122,7 +122,7 @@ fn ladder(most: u64) -> impl Iterator<Item = u64> {
 
 fn outcome<'a>(rule: &Rule, count: u64, timelines: &BTreeMap<&'a GroupKey, Timeline<'_>>) -> Raised<'a> {
     let threshold = Threshold { count, ..rule.threshold };
-    let needs = Needs::of(&rule.counting, count);
+    let needs = ThresholdKind::of(&rule.counting, count);
     let mut told = BTreeMap::new();
     let mut outcome =
         Outcome { threshold: count, is_current: count == rule.threshold.count, findings: 0, groups: 0, requests: 0 };

@@ -78,14 +78,14 @@ where
                 fault.marker().line(),
                 "",
                 format!("this is not YAML: {}", fault.info()),
-                "mend the indentation, quotes or brackets near this line",
+                "fix the indentation, quotes or brackets near this line",
             )),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
 
-    fn fault(&self, line: usize, key: &str, problem: String, mend: &str) -> Diagnostic {
-        Diagnostic { file: self.file.to_owned(), line, key: key.to_owned(), problem, mend: mend.to_owned() }
+    fn fault(&self, line: usize, key: &str, problem: String, fix: &str) -> Diagnostic {
+        Diagnostic { file: self.file.to_owned(), line, key: key.to_owned(), problem, fix: fix.to_owned() }
     }
 
     fn node(&mut self, (event, span): (Event<'a>, Span), depth: usize) -> Result<Node, Diagnostic> {
@@ -195,13 +195,13 @@ impl<'a> At<'a> {
 
     /// Returns a fault at this place.
     #[must_use]
-    pub fn fault(&self, problem: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
+    pub fn fault(&self, problem: impl Into<String>, fix: impl Into<String>) -> Diagnostic {
         Diagnostic {
             file: self.file.to_owned(),
             line: self.line,
             key: self.path.clone(),
             problem: problem.into(),
-            mend: mend.into(),
+            fix: fix.into(),
         }
     }
 
@@ -326,10 +326,10 @@ impl<'a> Map<'a> {
         self.entries().find(|(key, at)| *key == name && !at.is_null()).map(|(_, at)| at)
     }
 
-    /// Returns the value of `name`; a missing one is a fault of the mapping, with `mend` as the way out.
-    pub fn need(&self, name: &str, mend: &str) -> Result<At<'a>, Diagnostic> {
+    /// Returns the value of `name`; a missing one is a fault of the mapping, with `fix` as the way out.
+    pub fn need(&self, name: &str, fix: &str) -> Result<At<'a>, Diagnostic> {
         self.get(name).ok_or_else(|| {
-            let mut fault = self.at.fault(format!("`{name}` is missing"), mend);
+            let mut fault = self.at.fault(format!("`{name}` is missing"), fix);
             if !fault.key.is_empty() {
                 fault.key.push('.');
             }

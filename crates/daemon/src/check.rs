@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use stakeout_core::diagnostic::Diagnostic;
 
+use crate::bootstrap::ConfigArgs;
 use crate::clock;
 use crate::exit::{Exit, Failure};
-use crate::loading::ConfigArgs;
 use crate::rule_files;
 
 /// What `stakeout check` is told.
@@ -23,7 +23,7 @@ pub(crate) struct CheckArgs {
     rules: Vec<PathBuf>,
 }
 
-/// Checks the config with its rules, or rules alone. Every fault and warning names file, line, key and the mend.
+/// Checks the config with its rules, or rules alone. Every fault and warning names file, line, key and the fix.
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     if !args.rules.is_empty() {
         let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;

@@ -47,7 +47,7 @@ enum Verb {
     Once(OnceArgs),
     /// Check config and rules, offline
     Check(CheckArgs),
-    /// Look live whether each log can be read and shows scans, with the mend
+    /// Look live whether each log can be read and shows scans, with the fix
     Doctor(DoctorArgs),
     /// Find in exported audit logs what the daemon would have found
     Replay(ReplayArgs),

@@ -1,7 +1,7 @@
 //! A provider's client: the closed set of them, asked by one set of words. What an answer means is the provider
 //! crate's, and waiting and asking again is `paging`'s.
 
-use stakeout_core::checkup::Checkup;
+use stakeout_core::check::Check;
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken, RawRecord};
@@ -73,14 +73,14 @@ impl Client {
     }
 
     /// Asks what a doctor asks; `now_ms` tells how old the newest event is.
-    pub(crate) async fn checkups(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Checkup> {
+    pub(crate) async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
         match *self {
             #[cfg(feature = "aws")]
-            Client::Cloudwatch(ref client) => client.checkups(window, prefilter, now_ms).await,
+            Client::Cloudwatch(ref client) => client.checks(window, prefilter, now_ms).await,
             #[cfg(feature = "gcp")]
-            Client::CloudLogging(ref client) => client.checkups(window, prefilter, now_ms).await,
+            Client::CloudLogging(ref client) => client.checks(window, prefilter, now_ms).await,
             #[cfg(feature = "azure")]
-            Client::AzureMonitor(ref client) => client.checkups(window, prefilter, now_ms).await,
+            Client::AzureMonitor(ref client) => client.checks(window, prefilter, now_ms).await,
         }
     }
 

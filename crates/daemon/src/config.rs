@@ -47,10 +47,10 @@ const TRUSTED_PROXIES_MAX: usize = 1024;
 const ROWS_MAX: u32 = 100_000;
 const STATE_PATH: &str = "/var/lib/stakeout";
 /// A reader looks into findings of this level today; those below are context.
-const LOOK_AROUND_MIN: Level = Level::Medium;
+const CONTEXT_QUERY_MIN: Level = Level::Medium;
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9403);
 const SECTIONS: [&str; 9] =
-    ["schedule", "state", "rules", "trusted_proxies", "sources", "notify", "look_around", "admin", "limits"];
+    ["schedule", "state", "rules", "trusted_proxies", "sources", "notify", "context_query", "admin", "limits"];
 
 /// Everything that a config file says, with the defaults filled in and the secrets read.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub(crate) struct Config {
     /// Where findings are told, in the order of the file.
     pub(crate) notify: Vec<Destination>,
     /// Around new findings of at least this level is looked; around none where there is no level.
-    pub(crate) look_around_min: Option<Level>,
+    pub(crate) context_query_min: Option<Level>,
     /// Where the admin page listens, or `None` where it is off.
     pub(crate) admin_listen: Option<SocketAddr>,
     /// Rows (rule, group, minute) that one window may store before the rest is summed up.
@@ -84,8 +84,8 @@ impl Config {
     pub(crate) fn load(path: &Path, environment: &Environment<'_>) -> Result<Config, Vec<Diagnostic>> {
         let file = path.display().to_string();
         let text = read_file(path).map_err(|problem| {
-            let mend = "name a readable config file with -c".to_owned();
-            vec![whole_file(&file, problem, mend)]
+            let fix = "name a readable config file with -c".to_owned();
+            vec![whole_file(&file, problem, fix)]
         })?;
         let base =
             std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
@@ -129,7 +129,7 @@ fn sections(top: &At<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic
     let rules = keep(rules(&map, reading), faults);
     let trusted_proxies = keep(trusted_proxies(&map), faults);
     let admin_listen = keep(admin_listen(&map), faults);
-    let look_around_min = keep(look_around_min(&map), faults);
+    let context_query_min = keep(context_query_min(&map), faults);
     let rows_max = keep(rows_max(&map), faults);
     Some(Config {
         schedule: schedule?,
@@ -138,7 +138,7 @@ fn sections(top: &At<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic
         trusted_proxies: trusted_proxies?,
         sources: sources?,
         notify: notify?,
-        look_around_min: look_around_min?,
+        context_query_min: context_query_min?,
         admin_listen: admin_listen?,
         rows_max: rows_max?,
         warnings: Vec::new(),
@@ -172,8 +172,8 @@ fn read_file(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| io_problem(&error, &shown))
 }
 
-fn whole_file(file: &str, problem: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
-    Diagnostic { file: file.to_owned(), line: 0, key: String::new(), problem: problem.into(), mend: mend.into() }
+fn whole_file(file: &str, problem: impl Into<String>, fix: impl Into<String>) -> Diagnostic {
+    Diagnostic { file: file.to_owned(), line: 0, key: String::new(), problem: problem.into(), fix: fix.into() }
 }
 
 fn only_document(file: &str, text: &str) -> Result<Node, Diagnostic> {
@@ -203,7 +203,7 @@ fn tab_or(fault: Diagnostic, text: &str) -> Diagnostic {
         Some(place) if place <= fault.line => Diagnostic {
             line: place + 1,
             problem: "a tab in the indentation".to_owned(),
-            mend: "indent with spaces".to_owned(),
+            fix: "indent with spaces".to_owned(),
             ..fault
         },
         _ => fault,
@@ -254,14 +254,14 @@ fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
             at.fault(format!("more than {TRUSTED_PROXIES_MAX} networks"), "join neighbouring networks into wider ones")
         );
     }
-    let read = |at: &At<'_>| network::parse(at.text()?).map_err(|fault| at.fault(fault.problem, fault.mend));
+    let read = |at: &At<'_>| network::parse(at.text()?).map_err(|fault| at.fault(fault.problem, fault.fix));
     let networks = items.iter().map(read).collect::<Result<_, _>>()?;
     Ok(TrustedProxies::new(networks))
 }
 
-fn look_around_min(top: &Map<'_>) -> Result<Option<Level>, Diagnostic> {
-    let Some(at) = top.get("look_around") else {
-        return Ok(Some(LOOK_AROUND_MIN));
+fn context_query_min(top: &Map<'_>) -> Result<Option<Level>, Diagnostic> {
+    let Some(at) = top.get("context_query") else {
+        return Ok(Some(CONTEXT_QUERY_MIN));
     };
     let text = at.text()?;
     if text == "off" {

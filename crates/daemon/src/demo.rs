@@ -1,7 +1,7 @@
-//! The verb `demo`: the whole pipeline against stand-ins on this machine, with recorded audit logs.
+//! The verb `demo`: the whole pipeline against fakes on this machine, with recorded audit logs.
 //!
 //! Nothing in it is pretended: the config is read, the logs are fetched over the wire, the state is written to a
-//! temporary directory, and what is shown is what the stand-in of Slack received.
+//! temporary directory, and what is shown is what the fake of Slack received.
 
 mod clouds;
 
@@ -13,13 +13,13 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::ProgressBar;
 use stakeout_core::time::Second;
-use stakeout_standin::{Slack, Sns, render};
+use stakeout_fakes::{Slack, Sns, render};
 
-use crate::busy::Busy;
+use crate::bootstrap;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::loading;
+use crate::in_flight::Busy;
 use crate::rule_files;
 use crate::shutdown::shutdown;
 use crate::watch::{Patience, Watch};
@@ -46,22 +46,22 @@ const SCENES: [&[(&str, &[u8])]; 2] = [
 /// What `stakeout demo` is told.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Keep the stand-ins running, and print their addresses and a config for them
+    /// Keep the fakes running, and print their addresses and a config for them
     #[arg(long)]
     keep: bool,
 }
 
 /// Runs the daemon through two windows and shows what it told.
 pub(crate) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
-    loading::runtime()?.block_on(show(args))?;
+    bootstrap::runtime()?.block_on(show(args))?;
     Ok(Exit::Done)
 }
 
 async fn show(args: &DemoArgs) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder for the demo's state")?;
     let clouds = Cloud::start_all().await?;
-    let slack = Slack::start().await.context("cannot start a stand-in")?;
-    let sns = Sns::start().await.context("cannot start a stand-in")?;
+    let slack = Slack::start().await.context("cannot start a fake")?;
+    let sns = Sns::start().await.context("cannot start a fake")?;
     let topic = sns.create_topic("eu-west-1", "stakeout-demo");
     let config_path = folder.path().join("stakeout.yaml");
     std::fs::write(&config_path, config_text(&clouds, &slack, &sns, &topic))
@@ -75,7 +75,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let watch = Arc::new(Watch::new(config, rules, writer, Busy::default()).await?);
     let mut out = io::stdout();
     let names: Vec<&str> = clouds.iter().map(Cloud::name).collect();
-    writeln!(out, "Stakeout demo, on this machine only: audit logs from stand-ins of {}.", names.join(", "))?;
+    writeln!(out, "Stakeout demo, on this machine only: audit logs from fakes of {}.", names.join(", "))?;
     let (_switch, asked) = shutdown();
     let mut told = 0;
     for (scene, tick) in ticks.into_iter().enumerate() {

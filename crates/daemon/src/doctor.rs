@@ -1,5 +1,5 @@
 //! The verb `doctor`: is each log there, may we read it, does it show scans, is it alive, and what does it cost? Live,
-//! and each answer with its mend. What is asked of a provider is its crate's; here it is put side by side.
+//! and each answer with its fix. What is asked of a provider is its crate's; here it is put side by side.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
-use stakeout_core::checkup::{Checkup, Verdict};
+use stakeout_core::check::{Check, Status};
 use stakeout_core::source::Source;
 use stakeout_core::text::visible;
 use stakeout_core::time::{Second, Window};
 use tokio::task::JoinSet;
 
+use crate::bootstrap::{self, ConfigArgs};
 use crate::budget::Budgets;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::loading::{self, ConfigArgs};
-use crate::reading::Log;
+use crate::scan::Log;
 
 /// How long one log is waited for: some twenty requests, each of which may take its provider's whole time.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -58,7 +58,7 @@ enum Output {
 
 /// Looks every log over.
 pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
-    loading::runtime()?.block_on(async {
+    bootstrap::runtime()?.block_on(async {
         let (mut config, rules) = args.config.load()?;
         if let Some(unknown) = args.source.iter().find(|name| !config.sources.iter().any(|it| it.source.name == **name))
         {
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
             let prefilter = prefilter.clone();
             looking.spawn(async move {
                 let looked = tokio::select! {
-                    checkups = log.checkups(window, &prefilter, now) => checkups,
+                    checks = log.checks(window, &prefilter, now) => checks,
                     () = clock::sleep(PATIENCE) => vec![unanswered()],
                 };
                 (place, log.source.clone(), looked)
@@ -84,10 +84,10 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let mut looked = looking.join_all().await;
         looked.sort_by_key(|(place, ..)| *place);
         let mut out = io::stdout().lock();
-        for (_, source, checkups) in &looked {
-            print(&mut out, args.output, source, checkups).context("cannot write the answers")?;
+        for (_, source, checks) in &looked {
+            print(&mut out, args.output, source, checks).context("cannot write the answers")?;
         }
-        let is_bad = looked.iter().flat_map(|(_, _, checkups)| checkups).any(is_failing);
+        let is_bad = looked.iter().flat_map(|(_, _, checks)| checks).any(is_failing);
         Ok(if is_bad { Exit::Owed } else { Exit::Done })
     })
 }
@@ -100,32 +100,32 @@ fn last_window(config: &Config, now: Timestamp) -> anyhow::Result<Window> {
         .ok_or_else(|| anyhow!("the schedule's window is empty"))
 }
 
-fn unanswered() -> Checkup {
-    Checkup::of(
+fn unanswered() -> Check {
+    Check::of(
         "log",
-        Verdict::Bad,
+        Status::Bad,
         format!("no answer within {} s", PATIENCE.as_secs()),
         "see that the provider's endpoint can be reached from here: proxies, firewalls, private endpoints",
     )
 }
 
 /// Tells whether an answer means that the log is of no use as it is. What only a wider permission would show is not.
-fn is_failing(checkup: &Checkup) -> bool {
-    let is_blind = matches!(checkup.subject, "credentials" | "permission") && checkup.verdict == Verdict::Unknown;
-    checkup.verdict == Verdict::Bad || is_blind
+fn is_failing(check: &Check) -> bool {
+    let is_blind = matches!(check.subject, "credentials" | "permission") && check.status == Status::Unknown;
+    check.status == Status::Bad || is_blind
 }
 
-fn print(out: &mut impl Write, output: Output, source: &Source, checkups: &[Checkup]) -> io::Result<()> {
+fn print(out: &mut impl Write, output: Output, source: &Source, checks: &[Check]) -> io::Result<()> {
     match output {
         Output::Json => {
-            let checkups: Vec<_> = checkups
+            let checks: Vec<_> = checks
                 .iter()
-                .map(|checkup| {
+                .map(|check| {
                     json!({
-                        "subject": checkup.subject,
-                        "verdict": word(checkup.verdict),
-                        "finding": checkup.finding,
-                        "mend": checkup.mend,
+                        "subject": check.subject,
+                        "status": word(check.status),
+                        "finding": check.finding,
+                        "fix": check.fix,
                     })
                 })
                 .collect();
@@ -133,17 +133,17 @@ fn print(out: &mut impl Write, output: Output, source: &Source, checkups: &[Chec
                 "source": source.name,
                 "provider": source.provider.as_str(),
                 "cluster": &*source.cluster,
-                "checkups": checkups,
+                "checks": checks,
             });
             writeln!(out, "{line}")
         }
         Output::Text => {
             writeln!(out, "{} ({}, cluster {})", source.name, source.provider, source.cluster)?;
-            for checkup in checkups {
-                let verdict = word(checkup.verdict);
-                writeln!(out, "  {verdict:<9} {:<13} {}", checkup.subject, visible(&checkup.finding))?;
-                if let Some(mend) = &checkup.mend {
-                    writeln!(out, "  {:<9} {:<13} -> {}", "", "", visible(mend))?;
+            for check in checks {
+                let status = word(check.status);
+                writeln!(out, "  {status:<9} {:<13} {}", check.subject, visible(&check.finding))?;
+                if let Some(fix) = &check.fix {
+                    writeln!(out, "  {:<9} {:<13} -> {}", "", "", visible(fix))?;
                 }
             }
             Ok(())
@@ -151,11 +151,11 @@ fn print(out: &mut impl Write, output: Output, source: &Source, checkups: &[Chec
     }
 }
 
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Good => "good",
-        Verdict::Doubtful => "doubtful",
-        Verdict::Bad => "bad",
-        Verdict::Unknown => "unknown",
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Good => "good",
+        Status::Doubtful => "doubtful",
+        Status::Bad => "bad",
+        Status::Unknown => "unknown",
     }
 }

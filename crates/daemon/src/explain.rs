@@ -14,8 +14,8 @@ use stakeout_core::rule::Explanation;
 use stakeout_core::text::{bounded, visible};
 use tracing::warn;
 
+use crate::bootstrap::warn_of;
 use crate::exit::{Exit, Failure};
-use crate::loading::warn_of;
 use crate::replay::files::{FileEvent, FilesArgs};
 use crate::rule_files;
 

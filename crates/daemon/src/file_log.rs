@@ -11,13 +11,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use stakeout_core::checkup::{Checkup, Verdict};
-use stakeout_core::decode::Screen;
+use stakeout_core::check::{Check, Status};
+use stakeout_core::decode::EventFilter;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
-use crate::lines::Lines;
+use crate::line_reader::Lines;
 
 /// Rotated siblings that are looked at.
 const SIBLINGS_MAX: usize = 1000;
@@ -68,7 +68,7 @@ impl FileLog {
     pub(crate) fn read(
         &self,
         window: Window,
-        screen: &Screen,
+        screen: &EventFilter,
         mut observe: impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<FileRead> {
         let mut read = FileRead::default();
@@ -93,43 +93,43 @@ impl FileLog {
     }
 
     /// Looks the file over: whether it may be read, whether it holds audit events, and when it was last written.
-    pub(crate) fn checkups(&self, window: Window, now: Second) -> Vec<Checkup> {
+    pub(crate) fn checks(&self, window: Window, now: Second) -> Vec<Check> {
         let shown = self.path.display();
         let opened = File::open(&self.path).and_then(|file| Ok((file.metadata()?, input::text_of(file)?)));
         let (metadata, bytes) = match opened {
             Ok(opened) => opened,
             Err(fault) => {
-                let mend = format!(
+                let fix = format!(
                     "let this user read it, and see that the API server runs with --audit-log-path={shown}: \
                      `setfacl -m u:$(id -un):r {shown}` as root"
                 );
-                return vec![Checkup::of("permission", Verdict::Bad, format!("{shown} cannot be read: {fault}"), mend)];
+                return vec![Check::of("permission", Status::Bad, format!("{shown} cannot be read: {fault}"), fix)];
             }
         };
-        let mut checkups = vec![Checkup::good("permission", format!("{shown} may be read"))];
-        checkups.push(match Lines::new(bytes, 0).next(None) {
-            Ok(Some(line)) => match line.skim() {
-                Ok(_) => Checkup::good("scans", "its first line is an audit event"),
-                Err(fault) => Checkup::of(
+        let mut checks = vec![Check::good("permission", format!("{shown} may be read"))];
+        checks.push(match Lines::new(bytes, 0).next(None) {
+            Ok(Some(line)) => match line.borrowed_event() {
+                Ok(_) => Check::good("scans", "its first line is an audit event"),
+                Err(fault) => Check::of(
                     "scans",
-                    Verdict::Bad,
+                    Status::Bad,
                     format!("its first line is no audit event: {fault}"),
                     "name the file that --audit-log-path names, with --audit-log-format=json",
                 ),
             },
             Ok(None) => {
-                Checkup::of("scans", Verdict::Doubtful, "it is empty", "see that --audit-policy-file logs requests")
+                Check::of("scans", Status::Doubtful, "it is empty", "see that --audit-policy-file logs requests")
             }
-            Err(fault) => Checkup::of("scans", Verdict::Bad, fault.to_string(), "see whether the disk is sound"),
+            Err(fault) => Check::of("scans", Status::Bad, fault.to_string(), "see whether the disk is sound"),
         });
         let minutes = (now.0 - metadata.mtime()).max(0) / 60;
         let finding = format!("it was last written {minutes} minutes ago");
-        checkups.push(if Second(metadata.mtime()) >= window.earliest() {
-            Checkup::good("newest event", finding)
+        checks.push(if Second(metadata.mtime()) >= window.earliest() {
+            Check::good("newest event", finding)
         } else {
-            Checkup::of("newest event", Verdict::Doubtful, finding, "see that the API server still writes there")
+            Check::of("newest event", Status::Doubtful, finding, "see that the API server still writes there")
         });
-        checkups
+        checks
     }
 
     /// Returns the files that could hold a line of `window`, by device and inode.
@@ -176,7 +176,7 @@ fn read_file(
     bytes: File,
     file: &LogFile,
     window: Window,
-    screen: &Screen,
+    screen: &EventFilter,
     read: &mut FileRead,
     observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
 ) -> io::Result<()> {
@@ -184,11 +184,11 @@ fn read_file(
     read.files += 1;
     while let Some(line) = lines.next(None)? {
         read.bytes += line.bytes;
-        // The API server has not finished this one; it is found by the re-look.
+        // The API server has not finished this one; it is found by the re-read.
         if !line.is_ended || line.is_blank() {
             continue;
         }
-        let (skimmed, offset) = (line.skim(), line.offset);
+        let (skimmed, offset) = (line.borrowed_event(), line.offset);
         let time = line.stage_time(&skimmed).or_else(|| line.time_before());
         let skimmed = skimmed.ok();
         let at = time.or_else(|| skimmed.as_ref()?.received_time_ms().map(Second::of_millis));
@@ -288,12 +288,12 @@ mod tests {
         let log = FileLog::new(path.clone());
         let mut verbs = Vec::new();
         let read =
-            log.read(window, &Screen::new(&Prefilter::Any), |event, _, _| verbs.extend(event.verb)).expect("read");
+            log.read(window, &EventFilter::new(&Prefilter::Any), |event, _, _| verbs.extend(event.verb)).expect("read");
         verbs.sort();
         assert_eq!(verbs, ["first", "second", "third"]);
         assert_eq!((read.files, read.lines, read.undecodable, read.shrunk), (2, 3, 1, 0));
         fs::write(&path, "").expect("written");
-        assert_eq!(log.read(window, &Screen::new(&Prefilter::Any), |_, _, _| {}).expect("read").shrunk, 1);
+        assert_eq!(log.read(window, &EventFilter::new(&Prefilter::Any), |_, _, _| {}).expect("read").shrunk, 1);
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
         let cut = line("get", "10:00:03").replace("}\n", ",\"user\":\n");
         fs::write(&path, lines.concat() + &begun + &cut).expect("written");
         let literal = Literal::Text { text: "list".to_owned(), cased: true };
-        let is_list = Screen::new(&Prefilter::Is { field: Field::Named("verb"), literal });
+        let is_list = EventFilter::new(&Prefilter::Is { field: Field::Named("verb"), literal });
         let mut handed = Vec::new();
         let log = FileLog::new(path.clone());
         let read = log
@@ -317,7 +317,7 @@ mod tests {
         let expected =
             FileRead { files: 1, lines: 4, bytes, undecodable: 1, truncated: 1, passed_over: 2, ..FileRead::default() };
         assert_eq!(read, expected);
-        let whole = log.read(window(), &Screen::new(&Prefilter::Any), |_, _, _| {}).expect("read");
+        let whole = log.read(window(), &EventFilter::new(&Prefilter::Any), |_, _, _| {}).expect("read");
         assert_eq!(whole, FileRead { passed_over: 0, ..expected });
     }
 }

@@ -4,36 +4,36 @@
 //! `once` and `demo` share.
 
 mod admin;
+mod bootstrap;
 mod budget;
-mod busy;
 mod check;
 mod cli;
 mod client;
+mod clients;
 mod clock;
 mod config;
+mod context_query;
 #[cfg(feature = "demo")]
 mod demo;
+mod dispatch;
 mod doctor;
 mod exit;
 mod explain;
 mod file_log;
+mod in_flight;
 mod input;
-mod lines;
-mod loading;
-mod look_around;
+mod line_reader;
 mod metric;
 mod network;
 mod notify;
 mod once;
-mod paging;
-mod reading;
+mod pages;
 mod replay;
 mod rule_files;
 mod rules;
 mod run;
+mod scan;
 mod schedule;
-mod sending;
-mod setup;
 mod shutdown;
 mod state;
 mod summary;

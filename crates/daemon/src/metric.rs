@@ -9,7 +9,7 @@ use stakeout_core::fold::Closed;
 use stakeout_core::progress::{Notice, NoticeKind, Progress};
 use stakeout_notify::destination::Destination;
 
-use crate::reading::Cost;
+use crate::scan::Cost;
 
 /// Says what each metric means.
 pub(crate) fn describe() {
@@ -21,19 +21,19 @@ pub(crate) fn describe() {
     describe_counter!("stakeout_record_bytes_total", "Bytes of record text.");
     describe_counter!("stakeout_throttled_total", "Answers that asked for fewer requests.");
     describe_counter!("stakeout_retried_total", "Requests that failed and were tried again.");
-    describe_counter!("stakeout_windows_halved_total", "Parts of windows that were halved for a whole answer.");
+    describe_counter!("stakeout_window_splits_total", "Parts of windows that were halved for a whole answer.");
     describe_counter!("stakeout_records_undecodable_total", "Records that are no audit event.");
     describe_counter!("stakeout_records_truncated_total", "Records that were cut off or damaged.");
     describe_counter!("stakeout_requests_matched_total", "Requests that some rule counted.");
     describe_counter!("stakeout_requests_unattributed_total", "Requests that fit a rule but name no address.");
-    describe_counter!("stakeout_requests_uncounted_total", "Requests beyond the limits, told as a sum only.");
-    describe_counter!("stakeout_rows_kept_total", "Stored counts that a re-read found fewer requests for.");
+    describe_counter!("stakeout_requests_over_limit_total", "Requests beyond the limits, told as a sum only.");
+    describe_counter!("stakeout_rows_retained_total", "Stored counts that a re-read found fewer requests for.");
     describe_counter!("stakeout_findings_total", "Findings by rule and activity.");
     describe_counter!("stakeout_messages_total", "Messages by destination and outcome.");
     describe_counter!("stakeout_reloads_total", "Reloads of the config by outcome.");
     describe_gauge!("stakeout_cursor_timestamp_seconds", "All before it was read, or is a recorded gap.");
     describe_gauge!("stakeout_silent_windows", "Windows in a row without any record.");
-    describe_gauge!("stakeout_messages_owed", "Messages that a destination is still owed.");
+    describe_gauge!("stakeout_messages_pending", "Messages that a destination is still owed.");
     describe_gauge!("stakeout_state_bytes", "Bytes of the state on the disk.");
     describe_gauge!("stakeout_state_blobs", "Values that the state put aside into files; it must stay 0.");
     describe_gauge!("stakeout_build_info", "The version that runs.");
@@ -51,13 +51,13 @@ pub(crate) fn window(source: &str, cost: &Cost, closed: &Closed) {
         ("stakeout_record_bytes_total", cost.bytes),
         ("stakeout_throttled_total", cost.throttled),
         ("stakeout_retried_total", cost.retried),
-        ("stakeout_windows_halved_total", cost.halved),
+        ("stakeout_window_splits_total", cost.halved),
         ("stakeout_records_undecodable_total", cost.undecodable),
         ("stakeout_records_truncated_total", cost.truncated),
         ("stakeout_requests_matched_total", counts.matched),
         ("stakeout_requests_unattributed_total", counts.unattributed),
-        ("stakeout_requests_uncounted_total", counts.beyond_limit),
-        ("stakeout_rows_kept_total", closed.rows_kept),
+        ("stakeout_requests_over_limit_total", counts.beyond_limit),
+        ("stakeout_rows_retained_total", closed.rows_kept),
     ] {
         counter!(name, "source" => source.clone()).increment(n);
     }
@@ -101,7 +101,7 @@ pub(crate) fn notice(notice: &Notice) {
 
 /// Counts a message.
 pub(crate) fn delivery(destination: &Destination, taken: bool) {
-    let outcome = if taken { "taken" } else { "not_taken" };
+    let outcome = if taken { "taken" } else { "failed" };
     counter!("stakeout_messages_total", "destination" => destination.name().to_owned(), "outcome" => outcome)
         .increment(1);
 }
@@ -109,7 +109,7 @@ pub(crate) fn delivery(destination: &Destination, taken: bool) {
 /// Shows how many messages a destination is still owed.
 pub(crate) fn owed(destination: &Destination, messages: usize) {
     let messages = u32::try_from(messages).unwrap_or(u32::MAX);
-    gauge!("stakeout_messages_owed", "destination" => destination.name().to_owned()).set(messages);
+    gauge!("stakeout_messages_pending", "destination" => destination.name().to_owned()).set(messages);
 }
 
 /// Counts a reload of the config.

@@ -9,7 +9,7 @@ pub(crate) struct NetworkFault {
     /// What is wrong.
     pub(crate) problem: String,
     /// What to do about it.
-    pub(crate) mend: &'static str,
+    pub(crate) fix: &'static str,
 }
 
 /// Reads a network (`10.0.0.0/8`), or an address, which is the network of itself. IPv4 written as IPv6 would never
@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &str) -> Result<IpNet, NetworkFault> {
         Some(address) => Some(IpNet::from(address)),
         None => text.parse::<IpNet>().ok().map(|network| network.trunc()),
     };
-    let fault = |problem: &str, mend| NetworkFault { problem: format!("`{text}` {problem}"), mend };
+    let fault = |problem: &str, fix| NetworkFault { problem: format!("`{text}` {problem}"), fix };
     match network {
         None => Err(fault(
             "is neither a network nor an address",
@@ -38,7 +38,7 @@ pub(crate) fn parse(text: &str) -> Result<IpNet, NetworkFault> {
 
 /// Reads a network as [`parse`] does; the error is one line for the command line.
 pub(crate) fn parse_argument(text: &str) -> Result<IpNet, String> {
-    parse(text).map_err(|fault| format!("{} ({})", fault.problem, fault.mend))
+    parse(text).map_err(|fault| format!("{} ({})", fault.problem, fault.fix))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use stakeout_notify::{Body, Message};
 use tracing::{error, info};
 
+use crate::bootstrap::{self, ConfigArgs};
+use crate::clients;
 use crate::clock;
 use crate::exit::{Exit, Failure};
-use crate::loading::{self, ConfigArgs};
-use crate::setup;
 
 /// What `stakeout notify` is told.
 #[derive(Args, Debug)]
@@ -37,11 +37,11 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
         let known: Vec<&str> = config.notify.iter().map(|destination| destination.name.as_str()).collect();
         return Err(Failure::Usage(format!("no such destination; configured are: {}", known.join(", "))));
     }
-    loading::runtime()?.block_on(async {
+    bootstrap::runtime()?.block_on(async {
         let mut exit = Exit::Done;
         for destination in chosen {
             let now = clock::now();
-            let destination = setup::destination(destination).await?;
+            let destination = clients::destination(destination).await?;
             let body = Body::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };
             match destination.send(&message, now).await {

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use stakeout_core::time::Second;
 use tracing::info;
 
-use crate::busy::Busy;
+use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
-use crate::loading::{self, ConfigArgs};
+use crate::in_flight::Busy;
 use crate::shutdown::shutdown;
 use crate::watch::{Patience, Watch};
 
@@ -35,14 +35,14 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
     if at > now {
         return Err(Failure::Usage(format!("--at {at} lies in the future: no log holds it yet")));
     }
-    loading::runtime()?.block_on(async {
+    bootstrap::runtime()?.block_on(async {
         let (config, rules) = args.config.load()?;
-        let writer = loading::open_state(&config)?;
+        let writer = bootstrap::open_state(&config)?;
         let watch = Arc::new(Watch::new(config, rules, writer, Busy::default()).await?);
         let (_switch, asked) = shutdown();
         let bar = catch_up_bar();
         let ticked =
-            watch.tick(Second::from(at), Patience::UntilDone, &asked, &bar).await.map_err(loading::state_failure)?;
+            watch.tick(Second::from(at), Patience::UntilDone, &asked, &bar).await.map_err(bootstrap::state_failure)?;
         bar.finish_and_clear();
         info!(windows = ticked.windows, messages = ticked.messages, "done");
         if ticked.logs_owing > 0 || ticked.messages_owed > 0 {

@@ -1,5 +1,6 @@
 //! The verb `replay`: one fold over exported logs, offline, with the same engine as the daemon.
 
+mod candidate_filter;
 mod documents;
 mod export;
 mod feed;
@@ -8,7 +9,6 @@ mod kind;
 mod parts;
 mod pass;
 mod passed;
-mod sieve;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -26,7 +26,7 @@ use stakeout_core::commit::Commit;
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::Finding;
-use stakeout_core::fold::{self, Carried, Closed, Fold, Limits};
+use stakeout_core::fold::{self, CloseInput, Closed, Fold, Limits};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::Source;
@@ -35,15 +35,15 @@ use stakeout_core::time::{Second, Window};
 use stakeout_notify::{notice, ocsf, text};
 use tracing::{info, warn};
 
+use crate::bootstrap::warn_of;
 use crate::exit::{Exit, Failure};
-use crate::loading::warn_of;
 use crate::{network, rule_files};
+use candidate_filter::Sieve;
 pub(crate) use feed::Read;
 use feed::Reading;
 use kind::Kind;
 use parts::Part;
 use pass::Pass;
-use sieve::Sieve;
 
 /// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
 pub(crate) const SAMPLE_KEY: SampleKey = SampleKey(*b"stakeout replay.");
@@ -138,7 +138,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     // How far the input goes is told by its ends, and by what matched: the rest need not be read for it.
     let read_until = read.latest.max(fold.last_matched()).unwrap_or(Second(0));
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
-    let carried = Carried::nothing(source.log.clone(), read_until);
+    let carried = CloseInput::nothing(source.log.clone(), read_until);
     let closed = fold.close(&source, carried.clone(), now);
     report(&read, &closed);
     let mut findings = closed.commit.findings.clone();
@@ -169,7 +169,7 @@ fn follow_up(
     rules: &Arc<Rules>,
     source: &Source,
     closed: Closed,
-    carried: Carried,
+    carried: CloseInput,
     now: Timestamp,
 ) -> anyhow::Result<Vec<Finding>> {
     let Commit { progress, minutes, findings, .. } = closed.commit;
@@ -180,7 +180,7 @@ fn follow_up(
     })?;
     let stored = |(minute, rows)| StoredMinute { source: carried.source_id, minute, rows };
     let own = minutes.into_iter().map(stored).collect();
-    Ok(fold.close(source, Carried { own, findings, ..carried }, now).commit.findings)
+    Ok(fold.close(source, CloseInput { own, findings, ..carried }, now).commit.findings)
 }
 
 /// The files, and how they are read.

@@ -71,7 +71,7 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
             line: 0,
             key: String::new(),
             problem: "no rule file (*.yml, *.yaml) in this directory".to_owned(),
-            mend: "name another directory, or leave it out to use the shipped rules".to_owned(),
+            fix: "name another directory, or leave it out to use the shipped rules".to_owned(),
         });
     }
     Ok(files)
@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<RuleFile, Diagnostic> {
             line: 0,
             key: String::new(),
             problem: format!("{length} bytes are too many for a rule file"),
-            mend: "name a file with Sigma rules".to_owned(),
+            fix: "name a file with Sigma rules".to_owned(),
         });
     }
     let text = fs::read_to_string(path).map_err(|fault| unreadable(path, &fault))?;
@@ -98,6 +98,6 @@ fn unreadable(path: &Path, fault: &std::io::Error) -> Diagnostic {
         line: 0,
         key: String::new(),
         problem: format!("cannot be read: {fault}"),
-        mend: "name a rule file or a directory of them that this user may read".to_owned(),
+        fix: "name a rule file or a directory of them that this user may read".to_owned(),
     }
 }

@@ -12,8 +12,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use stakeout_core::rule::{RuleFile, Rules};
 use stakeout_core::shipped;
 
+use crate::bootstrap::warn_of;
 use crate::exit::{Exit, Failure};
-use crate::loading::warn_of;
 use crate::rule_files;
 
 /// What `stakeout rules` is told.

@@ -12,10 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Health};
-use crate::busy::Busy;
+use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
-use crate::loading::{self, ConfigArgs};
+use crate::in_flight::Busy;
 use crate::metric;
 use crate::once::catch_up_bar;
 use crate::shutdown::{Shutdown, ShutdownSwitch, shutdown};
@@ -48,7 +48,7 @@ pub(crate) struct RunArgs {
 
 /// Runs the daemon until a signal ends it.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let runtime = loading::runtime()?;
+    let runtime = bootstrap::runtime()?;
     let ended = runtime.block_on(daemon(args));
     // A log file that is still being read is not waited for: nothing of it was written.
     runtime.shutdown_background();
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let (config, rules) = args.config.load()?;
     let metrics = admin::install_metrics()?;
-    let writer = loading::open_state(&config)?;
+    let writer = bootstrap::open_state(&config)?;
     let health = Health::default();
     if let Some(listen) = config.admin_listen {
         admin::serve(listen, metrics, health.clone(), writer.clone()).await?;
@@ -173,7 +173,7 @@ impl Daemon {
     fn note(&self, tick: Second, ticked: Option<Result<Ticked, StateError>>) -> Result<bool, Failure> {
         let ticked = match ticked {
             Some(Ok(ticked)) => ticked,
-            Some(Err(fault @ StateError::Closed)) => return Err(loading::state_failure(fault)),
+            Some(Err(fault @ StateError::Closed)) => return Err(bootstrap::state_failure(fault)),
             Some(Err(fault)) => {
                 error!(%fault, "the state could not be read or written");
                 self.health.note_fault(fault.to_string());

@@ -16,7 +16,7 @@ pub(crate) struct Owed {
     /// Windows that were not read yet, oldest first.
     pub(crate) windows: Vec<Window>,
     /// Windows that are to be read again, oldest first.
-    pub(crate) relooks: Vec<Window>,
+    pub(crate) rereads: Vec<Window>,
 }
 
 impl Schedule {
@@ -29,7 +29,7 @@ impl Schedule {
         let gap = Window::new(cursor, floor.min(latest)).filter(|_| progress.is_some());
         Owed {
             windows: self.tiles(cursor.max(floor), latest),
-            relooks: progress.map(|progress| progress.due_relooks(at)).unwrap_or_default(),
+            rereads: progress.map(|progress| progress.due_rereads(at)).unwrap_or_default(),
             gap,
         }
     }
@@ -96,7 +96,7 @@ mod tests {
     fn a_first_start_reads_the_hour_that_ended_ten_minutes_before() {
         let schedule = Schedule::default();
         let owed = schedule.owed(None, -70 * 60, at("12:00:00"));
-        assert_eq!(owed, Owed { gap: None, windows: vec![window("10:50:00", "11:50:00")], relooks: Vec::new() });
+        assert_eq!(owed, Owed { gap: None, windows: vec![window("10:50:00", "11:50:00")], rereads: Vec::new() });
         let between = schedule.owed(None, -70 * 60, at("12:34:56"));
         assert_eq!(between.windows, [window("11:24:00", "11:50:00"), window("11:50:00", "12:24:00")]);
     }

@@ -7,8 +7,8 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use stakeout_ledger::{Ledger, LedgerError};
 
+use crate::bootstrap::{self, ConfigArgs};
 use crate::exit::{Exit, Failure};
-use crate::loading::{self, ConfigArgs};
 use crate::summary::Summary;
 use crate::writer::StateError;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
     let summary = match open(&config.state_path) {
         Err(Failure::TryLater(held)) => {
             let listen = config.admin_listen.ok_or(Failure::TryLater(held))?;
-            loading::runtime()?.block_on(ask(listen))?
+            bootstrap::runtime()?.block_on(ask(listen))?
         }
         other => other?,
     };
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
 }
 
 fn open(path: &std::path::Path) -> Result<Summary, Failure> {
-    let failure = |fault: LedgerError| loading::state_failure(StateError::Ledger(fault));
+    let failure = |fault: LedgerError| bootstrap::state_failure(StateError::Ledger(fault));
     if !path.exists() {
         return Err(anyhow!("there is no state in {} yet", path.display()).into());
     }

@@ -65,10 +65,10 @@ impl fmt::Display for Summary {
             if progress.silent_windows > 0 {
                 writeln!(f, "    {} windows without any record", progress.silent_windows)?;
             }
-            for relook in &progress.relooks {
+            for reread in &progress.rereads {
                 let due: Vec<String> =
-                    relook.after_seconds.iter().map(|after| relook.window.latest().plus(*after).to_string()).collect();
-                writeln!(f, "    {} will be read again at {}", relook.window, due.join(", "))?;
+                    reread.after_seconds.iter().map(|after| reread.window.latest().plus(*after).to_string()).collect();
+                writeln!(f, "    {} will be read again at {}", reread.window, due.join(", "))?;
             }
             for gap in &progress.gaps {
                 writeln!(f, "    GAP {}: {}", gap.window, visible(&gap.reason))?;

@@ -19,9 +19,9 @@ use stakeout_core::tuning::tune;
 use stakeout_notify::notice;
 use tracing::warn;
 
+use crate::bootstrap::{self, ConfigArgs, warn_of};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::loading::{self, ConfigArgs, warn_of};
 use crate::replay::files::{FilesArgs, Folded};
 use crate::rule_files;
 use report::{Report, Span};
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     counting.rules.retain(|rule| asked.is_empty() || asked.iter().any(|asked| asked.key == rule.key));
     let counting = Arc::new(counting);
     let Counted { minutes, unreadable, span } = match &config {
-        Some(config) => loading::runtime()?.block_on(logs::read(config, counting, window, limits()))?,
+        Some(config) => bootstrap::runtime()?.block_on(logs::read(config, counting, window, limits()))?,
         None => of_files(args, &counting, window)?,
     };
     if unreadable > 0 {

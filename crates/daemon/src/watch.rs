@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use stakeout_core::context::{ContextQuery, FindingContext};
 use stakeout_core::finding::FindingKey;
-use stakeout_core::fold::{Closed, Counted, Limits};
+use stakeout_core::fold::{Closed, Limits, WindowCounts};
 use stakeout_core::progress::{Notice, NoticeKind, Progress};
 use stakeout_core::rule::Rules;
-use stakeout_core::surroundings::{LookAround, Surroundings};
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::destination::Destination;
 use stakeout_notify::notice;
@@ -20,13 +20,13 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::budget::Budgets;
-use crate::busy::Busy;
+use crate::clients;
 use crate::clock;
 use crate::config::Config;
+use crate::dispatch;
+use crate::in_flight::Busy;
 use crate::metric;
-use crate::reading::{Log, Reader, Reading};
-use crate::sending;
-use crate::setup;
+use crate::scan::{Log, Reader, Reading};
 use crate::shutdown::Shutdown;
 use crate::writer::{Ending, Scope, StateError, Writer};
 
@@ -57,7 +57,7 @@ pub(crate) struct Watch {
 /// How a tick went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ticked {
-    /// Windows that were committed, re-looks included.
+    /// Windows that were committed, re-reads included.
     pub(crate) windows: usize,
     /// Logs that still owe a window.
     pub(crate) logs_owing: usize,
@@ -93,7 +93,7 @@ impl Ticked {
     }
 
     /// Notes how telling one destination went.
-    fn note_told(&mut self, told: Result<Result<sending::Told, StateError>, JoinError>) -> Result<(), StateError> {
+    fn note_told(&mut self, told: Result<Result<dispatch::Told, StateError>, JoinError>) -> Result<(), StateError> {
         match told {
             Ok(told) => {
                 let told = told?;
@@ -119,12 +119,12 @@ impl Watch {
         }
         let mut destinations = Vec::new();
         for destination in &config.notify {
-            destinations.push(Arc::new(setup::destination(destination).await?));
+            destinations.push(Arc::new(clients::destination(destination).await?));
         }
         let rules = Arc::new(rules);
         let scope = Scope {
             logs: logs.iter().map(|log| (log.source.log.clone(), log.source.provider, log.start_seconds)).collect(),
-            appetites: destinations.iter().map(|destination| destination.appetite()).collect(),
+            notification_filters: destinations.iter().map(|destination| destination.notification_filter()).collect(),
             reach_seconds: rules.longest_reach_seconds(),
             period_seconds: config.schedule.latest_seconds - config.schedule.earliest_seconds,
         };
@@ -136,7 +136,7 @@ impl Watch {
             sample_key: writer.sample_key(),
             limits: Limits {
                 rows_max: config.rows_max as usize,
-                look_around_min: config.look_around_min,
+                context_query_min: config.context_query_min,
                 ..Limits::default()
             },
         };
@@ -252,7 +252,7 @@ impl Watch {
             };
             let (destination, writer, shutdown) = (destination.clone(), self.writer.clone(), shutdown.clone());
             sends.spawn(async move {
-                let told = sending::tell(&destination, &writer, &shutdown).await;
+                let told = dispatch::tell(&destination, &writer, &shutdown).await;
                 drop(guard);
                 told
             });
@@ -288,7 +288,7 @@ impl Watch {
             warn!(source = log.source.name, "the log was read further than the clock shows: is the clock right?");
         }
         let owed = self.config.schedule.owed(progress.as_ref(), log.start_seconds, at);
-        bar.inc_length((owed.windows.len() + owed.relooks.len()) as u64);
+        bar.inc_length((owed.windows.len() + owed.rereads.len()) as u64);
         let start = owed.windows.first().map_or(at, Window::earliest);
         let mut progress = progress.unwrap_or_else(|| Progress::new(log.source.log.clone(), start));
         let mut read = LogRead::default();
@@ -309,15 +309,15 @@ impl Watch {
             bar.inc(1);
             read.is_owing |= !self.follow_up(log, &mut progress, at, shutdown).await?;
         }
-        for window in owed.relooks {
+        for window in owed.rereads {
             if shutdown.is_asked() {
                 return Ok(LogRead { is_owing: true, ..read });
             }
             if self.read_window(log, window, &mut progress, at, true).await? {
                 read.windows += 1;
                 bar.inc(1);
-            } else if progress.is_relook_overdue(window, at) {
-                progress.give_up_relook(window, at);
+            } else if progress.is_reread_overdue(window, at) {
+                progress.give_up_reread(window, at);
                 self.note_progress(log, window, &mut progress, None, at).await?;
                 warn!(source = log.source.name, %window, "window could not be read again in time, and is left as it is");
             } else {
@@ -327,25 +327,25 @@ impl Watch {
         }
         read.is_owing |= !self.follow_up(log, &mut progress, at, shutdown).await?;
         if !shutdown.is_asked() {
-            self.look_around(log, &mut progress, at).await?;
+            self.context_query(log, &mut progress, at).await?;
         }
         Ok(read)
     }
 
     /// Looks around the new findings, so that who is told of them now hears of both.
-    async fn look_around(&self, log: &Log, progress: &mut Progress, at: Second) -> Result<(), StateError> {
-        let looks: Vec<LookAround> =
-            std::mem::take(&mut progress.look_arounds).into_iter().map(|look| look.before(at)).collect();
+    async fn context_query(&self, log: &Log, progress: &mut Progress, at: Second) -> Result<(), StateError> {
+        let looks: Vec<ContextQuery> =
+            std::mem::take(&mut progress.context_queries).into_iter().map(|look| look.before(at)).collect();
         // No minute changes with it, so none need be known.
         let Some(window) = Window::new(progress.cursor.plus(-1), progress.cursor).filter(|_| !looks.is_empty()) else {
             return Ok(());
         };
         let keys: Vec<FindingKey> = looks.iter().map(|look| look.finding).collect();
-        let arounds = log.look_around(looks, &self.reader).await;
-        let surroundings: Vec<(FindingKey, Surroundings)> = keys.into_iter().zip(arounds).collect();
-        info!(source = log.source.name, findings = surroundings.len(), "looked around new findings");
+        let arounds = log.context_query(looks, &self.reader).await;
+        let context: Vec<(FindingKey, FindingContext)> = keys.into_iter().zip(arounds).collect();
+        info!(source = log.source.name, findings = context.len(), "looked around new findings");
         let nothing = self.reader.nothing(window).count();
-        self.close(log, window, nothing, progress, None, surroundings, at).await.map(drop)
+        self.close(log, window, nothing, progress, None, context, at).await.map(drop)
     }
 
     /// Reads and commits what is to be followed up and can be read by now; `false` where some of it is still owed.
@@ -391,15 +391,15 @@ impl Watch {
         window: Window,
         progress: &mut Progress,
         at: Second,
-        is_relook: bool,
+        is_reread: bool,
     ) -> Result<bool, StateError> {
         let begun = std::time::Instant::now();
-        match log.read(window, is_relook, &self.reader).await {
+        match log.read(window, is_reread, &self.reader).await {
             Ok(reading) => {
-                let kind = if is_relook {
-                    progress.note_relook(window, at)
+                let kind = if is_reread {
+                    progress.note_reread(window, at)
                 } else {
-                    progress.note_read(window, at, &log.relook_seconds, reading.has_records)
+                    progress.note_read(window, at, &log.reread_seconds, reading.has_records)
                 };
                 self.commit(log, window, reading, progress, kind, at, begun.elapsed()).await?;
                 Ok(true)
@@ -407,10 +407,10 @@ impl Watch {
             Err(unread) => {
                 metric::failed(&log.source.name);
                 warn!(source = log.source.name, %window, reason = unread.reason, "window could not be read");
-                if is_relook {
+                if is_reread {
                     return Ok(false);
                 }
-                let kind = progress.note_failure(window, at, &log.relook_seconds, &unread.reason);
+                let kind = progress.note_failure(window, at, &log.reread_seconds, &unread.reason);
                 let is_passed = kind.is_some();
                 self.note_progress(log, window, progress, kind, at).await?;
                 Ok(is_passed)
@@ -472,10 +472,10 @@ impl Watch {
         &self,
         log: &Log,
         window: Window,
-        counted: Counted,
+        counted: WindowCounts,
         progress: &mut Progress,
         kind: Option<NoticeKind>,
-        surroundings: Vec<(FindingKey, Surroundings)>,
+        context: Vec<(FindingKey, FindingContext)>,
         at: Second,
     ) -> Result<Closed, StateError> {
         let (source, cluster) = (log.source.name.clone(), log.source.cluster.to_string());
@@ -486,7 +486,7 @@ impl Watch {
             window,
             progress: progress.clone(),
             notices,
-            surroundings,
+            context,
             at,
             scope: self.scope.clone(),
         };

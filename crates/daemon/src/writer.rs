@@ -7,13 +7,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stakeout_core::delivery::{Appetite, Delivery, Settlement};
+use stakeout_core::context::FindingContext;
+use stakeout_core::delivery::{Delivery, NotificationFilter, Settlement};
 use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::fold::{Carried, Closed, Counted};
+use stakeout_core::fold::{CloseInput, Closed, WindowCounts};
 use stakeout_core::progress::{Notice, Progress};
 use stakeout_core::source::{LogId, Provider, Source, SourceId};
-use stakeout_core::surroundings::Surroundings;
 use stakeout_core::tally::{CountKey, StoredMinute};
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, LedgerError};
@@ -35,7 +35,7 @@ pub(crate) struct Scope {
     /// Every configured log, with where it begins when it was never read.
     pub(crate) logs: Vec<(LogId, Provider, i64)>,
     /// What the destinations want to hear.
-    pub(crate) appetites: Vec<Appetite>,
+    pub(crate) notification_filters: Vec<NotificationFilter>,
     /// How long, in seconds, requests of one episode can lie apart.
     pub(crate) reach_seconds: i64,
     /// How long a window is, in seconds.
@@ -47,7 +47,7 @@ pub(crate) struct Ending {
     /// The source.
     pub(crate) source: Source,
     /// What was found.
-    pub(crate) counted: Counted,
+    pub(crate) counted: WindowCounts,
     /// The window, which the stored minutes of this source are taken from.
     pub(crate) window: Window,
     /// How far the source has been read with it.
@@ -55,7 +55,7 @@ pub(crate) struct Ending {
     /// What there is to tell of the watch itself.
     pub(crate) notices: Vec<Notice>,
     /// What was found around stored findings.
-    pub(crate) surroundings: Vec<(FindingKey, Surroundings)>,
+    pub(crate) context: Vec<(FindingKey, FindingContext)>,
     /// The tick.
     pub(crate) at: Second,
     /// What the state is read with.
@@ -232,7 +232,7 @@ fn close(ledger: &Ledger, ending: Ending) -> Result<Closed, LedgerError> {
 }
 
 /// Reads what must be known of other windows and sources to close this one.
-fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
+fn carry(ledger: &Ledger, ending: &Ending) -> Result<CloseInput, LedgerError> {
     let source_id = ledger.source_id_for(&ending.source.log)?;
     let mut progress: HashMap<LogId, Progress> = HashMap::new();
     let mut providers: HashMap<SourceId, Provider> = HashMap::new();
@@ -270,7 +270,7 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
     let deliveries = ledger.deliveries()?;
     let owed: BTreeSet<FindingKey> =
         deliveries.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect();
-    Ok(Carried {
+    Ok(CloseInput {
         source_id,
         progress: ending.progress.clone(),
         own,
@@ -278,12 +278,12 @@ fn carry(ledger: &Ledger, ending: &Ending) -> Result<Carried, LedgerError> {
         minutes,
         expired,
         findings,
-        surroundings: ending.surroundings.clone(),
+        context: ending.context.clone(),
         owed,
         providers,
         read_until: reach.read_until,
         forget_before: stored_from,
-        appetites: ending.scope.appetites.clone(),
+        notification_filters: ending.scope.notification_filters.clone(),
         notices: ending.notices.clone(),
         next_delivery: ledger.next_delivery(),
     })

@@ -11,10 +11,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::delivery::Appetite;
+use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::event::{AuditEvent, ObjectRef};
 use stakeout_core::evidence::SampleKey;
-use stakeout_core::fold::{self, Carried, Counted, Limits};
+use stakeout_core::fold::{self, CloseInput, Limits, WindowCounts};
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::{self, Level, Rules};
 use stakeout_core::shipped;
@@ -104,7 +104,7 @@ fn memory() -> (u64, u64) {
 }
 
 /// Reads what the daemon's writer reads to close a window.
-fn carry(ledger: &Ledger, counted: &Counted, window: Window) -> Result<Carried, Box<dyn Error>> {
+fn carry(ledger: &Ledger, counted: &WindowCounts, window: Window) -> Result<CloseInput, Box<dyn Error>> {
     let log = source_of_log().log;
     let findings = ledger.findings()?;
     let source_id = ledger.source_id_for(&log)?;
@@ -116,7 +116,7 @@ fn carry(ledger: &Ledger, counted: &Counted, window: Window) -> Result<Carried, 
     let deliveries = ledger.deliveries()?;
     let owed: BTreeSet<_> =
         deliveries.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect();
-    Ok(Carried {
+    Ok(CloseInput {
         source_id,
         own,
         minutes,
@@ -124,13 +124,13 @@ fn carry(ledger: &Ledger, counted: &Counted, window: Window) -> Result<Carried, 
         owed,
         providers: HashMap::from([(source_id, Provider::File)]),
         forget_before: Second(BEGIN),
-        appetites: vec![Appetite {
+        notification_filters: vec![NotificationFilter {
             destination: "secops".to_owned(),
             level_min: Level::Informational,
             every_change: false,
         }],
         next_delivery: ledger.next_delivery(),
-        ..Carried::nothing(log, window.latest())
+        ..CloseInput::nothing(log, window.latest())
     })
 }
 
@@ -139,7 +139,7 @@ fn measure(
     flood: &Flood,
     rules: &Arc<Rules>,
     begin: i64,
-    is_relook: bool,
+    is_reread: bool,
 ) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     let window = Window::new(Second(begin), Second(begin + HOUR)).expect("an hour");
@@ -148,7 +148,7 @@ fn measure(
         std::hint::black_box(flood.request(number, begin));
     }
     let making = stopwatch.lap();
-    let mut fold = fold::open(rules.clone(), window, is_relook, ledger_key(ledger), Limits::default());
+    let mut fold = fold::open(rules.clone(), window, is_reread, ledger_key(ledger), Limits::default());
     for number in 0..flood.requests {
         fold.observe(&flood.request(number, begin));
     }
@@ -190,9 +190,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let flood = Flood { requests, sources, is_spread };
     let dir = tempfile::tempdir()?;
     let ledger = Ledger::open(&dir.path().join("state"))?;
-    for (title, hour, is_relook) in [("first hour", 0, false), ("read again", 0, true), ("second hour", 1, false)] {
+    for (title, hour, is_reread) in [("first hour", 0, false), ("read again", 0, true), ("second hour", 1, false)] {
         writeln!(std::io::stdout(), "{title}: {requests} requests of {sources} sources")?;
-        measure(&ledger, &flood, &rules, BEGIN + hour * HOUR, is_relook)?;
+        measure(&ledger, &flood, &rules, BEGIN + hour * HOUR, is_reread)?;
     }
     Ok(())
 }

@@ -47,10 +47,10 @@ fn commit(source: SourceId, log: LogId, first: u32) -> Commit {
         progress: Progress {
             log,
             cursor: Second(i64::from(first + MINUTES) * 60),
-            relooks: Vec::new(),
+            rereads: Vec::new(),
             gaps: Vec::new(),
             follow_ups: Vec::new(),
-            look_arounds: Vec::new(),
+            context_queries: Vec::new(),
             failing: None,
             silent_windows: 0,
             silence_told: false,

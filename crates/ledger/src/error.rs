@@ -21,23 +21,23 @@ pub enum LedgerError {
         /// What the system said.
         source: io::Error,
     },
-    /// What is stored cannot be read: do what `mend` says.
-    #[error("the state is damaged: {reason}; {mend}")]
+    /// What is stored cannot be read: do what `fix` says.
+    #[error("the state is damaged: {reason}; {fix}")]
     Damaged {
         /// What is wrong.
         reason: String,
         /// What brings it back.
-        mend: &'static str,
+        fix: &'static str,
     },
-    /// Another version of Stakeout wrote the state: start that one, or do what `mend` says.
-    #[error("the state has format {found}, this version knows {known}: start the version that wrote it, or {mend}")]
+    /// Another version of Stakeout wrote the state: start that one, or do what `fix` says.
+    #[error("the state has format {found}, this version knows {known}: start the version that wrote it, or {fix}")]
     Format {
         /// The format of the state.
         found: u32,
         /// The format that this version reads and writes.
         known: u32,
         /// What gets over it.
-        mend: &'static str,
+        fix: &'static str,
     },
     /// The directory belongs to something else: configure another. Nothing was changed in it.
     #[error("{} is not a state directory of stakeout: it holds {found}", dir.display())]
@@ -70,11 +70,11 @@ pub(crate) type Result<T> = std::result::Result<T, LedgerError>;
 
 impl LedgerError {
     pub(crate) fn damaged(reason: impl Into<String>) -> LedgerError {
-        LedgerError::Damaged { reason: reason.into(), mend: REPAIR }
+        LedgerError::Damaged { reason: reason.into(), fix: REPAIR }
     }
 
     pub(crate) fn format(found: u32, known: u32) -> LedgerError {
-        LedgerError::Format { found, known, mend: REPAIR }
+        LedgerError::Format { found, known, fix: REPAIR }
     }
 
     pub(crate) fn refused(reason: impl Into<String>) -> LedgerError {
@@ -83,7 +83,7 @@ impl LedgerError {
 
     /// Returns the error for what the system said when `action` was tried.
     ///
-    /// A file that may not grow (a quota, `ulimit -f`) is a full disk to the caller: more room is what mends it.
+    /// A file that may not grow (a quota, `ulimit -f`) is a full disk to the caller: more room is what fixes it.
     pub(crate) fn of_io(action: impl Into<String>, source: io::Error) -> LedgerError {
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {

@@ -1,6 +1,6 @@
 //! The keys of everything that is stored: a letter for the kind, a body of fixed width, the number of the chunk.
 //!
-//! Numbers are big-endian, so that the order of keys is the order of what they name. No key holds a text: what an
+//! IdAllocator are big-endian, so that the order of keys is the order of what they name. No key holds a text: what an
 //! attacker writes cannot choose where it is stored.
 
 use std::ops::Range;

@@ -20,13 +20,13 @@ use stakeout_core::time::Minute;
 
 use crate::chunk::Walk;
 use crate::directory::Directory;
-use crate::draft::{Draft, get, get_json, parse_json};
 use crate::engine::{Engine, catching};
 use crate::error::{LedgerError, Result};
-use crate::heads::Heads;
+use crate::id_allocator::IdAllocator;
 use crate::key::Key;
-use crate::numbers::Numbers;
 use crate::rows;
+use crate::rule_meta::RuleMeta;
+use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 
 /// The layout that this version reads and writes. Since 2 a row says which values came and of which legs its requests
 /// are and how they were answered, a finding who sent them and what else its source did, and progress what is to be
@@ -50,8 +50,8 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct State {
-    numbers: Numbers,
-    heads: Heads,
+    numbers: IdAllocator,
+    heads: RuleMeta,
     /// How many batches were written since the ledger was made.
     writes: u64,
     /// Whether a write has failed.
@@ -71,8 +71,8 @@ impl Ledger {
             let number = |key| Ok(u64::from_le_bytes(fixed(&engine, key)?));
             let next_delivery = DeliveryId(number(Key::NextDelivery)?);
             let state = State {
-                numbers: Numbers::new(&progresses(&engine)?, next_delivery)?,
-                heads: Heads::new(heads(&engine)?),
+                numbers: IdAllocator::new(&progresses(&engine)?, next_delivery)?,
+                heads: RuleMeta::new(heads(&engine)?),
                 writes: number(Key::Writes)?,
                 is_torn: false,
             };
@@ -196,7 +196,7 @@ impl Ledger {
         self.write(|state| {
             state.numbers.check(commit)?;
             let heads = state.heads.name(&commit.findings);
-            let mut draft = Draft::new(&self.engine);
+            let mut draft = WriteBatch::new(&self.engine);
             draft.add_commit(commit, &heads)?;
             self.apply(state, draft)?;
             state.numbers.note(commit);
@@ -209,7 +209,7 @@ impl Ledger {
     /// any more is deleted; to settle what is not owed does nothing.
     pub fn settle_delivery(&self, settlement: &Settlement) -> Result<()> {
         self.write(|state| {
-            let mut draft = Draft::new(&self.engine);
+            let mut draft = WriteBatch::new(&self.engine);
             draft.add_settlement(settlement)?;
             self.apply(state, draft)
         })
@@ -252,7 +252,7 @@ impl Ledger {
         Ok(minutes)
     }
 
-    fn apply(&self, state: &mut State, draft: Draft<'_>) -> Result<()> {
+    fn apply(&self, state: &mut State, draft: WriteBatch<'_>) -> Result<()> {
         if draft.is_empty() {
             return Ok(());
         }
@@ -295,7 +295,7 @@ fn begin(engine: &Engine, directory: &Directory) -> Result<()> {
         return Err(LedgerError::damaged("the database has lost its beginning"));
     }
     if engine.is_empty() {
-        let mut draft = Draft::new(engine);
+        let mut draft = WriteBatch::new(engine);
         draft.add_beginning(FORMAT, random()?)?;
         return draft.apply(1);
     }

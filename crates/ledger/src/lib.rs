@@ -11,14 +11,14 @@
 
 mod chunk;
 mod directory;
-mod draft;
 mod engine;
 mod error;
-mod heads;
+mod id_allocator;
 mod key;
 mod ledger;
-mod numbers;
 mod rows;
+mod rule_meta;
+mod write_batch;
 
 pub use error::LedgerError;
 pub use ledger::Ledger;

@@ -1,12 +1,12 @@
 //! A destination: its name, what it wants to hear, and the channel that takes its messages. A closed set.
 
 use jiff::Timestamp;
-use stakeout_core::delivery::Appetite;
+use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::rule::Level;
 
+use crate::batching::Style;
 use crate::error::{Receipt, SendError};
-use crate::message::Message;
-use crate::plan::Style;
+use crate::notification::Message;
 use crate::slack::Slack;
 use crate::sns::Sns;
 use crate::stdout::Stdout;
@@ -67,8 +67,8 @@ impl Destination {
 
     /// Returns what it wants to hear: a Slack webhook, which cannot edit what it said, only what is new or worse.
     #[must_use]
-    pub fn appetite(&self) -> Appetite {
-        Appetite {
+    pub fn notification_filter(&self) -> NotificationFilter {
+        NotificationFilter {
             destination: self.name.clone(),
             level_min: self.level_min,
             every_change: !matches!(self.channel, Channel::Slack { .. }),

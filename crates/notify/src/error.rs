@@ -34,7 +34,7 @@ pub enum SendError {
     },
 }
 
-/// Why a destination cannot be set up: the config is to be mended.
+/// Why a destination cannot be set up: the config is to be fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SetupError {
     /// The address is not one that messages may be sent to.

@@ -9,20 +9,20 @@
 //! ```
 
 mod attack;
+pub mod batching;
 pub mod destination;
 mod error;
 mod http;
-pub mod message;
 pub mod notice;
+pub mod notification;
 pub mod ocsf;
-pub mod plan;
 pub mod slack;
 pub mod sns;
 pub mod stdout;
 pub mod text;
 pub mod webhook;
 
+pub use batching::{Parcel, Style, plan};
 pub use destination::{Channel, Destination};
 pub use error::{Receipt, SendError, SetupError};
-pub use message::{Body, Digest, Message};
-pub use plan::{Parcel, Style, plan};
+pub use notification::{Body, Digest, Message};

@@ -7,7 +7,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::progress::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 
-use crate::message::counted;
+use crate::notification::counted;
 use crate::text::{counted_requests, utc};
 
 /// Returns what happened, in a few words.
@@ -36,7 +36,7 @@ pub fn explanation(notice: &Notice) -> String {
     match &notice.kind {
         NoticeKind::Gap { .. } => format!(
             "Source {source} (cluster {cluster}) could not be read from {from} to {to}. Nothing in it was \
-             evaluated; it is tried again with the re-looks."
+             evaluated; it is tried again with the re-reads."
         ),
         NoticeKind::GapFilled => format!("Source {source} (cluster {cluster}) was read after all from {from} to {to}."),
         NoticeKind::Silent { windows } => format!(
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(
             explanation(&notice(NoticeKind::Gap { reason: "denied".to_owned() }, 0)),
             "Source prod-eks (cluster prod) could not be read from 1970-01-01 00:00:00 UTC to 1970-01-01 01:00:00 UTC. \
-             Nothing in it was evaluated; it is tried again with the re-looks."
+             Nothing in it was evaluated; it is tried again with the re-reads."
         );
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
 
-use crate::message::{Body, Message};
+use crate::notification::{Body, Message};
 
 pub use finding::{SOURCES_MAX, finding};
 pub use line::to_line;

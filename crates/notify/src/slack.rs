@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http::{self, Answer};
-use crate::message::Message;
+use crate::notification::Message;
 use crate::ocsf::to_line;
 
 pub use blocks::TEXT_UNITS_MAX;
@@ -36,7 +36,7 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// Returns the webhook at `url`: https on a host of Slack's, or plain http on a loopback address (a stand-in).
+    /// Returns the webhook at `url`: https on a host of Slack's, or plain http on a loopback address (a fake).
     pub fn new(url: SecretString) -> Result<Slack, SetupError> {
         let parsed = http::parse(url.expose_secret())?;
         if !is_slack(&parsed) && !http::is_plain_loopback(&parsed) {
@@ -54,10 +54,10 @@ impl Slack {
         let payload = self::message(message);
         let answer = self.post(&payload).await?;
         if !is_form_error(&answer) {
-            return verdict(&answer).map(|()| Receipt::default());
+            return status(&answer).map(|()| Receipt::default());
         }
         let answer = self.post(&plain_text(&payload)).await?;
-        verdict(&answer).map(|()| Receipt { remote_id: None, plain_text: true })
+        status(&answer).map(|()| Receipt { remote_id: None, plain_text: true })
     }
 
     async fn post(&self, payload: &Value) -> Result<Answer, SendError> {
@@ -74,7 +74,7 @@ fn is_form_error(answer: &Answer) -> bool {
 }
 
 /// Reads an answer: `ok`, or `{"ok": true}` as workflow webhooks say it, is the only success.
-fn verdict(answer: &Answer) -> Result<(), SendError> {
+fn status(answer: &Answer) -> Result<(), SendError> {
     if answer.status != 200 {
         return Err(answer.failure());
     }

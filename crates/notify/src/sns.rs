@@ -15,7 +15,7 @@ use stakeout_core::text::bounded;
 
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http;
-use crate::message::Message;
+use crate::notification::Message;
 use crate::ocsf;
 
 /// Longest wait for the whole answer, credentials included.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::error::{Receipt, SendError};
-use crate::message::Message;
+use crate::notification::Message;
 use crate::ocsf;
 
 /// How long a line may wait for its reader.
@@ -46,7 +46,7 @@ fn write_to(out: &mut impl Write, line: &str) -> Result<Receipt, SendError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Body;
+    use crate::notification::Body;
 
     struct Failing(ErrorKind);
 

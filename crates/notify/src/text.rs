@@ -9,7 +9,7 @@ use stakeout_core::finding::Finding;
 use stakeout_core::text::{bounded, visible};
 use stakeout_core::time::Second;
 
-use crate::message::counted;
+use crate::notification::counted;
 
 /// Longest line that [`finding_line`] makes, in characters.
 pub const LINE_CHARS_MAX: usize = 240;

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http;
-use crate::message::Message;
+use crate::notification::Message;
 use crate::ocsf;
 use jiff::Timestamp;
 

@@ -27,7 +27,7 @@ pub(super) fn text(cell: Option<&RawValue>) -> Option<Cow<'_, str>> {
     if let Ok(text) = serde_json::from_str::<&str>(json) {
         return (!text.is_empty()).then_some(Cow::Borrowed(text));
     }
-    let text = serde_json::from_str(json).ok().or_else(|| mended(json));
+    let text = serde_json::from_str(json).ok().or_else(|| fixed(json));
     text.filter(|text| !text.is_empty()).map(Cow::Owned)
 }
 
@@ -42,7 +42,7 @@ pub(super) fn spelled(cell: &RawValue) -> Cow<'_, str> {
 
 /// Returns a text with the halves of pairs replaced that stand alone in it. A cut that counts in UTF-16 leaves one where
 /// the sender put an emoji there, and whoever sends it must not hide his request with that.
-fn mended(json: &str) -> Option<String> {
+fn fixed(json: &str) -> Option<String> {
     struct Bytes;
 
     impl Visitor<'_> for Bytes {

@@ -1,4 +1,4 @@
-//! Tokens of every kind of identity, from the stand-in's Entra and metadata service: asked for, kept, refused, renewed.
+//! Tokens of every kind of identity, from the fake's Entra and metadata service: asked for, kept, refused, renewed.
 
 use std::io::Write;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan, Table};
 use stakeout_core::record::FetchError;
-use stakeout_standin::log_analytics::Proof;
-use stakeout_standin::{Fault, Faults, LogAnalytics};
+use stakeout_fakes::log_analytics::Proof;
+use stakeout_fakes::{Fault, Faults, LogAnalytics};
 
 use crate::{client, config, forbidden, ingest, row, start, window};
 
@@ -16,7 +16,7 @@ const CLIENT: &str = "99990000-3333-4444-5555-666677778888";
 const SECRET: &str = "s3cret&+ %";
 const ASSERTION: &str = "eyJhbGciOiJSUzI1NiJ9.of-the-service-account.x";
 
-/// A stand-in that answers nobody without a token, with one row that is to be read.
+/// A fake that answers nobody without a token, with one row that is to be read.
 async fn closed() -> LogAnalytics {
     let (logs, _) = start(Table::AksAudit, Plan::Analytics).await;
     ingest(&logs, Table::AksAudit, row(Table::AksAudit, "1", 0, 403));
@@ -87,7 +87,7 @@ async fn every_identity_gets_one_token_and_keeps_it() {
 }
 
 #[tokio::test]
-async fn who_is_not_known_is_denied_with_the_mend() {
+async fn who_is_not_known_is_denied_with_the_fix() {
     let logs = closed().await;
     logs.register(CLIENT, Proof::Secret(SECRET.to_owned()));
     assert_denied(&with(&logs, secret_of("s3cret-of-old")).await, &["AADSTS7000215", "az ad app credential reset"])

@@ -2,29 +2,29 @@
 
 use serde_json::json;
 use stakeout_azure_monitor::{AzureMonitor, Plan, Table};
-use stakeout_core::checkup::{Checkup, Verdict};
-use stakeout_standin::log_analytics::Answering;
-use stakeout_standin::{Fault, Faults};
+use stakeout_core::check::{Check, Status};
+use stakeout_fakes::log_analytics::Answering;
+use stakeout_fakes::{Fault, Faults};
 
 use crate::{client, config, forbidden, ingest, row, start, window};
 
 const HOUR_MS: i64 = 3_600_000;
 
-async fn checkups(azure_monitor: &AzureMonitor, after_ms: i64) -> Vec<Checkup> {
-    azure_monitor.checkups(window(), &forbidden(), window().latest().millis() + after_ms).await
+async fn checks(azure_monitor: &AzureMonitor, after_ms: i64) -> Vec<Check> {
+    azure_monitor.checks(window(), &forbidden(), window().latest().millis() + after_ms).await
 }
 
-fn verdicts(checkups: &[Checkup]) -> Vec<(&'static str, Verdict)> {
-    checkups.iter().map(|checkup| (checkup.subject, checkup.verdict)).collect()
+fn verdicts(checks: &[Check]) -> Vec<(&'static str, Status)> {
+    checks.iter().map(|check| (check.subject, check.status)).collect()
 }
 
-fn of<'a>(checkups: &'a [Checkup], subject: &str) -> &'a Checkup {
-    checkups.iter().find(|checkup| checkup.subject == subject).unwrap_or_else(|| panic!("{checkups:?}"))
+fn of<'a>(checks: &'a [Check], subject: &str) -> &'a Check {
+    checks.iter().find(|check| check.subject == subject).unwrap_or_else(|| panic!("{checks:?}"))
 }
 
 #[tokio::test]
 async fn a_whole_log_is_good_in_every_way() {
-    use Verdict::{Doubtful, Good};
+    use Status::{Doubtful, Good};
     for table in [Table::AksAudit, Table::AzureDiagnostics] {
         for plan in [Plan::Analytics, Plan::Basic] {
             let (logs, azure_monitor) = start(table, plan).await;
@@ -38,10 +38,10 @@ async fn a_whole_log_is_good_in_every_way() {
             ];
             expected.extend((plan == Plan::Basic).then_some(("cost", Doubtful)));
             expected.push(("quota", Good));
-            let found = checkups(&azure_monitor, 0).await;
+            let found = checks(&azure_monitor, 0).await;
             assert_eq!(verdicts(&found), expected, "{found:#?}");
             assert_eq!(of(&found, "newest event").finding, "the newest event is 60 seconds old");
-            assert!(found.iter().all(|checkup| (checkup.verdict == Good) == checkup.mend.is_none()));
+            assert!(found.iter().all(|check| (check.status == Good) == check.fix.is_none()));
         }
     }
 }
@@ -57,45 +57,45 @@ async fn a_log_that_shows_no_scans_is_bad() {
         let mut write = row(table, "1", 0, 403);
         write[cell] = json!(value);
         ingest(&logs, table, write);
-        let found = checkups(&azure_monitor, 0).await;
+        let found = checks(&azure_monitor, 0).await;
         let scans = of(&found, "scans");
-        assert_eq!(scans.verdict, Verdict::Bad, "{table:?}: {found:?}");
-        assert!(scans.mend.as_deref().is_some_and(|mend| mend.contains("kube-audit")));
+        assert_eq!(scans.status, Status::Bad, "{table:?}: {found:?}");
+        assert!(scans.fix.as_deref().is_some_and(|fix| fix.contains("kube-audit")));
     }
 }
 
 #[tokio::test]
 async fn a_log_that_is_empty_late_or_large_is_told() {
     let (logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
-    let found = checkups(&azure_monitor, 0).await;
+    let found = checks(&azure_monitor, 0).await;
     let log = of(&found, "log");
-    assert_eq!(log.verdict, Verdict::Bad);
-    assert!(log.mend.as_deref().is_some_and(|mend| mend.contains("az monitor diagnostic-settings create")));
+    assert_eq!(log.status, Status::Bad);
+    assert!(log.fix.as_deref().is_some_and(|fix| fix.contains("az monitor diagnostic-settings create")));
 
     for n in 0..4 {
         ingest(&logs, Table::AksAudit, row(Table::AksAudit, &n.to_string(), n, 403));
     }
-    let found = checkups(&azure_monitor, HOUR_MS).await;
-    assert_eq!(of(&found, "newest event").verdict, Verdict::Doubtful, "{found:?}");
+    let found = checks(&azure_monitor, HOUR_MS).await;
+    assert_eq!(of(&found, "newest event").status, Status::Doubtful, "{found:?}");
     logs.set_answering(Answering { rows_max: 3, ..Answering::default() });
-    let found = checkups(&azure_monitor, 0).await;
-    assert_eq!(of(&found, "quota").verdict, Verdict::Doubtful, "{found:?}");
+    let found = checks(&azure_monitor, 0).await;
+    assert_eq!(of(&found, "quota").status, Status::Doubtful, "{found:?}");
 }
 
 #[tokio::test]
 async fn a_log_that_cannot_be_read_says_why_and_no_more_is_asked() {
     let (logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
     logs.set_faults(Faults::next(1, &Fault::Denied));
-    let found = checkups(&azure_monitor, 0).await;
-    assert_eq!(verdicts(&found), [("permission", Verdict::Bad)]);
-    assert!(found[0].mend.as_deref().is_some_and(|mend| mend.contains("Log Analytics Reader")), "{found:?}");
+    let found = checks(&azure_monitor, 0).await;
+    assert_eq!(verdicts(&found), [("permission", Status::Bad)]);
+    assert!(found[0].fix.as_deref().is_some_and(|fix| fix.contains("Log Analytics Reader")), "{found:?}");
 
     logs.set_faults(Faults::next(1, &Fault::Unavailable));
-    assert_eq!(verdicts(&checkups(&azure_monitor, 0).await), [("log", Verdict::Unknown)]);
+    assert_eq!(verdicts(&checks(&azure_monitor, 0).await), [("log", Status::Unknown)]);
 
     let missing = client(config(&logs, Table::AzureDiagnostics)).await;
-    assert_eq!(verdicts(&checkups(&missing, 0).await), [("log", Verdict::Bad)]);
+    assert_eq!(verdicts(&checks(&missing, 0).await), [("log", Status::Bad)]);
 
     logs.allow_anonymous(false);
-    assert_eq!(verdicts(&checkups(&azure_monitor, 0).await), [("credentials", Verdict::Bad)]);
+    assert_eq!(verdicts(&checks(&azure_monitor, 0).await), [("credentials", Status::Bad)]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Plan, Table};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page};
-use stakeout_standin::{Fault, Faults, LogAnalytics};
+use stakeout_fakes::{Fault, Faults, LogAnalytics};
 
 use crate::{client, config, forbidden, ingest, row, start, window};
 
@@ -105,13 +105,13 @@ async fn a_filter_that_is_not_understood_is_left_out() {
 #[tokio::test]
 async fn what_only_people_can_mend_is_denied() {
     let (logs, azure_monitor, _) = started().await;
-    for (fault, mend) in [
+    for (fault, fix) in [
         (Fault::Denied, "Log Analytics Reader"),
         (answer(302, ""), "redirects are not followed"),
         (answer(400, &error(["BadArgumentError", "ValidationError", "x"])), "the innermost words"),
     ] {
         logs.set_faults(Faults::next(1, &fault));
-        assert_denied(&azure_monitor, mend).await;
+        assert_denied(&azure_monitor, fix).await;
     }
     for table in [Table::AksAuditAdmin, Table::AzureDiagnostics] {
         let other = client(config(&logs, table)).await;
@@ -126,9 +126,9 @@ async fn what_only_people_can_mend_is_denied() {
     assert_denied(&client(basic).await, "plan").await;
 }
 
-async fn assert_denied(azure_monitor: &AzureMonitor, mend: &str) {
+async fn assert_denied(azure_monitor: &AzureMonitor, fix: &str) {
     match azure_monitor.page(window(), &forbidden(), None).await {
-        Err(FetchError::Denied { reason }) => assert!(reason.contains(mend), "{reason}"),
+        Err(FetchError::Denied { reason }) => assert!(reason.contains(fix), "{reason}"),
         other => panic!("{other:?}"),
     }
 }

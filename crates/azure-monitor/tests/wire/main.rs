@@ -1,4 +1,4 @@
-//! The reader against the strict stand-in of Log Analytics, Entra and the metadata service: real requests over loopback,
+//! The reader against the strict fake of Log Analytics, Entra and the metadata service: real requests over loopback,
 //! and a real evaluation of its queries. What the reader makes of single answers is tested beside it, in `src`.
 
 mod credentials;
@@ -13,8 +13,8 @@ use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan,
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
-use stakeout_standin::LogAnalytics;
-use stakeout_standin::log_analytics;
+use stakeout_fakes::LogAnalytics;
+use stakeout_fakes::log_analytics;
 
 const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
 const RESOURCE: &str =
@@ -29,7 +29,7 @@ async fn client(config: AzureMonitorConfig) -> AzureMonitor {
     AzureMonitor::new(config).await.expect("a config")
 }
 
-/// Starts a stand-in that has an empty table, and a client that reads it.
+/// Starts a fake that has an empty table, and a client that reads it.
 async fn start(table: Table, plan: Plan) -> (LogAnalytics, AzureMonitor) {
     let logs = LogAnalytics::start().await.expect("a free port");
     let of_table = match plan {

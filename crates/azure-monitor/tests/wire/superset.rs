@@ -1,5 +1,5 @@
 //! The promise of pushdown: a row whose event a prefilter accepts is returned by the query that is made of it, and this
-//! as the strict stand-in evaluates queries and as core reads events, also of cells that were cut.
+//! as the strict fake evaluates queries and as core reads events, also of cells that were cut.
 
 use std::cell::Cell;
 
@@ -13,8 +13,8 @@ use stakeout_core::observation::{Identity, Observation};
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::source::Provider;
 use stakeout_core::time::Second;
-use stakeout_standin::kql::{self, DateTime, Kind, Query};
-use stakeout_standin::log_analytics;
+use stakeout_fakes::kql::{self, DateTime, Kind, Query};
+use stakeout_fakes::log_analytics;
 
 use crate::prefilters::{ANNOTATIONS, FIELDS, HOSTILE, prefilter};
 use crate::{RESOURCE, WORKSPACE, window};

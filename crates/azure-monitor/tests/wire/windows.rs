@@ -7,8 +7,8 @@ use stakeout_azure_monitor::{AzureMonitor, Plan, Table};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, PageToken, RawRecord};
 use stakeout_core::time::{Second, Window};
-use stakeout_standin::LogAnalytics;
-use stakeout_standin::log_analytics::Answering;
+use stakeout_fakes::LogAnalytics;
+use stakeout_fakes::log_analytics::Answering;
 
 use crate::{RESOURCE, forbidden, ingest, row, sorted_ids, start, window};
 

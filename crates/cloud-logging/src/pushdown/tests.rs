@@ -1,5 +1,5 @@
 //! Filters word by word. That they accept what their prefilters accept is tested in `tests/wire/superset.rs`, where the
-//! strict stand-in reads them.
+//! strict fake reads them.
 
 use stakeout_core::prefilter::Literal;
 

@@ -1,21 +1,21 @@
 //! What `doctor` says of logs in every state, and how many requests it takes for that.
 
 use stakeout_cloud_logging::CloudLogging;
-use stakeout_core::checkup::{Checkup, Verdict};
-use stakeout_standin::cloud_logging::Paging;
-use stakeout_standin::{CloudLogging as StandIn, Fault, Faults};
+use stakeout_core::check::{Check, Status};
+use stakeout_fakes::cloud_logging::Paging;
+use stakeout_fakes::{CloudLogging as StandIn, Fault, Faults};
 
 use crate::{BEGIN, Entry, SECONDS, forbidden, start, window};
 
 const NOW_MS: i64 = (BEGIN + SECONDS) * 1_000;
 
 /// Returns subjects and verdicts.
-fn verdicts(checkups: &[Checkup]) -> Vec<(&'static str, Verdict)> {
-    checkups.iter().map(|checkup| (checkup.subject, checkup.verdict)).collect()
+fn verdicts(checks: &[Check]) -> Vec<(&'static str, Status)> {
+    checks.iter().map(|check| (check.subject, check.status)).collect()
 }
 
-async fn examine(reader: &CloudLogging) -> Vec<Checkup> {
-    reader.checkups(window(), &forbidden(), NOW_MS).await
+async fn examine(reader: &CloudLogging) -> Vec<Check> {
+    reader.checks(window(), &forbidden(), NOW_MS).await
 }
 
 fn ingest(logs: &StandIn, log: &'static str, minutes_before: i64) {
@@ -28,13 +28,13 @@ async fn a_log_in_order_takes_three_requests() {
     let (logs, reader) = start().await;
     ingest(&logs, "activity", 1);
     ingest(&logs, "data_access", 2);
-    let checkups = examine(&reader).await;
+    let checks = examine(&reader).await;
     let all_good =
-        ["credentials", "log", "permission", "scans", "newest event", "quota"].map(|subject| (subject, Verdict::Good));
-    assert_eq!(verdicts(&checkups), all_good);
-    assert!(checkups.iter().all(|checkup| checkup.mend.is_none()));
-    assert_eq!(checkups[4].finding, "the newest entry is 1 min old");
-    assert_eq!(checkups[5].finding, "the window takes 1 of 60 requests a minute");
+        ["credentials", "log", "permission", "scans", "newest event", "quota"].map(|subject| (subject, Status::Good));
+    assert_eq!(verdicts(&checks), all_good);
+    assert!(checks.iter().all(|check| check.fix.is_none()));
+    assert_eq!(checks[4].finding, "the newest entry is 1 min old");
+    assert_eq!(checks[5].finding, "the window takes 1 of 60 requests a minute");
     assert_eq!(logs.requests().len(), 3);
 }
 
@@ -42,21 +42,21 @@ async fn a_log_in_order_takes_three_requests() {
 async fn a_log_without_reads_shows_no_scans() {
     let (logs, reader) = start().await;
     ingest(&logs, "activity", 90);
-    let checkups = examine(&reader).await;
+    let checks = examine(&reader).await;
     assert_eq!(
-        verdicts(&checkups),
+        verdicts(&checks),
         [
-            ("credentials", Verdict::Good),
-            ("log", Verdict::Good),
-            ("permission", Verdict::Unknown),
-            ("scans", Verdict::Bad),
-            ("newest event", Verdict::Doubtful),
-            ("quota", Verdict::Good),
+            ("credentials", Status::Good),
+            ("log", Status::Good),
+            ("permission", Status::Unknown),
+            ("scans", Status::Bad),
+            ("newest event", Status::Doubtful),
+            ("quota", Status::Good),
         ]
     );
-    let mends: Vec<&str> = checkups.iter().filter_map(|checkup| checkup.mend.as_deref()).collect();
-    assert!(mends[0].contains("gcloud projects add-iam-policy-binding acme-prod"), "{mends:?}");
-    assert!(mends[1].contains("gcloud projects set-iam-policy acme-prod policy.yaml"), "{mends:?}");
+    let fixes: Vec<&str> = checks.iter().filter_map(|check| check.fix.as_deref()).collect();
+    assert!(fixes[0].contains("gcloud projects add-iam-policy-binding acme-prod"), "{fixes:?}");
+    assert!(fixes[1].contains("gcloud projects set-iam-policy acme-prod policy.yaml"), "{fixes:?}");
 }
 
 #[tokio::test]
@@ -64,28 +64,28 @@ async fn a_log_without_the_cluster_is_not_there() {
     let (logs, reader) = start().await;
     Entry { cluster: "other", ..Entry::denied("x", NOW_MS - 1) }.ingest(&logs);
     ingest(&logs, "activity", 25 * 60);
-    let checkups = examine(&reader).await;
-    assert_eq!(checkups[1].verdict, Verdict::Bad);
-    assert_eq!(checkups[1].finding, "no audit entry of cluster prod, project acme-prod within a day");
+    let checks = examine(&reader).await;
+    assert_eq!(checks[1].status, Status::Bad);
+    assert_eq!(checks[1].finding, "no audit entry of cluster prod, project acme-prod within a day");
 }
 
 #[tokio::test]
 async fn a_log_that_cannot_be_read_is_said_to_be_so_at_once() {
     let (logs, reader) = start().await;
     let unable = [
-        (Fault::Denied, ("permission", Verdict::Bad)),
-        (Fault::Throttled { retry_after_s: None }, ("quota", Verdict::Unknown)),
-        (Fault::Unavailable, ("log", Verdict::Unknown)),
+        (Fault::Denied, ("permission", Status::Bad)),
+        (Fault::Throttled { retry_after_s: None }, ("quota", Status::Unknown)),
+        (Fault::Unavailable, ("log", Status::Unknown)),
     ];
-    for (fault, verdict) in unable {
+    for (fault, status) in unable {
         logs.set_faults(Faults::always(fault));
-        let checkups = examine(&reader).await;
-        assert_eq!(verdicts(&checkups), [verdict]);
-        assert!(checkups[0].mend.is_some());
+        let checks = examine(&reader).await;
+        assert_eq!(verdicts(&checks), [status]);
+        assert!(checks[0].fix.is_some());
     }
     logs.set_faults(Faults::default());
     logs.require_token(Some("other"));
-    assert_eq!(verdicts(&examine(&reader).await), [("credentials", Verdict::Bad)]);
+    assert_eq!(verdicts(&examine(&reader).await), [("credentials", Status::Bad)]);
     assert_eq!(logs.requests().len(), 4);
 }
 
@@ -96,13 +96,13 @@ async fn however_large_the_log_few_pages_are_read() {
         ingest(&logs, "data_access", minutes + 1);
     }
     logs.set_paging(Paging { page_entries: 1, ..Paging::default() });
-    let checkups = examine(&reader).await;
-    assert_eq!(checkups.last().map(|checkup| checkup.verdict), Some(Verdict::Doubtful));
+    let checks = examine(&reader).await;
+    assert_eq!(checks.last().map(|check| check.status), Some(Status::Doubtful));
     assert_eq!(logs.requests().len(), 2 + 5);
 
     logs.set_paging(Paging { empty_pages: 9, ..Paging::default() });
-    let checkups = examine(&reader).await;
-    assert!(checkups[1..4].iter().all(|checkup| checkup.verdict == Verdict::Unknown), "{checkups:?}");
+    let checks = examine(&reader).await;
+    assert!(checks[1..4].iter().all(|check| check.status == Status::Unknown), "{checks:?}");
     assert_eq!(logs.requests().len(), 7 + 3 + 3 + 5);
 }
 
@@ -113,6 +113,6 @@ async fn a_filter_that_is_refused_is_told() {
     let refusal = r#"{"error":{"code":400,"message":"Unparseable filter","status":"INVALID_ARGUMENT"}}"#.to_owned();
     let script = [None, None, Some(Fault::Answer { status: 400, body: refusal })].into();
     logs.set_faults(Faults { script, ..Faults::default() });
-    let quota = examine(&reader).await.pop().expect("a checkup");
-    assert_eq!((quota.verdict, quota.finding.contains("refuses the filter")), (Verdict::Doubtful, true));
+    let quota = examine(&reader).await.pop().expect("a check");
+    assert_eq!((quota.status, quota.finding.contains("refuses the filter")), (Status::Doubtful, true));
 }

@@ -6,8 +6,8 @@ use stakeout_cloud_logging::{CloudLogging, CloudLoggingConfig, Credential};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_core::time::{Second, Window};
-use stakeout_standin::cloud_logging::{Paging, TokenGone};
-use stakeout_standin::{CloudLogging as StandIn, Fault, Faults};
+use stakeout_fakes::cloud_logging::{Paging, TokenGone};
+use stakeout_fakes::{CloudLogging as StandIn, Fault, Faults};
 
 use crate::{BEGIN, Entry, config, forbidden, read, sorted_ids, start, window};
 
@@ -153,9 +153,9 @@ async fn a_config_that_must_not_be_followed_reaches_nobody() {
     assert_denied(&CloudLogging::new(in_the_clear), "use https").await;
 }
 
-async fn assert_denied(reader: &CloudLogging, mend: &str) {
+async fn assert_denied(reader: &CloudLogging, fix: &str) {
     match reader.page(window(), &forbidden(), None).await {
-        Err(FetchError::Denied { reason }) => assert!(reason.contains(mend), "{reason}"),
+        Err(FetchError::Denied { reason }) => assert!(reason.contains(fix), "{reason}"),
         other => panic!("{other:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The reader against the strict stand-in of Cloud Logging: real requests of the official SDK over loopback, and a real
+//! The reader against the strict fake of Cloud Logging: real requests of the official SDK over loopback, and a real
 //! evaluation of the filters.
 
 mod doctor;
@@ -12,7 +12,7 @@ use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::record::{FetchError, RawRecord};
 use stakeout_core::time::{Second, Window};
-use stakeout_standin::CloudLogging as StandIn;
+use stakeout_fakes::CloudLogging as StandIn;
 
 const PROJECT: &str = "acme-prod";
 /// 2026-11-22T01:00:00Z, and ten minutes of it.
@@ -23,7 +23,7 @@ fn config(logs: &StandIn) -> CloudLoggingConfig {
     CloudLoggingConfig::stand_in(PROJECT, "prod", logs.endpoint())
 }
 
-/// Starts a stand-in with a project, and makes a reader of it.
+/// Starts a fake with a project, and makes a reader of it.
 async fn start() -> (StandIn, CloudLogging) {
     // Another test of this process may have been first.
     let _lost_a_race = rustls::crypto::ring::default_provider().install_default();
@@ -104,7 +104,7 @@ impl Entry {
     }
 }
 
-/// Returns the members of the requests that the stand-in got.
+/// Returns the members of the requests that the fake got.
 fn asked(logs: &StandIn) -> Vec<Value> {
     logs.requests().iter().map(|request| serde_json::from_str(&request.body).expect("JSON")).collect()
 }

@@ -2,8 +2,8 @@
 
 use stakeout_cloud_logging::{CloudLogging, decode};
 use stakeout_core::prefilter::Prefilter;
-use stakeout_standin::cloud_logging::{Order, Paging};
-use stakeout_standin::{CloudLogging as StandIn, Fault, Faults};
+use stakeout_fakes::cloud_logging::{Order, Paging};
+use stakeout_fakes::{CloudLogging as StandIn, Fault, Faults};
 
 use crate::{BEGIN, Entry, SECONDS, asked, config, forbidden, read, sorted_ids, start, window};
 

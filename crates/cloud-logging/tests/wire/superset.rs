@@ -1,5 +1,5 @@
 //! The promise of pushdown: an entry whose event a prefilter accepts is accepted by the filter that is made of it, and
-//! this as the strict stand-in reads filters, as this crate decodes entries, and as core reads events.
+//! this as the strict fake reads filters, as this crate decodes entries, and as core reads events.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ use stakeout_core::observation::{Identity, Observation};
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::source::Provider;
 use stakeout_core::time::{Second, Window};
-use stakeout_standin::LoggingFilter;
+use stakeout_fakes::LoggingFilter;
 
 const CASES: u32 = 4_096;
 

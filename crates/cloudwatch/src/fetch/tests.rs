@@ -280,7 +280,7 @@ async fn a_service_that_never_answers_is_unavailable() {
 
 #[tokio::test]
 async fn what_only_people_can_mend_is_denied_and_says_how() {
-    for (code, mend) in [
+    for (code, fix) in [
         ("AccessDeniedException", "allow logs:FilterLogEvents"),
         ("UnrecognizedClientException", "check the access key"),
         ("ExpiredTokenException", "renew the session credentials"),
@@ -291,7 +291,7 @@ async fn what_only_people_can_mend_is_denied_and_says_how() {
     ] {
         match refused(400, code, "no\u{202e}pe").await {
             FetchError::Denied { reason } => {
-                assert!(reason.starts_with(&format!("{code}: no\\u{{202e}}pe (")) && reason.contains(mend), "{reason}");
+                assert!(reason.starts_with(&format!("{code}: no\\u{{202e}}pe (")) && reason.contains(fix), "{reason}");
             }
             other => panic!("{other:?}"),
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use stakeout_cloudwatch::CloudWatch;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
-use stakeout_standin::cloudwatch_logs::{LogGroupClass, Paging, TokenGone};
-use stakeout_standin::{CloudWatchLogs, Fault, Faults};
+use stakeout_fakes::cloudwatch_logs::{LogGroupClass, Paging, TokenGone};
+use stakeout_fakes::{CloudWatchLogs, Fault, Faults};
 
 use crate::{GROUP, STREAMS, config, forbidden, ingest, read, sorted_ids, start, window};
 
@@ -129,9 +129,9 @@ async fn what_only_people_can_mend_is_denied() {
     assert_denied(&CloudWatch::new(config).await, "does not exist").await;
 }
 
-async fn assert_denied(cloudwatch: &CloudWatch, mend: &str) {
+async fn assert_denied(cloudwatch: &CloudWatch, fix: &str) {
     match cloudwatch.page(window(), &forbidden(), None).await {
-        Err(FetchError::Denied { reason }) => assert!(reason.contains(mend), "{reason}"),
+        Err(FetchError::Denied { reason }) => assert!(reason.contains(fix), "{reason}"),
         other => panic!("{other:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The reader against the strict stand-in of CloudWatch Logs: real requests over loopback, and a real evaluation of its
+//! The reader against the strict fake of CloudWatch Logs: real requests over loopback, and a real evaluation of its
 //! filter patterns. What the reader makes of single answers is tested beside it, in `src/fetch/tests.rs`.
 
 mod faults;
@@ -11,7 +11,7 @@ use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::record::{FetchError, RawRecord};
 use stakeout_core::time::{Second, Window};
-use stakeout_standin::CloudWatchLogs;
+use stakeout_fakes::CloudWatchLogs;
 
 const GROUP: &str = "/aws/eks/prod/cluster";
 const STREAMS: [&str; 3] = ["kube-apiserver-audit-1", "kube-apiserver-audit-2", "kube-apiserver-audit-3"];

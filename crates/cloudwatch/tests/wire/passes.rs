@@ -2,8 +2,8 @@
 
 use stakeout_cloudwatch::CloudWatch;
 use stakeout_core::prefilter::Prefilter;
-use stakeout_standin::CloudWatchLogs;
-use stakeout_standin::cloudwatch_logs::{Order, Paging};
+use stakeout_fakes::CloudWatchLogs;
+use stakeout_fakes::cloudwatch_logs::{Order, Paging};
 
 use crate::{GROUP, STREAMS, config, forbidden, ingest, read, sorted_ids, start};
 

@@ -1,5 +1,5 @@
 //! The promise of pushdown: an event that a prefilter accepts is accepted by the pattern that is made of it, and this
-//! as the strict stand-in reads patterns and as core reads events.
+//! as the strict fake reads patterns and as core reads events.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -12,7 +12,7 @@ use stakeout_core::observation::{Identity, Observation};
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::source::Provider;
 use stakeout_core::time::Second;
-use stakeout_standin::FilterPattern;
+use stakeout_fakes::FilterPattern;
 
 const FIELDS: [&str; 9] = [
     "user.username",

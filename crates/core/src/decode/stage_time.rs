@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use memchr::memmem::FinderRev;
 use serde::de::IgnoredAny;
 
-use super::{DecodeError, Skimmed, TAIL_BYTES, skim};
+use super::{BorrowedEvent, DecodeError, TAIL_BYTES, borrowed_event};
 
 const KEY: &[u8] = b"\"stageTimestamp\":\"";
 const ANNOTATIONS: &[u8] = b",\"annotations\":";
@@ -14,7 +14,7 @@ const ANNOTATIONS: &[u8] = b",\"annotations\":";
 /// Returns the `stageTimestamp` of `line`, of which `skimmed` was read, in milliseconds since 1970. Of a damaged line the
 /// one that it ends with counts.
 #[must_use]
-pub fn stage_time_ms(line: &[u8], skimmed: &Result<Skimmed<'_>, DecodeError>) -> Option<i64> {
+pub fn stage_time_ms(line: &[u8], skimmed: &Result<BorrowedEvent<'_>, DecodeError>) -> Option<i64> {
     let read = skimmed.as_ref().ok();
     let is_whole = read.is_some_and(|event| !event.is_truncated());
     let at_end = if is_whole { None } else { at_end_of(line) };
@@ -24,7 +24,7 @@ pub fn stage_time_ms(line: &[u8], skimmed: &Result<Skimmed<'_>, DecodeError>) ->
 /// Returns the same of a line that was not read, in most cases from its end alone.
 #[must_use]
 pub fn stage_time_unread_ms(line: &[u8]) -> Option<i64> {
-    at_end_of(line).or_else(|| stage_time_ms(line, &skim(line)))
+    at_end_of(line).or_else(|| stage_time_ms(line, &borrowed_event(line)))
 }
 
 /// Returns the `stageTimestamp` that a line ends with, where the API server wrote it: as the last member, or before the
@@ -98,7 +98,7 @@ mod tests {
             ("no JSON".to_owned(), None),
         ] {
             assert_eq!(stage_time_unread_ms(text.as_bytes()), expected, "{text}");
-            assert_eq!(stage_time_ms(text.as_bytes(), &skim(text.as_bytes())), expected, "{text}");
+            assert_eq!(stage_time_ms(text.as_bytes(), &borrowed_event(text.as_bytes())), expected, "{text}");
         }
     }
 }

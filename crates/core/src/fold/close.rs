@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::book::Book;
-use super::carried::Carried;
-use super::counted::leaving;
+use super::close_input::CloseInput;
 use super::findings::Findings;
-use super::{Counted, Counts, Fold};
+use super::group_index::GroupIndex;
+use super::window_counts::leaving;
+use super::{Counts, Fold, WindowCounts};
 use crate::commit::Commit;
 use crate::delivery::Activity;
 use crate::finding::FindingKey;
@@ -35,21 +35,21 @@ pub struct Closed {
 impl Fold {
     /// Closes the window into the commit that `source` owes. `now` stamps messages and decides nothing.
     #[must_use]
-    pub fn close(self, source: &Source, carried: Carried, now: Timestamp) -> Closed {
+    pub fn close(self, source: &Source, carried: CloseInput, now: Timestamp) -> Closed {
         self.count().close(source, carried, now)
     }
 }
 
-impl Counted {
+impl WindowCounts {
     /// Closes the window into the commit that `source` owes. `now` stamps messages and decides nothing.
     #[must_use]
-    pub fn close(mut self, source: &Source, mut carried: Carried, now: Timestamp) -> Closed {
+    pub fn close(mut self, source: &Source, mut carried: CloseInput, now: Timestamp) -> Closed {
         let notice = |kind| {
             let (source, cluster) = (source.name.clone(), source.cluster.to_string());
             Notice { source, cluster, window: self.window, kind }
         };
-        // A re-look of a window that overflowed overflows as well, and was told.
-        carried.notices.extend(self.overflow.take().filter(|_| !self.is_relook).map(notice));
+        // A re-read of a window that overflowed overflows as well, and was told.
+        carried.notices.extend(self.overflow.take().filter(|_| !self.is_reread).map(notice));
         let followed = self.keys_to_follow(&carried.found_before);
         let mut minutes = std::mem::take(&mut self.minutes);
         let rows_kept = self.join_stored(&mut minutes, &carried.own);
@@ -63,7 +63,7 @@ impl Counted {
         });
         let stored = stored.map(|stored| (stored.minute, &stored.rows, carried.providers.get(&stored.source).copied()));
         let own = minutes.iter().map(|(minute, rows)| (*minute, rows, Some(source.provider)));
-        let book = Book::new(stored.chain(own), |key| touched.contains(key) || followed.contains(key));
+        let book = GroupIndex::new(stored.chain(own), |key| touched.contains(key) || followed.contains(key));
         let mut openings = Vec::new();
         for rule in &self.rules.rules {
             for (key, page) in book.pages(rule.key).filter(|(key, _)| touched.contains(key)) {
@@ -82,12 +82,12 @@ impl Counted {
                 .notices
                 .push(notice(NoticeKind::NotFollowedUp { sources: owed.sources_left_out + given_up, reason }));
         }
-        findings.surround(std::mem::take(&mut carried.surroundings));
+        findings.surround(std::mem::take(&mut carried.context));
         findings.prune(&carried.expired, &self.rules);
         findings.close_quiet(carried.read_until);
         let forgotten = findings.forgettable(&carried);
-        if let Some(level_min) = self.limits.look_around_min {
-            carried.progress.owe_look_arounds(findings.look_arounds(level_min));
+        if let Some(level_min) = self.limits.context_query_min {
+            carried.progress.owe_context_queries(findings.context_queries(level_min));
         }
         let changes = findings.told();
         let (deliveries, next_delivery) = findings.deliveries(&carried);
@@ -107,7 +107,7 @@ impl Counted {
     /// Joins the stored rows of this source's minutes: nothing is taken away from them.
     fn join_stored(&self, minutes: &mut BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> u64 {
         let mut kept = 0;
-        if self.is_relook {
+        if self.is_reread {
             for tally in minutes.values_mut().flat_map(BTreeMap::values_mut) {
                 tally.late = true;
             }

@@ -7,19 +7,19 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::Limits;
-use super::book::{Book, Page};
-use super::carried::Carried;
-use super::room::{self, Opening};
+use super::close_input::CloseInput;
+use super::finding_limit::{self, Opening};
+use super::group_index::{GroupHistory, GroupIndex};
 use crate::address::SourceIp;
 use crate::code::Codes;
+use crate::context::{CONTEXT_QUERIES_MAX, ContextQuery, FindingContext};
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
 use crate::distinct::{Distinct, Seconds};
 use crate::episode::{Episode, Span, episodes};
 use crate::evidence::Evidence;
-use crate::finding::{DistinctValues, Elsewhere, Finding, FindingKey, Status};
+use crate::finding::{DistinctValues, Finding, FindingKey, RelatedActivity, Status};
 use crate::progress::NoticeKind;
 use crate::rule::{Level, Rule, Rules};
-use crate::surroundings::{LOOK_AROUNDS_MAX, LookAround, Surroundings};
 use crate::tally::{CountKey, GroupKey, StoredMinute};
 use crate::time::Second;
 
@@ -78,7 +78,7 @@ impl Findings {
     }
 
     /// Lays the episodes of one group over its findings, and returns those that lie over none.
-    pub(super) fn lay<'a>(&mut self, rule: &'a Rule, key: &'a CountKey, page: &Page<'_>) -> Vec<Opening<'a>> {
+    pub(super) fn lay<'a>(&mut self, rule: &'a Rule, key: &'a CountKey, page: &GroupHistory<'_>) -> Vec<Opening<'a>> {
         let mut openings = Vec::new();
         let mut told: Vec<usize> = self
             .places_of(&rule.head.name, &key.group)
@@ -106,15 +106,20 @@ impl Findings {
     }
 
     /// Opens findings, as many as there is room for, and returns what is to be told of the others.
-    pub(super) fn open(&mut self, openings: Vec<Opening<'_>>, book: &Book<'_>, limits: &Limits) -> Option<NoticeKind> {
-        let (opened, notice) = room::share(openings, limits.findings_room(self.findings.len()));
+    pub(super) fn open(
+        &mut self,
+        openings: Vec<Opening<'_>>,
+        book: &GroupIndex<'_>,
+        limits: &Limits,
+    ) -> Option<NoticeKind> {
+        let (opened, notice) = finding_limit::share(openings, limits.findings_room(self.findings.len()));
         for Opening { rule, key, episode } in opened {
             self.create(rule, key, episode, &book.page(key));
         }
         notice
     }
 
-    fn create(&mut self, rule: &Rule, key: &CountKey, episode: Episode, page: &Page<'_>) {
+    fn create(&mut self, rule: &Rule, key: &CountKey, episode: Episode, page: &GroupHistory<'_>) {
         let mut finding = Finding {
             key: FindingKey::new(&rule.head.name, &key.group, episode.first),
             rule: rule.head.clone(),
@@ -130,8 +135,8 @@ impl Findings {
             sources: Distinct::default(),
             values: rule.counted_field().map(|field| DistinctValues { field, texts: Distinct::default() }),
             related: BTreeSet::new(),
-            elsewhere: Elsewhere::default(),
-            surroundings: None,
+            elsewhere: RelatedActivity::default(),
+            context: None,
             evidence: Evidence::default(),
             late: false,
             created_at: self.now,
@@ -142,7 +147,7 @@ impl Findings {
     }
 
     /// Updates a told finding to `episode`. What was told is never taken back, whatever became of the rule.
-    fn grow(&mut self, place: usize, rule: &Rule, episode: Episode, page: &Page<'_>) {
+    fn grow(&mut self, place: usize, rule: &Rule, episode: Episode, page: &GroupHistory<'_>) {
         let finding = &mut self.findings[place];
         let before = finding.clone();
         finding.episode = Episode {
@@ -248,24 +253,24 @@ impl Findings {
     }
 
     /// Keeps what was found around findings. Nothing is told of it: who is still owed its finding hears of both.
-    pub(super) fn surround(&mut self, surroundings: Vec<(FindingKey, Surroundings)>) {
-        for (key, around) in surroundings {
+    pub(super) fn surround(&mut self, context: Vec<(FindingKey, FindingContext)>) {
+        for (key, around) in context {
             if let Some(place) = self.findings.iter().position(|finding| finding.key == key) {
-                self.findings[place].surroundings = Some(around);
+                self.findings[place].context = Some(around);
                 self.changes[place].is_written = true;
             }
         }
     }
 
-    /// Returns the look-arounds that new findings of at least `level_min` owe, most severe first, then those with most
+    /// Returns the context queries that new findings of at least `level_min` owe, most severe first, then those with most
     /// requests; no more than a log can owe.
-    pub(super) fn look_arounds(&self, level_min: Level) -> Vec<LookAround> {
+    pub(super) fn context_queries(&self, level_min: Level) -> Vec<ContextQuery> {
         let new =
             self.findings.iter().zip(&self.changes).filter(|(_, change)| change.activity == Some(Activity::Create));
         let mut new: Vec<&Finding> =
             new.map(|(finding, _)| finding).filter(|finding| finding.rule.level >= level_min).collect();
         new.sort_by_key(|finding| (Reverse((finding.rule.level, finding.episode.count)), finding.key));
-        new.into_iter().filter_map(LookAround::of).take(LOOK_AROUNDS_MAX).collect()
+        new.into_iter().filter_map(ContextQuery::of).take(CONTEXT_QUERIES_MAX).collect()
     }
 
     /// Moves what expires of told episodes into their findings.
@@ -306,7 +311,7 @@ impl Findings {
     }
 
     /// Returns the findings that are over, told everywhere, and that no late event can join any more.
-    pub(super) fn forgettable(&self, carried: &Carried) -> Vec<FindingKey> {
+    pub(super) fn forgettable(&self, carried: &CloseInput) -> Vec<FindingKey> {
         self.findings
             .iter()
             .zip(&self.changes)
@@ -326,10 +331,10 @@ impl Findings {
         changed.filter_map(|(finding, change)| Some((finding.key, change.activity?))).collect()
     }
 
-    pub(super) fn deliveries(&self, carried: &Carried) -> (Vec<Delivery>, DeliveryId) {
+    pub(super) fn deliveries(&self, carried: &CloseInput) -> (Vec<Delivery>, DeliveryId) {
         let mut next = carried.next_delivery;
         let mut deliveries = Vec::new();
-        for appetite in &carried.appetites {
+        for notification_filter in &carried.notification_filters {
             let entries: Vec<Entry> = self
                 .findings
                 .iter()
@@ -337,7 +342,7 @@ impl Findings {
                 .filter_map(|(finding, change)| {
                     let activity = change.activity?;
                     let entry = Entry { finding: finding.key, activity };
-                    appetite.wants(finding, activity, change.is_escalated).then_some(entry)
+                    notification_filter.wants(finding, activity, change.is_escalated).then_some(entry)
                 })
                 .collect();
             if entries.is_empty() && carried.notices.is_empty() {
@@ -345,7 +350,7 @@ impl Findings {
             }
             deliveries.push(Delivery {
                 id: next,
-                destination: appetite.destination.clone(),
+                destination: notification_filter.destination.clone(),
                 entries,
                 notices: carried.notices.clone(),
             });
@@ -365,7 +370,7 @@ impl Findings {
 }
 
 /// Adds what is shown of the rows inside the finding's episode.
-fn show(finding: &mut Finding, page: &Page<'_>) {
+fn show(finding: &mut Finding, page: &GroupHistory<'_>) {
     let episode = finding.episode;
     let mut codes = finding.pruned_codes.clone();
     for row in page.rows.iter().filter(|row| row.first <= episode.last && episode.first <= row.last) {

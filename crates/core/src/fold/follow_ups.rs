@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::Counted;
-use super::book::{Book, Page};
+use super::WindowCounts;
+use super::group_index::{GroupHistory, GroupIndex};
 use crate::address::SourceIp;
-use crate::gathering::Legs;
 use crate::progress::FollowUp;
 use crate::rule::Rule;
 use crate::tally::{CountKey, Rows, RuleKey, StoredMinute};
+use crate::threshold::Legs;
 use crate::time::Window;
 
 /// What is owed, and how many sources had no room in it.
@@ -18,16 +18,16 @@ pub(super) struct Owed {
     pub(super) sources_left_out: usize,
 }
 
-impl Counted {
+impl WindowCounts {
     /// Returns where the first legs can lie whose follow-ups reach into a window that is read again: in it, and as long
     /// before it as requests of one sequence can lie apart. `None` where nothing is owed for what was found before.
     ///
     /// The first read of a window owes what begins in it, and what reaches in is still owed by then. What is delivered
-    /// late is found with the window that it lies in, so each re-look owes once what reaches in.
+    /// late is found with the window that it lies in, so each re-read owes once what reaches in.
     #[must_use]
     pub fn followed_from(&self) -> Option<Window> {
         let rules = self.rules.rules.iter().filter(|rule| is_followed_up(rule));
-        let reach = rules.map(|rule| rule.reach_seconds()).max().filter(|_| self.is_relook)?;
+        let reach = rules.map(|rule| rule.reach_seconds()).max().filter(|_| self.is_reread)?;
         Window::new(self.window.earliest().plus(-reach), self.window.latest())
     }
 
@@ -47,7 +47,7 @@ impl Counted {
     }
 
     /// Returns the follow-ups of what the window found, and of what reaches into it. Those with most requests go first.
-    pub(super) fn owed_follow_ups(&self, book: &Book<'_>, followed: &HashSet<CountKey>) -> Owed {
+    pub(super) fn owed_follow_ups(&self, book: &GroupIndex<'_>, followed: &HashSet<CountKey>) -> Owed {
         let mut owed = Owed::default();
         for rule in self.rules.rules.iter().filter(|rule| is_followed_up(rule)) {
             let pages = book.pages(rule.key).filter(|(key, _)| followed.contains(*key));
@@ -74,7 +74,7 @@ impl Counted {
 
     /// Returns when the legs behind the first ones count, from the window's begin on. What came in the window may complete
     /// them later, as long as requests of one sequence can lie apart.
-    fn spans_behind(&self, rule: &Rule, page: &Page<'_>) -> Vec<Window> {
+    fn spans_behind(&self, rule: &Rule, page: &GroupHistory<'_>) -> Vec<Window> {
         let bursts: Vec<_> = rule.legs().iter().take_while(|leg| !leg.follow_up).map(|leg| leg.burst).collect();
         let timespan_seconds = rule.threshold.timespan_seconds;
         let earliest = self.followed_from().unwrap_or(self.window).earliest();

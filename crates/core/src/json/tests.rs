@@ -86,7 +86,7 @@ proptest! {
             "\\u00e9", "\\ud83d", "\u{1f600}", "\u{1}", "[[", "]]", "},{", "\"\"", "x",
         ]), 0..24),
     ) {
-        // Most of what is made up so is no JSON: with its ends mended it is more often.
+        // Most of what is made up so is no JSON: with its ends fixed it is more often.
         let text: String = parts.concat();
         for text in [text.clone(), format!("[{text}]"), format!("{{\"k\":{text}}}"), format!("[\"{text}\"]")] {
             prop_assert_eq!(Reader::new(text.as_bytes()).skip().ok(), by_serde_json(&text));

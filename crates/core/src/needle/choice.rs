@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::probe::FEW_MAX;
+use super::candidate::FEW_MAX;
 use super::{Kind, Needle};
 use crate::field::Field;
 use crate::prefilter::{Literal, Prefilter};

@@ -109,7 +109,7 @@ fn a_text_is_the_whole_value() {
 fn a_search_goes_on_behind_what_only_looks_like_a_needle() {
     let needles = needles(&refused_or_anonymous());
     let line = br#"{"a":"x403x403","b":"\u0026\u003c","c":403}"#;
-    let mut ahead = Ahead::default();
+    let mut ahead = Candidate::default();
     assert_eq!(needles.find(line, 0, &mut ahead), Some(line.len() - 4));
     assert_eq!(needles.find(line, 4, &mut ahead), Some(line.len() - 4));
     assert_eq!(needles.find(line, line.len() - 3, &mut ahead), None);

@@ -6,7 +6,7 @@ use super::glob::Glob;
 /// Deepest nesting of parentheses and `not`.
 const DEPTH_MAX: usize = 32;
 
-/// Returns the expression that `condition` makes of the named selections, or what is wrong with it and the mend.
+/// Returns the expression that `condition` makes of the named selections, or what is wrong with it and the fix.
 pub(super) fn parse(condition: &str, selections: &[(&str, Expression)]) -> Result<Expression, (String, String)> {
     let tokens = tokens(condition);
     let mut parser = Parser { tokens: &tokens, at: 0, selections, depth: 0 };

@@ -111,14 +111,14 @@ impl<'a> Judgement<'a> {
     #[inline]
     pub(super) fn holds(&mut self, number: usize) -> bool {
         match self.verdicts[number] {
-            Some(verdict) => verdict,
+            Some(status) => status,
             None => self.judge(number),
         }
     }
 
     fn judge(&mut self, number: usize) -> bool {
         let conditions = self.conditions;
-        let verdict = match &conditions.conditions[number] {
+        let status = match &conditions.conditions[number] {
             Condition::And(parts) => parts.iter().all(|part| self.holds(*part)),
             Condition::Or(parts) => parts.iter().any(|part| self.holds(*part)),
             Condition::Not(part) => !self.holds(*part),
@@ -134,8 +134,8 @@ impl<'a> Judgement<'a> {
                 }
             }
         };
-        self.verdicts[number] = Some(verdict);
-        verdict
+        self.verdicts[number] = Some(status);
+        status
     }
 
     /// Returns the value of the field of this number.

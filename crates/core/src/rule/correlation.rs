@@ -70,7 +70,7 @@ impl Grouping {
                 let found = alias.fields.iter().find(|(target, _)| rule.is_named(target));
                 found.map(|(_, field)| field).ok_or_else(|| Diagnostic {
                     problem: format!("the alias `{}` names no field of the rule `{}`", alias.name, rule.shown_name()),
-                    mend: format!("add `{}: FIELD` to it", rule.shown_name()),
+                    fix: format!("add `{}: FIELD` to it", rule.shown_name()),
                     ..fault.clone()
                 })
             }
@@ -237,7 +237,7 @@ fn legs(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
     if let Some(beyond) = rules.get(LEGS_MAX) {
         return Err(Diagnostic {
             problem: format!("a temporal correlation of more than {LEGS_MAX} rules"),
-            mend: "name fewer rules, or join some of them in one detection".to_owned(),
+            fix: "name fewer rules, or join some of them in one detection".to_owned(),
             ..beyond.fault.clone()
         });
     }

@@ -19,7 +19,7 @@ pub enum Counting {
     /// `temporal` and `temporal_ordered`: every leg comes within the timespan.
     Sequence {
         /// The legs, at least two, in the order of the correlation's `rules`.
-        legs: Vec<Leg>,
+        legs: Vec<ReferencedRule>,
         /// Whether they must come in that order.
         is_ordered: bool,
     },
@@ -27,7 +27,7 @@ pub enum Counting {
 
 /// One of the rules that a temporal correlation joins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Leg {
+pub struct ReferencedRule {
     /// The name of the rule, as it is shown.
     pub name: String,
     /// Its selections; a request that fits any one of them belongs to the leg. They are among the rule's own.
@@ -36,7 +36,7 @@ pub struct Leg {
     #[serde(serialize_with = "names_of")]
     pub group_by: Vec<Field>,
     /// How many requests the leg takes, where it is an `event_count` correlation itself; else one is enough.
-    pub burst: Option<Burst>,
+    pub burst: Option<CountCondition>,
     /// Whether it is looked for only after the leg before it was found (`stakeout: follow_up: true`), so that no
     /// prefilter holds it. Never set on the first leg, nor without an order.
     pub follow_up: bool,
@@ -44,7 +44,7 @@ pub struct Leg {
 
 /// A burst: so many requests within such a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Burst {
+pub struct CountCondition {
     /// Requests, at least 1.
     pub count: u64,
     /// They differ by at most this; never longer than the timespan of the rule that the leg belongs to.

@@ -1,6 +1,6 @@
 //! Why a rule matched a request or did not: every condition with the event's value, and what follows from them.
 //!
-//! Each verdict here is asked of the same code that matches: [`Expression::holds`], [`Pattern::fits`], the rule's own
+//! Each status here is asked of the same code that matches: [`Expression::holds`], [`Pattern::fits`], the rule's own
 //! reading of addresses and groups. What an attacker wrote is bounded and made visible; nothing of it is raw.
 
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::group::{group_of, text_of};
 use super::pattern::Pattern;
-use super::{Counting, Expression, Leg, Rule, Rules, SOURCE_IP, SourceIpReading};
+use super::{Counting, Expression, ReferencedRule, Rule, Rules, SOURCE_IP, SourceIpReading};
 use crate::address::{self, TrustedProxies};
 use crate::field::{Field, FieldValue};
 use crate::observation::Observation;
@@ -243,9 +243,9 @@ impl Rules {
             let outcome = outcome(rule, &rule.group_by, &selections, observation, client);
             return vec![TriedLeg { name: None, needed: None, selections, outcome }];
         }
-        let holds = |leg: &Leg| leg.selections.iter().any(|selection| selection.holds(observation, client));
+        let holds = |leg: &ReferencedRule| leg.selections.iter().any(|selection| selection.holds(observation, client));
         let is_of_first = rule.legs().iter().any(|leg| !leg.follow_up && holds(leg));
-        let tried = |leg: &Leg| {
+        let tried = |leg: &ReferencedRule| {
             let selections = self.traces(&leg.selections, observation, client);
             let outcome = match outcome(rule, &leg.group_by, &selections, observation, client) {
                 Outcome::DoesNotFit { filters } => Outcome::DoesNotFit { filters },

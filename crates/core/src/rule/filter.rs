@@ -74,7 +74,7 @@ impl Rules {
                 line: filter.line,
                 key: "stakeout.expires".to_owned(),
                 problem: format!("the filter `{}` expired at {expires}, and filters nothing since", filter.name),
-                mend: format!("take it out, or let {} give it a later date", filter.owner),
+                fix: format!("take it out, or let {} give it a later date", filter.owner),
             })
             .collect()
     }

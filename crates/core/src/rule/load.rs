@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher24;
 use super::correlation::{Correlation, Grouping, Kind};
 use super::filter::{Filter, FilterBody};
 use super::sigma::{Body, Document, Reference, document};
-use super::{Burst, Counting, Detection, Expression, Leg, Rule, RuleHead, Rules};
+use super::{CountCondition, Counting, Detection, Expression, ReferencedRule, Rule, RuleHead, Rules};
 use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
 use crate::distinct::{self, TextHash};
@@ -67,7 +67,7 @@ fn idle(rule: &Rule) -> Diagnostic {
         line: rule.line,
         key: String::new(),
         problem: format!("the rule `{}` never matches: it needs what no event has", rule.head.name),
-        mend: "leave it out, or take out the lines that never fit".to_owned(),
+        fix: "leave it out, or take out the lines that never fit".to_owned(),
     }
 }
 
@@ -84,7 +84,7 @@ fn name_faults(documents: &[Document]) -> Vec<Diagnostic> {
                     line: document.line,
                     key: key.to_owned(),
                     problem: format!("the rule at {}:{} has this {key} already", earlier.file, earlier.line),
-                    mend: format!("give each rule {} of its own", if is_same_name { "a name" } else { "an id" }),
+                    fix: format!("give each rule {} of its own", if is_same_name { "a name" } else { "an id" }),
                 });
             }
         }
@@ -185,7 +185,7 @@ impl<'a> Join<'a> {
             let selections = self.selections(document, &named);
             return Ok(Counted { selections, counting, group_by });
         };
-        let legs: Vec<Leg> = correlation
+        let legs: Vec<ReferencedRule> = correlation
             .rules
             .iter()
             .enumerate()
@@ -227,10 +227,10 @@ impl<'a> Join<'a> {
         outer: &Correlation,
         reference: &Reference,
         is_later: bool,
-    ) -> Result<Leg, Diagnostic> {
+    ) -> Result<ReferencedRule, Diagnostic> {
         let named = self.named(reference)?;
         let refused =
-            |problem: String, mend: &str| Diagnostic { problem, mend: mend.to_owned(), ..reference.fault.clone() };
+            |problem: String, fix: &str| Diagnostic { problem, fix: fix.to_owned(), ..reference.fault.clone() };
         let (detections, burst) = match &named.body {
             Body::Correlation(inner) if !matches!(inner.kind, Kind::Events) => {
                 return Err(refused(
@@ -245,7 +245,7 @@ impl<'a> Join<'a> {
                 ));
             }
             Body::Correlation(inner) => {
-                let burst = Burst { count: inner.count, timespan_seconds: inner.timespan_seconds };
+                let burst = CountCondition { count: inner.count, timespan_seconds: inner.timespan_seconds };
                 (self.detections(inner)?, Some(burst))
             }
             Body::Detection(expression) => (vec![(named, expression)], None),
@@ -262,7 +262,7 @@ impl<'a> Join<'a> {
         if burst.is_some() {
             selections = selections.into_iter().map(|selection| self.narrowed(named, selection)).collect();
         }
-        Ok(Leg {
+        Ok(ReferencedRule {
             name: named.shown_name().to_owned(),
             selections,
             group_by: outer
@@ -307,15 +307,15 @@ struct Counted {
 }
 
 /// Checks that a sequence with follow-ups keeps apart whom they are looked for by: one source of one log.
-fn check_groups(legs: &[Leg], fault: &Diagnostic) -> Result<(), Diagnostic> {
+fn check_groups(legs: &[ReferencedRule], fault: &Diagnostic) -> Result<(), Diagnostic> {
     let is_kept_apart =
-        |leg: &Leg| ["source_ip", "cluster"].iter().all(|name| leg.group_by.contains(&Field::Named(name)));
+        |leg: &ReferencedRule| ["source_ip", "cluster"].iter().all(|name| leg.group_by.contains(&Field::Named(name)));
     if !legs.iter().any(|leg| leg.follow_up) || legs.iter().all(is_kept_apart) {
         return Ok(());
     }
     Err(Diagnostic {
         problem: "a follow-up is looked for at one address in one cluster".to_owned(),
-        mend: "group by `source_ip` and `cluster`, or take `follow_up` out of the rule".to_owned(),
+        fix: "group by `source_ip` and `cluster`, or take `follow_up` out of the rule".to_owned(),
         ..fault.clone()
     })
 }
@@ -330,7 +330,7 @@ fn values(field: Field, correlation: &Correlation) -> Result<Counting, Diagnosti
     }
     Err(Diagnostic {
         problem: format!("more values of `{field}` than are kept"),
-        mend: format!("ask for at most {most}"),
+        fix: format!("ask for at most {most}"),
         ..correlation.count_fault.clone()
     })
 }
@@ -348,7 +348,7 @@ fn one_field(grouping: &Grouping, rules: &[(&Document, &Expression)]) -> Result<
                     "the alias `{}` stands for different fields, and only temporal correlations tell rules apart",
                     alias.name
                 ),
-                mend: "name the same field for each rule, or write a correlation for each".to_owned(),
+                fix: "name the same field for each rule, or write a correlation for each".to_owned(),
                 ..fault.clone()
             });
         }

@@ -76,8 +76,8 @@ impl<'a> Modifiers<'a> {
     /// Checks the modifiers of a line.
     pub(super) fn read(words: &'a [&'a str], at: &At<'_>) -> Result<Modifiers<'a>, Diagnostic> {
         for (place, word) in words.iter().enumerate() {
-            if let Some((_, reason, mend)) = REFUSED.iter().find(|(refused, ..)| refused.contains(word)) {
-                return Err(at.fault(format!("the modifier `{word}` is not read: {reason}"), *mend));
+            if let Some((_, reason, fix)) = REFUSED.iter().find(|(refused, ..)| refused.contains(word)) {
+                return Err(at.fault(format!("the modifier `{word}` is not read: {reason}"), *fix));
             }
             if !KNOWN.contains(word) {
                 return Err(at.fault(format!("unknown modifier `{word}`"), suggestion(word, KNOWN)));
@@ -178,11 +178,11 @@ impl<'a> Modifiers<'a> {
     fn regex(self, value: &At<'_>) -> Result<Regexp, Diagnostic> {
         let text = value.text()?;
         if text.chars().count() > REGEX_CHARS_MAX {
-            let mend = format!("use at most {REGEX_CHARS_MAX} characters, or several expressions");
-            return Err(value.fault("this regular expression is too long", mend));
+            let fix = format!("use at most {REGEX_CHARS_MAX} characters, or several expressions");
+            return Err(value.fault("this regular expression is too long", fix));
         }
         let flags: Vec<&str> = self.words.iter().copied().filter(|word| part(word) == Part::Flag).collect();
-        Regexp::new(text, &flags).map_err(|(problem, mend)| value.fault(problem, mend))
+        Regexp::new(text, &flags).map_err(|(problem, fix)| value.fault(problem, fix))
     }
 
     fn encoded(self, value: &At<'_>, base64: &str) -> Result<Vec<Pattern>, Diagnostic> {

@@ -188,7 +188,7 @@ impl Order {
 
 impl Regexp {
     /// Compiles `pattern` with those of Sigma's `flags` (`i`, `m`, `s`) that are set, or says what is wrong with it and
-    /// the mend.
+    /// the fix.
     pub(super) fn new(pattern: &str, flags: &[&str]) -> Result<Regexp, (String, &'static str)> {
         let compiled = RegexBuilder::new(pattern)
             .case_insensitive(flags.contains(&"i"))
@@ -204,7 +204,7 @@ impl Regexp {
             }
             fault => (
                 format!("no regular expression that is read here: {}", last_line(&fault.to_string())),
-                "write it without look-around and back references: it is matched in linear time",
+                "write it without context query and back references: it is matched in linear time",
             ),
         })?;
         Ok(Regexp { spelled: format!("(?{}){pattern}", flags.concat()), compiled })

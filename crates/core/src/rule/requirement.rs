@@ -1,6 +1,6 @@
 //! What a rule asks for, in words: how it counts, how much is enough, within which time and for whom.
 
-use super::{Burst, Counting, Leg, Rule, Rules};
+use super::{CountCondition, Counting, ReferencedRule, Rule, Rules};
 
 impl Rule {
     /// Returns Sigma's name of the way in which it counts. A rule without a correlation counts requests as well.
@@ -48,12 +48,14 @@ impl Rule {
     }
 }
 
-impl Leg {
+impl ReferencedRule {
     /// Returns what the leg needs, such as `10 requests in 10m`.
     #[must_use]
     pub fn needed(&self) -> String {
         match &self.burst {
-            Some(Burst { count, timespan_seconds }) => format!("{count} requests in {}", span(*timespan_seconds)),
+            Some(CountCondition { count, timespan_seconds }) => {
+                format!("{count} requests in {}", span(*timespan_seconds))
+            }
             None => "1 request".to_owned(),
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn detection(
     let mut texts = Vec::new();
     for at in &conditions {
         let text = at.text()?;
-        joined.push(condition::parse(text, &selections).map_err(|(problem, mend)| at.fault(problem, mend))?);
+        joined.push(condition::parse(text, &selections).map_err(|(problem, fix)| at.fault(problem, fix))?);
         texts.push(text);
     }
     let is_named = |name: &str| texts.iter().any(|text| condition::names(text, name));
@@ -163,19 +163,19 @@ fn constant(holds: bool) -> Expression {
 
 /// Warns of a field that no event has.
 fn unread(at: &At<'_>, name: &str, effect: &str) -> Diagnostic {
-    let mend = match Field::meant(name) {
+    let fix = match Field::meant(name) {
         Some(known) => format!("did you mean `{known}`?"),
         None => "take the line out, if the rule is to do without it".to_owned(),
     };
-    at.fault(format!("no event has a field `{name}` that is read here, so this {effect}"), mend)
+    at.fault(format!("no event has a field `{name}` that is read here, so this {effect}"), fix)
 }
 
 /// Warns of a text where a field only ever holds numbers or facts.
 fn of_another_kind(at: &At<'_>, field: &Field) -> Diagnostic {
-    let (kind, mend) = if field.is_number() {
+    let (kind, fix) = if field.is_number() {
         ("a number", "write one, such as 403; what was decided stands in annotations.authorization.k8s.io/decision")
     } else {
         ("true or false", "write one of the two")
     };
-    at.fault(format!("`{field}` holds {kind}, so this value never fits"), mend)
+    at.fault(format!("`{field}` holds {kind}, so this value never fits"), fix)
 }

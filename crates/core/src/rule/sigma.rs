@@ -306,8 +306,8 @@ fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<Own, Diagnostic> {
             "first" => SourceIpReading::First,
             "each" => SourceIpReading::Each,
             word => {
-                let mend = suggestion(word, &["trusted", "first", "each"]);
-                return Err(reading.fault(format!("unknown reading `{word}`"), mend));
+                let fix = suggestion(word, &["trusted", "first", "each"]);
+                return Err(reading.fault(format!("unknown reading `{word}`"), fix));
             }
         };
     }

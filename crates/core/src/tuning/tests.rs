@@ -6,7 +6,7 @@ use super::*;
 use crate::address::TrustedProxies;
 use crate::event::AuditEvent;
 use crate::evidence::SampleKey;
-use crate::fold::{self, Carried, Closed, Limits};
+use crate::fold::{self, CloseInput, Closed, Limits};
 use crate::observation::Observation;
 use crate::rule::{self, RuleFile, Rules};
 use crate::source::{LogId, Provider, Source};
@@ -69,7 +69,7 @@ fn close(rules: &Rules, requests: &[Observation]) -> Closed {
     let window = Window::new(Second(BEGIN), Second(BEGIN + 36_000)).expect("not empty");
     let mut fold = fold::open(Arc::new(rules.clone()), window, false, SampleKey([7; 16]), Limits::default());
     requests.iter().for_each(|request| fold.observe(request));
-    fold.close(&source(), Carried::nothing(source().log, window.latest()), jiff::Timestamp::UNIX_EPOCH)
+    fold.close(&source(), CloseInput::nothing(source().log, window.latest()), jiff::Timestamp::UNIX_EPOCH)
 }
 
 fn requests() -> Vec<Observation> {

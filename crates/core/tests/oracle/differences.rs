@@ -24,7 +24,7 @@ fn each_difference_is_still_one() {
         let event: Json = serde_json::from_str(&text("event")).expect("JSON");
         let rule = rule(&text("line"));
         let (ours, theirs) = super::verdicts(&super::ours(&rule), &super::theirs(&rule), &event);
-        let said = |verdict: bool| if verdict { "match" } else { "no match" };
+        let said = |status: bool| if status { "match" } else { "no match" };
         assert_eq!((said(ours), said(theirs)), (text("ours").as_str(), text("theirs").as_str()), "{rule}\n{event}");
         assert_ne!(ours, theirs);
         assert!(!text("reason").is_empty());

@@ -12,7 +12,7 @@ use grammar::Dice;
 use rsigma_eval::{Engine, JsonEvent};
 use serde_json::{Value as Json, json};
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::decode::{Screen, decode, skim};
+use stakeout_core::decode::{EventFilter, borrowed_event, decode};
 use stakeout_core::field::FieldValue;
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::{Literal, Prefilter};
@@ -121,7 +121,8 @@ fn random_rules_match_what_the_oracle_says() {
             let (ours, theirs) = verdicts(&expression, &engine, &event);
             assert_eq!(ours, theirs, "ours, theirs of seed {rule_seed}:\n{rule}\n{event:#}");
             let text = event.to_string();
-            let may_fit = skim(text.as_bytes()).is_ok_and(|event| Screen::new(&prefilter).lets_through(&event));
+            let may_fit =
+                borrowed_event(text.as_bytes()).is_ok_and(|event| EventFilter::new(&prefilter).lets_through(&event));
             let is_left_out = ours && !(passes(&prefilter, &observation(&event)) && may_fit);
             assert!(!is_left_out, "the prefilter loses it, seed {rule_seed}:\n{rule}\n{prefilter:?}\n{event:#}");
             matched += u64::from(ours);

@@ -9,7 +9,7 @@ use stakeout_core::finding::Finding;
 use stakeout_core::rule::Rules;
 
 use super::{BEGIN, Record, close_with, load, records};
-use crate::by_hand::{Leg, Request, episodes_by_hand, sequence_by_hand};
+use crate::by_hand::{ReferencedRule, Request, episodes_by_hand, sequence_by_hand};
 
 const RULES: &str = "
 title: Refused
@@ -22,7 +22,7 @@ name: listed
 logsource: {product: kubernetes, service: audit}
 detection: {selection: {verb: list}, condition: selection}
 ---
-title: Refused In A Burst
+title: Refused In A CountCondition
 name: refused-in-a-burst
 correlation: {type: event_count, rules: [refused], group-by: [source_ip], timespan: 2m, condition: {gte: 3}}
 ---
@@ -90,9 +90,9 @@ fn address(record: &Record) -> String {
     std::net::Ipv4Addr::from(record.address).to_string()
 }
 
-const BURST: Leg<Record> = Leg { fits: is_refused, least: 3, within: 120 };
-const REFUSED: Leg<Record> = Leg { fits: is_refused, least: 1, within: 0 };
-const LISTED: Leg<Record> = Leg { fits: is_list, least: 1, within: 0 };
+const BURST: ReferencedRule<Record> = ReferencedRule { fits: is_refused, least: 3, within: 120 };
+const REFUSED: ReferencedRule<Record> = ReferencedRule { fits: is_refused, least: 1, within: 0 };
+const LISTED: ReferencedRule<Record> = ReferencedRule { fits: is_list, least: 1, within: 0 };
 
 const BY_HAND: &[ByHand] = &[
     ByHand {

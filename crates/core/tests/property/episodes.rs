@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stakeout_core::episode::{Episode, Span, Threshold};
-use stakeout_core::gathering::Needs;
+use stakeout_core::threshold::ThresholdKind;
 use stakeout_core::time::Second;
 use stakeout_core::timeline::Timeline;
 
@@ -32,7 +32,7 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
 
 fn episodes(seconds: &[(Second, u64)], told: &[Span], threshold: &Threshold) -> Vec<Episode> {
     let timeline = Timeline::of_requests(seconds.iter().copied());
-    stakeout_core::episode::episodes(&timeline, told, threshold, &Needs::Requests(threshold.count))
+    stakeout_core::episode::episodes(&timeline, told, threshold, &ThresholdKind::Requests(threshold.count))
 }
 
 fn by_hand(seconds: &[(Second, u64)], threshold: &Threshold) -> Vec<Episode> {

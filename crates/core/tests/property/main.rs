@@ -4,12 +4,12 @@
 
 #[path = "../../../../tests/support/by_hand.rs"]
 mod by_hand;
-mod cap;
 mod counting;
 mod episodes;
+mod finding_limit;
 mod order;
 mod parts;
-mod room;
+mod row_limit;
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::evidence::SampleKey;
-use stakeout_core::fold::{self, Carried, Closed, Limits};
+use stakeout_core::fold::{self, CloseInput, Closed, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::{self, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
@@ -123,5 +123,5 @@ fn close_with(rules: &Arc<Rules>, records: &[Record], limits: Limits) -> Closed 
     for record in records {
         fold.observe(&record.observation());
     }
-    fold.close(&source(), Carried::nothing(source().log, window.latest()), jiff::Timestamp::UNIX_EPOCH)
+    fold.close(&source(), CloseInput::nothing(source().log, window.latest()), jiff::Timestamp::UNIX_EPOCH)
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use stakeout_core::evidence::SampleKey;
-use stakeout_core::fold::{self, Carried, Closed, Fold, Limits};
+use stakeout_core::fold::{self, CloseInput, Closed, Fold, Limits};
 use stakeout_core::time::{Second, Window};
 
 use super::{BEGIN, Record, close, records, rules, source};
@@ -25,7 +25,7 @@ fn close_parts(records: &[Record], part: &[usize], limits: Limits) -> Closed {
     });
     let mut fold = folds.next().expect("four");
     folds.for_each(|other| fold.merge(other));
-    fold.close(&source(), Carried::nothing(source().log, window().latest()), jiff::Timestamp::UNIX_EPOCH)
+    fold.close(&source(), CloseInput::nothing(source().log, window().latest()), jiff::Timestamp::UNIX_EPOCH)
 }
 
 /// Records, some of them twice, and to which of four folds each goes.

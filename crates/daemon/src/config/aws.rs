@@ -133,13 +133,13 @@ fn region(at: &At<'_>) -> Result<String, Diagnostic> {
     if is_region(text) {
         return Ok(text.to_owned());
     }
-    let mend = match text.strip_suffix(|c: char| c.is_ascii_lowercase()) {
+    let fix = match text.strip_suffix(|c: char| c.is_ascii_lowercase()) {
         Some(region) if is_region(region) => {
             format!("an availability zone ends in a letter: write {region}")
         }
         _ => "write a region such as eu-west-1".to_owned(),
     };
-    Err(at.fault(format!("`{text}` is not a region"), mend))
+    Err(at.fault(format!("`{text}` is not a region"), fix))
 }
 
 fn same_region(at: &At<'_>, arn_region: &str) -> Result<String, Diagnostic> {

@@ -63,7 +63,7 @@ pub(crate) enum Credential {
         /// The secret.
         secret: SecretString,
     },
-    /// Nobody, at a stand-in.
+    /// Nobody, at a fake.
     Anonymous,
 }
 
@@ -101,9 +101,9 @@ pub(super) fn read(at: &At<'_>, reading: &mut Reading<'_>) -> Result<AzureMonito
         "client_secret_file",
     ];
     let map = keys(at, &known)?;
-    let workspace_mend =
+    let workspace_fix =
         "add the workspace's id, as `az monitor log-analytics workspace show --query customerId` prints it";
-    let workspace_id = guid(&map.need("workspace_id", workspace_mend)?)?;
+    let workspace_id = guid(&map.need("workspace_id", workspace_fix)?)?;
     let table = map.get("table").map_or(Ok(Table::AksAudit), |at| table(&at))?;
     let is_basic = map.get("plan").map_or(Ok(false), |at| is_basic(&at))?;
     let cluster = cluster(&map.need("cluster", "add the cluster's name, as `az aks list` shows it")?)?;

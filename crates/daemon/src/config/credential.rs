@@ -1,4 +1,4 @@
-//! As whom a provider is asked: `credential`, and the rule that no credential of ours goes to a stand-in unasked.
+//! As whom a provider is asked: `credential`, and the rule that no credential of ours goes to a fake unasked.
 
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::yaml::Map;
@@ -7,7 +7,7 @@ use stakeout_core::yaml::Map;
 pub(super) const ANONYMOUS: &str = "anonymous";
 
 /// Returns the word under `credential`, one of `known` or [`ANONYMOUS`]; without the key `None`, or anonymous where a
-/// stand-in is asked. Plain http is allowed to this machine only: there a stand-in takes the provider's place, and no
+/// fake is asked. Plain http is allowed to this machine only: there a fake takes the provider's place, and no
 /// credential of ours is for it unless the config says so.
 pub(super) fn word<'a>(
     map: &Map<'a>,
@@ -23,7 +23,7 @@ pub(super) fn word<'a>(
         Some(known) => Ok(Some(known)),
         None if word == ANONYMOUS && is_stand_in => Ok(Some(ANONYMOUS)),
         None if word == ANONYMOUS => Err(at.fault(
-            "an anonymous credential where no stand-in is asked",
+            "an anonymous credential where no fake is asked",
             "take it out, or name an endpoint on this machine, such as http://127.0.0.1:4566",
         )),
         None => {

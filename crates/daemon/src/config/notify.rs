@@ -46,7 +46,7 @@ pub(crate) enum DestinationKind {
 /// An incoming webhook of Slack.
 #[derive(Clone, Debug)]
 pub(crate) struct Slack {
-    /// The URL, which is the credential: Slack's own host over https, or a stand-in on this machine.
+    /// The URL, which is the credential: Slack's own host over https, or a fake on this machine.
     pub(crate) webhook_url: SecretString,
     /// Beyond that many, one digest takes the place of the messages.
     pub(crate) max_messages_per_run: u32,
@@ -84,19 +84,19 @@ pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Di
 }
 
 fn items<'a>(top: &Map<'a>, reading: &mut Reading<'_>) -> Result<Vec<At<'a>>, Diagnostic> {
-    let mend = "add a destination, such as - {name: out, stdout: {}}";
+    let fix = "add a destination, such as - {name: out, stdout: {}}";
     let nobody = "findings are told to nobody";
     let Some(at) = top.get("notify") else {
-        reading.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().fault(nobody, mend) });
+        reading.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().fault(nobody, fix) });
         return Ok(Vec::new());
     };
     if !matches!(at.node.value, Value::List(_)) {
         // Core's own words would repeat the value, which may be a URL that belongs elsewhere.
-        return Err(at.fault("no list of destinations", mend));
+        return Err(at.fault("no list of destinations", fix));
     }
     let items = at.list()?;
     if items.is_empty() {
-        reading.warn(at.fault(nobody, mend));
+        reading.warn(at.fault(nobody, fix));
     }
     if items.len() > DESTINATIONS_MAX {
         return Err(at.fault(
@@ -113,11 +113,11 @@ fn destination(
     reading: &mut Reading<'_>,
 ) -> Result<Destination, Diagnostic> {
     let map = keys(at, &[&["name", "min_severity"][..], &KINDS].concat())?;
-    let name_mend = "give each destination a name of its own";
-    let name_at = map.need("name", name_mend)?;
+    let name_fix = "give each destination a name of its own";
+    let name_at = map.need("name", name_fix)?;
     let name = reading::name(&name_at)?;
     if let Some((_, line)) = before.iter().find(|(other, _)| other.name == name) {
-        return Err(name_at.fault(format!("the destination in line {line} has this name too"), name_mend));
+        return Err(name_at.fault(format!("the destination in line {line} has this name too"), name_fix));
     }
     let level_min = map.get("min_severity").map(|at| level(&at));
     Ok(Destination {

@@ -56,7 +56,7 @@ pub(super) fn keys<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnosti
     unknown_keys(&map, known).into_iter().next().map_or(Ok(map), Err)
 }
 
-/// Returns the mapping at `at`, whatever its keys are; `known` only stands in the mend.
+/// Returns the mapping at `at`, whatever its keys are; `known` only stands in the fix.
 pub(super) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
     let found = match &at.node.value {
         Value::Map(_) => return at.any_map(),

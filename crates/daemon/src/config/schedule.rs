@@ -14,11 +14,11 @@ use super::reading::{Reading, keys};
 const CRON: &str = "0 * * * *";
 const EARLIEST_SECONDS: i64 = -70 * 60;
 const LATEST_SECONDS: i64 = -10 * 60;
-const RELOOK_SECONDS: [i64; 2] = [3_600, 86_400];
+const REREAD_SECONDS: [i64; 2] = [3_600, 86_400];
 const MAX_BACKFILL_SECONDS: i64 = 7 * 86_400;
-/// Minutes stay stored until their last re-look, so these bound the state.
-const RELOOKS_MAX: usize = 8;
-const RELOOK_SECONDS_MAX: i64 = 7 * 86_400;
+/// Minutes stay stored until their last re-read, so these bound the state.
+const REREADS_MAX: usize = 8;
+const REREAD_SECONDS_MAX: i64 = 7 * 86_400;
 const CRON_FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
 const CRON_MEND: &str = "write minute, hour, day of the month, month and day of the week in UTC, such as `0 * * * *`";
 
@@ -32,7 +32,7 @@ pub(crate) struct Schedule {
     /// The end of a tick's window, counted from the tick; after the start, never after the tick.
     pub(crate) latest_seconds: i64,
     /// How long after its end a window is read again, ascending; a source may have its own.
-    pub(crate) relook_seconds: Vec<i64>,
+    pub(crate) reread_seconds: Vec<i64>,
     /// How far back a start catches up.
     pub(crate) max_backfill_seconds: i64,
     /// Where the very first window begins, counted from the tick; a source may have its own.
@@ -46,7 +46,7 @@ impl Default for Schedule {
             cron: parser().parse(CRON).expect("the default is a cron expression"),
             earliest_seconds: EARLIEST_SECONDS,
             latest_seconds: LATEST_SECONDS,
-            relook_seconds: RELOOK_SECONDS.to_vec(),
+            reread_seconds: REREAD_SECONDS.to_vec(),
             max_backfill_seconds: MAX_BACKFILL_SECONDS,
             start_seconds: EARLIEST_SECONDS,
         }
@@ -59,13 +59,13 @@ pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>) -> Result<Schedule,
     let Some(at) = top.get("schedule") else {
         return Ok(schedule);
     };
-    let map = keys(&at, &["cron", "earliest", "latest", "relook", "max_backfill", "start"])?;
+    let map = keys(&at, &["cron", "earliest", "latest", "reread", "max_backfill", "start"])?;
     if let Some(at) = map.get("cron") {
         schedule.cron = cron(&at)?;
     }
     span(&map, &mut schedule)?;
-    if let Some(at) = map.get("relook") {
-        schedule.relook_seconds = relook(&at)?;
+    if let Some(at) = map.get("reread") {
+        schedule.reread_seconds = reread(&at)?;
     }
     if let Some(at) = map.get("max_backfill") {
         schedule.max_backfill_seconds = max_backfill(&at, &schedule, reading)?;
@@ -78,29 +78,29 @@ pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>) -> Result<Schedule,
 }
 
 /// Reads how long after its end a window is read again.
-pub(super) fn relook(at: &At<'_>) -> Result<Vec<i64>, Diagnostic> {
+pub(super) fn reread(at: &At<'_>) -> Result<Vec<i64>, Diagnostic> {
     let items = at.list_or_one()?;
-    if items.len() > RELOOKS_MAX {
-        return Err(at.fault(format!("{} re-looks of each window", items.len()), format!("keep at most {RELOOKS_MAX}")));
+    if items.len() > REREADS_MAX {
+        return Err(at.fault(format!("{} re-reads of each window", items.len()), format!("keep at most {REREADS_MAX}")));
     }
-    let mut relooks: Vec<i64> = Vec::with_capacity(items.len());
+    let mut rereads: Vec<i64> = Vec::with_capacity(items.len());
     for item in items {
-        let relook = seconds(&item)?;
-        if !(1..=RELOOK_SECONDS_MAX).contains(&relook) {
+        let reread = seconds(&item)?;
+        if !(1..=REREAD_SECONDS_MAX).contains(&reread) {
             return Err(item.fault(
-                format!("a re-look after {}", spelled(relook)),
-                format!("write more than 0m and at most {}", spelled(RELOOK_SECONDS_MAX)),
+                format!("a re-read after {}", spelled(reread)),
+                format!("write more than 0m and at most {}", spelled(REREAD_SECONDS_MAX)),
             ));
         }
-        if let Some(before) = relooks.last().filter(|before| **before >= relook) {
+        if let Some(before) = rereads.last().filter(|before| **before >= reread) {
             return Err(item.fault(
-                format!("{} does not come after {}", spelled(relook), spelled(*before)),
-                "write each re-look once, the shortest first",
+                format!("{} does not come after {}", spelled(reread), spelled(*before)),
+                "write each re-read once, the shortest first",
             ));
         }
-        relooks.push(relook);
+        rereads.push(reread);
     }
-    Ok(relooks)
+    Ok(rereads)
 }
 
 /// Reads where the very first window begins.

@@ -34,8 +34,8 @@ pub(super) fn need<'a>(
 ) -> Result<Secret<'a>, Diagnostic> {
     let file_key = format!("{key}_file");
     let Some(at) = map.get(&file_key) else {
-        let mend = format!("add {what}, or `{file_key}` with the path of a file that holds it");
-        let at = map.need(key, &mend)?;
+        let fix = format!("add {what}, or `{file_key}` with the path of a file that holds it");
+        let at = map.need(key, &fix)?;
         let value = SecretString::from(at.text()?);
         return Ok(Secret { at, value });
     };

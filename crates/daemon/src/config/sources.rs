@@ -36,7 +36,7 @@ pub(crate) struct SourceConfig {
     /// The service or file that keeps the log.
     pub(crate) kind: SourceKind,
     /// How long after its end a window is read again, ascending.
-    pub(crate) relook_seconds: Vec<i64>,
+    pub(crate) reread_seconds: Vec<i64>,
     /// Where the very first window begins, counted from the tick.
     pub(crate) start_seconds: i64,
 }
@@ -94,11 +94,11 @@ pub(super) fn read(
 }
 
 fn items<'a>(top: &Map<'a>) -> Result<Vec<At<'a>>, Diagnostic> {
-    let mend = "add at least one log, such as - {name: prod, file: {path: /var/log/kubernetes/audit.log}}";
-    let at = top.need("sources", mend)?;
+    let fix = "add at least one log, such as - {name: prod, file: {path: /var/log/kubernetes/audit.log}}";
+    let at = top.need("sources", fix)?;
     let items = at.list()?;
     match items.len() {
-        0 => Err(at.fault("no log is named", mend)),
+        0 => Err(at.fault("no log is named", fix)),
         1..=SOURCES_MAX => Ok(items),
         number => Err(at.fault(
             format!("{number} sources"),
@@ -108,17 +108,17 @@ fn items<'a>(top: &Map<'a>) -> Result<Vec<At<'a>>, Diagnostic> {
 }
 
 fn source(at: &At<'_>, schedule: &Schedule, reading: &mut Reading<'_>) -> Result<SourceConfig, Diagnostic> {
-    let known = ["name", "cluster", "relook", "start"];
+    let known = ["name", "cluster", "reread", "start"];
     let map = keys(at, &[&known[..], &KINDS].concat())?;
     let name = reading::name(&map.need("name", "give each source a name of its own")?)?;
     let kind = kind(&map, reading)?;
     let cluster = cluster(&map, &name, &kind)?;
-    let relook = map.get("relook").map(|at| schedule::relook(&at));
+    let reread = map.get("reread").map(|at| schedule::reread(&at));
     let start = map.get("start").map(|at| schedule::start(&at, schedule));
     Ok(SourceConfig {
         source: Source { name, provider: kind.provider(), cluster: cluster.into(), log: kind.log() },
         kind,
-        relook_seconds: relook.transpose()?.unwrap_or_else(|| schedule.relook_seconds.clone()),
+        reread_seconds: reread.transpose()?.unwrap_or_else(|| schedule.reread_seconds.clone()),
         start_seconds: start.transpose()?.unwrap_or(schedule.start_seconds),
     })
 }
@@ -228,8 +228,8 @@ fn cluster(map: &Map<'_>, name: &str, kind: &SourceKind) -> Result<String, Diagn
     match (map.get("cluster"), told) {
         (None, Some(told)) => Ok(told.to_owned()),
         _ => {
-            let mend = "add the cluster's name: only /aws/eks/NAME/cluster tells it";
-            reading::cluster(&map.need("cluster", mend)?)
+            let fix = "add the cluster's name: only /aws/eks/NAME/cluster tells it";
+            reading::cluster(&map.need("cluster", fix)?)
         }
     }
 }

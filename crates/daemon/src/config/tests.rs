@@ -125,7 +125,7 @@ fn the_commented_keys_of_the_example_are_valid() {
 fn a_short_config_has_the_documented_defaults() {
     let config = read(&format!("{SOURCES}{NOTIFY}")).expect("a config");
     assert_eq!(config.schedule, Schedule::default());
-    assert_eq!(config.schedule.relook_seconds, [3_600, 86_400]);
+    assert_eq!(config.schedule.reread_seconds, [3_600, 86_400]);
     assert_eq!(
         (
             config.schedule.earliest_seconds,
@@ -141,7 +141,7 @@ fn a_short_config_has_the_documented_defaults() {
     assert_eq!(config.trusted_proxies, TrustedProxies::default());
     assert_eq!(config.admin_listen, "127.0.0.1:9403".parse().ok());
     assert_eq!(config.rows_max, 100_000);
-    let [SourceConfig { source, kind: SourceKind::File { path }, relook_seconds, start_seconds }] = &config.sources[..]
+    let [SourceConfig { source, kind: SourceKind::File { path }, reread_seconds, start_seconds }] = &config.sources[..]
     else {
         panic!("one file");
     };
@@ -155,7 +155,7 @@ fn a_short_config_has_the_documented_defaults() {
         }
     );
     assert_eq!(
-        (path.as_path(), &relook_seconds[..], *start_seconds),
+        (path.as_path(), &reread_seconds[..], *start_seconds),
         (Path::new("/var/log/audit.log"), &[3_600, 86_400][..], -4_200)
     );
     assert_eq!(config.notify[0].name, "out");
@@ -167,13 +167,13 @@ fn a_short_config_has_the_documented_defaults() {
 #[test]
 fn every_key_arrives() {
     let config = read(
-        "schedule: {cron: '*/15 * * * *', earliest: -25m, latest: 0, relook: 2h, max_backfill: 3d, start: -24h}\n\
+        "schedule: {cron: '*/15 * * * *', earliest: -25m, latest: 0, reread: 2h, max_backfill: 3d, start: -24h}\n\
          state: {path: state}\n\
          trusted_proxies: [10.0.0.9/16, 192.0.2.1, '2001:db8::/32']\n\
          sources:\n\
          \x20 - name: prod-eks\n\
          \x20   cluster: prod\n\
-         \x20   relook: [3h]\n\
+         \x20   reread: [3h]\n\
          \x20   start: -2d\n\
          \x20   cloudwatch:\n\
          \x20     log_group: arn:aws:logs:eu-west-1:111122223333:log-group:/aws/eks/blue/cluster:*\n\
@@ -192,7 +192,7 @@ fn every_key_arrives() {
             cron: "*/15 * * * *".parse().expect("a cron expression"),
             earliest_seconds: -1_500,
             latest_seconds: 0,
-            relook_seconds: vec![7_200],
+            reread_seconds: vec![7_200],
             max_backfill_seconds: 259_200,
             start_seconds: -86_400,
         }
@@ -209,7 +209,7 @@ fn every_key_arrives() {
     };
     assert_eq!(source.log.0, "cloudwatch/111122223333/eu-west-1//aws/eks/blue/cluster");
     assert_eq!(&*source.cluster, "prod");
-    assert_eq!(config.sources[0].relook_seconds, [10_800]);
+    assert_eq!(config.sources[0].reread_seconds, [10_800]);
     assert_eq!(config.sources[0].start_seconds, -172_800);
     assert_eq!(
         cloudwatch,

@@ -14,13 +14,11 @@ pub(super) fn endpoint(at: &At<'_>) -> Result<String, Diagnostic> {
     let url = Url::parse(text).filter(|url| !url.has_query).ok_or_else(|| {
         at.fault(
             "not the URL of an endpoint",
-            "write https://HOST, or http://127.0.0.1:PORT for a stand-in on this machine",
+            "write https://HOST, or http://127.0.0.1:PORT for a fake on this machine",
         )
     })?;
     if !url.is_private_on_the_way() {
-        return Err(
-            at.fault("plain http to another machine", "write https://, or let the stand-in listen on 127.0.0.1")
-        );
+        return Err(at.fault("plain http to another machine", "write https://, or let the fake listen on 127.0.0.1"));
     }
     Ok(text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The demo's clouds: a stand-in of each that is built in, with the log of one cluster, fed with recordings.
+//! The demo's clouds: a fake of each that is built in, with the log of one cluster, fed with recordings.
 
 use std::io::Read;
 
@@ -6,17 +6,17 @@ use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
 use stakeout_core::time::Second;
 
-/// What the recordings of a cloud look like, and its stand-in.
+/// What the recordings of a cloud look like, and its fake.
 pub(super) enum Cloud {
     #[cfg(feature = "aws")]
-    Eks(stakeout_standin::CloudWatchLogs),
+    Eks(stakeout_fakes::CloudWatchLogs),
     #[cfg(feature = "gcp")]
-    Gke(stakeout_standin::CloudLogging),
+    Gke(stakeout_fakes::CloudLogging),
     #[cfg(feature = "azure")]
-    Aks(stakeout_standin::LogAnalytics),
+    Aks(stakeout_fakes::LogAnalytics),
 }
 
-/// What a stand-in handed out.
+/// What a fake handed out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Served {
     pub(super) records: u64,
@@ -24,7 +24,7 @@ pub(super) struct Served {
     pub(super) answers: u64,
 }
 
-/// The log group that the stand-in of CloudWatch Logs keeps, and a stream of the recorded API server.
+/// The log group that the fake of CloudWatch Logs keeps, and a stream of the recorded API server.
 #[cfg(feature = "aws")]
 const GROUP: &str = "/aws/eks/eks-demo/cluster";
 #[cfg(feature = "aws")]
@@ -36,16 +36,16 @@ const PROJECT: &str = "prod-123456";
 const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
 
 impl Cloud {
-    /// Starts a stand-in of each cloud that is built in.
+    /// Starts a fake of each cloud that is built in.
     pub(super) async fn start_all() -> Result<Vec<Cloud>> {
-        let context = "cannot start a stand-in";
+        let context = "cannot start a fake";
         Ok(vec![
             #[cfg(feature = "aws")]
-            Cloud::Eks(stakeout_standin::CloudWatchLogs::start().await.context(context)?),
+            Cloud::Eks(stakeout_fakes::CloudWatchLogs::start().await.context(context)?),
             #[cfg(feature = "gcp")]
-            Cloud::Gke(stakeout_standin::CloudLogging::start().await.context(context)?),
+            Cloud::Gke(stakeout_fakes::CloudLogging::start().await.context(context)?),
             #[cfg(feature = "azure")]
-            Cloud::Aks(stakeout_standin::LogAnalytics::start().await.context(context)?),
+            Cloud::Aks(stakeout_fakes::LogAnalytics::start().await.context(context)?),
         ])
     }
 
@@ -61,7 +61,7 @@ impl Cloud {
         }
     }
 
-    /// Returns where the stand-in is.
+    /// Returns where the fake is.
     pub(super) fn endpoint(&self) -> String {
         match *self {
             #[cfg(feature = "aws")]
@@ -117,7 +117,7 @@ impl Cloud {
     /// records. Only the EKS cluster has such recordings.
     #[cfg(feature = "aws")]
     pub(super) fn feed_lines(&self, recording: &[u8], begin: Second) -> Result<usize> {
-        use stakeout_standin::cloudwatch_logs::LogGroupClass;
+        use stakeout_fakes::cloudwatch_logs::LogGroupClass;
 
         #[cfg_attr(
             not(any(feature = "gcp", feature = "azure")),

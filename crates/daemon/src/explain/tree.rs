@@ -9,8 +9,8 @@ const VALUES_MAX: usize = 8;
 
 /// Writes an explanation, and an empty line behind it.
 pub(super) fn write(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
-    let verdict = if explanation.is_match { "MATCH" } else { "NO MATCH" };
-    writeln!(out, "  {}: {verdict}", explanation.rule)?;
+    let status = if explanation.is_match { "MATCH" } else { "NO MATCH" };
+    writeln!(out, "  {}: {status}", explanation.rule)?;
     let stage = &explanation.stage;
     let name = stage.stage.as_deref().unwrap_or("missing");
     writeln!(out, "  {}  stage {name}: {}", mark(stage.is_request), stage.reason)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use indicatif::ProgressBar;
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::decode::{DecodeError, Decoded, Enveloped, Skimmed, skim, stage_time_ms};
+use stakeout_core::decode::{BorrowedEvent, DecodeError, Decoded, Enveloped, borrowed_event, stage_time_ms};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::fold::Fold;
 use stakeout_core::needle::Needles;
@@ -18,14 +18,14 @@ use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::Second;
 use tracing::warn;
 
+use super::candidate_filter::Sieve;
 use super::documents::documents;
 use super::export::{self, Form, Layout};
 use super::kind::Kind;
 use super::parts::{self, LineRange, Part};
 use super::passed::Passed;
-use super::sieve::Sieve;
 use crate::input;
-use crate::lines::Lines;
+use crate::line_reader::Lines;
 
 /// Unreadable records of a file that are named one by one; the rest is counted.
 const UNREADABLE_NAMED_MAX: u64 = 5;
@@ -171,7 +171,7 @@ impl<'a> Feed<'a> {
             }
             let at = line.offset;
             if place.kind == Kind::Audit {
-                let skimmed = line.skim();
+                let skimmed = line.borrowed_event();
                 let own = line.stage_time(&skimmed);
                 let time = match own.or_else(|| line.time_before()) {
                     // What the range before it ends with is looked up once.
@@ -207,7 +207,7 @@ impl<'a> Feed<'a> {
             if ordinal > 0 && !needles.is_none_or(is_hit) {
                 passed.add(record);
             } else if place.kind == Kind::Audit {
-                let skimmed = skim(record.as_bytes());
+                let skimmed = borrowed_event(record.as_bytes());
                 let own = stage_time_ms(record.as_bytes(), &skimmed).map(Second::of_millis);
                 let time = own.or_else(|| passed.time());
                 passed.tell(time);
@@ -229,7 +229,7 @@ impl<'a> Feed<'a> {
     /// Observes an event that has the time `own`, or at least `time` from those before it.
     fn audit(
         &mut self,
-        skimmed: Result<Skimmed<'_>, DecodeError>,
+        skimmed: Result<BorrowedEvent<'_>, DecodeError>,
         own: Option<Second>,
         time: Option<Second>,
         at: u64,

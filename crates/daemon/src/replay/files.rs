@@ -12,20 +12,20 @@ use ipnet::IpNet;
 use serde::de::IgnoredAny;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped, decode};
-use stakeout_core::fold::{self, Carried, Closed, Limits};
+use stakeout_core::fold::{self, CloseInput, Closed, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 
+use super::candidate_filter::Sieve;
 use super::documents::documents;
 use super::export::{self, Layout};
 use super::feed::{Reading, unknown_source};
 use super::kind::Kind;
 use super::parts;
 use super::pass::{Pass, pass};
-use super::sieve::Sieve;
 use super::{Asked, Read, SAMPLE_KEY, bar};
 use crate::{input, network};
 
@@ -91,7 +91,7 @@ impl FilesArgs {
         let source = source.unwrap_or_else(|| unknown_source(&self.cluster));
         let read_until = read.latest.unwrap_or(Second(0));
         let now = jiff::Timestamp::from_second(read_until.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let closed = fold.close(&source, Carried::nothing(source.log.clone(), read_until), now);
+        let closed = fold.close(&source, CloseInput::nothing(source.log.clone(), read_until), now);
         Ok(Folded { closed, read })
     }
 

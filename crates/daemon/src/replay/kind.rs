@@ -6,7 +6,7 @@ use stakeout_core::decode::{DecodeError, Enveloped, LINE_BYTES_MAX};
 use stakeout_core::source::Provider;
 use stakeout_core::time::Second;
 
-use crate::lines::{Lines, TimeOf, stage_time_of};
+use crate::line_reader::{Lines, TimeOf, stage_time_of};
 
 /// Longest line that holds an envelope, in bytes: an event of 1 MiB whose every character is escaped.
 const ENVELOPE_BYTES_MAX: usize = 8 << 20;

@@ -2,7 +2,7 @@
 
 use stakeout_core::time::Second;
 
-use crate::lines::TimeOf;
+use crate::line_reader::TimeOf;
 
 /// Text of records that is kept before their time is looked for, in bytes.
 const TEXT_BYTES_MAX: usize = 256 * 1024;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use stakeout_core::fold::{Carried, Limits};
+use stakeout_core::fold::{CloseInput, Limits};
 use stakeout_core::rule::Rules;
 use stakeout_core::time::Window;
 use stakeout_notify::notice;
@@ -14,8 +14,8 @@ use super::report::Span;
 use crate::budget::Budgets;
 use crate::clock;
 use crate::config::Config;
-use crate::reading::{Log, Reader, Reading};
 use crate::replay::SAMPLE_KEY;
+use crate::scan::{Log, Reader, Reading};
 
 /// How long the parts are in which a log is read, in seconds: what cannot be read is tried again for its part alone.
 const PART_SECONDS: i64 = 3600;
@@ -50,7 +50,7 @@ pub(super) async fn read(
             info!(source = log.source.name, window = %part, pages = cost.pages, records = cost.records, "part read");
             counted.span.records += cost.records;
             counted.unreadable += cost.undecodable;
-            let carried = Carried::nothing(log.source.log.clone(), part.latest());
+            let carried = CloseInput::nothing(log.source.log.clone(), part.latest());
             let closed = found.close(&log.source, carried, clock::now());
             for notice in &closed.notices {
                 warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));

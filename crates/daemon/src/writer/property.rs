@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use stakeout_core::finding::{Finding, FindingKey, Status};
 
-use by_hand::{Leg, Request as ByHandRequest, count_by_hand, episodes_by_hand, sequence_by_hand};
+use by_hand::{ReferencedRule, Request as ByHandRequest, count_by_hand, episodes_by_hand, sequence_by_hand};
 use timeline::{Request, Timeline, Visit, timelines};
 use world::{World, live};
 
@@ -24,7 +24,7 @@ const BEGIN: i64 = 1_795_222_200;
 const WINDOW_SECONDS: i64 = 3600;
 /// Windows in which something happens.
 const HOURS: usize = 6;
-const RELOOK_SECONDS: [i64; 2] = [3600, 7200];
+const REREAD_SECONDS: [i64; 2] = [3600, 7200];
 /// Timespans and quiet times of the rules below.
 const TIMESPAN_SECONDS: [i64; 3] = [600, 900, 300];
 const QUIET_SECONDS: [i64; 3] = [1200, 2700, 300];
@@ -128,10 +128,10 @@ fn in_cluster(request: &Request) -> String {
     format!("{} {}", request.sender(), CLUSTERS[request.source])
 }
 
-const REFUSED: Leg<Asked> = Leg { fits: |asked| asked.is_refused, least: 1, within: 0 };
-const REFUSED_TWICE: Leg<Asked> = Leg { least: 2, within: 300, ..REFUSED };
-const LISTED: Leg<Asked> = Leg { fits: |asked| asked.is_list, least: 1, within: 0 };
-const LET_IN: Leg<Asked> = Leg { fits: |asked| !asked.is_refused, least: 1, within: 0 };
+const REFUSED: ReferencedRule<Asked> = ReferencedRule { fits: |asked| asked.is_refused, least: 1, within: 0 };
+const REFUSED_TWICE: ReferencedRule<Asked> = ReferencedRule { least: 2, within: 300, ..REFUSED };
+const LISTED: ReferencedRule<Asked> = ReferencedRule { fits: |asked| asked.is_list, least: 1, within: 0 };
+const LET_IN: ReferencedRule<Asked> = ReferencedRule { fits: |asked| !asked.is_refused, least: 1, within: 0 };
 
 const BY_HAND: &[ByHand] = &[
     ByHand {

@@ -189,7 +189,7 @@ fn a_log_that_was_cut_off_never_panics_and_never_loses_silently() {
 }
 
 #[test]
-fn a_lost_log_is_not_taken_for_a_new_ledger() {
+fn a_lost_log_is_failed_for_a_new_ledger() {
     let gone = filled();
     for entry in fs::read_dir(gone.path()).expect("listed") {
         let path = entry.expect("listed").path();

@@ -2,8 +2,8 @@
 
 mod damage;
 mod disk_full;
+mod id_allocator;
 mod kill;
-mod numbers;
 mod opening;
 mod round_trip;
 mod samples;

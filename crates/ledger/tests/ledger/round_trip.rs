@@ -90,14 +90,14 @@ impl Contents {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit(Draft),
+    Commit(WriteBatch),
     Settle(Settlement),
     Reopen,
 }
 
 /// A commit before it has its numbers. Few different minutes and findings, so that they meet.
 #[derive(Clone, Debug)]
-struct Draft {
+struct WriteBatch {
     log: u32,
     cursor: i64,
     minutes: BTreeMap<i64, Rows>,
@@ -107,7 +107,7 @@ struct Draft {
     deliveries: Vec<(u64, u64)>,
 }
 
-impl Draft {
+impl WriteBatch {
     fn into_commit(self, ledger: &Ledger) -> Commit {
         let log = samples::log(self.log);
         let source = ledger.source_id_for(&log).expect("a number is left");
@@ -133,14 +133,14 @@ fn some_rows() -> impl Strategy<Value = Rows> {
         .prop_map(|(n, count, texts)| samples::rows(n.into(), count, texts))
 }
 
-fn drafts() -> impl Strategy<Value = Draft> {
+fn drafts() -> impl Strategy<Value = WriteBatch> {
     let minutes = proptest::collection::btree_map(-3_i64..3, some_rows(), 0..4);
     let expired = proptest::collection::vec((0_u32..3, -3_i64..3), 0..3);
     let findings = proptest::collection::btree_map(0_u64..6, 0_u64..20, 0..3);
     let forgotten = proptest::collection::vec(0_u64..6, 0..2);
     let deliveries = proptest::collection::vec((prop_oneof![0_u64..3, 0_u64..150], 0_u64..3), 0..3);
     (0_u32..3, -500_i64..500, minutes, expired, findings, forgotten, deliveries).prop_map(
-        |(log, cursor, minutes, expired, findings, forgotten, deliveries)| Draft {
+        |(log, cursor, minutes, expired, findings, forgotten, deliveries)| WriteBatch {
             log,
             cursor,
             minutes,

@@ -6,14 +6,14 @@ use serde_json::json;
 use stakeout_core::address::SourceIp;
 use stakeout_core::code::Code;
 use stakeout_core::commit::Commit;
+use stakeout_core::context::ContextQuery;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
 use stakeout_core::distinct::{Kind, Marks, TextHash};
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::progress::{Failing, FollowUp, Gap, Notice, NoticeKind, Progress, Relook};
+use stakeout_core::progress::{Failing, FollowUp, Gap, Notice, NoticeKind, Progress, Reread};
 use stakeout_core::rule::RuleHead;
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::surroundings::LookAround;
 use stakeout_core::tally::{CountKey, Counted, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
 use stakeout_core::time::{Minute, Second, Window};
 
@@ -119,7 +119,7 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         "values": {"field": "requestURI", "texts": {"kept": [n, u64::MAX], "is_cut": false}},
         "related": [n, 77],
         "elsewhere": {"rules": ["anonymous-scan"], "clusters": ["dev", "prod"]},
-        "surroundings": {"Unread": {"reason": "denied"}},
+        "context": {"Unread": {"reason": "denied"}},
         "evidence": evidence(n, samples),
         "late": true,
         "created_at": "2026-11-22T01:00:52.123456789Z",
@@ -140,14 +140,14 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
     Progress {
         log,
         cursor: Second(cursor),
-        relooks: vec![Relook { window: window(cursor % 100), after_seconds: vec![3600, 86_400] }],
+        rereads: vec![Reread { window: window(cursor % 100), after_seconds: vec![3600, 86_400] }],
         gaps: vec![Gap { window: Window::ALL, reason: "denied".to_owned() }],
         follow_ups: vec![FollowUp {
             rule: RuleKey(u64::MAX),
             sources: vec![(SourceIp::V6Net(7), vec![window(1)]), (SourceIp::V4(7.into()), vec![window(2), window(4)])],
             failures: 3,
         }],
-        look_arounds: vec![LookAround {
+        context_queries: vec![ContextQuery {
             finding: FindingKey(u128::MAX),
             source: SourceIp::V6Net(7),
             addresses: vec!["2001:db8::7".parse().expect("an address")],

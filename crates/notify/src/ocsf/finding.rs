@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use stakeout_core::address::{self, SourceIp};
+use stakeout_core::context::{FindingContext, Ranking};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, Status};
-use stakeout_core::surroundings::{Ranking, Surroundings};
 
 use crate::{attack, text};
 
@@ -85,10 +85,10 @@ fn attack_of(technique: &str) -> Value {
 }
 
 /// Returns what else the source did around the finding, or why nobody knows.
-fn around(surroundings: &Surroundings) -> Value {
-    let around = match surroundings {
-        Surroundings::Read(around) => around,
-        Surroundings::Unread { reason } => return json!({"unread": reason}),
+fn around(context: &FindingContext) -> Value {
+    let around = match context {
+        FindingContext::Read(around) => around,
+        FindingContext::Unread { reason } => return json!({"unread": reason}),
     };
     let by_code: Map<String, Value> =
         around.codes.iter().map(|(code, requests)| (code.to_string(), json!(requests))).collect();
@@ -215,10 +215,10 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
     );
     if !finding.elsewhere.rules.is_empty() {
         let elsewhere = &finding.elsewhere;
-        put("same_source_within_a_day", json!({"rules": elsewhere.rules, "clusters": elsewhere.clusters}));
+        put("related_activity", json!({"rules": elsewhere.rules, "clusters": elsewhere.clusters}));
     }
-    if let Some(surroundings) = &finding.surroundings {
-        put("surroundings", around(surroundings));
+    if let Some(context) = &finding.context {
+        put("context", around(context));
     }
     put("falsepositives", json!(finding.rule.falsepositives));
     put("risk_score", json!(finding.rule.risk_score));

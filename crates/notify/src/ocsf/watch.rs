@@ -8,8 +8,8 @@ use stakeout_core::progress::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::text::visible;
 
-use crate::message::{DIGEST_TOP_MAX, Digest};
 use crate::notice as words;
+use crate::notification::{DIGEST_TOP_MAX, Digest};
 
 /// Uids of forgotten findings that one message lists.
 const UIDS_MAX: usize = 1_000;

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stakeout_core::address::SourceIp;
+use stakeout_core::context::{FindingContext, Ranking};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingKey, Status};
 use stakeout_core::progress::Notice;
-use stakeout_core::surroundings::{Ranking, Surroundings};
 
 use super::blocks::Blocks;
 use super::markup::{Markup, code, escaped, link};
-use crate::message::{Body, DIGEST_TOP_MAX, Digest, Message, counted};
+use crate::notification::{Body, DIGEST_TOP_MAX, Digest, Message, counted};
 use crate::ocsf::{FORGOTTEN, severity};
 use crate::text::{self, frequency, subject, utc};
 use crate::{attack, notice};
@@ -57,7 +57,7 @@ pub fn finding_message(finding: &Finding, activity: Activity) -> Value {
     blocks.section(&[sentence(finding)]);
     blocks.fields(&fields(finding));
     blocks.section(&requests(finding));
-    blocks.section(&finding.surroundings.as_ref().map_or_else(Vec::new, |around| surroundings(finding, around)));
+    blocks.section(&finding.context.as_ref().map_or_else(Vec::new, |around| finding_context(finding, around)));
     blocks.section(&hints(finding));
     payload(&format!("{change}{}", summary(finding)), &blocks.finish(&context(finding)))
 }
@@ -256,10 +256,10 @@ fn requests(finding: &Finding) -> Vec<Markup> {
 }
 
 /// Shows what else the source did around the finding.
-fn surroundings(finding: &Finding, surroundings: &Surroundings) -> Vec<Markup> {
-    let around = match surroundings {
-        Surroundings::Read(around) => around,
-        Surroundings::Unread { reason } => {
+fn finding_context(finding: &Finding, context: &FindingContext) -> Vec<Markup> {
+    let around = match context {
+        FindingContext::Read(around) => around,
+        FindingContext::Unread { reason } => {
             let reason = code(reason, WORDS_UNITS_MAX);
             return vec![Markup::labelled("Around it", &format!("could not be read: {reason}"))];
         }

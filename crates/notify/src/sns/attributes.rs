@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stakeout_core::text::{bounded, visible};
 
 use crate::error::SendError;
-use crate::message::{Body, Message};
+use crate::notification::{Body, Message};
 use crate::ocsf;
 
 /// Room that is kept for the attributes in a message: above what [`of`] makes at most.

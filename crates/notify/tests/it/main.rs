@@ -1,8 +1,8 @@
 //! The messages over generated findings, and the destinations over real connections on loopback.
 
+mod batching;
 mod http;
 mod ocsf;
-mod plan;
 mod server;
 mod slack;
 mod sns;

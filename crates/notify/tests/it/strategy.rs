@@ -9,15 +9,15 @@ use proptest::option::{self, of};
 use proptest::prelude::*;
 use stakeout_core::address::SourceIp;
 use stakeout_core::code::{Code, Codes};
+use stakeout_core::context::{Around, FindingContext, Ranking};
 use stakeout_core::delivery::Activity;
 use stakeout_core::distinct::{Distinct, TextHash};
 use stakeout_core::episode::Episode;
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
-use stakeout_core::finding::{DistinctValues, Elsewhere, Finding, FindingKey, Status};
+use stakeout_core::finding::{DistinctValues, Finding, FindingKey, RelatedActivity, Status};
 use stakeout_core::progress::{Notice, NoticeKind};
 use stakeout_core::rule::{Level, RuleHead};
 use stakeout_core::source::Provider;
-use stakeout_core::surroundings::{Around, Ranking, Surroundings};
 use stakeout_core::tally::{GroupKey, GroupValue};
 use stakeout_core::text::bounded;
 use stakeout_core::time::{Second, Window};
@@ -205,12 +205,12 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
     let times = (second(), 0..100_000i64, 1..u64::MAX / 2);
     let related = btree_set(any::<u128>().prop_map(FindingKey), 0..20);
     let elsewhere = (btree_set(text(200), 0..20), btree_set(text(256), 0..20));
-    let elsewhere = elsewhere.prop_map(|(rules, clusters)| Elsewhere { rules, clusters });
-    let beside = (elsewhere, of(surroundings()));
+    let elsewhere = elsewhere.prop_map(|(rules, clusters)| RelatedActivity { rules, clusters });
+    let beside = (elsewhere, of(context()));
     let shown = (clusters, codes(), evidence(), sources(), values(), related, beside);
     (any::<u128>(), rule(), group(), times, status(), shown, any::<bool>()).prop_map(
         |(key, mut rule, group, (first, seconds, count), status, shown, late)| {
-            let (clusters, codes, evidence, sources, values, related, (elsewhere, surroundings)) = shown;
+            let (clusters, codes, evidence, sources, values, related, (elsewhere, context)) = shown;
             rule.group_by = group.iter().map(|(field, _)| field.clone()).collect();
             Finding {
                 key: FindingKey(key),
@@ -228,7 +228,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 values,
                 related,
                 elsewhere,
-                surroundings,
+                context,
                 evidence,
                 late,
                 created_at: Timestamp::UNIX_EPOCH,
@@ -239,14 +239,14 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
 }
 
 /// What else a source did; the texts are hostile and as long as core lets them be.
-fn surroundings() -> impl Strategy<Value = Surroundings> {
+fn context() -> impl Strategy<Value = FindingContext> {
     let ranking =
         || (vec((text(128), any::<u64>()), 0..=10), any::<u64>()).prop_map(|(top, others)| Ranking { top, others });
     let rankings = (ranking(), ranking(), ranking(), ranking(), ranking(), ranking());
     let read = (text(256), 0..2_000_000_000i64, any::<u64>(), any::<bool>(), codes(), rankings).prop_map(
         |(cluster, at, requests, is_cut, codes, (let_in, refused, namespaces, users, agents, proxies))| {
             let window = Window::new(Second(at), Second(at + 3_600)).expect("an hour");
-            Surroundings::Read(Box::new(Around {
+            FindingContext::Read(Box::new(Around {
                 cluster,
                 window,
                 requests,
@@ -261,7 +261,7 @@ fn surroundings() -> impl Strategy<Value = Surroundings> {
             }))
         },
     );
-    prop_oneof![read, text(300).prop_map(|reason| Surroundings::unread(&reason))]
+    prop_oneof![read, text(300).prop_map(|reason| FindingContext::unread(&reason))]
 }
 
 /// Returns a tenth of 401, the rest of 403.
@@ -300,8 +300,8 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
         sources: Distinct::default(),
         values: None,
         related: BTreeSet::new(),
-        elsewhere: Elsewhere::default(),
-        surroundings: None,
+        elsewhere: RelatedActivity::default(),
+        context: None,
         evidence: Evidence::default(),
         late: false,
         created_at: Timestamp::UNIX_EPOCH,

@@ -115,14 +115,14 @@ fn a_sequence_has_legs_with_bursts_and_fields_of_their_own() {
     let counted = join.counted(&documents[3], correlation_of(&documents[3]).expect("a correlation")).expect("counted");
     let fields = |second: &'static str| ["source_ip", "cluster", second].map(Field::Named).to_vec();
     let legs = vec![
-        Leg {
+        ReferencedRule {
             name: "many-denied".to_owned(),
             selections: vec![denied.clone()],
             group_by: fields("user.username"),
-            burst: Some(Burst { count: 10, timespan_seconds: 600 }),
+            burst: Some(CountCondition { count: 10, timespan_seconds: 600 }),
             follow_up: false,
         },
-        Leg {
+        ReferencedRule {
             name: "let-in".to_owned(),
             selections: vec![let_in.clone()],
             group_by: fields("impersonatedUser.username"),

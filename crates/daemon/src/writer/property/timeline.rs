@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{BEGIN, HOURS, QUIET_SECONDS, RELOOK_SECONDS, TIMESPAN_SECONDS, WINDOW_SECONDS};
+use super::{BEGIN, HOURS, QUIET_SECONDS, REREAD_SECONDS, TIMESPAN_SECONDS, WINDOW_SECONDS};
 
 /// One request, or `n` equal ones.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ struct Step {
     is_refused: bool,
     is_list: bool,
     n: u32,
-    relooks_late: usize,
+    rereads_late: usize,
     copies: Vec<i64>,
 }
 
@@ -113,11 +113,11 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let sender = (0_usize..2, 1_u32..4, prop::bool::weighted(0.8), prop::bool::weighted(0.2));
     let n = prop_oneof![6 => Just(1_u32), 1 => 2_u32..4];
-    let relooks_late = prop_oneof![3 => Just(0_usize), 1 => 1..=RELOOK_SECONDS.len()];
+    let rereads_late = prop_oneof![3 => Just(0_usize), 1 => 1..=REREAD_SECONDS.len()];
     let copies = prop_oneof![3 => Just(Vec::new()), 1 => vec(0_i64..90, 1..3)];
-    (gap, sender, n, relooks_late, copies).prop_map(|(gap, sender, n, relooks_late, copies)| {
+    (gap, sender, n, rereads_late, copies).prop_map(|(gap, sender, n, rereads_late, copies)| {
         let (source, address, is_refused, is_list) = sender;
-        Step { gap, source, address, is_refused, is_list, n, relooks_late, copies }
+        Step { gap, source, address, is_refused, is_list, n, rereads_late, copies }
     })
 }
 
@@ -140,9 +140,9 @@ fn requests(steps: &[Step]) -> Vec<Request> {
             verb: if step.is_list { "list" } else { "get" },
             at,
             n: step.n,
-            visible_from: match step.relooks_late {
+            visible_from: match step.rereads_late {
                 0 => at,
-                late => window_end(at) + RELOOK_SECONDS[late - 1],
+                late => window_end(at) + REREAD_SECONDS[late - 1],
             },
             copies: step.copies.iter().map(|after| (at + after).min(window_end(at) - 1)).collect(),
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::delivery::{Activity, Appetite, Settlement};
+use stakeout_core::delivery::{Activity, NotificationFilter, Settlement};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, Fold, Limits};
@@ -17,11 +17,11 @@ use stakeout_core::time::{Second, Window};
 use stakeout_ledger::LedgerError;
 
 use super::timeline::{Request, Timeline, Visit};
-use super::{BEGIN, CLUSTERS, HOURS, PATHS, RELOOK_SECONDS, RULES, WINDOW_SECONDS};
+use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS};
 use crate::config::Schedule;
 use crate::writer::{Ending, Scope, Writer};
 
-/// Ticks after the timeline: enough for every re-look, and for the quiet time.
+/// Ticks after the timeline: enough for every re-read, and for the quiet time.
 const QUIET_HOURS: usize = 4;
 const DESTINATION: &str = "bus";
 /// Each cluster is at a cloud of its own.
@@ -89,11 +89,14 @@ impl World {
         let file = RuleFile { name: "rules.yml".to_owned(), text: RULES.to_owned() };
         let rules = rule::load(&[file]).unwrap_or_else(|faults| panic!("{faults:#?}"));
         let schedule = Schedule::default();
-        let appetite =
-            Appetite { destination: DESTINATION.to_owned(), level_min: Level::Informational, every_change: true };
+        let notification_filter = NotificationFilter {
+            destination: DESTINATION.to_owned(),
+            level_min: Level::Informational,
+            every_change: true,
+        };
         let scope = Scope {
             logs: sources.iter().map(|source| (source.log.clone(), source.provider, schedule.start_seconds)).collect(),
-            appetites: vec![appetite],
+            notification_filters: vec![notification_filter],
             reach_seconds: rules.longest_reach_seconds(),
             period_seconds: WINDOW_SECONDS,
         };
@@ -133,7 +136,7 @@ impl World {
         self.writer.as_ref().expect("opened at the first visit")
     }
 
-    /// Does what a tick does: new windows in order, then re-looks, the two sources' commits mixed; then it tells.
+    /// Does what a tick does: new windows in order, then re-reads, the two sources' commits mixed; then it tells.
     async fn visit(&mut self, visit: &Visit, at: Second, requests: &[Request]) {
         if visit.restarts || self.writer.is_none() {
             self.open();
@@ -144,15 +147,15 @@ impl World {
         for (source, owed) in owed.iter_mut().enumerate().filter(|(source, _)| visit.reads[*source]) {
             let progress = known.iter().find(|progress| progress.log == self.sources[source].log);
             let due = self.schedule.owed(progress, self.schedule.start_seconds, at);
-            owed.extend(due.relooks.into_iter().rev().map(|window| (window, true)));
+            owed.extend(due.rereads.into_iter().rev().map(|window| (window, true)));
             owed.extend(due.windows.into_iter().rev().map(|window| (window, false)));
             self.progress[source] = progress.cloned();
         }
         while owed.iter().any(|windows| !windows.is_empty()) {
             let drawn = roll(&mut dice, 2);
             let source = if owed[drawn].is_empty() { 1 - drawn } else { drawn };
-            if let Some((window, is_relook)) = owed[source].pop() {
-                self.read(source, window, is_relook, at, requests, &mut dice).await;
+            if let Some((window, is_reread)) = owed[source].pop() {
+                self.read(source, window, is_reread, at, requests, &mut dice).await;
             }
         }
         if visit.settles {
@@ -164,18 +167,18 @@ impl World {
         &mut self,
         source: usize,
         window: Window,
-        is_relook: bool,
+        is_reread: bool,
         at: Second,
         requests: &[Request],
         dice: &mut u64,
     ) {
-        let fold = fold::open(self.rules.clone(), window, is_relook, self.writer().sample_key(), Limits::default());
+        let fold = fold::open(self.rules.clone(), window, is_reread, self.writer().sample_key(), Limits::default());
         let log = self.sources[source].log.clone();
         let progress = self.progress[source].get_or_insert_with(|| Progress::new(log, window.earliest()));
-        if is_relook {
-            progress.note_relook(window, at);
+        if is_reread {
+            progress.note_reread(window, at);
         } else {
-            progress.note_read(window, at, &RELOOK_SECONDS, Some(true));
+            progress.note_read(window, at, &REREAD_SECONDS, Some(true));
         }
         self.close(source, window, fold, at, requests, dice).await;
         self.follow_up(source, at, requests, dice).await;
@@ -236,7 +239,7 @@ impl World {
             window,
             progress: self.progress[source].clone().expect("it was noted"),
             notices: Vec::new(),
-            surroundings: Vec::new(),
+            context: Vec::new(),
             at,
             scope: self.scope.clone(),
         };

@@ -1,0 +1,93 @@
+//! More groups that crossed a threshold than a commit may open findings for: the largest have one, and the sum is right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use stakeout_core::delivery::Activity;
+use stakeout_core::evidence::SampleKey;
+use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::fold::{self, CloseInput, Closed, Limits};
+use stakeout_core::progress::NoticeKind;
+use stakeout_core::tally::StoredMinute;
+use stakeout_core::time::{Second, Window};
+
+use super::{BEGIN, Record, close, records, rules, source};
+
+/// Returns how many findings were not opened, and their requests.
+fn left_out(closed: &Closed) -> (u64, u64) {
+    let told: Vec<(u64, u64)> = closed
+        .notices
+        .iter()
+        .map(|notice| match &notice.kind {
+            NoticeKind::TooManyFindings { findings, requests, .. } => (*findings, *requests),
+            other => panic!("told {other:?}"),
+        })
+        .collect();
+    assert!(told.len() < 2, "told once");
+    told.first().copied().unwrap_or_default()
+}
+
+fn findings(closed: &Closed) -> BTreeMap<FindingKey, &Finding> {
+    closed.commit.findings.iter().map(|finding| (finding.key, finding)).collect()
+}
+
+/// Reads the window once more, after what was committed of it.
+fn read_again(records: &[Record], before: &Closed, limits: Limits) -> Closed {
+    let window = Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("not empty");
+    let mut fold = fold::open(rules(), window, true, SampleKey([7; 16]), limits);
+    records.iter().for_each(|record| fold.observe(&record.observation()));
+    let carried = CloseInput::nothing(source().log, window.latest());
+    let stored =
+        |(minute, rows): &(_, _)| StoredMinute { source: carried.source_id, minute: *minute, rows: Clone::clone(rows) };
+    let own = before.commit.minutes.iter().map(stored).collect();
+    let carried = CloseInput { own, findings: before.commit.findings.clone(), ..carried };
+    fold.close(&source(), carried, jiff::Timestamp::UNIX_EPOCH)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_largest_findings_are_opened_and_the_sum_is_right(records in records(1..200, 3600), findings_max in 1_usize..30) {
+        let all = close(&records, Limits::default());
+        let all = findings(&all);
+        let limits = Limits { findings_max, ..Limits::default() };
+        let few = close(&records, limits);
+        let opened = findings(&few);
+        prop_assert_eq!(opened.len(), all.len().min(findings_max));
+        let requests = |findings: &BTreeMap<FindingKey, &Finding>| findings.values().map(|finding| finding.episode.count).sum::<u64>();
+        let (number, sum) = left_out(&few);
+        prop_assert_eq!((opened.len() as u64 + number, requests(&opened) + sum), (all.len() as u64, requests(&all)));
+        let names: BTreeSet<&str> = all.values().map(|finding| finding.rule.name.as_str()).collect();
+        for name in &names {
+            let of_rule = |findings: &BTreeMap<FindingKey, &Finding>| {
+                let mut counts: Vec<u64> = findings.values().filter(|one| one.rule.name == **name).map(|one| one.episode.count).collect();
+                counts.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
+                counts
+            };
+            let (of_all, of_opened) = (of_rule(&all), of_rule(&opened));
+            prop_assert_eq!(&of_opened[..], &of_all[..of_opened.len()], "the largest of {}", name);
+            prop_assert!(of_opened.len() >= of_all.len().min(findings_max / names.len()), "the part of {}", name);
+        }
+    }
+
+    /// What was left out stays so when the same requests are read again: a re-read is no second helping.
+    #[test]
+    fn a_window_that_is_read_again_opens_no_more(records in records(1..200, 3600), findings_max in 1_usize..10) {
+        let limits = Limits { findings_max, ..Limits::default() };
+        let first = close(&records, limits);
+        let again = read_again(&records, &first, limits);
+        prop_assert_eq!(again.commit.minutes, []);
+        prop_assert!(again.changes.iter().all(|(_, activity)| *activity == Activity::Close), "{:?}", again.changes);
+        prop_assert_eq!(again.notices, []);
+    }
+
+    /// However many findings are stored, the next window may open some.
+    #[test]
+    fn what_is_stored_hides_nothing_that_comes_after_it(records in records(50..200, 3600), findings_always in 1_usize..5) {
+        let limits = Limits { findings_stored_max: 0, findings_always, ..Limits::default() };
+        let all = close(&records, Limits::default());
+        let closed = close(&records, limits);
+        prop_assert_eq!(closed.commit.findings.len(), all.commit.findings.len().min(findings_always));
+    }
+}

@@ -1,0 +1,329 @@
+//! Lines of a log file, however long: all of them, or only those that hold a needle. Of a line over the limit the first
+//! part and the end are kept.
+//!
+//! The file is read in blocks, and a block is searched as a whole: lines are told apart only where there is something to
+//! look at. Where the bytes come from (a file, a pipe, a compressed stream) is not decided here.
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+
+use memchr::{memchr, memchr_iter, memrchr};
+use stakeout_core::decode::{
+    BorrowedEvent, DecodeError, LINE_BYTES_MAX, TAIL_BYTES, borrowed_event, skim_long, stage_time_ms,
+    stage_time_unread_ms,
+};
+use stakeout_core::needle::{Candidate, Needles};
+use stakeout_core::time::Second;
+
+/// Block that is read at once, in bytes: it is searched while it is still in the processor's cache.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Tells when a line was written that nobody has read, as far as it tells.
+pub(crate) type TimeOf = fn(&[u8]) -> Option<Second>;
+
+/// Reads lines and their byte offsets.
+pub(crate) struct Lines<R> {
+    reader: R,
+    limit: usize,
+    time_of: TimeOf,
+    block: Vec<u8>,
+    /// The bytes of `block` that were read, and those of them that are whole lines.
+    filled: usize,
+    whole: usize,
+    /// Where the next line begins in `block`.
+    next: usize,
+    /// Where the lines begin of which nobody asked for the time, and the time of the line before them.
+    untold: usize,
+    told: Option<Second>,
+    /// Where `block` begins in the file.
+    offset: u64,
+    /// How many lines were read, where they are counted.
+    lines: Option<u64>,
+    tail: Vec<u8>,
+    /// Where needles stand in `block`.
+    ahead: Candidate,
+}
+
+/// A line, without the newline.
+pub(crate) struct Line<'a> {
+    /// Where it begins, in bytes.
+    pub(crate) offset: u64,
+    /// Its length with the newline, in bytes.
+    pub(crate) bytes: u64,
+    /// Whether a newline ended it.
+    pub(crate) is_ended: bool,
+    prefix: &'a [u8],
+    tail: Option<&'a [u8]>,
+    before: Before<'a>,
+}
+
+/// What is known of the lines before one.
+struct Before<'a> {
+    passed: &'a [u8],
+    told: Option<Second>,
+    time_of: TimeOf,
+}
+
+impl<'a> Line<'a> {
+    /// Tells whether nothing but white space stands here.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.prefix.iter().all(u8::is_ascii_whitespace)
+    }
+
+    /// Returns the line as text; of a line over the limit the first part.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.prefix)
+    }
+
+    /// Returns the audit event that the line holds, as it lies there.
+    pub(crate) fn borrowed_event(&self) -> Result<BorrowedEvent<'a>, DecodeError> {
+        match self.tail {
+            None => borrowed_event(self.prefix),
+            Some(tail) => skim_long(self.prefix, tail),
+        }
+    }
+
+    /// Returns the API server's own time of the event that was `skimmed` from this line.
+    pub(crate) fn stage_time(&self, skimmed: &Result<BorrowedEvent<'_>, DecodeError>) -> Option<Second> {
+        stage_time_ms(self.tail.unwrap_or(self.prefix), skimmed).map(Second::of_millis)
+    }
+
+    /// Returns the time of the nearest line before this one that has one.
+    pub(crate) fn time_before(&self) -> Option<Second> {
+        self.before.time()
+    }
+}
+
+impl Before<'_> {
+    fn time(&self) -> Option<Second> {
+        let mut rest = self.passed;
+        while !rest.is_empty() {
+            let text = rest.strip_suffix(b"\n").unwrap_or(rest);
+            let begin = memrchr(b'\n', text).map_or(0, |end| end + 1);
+            if let Some(time) = (self.time_of)(&text[begin..]) {
+                return Some(time);
+            }
+            rest = &rest[..begin];
+        }
+        self.told
+    }
+}
+
+/// Returns the API server's own time of the event in a line.
+pub(crate) fn stage_time_of(line: &[u8]) -> Option<Second> {
+    stage_time_unread_ms(line).map(Second::of_millis)
+}
+
+impl<R: Read> Lines<R> {
+    /// Returns a reader of audit events, one a line; the first line begins at `offset`.
+    pub(crate) fn new(reader: R, offset: u64) -> Lines<R> {
+        Lines::with_limit(reader, LINE_BYTES_MAX, stage_time_of).beginning_at(offset)
+    }
+
+    /// Returns a reader of lines of which at most `limit` bytes are kept, for records that cannot be read in part.
+    pub(crate) fn with_limit(reader: R, limit: usize, time_of: TimeOf) -> Lines<R> {
+        Lines {
+            reader,
+            limit,
+            time_of,
+            block: vec![0; BLOCK_BYTES.min(limit)],
+            filled: 0,
+            whole: 0,
+            next: 0,
+            untold: 0,
+            told: None,
+            offset: 0,
+            lines: Some(0),
+            tail: Vec::new(),
+            ahead: Candidate::default(),
+        }
+    }
+
+    /// Returns the reader with its first line at `offset` of the file.
+    pub(crate) fn beginning_at(self, offset: u64) -> Lines<R> {
+        Lines { offset, ..self }
+    }
+
+    /// Returns the reader without a count of lines, which takes a tenth of the time.
+    pub(crate) fn uncounted(self) -> Lines<R> {
+        Lines { lines: None, ..self }
+    }
+
+    /// Returns the next line, or the next that holds one of `needles`, or `None` at the end.
+    pub(crate) fn next(&mut self, needles: Option<&Needles>) -> io::Result<Option<Line<'_>>> {
+        loop {
+            let lines = &self.block[..self.whole];
+            let hit = match needles {
+                Some(needles) => needles.find(lines, self.next, &mut self.ahead),
+                None => (self.next < self.whole).then_some(self.next),
+            };
+            if let Some(at) = hit {
+                return Ok(Some(self.line_around(at)));
+            }
+            self.next = self.whole;
+            match self.fill()? {
+                Filled::Lines => {}
+                Filled::End => return Ok(None),
+                Filled::LongLine => {
+                    let (line, before) = (self.read_rest()?, self.told);
+                    let skimmed = skim_long(&self.block[..self.limit], &self.tail);
+                    let time = stage_time_ms(&self.tail, &skimmed).map(Second::of_millis).or(before);
+                    self.tell(time);
+                    if needles.is_none_or(|needles| needles.stand_in(&self.block[..self.limit])) {
+                        return Ok(Some(self.long_line(&line, before)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Is told the time of the line that was returned last, so that nobody need look for it.
+    pub(crate) fn tell(&mut self, time: Option<Second>) {
+        self.told = time;
+        self.untold = self.next;
+    }
+
+    /// Returns the time of the last line so far that has one.
+    pub(crate) fn time(&self) -> Option<Second> {
+        let passed = &self.block[self.untold..self.next];
+        Before { passed, told: self.told, time_of: self.time_of }.time()
+    }
+
+    /// Returns how many lines were read so far, whether or not they were returned, and with them blank ones; 0 where they
+    /// are not counted.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines.unwrap_or(0)
+    }
+
+    /// Returns how far in the file was read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.offset + self.filled as u64
+    }
+
+    fn line_around(&mut self, at: usize) -> Line<'_> {
+        let begin = memrchr(b'\n', &self.block[self.next..at]).map_or(self.next, |end| self.next + end + 1);
+        let end = memchr(b'\n', &self.block[at..self.whole]).map_or(self.whole, |end| at + end + 1);
+        self.next = end;
+        let text = &self.block[begin..end];
+        let ended = text.strip_suffix(b"\n");
+        Line {
+            offset: self.offset + begin as u64,
+            bytes: text.len() as u64,
+            is_ended: ended.is_some(),
+            prefix: ended.unwrap_or(text),
+            tail: None,
+            before: Before { passed: &self.block[self.untold..begin], told: self.told, time_of: self.time_of },
+        }
+    }
+
+    /// Reads on behind the lines of the block, which are done with.
+    fn fill(&mut self) -> io::Result<Filled> {
+        self.tell(self.time());
+        self.ahead.clear();
+        self.block.copy_within(self.next..self.filled, 0);
+        self.offset += self.next as u64;
+        self.filled -= self.next;
+        (self.next, self.untold, self.whole) = (0, 0, 0);
+        loop {
+            if self.filled >= self.limit {
+                return Ok(Filled::LongLine);
+            }
+            // A line that is longer than a block makes the block longer, for as long as it is there.
+            let end = BLOCK_BYTES.max(2 * self.filled).min(self.limit);
+            self.block.resize(end, 0);
+            let read = read_some(&mut self.reader, &mut self.block[self.filled..end])?;
+            let new = self.filled..self.filled + read;
+            self.filled = new.end;
+            if read == 0 {
+                // What no newline ends is the last line.
+                self.whole = self.filled;
+                count(&mut self.lines, || u64::from(self.whole > 0));
+                return Ok(if self.whole > 0 { Filled::Lines } else { Filled::End });
+            }
+            count(&mut self.lines, || memchr_iter(b'\n', &self.block[new.clone()]).count() as u64);
+            if let Some(last) = memrchr(b'\n', &self.block[new.clone()]) {
+                self.whole = new.start + last + 1;
+                return Ok(Filled::Lines);
+            }
+        }
+    }
+
+    /// Reads to the end of a long line, of which the block holds the first part, and keeps its last bytes. Returns how
+    /// many bytes it has behind the first part; what follows it stands in the block behind the first part.
+    fn read_rest(&mut self) -> io::Result<LongLine> {
+        let limit = self.limit;
+        // What follows the line must not be longer than a line's first part.
+        self.block.resize(limit + BLOCK_BYTES.min(limit), 0);
+        self.tail.clear();
+        self.tail.extend_from_slice(&self.block[limit - TAIL_BYTES..limit]);
+        let offset = self.offset;
+        let mut bytes = limit as u64;
+        loop {
+            let read = read_some(&mut self.reader, &mut self.block[limit..])?;
+            let end = memchr(b'\n', &self.block[limit..limit + read]);
+            let taken = end.unwrap_or(read);
+            self.tail.extend_from_slice(&self.block[limit..limit + taken]);
+            let surplus = self.tail.len().saturating_sub(TAIL_BYTES);
+            self.tail.drain(..surplus);
+            bytes += (taken + usize::from(end.is_some())) as u64;
+            if end.is_some() || read == 0 {
+                let behind = &self.block[limit + taken..limit + read];
+                count(&mut self.lines, || 1 + memchr_iter(b'\n', behind).skip(1).count() as u64);
+                self.next = limit + taken + usize::from(end.is_some());
+                self.filled = limit + read;
+                self.whole = memrchr(b'\n', &self.block[limit..self.filled]).map_or(self.next, |last| limit + last + 1);
+                self.ahead.clear();
+                // The line is longer than its part of the block.
+                self.offset = offset + bytes - self.next as u64;
+                return Ok(LongLine { offset, bytes, is_ended: end.is_some() });
+            }
+        }
+    }
+
+    fn long_line(&self, line: &LongLine, told: Option<Second>) -> Line<'_> {
+        Line {
+            offset: line.offset,
+            bytes: line.bytes,
+            is_ended: line.is_ended,
+            prefix: &self.block[..self.limit],
+            tail: Some(&self.tail),
+            before: Before { passed: &[], told, time_of: self.time_of },
+        }
+    }
+}
+
+/// What there is to do after reading on.
+enum Filled {
+    /// Whole lines.
+    Lines,
+    /// The first part of a line over the limit.
+    LongLine,
+    /// Nothing.
+    End,
+}
+
+/// A line over the limit.
+struct LongLine {
+    offset: u64,
+    bytes: u64,
+    is_ended: bool,
+}
+
+fn count(lines: &mut Option<u64>, more: impl FnOnce() -> u64) {
+    if let Some(lines) = lines {
+        *lines += more();
+    }
+}
+
+/// Reads what there is, whatever interrupts it.
+fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(buffer) {
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

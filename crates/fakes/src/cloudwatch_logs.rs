@@ -1,0 +1,156 @@
+//! CloudWatch Logs over AWS JSON 1.1: `FilterLogEvents`, and as much more as loading data and looking around needs.
+//! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
+//!
+//! Members that the API does not know are refused, where the cloud is silent. Groups are not kept apart by region, and
+//! signatures are not verified; who signed and for which region is in [`Server::requests`].
+
+mod describe;
+mod search;
+mod store;
+mod wire;
+mod write;
+
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::exchange::{Answer, Asked};
+use crate::fault::Refusal;
+use crate::guarded::Guarded;
+use crate::server::{Server, Service};
+use crate::sigv4;
+
+use search::Searches;
+pub use search::{Order, Paging, Served, TokenGone};
+pub use store::LogGroupClass;
+use store::Store;
+use wire::LogsError;
+
+/// The account that every ARN names.
+pub const ACCOUNT: &str = "000000000000";
+/// What precedes the operation in `X-Amz-Target`.
+const TARGET_PREFIX: &str = "Logs_20140328.";
+
+/// A running fake of CloudWatch Logs; dropping it ends it.
+#[derive(Debug)]
+pub struct CloudWatchLogs {
+    server: Server,
+    logs: Arc<Logs>,
+}
+
+impl CloudWatchLogs {
+    /// Starts on a free port of the loopback address.
+    pub async fn start() -> io::Result<Self> {
+        let logs = Arc::new(Logs::default());
+        Ok(Self { server: Server::start(Arc::clone(&logs)).await?, logs })
+    }
+
+    /// The endpoint URL to give to an SDK.
+    pub fn endpoint(&self) -> String {
+        self.server.url()
+    }
+
+    /// Makes a log group, or changes the class of one that is there.
+    pub fn create_group(&self, group: &str, class: LogGroupClass) {
+        let now = self.clock().now();
+        self.logs.state.lock().store.group_or_new(group, now).class = class;
+    }
+
+    /// Puts an event into a group and stream, which are made where they are missing. No limit of `PutLogEvents`
+    /// applies, and the event is visible to every search that begins after this. Answers its event id.
+    pub fn ingest(&self, group: &str, stream: &str, timestamp_ms: i64, message: &str) -> String {
+        let now = self.clock().now();
+        self.logs.state.lock().store.ingest(group, stream, timestamp_ms, message, now)
+    }
+
+    /// Sets how answers are cut into pages and what goes wrong with them.
+    pub fn set_paging(&self, paging: Paging) {
+        self.logs.state.lock().searches.paging = paging;
+    }
+
+    /// Makes every token given so far invalid, as 24 hours would.
+    pub fn expire_tokens(&self) {
+        self.logs.state.lock().searches.forget();
+    }
+
+    /// Accepts events of any age in `PutLogEvents`, to load recordings older than 14 days.
+    pub fn accept_any_age(&self, accepted: bool) {
+        self.logs.state.lock().store.accepts_any_age = accepted;
+    }
+
+    /// What `FilterLogEvents` handed out so far.
+    pub fn served(&self) -> Served {
+        self.logs.state.lock().searches.served
+    }
+
+    /// The number of events that a group holds.
+    pub fn stored_events(&self, group: &str) -> usize {
+        self.logs.state.lock().store.groups.get(group).map_or(0, |group| group.events.len())
+    }
+}
+
+impl Deref for CloudWatchLogs {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+#[derive(Debug, Default)]
+struct Logs {
+    state: Guarded<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    store: Store,
+    searches: Searches,
+}
+
+impl Service for Logs {
+    const NAME: &'static str = "cloudwatch-logs";
+
+    fn target(&self, asked: &Asked) -> String {
+        let target = asked.header("x-amz-target").unwrap_or_default();
+        target.strip_prefix(TARGET_PREFIX).unwrap_or(target).to_owned()
+    }
+
+    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
+        self.carry_out(asked, now).map_or_else(|error| error.answer(), |body| wire::json(200, body))
+    }
+
+    fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer {
+        LogsError::from_refusal(refusal, &self.target(asked)).answer()
+    }
+}
+
+impl Logs {
+    fn carry_out(&self, asked: &Asked, now: Timestamp) -> Result<Option<Value>, LogsError> {
+        let scope = sigv4::check(asked, "logs").map_err(LogsError::from)?;
+        if asked.content_type() != wire::CONTENT_TYPE {
+            return Err(LogsError::serialization(format!("Content-Type must be {}", wire::CONTENT_TYPE)));
+        }
+        let target = asked.header("x-amz-target").unwrap_or_default();
+        let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
+        let mut state = self.state.lock();
+        let State { store, searches } = &mut *state;
+        match operation {
+            "FilterLogEvents" => searches.filter_log_events(store, input(asked)?, &scope.region, now).map(Some),
+            "PutLogEvents" => store.put_log_events(&input(asked)?, now).map(Some),
+            "CreateLogGroup" => store.create_log_group(input(asked)?, now).map(|()| None),
+            "CreateLogStream" => store.create_log_stream(&input(asked)?, now).map(|()| None),
+            "DescribeLogGroups" => store.describe_log_groups(&input(asked)?, &scope.region).map(Some),
+            "DescribeLogStreams" => store.describe_log_streams(&input(asked)?, &scope.region).map(Some),
+            _ => Err(LogsError::unknown_operation(target)),
+        }
+    }
+}
+
+fn input<T: DeserializeOwned>(asked: &Asked) -> Result<T, LogsError> {
+    serde_json::from_slice(&asked.body).map_err(|error| LogsError::serialization(error.to_string()))
+}

@@ -1,0 +1,437 @@
+//! The parser: `and` binds closer than `or`, and comparisons closer than both. They do not chain.
+//! <https://learn.microsoft.com/en-us/kusto/query/tabular-expression-statements>
+
+use super::KqlError;
+use super::syntax::{Comparison, Direction, Expression, InTest, Named, Operator, Pipeline, Relation, TextTest};
+use super::token::{Token, Word, syntax_error, unsupported, words};
+use super::value::{Kind, Value};
+
+/// Nested parentheses and calls that the parser follows; it recurses, and a stack is not endless.
+const DEPTH_MAX: usize = 64;
+/// Members and indexes that may follow one value; evaluation recurses through them.
+const PATH_STEPS_MAX: usize = 8;
+
+/// Operators and statements of Kusto that this fake knows only by name.
+const OTHER_OPERATORS: [&str; 30] = [
+    "as",
+    "consume",
+    "distinct",
+    "evaluate",
+    "externaldata",
+    "facet",
+    "find",
+    "fork",
+    "getschema",
+    "invoke",
+    "join",
+    "lookup",
+    "make-series",
+    "mv-apply",
+    "mv-expand",
+    "parse",
+    "parse-kv",
+    "parse-where",
+    "partition",
+    "print",
+    "project-away",
+    "project-keep",
+    "project-rename",
+    "project-reorder",
+    "reduce",
+    "render",
+    "sample",
+    "search",
+    "top",
+    "union",
+];
+
+/// The tests of texts, without their negations.
+const TEXT_TESTS: [(&str, Relation, bool); 8] = [
+    ("contains", Relation::Contains, true),
+    ("contains_cs", Relation::Contains, false),
+    ("startswith", Relation::StartsWith, true),
+    ("startswith_cs", Relation::StartsWith, false),
+    ("endswith", Relation::EndsWith, true),
+    ("endswith_cs", Relation::EndsWith, false),
+    ("has", Relation::Has, true),
+    ("has_cs", Relation::Has, false),
+];
+
+const OTHER_TESTS: [&str; 12] = [
+    "between",
+    "!between",
+    "has_all",
+    "has_any",
+    "has_any_index",
+    "hasprefix",
+    "!hasprefix",
+    "hassuffix",
+    "!hassuffix",
+    "like",
+    "matches",
+    "notlike",
+];
+
+const COMPARISONS: [(&str, Comparison); 7] = [
+    ("==", Comparison::Equal),
+    ("!=", Comparison::NotEqual),
+    ("<>", Comparison::NotEqual),
+    ("<", Comparison::Less),
+    ("<=", Comparison::LessOrEqual),
+    (">", Comparison::Greater),
+    (">=", Comparison::GreaterOrEqual),
+];
+
+/// Words that cannot name a column unless they stand between brackets.
+const KEYWORDS: [&str; 8] = ["and", "or", "by", "in", "asc", "desc", "contains", "has"];
+
+/// Parses a whole query.
+pub(super) fn pipeline(text: &str) -> Result<Pipeline, KqlError> {
+    let mut parser = Parser { text, words: words(text)?, next: 0, depth: 0 };
+    if let Token::Name(name) = parser.peek() {
+        if matches!(name.as_str(), "let" | "set" | "declare" | "alias" | "restrict" | "pattern") {
+            return Err(unsupported("statements before the query"));
+        }
+        if OTHER_OPERATORS.contains(&name.as_str()) && !matches!(parser.peek_after(), Token::Sign("|") | Token::End) {
+            return Err(unsupported(&format!("the operator {name}")));
+        }
+    }
+    let table = parser.name("a table")?;
+    let mut stages = Vec::new();
+    while parser.took("|") {
+        stages.push(parser.operator()?);
+    }
+    if parser.took(";") && *parser.peek() != Token::End {
+        return Err(unsupported("several statements"));
+    }
+    match parser.peek() {
+        Token::End => Ok(Pipeline { table, stages }),
+        _ => Err(parser.wanted("'|' or the end")),
+    }
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    /// Ends with [`Token::End`], which is never passed.
+    words: Vec<Word>,
+    next: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn operator(&mut self) -> Result<Operator, KqlError> {
+        let Token::Name(name) = self.peek().clone() else {
+            return Err(self.wanted("an operator such as where"));
+        };
+        if OTHER_OPERATORS.contains(&name.as_str()) {
+            return Err(unsupported(&format!("the operator {name}")));
+        }
+        let is_known = matches!(
+            name.as_str(),
+            "where" | "filter" | "extend" | "project" | "take" | "limit" | "sort" | "order" | "count" | "summarize"
+        );
+        if !is_known {
+            return Err(self.wanted("an operator such as where"));
+        }
+        self.advance();
+        match name.as_str() {
+            "where" | "filter" => self.any().map(Operator::Where),
+            "extend" => self.list(Self::named).map(Operator::Extend),
+            "project" => self.list(Self::named).map(Operator::Project),
+            "take" | "limit" => self.rows().map(Operator::Take),
+            "sort" | "order" => {
+                self.expect_name("by")?;
+                self.list(Self::sorted).map(Operator::Sort)
+            }
+            "count" => Ok(Operator::Count),
+            _ => self.summarize(),
+        }
+    }
+
+    fn summarize(&mut self) -> Result<Operator, KqlError> {
+        let has_aggregates = !self.is_name("by");
+        let aggregates = if has_aggregates { self.list(Self::named)? } else { Vec::new() };
+        let by = if self.took_name("by") { self.list(Self::named)? } else { Vec::new() };
+        Ok(Operator::Summarize { aggregates, by })
+    }
+
+    fn rows(&mut self) -> Result<i64, KqlError> {
+        let Token::Long(rows) = *self.peek() else {
+            return Err(self.wanted("a number of rows"));
+        };
+        self.advance();
+        Ok(rows)
+    }
+
+    fn named(&mut self) -> Result<Named, KqlError> {
+        let is_assigned = *self.peek_after() == Token::Sign("=");
+        let name = if is_assigned { Some(self.name("a name of a column")?) } else { None };
+        if is_assigned {
+            self.advance();
+        }
+        Ok(Named { name, expression: self.any()? })
+    }
+
+    fn sorted(&mut self) -> Result<(Expression, Direction), KqlError> {
+        let expression = self.any()?;
+        let direction = match self.peek() {
+            Token::Name(name) if name == "asc" => Some(Direction::Ascending),
+            Token::Name(name) if name == "desc" => Some(Direction::Descending),
+            Token::Name(name) if name == "nulls" => return Err(unsupported("nulls first and nulls last")),
+            _ => None,
+        };
+        if direction.is_some() {
+            self.advance();
+        }
+        Ok((expression, direction.unwrap_or(Direction::Descending)))
+    }
+
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, KqlError>) -> Result<Vec<T>, KqlError> {
+        let mut items = vec![item(self)?];
+        while self.took(",") {
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
+    fn any(&mut self) -> Result<Expression, KqlError> {
+        self.deeper(|parser| {
+            let mut parts = vec![parser.all()?];
+            while parser.took_name("or") {
+                parts.push(parser.all()?);
+            }
+            Ok(one_or(parts, Expression::Any))
+        })
+    }
+
+    fn all(&mut self) -> Result<Expression, KqlError> {
+        let mut parts = vec![self.test()?];
+        while self.took_name("and") {
+            parts.push(self.test()?);
+        }
+        Ok(one_or(parts, Expression::All))
+    }
+
+    fn test(&mut self) -> Result<Expression, KqlError> {
+        let left = self.operand()?;
+        let test = match self.peek() {
+            Token::Sign("=~") => self.text_test(left, Relation::Equals, true, false),
+            Token::Sign("!~") => self.text_test(left, Relation::Equals, true, true),
+            Token::Sign(sign) => match COMPARISONS.into_iter().find(|(known, _)| known == sign) {
+                Some((_, comparison)) => {
+                    self.advance();
+                    Ok(Expression::Compare(comparison, left.into(), self.operand()?.into()))
+                }
+                None => return Ok(left),
+            },
+            Token::Name(name) => match name.clone().as_str() {
+                "in" | "in~" | "!in" | "!in~" => self.in_list(left),
+                name if OTHER_TESTS.contains(&name) => return Err(unsupported(&format!("the operator {name}"))),
+                name => {
+                    let plain = name.strip_prefix('!').unwrap_or(name);
+                    match TEXT_TESTS.into_iter().find(|(known, ..)| *known == plain) {
+                        Some((_, relation, ignores_case)) => {
+                            self.text_test(left, relation, ignores_case, name.starts_with('!'))
+                        }
+                        None => return Ok(left),
+                    }
+                }
+            },
+            _ => return Ok(left),
+        }?;
+        if self.begins_test() {
+            return Err(self.wanted("'and', 'or' or parentheses around the first comparison"));
+        }
+        Ok(test)
+    }
+
+    fn begins_test(&self) -> bool {
+        match self.peek() {
+            Token::Sign(sign) => matches!(*sign, "=~" | "!~") || COMPARISONS.iter().any(|(known, _)| known == sign),
+            Token::Name(name) => {
+                let plain = name.strip_prefix('!').unwrap_or(name);
+                matches!(plain, "in" | "in~") || TEXT_TESTS.iter().any(|(known, ..)| *known == plain)
+            }
+            _ => false,
+        }
+    }
+
+    fn text_test(
+        &mut self,
+        left: Expression,
+        relation: Relation,
+        ignores_case: bool,
+        is_negated: bool,
+    ) -> Result<Expression, KqlError> {
+        self.advance();
+        let right = self.operand()?;
+        Ok(Expression::Text(TextTest { relation, ignores_case, is_negated }, left.into(), right.into()))
+    }
+
+    fn in_list(&mut self, left: Expression) -> Result<Expression, KqlError> {
+        let Token::Name(name) = self.peek().clone() else {
+            return Err(self.wanted("in"));
+        };
+        self.advance();
+        self.expect("(")?;
+        let list = self.list(Self::any)?;
+        self.expect(")")?;
+        let test = InTest { ignores_case: name.ends_with('~'), is_negated: name.starts_with('!') };
+        Ok(Expression::In { test, left: left.into(), list })
+    }
+
+    fn operand(&mut self) -> Result<Expression, KqlError> {
+        let mut operand = self.primary()?;
+        for _ in 0..=PATH_STEPS_MAX {
+            if self.took(".") {
+                let name = self.name("a name of a member")?;
+                operand = Expression::Member(operand.into(), name);
+            } else if self.took("[") {
+                operand = self.indexed(operand)?;
+                self.expect("]")?;
+            } else if *self.peek() == Token::Sign("-") {
+                return Err(unsupported("arithmetic"));
+            } else {
+                return Ok(operand);
+            }
+        }
+        Err(self.wanted("a shorter path"))
+    }
+
+    fn indexed(&mut self, operand: Expression) -> Result<Expression, KqlError> {
+        match self.primary()? {
+            Expression::Literal(Value::String(name), _) => Ok(Expression::Member(operand.into(), name.to_string())),
+            Expression::Literal(Value::Long(index), _) => Ok(Expression::Item(operand.into(), index)),
+            _ => Err(unsupported("indexes that are not literals")),
+        }
+    }
+
+    fn primary(&mut self) -> Result<Expression, KqlError> {
+        if self.took("-") {
+            return self.negative();
+        }
+        let literal = match self.peek().clone() {
+            Token::Text(text) => Expression::Literal(Value::text(&text), Kind::String),
+            Token::Long(number) => Expression::Literal(Value::Long(number), Kind::Long),
+            Token::Real(number) => Expression::Literal(Value::Real(number), Kind::Real),
+            Token::DateTime(moment) => Expression::Literal(moment.map_or(Value::Null, Value::DateTime), Kind::DateTime),
+            Token::Dynamic(json) => Expression::Literal(Value::dynamic(json), Kind::Dynamic),
+            Token::Name(name) if matches!(name.as_str(), "true" | "false") => {
+                Expression::Literal(Value::Bool(name == "true"), Kind::Bool)
+            }
+            Token::Name(_) if *self.peek_after() == Token::Sign("(") => return self.call(),
+            Token::Name(_) | Token::Bracketed(_) => return self.name("a value").map(Expression::Name),
+            Token::Sign("(") => {
+                self.advance();
+                let inner = self.any()?;
+                self.expect(")")?;
+                return Ok(inner);
+            }
+            _ => return Err(self.wanted("a value")),
+        };
+        self.advance();
+        Ok(literal)
+    }
+
+    fn negative(&mut self) -> Result<Expression, KqlError> {
+        let negative = match *self.peek() {
+            Token::Long(number) => Expression::Literal(Value::Long(-number), Kind::Long),
+            Token::Real(number) => Expression::Literal(Value::Real(-number), Kind::Real),
+            _ => return Err(unsupported("arithmetic")),
+        };
+        self.advance();
+        Ok(negative)
+    }
+
+    fn call(&mut self) -> Result<Expression, KqlError> {
+        let name = self.name("a function")?;
+        self.expect("(")?;
+        if self.took(")") {
+            return Ok(Expression::Call(name, Vec::new()));
+        }
+        let arguments = self.list(Self::any)?;
+        self.expect(")")?;
+        Ok(Expression::Call(name, arguments))
+    }
+
+    fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, KqlError>) -> Result<T, KqlError> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(self.wanted("fewer nested parentheses"));
+        }
+        let parsed = parse(self);
+        self.depth -= 1;
+        parsed
+    }
+
+    fn name(&mut self, wanted: &str) -> Result<String, KqlError> {
+        let name = match self.peek() {
+            Token::Name(name) if !KEYWORDS.contains(&name.as_str()) && !name.starts_with('!') => name.clone(),
+            Token::Bracketed(name) => name.clone(),
+            _ => return Err(self.wanted(wanted)),
+        };
+        self.advance();
+        Ok(name)
+    }
+
+    fn is_name(&self, name: &str) -> bool {
+        matches!(self.peek(), Token::Name(found) if found == name)
+    }
+
+    fn took_name(&mut self, name: &str) -> bool {
+        let is_there = self.is_name(name);
+        if is_there {
+            self.advance();
+        }
+        is_there
+    }
+
+    fn expect_name(&mut self, name: &str) -> Result<(), KqlError> {
+        if self.took_name(name) { Ok(()) } else { Err(self.wanted(&format!("'{name}'"))) }
+    }
+
+    fn took(&mut self, sign: &'static str) -> bool {
+        let is_there = *self.peek() == Token::Sign(sign);
+        if is_there {
+            self.advance();
+        }
+        is_there
+    }
+
+    fn expect(&mut self, sign: &'static str) -> Result<(), KqlError> {
+        if self.took(sign) { Ok(()) } else { Err(self.wanted(&format!("'{sign}'"))) }
+    }
+
+    fn peek(&self) -> &Token {
+        self.word(self.next).map_or(&Token::End, |word| &word.token)
+    }
+
+    fn peek_after(&self) -> &Token {
+        self.word(self.next + 1).map_or(&Token::End, |word| &word.token)
+    }
+
+    fn word(&self, index: usize) -> Option<&Word> {
+        self.words.get(index)
+    }
+
+    fn advance(&mut self) {
+        self.next += 1;
+    }
+
+    fn wanted(&self, wanted: &str) -> KqlError {
+        let begin = self.word(self.next).map_or(self.text.len(), |word| word.at);
+        let end = self.word(self.next + 1).map_or(self.text.len(), |word| word.at);
+        let token = self.text.get(begin..end).unwrap_or_default().trim();
+        syntax_error(self.text, begin, token, wanted)
+    }
+}
+
+fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -> Expression {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        last => {
+            parts.extend(last);
+            many(parts)
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! Each operator and function by itself, the refusals, and whatever anybody may type.
+
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::{Column, DateTime, Kind, KqlError, Query, Row, Value};
+
+fn columns() -> Vec<Column> {
+    let column = |(name, kind): &(&str, Kind)| Column { name: (*name).to_owned(), kind: *kind };
+    let all = [
+        ("Time", Kind::DateTime),
+        ("Text", Kind::String),
+        ("Bag", Kind::Dynamic),
+        ("Number", Kind::Long),
+        ("Share", Kind::Real),
+        ("Fact", Kind::Bool),
+    ];
+    all.iter().map(column).collect()
+}
+
+fn compile(query: &str) -> Result<Query, KqlError> {
+    Query::compile(query, |table| (table == "T").then(columns))
+}
+
+/// Returns why a query is refused, as it is told.
+fn refusal(query: &str) -> String {
+    compile(query).expect_err(query).to_string()
+}
+
+fn row(text: &str, bag: Json) -> Row {
+    let time = Value::DateTime(DateTime::parse("2026-11-22T01:00:00.5Z").expect("is a time"));
+    [time, Value::text(text), Value::dynamic(bag), Value::Long(403), Value::Real(0.5), Value::Bool(true)].into()
+}
+
+fn rows() -> Vec<Row> {
+    vec![
+        row("Foo-bar baz", json!({"a": {"b-c": [1, "two", null]}, "code": 403, "name": "it", "text": "{\"a\":1}"})),
+        row("", Json::Null),
+    ]
+}
+
+/// Returns the cells of the answer over the two rows.
+fn cells(query: &str) -> Vec<Vec<Json>> {
+    let query = compile(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+    query.run(rows()).iter().map(|row| row.iter().map(Value::to_cell).collect()).collect()
+}
+
+/// Returns an expression's value on the first row.
+fn value(expression: &str) -> Json {
+    cells(&format!("T | take 1 | extend X = {expression} | project X"))[0][0].clone()
+}
+
+#[test]
+fn texts_are_tested_as_documented() {
+    for (expression, expected) in [
+        (r#""aBc" == "aBc""#, true),
+        (r#""aBc" == "abc""#, false),
+        (r#""abc" != "ABC""#, true),
+        (r#""abc" =~ "ABC""#, true),
+        (r#""aBc" !~ "xyz""#, true),
+        (r#""FabriKam" contains "BRik""#, true),
+        (r#""Fabrikam" !contains "xyz""#, true),
+        (r#""FabriKam" contains_cs "Kam""#, true),
+        (r#""Fabrikam" !contains_cs "Kam""#, true),
+        (r#""Fabrikam" endswith "Kam""#, true),
+        (r#""Fabrikam" !endswith "brik""#, true),
+        (r#""Fabrikam" endswith_cs "kam""#, true),
+        (r#""Fabrikam" !endswith_cs "brik""#, true),
+        (r#""Fabrikam" startswith "fab""#, true),
+        (r#""Fabrikam" !startswith "kam""#, true),
+        (r#""Fabrikam" startswith_cs "fab""#, false),
+        (r#""North America" has "america""#, true),
+        (r#""North America" !has "amer""#, true),
+        (r#""North America" has_cs "America""#, true),
+        (r#""North America" !has_cs "amer""#, true),
+        (r#""KustoExplorerQueryRun" has "Explorer""#, false),
+        (r#""system:anonymous" has "system:anon""#, false),
+        (r#""x system:anonymous/" has "System:anonymous""#, true),
+        (r#""aa aaa" has "a aa""#, false),
+        (r#""abc" in ("123", "abc")"#, true),
+        (r#""abc" !in ("123", "abc")"#, false),
+        (r#""abc" in~ ("123", "ABC")"#, true),
+        (r#""abc" !in~ ("123", "ABC")"#, false),
+        (r#""" contains "x""#, false),
+        (r#""x" contains """#, true),
+    ] {
+        assert_eq!(value(expression), json!(expected), "{expression}");
+    }
+}
+
+#[test]
+fn what_the_documentation_leaves_open_fits_neither_way() {
+    for expression in [
+        r#""\u212aubectl" =~ "kubectl""#,
+        r#""\u212aubectl" !~ "kubectl""#,
+        r#""\u00dcber" contains "\u00fcber""#,
+        r#""a_b" has "b""#,
+        r#""a_b" !has "b""#,
+        r#""\u00fcb" has "b""#,
+        r#""abc" in~ ("\u212a", "\u00fc") or "\u212a" in~ ("k")"#,
+    ] {
+        assert_eq!(value(expression), Json::Null, "{expression}");
+    }
+    assert_eq!(value(r#""\u212aubectl" contains_cs "\u212a" or "\u212a" =~ "k""#), json!(true));
+    assert_eq!(value(r#""\u212a" =~ "\u212a" and "a_b b" has "b""#), json!(true));
+}
+
+#[test]
+fn numbers_moments_and_facts_compare() {
+    for (expression, expected) in [
+        ("Number == 403 and Number >= 403 and Number <= 403 and Number > -1 and Number < 403.5", true),
+        ("Number != 403 or Number <> 403", false),
+        ("Number in (1, 403)", true),
+        ("Share == 0.5 and Fact == true and Fact != false", true),
+        ("Time >= datetime(2026-11-22T01:00:00.5Z) and Time < datetime(2026-11-22T01:00:00.5000001Z)", true),
+        ("Time > datetime(2026-11-22) and Time <= datetime(2026-11-22 01:00:01)", true),
+        ("Time == datetime(\"2026-11-22T03:00:00.5000000+02:00\")", true),
+        ("not(Time != Time)", true),
+    ] {
+        assert_eq!(value(expression), json!(expected), "{expression}");
+    }
+}
+
+#[test]
+fn null_equals_nothing_and_is_neither_less_nor_more() {
+    for (expression, expected) in [
+        ("tolong(\"x\") == 0", json!(false)),
+        ("tolong(\"x\") != 0", json!(true)),
+        ("tolong(\"x\") == tolong(\"y\")", Json::Null),
+        ("tolong(\"x\") < 0", Json::Null),
+        ("not(tolong(\"x\") < 0)", Json::Null),
+        ("tolong(\"x\") < 0 or true", json!(true)),
+        ("tolong(\"x\") < 0 and true", Json::Null),
+        ("tolong(\"x\") < 0 and false", json!(false)),
+        ("Time < datetime(null)", Json::Null),
+        ("isnull(Text) or isnull(\"\")", json!(false)),
+        ("isnull(Bag.missing) and isnotnull(Bag.code)", json!(true)),
+    ] {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+    assert_eq!(cells("T | where tolong(\"x\") < 0"), Vec::<Vec<Json>>::new());
+}
+
+#[test]
+fn dynamic_values_are_reached_into_and_converted() {
+    for (expression, expected) in [
+        ("tostring(Bag.a[\"b-c\"][1])", json!("two")),
+        ("tostring(Bag['a']['b-c'][-3])", json!("1")),
+        ("tostring(Bag.a[\"b-c\"][3])", json!("")),
+        ("tostring(Bag.a[\"b-c\"][-4])", json!("")),
+        ("tostring(Bag.name.deeper)", json!("")),
+        ("tostring(Bag.a)", json!(r#"{"b-c":[1,"two",null]}"#)),
+        ("tostring(Bag.code)", json!("403")),
+        ("toint(Bag.code) == 403 and tolong(Bag.code) == 403 and todouble(Bag.code) == 403.0", json!(true)),
+        ("toint(tolong(\"3000000000\"))", Json::Null),
+        ("tolong(\"403\")", json!(403)),
+        ("tolong(Bag.name)", Json::Null),
+        ("tostring(parse_json(tostring(Bag.text)).a)", json!("1")),
+        ("tostring(parse_json(Bag.text).a)", json!("")),
+        ("tostring(parse_json(\" {\\\"a\\\": 1}\\n\").a)", json!("1")),
+        ("gettype(parse_json(\" {\\\"a\\\": 1}\\n\"))", json!("dictionary")),
+        ("gettype(parse_json(\"{\\\"a\\\": [Truncated...]\"))", json!("string")),
+        ("gettype(parse_json(\"\"))", json!("null")),
+        ("gettype(Bag.missing)", json!("null")),
+        ("gettype(Bag.a[\"b-c\"])", json!("array")),
+        ("gettype(Bag.code)", json!("long")),
+        ("gettype(Bag.name)", json!("string")),
+        ("gettype(Text)", json!("string")),
+        ("gettype(Time)", json!("datetime")),
+        ("gettype(Fact)", json!("bool")),
+        ("gettype(Share)", json!("double")),
+        ("array_length(Bag.a[\"b-c\"])", json!(3)),
+        ("array_length(Bag.a)", Json::Null),
+        ("set_has_element(Bag.a[\"b-c\"], \"two\") and set_has_element(Bag.a[\"b-c\"], 1)", json!(true)),
+        ("set_has_element(Bag.a[\"b-c\"], \"TWO\")", json!(false)),
+        ("Bag.a has \"two\" and Bag contains \"TWO\" and Bag.name has_cs \"it\"", json!(true)),
+        ("isempty(tostring(Bag.missing)) and isempty(Bag.missing) and isnotempty(Bag.name)", json!(true)),
+        ("strlen(\"\\u00fcb\")", json!(2)),
+        ("tolower(Text)", json!("foo-bar baz")),
+        ("toupper(Text)", json!("FOO-BAR BAZ")),
+        ("tostring(Time)", json!("2026-11-22T01:00:00.5000000Z")),
+        ("tostring(Fact)", json!("True")),
+        ("todatetime(\"2026-11-22T01:00:00\") < Time", json!(true)),
+        ("tostring(dynamic([1,\"a)\"]))", json!(r#"[1,"a)"]"#)),
+        ("Bag.a", json!(r#"{"b-c":[1,"two",null]}"#)),
+        ("Time", json!("2026-11-22T01:00:00.5Z")),
+    ] {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+}
+
+#[test]
+fn literals_are_read_to_the_last_escape() {
+    for (literal, expected) in [
+        (r#""a\"b\\c\u00fc\u000a\x41\t\n\r\a\b\f\v\'""#, "a\"b\\c\u{fc}\nA\t\n\r\u{7}\u{8}\u{c}\u{b}'"),
+        (r#""\ud83d\udd0d""#, "\u{1f50d}"),
+        (r#"'say "it"'"#, "say \"it\""),
+        (r#"@"a\b""c""#, "a\\b\"c"),
+        ("\"\u{fc}\"", "\u{fc}"),
+    ] {
+        assert_eq!(value(literal), json!(expected), "{literal}");
+    }
+    for bad in [r#""open"#, "\"a\nb\"", r#""\q""#, r#""\u00f""#, r#""\u00zz""#, "\"\\\u{fc}\"", "@\"open"] {
+        assert!(refusal(&format!("T | where Text == {bad}")).starts_with("SYN0002"), "{bad}");
+    }
+    assert!(refusal(r#"T | where Text == "\ud83d""#).contains("does not evaluate"));
+}
+
+#[test]
+fn rows_are_kept_made_sorted_and_counted() {
+    let texts = |query: &str| -> Vec<Json> { cells(query).into_iter().map(|row| row[0].clone()).collect() };
+    assert_eq!(texts("T | where Text == \"\" | project Text"), [""]);
+    assert_eq!(texts("T | filter isnotempty(Text) // why\n| project A = strlen(Text), ['b c'] = 1"), [11]);
+    assert_eq!(texts("T | sort by Text asc | project Text;"), ["", "Foo-bar baz"]);
+    assert_eq!(texts("T | order by Text | project Text"), ["Foo-bar baz", ""]);
+    assert_eq!(texts("T | sort by Number, Text asc | limit 1 | project Text"), [""]);
+    assert_eq!(
+        texts("T | extend L = array_length(Bag.a[\"b-c\"]) | sort by L asc | project L"),
+        [Json::Null, json!(3)]
+    );
+    assert_eq!(texts("T | take 0 | count"), [0]);
+    assert_eq!(texts("T | count"), [2]);
+    assert_eq!(texts("T | extend Text = \"x\" | where Text == \"x\" | count"), [2]);
+    let newest = compile("T | summarize Rows = count(), Newest = max(Time), min(Number), countif(Text == \"\")");
+    let newest = newest.expect("is a query");
+    let names: Vec<&str> = newest.columns().iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["Rows", "Newest", "min_Number", "countif_"]);
+    assert_eq!(
+        newest.run(rows()).iter().map(|row| row.iter().map(Value::to_cell).collect()).collect::<Vec<Vec<_>>>(),
+        [[json!(2), json!("2026-11-22T01:00:00.5Z"), json!(403), json!(1)]]
+    );
+    assert_eq!(newest.run(Vec::new()), vec![Row::from([Value::Long(0), Value::Null, Value::Null, Value::Long(0)])]);
+    assert_eq!(cells("T | summarize count() by Text"), [[json!("Foo-bar baz"), json!(1)], [json!(""), json!(1)]]);
+    assert_eq!(cells("T | take 0 | summarize count() by Text"), Vec::<Vec<Json>>::new());
+    assert_eq!(cells("T | summarize by Number"), [[json!(403)]]);
+}
+
+#[test]
+fn the_span_of_a_column_is_read_off_the_conditions() {
+    let at = |text: &str| DateTime::parse(text);
+    let bounds = |query: &str| compile(query).expect(query).bounds_of("Time");
+    let (from, to) = (at("2026-11-22T00:50:00Z"), at("2026-11-22T01:50:00Z"));
+    let window = "Time >= datetime(2026-11-22T00:50:00Z) and Time < datetime(2026-11-22T01:50:00Z)";
+    assert_eq!(bounds(&format!("T | extend A = 1 | where {window} | where Time > datetime(2026-01-01)")), (from, to));
+    assert_eq!(bounds(&format!("T | where {window} or Fact")), (None, None));
+    assert_eq!(bounds(&format!("T | where not({window})")), (None, None));
+    assert_eq!(bounds(&format!("T | extend Time = todatetime(Text) | where {window}")), (None, None));
+    let query = compile("T | where isnotempty(Text) and Number in (1, 2)").expect("is a query");
+    assert!(query.filters_on("Text") && query.filters_on("Number") && !query.filters_on("Time"));
+}
+
+#[test]
+fn refusals_are_worded_as_by_the_service() {
+    for (query, expected) in [
+        ("", "SYN0002: Query could not be parsed at '' on line [1,1]"),
+        ("T\n| where Text = \"x\"", "SYN0002: Query could not be parsed at '=' on line [2,14]"),
+        ("T | where (Text == \"x\"", "SYN0002: Query could not be parsed at '' on line [1,23]"),
+        ("T | where Text == \"x\" == true", "SYN0002: Query could not be parsed at '==' on line [1,23]"),
+        ("T | where Text AND Fact", "SYN0002: Query could not be parsed at 'AND'"),
+        ("T | where Text in \"x\"", "SYN0002"),
+        ("T | where Text in ()", "SYN0002"),
+        ("T | nonsense", "SYN0002: Query could not be parsed at 'nonsense' on line [1,5]"),
+        ("T | take x", "SYN0002"),
+        ("T | where \u{fc} == 1", "SYN0002"),
+        ("T |", "SYN0002"),
+        ("T where Fact", "SYN0002"),
+        ("T | where Time > datetime(yesterday)", "SYN0002"),
+        ("T | where Number == 99999999999999999999", "SYN0002"),
+        ("U", "SEM0100: Failed to resolve table or column expression named 'U'"),
+        ("U | take 1", "SEM0100: 'take' operator: Failed to resolve table or column expression named 'U'"),
+        ("T | where X == 1", "SEM0100: 'where' operator: Failed to resolve column or scalar expression named 'X'"),
+        ("T | project Text | where Fact", "SEM0100: 'where' operator"),
+        ("T | extend A = 1, B = A", "SEM0100: 'extend' operator"),
+        ("T | where text == \"x\"", "SEM0100"),
+        ("T | where foo(Text)", "SEM0260: Unknown function: 'foo'."),
+        ("T | where ToString(Text) == \"x\"", "SEM0260"),
+        ("T | where isempty(Text, Text)", "SEM0219"),
+        (
+            "T | where Bag.code == 403",
+            "SEM0064: Cannot compare values of types dynamic and long. Try adding explicit casts",
+        ),
+        ("T | where Bag.name =~ \"x\"", "SEM0064: Cannot compare values of types dynamic and string"),
+        ("T | where Bag.name startswith \"x\"", "SEM0064"),
+        ("T | where Text == 1", "SEM0064: Cannot compare values of types string and long"),
+        ("T | where Time > \"2026\"", "SEM0064"),
+        ("T | where Number has \"1\"", "SEM0064"),
+        ("T | where Text in (\"a\", 1)", "SEM0064"),
+        ("T | where Text", "SEM0085"),
+        ("T | where Text and Fact", "SEM0085"),
+        ("T | where not(Text)", "SEM0085"),
+        ("T | where isempty(Text.a)", "SEM0085"),
+        ("T | where parse_json(Number) has \"x\"", "SEM0085"),
+        ("T | where array_length(Text) > 1", "SEM0085"),
+        ("T | sort by Bag", "SEM0085"),
+        ("T | project Text, Text", "SEM0022"),
+        ("T | extend A = 1, A = 2", "SEM0022"),
+        ("T | summarize max_Time = count(), max(Time)", "SEM0022"),
+    ] {
+        let refused = refusal(query);
+        assert!(refused.starts_with(expected), "{query}: {refused}");
+    }
+    for beyond in [
+        "let x = 1; T | take 1",
+        "T | take 1; T | count",
+        "union T, T",
+        "T | join (T) on Text",
+        "T | distinct Text",
+        "T | project-away Text",
+        "T | where Text matches regex \"x\"",
+        "T | where Number between (1 .. 2)",
+        "T | where Time > ago(1h)",
+        "T | where Number + 1 == 2",
+        "T | where Number - 1 == 2",
+        "T | where Text < \"x\"",
+        "T | where Bag[Text] has \"x\"",
+        "T | project strlen(Text)",
+        "T | summarize dcount(Text)",
+        "T | where Text == h\"x\"",
+        "T | where Number == 0x10",
+    ] {
+        let refused = refusal(beyond);
+        assert!(refused.starts_with("this fake does not evaluate"), "{beyond}: {refused}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded_and_length_is_not() {
+    let nested = |depth: usize| format!("T | where {}Fact{}", "not(".repeat(depth), ")".repeat(depth));
+    assert!(compile(&nested(63)).is_ok());
+    assert!(refusal(&nested(64)).contains("fewer nested parentheses"));
+    assert!(refusal(&nested(100_000)).contains("fewer nested parentheses"));
+    let deep = format!("{}Bag{}", "parse_json(".repeat(63), ".a.a.a.a.a.a.a.a)".repeat(63));
+    assert_eq!(
+        value(&format!("gettype({})", &deep["parse_json(".len()..deep.len() - ".a.a.a.a.a.a.a.a)".len()])),
+        json!("null")
+    );
+    assert!(refusal(&format!("T | where Bag{} has \"x\"", ".a".repeat(9))).contains("a shorter path"));
+    let long = format!("T | where {} Fact", "Text == \"x\" or Text == \"y\" and ".repeat(20_000));
+    assert_eq!(compile(&long).expect("is a query").run(rows()), Vec::<Row>::new());
+}
+
+/// What queries are made of, so that nonsense comes close to sense.
+const PIECES: &[&str] = &[
+    "T",
+    "|",
+    "where",
+    "extend",
+    "project",
+    "summarize",
+    "by",
+    "sort",
+    "take",
+    "count",
+    "Text",
+    "Bag",
+    "Time",
+    "Fact",
+    "Number",
+    "==",
+    "!=",
+    "=~",
+    "!~",
+    "in",
+    "in~",
+    "!has",
+    "has",
+    "contains_cs",
+    "endswith",
+    "<",
+    ">=",
+    "and",
+    "or",
+    "not(",
+    "(",
+    ")",
+    "[",
+    "]",
+    ".",
+    ",",
+    "=",
+    ";",
+    "\"x\"",
+    "'",
+    "\"",
+    "\\u00",
+    "@\"",
+    "1",
+    "-",
+    "0.5",
+    "..",
+    "//",
+    "datetime(",
+    "2026-11-22",
+    "dynamic(",
+    "[1,",
+    "{\"a\":",
+    "tostring(",
+    "parse_json(",
+    "max(",
+    "count()",
+    "\n",
+    "['a']",
+    "asc",
+    "desc",
+    "true",
+    "\u{fc}",
+    "!",
+];
+
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![8 => proptest::sample::select(PIECES).prop_map(str::to_owned), 1 => ".{0,3}"]
+}
+
+proptest! {
+    #[test]
+    fn no_query_panics(pieces in proptest::collection::vec(piece(), 0..40), with_blanks: bool, begins: bool) {
+        let text = pieces.join(if with_blanks { " " } else { "" });
+        let text = if begins { format!("T | where {text}") } else { text };
+        if let Ok(query) = compile(&text) {
+            for row in query.run(rows()) {
+                prop_assert_eq!(row.len(), query.columns().len(), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_are_only_what_the_conditions_demand(seconds in proptest::collection::vec(0_u32..60, 1..20), low in 0_u32..60, high in 0_u32..60) {
+        let at = |second: u32| DateTime::parse(&format!("2026-11-22T01:00:{second:02}Z")).expect("is a time");
+        let text = format!("T | where Time >= datetime(2026-11-22T01:00:{low:02}Z) and Time < datetime(2026-11-22T01:00:{high:02}Z)");
+        let query = compile(&text).expect("is a query");
+        let (from, to) = query.bounds_of("Time");
+        for second in seconds {
+            let mut row = row("", Json::Null).to_vec();
+            row[0] = Value::DateTime(at(second));
+            let is_kept = !query.run(vec![row.into()]).is_empty();
+            prop_assert_eq!(is_kept, (low..high).contains(&second));
+            prop_assert!(!is_kept || (from <= Some(at(second)) && Some(at(second)) <= to));
+        }
+    }
+
+    #[test]
+    fn a_moment_is_read_back_from_its_text(ticks in -10_000_000_000_000_i64..20_000_000_000_000_000) {
+        let moment = DateTime::parse("1970-01-01").expect("is a date").after(std::time::Duration::from_nanos(ticks.unsigned_abs() * 100));
+        prop_assert_eq!(DateTime::parse(&moment.to_string()), Some(moment));
+        prop_assert_eq!(DateTime::parse(&moment.in_full()), Some(moment));
+    }
+}

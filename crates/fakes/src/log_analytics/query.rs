@@ -1,0 +1,222 @@
+//! `/query` and `/search`: the request is checked, the query run over the rows of its time, and the answer cut.
+//! <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/request-format>
+
+use std::hash::Hasher;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use siphasher::sip::SipHasher13;
+
+use super::interval::Interval;
+use super::schema::TIME;
+use super::store::{Plan, Store, Table};
+use super::wire::{self, ApiError};
+use crate::exchange::{Answer, Asked};
+use crate::kql::{DateTime, Query, Row};
+
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/service-limits#log-analytics-workspaces>
+const ROWS_MAX: usize = 500_000;
+/// The longest that a client may ask the cloud to wait.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/timeouts>
+const WAIT_S_MAX: u32 = 600;
+
+/// How queries are answered, and what goes wrong with the answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answering {
+    /// The most rows of an answer, below the cloud's 500,000. What more there would be is left out, and the answer says
+    /// so: HTTP 200 with `error` beside `tables`.
+    pub rows_max: usize,
+    /// So many of the next answers are partial whatever their size: the later half of their rows is left out.
+    pub partial_next: u32,
+    /// So many of the next answers are 204, without a body.
+    pub no_content_next: u32,
+    /// So many of the next answers are 200 with an empty body.
+    pub empty_body_next: u32,
+    /// Queries over a longer span of time are answered 504. The span is that of `timespan` and of what the query demands
+    /// of `TimeGenerated`, whichever is shorter.
+    pub span_max: Option<Duration>,
+    /// The order of rows where the query asks for none.
+    pub order: Order,
+}
+
+/// The order of rows where the query asks for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Shuffled, the same way for the same seed. The default, with seed 0: nobody may lean on an order.
+    Shuffled(u64),
+    /// By `TimeGenerated`, then by arrival.
+    Stored,
+}
+
+impl Default for Answering {
+    fn default() -> Self {
+        Self {
+            rows_max: ROWS_MAX,
+            partial_next: 0,
+            no_content_next: 0,
+            empty_body_next: 0,
+            span_max: None,
+            order: Order::Shuffled(0),
+        }
+    }
+}
+
+/// What was answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Queries that were answered with tables.
+    pub answers: u64,
+    /// How many of these were partial.
+    pub partial: u64,
+    /// Rows in them, each time that they were handed out.
+    pub rows: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// The seconds of the last query's `Prefer: wait=`.
+    pub wait_s: Option<u32>,
+}
+
+/// Which of the two paths a query came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Api {
+    Query,
+    Search,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    query: String,
+    timespan: Option<String>,
+    workspaces: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Searches {
+    pub(super) answering: Answering,
+    pub(super) served: Served,
+}
+
+impl Searches {
+    pub(super) fn answer(
+        &mut self,
+        asked: &Asked,
+        store: &Store,
+        workspace: &str,
+        api: Api,
+        now: Timestamp,
+    ) -> Result<Answer, ApiError> {
+        let request = read(asked)?;
+        self.served.wait_s = wait(asked)?;
+        if !store.has_workspace(workspace) {
+            return Err(ApiError::path_not_found());
+        }
+        let others = request.workspaces.as_deref().unwrap_or_default();
+        let unknown = others.iter().find(|other| !store.has_workspace(other));
+        if let Some(unknown) = unknown {
+            return Err(ApiError::invalid(&format!("the workspace {unknown:?} does not exist")));
+        }
+        let query = Query::compile(&request.query, |name| Some(store.table(workspace, name)?.columns.clone()))?;
+        let timespan = timespan(&request, now)?;
+        let names = std::iter::once(workspace).chain(others.iter().map(String::as_str));
+        let tables: Vec<&Table> = names.filter_map(|name| store.table(name, query.table())).collect();
+        check_plan(api, &tables, &request, &query)?;
+        let (from, to) = query.bounds_of(TIME);
+        let interval = timespan.unwrap_or(Interval::ALWAYS).within(from, to);
+        if self.answering.span_max.is_some_and(|max| interval.length() > max) {
+            return Err(ApiError::timed_out());
+        }
+        let rows = tables.iter().flat_map(|table| table.between(interval.from, interval.to)).cloned().collect();
+        let rows = query.run(self.arrange(rows));
+        Ok(self.cut(&query, rows))
+    }
+
+    fn arrange(&self, mut rows: Vec<Row>) -> Vec<Row> {
+        let Order::Shuffled(seed) = self.answering.order else {
+            return rows;
+        };
+        let place = |index: u64| {
+            let mut hasher = SipHasher13::new_with_keys(seed, 0x6c6f_6761_6e61_6c00);
+            hasher.write_u64(index);
+            hasher.finish()
+        };
+        let mut placed: Vec<(u64, Row)> = (0..).map(place).zip(rows.drain(..)).collect();
+        placed.sort_by_key(|(place, _)| *place);
+        rows.extend(placed.into_iter().map(|(_, row)| row));
+        rows
+    }
+
+    /// Makes the answer of what the query found, and leaves out what is to be left out.
+    fn cut(&mut self, query: &Query, mut rows: Vec<Row>) -> Answer {
+        let answering = &mut self.answering;
+        if took_one(&mut answering.no_content_next) {
+            return Answer::new(204, wire::CONTENT_TYPE, "");
+        }
+        if took_one(&mut answering.empty_body_next) {
+            return Answer::new(200, wire::CONTENT_TYPE, "");
+        }
+        let is_halved = took_one(&mut answering.partial_next);
+        let limit = if is_halved { answering.rows_max.min(rows.len() / 2) } else { answering.rows_max };
+        let is_partial = is_halved || rows.len() > limit;
+        rows.truncate(limit);
+        let answer = wire::tables(query.columns(), &rows, is_partial.then(|| wire::partial_error(limit)));
+        self.served.answers += 1;
+        self.served.partial += u64::from(is_partial);
+        self.served.rows += rows.len() as u64;
+        self.served.bytes += answer.body.len() as u64;
+        answer
+    }
+}
+
+/// Takes one of what is left, and tells whether there was one.
+fn took_one(left: &mut u32) -> bool {
+    let had_one = *left > 0;
+    *left = left.saturating_sub(1);
+    had_one
+}
+
+fn read(asked: &Asked) -> Result<Request, ApiError> {
+    if asked.content_type() != "application/json" {
+        return Err(ApiError::invalid("Content-Type must be application/json"));
+    }
+    serde_json::from_slice(&asked.body).map_err(|error| ApiError::invalid(&format!("the body cannot be read: {error}")))
+}
+
+/// Reads `Prefer: wait=`, the only preference that this fake knows. The SDK for Python sends an empty one.
+fn wait(asked: &Asked) -> Result<Option<u32>, ApiError> {
+    let preferences = asked.header("prefer").unwrap_or_default();
+    if preferences.is_empty() {
+        return Ok(None);
+    }
+    let seconds = preferences.trim().strip_prefix("wait=").and_then(|seconds| seconds.parse().ok());
+    let seconds = seconds.filter(|seconds| (1..=WAIT_S_MAX).contains(seconds));
+    let wrong = || ApiError::invalid(&format!("Prefer must be wait=1 to wait={WAIT_S_MAX}, not {preferences:?}"));
+    seconds.ok_or_else(wrong).map(Some)
+}
+
+fn timespan(request: &Request, now: Timestamp) -> Result<Option<Interval>, ApiError> {
+    let parse = |text: &String| {
+        let interval = Interval::parse(text, DateTime::from(now));
+        interval.ok_or_else(|| ApiError::invalid(&format!("{text:?} is no ISO 8601 time period")))
+    };
+    request.timespan.as_ref().map(parse).transpose()
+}
+
+/// Holds the tables against the path that the query came by. For a Basic table "you can't specify the query time range
+/// using a where statement", nor ask several workspaces.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/basic-logs-query>
+fn check_plan(api: Api, tables: &[&Table], request: &Request, query: &Query) -> Result<(), ApiError> {
+    let is_basic = tables.iter().any(|table| table.plan == Plan::Basic);
+    let name = query.table();
+    let wrong = match api {
+        Api::Query if is_basic => format!("table {name} has the plan Basic: ask by /search"),
+        Api::Query => return Ok(()),
+        Api::Search if !is_basic => format!("table {name} has the plan Analytics: ask by /query"),
+        Api::Search if request.workspaces.is_some() => "/search takes no workspaces".to_owned(),
+        Api::Search if request.timespan.is_none() => "/search needs a timespan".to_owned(),
+        Api::Search if query.filters_on(TIME) => format!("/search takes the time by timespan, not by where on {TIME}"),
+        Api::Search => return Ok(()),
+    };
+    Err(ApiError::invalid(&wrong))
+}

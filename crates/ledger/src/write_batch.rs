@@ -1,0 +1,175 @@
+//! A write that is being put together: one batch, with every value cut into chunks.
+//!
+//! Whether a write makes sense is judged by the ledger; here it is only spelled.
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde::Serialize;
+use stakeout_core::commit::Commit;
+use stakeout_core::delivery::{Delivery, DeliveryId, Entry, Settlement};
+use stakeout_core::progress::Notice;
+
+use crate::chunk::{ChunkWriter, Walk};
+use crate::engine::Engine;
+use crate::error::{LedgerError, Result};
+use crate::key::Key;
+use crate::rows;
+use crate::rule_meta::Named;
+
+/// A batch and what it replaces.
+pub(crate) struct WriteBatch<'e> {
+    engine: &'e Engine,
+    batch: sled::Batch,
+    put: BTreeSet<Key>,
+    is_empty: bool,
+}
+
+impl<'e> WriteBatch<'e> {
+    pub(crate) fn new(engine: &'e Engine) -> WriteBatch<'e> {
+        WriteBatch { engine, batch: sled::Batch::default(), put: BTreeSet::new(), is_empty: true }
+    }
+
+    /// Adds all that a window changes, and takes the minutes out of it. What is both deleted and written stays written.
+    pub(crate) fn add_commit(&mut self, commit: &mut Commit, heads: &Named) -> Result<()> {
+        for (source, minute) in &commit.expired {
+            self.delete(Key::Minute(*minute, *source))?;
+        }
+        for finding in &commit.forgotten {
+            self.delete(Key::Finding(*finding))?;
+        }
+        // A flood's rows fill memory: those of a minute are freed as soon as they are spelled.
+        for (minute, rows) in std::mem::take(&mut commit.minutes) {
+            let key = Key::Minute(minute, commit.source);
+            if rows.is_empty() {
+                self.delete(key)?;
+            } else {
+                self.put_with(key, |value| rows::write(&rows, value))?;
+            }
+        }
+        for (key, head) in &heads.new {
+            self.put_json(Key::Head(*key), &**head)?;
+        }
+        let mut spelled = Vec::new();
+        for finding in &commit.findings {
+            spelled.clear();
+            rows::spell(&heads.stored(finding), &mut spelled)?;
+            self.put(Key::Finding(finding.key), &spelled)?;
+        }
+        for delivery in &commit.deliveries {
+            self.put_delivery(delivery)?;
+        }
+        self.put_json(Key::Progress(commit.source), &commit.progress)?;
+        self.put_next_delivery(commit.next_delivery)
+    }
+
+    /// Takes off what a destination took.
+    pub(crate) fn add_settlement(&mut self, settlement: &Settlement) -> Result<()> {
+        let entries: HashSet<&(DeliveryId, Entry)> = settlement.entries.iter().collect();
+        let notices: HashSet<(DeliveryId, &Notice)> =
+            settlement.notices.iter().map(|(delivery, notice)| (*delivery, notice)).collect();
+        let touched: BTreeSet<DeliveryId> = entries
+            .iter()
+            .map(|(delivery, _)| *delivery)
+            .chain(notices.iter().map(|(delivery, _)| *delivery))
+            .collect();
+        for id in touched {
+            let Some(mut delivery) = get_json::<Delivery>(self.engine, Key::Delivery(id))? else {
+                continue;
+            };
+            let owed = delivery.entries.len() + delivery.notices.len();
+            delivery.entries.retain(|entry| !entries.contains(&(id, *entry)));
+            delivery.notices.retain(|notice| !notices.contains(&(id, notice)));
+            if delivery.entries.len() + delivery.notices.len() < owed {
+                self.put_delivery(&delivery)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what a new ledger begins with.
+    pub(crate) fn add_beginning(&mut self, format: u32, sample_key: [u8; 16]) -> Result<()> {
+        self.put(Key::Format, &format.to_le_bytes())?;
+        self.put(Key::Sampling, &sample_key)?;
+        self.put_next_delivery(DeliveryId(0))
+    }
+
+    /// Tells whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// Writes the batch as number `write` and returns when it is on the disk.
+    pub(crate) fn apply(mut self, write: u64) -> Result<()> {
+        self.put(Key::Writes, &write.to_le_bytes())?;
+        self.engine.apply(self.batch)
+    }
+
+    fn put_next_delivery(&mut self, next: DeliveryId) -> Result<()> {
+        self.put(Key::NextDelivery, &next.0.to_le_bytes())
+    }
+
+    /// Writes what is owed, or deletes a delivery of which nothing is.
+    fn put_delivery(&mut self, delivery: &Delivery) -> Result<()> {
+        let key = Key::Delivery(delivery.id);
+        if delivery.entries.is_empty() && delivery.notices.is_empty() {
+            self.delete(key)
+        } else {
+            self.put_json(key, delivery)
+        }
+    }
+
+    fn put_json(&mut self, key: Key, value: &impl Serialize) -> Result<()> {
+        let spelled = serde_json::to_vec(value)
+            .map_err(|error| LedgerError::refused(format!("{key:?} cannot be spelled as JSON: {error}")))?;
+        self.put(key, &spelled)
+    }
+
+    fn put(&mut self, key: Key, bytes: &[u8]) -> Result<()> {
+        self.put_with(key, |value| value.write(bytes))
+    }
+
+    fn put_with(&mut self, key: Key, write: impl FnOnce(&mut ChunkWriter<'_>) -> Result<()>) -> Result<()> {
+        // The chunks of two values under one key would mix.
+        if !self.put.insert(key) {
+            return Err(LedgerError::refused(format!("{key:?} is written twice")));
+        }
+        self.is_empty = false;
+        let mut value = ChunkWriter::new(&mut self.batch, key);
+        write(&mut value)?;
+        let chunks = value.finish()?;
+        self.delete_from(key, chunks)
+    }
+
+    fn delete(&mut self, key: Key) -> Result<()> {
+        self.delete_from(key, 0)
+    }
+
+    /// Deletes the stored chunks of `key` from number `chunks` on: what a longer value left behind.
+    fn delete_from(&mut self, key: Key, chunks: usize) -> Result<()> {
+        let Ok(from) = u16::try_from(chunks) else {
+            return Ok(());
+        };
+        for stale in self.engine.range(key.chunks_from(from)).keys() {
+            let stale = stale.map_err(|error| LedgerError::of_engine("read the database", error))?;
+            self.batch.remove(stale);
+            self.is_empty = false;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the stored bytes of `key`.
+pub(crate) fn get(engine: &Engine, key: Key) -> Result<Option<Vec<u8>>> {
+    let mut walk = Walk::new(engine.range(key.chunks_from(0)));
+    walk.next_value()?.map(|value| value.into_bytes()).transpose()
+}
+
+/// Returns what `key` holds in JSON.
+pub(crate) fn get_json<T: serde::de::DeserializeOwned>(engine: &Engine, key: Key) -> Result<Option<T>> {
+    get(engine, key)?.map(|bytes| parse_json(key, &bytes)).transpose()
+}
+
+/// Returns what the JSON of `key` says.
+pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(key: Key, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| LedgerError::damaged(format!("{key:?} cannot be read: {error}")))
+}
