@@ -37,7 +37,7 @@ use samples::Samples;
 use sets::{Member, Sets};
 use values::Values;
 
-pub use close::Closed;
+pub use close::{Closed, close_progress, keys_expiring};
 pub use close_input::CloseInput;
 pub use window_counts::WindowCounts;
 

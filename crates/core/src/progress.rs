@@ -155,7 +155,7 @@ impl Progress {
     }
 
     /// Owes a follow-up, and returns how many sources are given up for it: the oldest, where too much is owed.
-    pub fn owe(&mut self, follow_up: FollowUp) -> usize {
+    pub fn add_follow_up(&mut self, follow_up: FollowUp) -> usize {
         self.follow_ups.push(follow_up);
         let surplus = self.follow_ups.len().saturating_sub(FOLLOW_UPS_MAX);
         self.follow_ups.drain(..surplus).map(|given_up| given_up.sources.len()).sum()
@@ -197,14 +197,14 @@ impl Progress {
     }
 
     /// Owes context queries, the first ones first, as far as there is room.
-    pub fn owe_context_queries(&mut self, context_queries: impl IntoIterator<Item = ContextQuery>) {
+    pub fn add_context_queries(&mut self, context_queries: impl IntoIterator<Item = ContextQuery>) {
         let room = CONTEXT_QUERIES_MAX.saturating_sub(self.context_queries.len());
         self.context_queries.extend(context_queries.into_iter().take(room));
     }
 
     /// Returns the earliest second that may be read again, or for the first time.
     #[must_use]
-    pub fn earliest_owed(&self) -> Second {
+    pub fn earliest_due(&self) -> Second {
         let rereads = self.rereads.iter().map(|reread| reread.window.earliest());
         let follow_ups = self.follow_ups.iter().filter_map(|follow_up| Some(follow_up.window()?.earliest()));
         rereads.chain(follow_ups).chain([self.cursor]).min().unwrap_or(self.cursor)
@@ -372,9 +372,9 @@ mod tests {
         read.note_reread(window(0), Second(2 * HOUR));
         assert_eq!(read.due_rereads(Second(24 * HOUR)), []);
         assert_eq!(read.due_rereads(Second(25 * HOUR)), [window(0)]);
-        assert_eq!(read.earliest_owed(), Second(0));
+        assert_eq!(read.earliest_due(), Second(0));
         read.note_reread(window(0), Second(25 * HOUR));
-        assert_eq!((read.rereads.len(), read.earliest_owed()), (0, Second(HOUR)));
+        assert_eq!((read.rereads.len(), read.earliest_due()), (0, Second(HOUR)));
 
         let mut late = progress();
         late.note_read(window(0), Second(5 * HOUR), &[HOUR, 24 * HOUR], Some(true));
@@ -422,16 +422,16 @@ mod tests {
             sources: vec![(source, spans.to_vec())],
             failures,
         };
-        assert_eq!(read.owe(owed(&[span(100, 200), span(3000, 5000)], 0)), 0);
-        assert_eq!((read.due_follow_ups(), read.earliest_owed()), (Vec::new(), Second(0)));
+        assert_eq!(read.add_follow_up(owed(&[span(100, 200), span(3000, 5000)], 0)), 0);
+        assert_eq!((read.due_follow_ups(), read.earliest_due()), (Vec::new(), Second(0)));
         read.note_read(window(0), Second(HOUR + 600), &[], Some(true));
-        assert_eq!(read.earliest_owed(), Second(100));
+        assert_eq!(read.earliest_due(), Second(100));
         let part = owed(&[span(100, 200), span(3000, 3600)], 0);
         assert_eq!(read.due_follow_ups(), [(part.clone(), span(100, 3600))]);
         assert_eq!(read.note_follow_up_failure(std::slice::from_ref(&part), read.cursor, "down"), None);
         let part = FollowUp { failures: 1, ..part };
         read.note_followed(&part, read.cursor);
-        assert_eq!((&read.follow_ups, read.earliest_owed()), (&vec![owed(&[span(3600, 5000)], 0)], Second(HOUR)));
+        assert_eq!((&read.follow_ups, read.earliest_due()), (&vec![owed(&[span(3600, 5000)], 0)], Second(HOUR)));
 
         read.note_read(window(1), Second(2 * HOUR + 600), &[], Some(true));
         let mut told = Vec::new();
@@ -452,7 +452,7 @@ mod tests {
             failures,
         };
         for follow_up in [owed(1, 5), owed(2, 4), owed(3, 5)] {
-            read.owe(follow_up);
+            read.add_follow_up(follow_up);
         }
         read.note_read(window(0), Second(HOUR + 600), &[], Some(true));
         let mut fail = || {
@@ -469,8 +469,9 @@ mod tests {
     fn too_much_that_is_owed_gives_up_the_oldest() {
         let mut read = progress();
         let source = |n: u8| (SourceIp::V4([198, 51, 100, n].into()), vec![window(0)]);
-        let given_up: Vec<usize> =
-            (0..102).map(|n| read.owe(FollowUp { rule: RuleKey(1), sources: vec![source(n)], failures: 0 })).collect();
+        let given_up: Vec<usize> = (0..102)
+            .map(|n| read.add_follow_up(FollowUp { rule: RuleKey(1), sources: vec![source(n)], failures: 0 }))
+            .collect();
         assert_eq!((given_up.iter().sum::<usize>(), &given_up[99..]), (2, &[0, 1, 1][..]));
         assert_eq!(read.follow_ups[0].sources, [source(2)]);
     }

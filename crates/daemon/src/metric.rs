@@ -57,7 +57,7 @@ pub(crate) fn window(source: &str, cost: &Cost, closed: &Closed) {
         ("stakeout_requests_matched_total", counts.matched),
         ("stakeout_requests_unattributed_total", counts.unattributed),
         ("stakeout_requests_over_limit_total", counts.beyond_limit),
-        ("stakeout_rows_retained_total", closed.rows_kept),
+        ("stakeout_rows_retained_total", closed.rows_retained),
     ] {
         counter!(name, "source" => source.clone()).increment(n);
     }

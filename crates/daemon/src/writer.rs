@@ -317,7 +317,7 @@ impl Reach {
     fn of(progress: &HashMap<LogId, Progress>, ending: &Ending) -> Reach {
         let scope = &ending.scope;
         // The window itself counts as owed: what this commit writes it must not delete as well.
-        let own_owed_from = ending.progress.earliest_owed().min(ending.window.earliest());
+        let own_owed_from = ending.progress.earliest_due().min(ending.window.earliest());
         let (mut read_until, mut owed_from) = (ending.progress.cursor, own_owed_from);
         for (log, _, start_seconds) in &scope.logs {
             let Some(known) = progress.get(log) else {
@@ -325,7 +325,7 @@ impl Reach {
                 (read_until, owed_from) = (read_until.min(start), owed_from.min(start));
                 continue;
             };
-            owed_from = owed_from.min(known.earliest_owed());
+            owed_from = owed_from.min(known.earliest_due());
             // A log that fails for two windows is not waited for.
             let is_lost = known.failing.is_some() && known.cursor.plus(2 * scope.period_seconds) < ending.at;
             if !is_lost {

@@ -1,4 +1,4 @@
-//! The end of a window: its rows join what is stored, episodes are laid over the findings, and what changed is owed.
+//! The end of a window: its rows join the stored ones, the findings follow their episodes, and every change becomes a delivery.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,14 +8,15 @@ use super::close_input::CloseInput;
 use super::findings::Findings;
 use super::group_index::GroupIndex;
 use super::window_counts::leaving;
-use super::{Counts, Fold, WindowCounts};
+use super::{Counts, Fold, Limits, WindowCounts};
 use crate::commit::Commit;
 use crate::delivery::Activity;
-use crate::finding::FindingKey;
+use crate::finding::{Finding, FindingKey};
 use crate::progress::{Notice, NoticeKind};
+use crate::rule::Rules;
 use crate::source::Source;
 use crate::tally::{CountKey, Rows, StoredMinute};
-use crate::time::Minute;
+use crate::time::{Minute, Window};
 
 /// A closed window: what to write, and what was seen on the way.
 #[derive(Clone, Debug)]
@@ -24,84 +25,56 @@ pub struct Closed {
     pub commit: Commit,
     /// What was seen.
     pub counts: Counts,
-    /// Stored rows that a re-read gave fewer requests for; the larger count stays.
-    pub rows_kept: u64,
+    /// Stored rows for which a reread found fewer requests; the larger count stays.
+    pub rows_retained: u64,
     /// What changed: new findings, grown ones and ended ones.
     pub changes: Vec<(FindingKey, Activity)>,
-    /// What there is to tell of the watch itself.
+    /// Notices about the watch itself.
     pub notices: Vec<Notice>,
 }
 
 impl Fold {
-    /// Closes the window into the commit that `source` owes. `now` stamps messages and decides nothing.
+    /// Closes the window of `source` into a commit. `now` stamps messages and decides nothing.
     #[must_use]
-    pub fn close(self, source: &Source, carried: CloseInput, now: Timestamp) -> Closed {
-        self.count().close(source, carried, now)
+    pub fn close(self, source: &Source, input: CloseInput, now: Timestamp) -> Closed {
+        self.count().close(source, input, now)
     }
 }
 
 impl WindowCounts {
-    /// Closes the window into the commit that `source` owes. `now` stamps messages and decides nothing.
+    /// Closes the window of `source` into a commit. `now` stamps messages and decides nothing.
     #[must_use]
-    pub fn close(mut self, source: &Source, mut carried: CloseInput, now: Timestamp) -> Closed {
-        let notice = |kind| {
-            let (source, cluster) = (source.name.clone(), source.cluster.to_string());
-            Notice { source, cluster, window: self.window, kind }
-        };
-        // A re-read of a window that overflowed overflows as well, and was told.
-        carried.notices.extend(self.overflow.take().filter(|_| !self.is_reread).map(notice));
-        let followed = self.keys_to_follow(&carried.found_before);
+    pub fn close(mut self, source: &Source, mut input: CloseInput, now: Timestamp) -> Closed {
+        let window = self.window;
+        let mut notices: Vec<NoticeKind> = Vec::new();
+        // A reread of a window that overflowed overflows as well, and was reported.
+        notices.extend(self.overflow.take().filter(|_| !self.is_reread));
+        let followed = self.keys_to_follow(&input.found_before);
         let mut minutes = std::mem::take(&mut self.minutes);
-        let rows_kept = self.join_stored(&mut minutes, &carried.own);
-        let mut findings = Findings::new(std::mem::take(&mut carried.findings), now);
-        // A group whose rows stay as they were was laid over the findings by the commit that wrote them.
-        let mut touched = changed_keys(&minutes, &carried.own);
-        touched.extend(leaving(&self.rules, &carried.expired, findings.all().iter()));
-        let stored = carried.minutes.iter().filter(|stored| {
-            let is_overwritten = stored.source == carried.source_id && minutes.contains_key(&stored.minute);
+        let rows_retained = self.join_stored(&mut minutes, &input.own);
+        let mut findings = Findings::new(std::mem::take(&mut input.findings), now);
+        // The findings of a group whose rows stay as they were were updated by the commit that wrote these rows.
+        let mut touched = changed_keys(&minutes, &input.own);
+        touched.extend(leaving(&self.rules, &input.expired, findings.all().iter()));
+        let stored = input.minutes.iter().filter(|stored| {
+            let is_overwritten = stored.source == input.source_id && minutes.contains_key(&stored.minute);
             !is_overwritten
         });
-        let stored = stored.map(|stored| (stored.minute, &stored.rows, carried.providers.get(&stored.source).copied()));
+        let stored = stored.map(|stored| (stored.minute, &stored.rows, input.providers.get(&stored.source).copied()));
         let own = minutes.iter().map(|(minute, rows)| (*minute, rows, Some(source.provider)));
-        let book = GroupIndex::new(stored.chain(own), |key| touched.contains(key) || followed.contains(key));
-        let mut openings = Vec::new();
-        for rule in &self.rules.rules {
-            for (key, page) in book.pages(rule.key).filter(|(key, _)| touched.contains(key)) {
-                openings.extend(findings.lay(rule, key, &page));
-            }
+        let index = GroupIndex::new(stored.chain(own), |key| touched.contains(key) || followed.contains(key));
+        notices.extend(findings.update(&self.rules, &touched, &index, &self.limits));
+        let due = self.due_follow_ups(&index, &followed);
+        let given_up =
+            due.follow_ups.into_iter().map(|follow_up| input.progress.add_follow_up(follow_up)).sum::<usize>();
+        let sources = due.sources_left_out + given_up;
+        if sources > 0 {
+            notices.push(NoticeKind::NotFollowedUp { sources, reason: "too many sources at once".to_owned() });
         }
-        let left_out = findings.open(openings, &book, &self.limits);
-        carried.notices.extend(left_out.map(notice));
-        findings.relate(&self.rules);
-        findings.note_elsewhere();
-        let owed = self.owed_follow_ups(&book, &followed);
-        let given_up = owed.follow_ups.into_iter().map(|follow_up| carried.progress.owe(follow_up)).sum::<usize>();
-        if owed.sources_left_out + given_up > 0 {
-            let reason = "too many sources at once".to_owned();
-            carried
-                .notices
-                .push(notice(NoticeKind::NotFollowedUp { sources: owed.sources_left_out + given_up, reason }));
-        }
-        findings.surround(std::mem::take(&mut carried.context));
-        findings.prune(&carried.expired, &self.rules);
-        findings.close_quiet(carried.read_until);
-        let forgotten = findings.forgettable(&carried);
-        if let Some(level_min) = self.limits.context_query_min {
-            carried.progress.owe_context_queries(findings.context_queries(level_min));
-        }
-        let changes = findings.told();
-        let (deliveries, next_delivery) = findings.deliveries(&carried);
-        let commit = Commit {
-            source: carried.source_id,
-            minutes: changed_minutes(minutes, &carried.own),
-            expired: carried.expired.iter().map(|stored| (stored.source, stored.minute)).collect(),
-            progress: carried.progress,
-            findings: findings.written(&forgotten),
-            forgotten,
-            deliveries,
-            next_delivery,
-        };
-        Closed { commit, counts: self.counts, rows_kept, changes, notices: carried.notices }
+        input.notices.extend(notices.into_iter().map(|kind| notice(source, window, kind)));
+        let minutes = changed_minutes(minutes, &input.own);
+        let closed = finish(findings, &self.rules, &self.limits, minutes, input);
+        Closed { counts: self.counts, rows_retained, ..closed }
     }
 
     /// Joins the stored rows of this source's minutes: nothing is taken away from them.
@@ -125,6 +98,76 @@ impl WindowCounts {
         }
         kept
     }
+}
+
+/// Closes no window: writes the progress, the notices and the finding contexts of `input` into a commit, and moves what
+/// expired into its findings. `input.own` and `input.found_before` are empty, and `input.minutes` has the rows of
+/// [`keys_expiring`]. `now` stamps messages and decides nothing.
+#[must_use]
+pub fn close_progress(
+    rules: &Rules,
+    limits: &Limits,
+    source: &Source,
+    mut input: CloseInput,
+    now: Timestamp,
+) -> Closed {
+    let mut findings = Findings::new(std::mem::take(&mut input.findings), now);
+    let touched: HashSet<&CountKey> = leaving(rules, &input.expired, findings.all().iter()).into_iter().collect();
+    let stored = input.minutes.iter();
+    let stored = stored.map(|stored| (stored.minute, &stored.rows, input.providers.get(&stored.source).copied()));
+    let index = GroupIndex::new(stored, |key| touched.contains(key));
+    let too_many = findings.update(rules, &touched, &index, limits);
+    // Only groups that lose minutes are touched, so those minutes are where the findings were left out.
+    let too_many = too_many.zip(span_of(&input.expired)).map(|(kind, window)| notice(source, window, kind));
+    input.notices.extend(too_many);
+    finish(findings, rules, limits, Vec::new(), input)
+}
+
+/// Returns the rules and groups whose minutes [`close_progress`] must know: those of reported findings that lose minutes
+/// with `expired`.
+#[must_use]
+pub fn keys_expiring<'a>(rules: &Rules, expired: &'a [StoredMinute], findings: &[Finding]) -> HashSet<&'a CountKey> {
+    leaving(rules, expired, findings.iter()).into_iter().collect()
+}
+
+/// Brings the findings up to date with all but the rows, and makes the commit.
+fn finish(
+    mut findings: Findings,
+    rules: &Rules,
+    limits: &Limits,
+    minutes: Vec<(Minute, Rows)>,
+    mut input: CloseInput,
+) -> Closed {
+    findings.attach(std::mem::take(&mut input.context));
+    findings.prune(&input.expired, rules);
+    findings.close_quiet(input.read_until);
+    let forgotten = findings.forgettable(&input);
+    if let Some(level_min) = limits.context_query_min {
+        input.progress.add_context_queries(findings.context_queries(level_min));
+    }
+    let changes = findings.changes();
+    let (deliveries, next_delivery) = findings.deliveries(&input);
+    let commit = Commit {
+        source: input.source_id,
+        minutes,
+        expired: input.expired.iter().map(|stored| (stored.source, stored.minute)).collect(),
+        progress: input.progress,
+        findings: findings.written(&forgotten),
+        forgotten,
+        deliveries,
+        next_delivery,
+    };
+    Closed { commit, counts: Counts::default(), rows_retained: 0, changes, notices: input.notices }
+}
+
+fn notice(source: &Source, window: Window, kind: NoticeKind) -> Notice {
+    Notice { source: source.name.clone(), cluster: source.cluster.to_string(), window, kind }
+}
+
+/// Returns the shortest window that holds `minutes`, or `None` where there are none.
+fn span_of(minutes: &[StoredMinute]) -> Option<Window> {
+    let minutes = || minutes.iter().map(|stored| stored.minute.start());
+    Window::new(minutes().min()?, minutes().max()?.plus(60))
 }
 
 /// Returns the rules and groups whose rows are other ones than those that are stored.

@@ -2,7 +2,7 @@
 //! what is over is closed, and what changed is owed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -77,8 +77,29 @@ impl Findings {
         place
     }
 
+    /// Updates the findings of the `touched` groups to their episodes and opens new ones, then notes what else each changed
+    /// finding belongs with. Returns a notice of the findings that are left out because there are too many.
+    pub(super) fn update(
+        &mut self,
+        rules: &Rules,
+        touched: &HashSet<&CountKey>,
+        index: &GroupIndex<'_>,
+        limits: &Limits,
+    ) -> Option<NoticeKind> {
+        let mut openings = Vec::new();
+        for rule in &rules.rules {
+            for (key, history) in index.groups_of(rule.key).filter(|(key, _)| touched.contains(key)) {
+                openings.extend(self.update_group(rule, key, &history));
+            }
+        }
+        let left_out = self.open(openings, index, limits);
+        self.relate(rules);
+        self.note_related_activity();
+        left_out
+    }
+
     /// Lays the episodes of one group over its findings, and returns those that lie over none.
-    pub(super) fn lay<'a>(&mut self, rule: &'a Rule, key: &'a CountKey, page: &GroupHistory<'_>) -> Vec<Opening<'a>> {
+    fn update_group<'a>(&mut self, rule: &'a Rule, key: &'a CountKey, history: &GroupHistory<'_>) -> Vec<Opening<'a>> {
         let mut openings = Vec::new();
         let mut told: Vec<usize> = self
             .places_of(&rule.head.name, &key.group)
@@ -86,7 +107,7 @@ impl Findings {
             .collect();
         told.sort_by_key(|place| (self.findings[*place].episode, self.findings[*place].key));
         let spans: Vec<Span> = told.iter().filter_map(|place| self.findings[*place].pruned).collect();
-        for episode in episodes(&page.timeline, &spans, &rule.threshold, &rule.needs()) {
+        for episode in episodes(&history.timeline, &spans, &rule.threshold, &rule.needs()) {
             let mut overlapped = told.iter().copied().filter(|place| {
                 let finding = &self.findings[*place];
                 !matches!(finding.status, Status::MergedInto(_)) && finding.episode.overlaps(&episode)
@@ -95,7 +116,7 @@ impl Findings {
                 None => openings.push(Opening { rule, key, episode }),
                 Some(earliest) => {
                     let joined: Vec<usize> = overlapped.collect();
-                    self.grow(earliest, rule, episode, page);
+                    self.grow(earliest, rule, episode, history);
                     for other in joined {
                         self.merge(other, earliest);
                     }
@@ -106,20 +127,15 @@ impl Findings {
     }
 
     /// Opens findings, as many as there is room for, and returns what is to be told of the others.
-    pub(super) fn open(
-        &mut self,
-        openings: Vec<Opening<'_>>,
-        book: &GroupIndex<'_>,
-        limits: &Limits,
-    ) -> Option<NoticeKind> {
+    fn open(&mut self, openings: Vec<Opening<'_>>, index: &GroupIndex<'_>, limits: &Limits) -> Option<NoticeKind> {
         let (opened, notice) = finding_limit::share(openings, limits.findings_room(self.findings.len()));
         for Opening { rule, key, episode } in opened {
-            self.create(rule, key, episode, &book.page(key));
+            self.create(rule, key, episode, &index.history(key));
         }
         notice
     }
 
-    fn create(&mut self, rule: &Rule, key: &CountKey, episode: Episode, page: &GroupHistory<'_>) {
+    fn create(&mut self, rule: &Rule, key: &CountKey, episode: Episode, history: &GroupHistory<'_>) {
         let mut finding = Finding {
             key: FindingKey::new(&rule.head.name, &key.group, episode.first),
             rule: rule.head.clone(),
@@ -142,12 +158,12 @@ impl Findings {
             created_at: self.now,
             updated_at: self.now,
         };
-        show(&mut finding, page);
+        show(&mut finding, history);
         self.put(finding, Change { activity: Some(Activity::Create), is_escalated: false, is_written: true });
     }
 
     /// Updates a told finding to `episode`. What was told is never taken back, whatever became of the rule.
-    fn grow(&mut self, place: usize, rule: &Rule, episode: Episode, page: &GroupHistory<'_>) {
+    fn grow(&mut self, place: usize, rule: &Rule, episode: Episode, history: &GroupHistory<'_>) {
         let finding = &mut self.findings[place];
         let before = finding.clone();
         finding.episode = Episode {
@@ -155,7 +171,7 @@ impl Findings {
             last: before.episode.last.max(episode.last),
             count: before.episode.count.max(episode.count),
         };
-        show(finding, page);
+        show(finding, history);
         if *finding == before {
             return;
         }
@@ -201,7 +217,7 @@ impl Findings {
 
     /// Names in each changed finding of a sequence the findings of its legs: of the rules that bear their names, of the
     /// same group, and at most a timespan away. What was named stays named.
-    pub(super) fn relate(&mut self, rules: &Rules) {
+    fn relate(&mut self, rules: &Rules) {
         for place in 0..self.findings.len() {
             let finding = &self.findings[place];
             let rule = rules.named(&finding.rule.name).filter(|rule| !rule.legs().is_empty());
@@ -225,7 +241,7 @@ impl Findings {
     }
 
     /// Notes in each changed finding of one source what else the source was found at. What was noted stays.
-    pub(super) fn note_elsewhere(&mut self) {
+    fn note_related_activity(&mut self) {
         let written = self.findings.iter().zip(&self.changes).filter(|(_, change)| change.is_written);
         let mut by_source: HashMap<SourceIp, Vec<usize>> =
             written.filter_map(|(finding, _)| Some((finding.source_ip()?, Vec::new()))).collect();
@@ -253,7 +269,7 @@ impl Findings {
     }
 
     /// Keeps what was found around findings. Nothing is told of it: who is still owed its finding hears of both.
-    pub(super) fn surround(&mut self, context: Vec<(FindingKey, FindingContext)>) {
+    pub(super) fn attach(&mut self, context: Vec<(FindingKey, FindingContext)>) {
         for (key, around) in context {
             if let Some(place) = self.findings.iter().position(|finding| finding.key == key) {
                 self.findings[place].context = Some(around);
@@ -311,30 +327,30 @@ impl Findings {
     }
 
     /// Returns the findings that are over, told everywhere, and that no late event can join any more.
-    pub(super) fn forgettable(&self, carried: &CloseInput) -> Vec<FindingKey> {
+    pub(super) fn forgettable(&self, input: &CloseInput) -> Vec<FindingKey> {
         self.findings
             .iter()
             .zip(&self.changes)
             .filter(|(finding, change)| {
                 change.activity.is_none()
                     && !finding.is_open()
-                    && finding.is_quiet_at(carried.forget_before)
-                    && !carried.owed.contains(&finding.key)
+                    && finding.is_quiet_at(input.forget_before)
+                    && !input.owed.contains(&finding.key)
             })
             .map(|(finding, _)| finding.key)
             .take(FORGOTTEN_MAX)
             .collect()
     }
 
-    pub(super) fn told(&self) -> Vec<(FindingKey, Activity)> {
+    pub(super) fn changes(&self) -> Vec<(FindingKey, Activity)> {
         let changed = self.findings.iter().zip(&self.changes);
         changed.filter_map(|(finding, change)| Some((finding.key, change.activity?))).collect()
     }
 
-    pub(super) fn deliveries(&self, carried: &CloseInput) -> (Vec<Delivery>, DeliveryId) {
-        let mut next = carried.next_delivery;
+    pub(super) fn deliveries(&self, input: &CloseInput) -> (Vec<Delivery>, DeliveryId) {
+        let mut next = input.next_delivery;
         let mut deliveries = Vec::new();
-        for notification_filter in &carried.notification_filters {
+        for notification_filter in &input.notification_filters {
             let entries: Vec<Entry> = self
                 .findings
                 .iter()
@@ -345,14 +361,14 @@ impl Findings {
                     notification_filter.wants(finding, activity, change.is_escalated).then_some(entry)
                 })
                 .collect();
-            if entries.is_empty() && carried.notices.is_empty() {
+            if entries.is_empty() && input.notices.is_empty() {
                 continue;
             }
             deliveries.push(Delivery {
                 id: next,
                 destination: notification_filter.destination.clone(),
                 entries,
-                notices: carried.notices.clone(),
+                notices: input.notices.clone(),
             });
             next = DeliveryId(next.0 + 1);
         }
@@ -370,10 +386,10 @@ impl Findings {
 }
 
 /// Adds what is shown of the rows inside the finding's episode.
-fn show(finding: &mut Finding, page: &GroupHistory<'_>) {
+fn show(finding: &mut Finding, history: &GroupHistory<'_>) {
     let episode = finding.episode;
     let mut codes = finding.pruned_codes.clone();
-    for row in page.rows.iter().filter(|row| row.first <= episode.last && episode.first <= row.last) {
+    for row in history.rows.iter().filter(|row| row.first <= episode.last && episode.first <= row.last) {
         finding.clusters.extend(row.tally.clusters.iter().cloned());
         finding.providers.extend(row.provider);
         finding.late |= row.tally.late;

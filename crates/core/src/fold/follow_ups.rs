@@ -13,7 +13,7 @@ use crate::time::Window;
 
 /// What is owed, and how many sources had no room in it.
 #[derive(Debug, Default)]
-pub(super) struct Owed {
+pub(super) struct DueFollowUps {
     pub(super) follow_ups: Vec<FollowUp>,
     pub(super) sources_left_out: usize,
 }
@@ -47,39 +47,39 @@ impl WindowCounts {
     }
 
     /// Returns the follow-ups of what the window found, and of what reaches into it. Those with most requests go first.
-    pub(super) fn owed_follow_ups(&self, book: &GroupIndex<'_>, followed: &HashSet<CountKey>) -> Owed {
-        let mut owed = Owed::default();
+    pub(super) fn due_follow_ups(&self, index: &GroupIndex<'_>, followed: &HashSet<CountKey>) -> DueFollowUps {
+        let mut due = DueFollowUps::default();
         for rule in self.rules.rules.iter().filter(|rule| is_followed_up(rule)) {
-            let pages = book.pages(rule.key).filter(|(key, _)| followed.contains(*key));
-            let mut found: Vec<(u64, SourceIp, Vec<Window>)> = pages
-                .filter_map(|(key, page)| {
-                    let spans = self.spans_behind(rule, &page);
-                    let requests = page.timeline.moments.values().map(|moment| moment.n).sum();
+            let groups = index.groups_of(rule.key).filter(|(key, _)| followed.contains(*key));
+            let mut found: Vec<(u64, SourceIp, Vec<Window>)> = groups
+                .filter_map(|(key, history)| {
+                    let spans = self.spans_behind(rule, &history);
+                    let requests = history.timeline.moments.values().map(|moment| moment.n).sum();
                     (!spans.is_empty()).then_some((requests, key.group.source_ip()?, spans))
                 })
                 .collect();
             found.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.1.cmp(&right.1)));
-            let room = self.limits.follow_ups_max.saturating_sub(owed.follow_ups.len());
+            let room = self.limits.follow_ups_max.saturating_sub(due.follow_ups.len());
             let sources_max = room.saturating_mul(self.limits.follow_up_sources_max);
-            owed.sources_left_out += found.len().saturating_sub(sources_max);
+            due.sources_left_out += found.len().saturating_sub(sources_max);
             found.truncate(sources_max);
-            owed.follow_ups.extend(found.chunks(self.limits.follow_up_sources_max).map(|some| FollowUp {
+            due.follow_ups.extend(found.chunks(self.limits.follow_up_sources_max).map(|some| FollowUp {
                 rule: rule.key,
                 sources: some.iter().map(|(_, source, spans)| (*source, spans.clone())).collect(),
                 failures: 0,
             }));
         }
-        owed
+        due
     }
 
     /// Returns when the legs behind the first ones count, from the window's begin on. What came in the window may complete
     /// them later, as long as requests of one sequence can lie apart.
-    fn spans_behind(&self, rule: &Rule, page: &GroupHistory<'_>) -> Vec<Window> {
+    fn spans_behind(&self, rule: &Rule, history: &GroupHistory<'_>) -> Vec<Window> {
         let bursts: Vec<_> = rule.legs().iter().take_while(|leg| !leg.follow_up).map(|leg| leg.burst).collect();
         let timespan_seconds = rule.threshold.timespan_seconds;
         let earliest = self.followed_from().unwrap_or(self.window).earliest();
         let within = Window::new(earliest, self.window.latest().plus(rule.reach_seconds())).unwrap_or(self.window);
-        let spans = Legs::new(&bursts, true, timespan_seconds).spans_behind(&page.timeline, within);
+        let spans = Legs::new(&bursts, true, timespan_seconds).spans_behind(&history.timeline, within);
         let from_here = |span: Window| Window::new(span.earliest().max(self.window.earliest()), span.latest());
         spans.into_iter().filter_map(from_here).collect()
     }

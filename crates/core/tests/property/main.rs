@@ -9,6 +9,7 @@ mod episodes;
 mod finding_limit;
 mod order;
 mod parts;
+mod progress_only;
 mod row_limit;
 
 use std::sync::{Arc, LazyLock};
