@@ -48,6 +48,7 @@ impl Daemon {
     }
 
     /// Waits until systemd was told something that begins with `word`.
+    #[expect(clippy::disallowed_methods, reason = "the deadline bounds the test itself")]
     fn wait_for(&self, word: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut buffer = [0; 4096];

@@ -369,6 +369,7 @@ sources:
     }
 
     /// Looks again and again until something is so; a minute is far longer than anything here takes.
+    #[expect(clippy::disallowed_methods, reason = "the deadline bounds the test itself")]
     pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !is_so() {

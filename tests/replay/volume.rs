@@ -77,6 +77,7 @@ fn text(requests: &[Request]) -> String {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test prints how long the replay took")]
 fn a_large_log_is_counted_exactly() {
     let records = std::env::var("STAKEOUT_TEST_RECORDS").map_or(44_000, |text| text.parse().expect("a number"));
     let requests = requests(records * 10 / 11);

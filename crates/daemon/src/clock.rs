@@ -1,17 +1,32 @@
-//! The one place that looks at the clock and that waits. Everything below is told the time.
+//! The only module that reads a clock or waits. All other code takes the time as an argument.
+//!
+//! Timeouts are not here: an operation has its own limit, wherever it runs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::time::{Interval, Sleep};
 
 /// Returns the time of the wall clock.
-#[expect(clippy::disallowed_methods, reason = "this is where the time of everything else comes from")]
+#[expect(clippy::disallowed_methods, reason = "all other code gets the time from here")]
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Waits by the monotonic clock, so that a step of the wall clock makes no wait longer.
-#[expect(clippy::disallowed_methods, reason = "this is where everything else waits")]
-pub(crate) fn sleep(duration: Duration) -> tokio::time::Sleep {
+/// Returns the time of the monotonic clock, to measure how long something takes.
+#[expect(clippy::disallowed_methods, reason = "all other code gets the time from here")]
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// Waits by the monotonic clock, so a step of the wall clock does not make the wait longer.
+#[expect(clippy::disallowed_methods, reason = "all other code waits here")]
+pub(crate) fn sleep(duration: Duration) -> Sleep {
     tokio::time::sleep(duration)
+}
+
+/// Returns a timer that ticks at once and then every `period`, by the monotonic clock.
+#[expect(clippy::disallowed_methods, reason = "all other code waits here")]
+pub(crate) fn interval(period: Duration) -> Interval {
+    tokio::time::interval(period)
 }

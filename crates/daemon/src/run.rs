@@ -277,7 +277,7 @@ fn start_watchdog(writer: Writer) {
         return;
     };
     tokio::spawn(async move {
-        let mut beat = tokio::time::interval(period / 2);
+        let mut beat = clock::interval(period / 2);
         loop {
             beat.tick().await;
             if writer.progress().await.is_ok() {

@@ -363,7 +363,7 @@ impl Watch {
             if shutdown.is_asked() {
                 return Ok(false);
             }
-            let (begun, window) = (std::time::Instant::now(), parts.window);
+            let (begun, window) = (clock::monotonic(), parts.window);
             match log.read_follow_ups(&parts, &self.reader).await {
                 Ok(reading) => {
                     parts.follow_ups.iter().for_each(|part| progress.note_followed(part, cursor));
@@ -393,7 +393,7 @@ impl Watch {
         at: Second,
         is_reread: bool,
     ) -> Result<bool, StateError> {
-        let begun = std::time::Instant::now();
+        let begun = clock::monotonic();
         match log.read(window, is_reread, &self.reader).await {
             Ok(reading) => {
                 let kind = if is_reread {

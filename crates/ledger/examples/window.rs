@@ -3,6 +3,8 @@
 //! `cargo run --release -p stakeout-ledger --example window [DIR]`; the state goes to a temporary directory, or into
 //! DIR where the disk matters.
 
+#![expect(clippy::disallowed_methods, reason = "this example measures time")]
+
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;

@@ -103,6 +103,7 @@ impl Drop for Engine {
 impl Drop for Log {
     /// Waits until sled has let go of its lock: a thread of its pool may hold the file for a moment after the database
     /// is gone, and whoever opened the ledger again at once would find it locked.
+    #[expect(clippy::disallowed_methods, reason = "sled has no call that waits for its threads")]
     fn drop(&mut self) {
         for _ in 0..CLOSING_MS_MAX {
             if is_free(&self.0) {

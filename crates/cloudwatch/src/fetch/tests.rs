@@ -269,6 +269,7 @@ async fn a_refused_connection_is_unavailable() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "the test measures the paused clock")]
 async fn a_service_that_never_answers_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));

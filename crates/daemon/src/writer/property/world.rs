@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::delivery::{Activity, NotificationFilter, Settlement};
@@ -18,6 +18,7 @@ use stakeout_ledger::LedgerError;
 
 use super::timeline::{Request, Timeline, Visit};
 use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS};
+use crate::clock;
 use crate::config::Schedule;
 use crate::writer::{Ending, Scope, Writer};
 
@@ -120,7 +121,7 @@ impl World {
     /// Opens the state; a writer that was just dropped may hold it for a moment longer.
     fn open(&mut self) {
         self.writer = None;
-        let begun = Instant::now();
+        let begun = clock::monotonic();
         let writer = loop {
             match Writer::start(self.state.path().to_owned()) {
                 Err(LedgerError::Locked { .. }) if begun.elapsed() < Duration::from_secs(30) => {
