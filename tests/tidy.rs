@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "stakeout-fakes",
         ],
     ),
+    ("http", &[]),
     ("ledger", &["stakeout-core"]),
     ("notify", &["stakeout-aws", "stakeout-core"]),
     ("fake", &[]),
