@@ -1,9 +1,14 @@
 //! The house rules that a compiler does not know: which crate may know which, what core must not read, how long a
 //! file may be, and that the documents speak of what is there.
 
+#[path = "tidy/modules.rs"]
+mod modules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use modules::Modules;
 
 /// Lines of a file without its inline tests. Beyond it two nouns live in one file.
 const LINES_MAX: usize = 600;
@@ -33,6 +38,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("notify", &["stakeout-aws", "stakeout-core"]),
     ("fake", &[]),
 ];
+
+/// The crates whose modules import in one direction.
+const CRATES_WITHOUT_CYCLES: &[&str] = &["aws", "http"];
+
+/// Modules that import from one that is listed below them: crate, module, imported module, and the reason.
+const IMPORTS_FROM_BELOW: &[(&str, &str, &str, &str)] = &[];
 
 /// All that core may be built of.
 const CORE_DEPENDENCIES: &[&str] = &[
@@ -181,6 +192,26 @@ fn core_is_built_of_little_and_reads_nothing() {
         spelled.extend(forbidden.map(|word| format!("{file} spells {word}")));
     }
     assert_eq!(spelled, Vec::<String>::new());
+}
+
+#[test]
+fn modules_are_listed_in_the_order_of_the_data_path_and_import_from_above() {
+    let mut faults = Vec::new();
+    let mut below = BTreeSet::new();
+    for name in CRATES_WITHOUT_CYCLES {
+        let modules = Modules::read(&checkout().join("crates").join(name).join("src"));
+        faults.extend(modules.unresolved.iter().map(|path| format!("{name}: {path}")));
+        faults.extend(modules.cycle().map(|cycle| format!("{name}: a cycle: {cycle}")));
+        below.extend(modules.from_below().into_iter().map(|(module, target)| ((*name).to_owned(), module, target)));
+    }
+    let allowed: BTreeSet<(String, String, String)> = IMPORTS_FROM_BELOW
+        .iter()
+        .map(|(name, module, target, _)| ((*name).to_owned(), (*module).to_owned(), (*target).to_owned()))
+        .collect();
+    let shown = |(name, module, target): &(String, String, String)| format!("{name}: {module} imports {target}");
+    faults.extend(below.difference(&allowed).map(|edge| format!("{}, which is listed below it", shown(edge))));
+    faults.extend(allowed.difference(&below).map(|edge| format!("{} is allowed and not needed", shown(edge))));
+    assert_eq!(faults, Vec::<String>::new());
 }
 
 #[test]
