@@ -42,7 +42,7 @@ fn failures_that_pass_are_tried_again() {
             scope.spawn(move || {
                 let world = World::new();
                 world.ingest(&scan());
-                world.logs.set_paging(Paging { page_events: 5, ..Paging::default() });
+                world.logs.set_paging(Paging { page_records: 5, ..Paging::default() });
                 world.logs.faults().set(Faults { script: [None, Some(fault.clone())].into(), ..Faults::default() });
                 world.once_done(TICK);
                 assert_found(&world);
@@ -55,7 +55,7 @@ fn failures_that_pass_are_tried_again() {
 fn pages_may_be_empty_and_the_last_may_lead_on() {
     let world = World::new();
     world.ingest(&scan());
-    let paging = Paging { page_events: 1, empty_pages: 3, last_page_has_token: true, ..Paging::default() };
+    let paging = Paging { page_records: 1, empty_pages: 3, last_page_has_token: true, ..Paging::default() };
     world.logs.set_paging(paging);
     world.once_done(TICK);
     assert_found(&world);
@@ -66,7 +66,7 @@ fn a_token_that_is_gone_begins_the_window_again() {
     let world = World::new();
     world.ingest(&scan());
     world.logs.set_paging(Paging {
-        page_events: 4,
+        page_records: 4,
         token_gone: Some(TokenGone { page: 3, times: 2 }),
         ..Paging::default()
     });
@@ -78,7 +78,7 @@ fn a_token_that_is_gone_begins_the_window_again() {
 fn a_token_that_leads_in_a_circle_fails_the_window_and_does_not_count_twice() {
     let world = World::new();
     world.ingest(&scan());
-    world.logs.set_paging(Paging { page_events: 4, same_token: true, ..Paging::default() });
+    world.logs.set_paging(Paging { page_records: 4, same_token: true, ..Paging::default() });
     world.once(TICK).assert_code(1);
     assert_eq!(world.told(), []);
     world.logs.set_paging(Paging::default());

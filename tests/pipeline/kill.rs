@@ -145,7 +145,7 @@ fn kill_again_and_again(test: &str, make: fn() -> World, tick: i64, findings: us
 fn one_window() -> World {
     let world = World::new();
     world.ingest(&moved(&recording("kube-hunter.audit.log"), DAY + 20 * MINUTE));
-    world.logs.set_paging(Paging { page_events: 6, ..Paging::default() });
+    world.logs.set_paging(Paging { page_records: 6, ..Paging::default() });
     world
 }
 

@@ -16,11 +16,11 @@ fn served(world: &World, cloud: Cloud) -> [u64; 3] {
     match cloud {
         Cloud::Eks => {
             let served = world.logs.served();
-            [served.events, served.pages, served.bytes]
+            [served.records, served.pages, served.bytes]
         }
         Cloud::Gke => {
             let served = world.cloud_logging.served();
-            [served.entries, served.pages, served.bytes]
+            [served.records, served.pages, served.bytes]
         }
         Cloud::Aks | Cloud::AksDiagnostics | Cloud::AksBasic => {
             let served = world.log_analytics.served();

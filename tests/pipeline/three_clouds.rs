@@ -96,11 +96,11 @@ fn failures_that_pass_are_tried_again() {
 
 #[test]
 fn pages_of_cloud_logging_may_be_empty_come_twice_or_lose_their_token() {
-    let paging = |page_entries| cloud_logging::Paging { page_entries, ..cloud_logging::Paging::default() };
+    let paging = |page_records| cloud_logging::Paging { page_records, ..cloud_logging::Paging::default() };
     let odd = [
         cloud_logging::Paging { empty_pages: 2, last_page_has_token: true, ..paging(7) },
         cloud_logging::Paging { token_gone: Some(TokenGone { page: 2, times: 2 }), ..paging(6) },
-        cloud_logging::Paging { duplicates: true, order: cloud_logging::Order::Shuffled(7), ..paging(9) },
+        cloud_logging::Paging { duplicates: true, order: cloud_logging::EntryOrder::Shuffled(7), ..paging(9) },
     ];
     each(&odd, |paging| {
         let world = World::of(&[Cloud::Gke]);
@@ -179,15 +179,15 @@ fn any_timeline_in_any_pages_and_order_gives_what_the_counter_counts() {
         let world = World::of(&[*cloud]);
         let entries = 20 + usize::try_from(seed % 30).expect("small");
         world.cloud_logging.set_paging(cloud_logging::Paging {
-            page_entries: entries,
+            page_records: entries,
             empty_pages: u32::from(seed % 2 == 0),
             duplicates: seed % 3 == 0,
-            order: cloud_logging::Order::Shuffled(*seed),
+            order: cloud_logging::EntryOrder::Shuffled(*seed),
             ..cloud_logging::Paging::default()
         });
         world.log_analytics.set_answering(log_analytics::Answering {
             rows_max: entries,
-            order: log_analytics::Order::Shuffled(*seed),
+            order: log_analytics::RowOrder::Shuffled(*seed),
             ..log_analytics::Answering::default()
         });
         world.ingest_into(*cloud, lines);

@@ -34,7 +34,7 @@ fn lines_that_repeat_count_once() {
     let once = refused("8.8.8.8", DAY + 45 * MINUTE, 9, 30);
     assert_eq!(episodes_of(MULTIPLE_403, &once), 0);
     let world = World::new();
-    world.logs.set_paging(Paging { page_events: 4, duplicates: true, ..Paging::default() });
+    world.logs.set_paging(Paging { page_records: 4, duplicates: true, ..Paging::default() });
     let ticks = [DAY + HOUR, DAY + 2 * HOUR, DAY + 3 * HOUR];
     assert_same("repeats", &world, &[once.clone(), once].concat(), &ticks);
 }
@@ -111,8 +111,8 @@ fn any_timeline_on_any_schedule_is_the_same_three_ways() {
     for (config, period) in SCHEDULES {
         let lines = any_timeline(&mut dice);
         let world = World::with(config);
-        let page_events = usize::try_from(10 + dice.below(40)).expect("few");
-        world.logs.set_paging(Paging { page_events, ..Paging::default() });
+        let page_records = usize::try_from(10 + dice.below(40)).expect("few");
+        world.logs.set_paging(Paging { page_records, ..Paging::default() });
         let ticks: Vec<i64> = (1..=10 * HOUR / period).map(|tick| DAY + tick * period).collect();
         assert_same(&format!("schedule {config:?}"), &world, &lines, &ticks);
     }

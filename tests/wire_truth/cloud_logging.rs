@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use stakeout_fakes::cloud_logging::{Order, Paging, TokenGone};
+use stakeout_fakes::cloud_logging::{EntryOrder, Paging, TokenGone};
 use stakeout_fakes::{CloudLogging, Fault, Faults};
 
 use crate::{Facts, answered};
@@ -62,7 +62,7 @@ fn documented() -> Value {
 async fn the_official_client_is_answered_as_documented() {
     let logging = CloudLogging::start().await.expect("a free port");
     let recorded = recorded().to_string();
-    logging.set_paging(Paging { order: Order::Sorted, ..Paging::default() });
+    logging.set_paging(Paging { order: EntryOrder::Sorted, ..Paging::default() });
     let count = logging.ingest_answer(&recorded);
     let mut facts: Facts = answered("cloud_logging.py", &[&logging.endpoint()], &recorded);
     let names: Vec<String> = facts.keys().filter(|name| name.starts_with("filter ")).cloned().collect();
@@ -116,8 +116,8 @@ async fn the_official_client_pages_through_ties_and_empty_pages() {
     let (logging, ids) = forbidden().await;
     let cases = [
         (Paging::default(), 3),
-        (Paging { page_entries: 3, order: Order::Shuffled(1), ..Paging::default() }, 7),
-        (Paging { empty_pages: 2, order: Order::ShuffledTies(2), ..Paging::default() }, 9),
+        (Paging { page_records: 3, order: EntryOrder::Shuffled(1), ..Paging::default() }, 7),
+        (Paging { empty_pages: 2, order: EntryOrder::ShuffledTies(2), ..Paging::default() }, 9),
         (Paging { last_page_has_token: true, ..Paging::default() }, 4),
     ];
     let mut pages_before = 0;

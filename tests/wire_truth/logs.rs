@@ -1,7 +1,7 @@
 //! CloudWatch Logs with boto3: the same questions to the fake and to moto, and what only the fake can do wrong.
 
 use serde_json::{Value, json};
-use stakeout_fakes::cloudwatch_logs::{Order, Paging, TokenGone};
+use stakeout_fakes::cloudwatch_logs::{EventOrder, Paging, TokenGone};
 use stakeout_fakes::{CloudWatchLogs, Fault, Faults};
 
 use crate::python::Moto;
@@ -146,12 +146,12 @@ fn read(logs: &CloudWatchLogs, retries: &[&str]) -> Read {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn boto3_pages_through_shuffled_streams_and_empty_pages() {
     let (logs, ids) = forbidden().await;
-    let shuffled = |seed| Paging { page_events: 8, order: Order::Shuffled(seed), ..Paging::default() };
+    let shuffled = |seed| Paging { page_records: 8, order: EventOrder::Shuffled(seed), ..Paging::default() };
     let cases = [
         (shuffled(1), vec![8, 8, 4]),
         (Paging { empty_pages: 2, ..shuffled(2) }, vec![0, 0, 8, 0, 0, 8, 0, 0, 4]),
         (Paging { last_page_has_token: true, ..shuffled(3) }, vec![8, 8, 4, 0]),
-        (Paging { order: Order::Sorted, ..shuffled(4) }, vec![8, 8, 4]),
+        (Paging { order: EventOrder::Sorted, ..shuffled(4) }, vec![8, 8, 4]),
     ];
     for (paging, pages) in cases {
         logs.set_paging(paging.clone());
@@ -167,7 +167,7 @@ async fn boto3_pages_through_shuffled_streams_and_empty_pages() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn boto3_sees_what_goes_wrong_as_the_class_that_it_is() {
     let (logs, ids) = forbidden().await;
-    let three_pages = Paging { page_events: 8, ..Paging::default() };
+    let three_pages = Paging { page_records: 8, ..Paging::default() };
     let invalid = "InvalidParameterException InvalidParameterException";
     logs.set_paging(Paging { token_gone: Some(TokenGone { page: 2, times: 1 }), ..three_pages.clone() });
     assert_eq!(read(&logs, &[]).error.as_deref(), Some(invalid));

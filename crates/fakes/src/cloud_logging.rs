@@ -25,9 +25,10 @@ use crate::fault::Refusal;
 use crate::guarded::Guarded;
 use crate::server::{Server, Service};
 
+pub use crate::paged_search::{Served, TokenGone};
 use entry::{Entry, EntryError};
 use search::Searches;
-pub use search::{Order, Paging, Served, TokenGone};
+pub use search::{EntryOrder, Paging};
 use store::Store;
 use wire::{Code, LoggingError};
 
@@ -91,12 +92,12 @@ impl CloudLogging {
 
     /// Sets how answers are cut into pages and what goes wrong with them.
     pub fn set_paging(&self, paging: Paging) {
-        self.logging.state.lock().searches.paging = paging;
+        self.logging.state.lock().searches.pages.paging = paging;
     }
 
     /// Makes every token given so far invalid, as 24 hours would.
     pub fn expire_tokens(&self) {
-        self.logging.state.lock().searches.forget();
+        self.logging.state.lock().searches.pages.forget();
     }
 
     /// Hides the logs of data access, without a word, as the cloud does from who has `roles/logging.viewer` and lacks
@@ -112,7 +113,7 @@ impl CloudLogging {
 
     /// What `entries.list` handed out so far.
     pub fn served(&self) -> Served {
-        self.logging.state.lock().searches.served
+        self.logging.state.lock().searches.pages.served
     }
 
     /// The number of entries that a project holds, hidden ones included.

@@ -24,8 +24,9 @@ use crate::guarded::Guarded;
 use crate::server::{Server, Service};
 use crate::sigv4;
 
+pub use crate::paged_search::{Served, TokenGone};
 use search::Searches;
-pub use search::{Order, Paging, Served, TokenGone};
+pub use search::{EventOrder, Paging};
 pub use store::LogGroupClass;
 use store::Store;
 use wire::LogsError;

@@ -31,11 +31,11 @@ pub enum Fault {
     },
     /// Held until [`FaultSwitch::release`], then carried out; dropped if the caller has gone by then.
     Hang,
-    /// CloseInput out, then the connection is reset in the middle of the answer's body.
+    /// Carried out, then the connection is reset in the middle of the answer's body.
     ResetMidBody,
-    /// CloseInput out, then half of the answer's body is sent as though it were whole.
+    /// Carried out, then half of the answer's body is sent as though it were whole.
     TruncatedBody,
-    /// CloseInput out, then the connection is reset before the first byte of the answer.
+    /// Carried out, then the connection is reset before the first byte of the answer.
     AnswerLost,
 }
 

@@ -4,27 +4,29 @@
 //! cloud takes. They serve `stakeout demo` and the tests. Nothing here knows Stakeout's own types, and nothing here
 //! sleeps: time is [`Clock`], and a held answer waits for [`FaultSwitch::release`].
 
-pub mod block_kit;
-mod clock;
-pub mod cloud_logging;
-pub mod cloudwatch_logs;
-mod exchange;
-mod fault;
-pub mod filter_pattern;
-mod form;
 mod guarded;
-pub mod kql;
+mod clock;
+mod fault;
+mod request;
+mod exchange;
+mod sigv4;
 mod line;
-pub mod log_analytics;
+mod server;
+mod form;
+mod stable_hash;
+mod paged_search;
+pub mod filter_pattern;
+pub mod cloudwatch_logs;
 pub mod logging_filter;
+pub mod cloud_logging;
+pub mod kql;
+pub mod log_analytics;
+pub mod sns;
+mod slack_refusal;
+pub mod block_kit;
 pub mod markup;
 pub mod render;
-mod request;
-mod server;
-mod sigv4;
 pub mod slack;
-mod slack_refusal;
-pub mod sns;
 pub mod webhook;
 
 pub use clock::Clock;

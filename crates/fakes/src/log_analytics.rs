@@ -31,7 +31,7 @@ use crate::server::{Server, Service};
 
 pub use entra::Proof;
 use entra::{EntraError, Tokens};
-pub use query::{Answering, Order, Served};
+pub use query::{Answering, RowOrder, Served};
 use query::{Api, Searches};
 pub use schema::columns;
 pub use store::Plan;

@@ -9,16 +9,16 @@
 //! directory -> engine -> key -> chunk -> rows -> heads -> draft -> numbers -> ledger
 //! ```
 
-mod chunk;
+mod error;
 mod directory;
 mod engine;
-mod error;
-mod id_allocator;
 mod key;
-mod ledger;
+mod chunk;
 mod rows;
 mod rule_meta;
 mod write_batch;
+mod id_allocator;
+mod ledger;
 
 pub use error::LedgerError;
 pub use ledger::Ledger;

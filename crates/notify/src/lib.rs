@@ -8,19 +8,19 @@
 //! plan -> message -> ocsf | slack -> destination: slack, sns, webhook, stdout
 //! ```
 
-mod attack;
-pub mod batching;
-pub mod destination;
 mod error;
-mod http;
-pub mod notice;
 pub mod notification;
+pub mod batching;
+mod attack;
+pub mod text;
+pub mod notice;
 pub mod ocsf;
+mod http;
 pub mod slack;
 pub mod sns;
-pub mod stdout;
-pub mod text;
 pub mod webhook;
+pub mod stdout;
+pub mod destination;
 
 pub use batching::{Parcel, Style, plan};
 pub use destination::{Channel, Destination};

@@ -95,7 +95,7 @@ async fn however_large_the_log_few_pages_are_read() {
     for minutes in 0..9 {
         ingest(&logs, "data_access", minutes + 1);
     }
-    logs.set_paging(Paging { page_entries: 1, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 1, ..Paging::default() });
     let checks = examine(&reader).await;
     assert_eq!(checks.last().map(|check| check.status), Some(Status::Doubtful));
     assert_eq!(logs.requests().len(), 2 + 5);

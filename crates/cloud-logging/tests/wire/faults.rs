@@ -17,7 +17,7 @@ async fn under_way() -> (StandIn, CloudLogging, Vec<String>, PageToken) {
     let mut ids: Vec<String> =
         (0..8).map(|n| Entry::denied(format!("n{n}"), BEGIN * 1_000 + n).ingest(&logs)).collect();
     ids.sort();
-    logs.set_paging(Paging { page_entries: 3, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, ..Paging::default() });
     let token = first_page(&reader).await.next.expect("a second page");
     (logs, reader, ids, token)
 }
@@ -51,7 +51,7 @@ async fn a_token_that_expires_is_gone_and_the_window_can_be_read_again() {
 async fn a_token_that_is_refused_under_way_is_gone() {
     let (logs, reader, ids, _) = under_way().await;
     let token_gone = Some(TokenGone { page: 3, times: 1 });
-    logs.set_paging(Paging { page_entries: 3, token_gone, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, token_gone, ..Paging::default() });
     assert!(matches!(read(&reader, &forbidden()).await, Err(FetchError::TokenGone { .. })));
     let (records, _) = read(&reader, &forbidden()).await.expect("is answered");
     assert_eq!(sorted_ids(records), ids);
@@ -60,7 +60,7 @@ async fn a_token_that_is_refused_under_way_is_gone() {
 #[tokio::test]
 async fn a_token_that_repeats_itself_is_gone_and_does_not_end_the_window() {
     let (logs, reader, _, token) = under_way().await;
-    logs.set_paging(Paging { page_entries: 3, same_token: true, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, same_token: true, ..Paging::default() });
     assert_gone(&next_page(&reader, &token).await);
 }
 

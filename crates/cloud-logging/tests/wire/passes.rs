@@ -2,7 +2,7 @@
 
 use stakeout_cloud_logging::{CloudLogging, decode};
 use stakeout_core::prefilter::Prefilter;
-use stakeout_fakes::cloud_logging::{Order, Paging};
+use stakeout_fakes::cloud_logging::{EntryOrder, Paging};
 use stakeout_fakes::{CloudLogging as StandIn, Fault, Faults};
 
 use crate::{BEGIN, Entry, SECONDS, asked, config, forbidden, read, sorted_ids, start, window};
@@ -50,14 +50,14 @@ async fn the_pages_of_a_window_hold_what_matches() {
     let (logs, reader) = start().await;
     let (_, denied) = fill(&logs, 60);
     let expected = sorted([denied, surround(&logs)].concat());
-    for order in [Order::Sorted, Order::ShuffledTies(3), Order::Shuffled(1)] {
-        for page_entries in [1, 7, 1_000] {
+    for order in [EntryOrder::Sorted, EntryOrder::ShuffledTies(3), EntryOrder::Shuffled(1)] {
+        for page_records in [1, 7, 1_000] {
             for (empty_pages, last_page_has_token) in [(0, false), (0, true), (3, false), (2, true)] {
-                let paging = Paging { page_entries, empty_pages, last_page_has_token, order, ..Paging::default() };
+                let paging = Paging { page_records, empty_pages, last_page_has_token, order, ..Paging::default() };
                 logs.set_paging(paging.clone());
                 let (records, pages) = read(&reader, &forbidden()).await.expect("is answered");
                 assert_eq!(sorted_ids(records), expected, "{paging:?}");
-                let wanted = expected.len().div_ceil(page_entries) * (1 + empty_pages as usize);
+                let wanted = expected.len().div_ceil(page_records) * (1 + empty_pages as usize);
                 assert!(pages >= wanted, "{pages} pages of {wanted}: {paging:?}");
             }
         }
@@ -81,7 +81,7 @@ async fn a_record_can_be_decoded_and_has_the_id_of_its_entry() {
 async fn an_entry_that_comes_twice_has_one_id() {
     let (logs, reader) = start().await;
     let (_, denied) = fill(&logs, 40);
-    logs.set_paging(Paging { duplicates: true, page_entries: 3, ..Paging::default() });
+    logs.set_paging(Paging { duplicates: true, page_records: 3, ..Paging::default() });
     let (records, _) = read(&reader, &forbidden()).await.expect("is answered");
     let mut ids = sorted_ids(records);
     assert_eq!(ids.len(), 2 * denied.len());

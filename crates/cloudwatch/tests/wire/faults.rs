@@ -16,7 +16,7 @@ async fn under_way() -> (CloudWatchLogs, CloudWatch, Vec<String>, PageToken) {
     let mut ids: Vec<String> =
         (0..8).map(|n| ingest(&logs, STREAMS[n % 3], 1_100_000, r#"{"responseStatus":{"code":403}}"#)).collect();
     ids.sort();
-    logs.set_paging(Paging { page_events: 3, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, ..Paging::default() });
     let token = first_page(&cloudwatch).await.next.expect("a second page");
     (logs, cloudwatch, ids, token)
 }
@@ -54,7 +54,7 @@ async fn a_token_that_is_lost_in_either_pass_is_gone() {
         .collect();
     for pages_before in [1, 2] {
         logs.set_paging(Paging {
-            page_events: 3,
+            page_records: 3,
             token_gone: Some(TokenGone { page: pages_before + 1, times: 1 }),
             ..Paging::default()
         });
@@ -69,7 +69,7 @@ async fn a_token_that_is_lost_in_either_pass_is_gone() {
 #[tokio::test]
 async fn a_token_that_repeats_itself_is_gone_and_does_not_end_the_window() {
     let (logs, cloudwatch, _, token) = under_way().await;
-    logs.set_paging(Paging { page_events: 3, same_token: true, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, same_token: true, ..Paging::default() });
     assert_gone(&next_page(&cloudwatch, &token).await);
 }
 

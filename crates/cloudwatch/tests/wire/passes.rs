@@ -3,7 +3,7 @@
 use stakeout_cloudwatch::CloudWatch;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_fakes::CloudWatchLogs;
-use stakeout_fakes::cloudwatch_logs::{Order, Paging};
+use stakeout_fakes::cloudwatch_logs::{EventOrder, Paging};
 
 use crate::{GROUP, STREAMS, config, forbidden, ingest, read, sorted_ids, start};
 
@@ -63,12 +63,12 @@ fn surround(logs: &CloudWatchLogs, expected: &mut Expected) {
 }
 
 fn pagings() -> Vec<Paging> {
-    let orders = [Order::Sorted, Order::Shuffled(1), Order::Shuffled(2)];
+    let orders = [EventOrder::Sorted, EventOrder::Shuffled(1), EventOrder::Shuffled(2)];
     let mut pagings = Vec::new();
     for order in orders {
-        for page_events in [1, 7, 10_000] {
+        for page_records in [1, 7, 10_000] {
             for (empty_pages, last_page_has_token) in [(0, false), (0, true), (3, false), (2, true)] {
-                pagings.push(Paging { page_events, empty_pages, last_page_has_token, order, ..Paging::default() });
+                pagings.push(Paging { page_records, empty_pages, last_page_has_token, order, ..Paging::default() });
             }
         }
     }
@@ -84,7 +84,7 @@ async fn both_passes_together_give_what_matches_and_what_was_cut() {
         logs.set_paging(paging.clone());
         let (records, pages) = read(&cloudwatch, &forbidden()).await.expect("is answered");
         assert_eq!(sorted_ids(records), expected.sorted(), "{paging:?}");
-        let filled = [&expected.matching, &expected.cut].map(|ids| ids.len().div_ceil(paging.page_events));
+        let filled = [&expected.matching, &expected.cut].map(|ids| ids.len().div_ceil(paging.page_records));
         let wanted = filled.iter().sum::<usize>() * (1 + paging.empty_pages as usize);
         assert!(pages >= wanted, "{pages} pages of {wanted}: {paging:?}");
     }
@@ -94,7 +94,7 @@ async fn both_passes_together_give_what_matches_and_what_was_cut() {
 async fn an_event_that_comes_twice_has_one_id() {
     let (logs, cloudwatch) = start().await;
     let expected = fill(&logs, 40).sorted();
-    logs.set_paging(Paging { duplicates: true, page_events: 3, ..Paging::default() });
+    logs.set_paging(Paging { duplicates: true, page_records: 3, ..Paging::default() });
     let (records, _) = read(&cloudwatch, &forbidden()).await.expect("is answered");
     let mut ids = sorted_ids(records);
     assert_eq!(ids.len(), 2 * expected.len());
@@ -106,7 +106,7 @@ async fn an_event_that_comes_twice_has_one_id() {
 async fn without_a_filter_one_pass_reads_everything_once() {
     let (logs, cloudwatch) = start().await;
     fill(&logs, 30);
-    logs.set_paging(Paging { page_events: 4, empty_pages: 1, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 4, empty_pages: 1, ..Paging::default() });
     let (records, _) = read(&cloudwatch, &Prefilter::Any).await.expect("is answered");
     let ids = sorted_ids(records);
     assert_eq!(ids.len(), logs.stored_events(GROUP));

@@ -98,12 +98,12 @@ impl Cloud {
             #[cfg(feature = "aws")]
             Cloud::Eks(ref logs) => {
                 let served = logs.served();
-                Served { records: served.events, bytes: served.bytes, answers: served.pages }
+                Served { records: served.records, bytes: served.bytes, answers: served.pages }
             }
             #[cfg(feature = "gcp")]
             Cloud::Gke(ref logs) => {
                 let served = logs.served();
-                Served { records: served.entries, bytes: served.bytes, answers: served.pages }
+                Served { records: served.records, bytes: served.bytes, answers: served.pages }
             }
             #[cfg(feature = "azure")]
             Cloud::Aks(ref logs) => {

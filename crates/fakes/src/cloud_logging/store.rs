@@ -1,13 +1,13 @@
 //! Projects and their entries, in order of timestamp and arrival.
 
 use std::collections::BTreeMap;
-use std::hash::Hasher;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::entry::Entry;
+use crate::paged_search::Record;
+use crate::stable_hash;
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -34,18 +34,15 @@ impl Store {
         let entries = self.project_or_new(&entry.project);
         let arrival = entries.len() as u64;
         if entry.insert_id.is_empty() {
-            entry.set_insert_id(&format!(
-                "{:020x}",
-                hash(arrival, entry.timestamp.as_nanosecond().to_string().as_bytes()) >> 48
-            ));
+            let hash = stable_hash::of_bytes(arrival, entry.timestamp.as_nanosecond().to_string().as_bytes());
+            entry.set_insert_id(&format!("{:020x}", hash >> 48));
         }
         entries.push(Arc::new(Stored { entry, visible_from }));
     }
 }
 
-/// A 128-bit hash, for ids and orders that are the same on each run.
-pub(super) fn hash(seed: u64, bytes: &[u8]) -> u128 {
-    let mut hasher = SipHasher13::new_with_keys(seed, 0x7374_616e_6469_6e00);
-    hasher.write(bytes);
-    hasher.finish128().as_u128()
+impl Record for Stored {
+    fn text_bytes(&self) -> usize {
+        self.entry.bytes
+    }
 }

@@ -1,15 +1,14 @@
 //! Log groups, their streams and their events. Events lie in order of timestamp, so that a window is a range.
 
 use std::collections::BTreeMap;
-use std::hash::Hasher;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::ACCOUNT;
 use super::wire::LogsError;
+use crate::stable_hash;
 
 /// The class of a log group; only the standard class can be searched with `FilterLogEvents`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -155,15 +154,8 @@ pub(super) fn name_of_identifier<'i>(identifier: &'i str, region: &str) -> Resul
     name.filter(|name| !name.contains(':')).ok_or_else(|| LogsError::not_found("log group"))
 }
 
-/// A 128-bit hash of numbers, for ids and orders that are the same on each run.
-pub(super) fn hash(seed: u64, parts: &[u64]) -> u128 {
-    let mut hasher = SipHasher13::new_with_keys(seed, 0x7374_616e_6469_6e00);
-    parts.iter().for_each(|part| hasher.write_u64(*part));
-    hasher.finish128().as_u128()
-}
-
 /// An id of 56 digits, as the cloud's are.
 fn event_id(timestamp_ms: i64, arrival: u64) -> String {
-    let digits = hash(arrival, &[timestamp_ms.unsigned_abs()]) % 10_u128.pow(22);
+    let digits = stable_hash::of_numbers(arrival, &[timestamp_ms.unsigned_abs()]) % 10_u128.pow(22);
     format!("3{:013}{digits:022}{arrival:020}", timestamp_ms.unsigned_abs() % 10_u64.pow(13))
 }

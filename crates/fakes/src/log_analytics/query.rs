@@ -1,12 +1,10 @@
 //! `/query` and `/search`: the request is checked, the query run over the rows of its time, and the answer cut.
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/request-format>
 
-use std::hash::Hasher;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use siphasher::sip::SipHasher13;
 
 use super::interval::Interval;
 use super::schema::TIME;
@@ -14,6 +12,7 @@ use super::store::{Plan, Store, Table};
 use super::wire::{self, ApiError};
 use crate::exchange::{Answer, Asked};
 use crate::kql::{DateTime, Query, Row};
+use crate::stable_hash;
 
 /// <https://learn.microsoft.com/en-us/azure/azure-monitor/service-limits#log-analytics-workspaces>
 const ROWS_MAX: usize = 500_000;
@@ -37,13 +36,13 @@ pub struct Answering {
     /// of `TimeGenerated`, whichever is shorter.
     pub span_max: Option<Duration>,
     /// The order of rows where the query asks for none.
-    pub order: Order,
+    pub order: RowOrder,
 }
 
 /// The order of rows where the query asks for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Shuffled, the same way for the same seed. The default, with seed 0: nobody may lean on an order.
+pub enum RowOrder {
+    /// Shuffled, the same way for the same seed. The default, with seed 0: a reader must not rely on an order.
     Shuffled(u64),
     /// By `TimeGenerated`, then by arrival.
     Stored,
@@ -57,7 +56,7 @@ impl Default for Answering {
             no_content_next: 0,
             empty_body_next: 0,
             span_max: None,
-            order: Order::Shuffled(0),
+            order: RowOrder::Shuffled(0),
         }
     }
 }
@@ -132,19 +131,11 @@ impl Searches {
         Ok(self.cut(&query, rows))
     }
 
-    fn arrange(&self, mut rows: Vec<Row>) -> Vec<Row> {
-        let Order::Shuffled(seed) = self.answering.order else {
-            return rows;
-        };
-        let place = |index: u64| {
-            let mut hasher = SipHasher13::new_with_keys(seed, 0x6c6f_6761_6e61_6c00);
-            hasher.write_u64(index);
-            hasher.finish()
-        };
-        let mut placed: Vec<(u64, Row)> = (0..).map(place).zip(rows.drain(..)).collect();
-        placed.sort_by_key(|(place, _)| *place);
-        rows.extend(placed.into_iter().map(|(_, row)| row));
-        rows
+    fn arrange(&self, rows: Vec<Row>) -> Vec<Row> {
+        match self.answering.order {
+            RowOrder::Shuffled(seed) => stable_hash::shuffle(rows, seed),
+            RowOrder::Stored => rows,
+        }
     }
 
     /// Makes the answer of what the query found, and leaves out what is to be left out.

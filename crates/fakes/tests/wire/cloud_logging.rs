@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stakeout_fakes::cloud_logging::{Order, Paging, Served, TokenGone};
+use stakeout_fakes::cloud_logging::{EntryOrder, Paging, Served, TokenGone};
 use stakeout_fakes::{CloudLogging, Fault, Faults};
 
 const PROJECT: &str = "projects/acme-prod";
@@ -155,12 +155,12 @@ async fn pages_hold_every_entry_once_in_order_of_time() {
     let logging = start().await;
     fill(&logging, 100);
     let search = json!({"resourceNames": [PROJECT], "pageSize": 1_000});
-    logging.set_paging(Paging { page_entries: 30, empty_pages: 2, last_page_has_token: true, ..Paging::default() });
+    logging.set_paging(Paging { page_records: 30, empty_pages: 2, last_page_has_token: true, ..Paging::default() });
     let (shuffled, pages) = read(&logging, &search).await.expect("is answered");
     assert_eq!(pages, [0, 0, 30, 0, 0, 30, 0, 0, 30, 0, 0, 10, 0, 0, 0]);
     assert_eq!(read(&logging, &search).await.expect("is answered").0, shuffled, "the order is the same each time");
 
-    logging.set_paging(Paging { order: Order::Sorted, ..Paging::default() });
+    logging.set_paging(Paging { order: EntryOrder::Sorted, ..Paging::default() });
     let (sorted, pages) = read(&logging, &search).await.expect("is answered");
     let in_order: Vec<String> = (0..100).map(|n| format!("id-{n:03}")).collect();
     assert_eq!((&sorted, pages), (&in_order, vec![100]));
@@ -173,10 +173,10 @@ async fn pages_hold_every_entry_once_in_order_of_time() {
     let newest_first = json!({"resourceNames": [PROJECT], "pageSize": 1_000, "orderBy": "timestamp desc"});
     let (reversed, _) = read(&logging, &newest_first).await.expect("is answered");
     assert_eq!(reversed, in_order.into_iter().rev().collect::<Vec<_>>());
-    logging.set_paging(Paging { order: Order::Shuffled(1), ..Paging::default() });
+    logging.set_paging(Paging { order: EntryOrder::Shuffled(1), ..Paging::default() });
     let (anyhow, _) = read(&logging, &search).await.expect("is answered");
     assert_ne!(fives(&anyhow), fives(&sorted));
-    assert_eq!(logging.served().entries, 500);
+    assert_eq!(logging.served().records, 500);
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn what_was_handed_out_is_counted() {
     logging.ingest(&whole.to_string());
     let (_, answer) = list(&logging, &json!({"resourceNames": [PROJECT]})).await;
     assert_eq!(answer, json!({"entries": [whole]}));
-    assert_eq!(logging.served(), Served { pages: 1, entries: 1, bytes: whole.to_string().len() as u64 });
+    assert_eq!(logging.served(), Served { pages: 1, records: 1, bytes: whole.to_string().len() as u64 });
     assert_eq!((logging.stored_entries("acme-prod"), logging.stored_entries("none")), (1, 0));
 }
 
@@ -212,7 +212,7 @@ async fn late_entries_are_seen_by_searches_that_begin_later() {
     let now = "2026-11-22T02:00:00Z".parse().expect("a time");
     logging.clock().set(now);
     fill(&logging, 4);
-    logging.set_paging(Paging { page_entries: 3, ..Paging::default() });
+    logging.set_paging(Paging { page_records: 3, ..Paging::default() });
     let search = json!({"resourceNames": [PROJECT]});
     let (_, first) = list(&logging, &search).await;
     logging.ingest_late(&entry(9, "2026-11-22T01:00:00Z").to_string(), now + Duration::from_secs(60));
@@ -229,7 +229,7 @@ async fn late_entries_are_seen_by_searches_that_begin_later() {
 async fn tokens_are_bound_and_expire() {
     let logging = start().await;
     fill(&logging, 9);
-    let three = Paging { page_entries: 3, ..Paging::default() };
+    let three = Paging { page_records: 3, ..Paging::default() };
     logging.set_paging(three.clone());
     let search = json!({"resourceNames": [PROJECT], "filter": "severity=DEFAULT"});
     let (_, first) = list(&logging, &search).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stakeout_fakes::cloudwatch_logs::{Order, Paging, Served, TokenGone};
+use stakeout_fakes::cloudwatch_logs::{EventOrder, Paging, Served, TokenGone};
 
 use crate::cloudwatch_logs::{GROUP, fill, read, refusal, start};
 
@@ -11,16 +11,16 @@ use crate::cloudwatch_logs::{GROUP, fill, read, refusal, start};
 async fn pages_hold_every_event_once_in_an_order_of_their_own() {
     let (logs, client) = start().await;
     fill(&logs, 100);
-    logs.set_paging(Paging { page_events: 30, empty_pages: 2, last_page_has_token: true, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 30, empty_pages: 2, last_page_has_token: true, ..Paging::default() });
     let search = client.filter_log_events().log_group_name(GROUP);
     let (messages, pages) = read(search.clone()).await.expect("is answered");
     assert_eq!(pages, [0, 0, 30, 0, 0, 30, 0, 0, 30, 0, 0, 10, 0, 0, 0]);
     assert_eq!(messages.iter().collect::<BTreeSet<_>>().len(), 100);
     assert_eq!(read(search.clone()).await.expect("is answered").0, messages, "the order is the same each time");
     let bytes: usize = messages.iter().map(String::len).sum();
-    assert_eq!(logs.served(), Served { pages: 30, events: 200, bytes: 2 * bytes as u64 });
+    assert_eq!(logs.served(), Served { pages: 30, records: 200, bytes: 2 * bytes as u64 });
 
-    logs.set_paging(Paging { order: Order::Sorted, ..Paging::default() });
+    logs.set_paging(Paging { order: EventOrder::Sorted, ..Paging::default() });
     let (sorted, pages) = read(search.clone()).await.expect("is answered");
     assert_eq!((sorted[0].as_str(), pages), (r#"{"n":0,"code":400}"#, vec![100]));
     assert_ne!(sorted, messages);
@@ -35,7 +35,7 @@ async fn pages_end_at_a_megabyte() {
         logs.ingest(GROUP, "s", n, &"x".repeat(400_000));
     }
     logs.ingest(GROUP, "s", 9, &"y".repeat(1_500_000));
-    logs.set_paging(Paging { order: Order::Sorted, ..Paging::default() });
+    logs.set_paging(Paging { order: EventOrder::Sorted, ..Paging::default() });
     let (_, pages) = read(client.filter_log_events().log_group_name(GROUP)).await.expect("is answered");
     assert_eq!(pages, [2, 2, 1, 1]);
 }
@@ -55,7 +55,7 @@ async fn duplicates_share_their_id_and_ids_are_unique() {
 async fn late_events_are_seen_by_the_next_search_only() {
     let (logs, client) = start().await;
     fill(&logs, 4);
-    logs.set_paging(Paging { page_events: 2, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 2, ..Paging::default() });
     let search = client.filter_log_events().log_group_name(GROUP);
     let first = search.clone().send().await.expect("is answered");
     logs.ingest(GROUP, "late", 1_001, "{}");
@@ -68,7 +68,7 @@ async fn late_events_are_seen_by_the_next_search_only() {
 async fn tokens_are_bound_and_expire() {
     let (logs, client) = start().await;
     fill(&logs, 9);
-    logs.set_paging(Paging { page_events: 3, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, ..Paging::default() });
     let search = client.filter_log_events().log_group_name(GROUP);
     let first = search.clone().send().await.expect("is answered");
     let token = first.next_token.expect("there is more");
@@ -80,10 +80,10 @@ async fn tokens_are_bound_and_expire() {
     assert_eq!(refusal(again.clone().limit(3)).await, gone);
     assert_eq!(refusal(again.clone().start_time(1)).await, gone);
 
-    logs.set_paging(Paging { page_events: 3, token_uses: Some(2), ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, token_uses: Some(2), ..Paging::default() });
     assert_eq!(refusal(again.clone()).await, gone);
 
-    logs.set_paging(Paging { page_events: 3, token_gone: Some(TokenGone { page: 3, times: 1 }), ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, token_gone: Some(TokenGone { page: 3, times: 1 }), ..Paging::default() });
     assert_eq!(read(search.clone()).await, Err(gone.to_owned()));
     assert_eq!(read(search.clone()).await.map(|read| read.1), Ok(vec![3, 3, 3]));
 
@@ -98,7 +98,7 @@ async fn tokens_are_bound_and_expire() {
 async fn the_same_token_for_ever_is_a_knob() {
     let (logs, client) = start().await;
     fill(&logs, 9);
-    logs.set_paging(Paging { page_events: 3, same_token: true, ..Paging::default() });
+    logs.set_paging(Paging { page_records: 3, same_token: true, ..Paging::default() });
     let search = client.filter_log_events().log_group_name(GROUP);
     let first = search.clone().send().await.expect("is answered");
     let second = search.set_next_token(first.next_token.clone()).send().await.expect("is answered");

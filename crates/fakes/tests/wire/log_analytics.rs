@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
-use stakeout_fakes::log_analytics::{Answering, Order, Plan, Proof, Served};
+use stakeout_fakes::log_analytics::{Answering, Plan, Proof, RowOrder, Served};
 use stakeout_fakes::{Fault, Faults, LogAnalytics};
 
 const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
@@ -134,9 +134,9 @@ async fn no_order_may_be_leant_on_but_the_one_asked_for() {
     assert_eq!(query(&logs, unordered).await.1, shuffled);
     let (_, by_time) = query(&logs, "AKSAudit | sort by TimeGenerated asc | project AuditId").await;
     assert_eq!(firsts(&by_time), sorted);
-    logs.set_answering(Answering { order: Order::Shuffled(1), ..Answering::default() });
+    logs.set_answering(Answering { order: RowOrder::Shuffled(1), ..Answering::default() });
     assert_ne!(query(&logs, unordered).await.1, shuffled);
-    logs.set_answering(Answering { order: Order::Stored, ..Answering::default() });
+    logs.set_answering(Answering { order: RowOrder::Stored, ..Answering::default() });
     assert_eq!(firsts(&query(&logs, unordered).await.1), sorted);
 }
 
