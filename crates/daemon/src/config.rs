@@ -3,22 +3,11 @@
 //! Here the file is opened and its sections are put together; each section has its own module. What the values
 //! are used for is not decided here, and the rule files are only named, not read.
 
-pub(crate) mod aws;
-#[cfg_attr(
-    not(feature = "azure"),
-    expect(dead_code, reason = "a build without Azure reads its section and asks nobody")
-)]
-pub(crate) mod azure;
-mod credential;
 mod duration;
 mod expand;
-pub(crate) mod google;
 pub(crate) mod notify;
-mod reading;
 pub(crate) mod schedule;
-mod secret;
 pub(crate) mod sources;
-pub(crate) mod url;
 
 #[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp"))]
 mod tests;
@@ -33,11 +22,11 @@ use stakeout_core::rule::Level;
 use stakeout_core::yaml::{self, At, Map, Node};
 
 use crate::network;
+use crate::section::{self, Environment, SectionReader, io_problem, keys};
 
 use notify::Destination;
-use reading::{Environment, Reading, io_problem, keys};
 pub(crate) use schedule::Schedule;
-pub(crate) use sources::{SourceConfig, SourceKind};
+pub(crate) use sources::SourceConfig;
 
 /// A config has a few hundred lines; a file beyond this was named by mistake.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -102,31 +91,31 @@ impl Config {
         let written = only_document(file, text).map_err(|fault| vec![fault])?;
         let mut faults = Vec::new();
         let node = expand::expand(&At::top(file, &written), environment, &mut faults);
-        let mut reading = Reading::new(base);
-        let config = sections(&At::top(file, &node), &mut reading, &mut faults);
+        let mut reader = SectionReader::new(base);
+        let config = sections(&At::top(file, &node), &mut reader, &mut faults);
         match config {
-            Some(config) if faults.is_empty() => Ok(Config { warnings: in_order(reading.into_warnings()), ..config }),
+            Some(config) if faults.is_empty() => Ok(Config { warnings: in_order(reader.into_warnings()), ..config }),
             _ => Err(in_order(faults)),
         }
     }
 }
 
 /// Reads every section, also after a fault in one; returns nothing where a section could not be read.
-fn sections(top: &At<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic>) -> Option<Config> {
-    let map = keep(reading::mapping(top, &SECTIONS), faults)?;
-    let unknown = reading::unknown_keys(&map, &SECTIONS);
+fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, faults: &mut Vec<Diagnostic>) -> Option<Config> {
+    let map = keep(section::mapping(top, &SECTIONS), faults)?;
+    let unknown = section::unknown_keys(&map, &SECTIONS);
     let has_typo = !unknown.is_empty();
     faults.extend(unknown);
-    let schedule = keep(schedule::read(&map, reading), faults);
+    let schedule = keep(schedule::read(&map, reader), faults);
     let for_sources = schedule.clone().unwrap_or_default();
     let sources = if has_typo && map.get("sources").is_none() {
         None // The unknown key may be meant for it: one fault is enough.
     } else {
-        sources::read(&map, &for_sources, reading, faults)
+        sources::read(&map, &for_sources, reader, faults)
     };
-    let notify = notify::read(&map, reading, faults);
-    let state_path = keep(state_path(&map, reading), faults);
-    let rules = keep(rules(&map, reading), faults);
+    let notify = notify::read(&map, reader, faults);
+    let state_path = keep(state_path(&map, reader), faults);
+    let rules = keep(rules(&map, reader), faults);
     let trusted_proxies = keep(trusted_proxies(&map), faults);
     let admin_listen = keep(admin_listen(&map), faults);
     let context_query_min = keep(context_query_min(&map), faults);
@@ -210,17 +199,17 @@ fn tab_or(fault: Diagnostic, text: &str) -> Diagnostic {
     }
 }
 
-fn state_path(top: &Map<'_>, reading: &Reading<'_>) -> Result<PathBuf, Diagnostic> {
+fn state_path(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<PathBuf, Diagnostic> {
     let Some(at) = top.get("state") else {
         return Ok(STATE_PATH.into());
     };
     match keys(&at, &["path"])?.get("path") {
         None => Ok(STATE_PATH.into()),
-        Some(at) => reading.path(&at),
+        Some(at) => reader.path(&at),
     }
 }
 
-fn rules(top: &Map<'_>, reading: &Reading<'_>) -> Result<Vec<PathBuf>, Diagnostic> {
+fn rules(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<Vec<PathBuf>, Diagnostic> {
     let Some(at) = top.get("rules") else {
         return Ok(Vec::new());
     };
@@ -230,11 +219,11 @@ fn rules(top: &Map<'_>, reading: &Reading<'_>) -> Result<Vec<PathBuf>, Diagnosti
             at.fault("no rules are named", "name a directory or file, or leave the key out for the shipped rules")
         );
     }
-    items.iter().map(|item| rule_path(item, reading)).collect()
+    items.iter().map(|item| rule_path(item, reader)).collect()
 }
 
-fn rule_path(at: &At<'_>, reading: &Reading<'_>) -> Result<PathBuf, Diagnostic> {
-    let path = reading.path(at)?;
+fn rule_path(at: &At<'_>, reader: &SectionReader<'_>) -> Result<PathBuf, Diagnostic> {
+    let path = reader.path(at)?;
     match fs::metadata(&path) {
         Ok(_) => Ok(path),
         Err(error) => Err(at.fault(
@@ -298,5 +287,5 @@ fn rows_max(top: &Map<'_>) -> Result<u32, Diagnostic> {
     let Some(at) = keys(&at, &["rows_max"])?.get("rows_max") else {
         return Ok(ROWS_MAX);
     };
-    reading::number_within(&at, 1, ROWS_MAX)
+    section::number_within(&at, 1, ROWS_MAX)
 }

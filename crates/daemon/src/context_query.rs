@@ -15,10 +15,10 @@ use stakeout_core::time::Window;
 use tracing::warn;
 
 use crate::budget::Budget;
-use crate::client::Client;
+use crate::cloud::{Client, Connection};
 use crate::file_log::FileLog;
 use crate::pages::asking;
-use crate::scan::{Cost, Log, LogKind, Reader, Unread};
+use crate::scan::{Cost, Log, Reader, Unread};
 
 /// Pages of one context query: most of an hour's are empty where a service searches long for little.
 const PAGES_MAX: usize = 50;
@@ -26,9 +26,9 @@ const PAGES_MAX: usize = 50;
 impl Log {
     /// Reads what is around findings, and returns an answer for each, in their order.
     pub(crate) async fn context_query(&self, looks: Vec<ContextQuery>, reader: &Reader) -> Vec<FindingContext> {
-        let arounds = match &self.kind {
-            LogKind::File(file) => self.look_into_files(file.clone(), looks, reader.clone()).await,
-            LogKind::Service { client, budget } => {
+        let arounds = match &self.connection {
+            Connection::File(file) => self.look_into_files(file.clone(), looks, reader.clone()).await,
+            Connection::Service { client, budget } => {
                 let mut arounds = Vec::new();
                 for look in looks {
                     // Whoever did not answer for a minute is not asked ten times.

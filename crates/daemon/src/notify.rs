@@ -5,8 +5,8 @@ use stakeout_notify::{Body, Message};
 use tracing::{error, info};
 
 use crate::bootstrap::{self, ConfigArgs};
-use crate::clients;
 use crate::clock;
+use crate::destination;
 use crate::exit::{Exit, Failure};
 
 /// What `stakeout notify` is told.
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
         let mut exit = Exit::Done;
         for destination in chosen {
             let now = clock::now();
-            let destination = clients::destination(destination).await?;
+            let destination = destination::open(destination).await?;
             let body = Body::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };
             match destination.send(&message, now).await {

@@ -10,8 +10,8 @@ use stakeout_core::time::Window;
 use tracing::debug;
 
 use crate::budget::Budget;
-use crate::client::Client;
 use crate::clock;
+use crate::cloud::Client;
 use crate::scan::{Cost, Log, Reader, Reading, Unread};
 
 /// First wait after a failure; it doubles up to [`WAIT_MAX`], and each is spread at random.

@@ -19,10 +19,9 @@ use stakeout_core::source::Source;
 use stakeout_core::time::{Second, Window};
 use tracing::warn;
 
-use crate::budget::{Budget, Budgets};
-use crate::client::Client;
-use crate::clients;
-use crate::config::{SourceConfig, SourceKind};
+use crate::budget::Budgets;
+use crate::cloud::{Client, Connection};
+use crate::config::SourceConfig;
 use crate::file_log::FileLog;
 
 /// Records of one page that are named in the log where they are no audit event.
@@ -53,13 +52,8 @@ pub(crate) struct Log {
     pub(crate) reread_seconds: Vec<i64>,
     /// Where the very first window begins, counted from the tick.
     pub(crate) start_seconds: i64,
-    pub(crate) kind: LogKind,
-}
-
-/// Where the log lies.
-pub(crate) enum LogKind {
-    Service { client: Client, budget: Arc<Budget> },
-    File(Arc<FileLog>),
+    /// How it is read.
+    pub(crate) connection: Connection,
 }
 
 /// Follow-ups that are read at once.
@@ -117,28 +111,24 @@ pub(crate) struct Unread {
 impl Log {
     /// Opens a log; nothing is asked of the provider yet.
     pub(crate) async fn open(config: &SourceConfig, budgets: &mut Budgets) -> anyhow::Result<Log> {
-        let kind = match &config.kind {
-            SourceKind::File { path } => LogKind::File(Arc::new(FileLog::new(path.clone()))),
-            _ => {
-                let (client, budget) = clients::client(&config.kind, budgets)
-                    .await
-                    .with_context(|| format!("cannot set up the source {}", config.source.name))?;
-                LogKind::Service { client, budget }
-            }
-        };
+        let connection = config
+            .settings
+            .connect(budgets)
+            .await
+            .with_context(|| format!("cannot set up the source {}", config.source.name))?;
         Ok(Log {
             source: config.source.clone(),
             reread_seconds: config.reread_seconds.clone(),
             start_seconds: config.start_seconds,
-            kind,
+            connection,
         })
     }
 
     /// Reads `window` once. What fails is tried again for about a minute, then the window is left for later.
     pub(crate) async fn read(&self, window: Window, is_reread: bool, reader: &Reader) -> Result<Reading, Unread> {
-        match &self.kind {
-            LogKind::File(file) => self.read_file(file.clone(), window, is_reread, reader.clone()).await,
-            LogKind::Service { client, budget } => self.read_window(client, budget, window, is_reread, reader).await,
+        match &self.connection {
+            Connection::File(file) => self.read_file(file.clone(), window, is_reread, reader.clone()).await,
+            Connection::Service { client, budget } => self.read_window(client, budget, window, is_reread, reader).await,
         }
     }
 
@@ -157,17 +147,17 @@ impl Log {
     /// have a greatest length; a file is read from its beginning, whoever is looked for.
     pub(crate) fn parts_at_once(&self, due: Vec<(FollowUp, Window)>) -> Vec<FollowUps> {
         let parts = due.into_iter().map(|(follow_up, window)| FollowUps { follow_ups: vec![follow_up], window });
-        match self.kind {
-            LogKind::Service { .. } => parts.collect(),
-            LogKind::File(_) => parts.reduce(FollowUps::and).into_iter().collect(),
+        match self.connection {
+            Connection::Service { .. } => parts.collect(),
+            Connection::File(_) => parts.reduce(FollowUps::and).into_iter().collect(),
         }
     }
 
     /// Asks what a doctor asks of a log, over a window that is over.
     pub(crate) async fn checks(&self, window: Window, prefilter: &Prefilter, now: Timestamp) -> Vec<Check> {
-        match &self.kind {
-            LogKind::Service { client, .. } => client.checks(window, prefilter, now.as_millisecond()).await,
-            LogKind::File(file) => {
+        match &self.connection {
+            Connection::Service { client, .. } => client.checks(window, prefilter, now.as_millisecond()).await,
+            Connection::File(file) => {
                 let (file, now) = (file.clone(), Second::from(now));
                 let looked = tokio::task::spawn_blocking(move || file.checks(window, now)).await;
                 looked.unwrap_or_else(|fault| {

@@ -20,9 +20,9 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::budget::Budgets;
-use crate::clients;
 use crate::clock;
 use crate::config::Config;
+use crate::destination;
 use crate::dispatch;
 use crate::in_flight::Busy;
 use crate::metric;
@@ -119,7 +119,7 @@ impl Watch {
         }
         let mut destinations = Vec::new();
         for destination in &config.notify {
-            destinations.push(Arc::new(clients::destination(destination).await?));
+            destinations.push(Arc::new(destination::open(destination).await?));
         }
         let rules = Arc::new(rules);
         let scope = Scope {

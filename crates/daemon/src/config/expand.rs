@@ -6,7 +6,7 @@
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Key, Node, Value};
 
-use super::reading::Environment;
+use crate::section::Environment;
 
 /// Returns the value at `at` with every variable replaced; a value with a fault stays as it was written.
 pub(super) fn expand(at: &At<'_>, environment: &Environment<'_>, faults: &mut Vec<Diagnostic>) -> Node {

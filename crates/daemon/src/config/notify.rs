@@ -6,10 +6,8 @@ use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{At, Map, Value};
 
-use super::aws;
-use super::reading::{self, Reading, keys};
-use super::secret;
-use super::url::Url;
+use crate::section::url::Url;
+use crate::section::{self, SectionReader, aws, keys, secret};
 
 /// Each commit owes each destination a row; more of them are a job for a fan-out behind one.
 const DESTINATIONS_MAX: usize = 64;
@@ -71,11 +69,15 @@ pub(crate) struct Webhook {
 }
 
 /// Reads `notify`; a fault in one destination does not hide those in the others.
-pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Diagnostic>) -> Option<Vec<Destination>> {
-    let items = items(top, reading).map_err(|fault| faults.push(fault)).ok()?;
+pub(super) fn read(
+    top: &Map<'_>,
+    reader: &mut SectionReader<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Vec<Destination>> {
+    let items = items(top, reader).map_err(|fault| faults.push(fault)).ok()?;
     let mut read: Vec<(Destination, usize)> = Vec::new();
     for at in items {
-        match destination(&at, &read, reading) {
+        match destination(&at, &read, reader) {
             Ok(destination) => read.push((destination, at.line())),
             Err(fault) => faults.push(fault),
         }
@@ -83,11 +85,11 @@ pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>, faults: &mut Vec<Di
     Some(read.into_iter().map(|(destination, _)| destination).collect())
 }
 
-fn items<'a>(top: &Map<'a>, reading: &mut Reading<'_>) -> Result<Vec<At<'a>>, Diagnostic> {
+fn items<'a>(top: &Map<'a>, reader: &mut SectionReader<'_>) -> Result<Vec<At<'a>>, Diagnostic> {
     let fix = "add a destination, such as - {name: out, stdout: {}}";
     let nobody = "findings are told to nobody";
     let Some(at) = top.get("notify") else {
-        reading.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().fault(nobody, fix) });
+        reader.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().fault(nobody, fix) });
         return Ok(Vec::new());
     };
     if !matches!(at.node.value, Value::List(_)) {
@@ -96,7 +98,7 @@ fn items<'a>(top: &Map<'a>, reading: &mut Reading<'_>) -> Result<Vec<At<'a>>, Di
     }
     let items = at.list()?;
     if items.is_empty() {
-        reading.warn(at.fault(nobody, fix));
+        reader.warn(at.fault(nobody, fix));
     }
     if items.len() > DESTINATIONS_MAX {
         return Err(at.fault(
@@ -110,12 +112,12 @@ fn items<'a>(top: &Map<'a>, reading: &mut Reading<'_>) -> Result<Vec<At<'a>>, Di
 fn destination(
     at: &At<'_>,
     before: &[(Destination, usize)],
-    reading: &mut Reading<'_>,
+    reader: &mut SectionReader<'_>,
 ) -> Result<Destination, Diagnostic> {
     let map = keys(at, &[&["name", "min_severity"][..], &KINDS].concat())?;
     let name_fix = "give each destination a name of its own";
     let name_at = map.need("name", name_fix)?;
-    let name = reading::name(&name_at)?;
+    let name = section::name(&name_at)?;
     if let Some((_, line)) = before.iter().find(|(other, _)| other.name == name) {
         return Err(name_at.fault(format!("the destination in line {line} has this name too"), name_fix));
     }
@@ -123,7 +125,7 @@ fn destination(
     Ok(Destination {
         name,
         level_min: level_min.transpose()?.unwrap_or(Level::Informational),
-        kind: kind(&map, reading)?,
+        kind: kind(&map, reader)?,
     })
 }
 
@@ -133,13 +135,13 @@ fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
         .map_err(|()| at.fault(format!("`{text}` is no severity"), suggestion(text, &Level::ALL.map(Level::as_str))))
 }
 
-fn kind(map: &Map<'_>, reading: &mut Reading<'_>) -> Result<DestinationKind, Diagnostic> {
+fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind, Diagnostic> {
     let named: Vec<_> = map.entries().filter(|(name, _)| KINDS.contains(name)).collect();
     match named.as_slice() {
         [] => Err(map.at().fault("no kind of destination", format!("add one of {}", KINDS.join(", ")))),
-        [("slack", at)] => slack(at, reading).map(DestinationKind::Slack),
+        [("slack", at)] => slack(at, reader).map(DestinationKind::Slack),
         [("sns", at)] => sns(at).map(DestinationKind::Sns),
-        [("webhook", at)] => webhook(at, reading).map(DestinationKind::Webhook),
+        [("webhook", at)] => webhook(at, reader).map(DestinationKind::Webhook),
         [(_, at)] => stdout(at),
         [(first, _), (second, at), ..] => Err(
             at.fault(format!("a second kind beside {first}"), format!("give {second} an entry and a name of its own"))
@@ -147,9 +149,9 @@ fn kind(map: &Map<'_>, reading: &mut Reading<'_>) -> Result<DestinationKind, Dia
     }
 }
 
-fn slack(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Slack, Diagnostic> {
+fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnostic> {
     let map = keys(at, &["webhook_url", "webhook_url_file", "max_messages_per_run"])?;
-    let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reading)?;
+    let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reader)?;
     let is_slack = Url::parse(secret.value.expose_secret()).is_some_and(|url| {
         let is_slack_host = url.is_https && SLACK_HOSTS.contains(&url.host) && matches!(url.port, None | Some(443));
         (is_slack_host && url.path.len() > 1) || url.is_loopback()
@@ -160,7 +162,7 @@ fn slack(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Slack, Diagnostic> {
             format!("copy it from Slack: it begins with https://{}/services/", SLACK_HOSTS[0]),
         ));
     }
-    let messages = map.get("max_messages_per_run").map(|at| reading::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
+    let messages = map.get("max_messages_per_run").map(|at| section::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
     Ok(Slack { webhook_url: secret.value, max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN) })
 }
 
@@ -171,9 +173,9 @@ fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
     Ok(Sns { topic_arn: topic_arn.to_owned(), access: aws::access(&map, Some(region))? })
 }
 
-fn webhook(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Webhook, Diagnostic> {
+fn webhook(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Webhook, Diagnostic> {
     let map = keys(at, &["url", "url_file", "token", "token_file"])?;
-    let secret = secret::need(&map, "url", "the URL that takes the findings", reading)?;
+    let secret = secret::need(&map, "url", "the URL that takes the findings", reader)?;
     let Some(url) = Url::parse(secret.value.expose_secret()) else {
         return Err(secret.at.fault("not a URL", "write https://HOST/PATH"));
     };
@@ -182,7 +184,7 @@ fn webhook(at: &At<'_>, reading: &mut Reading<'_>) -> Result<Webhook, Diagnostic
             .at
             .fault("plain http to another machine", "write https://, or let the receiver listen on 127.0.0.1"));
     }
-    Ok(Webhook { url: secret.value, token: token(&map, reading)? })
+    Ok(Webhook { url: secret.value, token: token(&map, reader)? })
 }
 
 fn stdout(at: &At<'_>) -> Result<DestinationKind, Diagnostic> {
@@ -193,11 +195,11 @@ fn stdout(at: &At<'_>) -> Result<DestinationKind, Diagnostic> {
     }
 }
 
-fn token(map: &Map<'_>, reading: &mut Reading<'_>) -> Result<Option<SecretString>, Diagnostic> {
+fn token(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretString>, Diagnostic> {
     if map.get("token").is_none() && map.get("token_file").is_none() {
         return Ok(None);
     }
-    let secret = secret::need(map, "token", "the token", reading)?;
+    let secret = secret::need(map, "token", "the token", reader)?;
     let text = secret.value.expose_secret();
     if text.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(Some(secret.value));

@@ -9,7 +9,7 @@ use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Map};
 
 use super::duration::{seconds, spelled};
-use super::reading::{Reading, keys};
+use crate::section::{SectionReader, keys};
 
 const CRON: &str = "0 * * * *";
 const EARLIEST_SECONDS: i64 = -70 * 60;
@@ -54,7 +54,7 @@ impl Default for Schedule {
 }
 
 /// Reads `schedule`.
-pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>) -> Result<Schedule, Diagnostic> {
+pub(super) fn read(top: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Schedule, Diagnostic> {
     let mut schedule = Schedule::default();
     let Some(at) = top.get("schedule") else {
         return Ok(schedule);
@@ -68,7 +68,7 @@ pub(super) fn read(top: &Map<'_>, reading: &mut Reading<'_>) -> Result<Schedule,
         schedule.reread_seconds = reread(&at)?;
     }
     if let Some(at) = map.get("max_backfill") {
-        schedule.max_backfill_seconds = max_backfill(&at, &schedule, reading)?;
+        schedule.max_backfill_seconds = max_backfill(&at, &schedule, reader)?;
     }
     schedule.start_seconds = match map.get("start") {
         Some(at) => start(&at, &schedule)?,
@@ -153,14 +153,14 @@ fn span(map: &Map<'_>, schedule: &mut Schedule) -> Result<(), Diagnostic> {
 }
 
 /// A backfill shorter than a window is obeyed, but hardly meant: what it cuts off is reported as a gap.
-fn max_backfill(at: &At<'_>, schedule: &Schedule, reading: &mut Reading<'_>) -> Result<i64, Diagnostic> {
+fn max_backfill(at: &At<'_>, schedule: &Schedule, reader: &mut SectionReader<'_>) -> Result<i64, Diagnostic> {
     let backfill = seconds(at)?;
     if backfill <= 0 {
         return Err(at.fault(format!("{} catches nothing up", spelled(backfill)), "write a length of time, such as 7d"));
     }
     if backfill < -schedule.earliest_seconds {
         let earliest = spelled(schedule.earliest_seconds);
-        reading.warn(at.fault(
+        reader.warn(at.fault(
             format!(
                 "{} reaches less far back than earliest ({earliest}), so a part of the first window is a gap",
                 spelled(backfill)

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use stakeout_aws::{Access, AssumeRole};
+use stakeout_azure_monitor::{Credential, Plan};
 use stakeout_core::rule::Level;
 use stakeout_core::source::{LogId, Provider, Source};
 
-use super::aws::LogGroup;
-use super::azure::Credential;
 use super::notify::{DestinationKind, Slack, Sns, Webhook};
-use super::sources::{Cloudwatch, SourceKind};
 use super::*;
+use crate::cloud::{Cloud, eks};
 
 const SOURCES: &str = "sources: [{name: onprem, file: {path: /var/log/audit.log}}]\n";
 const NOTIFY: &str = "notify: [{name: out, stdout: {}}]\n";
@@ -141,7 +140,7 @@ fn a_short_config_has_the_documented_defaults() {
     assert_eq!(config.trusted_proxies, TrustedProxies::default());
     assert_eq!(config.admin_listen, "127.0.0.1:9403".parse().ok());
     assert_eq!(config.rows_max, 100_000);
-    let [SourceConfig { source, kind: SourceKind::File { path }, reread_seconds, start_seconds }] = &config.sources[..]
+    let [SourceConfig { source, settings: Cloud::File(file), reread_seconds, start_seconds }] = &config.sources[..]
     else {
         panic!("one file");
     };
@@ -155,7 +154,7 @@ fn a_short_config_has_the_documented_defaults() {
         }
     );
     assert_eq!(
-        (path.as_path(), &reread_seconds[..], *start_seconds),
+        (file.path.as_path(), &reread_seconds[..], *start_seconds),
         (Path::new("/var/log/audit.log"), &[3_600, 86_400][..], -4_200)
     );
     assert_eq!(config.notify[0].name, "out");
@@ -204,7 +203,7 @@ fn every_key_arrives() {
         TrustedProxies::new(networks.map(|net| net.parse().expect("a network")).to_vec())
     );
     assert_eq!((config.admin_listen, config.rows_max), (None, 500));
-    let [SourceConfig { source, kind: SourceKind::Cloudwatch(cloudwatch), .. }] = &config.sources[..] else {
+    let [SourceConfig { source, settings: Cloud::Eks(eks), .. }] = &config.sources[..] else {
         panic!("one CloudWatch source");
     };
     assert_eq!(source.log.0, "cloudwatch/111122223333/eu-west-1//aws/eks/blue/cluster");
@@ -212,8 +211,8 @@ fn every_key_arrives() {
     assert_eq!(config.sources[0].reread_seconds, [10_800]);
     assert_eq!(config.sources[0].start_seconds, -172_800);
     assert_eq!(
-        cloudwatch,
-        &Cloudwatch {
+        eks,
+        &eks::Settings {
             access: Access {
                 assume_role: Some(AssumeRole {
                     arn: "arn:aws:iam::444455556666:role/a/stakeout".to_owned(),
@@ -221,7 +220,7 @@ fn every_key_arrives() {
                 }),
                 ..Access::stand_in("eu-west-1", "http://127.0.0.1:4566")
             },
-            log_group: LogGroup {
+            log_group: eks::LogGroup {
                 name: "/aws/eks/blue/cluster".to_owned(),
                 arn: Some("arn:aws:logs:eu-west-1:111122223333:log-group:/aws/eks/blue/cluster".to_owned()),
             },
@@ -286,13 +285,13 @@ fn logs_of_the_other_clouds_arrive() {
     );
     let clusters: Vec<&str> = config.sources.iter().map(|source| &*source.source.cluster).collect();
     assert_eq!(clusters, ["prod", "prod", "AKS-Prod"]);
-    let [SourceKind::CloudLogging(far), SourceKind::CloudLogging(here), SourceKind::AzureMonitor(aks)] =
-        [0, 1, 2].map(|n| &config.sources[n].kind)
-    else {
+    let [Cloud::Gke(far), Cloud::Gke(here), Cloud::Aks(aks)] = [0, 1, 2].map(|n| &config.sources[n].settings) else {
         panic!("three logs");
     };
-    assert_eq!((far.is_anonymous, here.is_anonymous, aks.is_basic), (false, true, true));
-    let Credential::ClientSecret { secret, .. } = &aks.credential else { panic!("a secret") };
+    assert_eq!(far.0.credential, stakeout_cloud_logging::Credential::Default);
+    assert_eq!(here.0.credential, stakeout_cloud_logging::Credential::Anonymous);
+    assert_eq!(aks.0.plan, Plan::Basic);
+    let Credential::ClientSecret { secret, .. } = &aks.0.credential else { panic!("a secret") };
     assert_eq!(secret.expose_secret(), "hush");
     assert!(!format!("{config:?}").contains("hush"));
 }
@@ -338,7 +337,7 @@ fn what_is_allowed_and_hardly_meant_is_a_warning() {
         warnings(&config),
         [
             "f.yaml: notify: findings are told to nobody (add a destination, such as - {name: out, stdout: {}})",
-            "f.yaml:3: sources[1]: cluster prod is also that of a in line 2 (if they are two clusters, add `cluster:` with a name that tells them apart)",
+            "f.yaml:3: sources[1]: cluster prod is also that of a in line 2 (if they are two clusters, give one of them its own name with `cluster:`)",
             "f.yaml:4: schedule.max_backfill: 30m reaches less far back than earliest (-70m), so a part of the first window is a gap (write a longer time, such as 7d)",
         ]
     );

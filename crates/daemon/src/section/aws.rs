@@ -1,31 +1,15 @@
-//! What names things at AWS: regions, ARNs, roles, log groups. Only the spelling is checked; nobody is asked.
+//! Names in AWS: regions, ARNs, roles, topics. Only their spelling is checked here, and nothing is sent.
 
 use stakeout_aws::{Access, AssumeRole, Credential};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Map};
 
 use super::credential;
-use super::reading::keys;
+use super::keys;
 use super::url;
 
-/// A log group of CloudWatch Logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LogGroup {
-    /// The name, such as `/aws/eks/prod/cluster`.
-    pub(crate) name: String,
-    /// The ARN without the closing `:*`, where the group was named by it: for a group that another account shares.
-    pub(crate) arn: Option<String>,
-}
-
-impl LogGroup {
-    /// Returns the account of the group, where its ARN tells it.
-    pub(crate) fn account(&self) -> Option<&str> {
-        Arn::parse(self.arn.as_deref()?).map(|arn| arn.account)
-    }
-}
-
-/// Reads `region`, `assume_role` and `endpoint` of a mapping that names a thing in `arn_region`, where known.
-pub(super) fn access(map: &Map<'_>, arn_region: Option<&str>) -> Result<Access, Diagnostic> {
+/// Reads `region`, `assume_role`, `endpoint` and `credential` of a mapping. `arn_region` is the region of an ARN in it.
+pub(crate) fn access(map: &Map<'_>, arn_region: Option<&str>) -> Result<Access, Diagnostic> {
     let region = match (map.get("region"), arn_region) {
         (Some(at), None) => region(&at)?,
         (Some(at), Some(arn_region)) => same_region(&at, arn_region)?,
@@ -41,17 +25,21 @@ pub(super) fn access(map: &Map<'_>, arn_region: Option<&str>) -> Result<Access, 
     Ok(Access { region, endpoint, assume_role, credential })
 }
 
-/// The parts of an ARN that are decided on.
-struct Arn<'a> {
-    service: &'a str,
-    region: &'a str,
-    account: &'a str,
-    resource: &'a str,
+/// The parts of an ARN.
+pub(crate) struct Arn<'a> {
+    /// The service, such as `logs`.
+    pub(crate) service: &'a str,
+    /// The region; empty for a role.
+    pub(crate) region: &'a str,
+    /// The account, 12 digits.
+    pub(crate) account: &'a str,
+    /// The rest, which is the service's.
+    pub(crate) resource: &'a str,
 }
 
 impl<'a> Arn<'a> {
     /// Reads `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`, as AWS documents ARNs in its IAM user guide.
-    fn parse(text: &'a str) -> Option<Arn<'a>> {
+    pub(crate) fn parse(text: &'a str) -> Option<Arn<'a>> {
         let mut parts = text.splitn(6, ':');
         let mut next = || parts.next();
         let (scheme, partition) = (next()?, next()?);
@@ -63,35 +51,19 @@ impl<'a> Arn<'a> {
             && resource.chars().all(|c| c.is_ascii_graphic());
         is_arn.then_some(Arn { service, region, account, resource })
     }
-}
 
-/// Reads a log group, by name or ARN; returns the region that the ARN tells.
-pub(super) fn log_group<'a>(at: &At<'a>) -> Result<(LogGroup, Option<&'a str>), Diagnostic> {
-    let text = at.text()?;
-    let not_a_group = || {
-        at.fault(
-            format!("`{text}` is not a log group"),
-            "write a name such as /aws/eks/NAME/cluster, or arn:aws:logs:REGION:ACCOUNT:log-group:NAME",
-        )
-    };
-    if !text.starts_with("arn:") {
-        let name = is_group_name(text).then(|| text.to_owned());
-        let group = LogGroup { name: name.ok_or_else(not_a_group)?, arn: None };
-        return Ok((group, None));
+    /// Returns whether the ARN has a region.
+    pub(crate) fn has_region(&self) -> bool {
+        is_region(self.region)
     }
-    let bare = text.strip_suffix(":*").unwrap_or(text);
-    let arn = Arn::parse(bare).filter(|arn| arn.service == "logs" && is_region(arn.region)).ok_or_else(not_a_group)?;
-    let name = arn.resource.strip_prefix("log-group:").filter(|name| is_group_name(name)).ok_or_else(not_a_group)?;
-    let group = LogGroup { name: name.to_owned(), arn: Some(bare.to_owned()) };
-    Ok((group, Some(arn.region)))
 }
 
-/// Reads the ARN of an SNS topic; returns it with its region.
-pub(super) fn topic<'a>(at: &At<'a>) -> Result<(&'a str, &'a str), Diagnostic> {
+/// Reads the ARN of an SNS topic, and returns it with its region.
+pub(crate) fn topic<'a>(at: &At<'a>) -> Result<(&'a str, &'a str), Diagnostic> {
     let text = at.text()?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     Arn::parse(text)
-        .filter(|arn| arn.service == "sns" && is_region(arn.region))
+        .filter(|arn| arn.service == "sns" && arn.has_region())
         .filter(|arn| !arn.resource.is_empty() && arn.resource.chars().all(is_name))
         .map(|arn| (text, arn.region))
         .ok_or_else(|| {
@@ -118,7 +90,7 @@ fn assume_role(at: &At<'_>) -> Result<AssumeRole, Diagnostic> {
     Ok(AssumeRole { arn: arn.to_owned(), external_id: external_id.transpose()? })
 }
 
-/// STS takes 2 to 1,224 characters of these: its API reference, AssumeRole, `ExternalId`.
+/// STS accepts 2 to 1,224 characters of these: its API reference, AssumeRole, `ExternalId`.
 fn external_id(at: &At<'_>) -> Result<String, Diagnostic> {
     let text = at.text()?;
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
@@ -147,10 +119,13 @@ fn same_region(at: &At<'_>, arn_region: &str) -> Result<String, Diagnostic> {
     if region == arn_region {
         return Ok(region);
     }
-    Err(at.fault(format!("{region} is not the region of the ARN ({arn_region})"), "leave region out: the ARN tells it"))
+    Err(at.fault(
+        format!("{region} is not the region of the ARN ({arn_region})"),
+        "leave region out: the ARN contains it",
+    ))
 }
 
-/// Tells whether this looks like a region: at least two words and a number, joined by dashes.
+/// Returns whether this looks like a region: at least two words and a number, joined by dashes.
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let Some((number, words)) = parts.split_last() else {
@@ -161,10 +136,4 @@ fn is_region(text: &str) -> bool {
         && text.len() <= 32
         && words.iter().all(|word| holds(word, char::is_ascii_lowercase))
         && holds(number, char::is_ascii_digit)
-}
-
-/// CloudWatch Logs takes 1 to 512 of these: its API reference, CreateLogGroup, `logGroupName`.
-fn is_group_name(text: &str) -> bool {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-/.#".contains(c);
-    (1..=512).contains(&text.len()) && text.chars().all(is_allowed)
 }

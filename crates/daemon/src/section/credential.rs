@@ -4,12 +4,12 @@ use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::yaml::Map;
 
 /// The word for asking without a credential.
-pub(super) const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// Returns the word under `credential`, one of `known` or [`ANONYMOUS`]; without the key `None`, or anonymous where a
 /// fake is asked. Plain http is allowed to this machine only: there a fake takes the provider's place, and no
 /// credential of ours is for it unless the config says so.
-pub(super) fn word<'a>(
+pub(crate) fn word<'a>(
     map: &Map<'a>,
     endpoint: Option<&str>,
     known: &[&'static str],

@@ -11,26 +11,26 @@ use secrecy::SecretString;
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Map};
 
-use super::reading::{Reading, io_problem};
+use super::{SectionReader, io_problem};
 
 /// No URL or token comes near this; a larger file was named by mistake.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 const READABLE_BY_ALL: u32 = 0o004;
 
 /// A secret, and where faults in it are reported.
-pub(super) struct Secret<'a> {
+pub(crate) struct Secret<'a> {
     /// The key that brought it.
-    pub(super) at: At<'a>,
+    pub(crate) at: At<'a>,
     /// The secret.
-    pub(super) value: SecretString,
+    pub(crate) value: SecretString,
 }
 
 /// Reads the secret under `key`, or out of the file under `key` + `_file`; `what` says in words what is missing.
-pub(super) fn need<'a>(
+pub(crate) fn need<'a>(
     map: &Map<'a>,
     key: &str,
     what: &str,
-    reading: &mut Reading<'_>,
+    reader: &mut SectionReader<'_>,
 ) -> Result<Secret<'a>, Diagnostic> {
     let file_key = format!("{key}_file");
     let Some(at) = map.get(&file_key) else {
@@ -42,13 +42,13 @@ pub(super) fn need<'a>(
     if map.get(key).is_some() {
         return Err(at.fault(format!("both `{key}` and `{file_key}` are set"), "keep one of the two"));
     }
-    let value = from_file(&at, reading)?;
+    let value = from_file(&at, reader)?;
     Ok(Secret { at, value })
 }
 
-fn from_file(at: &At<'_>, reading: &mut Reading<'_>) -> Result<SecretString, Diagnostic> {
+fn from_file(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<SecretString, Diagnostic> {
     let shown = at.text()?;
-    let path = reading.path(at)?;
+    let path = reader.path(at)?;
     let cannot_read = |error: std::io::Error| {
         at.fault(
             io_problem(&error, &shown),
@@ -72,7 +72,7 @@ fn from_file(at: &At<'_>, reading: &mut Reading<'_>) -> Result<SecretString, Dia
         return Err(at.fault(format!("`{shown}` is empty"), "write the secret into it"));
     }
     if metadata.permissions().mode() & READABLE_BY_ALL != 0 {
-        reading.warn(at.fault(
+        reader.warn(at.fault(
             format!("`{shown}` may be read by every user of this machine"),
             format!("take the right away: chmod o-r {shown}"),
         ));

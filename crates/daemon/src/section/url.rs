@@ -9,7 +9,7 @@ use stakeout_core::yaml::At;
 const URL_BYTES_MAX: usize = 2_048;
 
 /// Returns the base URL at `at` that takes the place of a provider's own: https, or plain http on this machine.
-pub(super) fn endpoint(at: &At<'_>) -> Result<String, Diagnostic> {
+pub(crate) fn endpoint(at: &At<'_>) -> Result<String, Diagnostic> {
     let text = at.text()?;
     let url = Url::parse(text).filter(|url| !url.has_query).ok_or_else(|| {
         at.fault(
@@ -25,22 +25,22 @@ pub(super) fn endpoint(at: &At<'_>) -> Result<String, Diagnostic> {
 
 /// The parts of a URL that are decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url<'a> {
+pub(crate) struct Url<'a> {
     /// Whether it is https; otherwise it is http.
-    pub(super) is_https: bool,
+    pub(crate) is_https: bool,
     /// The host, without the brackets of an IPv6 address.
-    pub(super) host: &'a str,
+    pub(crate) host: &'a str,
     /// The port, where one is written.
-    pub(super) port: Option<u16>,
+    pub(crate) port: Option<u16>,
     /// The path with its leading slash, or nothing.
-    pub(super) path: &'a str,
+    pub(crate) path: &'a str,
     /// Whether a query follows.
-    pub(super) has_query: bool,
+    pub(crate) has_query: bool,
 }
 
 impl<'a> Url<'a> {
     /// Reads `scheme://host[:port][/path][?query]`: visible ASCII, no user, no fragment, no backslash.
-    pub(super) fn parse(text: &'a str) -> Option<Url<'a>> {
+    pub(crate) fn parse(text: &'a str) -> Option<Url<'a>> {
         let is_plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'\\' | b'#' | b'"' | b'<' | b'>');
         if text.len() > URL_BYTES_MAX || !text.bytes().all(is_plain) {
             return None;
@@ -61,12 +61,12 @@ impl<'a> Url<'a> {
     }
 
     /// Tells whether the host is this machine.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// Tells whether nobody on the way can read along: https, or no way at all.
-    pub(super) fn is_private_on_the_way(&self) -> bool {
+    pub(crate) fn is_private_on_the_way(&self) -> bool {
         self.is_https || self.is_loopback()
     }
 }

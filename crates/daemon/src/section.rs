@@ -1,7 +1,13 @@
-//! What every section of the config reads in the same way: keys, names, numbers, paths.
+//! Reading one section of the config: keys, names, numbers and paths, and below, URLs, secrets and credentials.
 //!
-//! A section may hold a secret in the wrong place, so nothing here repeats a value that stands where a mapping is
-//! needed, nor a key that does not look like one.
+//! `config` knows which sections there are. What a section means is decided where it is used: in `cloud` and `config`.
+//! A secret may be in the wrong place. So no error repeats a value where a mapping is needed, or a key that does not
+//! look like one.
+
+pub(crate) mod aws;
+pub(crate) mod credential;
+pub(crate) mod secret;
+pub(crate) mod url;
 
 use std::fmt::Display;
 use std::io;
@@ -15,33 +21,33 @@ pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 const NAME_CHARS_MAX: usize = 63;
 const CLUSTER_CHARS_MAX: usize = 128;
-/// A longer key, or one with other characters than these, may be a value that lost its key.
+/// A longer key may be a value without its key.
 const KEY_CHARS_MAX: usize = 40;
 
-/// What the sections share while a config is read.
-pub(super) struct Reading<'a> {
+/// Reads the sections of one config file: the base of its relative paths, and the warnings so far.
+pub(crate) struct SectionReader<'a> {
     base: &'a Path,
     warnings: Vec<Diagnostic>,
 }
 
-impl<'a> Reading<'a> {
-    /// Begins a reading in which relative paths begin at `base`.
-    pub(super) fn new(base: &'a Path) -> Reading<'a> {
-        Reading { base, warnings: Vec::new() }
+impl<'a> SectionReader<'a> {
+    /// Returns a reader that resolves relative paths against `base`.
+    pub(crate) fn new(base: &'a Path) -> SectionReader<'a> {
+        SectionReader { base, warnings: Vec::new() }
     }
 
-    /// Keeps a warning.
-    pub(super) fn warn(&mut self, warning: Diagnostic) {
+    /// Adds a warning.
+    pub(crate) fn warn(&mut self, warning: Diagnostic) {
         self.warnings.push(warning);
     }
 
     /// Returns the warnings so far.
-    pub(super) fn into_warnings(self) -> Vec<Diagnostic> {
+    pub(crate) fn into_warnings(self) -> Vec<Diagnostic> {
         self.warnings
     }
 
-    /// Returns the path at `at`, with `.` and doubled slashes gone; a relative one begins at the config's directory.
-    pub(super) fn path(&self, at: &At<'_>) -> Result<PathBuf, Diagnostic> {
+    /// Returns the path at `at` without `.` and double slashes. A relative path starts at the config's directory.
+    pub(crate) fn path(&self, at: &At<'_>) -> Result<PathBuf, Diagnostic> {
         let text = at.text()?;
         if text.contains('\0') {
             return Err(at.fault("a path with a NUL character", "write the path without it"));
@@ -50,14 +56,14 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Returns the mapping at `at`; a key that is not in `known` is a fault with a suggestion.
-pub(super) fn keys<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
+/// Returns the mapping at `at`. A key that is not in `known` is an error with a suggestion.
+pub(crate) fn keys<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
     let map = mapping(at, known)?;
     unknown_keys(&map, known).into_iter().next().map_or(Ok(map), Err)
 }
 
-/// Returns the mapping at `at`, whatever its keys are; `known` only stands in the fix.
-pub(super) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
+/// Returns the mapping at `at`, whatever its keys are. Only the fix names `known`.
+pub(crate) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
     let found = match &at.node.value {
         Value::Map(_) => return at.any_map(),
         Value::Null => "nothing",
@@ -70,8 +76,8 @@ pub(super) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagno
     ))
 }
 
-/// Returns a fault for each key that is not in `known`.
-pub(super) fn unknown_keys(map: &Map<'_>, known: &[&str]) -> Vec<Diagnostic> {
+/// Returns an error for each key that is not in `known`.
+pub(crate) fn unknown_keys(map: &Map<'_>, known: &[&str]) -> Vec<Diagnostic> {
     map.entries()
         .filter(|(name, _)| !known.contains(name))
         .map(|(name, at)| unknown_key(map.at(), name, &at, known))
@@ -92,8 +98,8 @@ fn unknown_key(parent: &At<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Diag
     }
 }
 
-/// Returns the name of a source or destination: it is shown everywhere and labels metrics.
-pub(super) fn name(at: &At<'_>) -> Result<String, Diagnostic> {
+/// Returns the name of a source or destination, which messages show and metrics have as a label.
+pub(crate) fn name(at: &At<'_>) -> Result<String, Diagnostic> {
     let text = at.text()?;
     let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     if text.len() <= NAME_CHARS_MAX && text.chars().all(is_inner) && !text.starts_with(['.', '_', '-']) {
@@ -105,8 +111,8 @@ pub(super) fn name(at: &At<'_>) -> Result<String, Diagnostic> {
     ))
 }
 
-/// Returns the name of a cluster, which is shown and grouped by as it stands.
-pub(super) fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
+/// Returns the name of a cluster, which messages show as it is.
+pub(crate) fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
     let text = at.text()?;
     if text.len() <= CLUSTER_CHARS_MAX && text.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(text.to_owned());
@@ -115,8 +121,8 @@ pub(super) fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
         .fault("not the name of a cluster", format!("write 1 to {CLUSTER_CHARS_MAX} plain characters without spaces")))
 }
 
-/// Returns the whole number at `at`, which must lie within `min..=max`.
-pub(super) fn number_within(at: &At<'_>, min: u32, max: u32) -> Result<u32, Diagnostic> {
+/// Returns the whole number at `at`, which must be in `min..=max`.
+pub(crate) fn number_within(at: &At<'_>, min: u32, max: u32) -> Result<u32, Diagnostic> {
     let number = at.integer()?;
     u32::try_from(number)
         .ok()
@@ -124,8 +130,8 @@ pub(super) fn number_within(at: &At<'_>, min: u32, max: u32) -> Result<u32, Diag
         .ok_or_else(|| at.fault(format!("{number} is out of range"), format!("write a number from {min} to {max}")))
 }
 
-/// Says why a file cannot be read, in words that are the same on every system.
-pub(super) fn io_problem(error: &io::Error, shown: &impl Display) -> String {
+/// Returns why a file cannot be read, in the same words on every system.
+pub(crate) fn io_problem(error: &io::Error, shown: &impl Display) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => format!("there is no `{shown}`"),
         io::ErrorKind::PermissionDenied => format!("`{shown}` may not be read by this user"),

@@ -1,0 +1,321 @@
+//! Everything that differs from cloud to cloud, behind one enum.
+//!
+//! [`Cloud`] is the only list of the clouds in this program. Its variants hold one thing of one cloud: nothing
+//! (`Cloud` itself, a name), the settings of a log ([`Settings`]), or a client ([`Client`]). `match` on it is found in
+//! this file and almost nowhere else; the exception is a file on this machine, which is read in its own way.
+//!
+//! Each cloud has a file below: its section of the config, its client and budget, how its exported logs are written, and
+//! its fake for the demo. What its API and its records mean is in its own crate.
+//!
+//! ```text
+//! config:  Settings::read -> Settings::connect -> Connection (Client + budget, or a file)
+//! replay:  Cloud::of_members, of_list (whose export is it?) -> Cloud::export (how is a record read?)
+//! ```
+//!
+//! A cargo feature decides whether a cloud's file is compiled; [`absent`] takes its place otherwise. What is known of a
+//! cloud in any case is its row in [`Cloud::profile`]: enough to recognize it, and to name the missing feature.
+//!
+//! To add a cloud: its file, and in this one a `mod`, a variant, its row, and an arm where the compiler asks for one.
+
+mod absent;
+#[cfg(feature = "azure")]
+mod aks;
+#[cfg(feature = "aws")]
+pub(crate) mod eks;
+mod file;
+#[cfg(feature = "gcp")]
+mod gke;
+
+#[cfg(not(feature = "azure"))]
+use absent as aks;
+#[cfg(not(feature = "aws"))]
+use absent as eks;
+#[cfg(not(feature = "gcp"))]
+use absent as gke;
+
+use std::sync::Arc;
+
+use stakeout_core::check::Check;
+use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::needle::Needles;
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::record::{FetchError, Page, PageToken, RawRecord};
+use stakeout_core::source::{LogId, Provider};
+use stakeout_core::time::{Second, Window};
+use stakeout_core::yaml::At;
+
+use crate::budget::{Budget, Budgets};
+use crate::file_log::FileLog;
+use crate::line_reader::TimeOf;
+use crate::section::SectionReader;
+
+/// Who keeps a log, with a thing of theirs: by default nothing, so that `Cloud` is a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cloud<File = (), Eks = (), Gke = (), Aks = ()> {
+    /// A file on this machine, written by the API server itself.
+    File(File),
+    /// Amazon CloudWatch Logs, where EKS writes.
+    Eks(Eks),
+    /// Google Cloud Logging, where GKE writes.
+    Gke(Gke),
+    /// Log Analytics of Azure Monitor, where AKS writes.
+    Aks(Aks),
+}
+
+/// The settings of a log, from its section of the config.
+pub(crate) type Settings = Cloud<file::Settings, eks::Settings, gke::Settings, aks::Settings>;
+
+/// A client of the service that keeps a log. A file needs none.
+pub(crate) type Client = Cloud<absent::Client, eks::Client, gke::Client, aks::Client>;
+
+/// Calls the same method on whatever a cloud holds.
+macro_rules! each {
+    ($cloud:expr, $held:ident => $call:expr) => {
+        match $cloud {
+            Cloud::File($held) => $call,
+            Cloud::Eks($held) => $call,
+            Cloud::Gke($held) => $call,
+            Cloud::Aks($held) => $call,
+        }
+    };
+}
+
+/// How a log is read.
+pub(crate) enum Connection {
+    /// Page by page from a service, within a budget of requests.
+    Service { client: Client, budget: Arc<Budget> },
+    /// From a file.
+    File(Arc<FileLog>),
+}
+
+/// What every build knows of a cloud, including a cloud that is not built in.
+pub(crate) struct Profile {
+    /// Its label, which is also the key of its section in the config.
+    pub(crate) provider: Provider,
+    /// The name of its exports on the command line.
+    pub(crate) export_name: &'static str,
+    /// Where such exports come from.
+    pub(crate) export_help: &'static str,
+    /// The cargo feature that it needs and this build does not have.
+    pub(crate) missing_feature: Option<&'static str>,
+    /// Members of an answer of its API that hold the records.
+    record_lists: &'static [&'static str],
+    /// Members that only its records have.
+    record_members: &'static [&'static str],
+}
+
+/// How the records of an exported log are written.
+pub(crate) struct Export {
+    /// Reads a record that is an audit event in an envelope; `None` where records are audit events.
+    pub(crate) envelope: Option<fn(&str) -> Result<Enveloped, DecodeError>>,
+    /// Reads only the time of a record.
+    pub(crate) time_of: TimeOf,
+    /// Returns the needles of which each record contains one whose event fits the prefilter, or `None` where any record
+    /// can fit.
+    pub(crate) needles: fn(&Prefilter) -> Option<Needles>,
+    /// What a record must have but a person may leave out of an example.
+    pub(crate) optional_members: &'static [OptionalMember],
+}
+
+/// A member that a person may leave out of a record.
+pub(crate) struct OptionalMember {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Another name that some forms of the record have for it.
+    pub(crate) alias: Option<&'static str>,
+    /// Its value where it is left out, as JSON.
+    pub(crate) value: &'static str,
+}
+
+impl Cloud {
+    /// Every cloud, in the order of the config's documentation.
+    pub(crate) const ALL: [Cloud; 4] = [Cloud::Eks(()), Cloud::Gke(()), Cloud::Aks(()), Cloud::File(())];
+
+    /// The order in which record members are compared: the clouds with the most telling members first.
+    const MOST_TELLING_FIRST: [Cloud; 4] = [Cloud::Gke(()), Cloud::Aks(()), Cloud::File(()), Cloud::Eks(())];
+
+    /// Returns what every build knows of the cloud.
+    pub(crate) fn profile(self) -> Profile {
+        match self {
+            Cloud::File(()) => Profile {
+                provider: Provider::File,
+                export_name: "audit",
+                export_help: "Events as the API server writes them",
+                missing_feature: None,
+                record_lists: &["items"],
+                record_members: &["auditID", "verb"],
+            },
+            Cloud::Eks(()) => Profile {
+                provider: Provider::Cloudwatch,
+                export_name: "eks",
+                export_help: "Exports of CloudWatch Logs: answers of FilterLogEvents, S3 exports",
+                missing_feature: if cfg!(feature = "aws") { None } else { Some("aws") },
+                record_lists: &["events", "logEvents"],
+                record_members: &["message"],
+            },
+            Cloud::Gke(()) => Profile {
+                provider: Provider::CloudLogging,
+                export_name: "gke",
+                export_help: "Exports of Cloud Logging: gcloud logging read --format=json",
+                missing_feature: if cfg!(feature = "gcp") { None } else { Some("gcp") },
+                record_lists: &["entries"],
+                record_members: &["protoPayload", "insertId", "logName"],
+            },
+            Cloud::Aks(()) => Profile {
+                provider: Provider::AzureMonitor,
+                export_name: "aks",
+                export_help: "Exports of Log Analytics: az monitor log-analytics query",
+                missing_feature: if cfg!(feature = "azure") { None } else { Some("azure") },
+                record_lists: &["tables"],
+                record_members: &["log_s", "AuditId", "TimeGenerated", "category", "properties"],
+            },
+        }
+    }
+
+    /// Returns the label of the cloud.
+    pub(crate) fn provider(self) -> Provider {
+        self.profile().provider
+    }
+
+    /// Returns the key of the cloud's section in the config.
+    pub(crate) fn config_key(self) -> &'static str {
+        self.provider().as_str()
+    }
+
+    /// Returns the cloud whose section has this key.
+    pub(crate) fn of_config_key(key: &str) -> Option<Cloud> {
+        Cloud::ALL.into_iter().find(|cloud| cloud.config_key() == key)
+    }
+
+    /// Returns the cloud whose records have one of these members.
+    pub(crate) fn of_members(members: &[String]) -> Option<Cloud> {
+        let is_among = |name: &&str| members.iter().any(|member| member == name);
+        Cloud::MOST_TELLING_FIRST
+            .into_iter()
+            .find(|cloud| cloud.profile().record_members.iter().any(|it| is_among(&it)))
+    }
+
+    /// Returns the cloud whose API answers with a list of records of this name.
+    pub(crate) fn of_list(name: &str) -> Option<Cloud> {
+        Cloud::ALL.into_iter().find(|cloud| cloud.profile().record_lists.contains(&name))
+    }
+
+    /// Returns the cloud that writes a time before each event: an S3 export of CloudWatch Logs.
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html>
+    pub(crate) fn of_timed_lines() -> Cloud {
+        Cloud::Eks(())
+    }
+
+    /// Returns how its exported records are written.
+    pub(crate) fn export(self) -> &'static Export {
+        match self {
+            Cloud::File(()) => &file::EXPORT,
+            Cloud::Eks(()) => &eks::EXPORT,
+            Cloud::Gke(()) => &gke::EXPORT,
+            Cloud::Aks(()) => &aks::EXPORT,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the section of `cloud` at `at`. Checks the spelling only, and sends nothing.
+    pub(crate) fn read(cloud: Cloud, at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Settings, Diagnostic> {
+        if let Some(feature) = cloud.profile().missing_feature {
+            return Err(at.fault(
+                format!("{} is not built into this binary", cloud.config_key()),
+                format!("build with the cargo feature {feature}, or remove this source"),
+            ));
+        }
+        Ok(match cloud {
+            Cloud::File(()) => Cloud::File(file::Settings::read(at, reader)?),
+            Cloud::Eks(()) => Cloud::Eks(eks::Settings::read(at, reader)?),
+            Cloud::Gke(()) => Cloud::Gke(gke::Settings::read(at, reader)?),
+            Cloud::Aks(()) => Cloud::Aks(aks::Settings::read(at, reader)?),
+        })
+    }
+
+    /// Returns the label of the cloud.
+    pub(crate) fn provider(&self) -> Provider {
+        let cloud = match self {
+            Cloud::File(_) => Cloud::File(()),
+            Cloud::Eks(_) => Cloud::Eks(()),
+            Cloud::Gke(_) => Cloud::Gke(()),
+            Cloud::Aks(_) => Cloud::Aks(()),
+        };
+        cloud.provider()
+    }
+
+    /// Returns which log this is; its state belongs to this id.
+    pub(crate) fn log(&self) -> LogId {
+        LogId(each!(self, settings => settings.log()))
+    }
+
+    /// Returns the name of the cluster, where the settings contain it.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        each!(self, settings => settings.cluster())
+    }
+
+    /// Sets up the client of the log, with the budget that its requests draw on. Sends nothing.
+    pub(crate) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<Connection> {
+        let (client, budget) = match self {
+            Cloud::File(settings) => return Ok(Connection::File(Arc::new(settings.open()))),
+            Cloud::Eks(settings) => settings.connect(budgets).await.map(|(it, budget)| (Cloud::Eks(it), budget))?,
+            Cloud::Gke(settings) => settings.connect(budgets).await.map(|(it, budget)| (Cloud::Gke(it), budget))?,
+            Cloud::Aks(settings) => settings.connect(budgets).await.map(|(it, budget)| (Cloud::Aks(it), budget))?,
+        };
+        Ok(Connection::Service { client, budget })
+    }
+}
+
+impl Client {
+    /// Reads one page of a window; see the `page` of each provider crate.
+    pub(crate) async fn page(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+    ) -> Result<Page, FetchError> {
+        each!(self, client => client.page(window, prefilter, token).await)
+    }
+
+    /// Reads one page as [`Client::page`] does, of at most `records_max` records.
+    pub(crate) async fn first_records(
+        &self,
+        window: Window,
+        prefilter: &Prefilter,
+        token: Option<&PageToken>,
+        records_max: u32,
+    ) -> Result<Page, FetchError> {
+        each!(self, client => client.first_records(window, prefilter, token, records_max).await)
+    }
+
+    /// Returns whether the log contains any record in the window.
+    pub(crate) async fn has_records(&self, window: Window) -> Result<bool, FetchError> {
+        each!(self, client => client.has_records(window).await)
+    }
+
+    /// Checks for the doctor that the log is readable and records reads. `now_ms` gives the newest event its age.
+    pub(crate) async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
+        each!(self, client => client.checks(window, prefilter, now_ms).await)
+    }
+
+    /// Returns the event in a record of the service.
+    pub(crate) fn decode(&self, record: &RawRecord) -> Result<Decoded, DecodeError> {
+        match self {
+            Cloud::File(client) => match *client {},
+            Cloud::Eks(_) => eks::decode(&record.body),
+            Cloud::Gke(_) => gke::decode(&record.body),
+            Cloud::Aks(_) => aks::decode(&record.body),
+        }
+    }
+}
+
+/// Returns the time of a record, read with its whole envelope.
+#[cfg_attr(
+    not(any(feature = "aws", feature = "gcp", feature = "azure")),
+    expect(dead_code, reason = "no cloud is built in")
+)]
+fn envelope_time(record: &[u8], read: fn(&str) -> Result<Enveloped, DecodeError>) -> Option<Second> {
+    read(&String::from_utf8_lossy(record)).ok().map(|enveloped| Second::of_millis(enveloped.time_ms))
+}

@@ -1,0 +1,82 @@
+//! Takes the place of a cloud that is not built into this binary. Its values cannot exist.
+
+#![cfg_attr(
+    all(feature = "aws", feature = "gcp", feature = "azure"),
+    expect(dead_code, reason = "a file has no client, and every cloud is built in")
+)]
+
+use std::sync::Arc;
+
+use stakeout_core::check::Check;
+use stakeout_core::decode::{DecodeError, Decoded};
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::prefilter::Prefilter;
+use stakeout_core::record::{FetchError, Page, PageToken};
+use stakeout_core::time::Window;
+use stakeout_core::yaml::At;
+
+use super::Export;
+use crate::budget::{Budget, Budgets};
+use crate::section::SectionReader;
+
+/// Settings of a cloud that is not built in.
+#[derive(Clone, Debug)]
+pub(crate) enum Settings {}
+
+/// A client that cannot exist.
+pub(crate) enum Client {}
+
+/// Nothing is known of the records.
+pub(super) const EXPORT: Export = Export {
+    envelope: Some(|_| Err(DecodeError::OtherService("not built in".to_owned()))),
+    time_of: |_| None,
+    needles: |_| None,
+    optional_members: &[],
+};
+
+/// Decodes nothing: there is no client to read a record.
+pub(super) fn decode(_: &str) -> Result<Decoded, DecodeError> {
+    Err(DecodeError::OtherService("not built in".to_owned()))
+}
+
+impl Settings {
+    pub(super) fn read(at: &At<'_>, _: &mut SectionReader<'_>) -> Result<Settings, Diagnostic> {
+        Err(at.fault("not built into this binary", "remove this source"))
+    }
+
+    pub(super) fn log(&self) -> String {
+        match *self {}
+    }
+
+    pub(super) fn cluster(&self) -> Option<&str> {
+        match *self {}
+    }
+
+    pub(super) async fn connect(&self, _: &mut Budgets) -> anyhow::Result<(Client, Arc<Budget>)> {
+        match *self {}
+    }
+}
+
+impl Client {
+    pub(super) async fn page(&self, _: Window, _: &Prefilter, _: Option<&PageToken>) -> Result<Page, FetchError> {
+        match *self {}
+    }
+
+    pub(super) async fn first_records(
+        &self,
+        _: Window,
+        _: &Prefilter,
+        _: Option<&PageToken>,
+        _: u32,
+    ) -> Result<Page, FetchError> {
+        match *self {}
+    }
+
+    pub(super) async fn has_records(&self, _: Window) -> Result<bool, FetchError> {
+        match *self {}
+    }
+
+    pub(super) async fn checks(&self, _: Window, _: &Prefilter, _: i64) -> Vec<Check> {
+        match *self {}
+    }
+}

@@ -1,0 +1,173 @@
+//! AKS: its audit log in Log Analytics, `azure_monitor` in the config.
+
+use std::sync::Arc;
+
+use stakeout_azure_monitor::{
+    AzureMonitor, AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD, Table, decode as wire,
+};
+use stakeout_core::decode::{DecodeError, Decoded};
+use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::needle::{Needles, Spelling};
+use stakeout_core::yaml::{At, Map};
+
+use super::{Export, OptionalMember, envelope_time};
+use crate::budget::{Budget, Budgets, Quota};
+use crate::section::{SectionReader, credential, keys, secret, url};
+
+const CREDENTIALS: [&str; 3] = ["workload_identity", "managed_identity", "client_secret"];
+
+/// A client of Log Analytics.
+pub(crate) type Client = Box<AzureMonitor>;
+
+/// The audit log of one AKS cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings(pub(crate) AzureMonitorConfig);
+
+/// Rows of Log Analytics: az monitor log-analytics query, query answers, storage exports.
+pub(super) const EXPORT: Export = Export {
+    envelope: Some(wire::row),
+    time_of: |record| envelope_time(record, wire::row),
+    needles: |prefilter| Needles::of(prefilter, Spelling::Wrapped),
+    optional_members: &[OptionalMember {
+        name: "time",
+        alias: Some("TimeGenerated"),
+        value: "\"2026-01-01T00:00:00Z\"",
+    }],
+};
+
+/// Returns the event in a record of the service.
+pub(super) fn decode(body: &str) -> Result<Decoded, DecodeError> {
+    wire::row(body).map(|enveloped| enveloped.decoded)
+}
+
+impl Settings {
+    /// Reads `azure_monitor`.
+    pub(super) fn read(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Settings, Diagnostic> {
+        let known = [
+            "workspace_id",
+            "table",
+            "plan",
+            "cluster",
+            "endpoint",
+            "credential",
+            "tenant_id",
+            "client_id",
+            "client_secret",
+            "client_secret_file",
+        ];
+        let map = keys(at, &known)?;
+        let workspace_fix =
+            "add the workspace's id, as `az monitor log-analytics workspace show --query customerId` prints it";
+        let workspace_id = guid(&map.need("workspace_id", workspace_fix)?)?;
+        let table = map.get("table").map_or(Ok(Table::AksAudit), |at| table(&at))?;
+        let plan = map.get("plan").map_or(Ok(Plan::Analytics), |at| plan(&at))?;
+        let cluster = cluster(&map.need("cluster", "add the cluster's name, as `az aks list` shows it")?)?;
+        let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
+        let credential = credential(&map, endpoint.as_deref(), reader)?;
+        Ok(Settings(AzureMonitorConfig { workspace_id, table, plan, cluster, endpoint, credential }))
+    }
+
+    /// Returns which log this is.
+    pub(super) fn log(&self) -> String {
+        let AzureMonitorConfig { workspace_id, table, cluster, .. } = &self.0;
+        format!("azure_monitor/{workspace_id}/{}/{}", table.as_str(), cluster.to_ascii_lowercase())
+    }
+
+    /// Returns the cluster's name, which ends its resource id.
+    pub(super) fn cluster(&self) -> Option<&str> {
+        self.0.cluster.rsplit('/').next()
+    }
+
+    /// Sets up the client, with the budget that its requests draw on.
+    pub(super) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<(Client, Arc<Budget>)> {
+        let config = self.0.clone();
+        let quota = Quota {
+            requests: REQUESTS_MAX,
+            span: REQUESTS_PERIOD,
+            at_once: Some(config.plan.concurrent_requests_max()),
+        };
+        let (identity, endpoint) = config.budget_key();
+        // Basic allows fewer queries at once. Each plan has its own budget, so that neither gets the other's number.
+        let budget = budgets.of((identity, format!("{endpoint} {:?}", config.plan)), quota);
+        Ok((Box::new(AzureMonitor::new(config).await?), budget))
+    }
+}
+
+fn table(at: &At<'_>) -> Result<Table, Diagnostic> {
+    let text = at.text()?;
+    let known = Table::ALL.map(Table::as_str);
+    Table::ALL
+        .into_iter()
+        .find(|table| table.as_str().eq_ignore_ascii_case(text))
+        .ok_or_else(|| at.fault(format!("`{text}` contains no audit events"), suggestion(text, &known)))
+}
+
+fn plan(at: &At<'_>) -> Result<Plan, Diagnostic> {
+    match at.text()? {
+        "analytics" => Ok(Plan::Analytics),
+        "basic" => Ok(Plan::Basic),
+        word => Err(at.fault(format!("unknown plan `{word}`"), suggestion(word, &["analytics", "basic"]))),
+    }
+}
+
+fn guid(at: &At<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    let parts: Vec<usize> = text.split('-').map(str::len).collect();
+    if parts == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(at.fault("not an id", "write the id with its five groups of hexadecimal digits, not the name"))
+}
+
+/// A name, or `/subscriptions/../resourceGroups/../providers/Microsoft.ContainerService/managedClusters/NAME`.
+/// <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules>
+fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let is_in_id = |c: char| is_allowed(c) || matches!(c, '/' | '.' | '(' | ')');
+    let is_name = (1..=63).contains(&text.len()) && text.chars().all(is_allowed);
+    let is_id = text.len() <= 512
+        && text.to_ascii_lowercase().starts_with("/subscriptions/")
+        && text.to_ascii_lowercase().contains("/managedclusters/")
+        && text.chars().all(is_in_id)
+        && !text.ends_with('/');
+    if is_name || is_id {
+        return Ok(text.to_owned());
+    }
+    Err(at.fault(
+        format!("`{text}` is not an AKS cluster"),
+        "write its name, or its resource id /subscriptions/.../managedClusters/NAME",
+    ))
+}
+
+fn credential(map: &Map<'_>, endpoint: Option<&str>, reader: &mut SectionReader<'_>) -> Result<Credential, Diagnostic> {
+    let word = credential::word(map, endpoint, &CREDENTIALS)?;
+    let allowed: &[&str] = match word {
+        Some("client_secret") => &["tenant_id", "client_id", "client_secret", "client_secret_file"],
+        Some("managed_identity") => &["client_id"],
+        _ => &[],
+    };
+    let own = ["tenant_id", "client_id", "client_secret", "client_secret_file"];
+    if let Some((name, at)) = map.entries().find(|(name, _)| own.contains(name) && !allowed.contains(name)) {
+        return Err(at.fault(
+            format!("`{name}` is not used by this credential"),
+            "remove it, or write `credential: client_secret`",
+        ));
+    }
+    match word {
+        Some("workload_identity") => Ok(Credential::workload_identity()),
+        Some("managed_identity") => {
+            Ok(Credential::ManagedIdentity { client_id: map.get("client_id").map(|at| guid(&at)).transpose()? })
+        }
+        Some("client_secret") => Ok(Credential::ClientSecret {
+            tenant_id: guid(&map.need("tenant_id", "add the id of the tenant")?)?,
+            client_id: guid(&map.need("client_id", "add the id of the app registration")?)?,
+            secret: secret::need(map, "client_secret", "the secret of the app registration", reader)?.value,
+        }),
+        Some(_) => Ok(Credential::Anonymous),
+        None => Err(map.at().fault(
+            "no credential for the workspace",
+            format!("add `credential:` with one of {}", CREDENTIALS.join(", ")),
+        )),
+    }
+}

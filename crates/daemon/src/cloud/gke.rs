@@ -1,0 +1,122 @@
+//! GKE: its audit log in Cloud Logging, `cloud_logging` in the config.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stakeout_cloud_logging::{
+    CloudLogging, CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE, decode as wire, needle,
+};
+use stakeout_core::decode::{DecodeError, Decoded};
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::yaml::At;
+
+use super::{Export, OptionalMember, envelope_time};
+use crate::budget::{Budget, Budgets, Quota};
+use crate::section::{SectionReader, credential, keys, url};
+
+/// A client of Cloud Logging.
+pub(crate) type Client = Box<CloudLogging>;
+
+/// The audit log of one GKE cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings(pub(crate) CloudLoggingConfig);
+
+/// Entries of Cloud Logging: gcloud logging read --format=json, entries.list answers, bucket exports. They have their
+/// own words for codes and groups, hence their own needles.
+pub(super) const EXPORT: Export = Export {
+    envelope: Some(wire::entry),
+    time_of: |record| envelope_time(record, wire::entry),
+    needles: needle::needles,
+    optional_members: &[
+        OptionalMember { name: "logName", alias: None, value: "\"unknown\"" },
+        OptionalMember { name: "timestamp", alias: None, value: "\"2026-01-01T00:00:00Z\"" },
+        OptionalMember { name: "insertId", alias: None, value: "\"unknown\"" },
+    ],
+};
+
+/// Returns the event in a record of the service.
+pub(super) fn decode(body: &str) -> Result<Decoded, DecodeError> {
+    wire::entry(body).map(|enveloped| enveloped.decoded)
+}
+
+impl Settings {
+    /// Reads `cloud_logging`.
+    pub(super) fn read(at: &At<'_>, _: &SectionReader<'_>) -> Result<Settings, Diagnostic> {
+        let map = keys(at, &["project", "location", "cluster", "endpoint", "credential"])?;
+        let project = project(&map.need("project", "add the id of the project that the cluster belongs to")?)?;
+        let location = map.get("location").map(|at| location(&at)).transpose()?;
+        let cluster =
+            cluster(&map.need("cluster", "add the cluster's name, as `gcloud container clusters list` shows it")?)?;
+        let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
+        let credential = match credential::word(&map, endpoint.as_deref(), &["default"])? {
+            Some(credential::ANONYMOUS) => Credential::Anonymous,
+            _ => Credential::Default,
+        };
+        Ok(Settings(CloudLoggingConfig { project, location, cluster, endpoint, credential, page_size: None }))
+    }
+
+    /// Returns which log this is.
+    pub(super) fn log(&self) -> String {
+        let CloudLoggingConfig { project, location, cluster, .. } = &self.0;
+        format!("cloud_logging/{project}/{}/{cluster}", location.as_deref().unwrap_or("-"))
+    }
+
+    /// Returns the cluster's name.
+    pub(super) fn cluster(&self) -> Option<&str> {
+        Some(&self.0.cluster)
+    }
+
+    /// Sets up the client, with the budget that its requests draw on.
+    pub(super) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<(Client, Arc<Budget>)> {
+        let config = self.0.clone();
+        let quota = Quota { requests: REQUESTS_PER_MINUTE, span: Duration::from_secs(60), at_once: None };
+        let budget = budgets.of(("cloud_logging".to_owned(), config.budget_key().to_owned()), quota);
+        Ok((Box::new(CloudLogging::new(config)), budget))
+    }
+}
+
+/// A project id has 6 to 30 of these. An old one starts with a domain. Log entries do not contain the project's number.
+/// <https://cloud.google.com/resource-manager/docs/creating-managing-projects>
+fn project(at: &At<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | ':');
+    if (6..=100).contains(&text.len())
+        && text.chars().all(is_allowed)
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+    {
+        return Ok(text.to_owned());
+    }
+    Err(at.fault(
+        format!("`{text}` is not the id of a project"),
+        "write the id, not the name or number: `gcloud projects list` shows all three",
+    ))
+}
+
+fn location(at: &At<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_plain = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if (2..=3).contains(&parts.len()) && text.len() <= 40 && parts.iter().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err(at.fault(
+        format!("`{text}` is neither a region nor a zone"),
+        "write a region such as europe-west1, or for a zonal cluster its zone, such as europe-west1-b",
+    ))
+}
+
+/// GKE accepts up to 40 of these. <https://cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.clusters>
+fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if (1..=40).contains(&text.len())
+        && text.chars().all(is_allowed)
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+    {
+        return Ok(text.to_owned());
+    }
+    Err(at.fault(
+        format!("`{text}` is not the name of a GKE cluster"),
+        "write at most 40 of a-z, 0-9 and dash, a letter first",
+    ))
+}
