@@ -9,8 +9,8 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::{decode, stage_time_unread_ms};
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, CloseInput, Fold, Limits};
+use stakeout_core::hash::HashKey;
 use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::{self, Rules};
@@ -44,7 +44,7 @@ fn source() -> Source {
 }
 
 fn open() -> Fold {
-    fold::open(rules(), Window::ALL, false, SampleKey([7; 16]), Limits::default())
+    fold::open(rules(), Window::ALL, false, HashKey([7; 16]), Limits::default())
 }
 
 fn observations() -> Vec<Observation> {

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::{EventFilter, borrowed_event};
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, CloseInput, Fold, Limits};
+use stakeout_core::group::RuleKey;
+use stakeout_core::hash::HashKey;
 use stakeout_core::needle::{Candidate, Needles, Spelling};
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
-use stakeout_core::tally::RuleKey;
 use stakeout_core::time::{Second, Window};
 use stakeout_core::{rule, shipped};
 
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cluster: "local".into(),
         log: LogId("file/local".to_owned()),
     };
-    let mut fold = fold::open(rules, Window::ALL, false, SampleKey([7; 16]), Limits::of_replay());
+    let mut fold = fold::open(rules, Window::ALL, false, HashKey([7; 16]), Limits::of_replay());
     let (mut from, mut ahead) = (0, Candidate::default());
     while from < text.len() {
         let hit = needles.as_ref().map_or(Some(from), |needles| needles.find(&text, from, &mut ahead));

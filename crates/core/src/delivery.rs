@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, FindingKey};
-use crate::progress::Notice;
+use crate::notice::Notice;
 use crate::rule::Level;
 
 /// Most entries of one stored delivery: settling one of thousands of messages rewrites the delivery that it is of.
@@ -114,7 +114,7 @@ impl NotificationFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::NoticeKind;
+    use crate::notice::NoticeKind;
     use crate::time::{Second, Window};
 
     fn entries(keys: std::ops::Range<u128>) -> Vec<Entry> {

@@ -1,26 +1,15 @@
 //! Episodes: runs of matches that crossed a rule's threshold. A pure function of the minutes.
 //!
-//! An episode begins with the first request of the earliest span of `timespan` that holds enough (so many requests, so
-//! many distinct values, or every leg of a sequence: see [`ThresholdKind`]), and goes
-//! on while the next match comes within the quiet time. More requests only make episodes longer, earlier or joined,
-//! so neither order nor pages nor repetition can matter.
+//! An episode begins with the first request of the earliest `timespan` that reaches the threshold (see
+//! [`ThresholdKind`]), and goes on while the next match comes within the quiet time. More requests only make episodes
+//! longer, earlier or joined, so order, pages and repetition cannot matter.
 
 use serde::{Deserialize, Serialize};
 
+use crate::rule::Threshold;
 use crate::threshold::{ThresholdEvaluator, ThresholdKind};
 use crate::time::Second;
-use crate::timeline::{Moment, Timeline};
-
-/// When a rule's count becomes an episode, and when that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Threshold {
-    /// Requests or distinct values that open an episode, at least 1; of a sequence the number of its legs.
-    pub count: u64,
-    /// A span holds requests whose seconds differ by at most this.
-    pub timespan_seconds: i64,
-    /// An episode goes on while the next match comes at most this long after the last.
-    pub quiet_seconds: i64,
-}
+use crate::timeline::{SecondRequests, Timeline};
 
 /// A run of matches that crossed the threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,73 +30,85 @@ impl Episode {
     }
 }
 
-/// The part of a told episode whose minutes were deleted: it held the threshold, so the episode goes on from it.
-pub type Span = Episode;
+/// The part of a reported episode whose minutes were deleted. It reached the threshold, so the episode goes on from it.
+pub type PrunedSpan = Episode;
 
-/// Requests in one second, or the deleted beginning of a told episode.
-struct Run<'t> {
+/// The requests of one second, or the deleted beginning of a reported episode.
+struct Segment<'t> {
     first: Second,
     last: Second,
     count: u64,
-    /// What came; `None` where it was deleted, and was told.
-    moment: Option<&'t Moment>,
+    /// The requests; `None` where their minutes were deleted.
+    requests: Option<&'t SecondRequests>,
 }
 
-/// Returns the episodes of a group's requests, which go on from the `told` spans.
+/// Returns the episodes of a group's requests, which go on from the `pruned` spans.
 #[must_use]
-pub fn episodes(timeline: &Timeline<'_>, told: &[Span], threshold: &Threshold, needs: &ThresholdKind) -> Vec<Episode> {
-    let runs = runs(timeline, told);
+pub fn episodes(
+    timeline: &Timeline<'_>,
+    pruned: &[PrunedSpan],
+    threshold: &Threshold,
+    kind: &ThresholdKind,
+) -> Vec<Episode> {
+    let segments = segments(timeline, pruned);
     let mut found = Vec::new();
     let mut next = 0;
     while let Some((begin, at)) =
-        next_opening(&runs, next, threshold, ThresholdEvaluator::new(needs, threshold.timespan_seconds, timeline))
+        next_begin(&segments, next, threshold, ThresholdEvaluator::new(kind, threshold.timespan_seconds, timeline))
     {
-        let mut last = runs[begin..=at].iter().map(|run| run.last).max().unwrap_or(runs[at].last);
-        let mut count = runs[begin..=at].iter().map(|run| run.count).sum();
+        let mut last = segments[begin..=at].iter().map(|segment| segment.last).max().unwrap_or(segments[at].last);
+        let mut count = segments[begin..=at].iter().map(|segment| segment.count).sum();
         next = at + 1;
-        while let Some(run) = runs.get(next).filter(|run| run.first.0.saturating_sub(last.0) <= threshold.quiet_seconds)
+        while let Some(segment) =
+            segments.get(next).filter(|segment| segment.first.0.saturating_sub(last.0) <= threshold.quiet_seconds)
         {
-            last = last.max(run.last);
-            count += run.count;
+            last = last.max(segment.last);
+            count += segment.count;
             next += 1;
         }
-        found.push(Episode { first: runs[begin].first, last, count });
+        found.push(Episode { first: segments[begin].first, last, count });
     }
     found
 }
 
-fn runs<'t>(timeline: &'t Timeline<'_>, told: &[Span]) -> Vec<Run<'t>> {
-    let mut runs: Vec<Run<'_>> = timeline
-        .moments
+fn segments<'t>(timeline: &'t Timeline<'_>, pruned: &[PrunedSpan]) -> Vec<Segment<'t>> {
+    let mut segments: Vec<Segment<'_>> = timeline
+        .seconds
         .iter()
-        .map(|(at, moment)| Run { first: *at, last: *at, count: moment.n, moment: Some(moment) })
-        .chain(told.iter().map(|span| Run { first: span.first, last: span.last, count: span.count, moment: None }))
+        .map(|(at, requests)| Segment { first: *at, last: *at, count: requests.n, requests: Some(requests) })
+        .chain(pruned.iter().map(|span| Segment {
+            first: span.first,
+            last: span.last,
+            count: span.count,
+            requests: None,
+        }))
         .collect();
-    runs.sort_by_key(|run| (run.first, run.last));
-    runs
+    segments.sort_by_key(|segment| (segment.first, segment.last));
+    segments
 }
 
-/// Returns (first, last) run of the earliest span from `from` on that holds enough, which a told span does by itself.
-fn next_opening(
-    runs: &[Run<'_>],
+/// Returns the first and the last segment of the earliest span from `from` on that reaches the threshold, which a pruned
+/// span does by itself.
+fn next_begin(
+    segments: &[Segment<'_>],
     from: usize,
     threshold: &Threshold,
-    mut gathering: ThresholdEvaluator<'_>,
+    mut evaluator: ThresholdEvaluator<'_>,
 ) -> Option<(usize, usize)> {
     let mut begin = from;
-    for (at, run) in runs.iter().enumerate().skip(from) {
-        while run.first.0.saturating_sub(runs[begin].first.0) > threshold.timespan_seconds {
+    for (at, segment) in segments.iter().enumerate().skip(from) {
+        while segment.first.0.saturating_sub(segments[begin].first.0) > threshold.timespan_seconds {
             begin += 1;
         }
-        let is_enough = match (run.moment, &mut gathering) {
-            (Some(moment), gathering) => gathering.add(run.first, moment),
-            (None, ThresholdEvaluator::Requests(requests)) => requests.add(run.first, run.count),
+        let is_reached = match (segment.requests, &mut evaluator) {
+            (Some(requests), evaluator) => evaluator.add(segment.first, requests),
+            (None, ThresholdEvaluator::EventCount(count)) => count.add(segment.first, segment.count),
             (None, _) => false,
         };
-        if is_enough {
+        if is_reached {
             return Some((begin, at));
         }
-        if run.moment.is_none() {
+        if segment.requests.is_none() {
             return Some((at, at));
         }
     }
@@ -120,9 +121,9 @@ mod tests {
 
     const THRESHOLD: Threshold = Threshold { count: 3, timespan_seconds: 60, quiet_seconds: 100 };
 
-    fn found(at: &[i64], told: &[Span]) -> Vec<Episode> {
+    fn found(at: &[i64], pruned: &[PrunedSpan]) -> Vec<Episode> {
         let timeline = Timeline::of_requests(at.iter().map(|at| (Second(*at), 1)));
-        episodes(&timeline, told, &THRESHOLD, &ThresholdKind::Requests(THRESHOLD.count))
+        episodes(&timeline, pruned, &THRESHOLD, &ThresholdKind::EventCount(THRESHOLD.count))
     }
 
     fn episode(first: i64, last: i64, count: u64) -> Episode {
@@ -143,8 +144,8 @@ mod tests {
 
     #[test]
     fn an_episode_goes_on_from_its_deleted_beginning() {
-        let told = [episode(0, 50, 9)];
-        assert_eq!(found(&[150], &told), [episode(0, 150, 10)]);
-        assert_eq!(found(&[151], &told), [episode(0, 50, 9)]);
+        let pruned = [episode(0, 50, 9)];
+        assert_eq!(found(&[150], &pruned), [episode(0, 150, 10)]);
+        assert_eq!(found(&[151], &pruned), [episode(0, 50, 9)]);
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::address::SourceIp;
+use crate::hash::HashKey;
 use crate::observation::Observation;
 use crate::text::{bounded, bounded_cow};
 use crate::time::Second;
@@ -26,17 +27,6 @@ const TEXT_CHARS_MAX: usize = 256;
 const NAME_CHARS_MAX: usize = 128;
 /// Most entries of a forwarded-for chain that are kept, counted from the right, where the trustworthy end is.
 const CHAIN_MAX: usize = 10;
-
-/// The key of the hash that chooses samples; the ledger makes one at random when it is created.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SampleKey(pub [u8; 16]);
-
-/// Says nothing of the key.
-impl std::fmt::Debug for SampleKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SampleKey(..)")
-    }
-}
 
 /// One request as a finding shows it. Every text is bounded, and none is escaped yet: each destination has its own way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +76,7 @@ pub struct SampleDraft<'a> {
 impl SampleDraft<'_> {
     /// Returns the sample that an observation gives, ranked with `key`.
     #[must_use]
-    pub fn of<'a>(observation: &'a Observation, key: &SampleKey) -> SampleDraft<'a> {
+    pub fn of<'a>(observation: &'a Observation, key: &HashKey) -> SampleDraft<'a> {
         let event = &observation.event;
         let text = |text: &'a Option<String>, max| text.as_deref().map(|text| bounded_cow(text, max));
         let resource = event.object_ref.as_ref().and_then(|object| {
@@ -152,7 +142,7 @@ impl SampleDraft<'_> {
 impl Sample {
     /// Returns the sample that an observation gives, ranked with `key`.
     #[must_use]
-    pub fn of(observation: &Observation, key: &SampleKey) -> Sample {
+    pub fn of(observation: &Observation, key: &HashKey) -> Sample {
         SampleDraft::of(observation, key).write()
     }
 }

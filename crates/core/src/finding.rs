@@ -14,12 +14,13 @@ use siphasher::sip128::SipHasher24;
 use crate::address::SourceIp;
 use crate::code::Codes;
 use crate::context::FindingContext;
-use crate::distinct::{Distinct, TextHash};
-use crate::episode::{Episode, Span};
+use crate::distinct::Distinct;
+use crate::episode::{Episode, PrunedSpan};
 use crate::evidence::Evidence;
+use crate::group::{GroupKey, GroupValue};
+use crate::hash::TextHash;
 use crate::rule::RuleHead;
 use crate::source::Provider;
-use crate::tally::{GroupKey, GroupValue};
 use crate::time::Second;
 
 /// The 128-bit hash of (rule name, group, opening): the key of a finding in the ledger and, in hexadecimal, its uid.
@@ -112,7 +113,7 @@ pub struct Finding<R = Arc<RuleHead>> {
     /// Its requests, by how they were answered.
     pub codes: Codes,
     /// The part of the episode whose minutes are not stored any more.
-    pub pruned: Option<Span>,
+    pub pruned: Option<PrunedSpan>,
     /// The requests of that part, by how they were answered.
     pub pruned_codes: Codes,
     /// How long without a match until it is over, in seconds.

@@ -25,11 +25,12 @@ use siphasher::sip::SipHasher13;
 
 use crate::address::SourceIp;
 use crate::code::Code;
-use crate::evidence::{SampleDraft, SampleKey};
+use crate::evidence::SampleDraft;
+use crate::follow_up::{FOLLOW_UP_SOURCES_MAX, FollowUp};
+use crate::group::{CountKey, RuleKey};
+use crate::hash::HashKey;
 use crate::observation::Observation;
-use crate::progress::{FOLLOW_UP_SOURCES_MAX, FollowUp};
 use crate::rule::{Level, Match, Matcher, Pass, Rules};
-use crate::tally::{CountKey, RuleKey};
 use crate::time::{Second, Window};
 
 use hashed::ByHash;
@@ -131,7 +132,7 @@ pub struct Fold {
     is_reread: bool,
     /// What is followed up; `None` where the window is read for all other rules and legs.
     follow_ups: Option<HashMap<(RuleKey, SourceIp), Vec<Window>>>,
-    sample_key: SampleKey,
+    hash_key: HashKey,
     limits: Limits,
     counts: Counts,
     /// By identity, the place among the requests.
@@ -173,10 +174,10 @@ struct Group {
     clusters: Vec<Arc<str>>,
 }
 
-/// Opens `window` for `rules`. `is_reread` marks what is found as late; `sample_key` chooses the evidence.
+/// Opens `window` for `rules`. `is_reread` marks what is found as late; `hash_key` chooses the evidence.
 #[must_use]
-pub fn open(rules: Arc<Rules>, window: Window, is_reread: bool, sample_key: SampleKey, limits: Limits) -> Fold {
-    Fold { is_reread, ..open_pass(rules, Pass::First, window, sample_key, limits) }
+pub fn open(rules: Arc<Rules>, window: Window, is_reread: bool, hash_key: HashKey, limits: Limits) -> Fold {
+    Fold { is_reread, ..open_pass(rules, Pass::First, window, hash_key, limits) }
 }
 
 /// Opens `window` for what `follow_ups` say alone: the follow-up legs of their rules, and the requests of their sources.
@@ -185,7 +186,7 @@ pub fn open_follow_ups(
     rules: Arc<Rules>,
     window: Window,
     follow_ups: Vec<FollowUp>,
-    sample_key: SampleKey,
+    hash_key: HashKey,
     limits: Limits,
 ) -> Fold {
     let mut spans: HashMap<(RuleKey, SourceIp), Vec<Window>> = HashMap::new();
@@ -194,24 +195,24 @@ pub fn open_follow_ups(
             spans.entry((follow_up.rule, source)).or_default().extend(windows);
         }
     }
-    Fold { follow_ups: Some(spans), ..open_pass(rules, Pass::FollowUp, window, sample_key, limits) }
+    Fold { follow_ups: Some(spans), ..open_pass(rules, Pass::FollowUp, window, hash_key, limits) }
 }
 
-fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, sample_key: SampleKey, limits: Limits) -> Fold {
+fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, hash_key: HashKey, limits: Limits) -> Fold {
     Fold {
-        matcher: Matcher::new(&rules.rules, pass, sample_key),
+        matcher: Matcher::new(&rules.rules, pass, hash_key),
         rules,
         window,
         is_reread: false,
         follow_ups: None,
-        sample_key,
+        hash_key,
         limits,
         counts: Counts::default(),
         seen: ByHash::default(),
         requests: Vec::new(),
         groups: Vec::new(),
         places: ByHash::default(),
-        sets: Sets::new(sample_key),
+        sets: Sets::new(hash_key),
         samples: Samples::new(limits.samples_max),
         values: Values::new(limits.values_max),
         beyond: row_limit::Largest::default(),
@@ -311,7 +312,7 @@ impl Fold {
     /// Returns what makes an observation the same request as another: who it says to be, how it was answered, and what it
     /// counts for.
     fn identity_of(&self, observation: &Observation, code: Code, matches: &[Match]) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(&self.sample_key.0);
+        let mut hasher = SipHasher13::new_with_key(&self.hash_key.0);
         (&observation.identity, code, matches.len()).hash(&mut hasher);
         for Match { hash, legs, source, text, .. } in matches {
             (hash, legs, source, text).hash(&mut hasher);
@@ -320,7 +321,7 @@ impl Fold {
     }
 
     fn sample(&mut self, observation: &Observation, matches: &[Match], received: i32) {
-        let sample = SampleDraft::of(observation, &self.sample_key);
+        let sample = SampleDraft::of(observation, &self.hash_key);
         for found in matches {
             let place = self.place_of(found, observation);
             let group = &mut self.groups[place as usize];

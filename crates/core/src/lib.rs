@@ -1,43 +1,56 @@
-//! The decisions of Stakeout, and nothing else: audit events go in, findings and owed deliveries come out.
+//! The decisions of Stakeout: audit events go in, findings and deliveries come out.
 //!
-//! There is no I/O here, no clock, no runtime and no environment; whatever a decision needs is an
-//! argument. The modules stand in the order of the data path, so this page is the map:
-//!
-//! ```text
-//! source -> record -> needle -> decode -> event -> observation -> rule/matching -> tally -> timeline -> gathering
-//!   -> episode -> finding -> delivery, all of it folded by `fold` into one `commit`
-//! ```
+//! Core has no I/O, no clock, no runtime and no environment; whatever a decision needs is an argument. The modules are
+//! listed in the order of the data path, and each imports only from modules above it, so this page is the map.
 
-pub mod address;
+// What all others build on: time, texts, and what is wrong in a file that a person wrote.
+pub mod time;
+pub mod text;
+pub mod diagnostic;
+pub mod yaml;
 pub mod cause;
 pub mod check;
-pub mod code;
-pub mod commit;
-pub mod context;
-pub mod decode;
-pub mod delivery;
-pub mod diagnostic;
-pub mod distinct;
-pub mod episode;
-pub mod event;
-pub mod evidence;
-pub mod field;
-pub mod finding;
-pub mod fold;
-pub mod json;
+pub mod hash;
 pub mod names;
-pub mod needle;
-pub mod observation;
-pub mod prefilter;
-pub mod progress;
+pub mod code;
+pub mod address;
+
+// From a line of a log to one request.
+pub mod source;
 pub mod record;
+pub mod event;
+pub mod observation;
+pub mod field;
+pub mod prefilter;
+pub mod json;
+pub mod decode;
+pub mod needle;
+
+// From a request to the groups and distinct values that rules count it for.
+pub mod group;
+pub mod distinct;
 pub mod rule;
 pub mod shipped;
-pub mod source;
+
+// From counts to episodes.
+pub mod evidence;
 pub mod tally;
-pub mod text;
-pub mod threshold;
-pub mod time;
 pub mod timeline;
+pub mod threshold;
+pub mod episode;
+
+// From an episode to a finding, and to those who must know of it.
+pub mod context;
+pub mod finding;
+pub mod notice;
+pub mod delivery;
+
+// A window of a log: how far it is read, what else is due, and the one commit that it closes into.
+pub mod context_query;
+pub mod follow_up;
+pub mod progress;
+pub mod commit;
+pub mod fold;
+
+// The same counts under other thresholds.
 pub mod tuning;
-pub mod yaml;

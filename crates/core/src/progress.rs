@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::SourceIp;
-use crate::context::{CONTEXT_QUERIES_MAX, ContextQuery};
+use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
+use crate::follow_up::FollowUp;
+use crate::notice::NoticeKind;
 use crate::source::LogId;
-use crate::tally::RuleKey;
 use crate::text::bounded;
 use crate::time::{Second, Window};
 
@@ -22,8 +22,6 @@ const GAPS_MAX: usize = 100;
 const FOLLOW_UPS_MAX: usize = 100;
 /// Ticks in a row that a follow-up may fail until it is given up.
 const FOLLOW_UP_FAILURES_MAX: u32 = 6;
-/// Most sources of one follow-up: as many addresses as the filters of all providers take.
-pub const FOLLOW_UP_SOURCES_MAX: usize = 50;
 /// Longest reason of a failure that is kept, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
@@ -235,45 +233,6 @@ pub struct Reread {
     pub after_seconds: Vec<i64>,
 }
 
-/// What is to be read of single sources: the legs of a sequence that are looked for only when those before were found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FollowUp {
-    /// The rule.
-    pub rule: RuleKey,
-    /// The sources, at most [`FOLLOW_UP_SOURCES_MAX`] in the daemon, each with the spans in which its requests count:
-    /// ascending, apart, never none.
-    pub sources: Vec<(SourceIp, Vec<Window>)>,
-    /// How many ticks in a row it could not be read.
-    pub failures: u32,
-}
-
-impl FollowUp {
-    /// Returns the window that holds all spans, or `None` where there are none.
-    #[must_use]
-    pub fn window(&self) -> Option<Window> {
-        let spans = || self.sources.iter().flat_map(|(_, spans)| spans);
-        Window::new(spans().map(Window::earliest).min()?, spans().map(Window::latest).max()?)
-    }
-
-    /// Returns the part before `until`.
-    #[must_use]
-    pub fn before(&self, until: Second) -> FollowUp {
-        self.cut(|span| Window::new(span.earliest(), span.latest().min(until)))
-    }
-
-    /// Returns the part from `until` on.
-    #[must_use]
-    pub fn from(&self, until: Second) -> FollowUp {
-        self.cut(|span| Window::new(span.earliest().max(until), span.latest()))
-    }
-
-    fn cut(&self, cut: impl Fn(&Window) -> Option<Window>) -> FollowUp {
-        let sources = self.sources.iter().map(|(source, spans)| (*source, spans.iter().filter_map(&cut).collect()));
-        let sources = sources.filter(|(_, spans): &(SourceIp, Vec<Window>)| !spans.is_empty()).collect();
-        FollowUp { rule: self.rule, sources, failures: self.failures }
-    }
-}
-
 /// A window that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
@@ -292,66 +251,11 @@ pub struct Failing {
     pub reason: String,
 }
 
-/// Something to tell of the watch itself, not of an attacker.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Notice {
-    /// The source, by its name in the config.
-    pub source: String,
-    /// The cluster that it watches.
-    pub cluster: String,
-    /// The window that it is about.
-    pub window: Window,
-    /// What there is to tell.
-    pub kind: NoticeKind,
-}
-
-/// What can be wrong with the watch.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum NoticeKind {
-    /// The window could not be read and is passed over; it is tried again with the re-reads.
-    Gap {
-        /// Why.
-        reason: String,
-    },
-    /// A gap was read after all.
-    GapFilled,
-    /// The log held no record at all for this many windows: is audit logging on?
-    Silent {
-        /// Windows in a row without a record.
-        windows: u32,
-    },
-    /// The log has records again.
-    SilenceOver,
-    /// Sources whose later requests were to be looked for, and were not.
-    NotFollowedUp {
-        /// How many.
-        sources: usize,
-        /// Why.
-        reason: String,
-    },
-    /// More groups crossed a threshold than one commit may open findings for: the largest have one, the rest is a sum.
-    TooManyFindings {
-        /// Groups that have none.
-        findings: u64,
-        /// Their requests; one that several rules count is in it several times.
-        requests: u64,
-        /// The largest sources among them, with their requests.
-        top: Vec<(String, u64)>,
-    },
-    /// More groups than a window may store: the largest are counted exactly, the rest is told as a sum.
-    Overflow {
-        /// Rows (rule, group, minute) that are not stored.
-        rows: u64,
-        /// Requests in those rows.
-        requests: u64,
-        /// The largest sources among them, with their requests.
-        top: Vec<(String, u64)>,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::SourceIp;
+    use crate::group::RuleKey;
 
     const HOUR: i64 = 3600;
 

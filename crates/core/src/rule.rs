@@ -25,17 +25,14 @@ use std::sync::Arc;
 
 use crate::address;
 use crate::diagnostic::Diagnostic;
-use crate::episode::Threshold;
-use crate::evidence::SampleKey;
 use crate::field::Field;
+use crate::group::{GroupKey, RuleKey};
+use crate::hash::HashKey;
 use crate::observation::Observation;
 use crate::prefilter::Prefilter;
-use crate::progress::FollowUp;
-use crate::tally::{GroupKey, RuleKey};
-use crate::threshold::ThresholdKind;
 
 pub use case::{Case, CaseEvent, CaseResult, ReadEnvelope};
-pub use counting::{CountCondition, Counting, ReferencedRule};
+pub use counting::{CountCondition, Counting, ReferencedRule, Threshold};
 pub use detection::Expression;
 pub use explanation::{Explanation, Hop, Name, Outcome, Reading, Role, Stage, Step, Trace, Tried, TriedLeg, Wanted};
 pub use filter::Filter;
@@ -122,7 +119,7 @@ impl Rule {
     #[must_use]
     pub fn groups_of(&self, observation: &Observation) -> Vec<GroupKey> {
         let groups_in = |pass| {
-            let matcher = Matcher::new([self], pass, SampleKey([0; 16]));
+            let matcher = Matcher::new([self], pass, HashKey([0; 16]));
             let mut matches = Vec::new();
             matcher.match_all(observation, &mut matches);
             matches.iter().map(|found| matcher.key_of(found, observation).group).collect::<Vec<_>>()
@@ -169,16 +166,12 @@ impl Rule {
         }
     }
 
-    /// Returns what has to come together for an episode.
-    #[must_use]
-    pub fn needs(&self) -> ThresholdKind {
-        ThresholdKind::of(&self.counting, self.threshold.count)
-    }
-
     /// Returns how far apart, in seconds, requests can lie that come together.
     #[must_use]
     pub fn reach_seconds(&self) -> i64 {
-        self.threshold.timespan_seconds.saturating_add(self.needs().reach_seconds())
+        let conditions = self.legs().iter().filter_map(|leg| leg.burst);
+        let longest = conditions.map(|condition| condition.timespan_seconds).max().unwrap_or(0);
+        self.threshold.timespan_seconds.saturating_add(longest)
     }
 }
 
@@ -216,16 +209,6 @@ impl Rules {
     #[must_use]
     pub fn have_follow_ups(&self) -> bool {
         self.rules.iter().flat_map(Rule::legs).any(|leg| leg.follow_up)
-    }
-
-    /// Returns the filter that every request fits which `follow_up` looks for.
-    #[must_use]
-    pub fn follow_up_prefilter(&self, follow_up: &FollowUp) -> Prefilter {
-        let rules = self.rules.iter().filter(|rule| rule.key == follow_up.rule);
-        let legs = rules.flat_map(Rule::legs).filter(|leg| leg.follow_up).flat_map(|leg| &leg.selections);
-        let sources = follow_up.sources.iter().map(|(source, _)| Prefilter::from_source(*source));
-        Prefilter::And(vec![Prefilter::Or(sources.collect()), Prefilter::Or(legs.map(Expression::prefilter).collect())])
-            .simplified()
     }
 
     /// Returns the longest time, in seconds, over which requests of one episode can lie apart.

@@ -1,131 +1,56 @@
-//! Counts: how many requests of a rule and group came in each second of a minute, from one source, and how they were
-//! answered.
+//! Counts: the requests of a rule and group in each second of a minute, from one log, with their response codes.
 //!
-//! Where a rule counts distinct values, or its group is no address, a row also says which ones came, and where it joins
-//! several kinds of requests, of which kind they were.
-//! A stored minute holds one row for every rule and group that had matches in it. Minutes are overwritten,
-//! never incremented, so reading a window again is harmless.
+//! A row also has the distinct values where its rule counts them, the sources where its group is not an address, and the
+//! referenced rules where its rule is a temporal correlation. A stored minute holds one row for every rule and group that
+//! had matches in it. Minutes are overwritten, never incremented, so reading a window again is harmless.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::address::SourceIp;
 use crate::code::Code;
-use crate::distinct::{Marks, TextHash};
+use crate::distinct::ValueSeconds;
 use crate::evidence::Evidence;
+use crate::group::{CountKey, ReferencedRuleSet};
+use crate::hash::TextHash;
 use crate::names::Names;
 use crate::source::SourceId;
 use crate::time::{Minute, Second};
 
-/// Most legs of a sequence: each is a bit of [`Legs`].
-pub const LEGS_MAX: usize = 16;
-
-/// What a rule counts by: one value for each of its `group-by` fields.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct GroupKey(pub Vec<GroupValue>);
-
-impl GroupKey {
-    /// Returns the address in it, where there is one.
-    #[must_use]
-    pub fn source_ip(&self) -> Option<SourceIp> {
-        self.0.iter().find_map(|value| match value {
-            GroupValue::Address(source) => Some(*source),
-            GroupValue::Text(_) | GroupValue::Missing => None,
-        })
-    }
-}
-
-/// The value of one `group-by` field.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum GroupValue {
-    /// `source_ip`.
-    Address(SourceIp),
-    /// Any other field, bounded.
-    Text(String),
-    /// The field is missing in the event. A missing `source_ip` never gets here: such a request enters no group.
-    Missing,
-}
-
-impl fmt::Display for GroupValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GroupValue::Address(address) => address.fmt(f),
-            GroupValue::Text(text) => f.write_str(text),
-            GroupValue::Missing => f.write_str("-"),
-        }
-    }
-}
-
-/// The fingerprint of a rule's logic: rows of a rule that has changed since are not its own any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RuleKey(pub u64);
-
-/// A rule (by fingerprint) and one of its groups.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CountKey {
-    /// The rule.
-    pub rule: RuleKey,
-    /// The group.
-    pub group: GroupKey,
-}
-
-/// The legs of a sequence that a request belongs to: bit `n` stands for the leg at place `n`. None where the rule is
-/// no sequence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Legs(pub u16);
-
-impl Legs {
-    /// Returns these legs and the one at `place`, which lies below [`LEGS_MAX`].
-    #[must_use]
-    pub fn and(self, place: usize) -> Legs {
-        Legs(self.0 | 1 << place)
-    }
-
-    /// Tells whether the leg at `place` is among them.
-    #[must_use]
-    pub fn holds(self, place: usize) -> bool {
-        self.0 >> place & 1 == 1
-    }
-}
-
-/// How many requests of the same legs came in one second and were answered alike.
+/// The requests of one second that fit the same referenced rules and have the same response code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Counted {
+pub struct SecondCount {
     /// The second within the minute.
     pub second: u8,
-    /// The legs that each of the requests belongs to.
-    pub legs: Legs,
-    /// How each of them was answered.
+    /// The referenced rules that each of the requests fits.
+    pub referenced: ReferencedRuleSet,
+    /// The response code of each.
     pub code: Code,
     /// The requests.
     pub n: u32,
 }
 
-impl Counted {
-    fn key(&self) -> (u8, Legs, Code) {
-        (self.second, self.legs, self.code)
+impl SecondCount {
+    fn key(&self) -> (u8, ReferencedRuleSet, Code) {
+        (self.second, self.referenced, self.code)
     }
 }
 
 /// The requests of one rule and group in one minute of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// The requests, ascending by second, legs and code, at most one entry for the three.
-    pub seconds: Vec<Counted>,
-    /// Who sent them, where the group is no address.
-    pub sources: Marks<SourceIp>,
-    /// The distinct values, where the rule counts those of another field than `source_ip`.
-    pub texts: Marks<TextHash>,
+    /// The requests, ascending by second, referenced rules and code, one entry for each combination.
+    pub seconds: Vec<SecondCount>,
+    /// The senders, where the group is not an address.
+    pub sources: ValueSeconds<SourceIp>,
+    /// The distinct values, where the rule counts those of a field other than `source_ip`.
+    pub texts: ValueSeconds<TextHash>,
     /// The clusters that were asked.
     pub clusters: Names,
     /// Samples of the requests.
     pub evidence: Evidence,
-    /// Whether a re-read found requests that the first read had not seen.
+    /// Whether a reread found requests that the first read missed.
     pub late: bool,
 }
 
@@ -133,52 +58,53 @@ impl Tally {
     /// Returns the requests of the minute.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.seconds.iter().map(|counted| u64::from(counted.n)).sum()
+        self.seconds.iter().map(|count| u64::from(count.n)).sum()
     }
 
-    /// Adds `n` requests of `legs` at `second` of the minute, which were answered with `code`.
-    pub fn add(&mut self, second: u8, legs: Legs, code: Code, n: u32) {
-        match self.seconds.binary_search_by_key(&(second, legs, code), Counted::key) {
-            Ok(place) => self.seconds[place].n = self.seconds[place].n.saturating_add(n),
-            Err(place) => {
+    /// Adds `n` requests at `second` of the minute that fit the `referenced` rules and were answered with `code`.
+    pub fn add(&mut self, second: u8, referenced: ReferencedRuleSet, code: Code, n: u32) {
+        match self.seconds.binary_search_by_key(&(second, referenced, code), SecondCount::key) {
+            Ok(index) => self.seconds[index].n = self.seconds[index].n.saturating_add(n),
+            Err(index) => {
                 // Most rows count one or two.
                 if self.seconds.is_empty() {
                     self.seconds.reserve_exact(1);
                 }
-                self.seconds.insert(place, Counted { second, legs, code, n });
+                self.seconds.insert(index, SecondCount { second, referenced, code, n });
             }
         }
     }
 
-    /// Returns the counts with their seconds since 1970; a second comes once for each kind of legs and each code.
-    pub fn at(&self, minute: Minute) -> impl Iterator<Item = (Second, Legs, u64)> + '_ {
-        self.since_1970(minute).map(|(at, counted)| (at, counted.legs, u64::from(counted.n)))
+    /// Returns the counts with their seconds since 1970, several for a second with several codes or referenced rules.
+    pub fn at(&self, minute: Minute) -> impl Iterator<Item = (Second, ReferencedRuleSet, u64)> + '_ {
+        self.since_1970(minute).map(|(at, count)| (at, count.referenced, u64::from(count.n)))
     }
 
-    /// Returns the codes that were counted, with their seconds since 1970.
+    /// Returns the response codes with their seconds since 1970 and their requests.
     pub fn codes_at(&self, minute: Minute) -> impl Iterator<Item = (Second, Code, u64)> + '_ {
-        self.since_1970(minute).map(|(at, counted)| (at, counted.code, u64::from(counted.n)))
+        self.since_1970(minute).map(|(at, count)| (at, count.code, u64::from(count.n)))
     }
 
-    fn since_1970(&self, minute: Minute) -> impl Iterator<Item = (Second, &Counted)> + '_ {
-        self.seconds.iter().map(move |counted| (minute.start().plus(i64::from(counted.second)), counted))
+    fn since_1970(&self, minute: Minute) -> impl Iterator<Item = (Second, &SecondCount)> + '_ {
+        self.seconds.iter().map(move |count| (minute.start().plus(i64::from(count.second)), count))
     }
 
-    /// Joins what was stored of the same requests: nothing is taken away.
+    /// Joins the stored row of the same requests and takes nothing away from it.
     ///
-    /// Of two counts of the same legs the larger stays; values are those of both. Returns whether some count was
-    /// larger before.
+    /// For each set of referenced rules the larger count stays; values are those of both. Returns whether some stored
+    /// count was larger.
     pub fn join(&mut self, stored: &Tally) -> bool {
         let mut was_larger = false;
         let mut is_more = false;
-        let kinds: BTreeSet<Legs> = self.seconds.iter().chain(&stored.seconds).map(|counted| counted.legs).collect();
-        for legs in kinds {
-            let (now, before) = (self.total_of(legs), stored.total_of(legs));
+        let sets: BTreeSet<ReferencedRuleSet> =
+            self.seconds.iter().chain(&stored.seconds).map(|count| count.referenced).collect();
+        for referenced in sets {
+            let (now, before) = (self.total_of(referenced), stored.total_of(referenced));
             was_larger |= now < before;
             is_more |= now > before;
             if now <= before {
-                self.seconds.retain(|counted| counted.legs != legs);
-                self.seconds.extend(stored.seconds.iter().filter(|counted| counted.legs == legs));
+                self.seconds.retain(|count| count.referenced != referenced);
+                self.seconds.extend(stored.seconds.iter().filter(|count| count.referenced == referenced));
             }
         }
         self.seconds.sort_unstable();
@@ -186,21 +112,21 @@ impl Tally {
         was_larger
     }
 
-    /// Joins what was stored of the same minute by another follow-up, which may have read other seconds of it: of two
-    /// counts of the same second, legs and code the larger stays.
+    /// Joins the row that another follow-up stored, which may have read other seconds of the minute: of two counts of the
+    /// same second, referenced rules and code the larger stays.
     pub fn join_seconds(&mut self, stored: &Tally) {
         for before in &stored.seconds {
-            match self.seconds.binary_search_by_key(&before.key(), Counted::key) {
-                Ok(place) => self.seconds[place].n = self.seconds[place].n.max(before.n),
-                Err(place) => self.seconds.insert(place, *before),
+            match self.seconds.binary_search_by_key(&before.key(), SecondCount::key) {
+                Ok(index) => self.seconds[index].n = self.seconds[index].n.max(before.n),
+                Err(index) => self.seconds.insert(index, *before),
             }
         }
         let is_more = self.seconds != stored.seconds;
         self.join_shown(stored, is_more);
     }
 
-    fn total_of(&self, legs: Legs) -> u64 {
-        self.seconds.iter().filter(|counted| counted.legs == legs).map(|counted| u64::from(counted.n)).sum()
+    fn total_of(&self, referenced: ReferencedRuleSet) -> u64 {
+        self.seconds.iter().filter(|count| count.referenced == referenced).map(|count| u64::from(count.n)).sum()
     }
 
     fn join_shown(&mut self, stored: &Tally, is_more: bool) {
@@ -215,7 +141,7 @@ impl Tally {
 /// The rows of one minute of one source.
 pub type Rows = BTreeMap<CountKey, Tally>;
 
-/// A minute as the ledger keeps it.
+/// A stored minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMinute {
     /// The source that was read.

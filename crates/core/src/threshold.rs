@@ -1,125 +1,119 @@
-//! What has to come together within a timespan: requests, distinct values, or the legs of a sequence.
+//! Whether a timespan reaches a rule's threshold: enough requests, distinct values, or referenced rules.
 //!
-//! A gathering is fed the seconds of a group in ascending order, and tells of each whether the span that ends with it
-//! holds enough. It knows nothing of episodes, and of no second that it was not fed.
+//! The evaluator takes the seconds of a group in ascending order and says of each whether the span that ends with it
+//! reaches the threshold. It knows nothing of episodes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::field::Field;
-use crate::rule::{CountCondition, Counting};
+use crate::rule::{CountCondition, Counting, Rule};
 use crate::time::{Minute, Second, Window};
-use crate::timeline::{Moment, Timeline, Value};
+use crate::timeline::{DistinctValue, SecondRequests, Timeline};
 
-/// What is to come together.
+/// What must come within the timespan, in Sigma's types of correlation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ThresholdKind {
-    /// So many requests.
-    Requests(u64),
-    /// So many distinct values.
-    Values {
-        /// How many.
-        least: u64,
+    /// This many requests.
+    EventCount(u64),
+    /// This many distinct values.
+    ValueCount {
+        /// The number of values.
+        count_min: u64,
         /// Whether the values are addresses, not hashes of texts.
         of_sources: bool,
     },
-    /// A request of each leg, or a burst of them.
-    Legs {
-        /// What each leg takes, in their order.
-        bursts: Vec<Option<CountCondition>>,
-        /// Whether no leg may come before the one that stands before it.
+    /// A request of each referenced rule, or as many as its own condition asks for.
+    Temporal {
+        /// The condition of each referenced rule that has one, in their order.
+        conditions: Vec<Option<CountCondition>>,
+        /// Whether the rules must match in their order.
         is_ordered: bool,
     },
 }
 
 impl ThresholdKind {
-    /// Returns what a rule needs that counts so; `least` is how many requests or values.
+    /// Returns what `rule` needs for an episode.
     #[must_use]
-    pub fn of(counting: &Counting, least: u64) -> ThresholdKind {
-        match counting {
-            Counting::Events => ThresholdKind::Requests(least),
-            Counting::Values { field } => {
-                ThresholdKind::Values { least, of_sources: *field == Field::Named("source_ip") }
-            }
-            Counting::Sequence { legs, is_ordered } => {
-                ThresholdKind::Legs { bursts: legs.iter().map(|leg| leg.burst).collect(), is_ordered: *is_ordered }
-            }
-        }
+    pub fn of(rule: &Rule) -> ThresholdKind {
+        ThresholdKind::with_count(rule, rule.threshold.count)
     }
 
-    /// Returns how far before the begin of a span requests can lie that make it hold enough, in seconds.
+    /// Returns what `rule` would need if its threshold were `count_min` requests or values.
     #[must_use]
-    pub fn reach_seconds(&self) -> i64 {
-        match self {
-            ThresholdKind::Requests(_) | ThresholdKind::Values { .. } => 0,
-            ThresholdKind::Legs { bursts, .. } => {
-                bursts.iter().flatten().map(|burst| burst.timespan_seconds).max().unwrap_or(0)
-            }
+    pub fn with_count(rule: &Rule, count_min: u64) -> ThresholdKind {
+        match &rule.counting {
+            Counting::Events => ThresholdKind::EventCount(count_min),
+            Counting::Values { .. } => ThresholdKind::ValueCount { count_min, of_sources: rule.counts_sources() },
+            Counting::Sequence { legs, is_ordered } => ThresholdKind::Temporal {
+                conditions: legs.iter().map(|leg| leg.burst).collect(),
+                is_ordered: *is_ordered,
+            },
         }
     }
 }
 
-/// What has come together so far.
+/// Evaluates a threshold over the seconds of a group.
 pub enum ThresholdEvaluator<'t> {
-    /// Requests.
-    Requests(Requests),
-    /// Distinct values.
-    Values(Values<'t>),
-    /// Legs of a sequence.
-    Legs(Legs<'t>),
+    /// Counts requests.
+    EventCount(EventCount),
+    /// Counts distinct values.
+    ValueCount(ValueCount<'t>),
+    /// Follows the referenced rules of a temporal correlation.
+    Temporal(Temporal<'t>),
 }
 
 impl<'t> ThresholdEvaluator<'t> {
-    /// Begins with nothing. What comes together lies at most `timespan_seconds` apart.
+    /// Returns an evaluator that has seen nothing. Requests of one span are at most `timespan_seconds` apart.
     #[must_use]
-    pub fn new(needs: &'t ThresholdKind, timespan_seconds: i64, timeline: &'t Timeline<'t>) -> ThresholdEvaluator<'t> {
-        match needs {
-            ThresholdKind::Requests(least) => {
-                ThresholdEvaluator::Requests(Requests { least: *least, span: Span::new(timespan_seconds) })
+    pub fn new(kind: &'t ThresholdKind, timespan_seconds: i64, timeline: &'t Timeline<'t>) -> ThresholdEvaluator<'t> {
+        match kind {
+            ThresholdKind::EventCount(count_min) => ThresholdEvaluator::EventCount(EventCount {
+                count_min: *count_min,
+                span: SlidingSum::new(timespan_seconds),
+            }),
+            ThresholdKind::ValueCount { count_min, of_sources } => {
+                ThresholdEvaluator::ValueCount(ValueCount::new(*count_min, *of_sources, timespan_seconds, timeline))
             }
-            ThresholdKind::Values { least, of_sources } => {
-                ThresholdEvaluator::Values(Values::new(*least, *of_sources, timespan_seconds, timeline))
-            }
-            ThresholdKind::Legs { bursts, is_ordered } => {
-                ThresholdEvaluator::Legs(Legs::new(bursts, *is_ordered, timespan_seconds))
+            ThresholdKind::Temporal { conditions, is_ordered } => {
+                ThresholdEvaluator::Temporal(Temporal::new(conditions, *is_ordered, timespan_seconds))
             }
         }
     }
 
-    /// Adds what came at `at`, and tells whether the span that ends there holds enough.
-    pub fn add(&mut self, at: Second, moment: &Moment) -> bool {
+    /// Adds the requests of the second `at`, and tells whether the span that ends there reaches the threshold.
+    pub fn add(&mut self, at: Second, requests: &SecondRequests) -> bool {
         match self {
-            ThresholdEvaluator::Requests(requests) => requests.add(at, moment.n),
-            ThresholdEvaluator::Values(values) => values.add(at),
-            ThresholdEvaluator::Legs(legs) => legs.add(at, moment),
+            ThresholdEvaluator::EventCount(count) => count.add(at, requests.n),
+            ThresholdEvaluator::ValueCount(count) => count.add(at),
+            ThresholdEvaluator::Temporal(temporal) => temporal.add(at, requests),
         }
     }
 }
 
-/// A number of requests.
-pub struct Requests {
-    least: u64,
-    span: Span,
+/// Counts the requests of a span.
+pub struct EventCount {
+    count_min: u64,
+    span: SlidingSum,
 }
 
-impl Requests {
+impl EventCount {
     pub(crate) fn add(&mut self, at: Second, n: u64) -> bool {
-        self.span.add(at, n) >= self.least
+        self.span.add(at, n) >= self.count_min
     }
 }
 
-/// The requests of the span that ends with the last one added.
-struct Span {
+/// The sum of the requests in the span that ends with the last one added.
+struct SlidingSum {
     timespan_seconds: i64,
     held: VecDeque<(Second, u64)>,
     sum: u64,
 }
 
-impl Span {
-    fn new(timespan_seconds: i64) -> Span {
-        Span { timespan_seconds, held: VecDeque::new(), sum: 0 }
+impl SlidingSum {
+    fn new(timespan_seconds: i64) -> SlidingSum {
+        SlidingSum { timespan_seconds, held: VecDeque::new(), sum: 0 }
     }
 
-    /// Adds requests, and returns how many the span holds.
+    /// Adds requests and returns the sum of the span.
     fn add(&mut self, at: Second, n: u64) -> u64 {
         self.held.push_back((at, n));
         self.sum = self.sum.saturating_add(n);
@@ -133,24 +127,24 @@ impl Span {
     }
 }
 
-/// Distinct values. Of each only the latest second is remembered: it is in the span as long as that one is.
-pub struct Values<'t> {
-    least: u64,
+/// Counts the distinct values of a span. A value is in the span as long as its latest second is, so only that is kept.
+pub struct ValueCount<'t> {
+    count_min: u64,
     of_sources: bool,
     timespan_seconds: i64,
     timeline: &'t Timeline<'t>,
-    /// The minute that was looked up last: its values by second.
-    minute: Option<(Minute, BTreeMap<Second, Vec<Value>>)>,
-    latest: HashMap<Value, Second>,
-    /// How many values came last in each second of the span.
+    /// The minute read last, with its values by second.
+    minute: Option<(Minute, BTreeMap<Second, Vec<DistinctValue>>)>,
+    latest: HashMap<DistinctValue, Second>,
+    /// For each second of the span, the number of values whose latest second it is.
     by_latest: BTreeMap<Second, u64>,
     distinct: u64,
 }
 
-impl<'t> Values<'t> {
-    fn new(least: u64, of_sources: bool, timespan_seconds: i64, timeline: &'t Timeline<'t>) -> Values<'t> {
-        Values {
-            least,
+impl<'t> ValueCount<'t> {
+    fn new(count_min: u64, of_sources: bool, timespan_seconds: i64, timeline: &'t Timeline<'t>) -> ValueCount<'t> {
+        ValueCount {
+            count_min,
             of_sources,
             timespan_seconds,
             timeline,
@@ -178,37 +172,44 @@ impl<'t> Values<'t> {
             }
             *self.by_latest.entry(at).or_default() += 1;
         }
-        self.distinct >= self.least
+        self.distinct >= self.count_min
     }
 }
 
-/// The legs of a sequence.
-pub struct Legs<'t> {
-    bursts: &'t [Option<CountCondition>],
-    spans: Vec<Span>,
+/// Follows the referenced rules of a temporal correlation.
+pub struct Temporal<'t> {
+    conditions: &'t [Option<CountCondition>],
+    spans: Vec<SlidingSum>,
     is_ordered: bool,
     timespan_seconds: i64,
-    /// In order: for each leg the latest second at which a chain up to it can begin. Else: when each leg last came.
+    /// Where the order counts: for each rule the latest second at which a chain up to it can begin. Otherwise: the latest
+    /// second at which each rule matched.
     begins: Vec<Option<Second>>,
 }
 
-impl<'t> Legs<'t> {
-    pub(crate) fn new(bursts: &'t [Option<CountCondition>], is_ordered: bool, timespan_seconds: i64) -> Legs<'t> {
-        let span = |burst: &Option<CountCondition>| Span::new(burst.map_or(0, |burst| burst.timespan_seconds));
-        Legs {
-            bursts,
-            spans: bursts.iter().map(span).collect(),
+impl<'t> Temporal<'t> {
+    pub(crate) fn new(
+        conditions: &'t [Option<CountCondition>],
+        is_ordered: bool,
+        timespan_seconds: i64,
+    ) -> Temporal<'t> {
+        let span = |condition: &Option<CountCondition>| {
+            SlidingSum::new(condition.map_or(0, |condition| condition.timespan_seconds))
+        };
+        Temporal {
+            conditions,
+            spans: conditions.iter().map(span).collect(),
             is_ordered,
             timespan_seconds,
-            begins: vec![None; bursts.len()],
+            begins: vec![None; conditions.len()],
         }
     }
 
-    fn add(&mut self, at: Second, moment: &Moment) -> bool {
-        for place in 0..self.bursts.len() {
-            if self.comes(place, at, moment) {
-                let begin = if self.is_ordered && place > 0 { self.begins[place - 1] } else { Some(at) };
-                self.begins[place] = self.begins[place].max(begin);
+    fn add(&mut self, at: Second, requests: &SecondRequests) -> bool {
+        for index in 0..self.conditions.len() {
+            if self.is_met(index, at, requests) {
+                let begin = if self.is_ordered && index > 0 { self.begins[index - 1] } else { Some(at) };
+                self.begins[index] = self.begins[index].max(begin);
             }
         }
         let begin = if self.is_ordered {
@@ -219,15 +220,15 @@ impl<'t> Legs<'t> {
         begin.is_some_and(|begin| at.0.saturating_sub(begin.0) <= self.timespan_seconds)
     }
 
-    /// Returns, for the first legs of an ordered sequence, the spans in which the legs behind them count: from when the
-    /// first have come until the timespan has passed since they began. They ascend and do not meet.
+    /// Returns, for the first rules of an ordered correlation, the spans in which the rules after them count: from the
+    /// second that completes the first rules until the timespan since their begin is over. Spans ascend and do not meet.
     ///
-    /// Only what came in `within` begins a span.
-    pub(crate) fn spans_behind(mut self, timeline: &Timeline<'_>, within: Window) -> Vec<Window> {
+    /// Only requests in `within` begin a span.
+    pub(crate) fn spans_after(mut self, timeline: &Timeline<'_>, within: Window) -> Vec<Window> {
         let mut spans: Vec<Window> = Vec::new();
         let mut known = None;
-        for (at, moment) in &timeline.moments {
-            self.add(*at, moment);
+        for (at, requests) in &timeline.seconds {
+            self.add(*at, requests);
             let begin = self.begins.last().copied().flatten();
             let Some(begin) = begin.filter(|_| begin != std::mem::replace(&mut known, begin)) else {
                 continue;
@@ -246,9 +247,9 @@ impl<'t> Legs<'t> {
         spans
     }
 
-    /// Adds the requests of the leg at `place`, and tells whether they are enough of them at `at`.
-    fn comes(&mut self, place: usize, at: Second, moment: &Moment) -> bool {
-        let n = moment.legs.iter().filter(|(legs, _)| legs.holds(place)).map(|(_, n)| *n).sum();
-        n > 0 && self.spans[place].add(at, n) >= self.bursts[place].map_or(1, |burst| burst.count)
+    /// Adds the requests of the rule at `index`, and tells whether they meet its condition at `at`.
+    fn is_met(&mut self, index: usize, at: Second, requests: &SecondRequests) -> bool {
+        let n = requests.referenced.iter().filter(|(rules, _)| rules.contains(index)).map(|(_, n)| *n).sum();
+        n > 0 && self.spans[index].add(at, n) >= self.conditions[index].map_or(1, |condition| condition.count)
     }
 }

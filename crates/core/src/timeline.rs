@@ -1,53 +1,55 @@
-//! The requests of one group second by second, over all sources.
+//! The requests of one group second by second, over all logs.
 
 use std::collections::BTreeMap;
 
 use crate::address::SourceIp;
-use crate::distinct::{Kind, Marks, TextHash};
-use crate::tally::{Legs, Tally};
+use crate::distinct::{DistinctKind, ValueSeconds};
+use crate::group::ReferencedRuleSet;
+use crate::hash::TextHash;
+use crate::tally::Tally;
 use crate::time::{Minute, Second};
 
-/// A distinct value, of whichever kind.
+/// A distinct value of either kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Value {
+pub enum DistinctValue {
     /// An address.
     Source(SourceIp),
     /// The keyed hash of any other value.
     Text(TextHash),
 }
 
-/// What came in one second.
+/// The requests of one second.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Moment {
+pub struct SecondRequests {
     /// The requests.
     pub n: u64,
-    /// The requests of a sequence once more, by their legs.
-    pub legs: Vec<(Legs, u64)>,
+    /// Those of a temporal correlation once more, by the referenced rules that they fit.
+    pub referenced: Vec<(ReferencedRuleSet, u64)>,
 }
 
 /// The requests of one group.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline<'a> {
-    /// What came in each second.
-    pub moments: BTreeMap<Second, Moment>,
+    /// The requests of each second.
+    pub seconds: BTreeMap<Second, SecondRequests>,
     rows: BTreeMap<Minute, Vec<&'a Tally>>,
 }
 
 impl<'a> Timeline<'a> {
-    /// Returns the timeline of requests that are of no leg and have no value.
+    /// Returns the timeline of requests that fit no referenced rule and have no distinct value.
     #[must_use]
-    pub fn of_requests(seconds: impl IntoIterator<Item = (Second, u64)>) -> Timeline<'a> {
-        let moments = seconds.into_iter().map(|(at, n)| (at, Moment { n, legs: Vec::new() })).collect();
-        Timeline { moments, rows: BTreeMap::new() }
+    pub fn of_requests(requests: impl IntoIterator<Item = (Second, u64)>) -> Timeline<'a> {
+        let requests = requests.into_iter().map(|(at, n)| (at, SecondRequests { n, referenced: Vec::new() }));
+        Timeline { seconds: requests.collect(), rows: BTreeMap::new() }
     }
 
-    /// Enters one source's row of a minute.
-    pub fn enter(&mut self, minute: Minute, tally: &'a Tally) {
-        for (at, legs, n) in tally.at(minute) {
-            let moment = self.moments.entry(at).or_default();
-            moment.n += n;
-            if legs != Legs::default() {
-                moment.legs.push((legs, n));
+    /// Adds one log's row of a minute.
+    pub fn add(&mut self, minute: Minute, tally: &'a Tally) {
+        for (at, referenced, n) in tally.at(minute) {
+            let second = self.seconds.entry(at).or_default();
+            second.n += n;
+            if referenced != ReferencedRuleSet::default() {
+                second.referenced.push((referenced, n));
             }
         }
         if !tally.sources.is_empty() || !tally.texts.is_empty() {
@@ -55,29 +57,35 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// Returns the distinct addresses (where `of_sources`) or other values that came in each second of a minute.
+    /// Returns how many requests there are.
     #[must_use]
-    pub fn values_in(&self, minute: Minute, of_sources: bool) -> BTreeMap<Second, Vec<Value>> {
+    pub fn total(&self) -> u64 {
+        self.seconds.values().map(|second| second.n).sum()
+    }
+
+    /// Returns the distinct addresses (where `of_sources`) or other values of each second of a minute.
+    #[must_use]
+    pub fn values_in(&self, minute: Minute, of_sources: bool) -> BTreeMap<Second, Vec<DistinctValue>> {
         let mut values = BTreeMap::new();
         for tally in self.rows.get(&minute).into_iter().flatten() {
             if of_sources {
-                spread(minute, &tally.sources, Value::Source, &mut values);
+                add_values(minute, &tally.sources, DistinctValue::Source, &mut values);
             } else {
-                spread(minute, &tally.texts, Value::Text, &mut values);
+                add_values(minute, &tally.texts, DistinctValue::Text, &mut values);
             }
         }
         values
     }
 }
 
-fn spread<T: Kind>(
+fn add_values<T: DistinctKind>(
     minute: Minute,
-    marks: &Marks<T>,
-    value_of: fn(T) -> Value,
-    values: &mut BTreeMap<Second, Vec<Value>>,
+    row: &ValueSeconds<T>,
+    value_of: fn(T) -> DistinctValue,
+    values: &mut BTreeMap<Second, Vec<DistinctValue>>,
 ) {
-    for (value, seconds) in marks.iter() {
-        for second in (0..60).filter(|second| seconds.holds(*second)) {
+    for (value, seconds) in row.iter() {
+        for second in (0..60).filter(|second| seconds.contains(*second)) {
             values.entry(minute.start().plus(i64::from(second))).or_default().push(value_of(value));
         }
     }

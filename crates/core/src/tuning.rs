@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::distinct::{Kind, TextHash};
-use crate::episode::{Episode, Threshold, episodes};
-use crate::rule::{Counting, Rule};
-use crate::tally::{GroupKey, Rows};
+use crate::distinct::DistinctKind;
+use crate::episode::{Episode, episodes};
+use crate::group::GroupKey;
+use crate::hash::TextHash;
+use crate::rule::{Counting, Rule, Threshold};
+use crate::tally::Rows;
 use crate::threshold::ThresholdKind;
 use crate::time::Minute;
 use crate::timeline::Timeline;
@@ -65,16 +67,15 @@ pub fn tune(rule: &Rule, minutes: &[(Minute, Rows)]) -> Tuning {
     let mut timelines: BTreeMap<&GroupKey, Timeline<'_>> = BTreeMap::new();
     for (minute, rows) in minutes {
         for (key, tally) in rows.iter().filter(|(key, _)| key.rule == rule.key) {
-            timelines.entry(&key.group).or_default().enter(*minute, tally);
+            timelines.entry(&key.group).or_default().add(*minute, tally);
         }
     }
-    let requests_of = |timeline: &Timeline<'_>| timeline.moments.values().map(|moment| moment.n).sum::<u64>();
     let current = outcome(rule, rule.threshold.count, &timelines);
     let (callers, callers_left_out) = caller::callers(rule, minutes, &current.told);
     Tuning {
         rule: rule.head.name.clone(),
         needed: rule.needed(),
-        requests: timelines.values().map(requests_of).sum(),
+        requests: timelines.values().map(Timeline::total).sum(),
         groups: timelines.len() as u64,
         is_without_follow_ups: rule.legs().iter().any(|leg| leg.follow_up),
         outcomes: outcomes(rule, current.outcome, &timelines),
@@ -108,8 +109,8 @@ fn outcomes(rule: &Rule, current: Outcome, timelines: &BTreeMap<&GroupKey, Timel
 /// Returns the most that the rule's threshold can ask for.
 fn most_of(rule: &Rule) -> u64 {
     match &rule.counting {
-        Counting::Values { .. } if !rule.counts_sources() => <TextHash as Kind>::VALUES_MAX as u64,
-        Counting::Values { .. } => <crate::address::SourceIp as Kind>::VALUES_MAX as u64,
+        Counting::Values { .. } if !rule.counts_sources() => <TextHash as DistinctKind>::VALUES_MAX as u64,
+        Counting::Values { .. } => <crate::address::SourceIp as DistinctKind>::VALUES_MAX as u64,
         Counting::Events | Counting::Sequence { .. } => COUNT_MAX,
     }
 }
@@ -122,12 +123,12 @@ fn ladder(most: u64) -> impl Iterator<Item = u64> {
 
 fn outcome<'a>(rule: &Rule, count: u64, timelines: &BTreeMap<&'a GroupKey, Timeline<'_>>) -> Raised<'a> {
     let threshold = Threshold { count, ..rule.threshold };
-    let needs = ThresholdKind::of(&rule.counting, count);
+    let kind = ThresholdKind::with_count(rule, count);
     let mut told = BTreeMap::new();
     let mut outcome =
         Outcome { threshold: count, is_current: count == rule.threshold.count, findings: 0, groups: 0, requests: 0 };
     for (group, timeline) in timelines {
-        let found: Vec<Episode> = episodes(timeline, &[], &threshold, &needs);
+        let found: Vec<Episode> = episodes(timeline, &[], &threshold, &kind);
         if !found.is_empty() {
             told.insert(*group, found.len() as u64);
             outcome.findings += found.len() as u64;

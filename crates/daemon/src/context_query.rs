@@ -6,7 +6,8 @@
 use std::io;
 use std::sync::Arc;
 
-use stakeout_core::context::{Around, ContextQuery, FindingContext, Looking, REQUESTS_MAX};
+use stakeout_core::context::{FindingContext, SourceActivity};
+use stakeout_core::context_query::{ContextQuery, ContextReader, REQUESTS_MAX};
 use stakeout_core::decode::EventFilter;
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
@@ -57,9 +58,9 @@ impl Log {
         budget: &Budget,
         look: ContextQuery,
         reader: &Reader,
-    ) -> Result<Around, Unread> {
+    ) -> Result<SourceActivity, Unread> {
         let (window, prefilter) = (look.window, look.prefilter());
-        let mut looking = Looking::new(look);
+        let mut looking = ContextReader::new(look);
         let mut token: Option<PageToken> = None;
         let mut cost = Cost::default();
         for _ in 0..PAGES_MAX {
@@ -91,15 +92,15 @@ impl Log {
         file: Arc<FileLog>,
         looks: Vec<ContextQuery>,
         reader: Reader,
-    ) -> Vec<Result<Around, Unread>> {
+    ) -> Vec<Result<SourceActivity, Unread>> {
         let number = looks.len();
         let source = self.source.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let mut lookings: Vec<Looking> = looks.into_iter().map(Looking::new).collect();
-            let Some(window) = lookings.iter().map(|looking| looking.look().window).reduce(Window::and) else {
+            let mut lookings: Vec<ContextReader> = looks.into_iter().map(ContextReader::new).collect();
+            let Some(window) = lookings.iter().map(|looking| looking.query().window).reduce(Window::and) else {
                 return Ok(Vec::new());
             };
-            let prefilters = lookings.iter().map(|looking| looking.look().prefilter()).collect();
+            let prefilters = lookings.iter().map(|looking| looking.query().prefilter()).collect();
             let screen = EventFilter::new(&Prefilter::Or(prefilters));
             file.read(window, &screen, |event, at, record_id| {
                 if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, record_id) {
@@ -108,7 +109,7 @@ impl Log {
             })?;
             Ok(lookings.into_iter().map(|looking| looking.finish(&source.cluster)).collect())
         });
-        let read: Result<io::Result<Vec<Around>>, _> = read.await;
+        let read: Result<io::Result<Vec<SourceActivity>>, _> = read.await;
         let reason = match read {
             Ok(Ok(arounds)) => return arounds.into_iter().map(Ok).collect(),
             Ok(Err(fault)) => format!("cannot read the log file: {fault}"),

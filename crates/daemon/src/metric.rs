@@ -6,7 +6,8 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::fold::Closed;
-use stakeout_core::progress::{Notice, NoticeKind, Progress};
+use stakeout_core::notice::{Notice, NoticeKind};
+use stakeout_core::progress::Progress;
 use stakeout_notify::destination::Destination;
 
 use crate::scan::Cost;

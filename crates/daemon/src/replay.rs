@@ -24,9 +24,9 @@ use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::Activity;
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::Finding;
 use stakeout_core::fold::{self, CloseInput, Closed, Fold, Limits};
+use stakeout_core::hash::HashKey;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::Source;
@@ -46,7 +46,7 @@ use parts::Part;
 use pass::Pass;
 
 /// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
-pub(crate) const SAMPLE_KEY: SampleKey = SampleKey(*b"stakeout replay.");
+pub(crate) const HASH_KEY: HashKey = HashKey(*b"stakeout replay.");
 
 /// Threads that read where nobody says how many: beyond them, memory and disks are what is waited for.
 const THREADS: usize = 4;
@@ -132,7 +132,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     warn_of(&rules);
     let input = Input::of(args);
     let Pass { fold, read, source } = input.pass(&rules.prefilter(), true, || {
-        fold::open(rules.clone(), Window::ALL, false, SAMPLE_KEY, Limits::of_replay())
+        fold::open(rules.clone(), Window::ALL, false, HASH_KEY, Limits::of_replay())
     })?;
     let source = source.unwrap_or_else(|| feed::unknown_source(&args.cluster));
     // How far the input goes is told by its ends, and by what matched: the rest need not be read for it.
@@ -174,9 +174,9 @@ fn follow_up(
 ) -> anyhow::Result<Vec<Finding>> {
     let Commit { progress, minutes, findings, .. } = closed.commit;
     let follow_ups = progress.follow_ups;
-    let prefilters = follow_ups.iter().map(|follow_up| rules.follow_up_prefilter(follow_up)).collect();
+    let prefilters = follow_ups.iter().map(|follow_up| follow_up.prefilter(rules)).collect();
     let Pass { fold, .. } = input.pass(&Prefilter::Or(prefilters).simplified(), false, || {
-        fold::open_follow_ups(rules.clone(), Window::ALL, follow_ups.clone(), SAMPLE_KEY, Limits::of_replay())
+        fold::open_follow_ups(rules.clone(), Window::ALL, follow_ups.clone(), HASH_KEY, Limits::of_replay())
     })?;
     let stored = |(minute, rows)| StoredMinute { source: carried.source_id, minute, rows };
     let own = minutes.into_iter().map(stored).collect();

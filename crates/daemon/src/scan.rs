@@ -8,11 +8,11 @@ use stakeout_core::address::TrustedProxies;
 use stakeout_core::check::{Check, Status};
 use stakeout_core::decode::EventFilter;
 use stakeout_core::event::AuditEvent;
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, Fold, Limits, WindowCounts};
+use stakeout_core::follow_up::FollowUp;
+use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
-use stakeout_core::progress::FollowUp;
 use stakeout_core::record::RawRecord;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::Source;
@@ -39,7 +39,7 @@ pub(crate) struct Reader {
     /// Whose word about the address before them counts.
     pub(crate) trusted: Arc<TrustedProxies>,
     /// What chooses the evidence.
-    pub(crate) sample_key: SampleKey,
+    pub(crate) hash_key: HashKey,
     /// What a window may hold.
     pub(crate) limits: Limits,
 }
@@ -256,7 +256,7 @@ impl Unread {
 impl Reader {
     /// Returns a reader that looks for what `follow_ups` say and nothing else.
     fn following(&self, follow_ups: &[FollowUp]) -> Reader {
-        let prefilters = follow_ups.iter().map(|follow_up| self.rules.follow_up_prefilter(follow_up)).collect();
+        let prefilters = follow_ups.iter().map(|follow_up| follow_up.prefilter(&self.rules)).collect();
         Reader {
             prefilter: Arc::new(Prefilter::Or(prefilters).simplified()),
             follow_ups: Some(follow_ups.into()),
@@ -266,15 +266,15 @@ impl Reader {
 
     /// Opens a window in which nothing is looked for.
     pub(crate) fn nothing(&self, window: Window) -> Fold {
-        fold::open(self.rules.clone(), window, false, self.sample_key, self.limits)
+        fold::open(self.rules.clone(), window, false, self.hash_key, self.limits)
     }
 
     /// Opens a window.
     pub(crate) fn open(&self, window: Window, is_reread: bool) -> Fold {
-        let (rules, sample_key, limits) = (self.rules.clone(), self.sample_key, self.limits);
+        let (rules, hash_key, limits) = (self.rules.clone(), self.hash_key, self.limits);
         match &self.follow_ups {
-            None => fold::open(rules, window, is_reread, sample_key, limits),
-            Some(follow_ups) => fold::open_follow_ups(rules, window, follow_ups.to_vec(), sample_key, limits),
+            None => fold::open(rules, window, is_reread, hash_key, limits),
+            Some(follow_ups) => fold::open_follow_ups(rules, window, follow_ups.to_vec(), hash_key, limits),
         }
     }
 }

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use stakeout_core::context::{ContextQuery, FindingContext};
+use stakeout_core::context::FindingContext;
+use stakeout_core::context_query::ContextQuery;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::fold::{Closed, Limits, WindowCounts};
-use stakeout_core::progress::{Notice, NoticeKind, Progress};
+use stakeout_core::notice::{Notice, NoticeKind};
+use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::destination::Destination;
@@ -133,7 +135,7 @@ impl Watch {
             follow_ups: None,
             rules,
             trusted: Arc::new(config.trusted_proxies.clone()),
-            sample_key: writer.sample_key(),
+            hash_key: writer.hash_key(),
             limits: Limits {
                 rows_max: config.rows_max as usize,
                 context_query_min: config.context_query_min,

@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use stakeout_core::context::FindingContext;
 use stakeout_core::delivery::{Delivery, NotificationFilter, Settlement};
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{CloseInput, Closed, WindowCounts};
-use stakeout_core::progress::{Notice, Progress};
+use stakeout_core::group::CountKey;
+use stakeout_core::hash::HashKey;
+use stakeout_core::notice::Notice;
+use stakeout_core::progress::Progress;
 use stakeout_core::source::{LogId, Provider, Source, SourceId};
-use stakeout_core::tally::{CountKey, StoredMinute};
+use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, LedgerError};
 use thiserror::Error;
@@ -87,14 +89,14 @@ enum Request {
 #[derive(Clone)]
 pub(crate) struct Writer {
     requests: mpsc::Sender<Request>,
-    sample_key: SampleKey,
+    hash_key: HashKey,
 }
 
 impl Writer {
     /// Opens the state at `path` and starts the writer. It ends, and frees the state, when every `Writer` is dropped.
     pub(crate) fn start(path: PathBuf) -> Result<Writer, LedgerError> {
         let ledger = Ledger::open(&path)?;
-        let sample_key = ledger.sample_key();
+        let hash_key = ledger.hash_key();
         let (requests, mut queue) = mpsc::channel(QUEUE_MAX);
         let mut desk = Desk { path, ledger: Some(ledger) };
         std::thread::Builder::new()
@@ -105,12 +107,12 @@ impl Writer {
                 }
             })
             .map_err(|source| LedgerError::Failed { action: "start the writer".to_owned(), source })?;
-        Ok(Writer { requests, sample_key })
+        Ok(Writer { requests, hash_key })
     }
 
     /// Returns the key that chooses the evidence.
-    pub(crate) fn sample_key(&self) -> SampleKey {
-        self.sample_key
+    pub(crate) fn hash_key(&self) -> HashKey {
+        self.hash_key
     }
 
     /// Closes a window and returns when it is durable.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::event::{AuditEvent, ObjectRef};
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, CloseInput, Limits, WindowCounts};
+use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::{self, Level, Rules};
 use stakeout_core::shipped;
@@ -174,8 +174,8 @@ fn measure(
     Ok(())
 }
 
-fn ledger_key(ledger: &Ledger) -> SampleKey {
-    ledger.sample_key()
+fn ledger_key(ledger: &Ledger) -> HashKey {
+    ledger.hash_key()
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

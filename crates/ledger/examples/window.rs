@@ -14,9 +14,10 @@ use stakeout_core::address::SourceIp;
 use stakeout_core::code::Code;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::DeliveryId;
+use stakeout_core::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
 use stakeout_core::progress::Progress;
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{CountKey, Counted, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
+use stakeout_core::tally::{Rows, SecondCount, Tally};
 use stakeout_core::time::{Minute, Second};
 use stakeout_ledger::Ledger;
 
@@ -31,7 +32,12 @@ fn rows(minute: u32) -> Rows {
             let key = CountKey { rule: RuleKey(0x5eed), group };
             let tally = Tally {
                 seconds: [(7, 1), (31, 4)]
-                    .map(|(second, n)| Counted { second, legs: Legs(0), code: Code::of(Some(403)), n })
+                    .map(|(second, n)| SecondCount {
+                        second,
+                        referenced: ReferencedRuleSet(0),
+                        code: Code::of(Some(403)),
+                        n,
+                    })
                     .to_vec(),
                 clusters: ["prod-eu-west-1".to_owned()].into_iter().collect(),
                 ..Tally::default()

@@ -10,12 +10,13 @@ use std::sync::{PoisonError, RwLock};
 use serde::de::DeserializeOwned;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::group::CountKey;
+use stakeout_core::hash::HashKey;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{HeadKey, RuleHead};
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{CountKey, StoredMinute};
+use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::Minute;
 
 use crate::chunk::Walk;
@@ -44,7 +45,7 @@ pub struct Ledger {
     // Dropped in this order: the directory is free when the engine is done with it.
     engine: Engine,
     directory: Directory,
-    sample_key: SampleKey,
+    hash_key: HashKey,
     state: RwLock<State>,
 }
 
@@ -66,7 +67,7 @@ impl Ledger {
     pub fn open(dir: &Path) -> Result<Ledger> {
         let directory = Directory::hold(dir)?;
         let engine = Engine::open(directory.path())?;
-        let (sample_key, state) = catching("read the database", || {
+        let (hash_key, state) = catching("read the database", || {
             begin(&engine, &directory)?;
             let number = |key| Ok(u64::from_le_bytes(fixed(&engine, key)?));
             let next_delivery = DeliveryId(number(Key::NextDelivery)?);
@@ -76,7 +77,7 @@ impl Ledger {
                 writes: number(Key::Writes)?,
                 is_torn: false,
             };
-            Ok((SampleKey(fixed(&engine, Key::Sampling)?), state))
+            Ok((HashKey(fixed(&engine, Key::Sampling)?), state))
         })?;
         if let Some(durable) = directory.writes().filter(|durable| *durable > state.writes) {
             return Err(LedgerError::damaged(format!(
@@ -87,13 +88,13 @@ impl Ledger {
         // Nothing may be acknowledged before the files themselves are sure to be there after a power cut.
         directory.note_writes(state.writes);
         directory.sync()?;
-        Ok(Ledger { engine, directory, sample_key, state: RwLock::new(state) })
+        Ok(Ledger { engine, directory, hash_key, state: RwLock::new(state) })
     }
 
     /// Returns the key of the hash that chooses samples, random and made with the ledger.
     #[must_use]
-    pub fn sample_key(&self) -> SampleKey {
-        self.sample_key
+    pub fn hash_key(&self) -> HashKey {
+        self.hash_key
     }
 
     /// Returns the number of `log`, where it has one.

@@ -7,8 +7,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stakeout_core::finding::Finding;
+use stakeout_core::group::CountKey;
 use stakeout_core::rule::HeadKey;
-use stakeout_core::tally::{CountKey, Rows};
+use stakeout_core::tally::Rows;
 
 use crate::chunk::{ChunkWriter, Value};
 use crate::error::{LedgerError, Result};

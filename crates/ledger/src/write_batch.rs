@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Serialize;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Delivery, DeliveryId, Entry, Settlement};
-use stakeout_core::progress::Notice;
+use stakeout_core::notice::Notice;
 
 use crate::chunk::{ChunkWriter, Walk};
 use crate::engine::Engine;
@@ -87,9 +87,9 @@ impl<'e> WriteBatch<'e> {
     }
 
     /// Writes what a new ledger begins with.
-    pub(crate) fn add_beginning(&mut self, format: u32, sample_key: [u8; 16]) -> Result<()> {
+    pub(crate) fn add_beginning(&mut self, format: u32, hash_key: [u8; 16]) -> Result<()> {
         self.put(Key::Format, &format.to_le_bytes())?;
-        self.put(Key::Sampling, &sample_key)?;
+        self.put(Key::Sampling, &hash_key)?;
         self.put_next_delivery(DeliveryId(0))
     }
 

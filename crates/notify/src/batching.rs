@@ -9,7 +9,7 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::progress::Notice;
+use stakeout_core::notice::Notice;
 
 use crate::notification::{Body, Digest, Message};
 

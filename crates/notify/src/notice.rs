@@ -4,7 +4,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 
 use stakeout_core::delivery::Activity;
-use stakeout_core::progress::{Notice, NoticeKind};
+use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 
 use crate::notification::counted;

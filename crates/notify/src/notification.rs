@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::progress::Notice;
+use stakeout_core::notice::Notice;
 use stakeout_core::rule::Level;
 
 /// Findings that a digest names one by one.

@@ -12,10 +12,11 @@ use super::{Counts, Fold, Limits, WindowCounts};
 use crate::commit::Commit;
 use crate::delivery::Activity;
 use crate::finding::{Finding, FindingKey};
-use crate::progress::{Notice, NoticeKind};
+use crate::group::CountKey;
+use crate::notice::{Notice, NoticeKind};
 use crate::rule::Rules;
 use crate::source::Source;
-use crate::tally::{CountKey, Rows, StoredMinute};
+use crate::tally::{Rows, StoredMinute};
 use crate::time::{Minute, Window};
 
 /// A closed window: what to write, and what was seen on the way.

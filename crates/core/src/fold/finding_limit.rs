@@ -8,9 +8,9 @@ use super::Limits;
 use super::row_limit::TOP;
 use crate::address::SourceIp;
 use crate::episode::Episode;
-use crate::progress::NoticeKind;
+use crate::group::{CountKey, RuleKey};
+use crate::notice::NoticeKind;
 use crate::rule::Rule;
-use crate::tally::{CountKey, RuleKey};
 
 /// An episode that would be a new finding.
 #[derive(Clone, Copy)]

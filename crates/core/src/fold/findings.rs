@@ -12,15 +12,18 @@ use super::finding_limit::{self, Opening};
 use super::group_index::{GroupHistory, GroupIndex};
 use crate::address::SourceIp;
 use crate::code::Codes;
-use crate::context::{CONTEXT_QUERIES_MAX, ContextQuery, FindingContext};
+use crate::context::FindingContext;
+use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
-use crate::distinct::{Distinct, Seconds};
-use crate::episode::{Episode, Span, episodes};
+use crate::distinct::{Distinct, SecondSet};
+use crate::episode::{Episode, PrunedSpan, episodes};
 use crate::evidence::Evidence;
 use crate::finding::{DistinctValues, Finding, FindingKey, RelatedActivity, Status};
-use crate::progress::NoticeKind;
+use crate::group::{CountKey, GroupKey};
+use crate::notice::NoticeKind;
 use crate::rule::{Level, Rule, Rules};
-use crate::tally::{CountKey, GroupKey, StoredMinute};
+use crate::tally::StoredMinute;
+use crate::threshold::ThresholdKind;
 use crate::time::Second;
 
 /// Most findings that one commit forgets; the rest waits for the next.
@@ -106,8 +109,8 @@ impl Findings {
             .filter(|place| !matches!(self.findings[*place].status, Status::MergedInto(_)))
             .collect();
         told.sort_by_key(|place| (self.findings[*place].episode, self.findings[*place].key));
-        let spans: Vec<Span> = told.iter().filter_map(|place| self.findings[*place].pruned).collect();
-        for episode in episodes(&history.timeline, &spans, &rule.threshold, &rule.needs()) {
+        let spans: Vec<PrunedSpan> = told.iter().filter_map(|place| self.findings[*place].pruned).collect();
+        for episode in episodes(&history.timeline, &spans, &rule.threshold, &ThresholdKind::of(rule)) {
             let mut overlapped = told.iter().copied().filter(|place| {
                 let finding = &self.findings[*place];
                 !matches!(finding.status, Status::MergedInto(_)) && finding.episode.overlaps(&episode)
@@ -305,7 +308,7 @@ impl Findings {
                     });
                     let Some(place) = told else { continue };
                     let finding = &mut self.findings[place];
-                    finding.pruned = Some(joined(finding.pruned, Span { first: second, last: second, count: n }));
+                    finding.pruned = Some(joined(finding.pruned, PrunedSpan { first: second, last: second, count: n }));
                     finding.pruned_codes.add(code, n);
                     self.changes[place].is_written = true;
                 }
@@ -394,12 +397,12 @@ fn show(finding: &mut Finding, history: &GroupHistory<'_>) {
         finding.providers.extend(row.provider);
         finding.late |= row.tally.late;
         finding.evidence.merge(&row.tally.evidence);
-        let seconds = Seconds::between(row.minute, episode.first, episode.last);
-        finding.sources.add_marks(&row.tally.sources, seconds);
+        let seconds = SecondSet::between(row.minute, episode.first, episode.last);
+        finding.sources.add_within(&row.tally.sources, seconds);
         let within = row.tally.codes_at(row.minute).filter(|(at, ..)| episode.first <= *at && *at <= episode.last);
         within.for_each(|(_, code, n)| codes.add(code, n));
         if let Some(values) = &mut finding.values {
-            values.texts.add_marks(&row.tally.texts, seconds);
+            values.texts.add_within(&row.tally.texts, seconds);
         }
     }
     finding.codes.join(&codes);
@@ -410,11 +413,13 @@ fn seconds_apart(one: &Episode, other: &Episode) -> i64 {
     one.first.0.saturating_sub(other.last.0).max(other.first.0.saturating_sub(one.last.0))
 }
 
-fn joined(span: Option<Span>, more: Span) -> Span {
+fn joined(span: Option<PrunedSpan>, more: PrunedSpan) -> PrunedSpan {
     match span {
         None => more,
-        Some(span) => {
-            Span { first: span.first.min(more.first), last: span.last.max(more.last), count: span.count + more.count }
-        }
+        Some(span) => PrunedSpan {
+            first: span.first.min(more.first),
+            last: span.last.max(more.last),
+            count: span.count + more.count,
+        },
     }
 }

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use super::WindowCounts;
 use super::group_index::{GroupHistory, GroupIndex};
 use crate::address::SourceIp;
-use crate::progress::FollowUp;
+use crate::follow_up::FollowUp;
+use crate::group::{CountKey, RuleKey};
 use crate::rule::Rule;
-use crate::tally::{CountKey, Rows, RuleKey, StoredMinute};
-use crate::threshold::Legs;
+use crate::tally::{Rows, StoredMinute};
+use crate::threshold::Temporal;
 use crate::time::Window;
 
 /// What is owed, and how many sources had no room in it.
@@ -54,7 +55,7 @@ impl WindowCounts {
             let mut found: Vec<(u64, SourceIp, Vec<Window>)> = groups
                 .filter_map(|(key, history)| {
                     let spans = self.spans_behind(rule, &history);
-                    let requests = history.timeline.moments.values().map(|moment| moment.n).sum();
+                    let requests = history.timeline.total();
                     (!spans.is_empty()).then_some((requests, key.group.source_ip()?, spans))
                 })
                 .collect();
@@ -75,11 +76,11 @@ impl WindowCounts {
     /// Returns when the legs behind the first ones count, from the window's begin on. What came in the window may complete
     /// them later, as long as requests of one sequence can lie apart.
     fn spans_behind(&self, rule: &Rule, history: &GroupHistory<'_>) -> Vec<Window> {
-        let bursts: Vec<_> = rule.legs().iter().take_while(|leg| !leg.follow_up).map(|leg| leg.burst).collect();
+        let conditions: Vec<_> = rule.legs().iter().take_while(|leg| !leg.follow_up).map(|leg| leg.burst).collect();
         let timespan_seconds = rule.threshold.timespan_seconds;
         let earliest = self.followed_from().unwrap_or(self.window).earliest();
         let within = Window::new(earliest, self.window.latest().plus(rule.reach_seconds())).unwrap_or(self.window);
-        let spans = Legs::new(&bursts, true, timespan_seconds).spans_behind(&history.timeline, within);
+        let spans = Temporal::new(&conditions, true, timespan_seconds).spans_after(&history.timeline, within);
         let from_here = |span: Window| Window::new(span.earliest().max(self.window.earliest()), span.latest());
         spans.into_iter().filter_map(from_here).collect()
     }

@@ -1,7 +1,8 @@
 //! The rows of the groups that a commit touches, over all sources, and the history of each group, built on demand.
 
+use crate::group::{CountKey, RuleKey};
 use crate::source::Provider;
-use crate::tally::{CountKey, Rows, RuleKey, Tally};
+use crate::tally::{Rows, Tally};
 use crate::time::{Minute, Second};
 use crate::timeline::Timeline;
 
@@ -69,7 +70,7 @@ impl<'a> GroupHistory<'a> {
     fn of(rows: &[IndexedRow<'a>]) -> GroupHistory<'a> {
         let mut history = GroupHistory::default();
         for IndexedRow { minute, tally, provider, .. } in rows {
-            history.timeline.enter(*minute, tally);
+            history.timeline.add(*minute, tally);
             let mut at = tally.at(*minute).map(|(at, ..)| at);
             let first = at.next().unwrap_or(minute.start());
             let last = at.last().unwrap_or(first);

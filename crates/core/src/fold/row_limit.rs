@@ -10,8 +10,8 @@ use super::Fold;
 use super::hashed::ByNumber;
 use super::sets::Member;
 use crate::address::SourceIp;
+use crate::notice::NoticeKind;
 use crate::observation::Observation;
-use crate::progress::NoticeKind;
 use crate::time::{Minute, Second};
 
 /// Sources of which the approximate count is kept at once (space-saving, Metwally and others, 2005): whatever sent

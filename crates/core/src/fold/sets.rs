@@ -8,14 +8,14 @@ use siphasher::sip::SipHasher13;
 use super::hashed::ByHash;
 use super::values::Valued;
 use crate::code::Code;
-use crate::evidence::SampleKey;
-use crate::tally::Legs;
+use crate::group::ReferencedRuleSet;
+use crate::hash::HashKey;
 
 /// What a request counts for: a group, and what of it counts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member {
     pub(super) place: u32,
-    pub(super) legs: Legs,
+    pub(super) legs: ReferencedRuleSet,
     pub(super) code: Code,
     pub(super) source: Valued,
     pub(super) text: Valued,
@@ -23,7 +23,7 @@ pub(super) struct Member {
 
 /// The sets of an open window, each once.
 pub(super) struct Sets {
-    key: SampleKey,
+    key: HashKey,
     /// The members of all sets, one set after another.
     members: Vec<Member>,
     /// Where each set ends in it.
@@ -32,7 +32,7 @@ pub(super) struct Sets {
 }
 
 impl Sets {
-    pub(super) fn new(key: SampleKey) -> Sets {
+    pub(super) fn new(key: HashKey) -> Sets {
         Sets { key, members: Vec::new(), ends: Vec::new(), by_hash: ByHash::default() }
     }
 

@@ -10,7 +10,8 @@ use std::hash::Hash;
 use super::Member;
 use super::hashed::ByNumber;
 use crate::address::SourceIp;
-use crate::distinct::{Distinct, Kind, TextHash};
+use crate::distinct::{Distinct, DistinctKind};
+use crate::hash::TextHash;
 use crate::tally::Tally;
 
 /// A value as a member has it: none, one that is kept, by its number, or one too many.
@@ -58,7 +59,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-impl<T: Kind + Hash> Table<T> {
+impl<T: DistinctKind + Hash> Table<T> {
     fn number_of(&mut self, value: T) -> Valued {
         let next = u32::try_from(self.values.len()).expect("so many values do not fit into memory");
         let number = *self.numbers.entry(value).or_insert(next);
@@ -128,12 +129,12 @@ impl Values {
         }
         let kept = self.kept.get(&(member.place, received));
         match self.sources.value_of(member.source) {
-            Some(source) if kept.is_some_and(|kept| kept.sources.holds(source)) => tally.sources.add(source, second),
+            Some(source) if kept.is_some_and(|kept| kept.sources.contains(source)) => tally.sources.add(source, second),
             None if member.source == Valued::NONE => {}
             _ => tally.sources.note_more(),
         }
         match self.texts.value_of(member.text) {
-            Some(text) if kept.is_some_and(|kept| kept.texts.holds(text)) => tally.texts.add(text, second),
+            Some(text) if kept.is_some_and(|kept| kept.texts.contains(text)) => tally.texts.add(text, second),
             None if member.text == Valued::NONE => {}
             _ => tally.texts.note_more(),
         }
@@ -141,7 +142,7 @@ impl Values {
 }
 
 /// Adds `value` where there is room for it, and returns its number.
-fn keep<T: Kind + Hash>(
+fn keep<T: DistinctKind + Hash>(
     value: Option<T>,
     kept: Option<&mut Distinct<T>>,
     table: &mut Table<T>,
@@ -152,7 +153,7 @@ fn keep<T: Kind + Hash>(
         return Valued::NONE;
     };
     let is_kept = match kept {
-        Some(kept) if kept.holds(value) => true,
+        Some(kept) if kept.contains(value) => true,
         Some(kept) if !is_full => {
             let is_kept = kept.add(value);
             *added += usize::from(is_kept);

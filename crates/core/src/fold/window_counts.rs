@@ -11,9 +11,10 @@ use super::sets::Member;
 use super::{Counts, Fold, Group, Limits, Samples, Seen};
 use crate::evidence::SAMPLES_MAX;
 use crate::finding::Finding;
-use crate::progress::NoticeKind;
+use crate::group::CountKey;
+use crate::notice::NoticeKind;
 use crate::rule::Rules;
-use crate::tally::{CountKey, Rows, StoredMinute, Tally};
+use crate::tally::{Rows, StoredMinute, Tally};
 use crate::time::{Minute, Second, Window};
 
 /// A window that takes no more observations.

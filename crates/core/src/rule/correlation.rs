@@ -5,7 +5,7 @@
 use super::sigma::{Document, Reference};
 use crate::diagnostic::{Diagnostic, suggestion};
 use crate::field::Field;
-use crate::tally::LEGS_MAX;
+use crate::group::REFERENCED_RULES_MAX;
 use crate::yaml::{At, Map, Value};
 
 /// The types that are read.
@@ -234,9 +234,9 @@ fn legs(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
             "name at least two rules, or use `event_count`",
         ));
     }
-    if let Some(beyond) = rules.get(LEGS_MAX) {
+    if let Some(beyond) = rules.get(REFERENCED_RULES_MAX) {
         return Err(Diagnostic {
-            problem: format!("a temporal correlation of more than {LEGS_MAX} rules"),
+            problem: format!("a temporal correlation of more than {REFERENCED_RULES_MAX} rules"),
             fix: "name fewer rules, or join some of them in one detection".to_owned(),
             ..beyond.fault.clone()
         });

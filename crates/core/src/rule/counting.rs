@@ -51,6 +51,17 @@ pub struct CountCondition {
     pub timespan_seconds: i64,
 }
 
+/// When a rule's count opens an episode, and when the episode is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// Requests or distinct values that open an episode, at least 1; of a temporal correlation the number of its rules.
+    pub count: u64,
+    /// A span holds requests whose seconds differ by at most this.
+    pub timespan_seconds: i64,
+    /// An episode goes on while the next match comes at most this long after the last.
+    pub quiet_seconds: i64,
+}
+
 fn names_of<S: serde::Serializer>(fields: &[Field], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(fields.iter().map(Field::name))
 }

@@ -8,8 +8,8 @@ use siphasher::sip::SipHasher13;
 use super::SOURCE_IP;
 use crate::address::SourceIp;
 use crate::field::{Field, FieldValue};
+use crate::group::{GroupKey, GroupValue, RuleKey};
 use crate::observation::Observation;
-use crate::tally::{GroupKey, GroupValue, RuleKey};
 use crate::text::{bounded, bounded_cow};
 
 /// Longest value of a group that is kept, in characters; longer ones share the group of their beginning.

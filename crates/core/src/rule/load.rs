@@ -8,13 +8,13 @@ use siphasher::sip::SipHasher24;
 use super::correlation::{Correlation, Grouping, Kind};
 use super::filter::{Filter, FilterBody};
 use super::sigma::{Body, Document, Reference, document};
-use super::{CountCondition, Counting, Detection, Expression, ReferencedRule, Rule, RuleHead, Rules};
+use super::{CountCondition, Counting, Detection, Expression, ReferencedRule, Rule, RuleHead, Rules, Threshold};
 use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
-use crate::distinct::{self, TextHash};
-use crate::episode::Threshold;
+use crate::distinct;
 use crate::field::Field;
-use crate::tally::RuleKey;
+use crate::group::RuleKey;
+use crate::hash::TextHash;
 use crate::yaml::{self, At};
 
 /// What a rule without a correlation counts by.
@@ -323,8 +323,11 @@ fn check_groups(legs: &[ReferencedRule], fault: &Diagnostic) -> Result<(), Diagn
 /// Returns the counting of distinct values; more of them than are kept could never be reached.
 fn values(field: Field, correlation: &Correlation) -> Result<Counting, Diagnostic> {
     let is_source = field == Field::Named("source_ip");
-    let most =
-        if is_source { <SourceIp as distinct::Kind>::VALUES_MAX } else { <TextHash as distinct::Kind>::VALUES_MAX };
+    let most = if is_source {
+        <SourceIp as distinct::DistinctKind>::VALUES_MAX
+    } else {
+        <TextHash as distinct::DistinctKind>::VALUES_MAX
+    };
     if usize::try_from(correlation.count).is_ok_and(|count| count <= most) {
         return Ok(Counting::Values { field });
     }

@@ -8,15 +8,14 @@ use super::conditions::{Conditions, Judgement};
 use super::group::{self, Part, text_of};
 use super::{Counting, Pass, Rule, SOURCE_IP, SourceIpReading};
 use crate::address::SourceIp;
-use crate::distinct::TextHash;
-use crate::evidence::SampleKey;
 use crate::field::Field;
+use crate::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
+use crate::hash::{HashKey, TextHash};
 use crate::observation::Observation;
-use crate::tally::{CountKey, GroupKey, GroupValue, Legs, RuleKey};
 
 /// The rules of one pass.
 pub struct Matcher {
-    key: SampleKey,
+    key: HashKey,
     hasher: SipHasher13,
     conditions: Conditions,
     rules: Vec<Matched>,
@@ -28,7 +27,7 @@ pub struct Match {
     /// The keyed hash of rule and group: see [`Matcher::hash_of`].
     pub hash: u64,
     /// The legs that it belongs to, where the rule is a sequence.
-    pub legs: Legs,
+    pub legs: ReferencedRuleSet,
     /// Who sent it, where the rule counts or lists sources.
     pub source: Option<SourceIp>,
     /// The value that the rule counts, where that is no address.
@@ -64,13 +63,13 @@ enum Value {
 struct MatchedLeg {
     condition: usize,
     group_by: Vec<Value>,
-    legs: Legs,
+    legs: ReferencedRuleSet,
 }
 
 impl Matcher {
     /// Returns the matcher of `rules` in `pass`; `key` hashes groups and values.
     #[must_use]
-    pub fn new<'r>(rules: impl IntoIterator<Item = &'r Rule>, pass: Pass, key: SampleKey) -> Matcher {
+    pub fn new<'r>(rules: impl IntoIterator<Item = &'r Rule>, pass: Pass, key: HashKey) -> Matcher {
         let mut conditions = Conditions::default();
         let rules = rules.into_iter().map(|rule| Matched::new(rule, pass, &mut conditions));
         let rules = rules.filter(|rule| !rule.legs.is_empty()).collect();
@@ -199,11 +198,11 @@ impl Matched {
         };
         let mut legs = Vec::new();
         if rule.legs().is_empty() && pass == Pass::First {
-            legs.push(leg(&rule.selections, &rule.group_by, Legs::default(), conditions));
+            legs.push(leg(&rule.selections, &rule.group_by, ReferencedRuleSet::default(), conditions));
         }
         let of_pass = |follow_up: bool| follow_up == (pass == Pass::FollowUp);
         for (place, own) in rule.legs().iter().enumerate().filter(|(_, own)| of_pass(own.follow_up)) {
-            legs.push(leg(&own.selections, &own.group_by, Legs::default().and(place), conditions));
+            legs.push(leg(&own.selections, &own.group_by, ReferencedRuleSet::default().with(place), conditions));
         }
         let first = rule.legs().iter().filter(|leg| !leg.follow_up).flat_map(|leg| &leg.selections);
         Matched {
@@ -235,7 +234,7 @@ fn join(matches: &mut Vec<Match>, from: usize) {
     let mut own = matches.split_off(from);
     own.sort_by_key(|found| (found.hash, found.source, found.text));
     for group in own.chunk_by_mut(|one, next| one.hash == next.hash) {
-        let legs = Legs(group.iter().fold(0, |legs, found| legs | found.legs.0));
+        let legs = ReferencedRuleSet(group.iter().fold(0, |legs, found| legs | found.legs.0));
         group.iter_mut().for_each(|found| found.legs = legs);
     }
     own.dedup_by_key(|found| (found.hash, found.source, found.text));

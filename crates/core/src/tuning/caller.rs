@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::address::SourceIp;
 use crate::evidence::Sample;
+use crate::group::{GroupKey, GroupValue};
 use crate::rule::Rule;
-use crate::tally::{GroupKey, GroupValue, Rows};
+use crate::tally::Rows;
 use crate::text::visible;
 use crate::time::Minute;
 

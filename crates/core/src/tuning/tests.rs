@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::address::TrustedProxies;
 use crate::event::AuditEvent;
-use crate::evidence::SampleKey;
 use crate::fold::{self, CloseInput, Closed, Limits};
+use crate::hash::HashKey;
 use crate::observation::Observation;
 use crate::rule::{self, RuleFile, Rules};
 use crate::source::{LogId, Provider, Source};
@@ -67,7 +67,7 @@ fn request(n: u32, address: &str, username: &str, agent: &str) -> Observation {
 
 fn close(rules: &Rules, requests: &[Observation]) -> Closed {
     let window = Window::new(Second(BEGIN), Second(BEGIN + 36_000)).expect("not empty");
-    let mut fold = fold::open(Arc::new(rules.clone()), window, false, SampleKey([7; 16]), Limits::default());
+    let mut fold = fold::open(Arc::new(rules.clone()), window, false, HashKey([7; 16]), Limits::default());
     requests.iter().for_each(|request| fold.observe(request));
     fold.close(&source(), CloseInput::nothing(source().log, window.latest()), jiff::Timestamp::UNIX_EPOCH)
 }

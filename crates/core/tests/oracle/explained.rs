@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::decode;
-use stakeout_core::evidence::SampleKey;
+use stakeout_core::group::CountKey;
+use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::{self, Matcher, Pass, Rule, RuleFile, Rules, Step, Trace};
 use stakeout_core::source::{LogId, Provider, Source};
-use stakeout_core::tally::CountKey;
 use stakeout_core::time::Second;
 
 use crate::grammar::{self, Dice};
@@ -86,7 +86,7 @@ fn check(trace: &Trace) {
 fn at_once(rules: &Rules, observation: &Observation) -> BTreeSet<CountKey> {
     let mut keys = BTreeSet::new();
     for pass in [Pass::First, Pass::FollowUp] {
-        let matcher = Matcher::new(&rules.rules, pass, SampleKey([7; 16]));
+        let matcher = Matcher::new(&rules.rules, pass, HashKey([7; 16]));
         let mut matches = Vec::new();
         matcher.match_all(observation, &mut matches);
         for found in &matches {

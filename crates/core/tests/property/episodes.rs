@@ -2,7 +2,8 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stakeout_core::episode::{Episode, Span, Threshold};
+use stakeout_core::episode::{Episode, PrunedSpan};
+use stakeout_core::rule::Threshold;
 use stakeout_core::threshold::ThresholdKind;
 use stakeout_core::time::Second;
 use stakeout_core::timeline::Timeline;
@@ -30,9 +31,9 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
     })
 }
 
-fn episodes(seconds: &[(Second, u64)], told: &[Span], threshold: &Threshold) -> Vec<Episode> {
+fn episodes(seconds: &[(Second, u64)], told: &[PrunedSpan], threshold: &Threshold) -> Vec<Episode> {
     let timeline = Timeline::of_requests(seconds.iter().copied());
-    stakeout_core::episode::episodes(&timeline, told, threshold, &ThresholdKind::Requests(threshold.count))
+    stakeout_core::episode::episodes(&timeline, told, threshold, &ThresholdKind::EventCount(threshold.count))
 }
 
 fn by_hand(seconds: &[(Second, u64)], threshold: &Threshold) -> Vec<Episode> {

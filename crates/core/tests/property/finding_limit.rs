@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use stakeout_core::delivery::Activity;
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, CloseInput, Closed, Limits};
-use stakeout_core::progress::NoticeKind;
+use stakeout_core::hash::HashKey;
+use stakeout_core::notice::NoticeKind;
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
 
@@ -34,7 +34,7 @@ fn findings(closed: &Closed) -> BTreeMap<FindingKey, &Finding> {
 /// Reads the window once more, after what was committed of it.
 fn read_again(records: &[Record], before: &Closed, limits: Limits) -> Closed {
     let window = Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("not empty");
-    let mut fold = fold::open(rules(), window, true, SampleKey([7; 16]), limits);
+    let mut fold = fold::open(rules(), window, true, HashKey([7; 16]), limits);
     records.iter().for_each(|record| fold.observe(&record.observation()));
     let carried = CloseInput::nothing(source().log, window.latest());
     let stored =

@@ -17,8 +17,8 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::event::AuditEvent;
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, CloseInput, Closed, Limits};
+use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::{self, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
@@ -120,7 +120,7 @@ fn close(records: &[Record], limits: Limits) -> Closed {
 
 fn close_with(rules: &Arc<Rules>, records: &[Record], limits: Limits) -> Closed {
     let window = Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("not empty");
-    let mut fold = fold::open(rules.clone(), window, false, SampleKey([7; 16]), limits);
+    let mut fold = fold::open(rules.clone(), window, false, HashKey([7; 16]), limits);
     for record in records {
         fold.observe(&record.observation());
     }

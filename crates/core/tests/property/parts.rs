@@ -1,8 +1,8 @@
 //! One window, seen by several folds and merged, whatever each saw: the same commit as of one fold, evidence included.
 
 use proptest::prelude::*;
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, CloseInput, Closed, Fold, Limits};
+use stakeout_core::hash::HashKey;
 use stakeout_core::time::{Second, Window};
 
 use super::{BEGIN, Record, close, records, rules, source};
@@ -12,7 +12,7 @@ fn window() -> Window {
 }
 
 fn fold_of<'r>(records: impl Iterator<Item = &'r Record>, limits: Limits) -> Fold {
-    let mut fold = fold::open(rules(), window(), false, SampleKey([7; 16]), limits);
+    let mut fold = fold::open(rules(), window(), false, HashKey([7; 16]), limits);
     records.for_each(|record| fold.observe(&record.observation()));
     fold
 }

@@ -1,8 +1,8 @@
 //! A commit without a window: the same as that of a window in which no request came.
 
 use proptest::prelude::*;
-use stakeout_core::evidence::SampleKey;
 use stakeout_core::fold::{self, CloseInput, Limits};
+use stakeout_core::hash::HashKey;
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
 
@@ -32,7 +32,7 @@ proptest! {
         };
         let (limits, now) = (Limits::default(), jiff::Timestamp::UNIX_EPOCH);
         let window = Window::new(Second(BEGIN + 3600), Second(BEGIN + 7200)).expect("not empty");
-        let empty = fold::open(rules(), window, false, SampleKey([7; 16]), limits);
+        let empty = fold::open(rules(), window, false, HashKey([7; 16]), limits);
         let empty = empty.close(&source(), input.clone(), now);
         let progress = fold::close_progress(&rules(), &limits, &source(), input, now);
         prop_assert_eq!(empty.commit, progress.commit);

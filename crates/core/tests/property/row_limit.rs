@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use stakeout_core::fold::{Closed, Limits};
-use stakeout_core::progress::NoticeKind;
-use stakeout_core::tally::CountKey;
+use stakeout_core::group::CountKey;
+use stakeout_core::notice::NoticeKind;
 
 use super::{BEGIN, Record, close, records};
 

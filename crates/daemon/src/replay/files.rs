@@ -26,7 +26,7 @@ use super::feed::{Reading, unknown_source};
 use super::kind::Kind;
 use super::parts;
 use super::pass::{Pass, pass};
-use super::{Asked, Read, SAMPLE_KEY, bar};
+use super::{Asked, HASH_KEY, Read, bar};
 use crate::{input, network};
 
 /// Longest input whose events are looked at one by one, in bytes.
@@ -85,7 +85,7 @@ impl FilesArgs {
         let reading =
             Reading { kind, cluster, trusted: &trusted, sieve: &Sieve::strict(&Prefilter::Any), counts_lines: true };
         let bar = bar(files);
-        let open = || fold::open(rules.clone(), window, false, SAMPLE_KEY, limits);
+        let open = || fold::open(rules.clone(), window, false, HASH_KEY, limits);
         let Pass { fold, read, source } = pass(&parts::parts(files, kind, 1), 1, &reading, open, &bar)?;
         bar.finish_and_clear();
         let source = source.unwrap_or_else(|| unknown_source(&self.cluster));

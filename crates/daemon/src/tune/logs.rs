@@ -14,7 +14,7 @@ use super::report::Span;
 use crate::budget::Budgets;
 use crate::clock;
 use crate::config::Config;
-use crate::replay::SAMPLE_KEY;
+use crate::replay::HASH_KEY;
 use crate::scan::{Log, Reader, Reading};
 
 /// How long the parts are in which a log is read, in seconds: what cannot be read is tried again for its part alone.
@@ -33,7 +33,7 @@ pub(super) async fn read(
         follow_ups: None,
         rules,
         trusted: Arc::new(config.trusted_proxies.clone()),
-        sample_key: SAMPLE_KEY,
+        hash_key: HASH_KEY,
         limits,
     };
     let span = Span { earliest: window.earliest(), latest: window.latest().plus(-1), records: 0 };

@@ -33,7 +33,7 @@ fn the_sample_key_is_random_and_stays() {
     let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a temporary directory"));
     let keys = [0, 1, 0].map(|n: usize| {
         let ledger = Ledger::open(dirs[n].path()).expect("opens");
-        ledger.sample_key()
+        ledger.hash_key()
     });
     assert_eq!(keys[0], keys[2]);
     assert_ne!(keys[0], keys[1]);

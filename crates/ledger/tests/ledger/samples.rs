@@ -6,15 +6,19 @@ use serde_json::json;
 use stakeout_core::address::SourceIp;
 use stakeout_core::code::Code;
 use stakeout_core::commit::Commit;
-use stakeout_core::context::ContextQuery;
+use stakeout_core::context_query::ContextQuery;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
-use stakeout_core::distinct::{Kind, Marks, TextHash};
+use stakeout_core::distinct::{DistinctKind, ValueSeconds};
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::progress::{Failing, FollowUp, Gap, Notice, NoticeKind, Progress, Reread};
+use stakeout_core::follow_up::FollowUp;
+use stakeout_core::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
+use stakeout_core::hash::TextHash;
+use stakeout_core::notice::{Notice, NoticeKind};
+use stakeout_core::progress::{Failing, Gap, Progress, Reread};
 use stakeout_core::rule::RuleHead;
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{CountKey, Counted, GroupKey, GroupValue, Legs, Rows, RuleKey, Tally};
+use stakeout_core::tally::{Rows, SecondCount, Tally};
 use stakeout_core::time::{Minute, Second, Window};
 
 /// Returns the log that number `n` stands for.
@@ -64,8 +68,8 @@ pub(crate) fn evidence(n: u64, samples: u64) -> Evidence {
 }
 
 /// Returns the marks of `values`, each in another second.
-fn marks<T: Kind>(values: impl IntoIterator<Item = T>) -> Marks<T> {
-    let mut marks = Marks::default();
+fn marks<T: DistinctKind>(values: impl IntoIterator<Item = T>) -> ValueSeconds<T> {
+    let mut marks = ValueSeconds::default();
     for (second, value) in (0..60).rev().zip(values) {
         marks.add(value, second);
     }
@@ -76,8 +80,8 @@ fn marks<T: Kind>(values: impl IntoIterator<Item = T>) -> Marks<T> {
 pub(crate) fn tally(n: u32, samples: u64) -> Tally {
     Tally {
         seconds: vec![
-            Counted { second: 0, legs: Legs(0), code: Code::of(Some(403)), n },
-            Counted { second: 59, legs: Legs(0).and(15), code: Code::of(None), n: 1 },
+            SecondCount { second: 0, referenced: ReferencedRuleSet(0), code: Code::of(Some(403)), n },
+            SecondCount { second: 59, referenced: ReferencedRuleSet(0).with(15), code: Code::of(None), n: 1 },
         ],
         sources: marks([SourceIp::V4(n.into()), SourceIp::V6Net(u64::MAX - samples)]),
         texts: marks((0..samples).map(|text| TextHash(u64::from(n) ^ (text << 50)))),

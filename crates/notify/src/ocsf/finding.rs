@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use stakeout_core::address::{self, SourceIp};
-use stakeout_core::context::{FindingContext, Ranking};
+use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, Status};
@@ -99,7 +99,7 @@ fn around(context: &FindingContext) -> Value {
         "count": around.requests,
         "are_more": around.is_cut,
         "count_by_code": by_code,
-        "let_in": ranking(&around.let_in),
+        "let_in": ranking(&around.allowed),
         "refused": ranking(&around.refused),
         "namespaces": ranking(&around.namespaces),
         "usernames": ranking(&around.users),
@@ -108,7 +108,7 @@ fn around(context: &FindingContext) -> Value {
     })
 }
 
-fn ranking(ranking: &Ranking) -> Value {
+fn ranking(ranking: &TopValues) -> Value {
     ranking.top.iter().map(|(value, requests)| json!({"value": value, "count": requests})).collect()
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::FindingKey;
-use stakeout_core::progress::{Notice, NoticeKind};
+use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::text::visible;
 

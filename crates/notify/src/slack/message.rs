@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stakeout_core::address::SourceIp;
-use stakeout_core::context::{FindingContext, Ranking};
+use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingKey, Status};
-use stakeout_core::progress::Notice;
+use stakeout_core::notice::Notice;
 
 use super::blocks::Blocks;
 use super::markup::{Markup, code, escaped, link};
@@ -273,7 +273,7 @@ fn finding_context(finding: &Finding, context: &FindingContext) -> Vec<Markup> {
     // Of an IPv6 network only the addresses that were seen are asked for.
     let is_network = !matches!(finding.source_ip(), Some(SourceIp::V4(_)));
     let is_cut = around.is_cut || is_network;
-    let is_all = around.requests <= finding.episode.count && !is_cut && around.let_in.top.is_empty();
+    let is_all = around.requests <= finding.episode.count && !is_cut && around.allowed.top.is_empty();
     if is_all && finding.clusters.len() == 1 {
         return vec![Markup::labelled("Around it", &format!("the source sent nothing else {span}"))];
     }
@@ -282,7 +282,7 @@ fn finding_context(finding: &Finding, context: &FindingContext) -> Vec<Markup> {
     let by_code = text::by_code(&around.codes);
     let mut lines = vec![Markup::labelled("Around it", &format!("the source sent {more}{requests} {span}: {by_code}"))];
     let rankings = [
-        ("let in", &around.let_in),
+        ("let in", &around.allowed),
         ("refused", &around.refused),
         ("namespaces", &around.namespaces),
         ("users", &around.users),
@@ -298,7 +298,7 @@ fn finding_context(finding: &Finding, context: &FindingContext) -> Vec<Markup> {
 }
 
 /// Shows the most frequent values with their requests.
-fn ranking(ranking: &Ranking) -> String {
+fn ranking(ranking: &TopValues) -> String {
     let shown = ranking.top.iter().take(RANKED_MAX);
     let mut values: Vec<String> = shown.map(|(value, requests)| format!("{} × {requests}", name(value))).collect();
     let more = ranking.top.len().saturating_sub(RANKED_MAX) as u64 + ranking.others;

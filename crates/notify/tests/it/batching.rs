@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::progress::{Notice, NoticeKind};
+use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::{Body, Parcel, Style, plan};

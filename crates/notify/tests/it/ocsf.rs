@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use stakeout_core::address::SourceIp;
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::FindingKey;
+use stakeout_core::group::GroupKey;
 use stakeout_core::rule::Level;
-use stakeout_core::tally::GroupKey;
 use stakeout_core::text::is_invisible;
 use stakeout_notify::{Body, Digest, Message, ocsf};
 

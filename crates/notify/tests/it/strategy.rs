@@ -9,16 +9,17 @@ use proptest::option::{self, of};
 use proptest::prelude::*;
 use stakeout_core::address::SourceIp;
 use stakeout_core::code::{Code, Codes};
-use stakeout_core::context::{Around, FindingContext, Ranking};
+use stakeout_core::context::{FindingContext, SourceActivity, TopValues};
 use stakeout_core::delivery::Activity;
-use stakeout_core::distinct::{Distinct, TextHash};
+use stakeout_core::distinct::Distinct;
 use stakeout_core::episode::Episode;
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
 use stakeout_core::finding::{DistinctValues, Finding, FindingKey, RelatedActivity, Status};
-use stakeout_core::progress::{Notice, NoticeKind};
+use stakeout_core::group::{GroupKey, GroupValue};
+use stakeout_core::hash::TextHash;
+use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::{Level, RuleHead};
 use stakeout_core::source::Provider;
-use stakeout_core::tally::{GroupKey, GroupValue};
 use stakeout_core::text::bounded;
 use stakeout_core::time::{Second, Window};
 
@@ -241,18 +242,18 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
 /// What else a source did; the texts are hostile and as long as core lets them be.
 fn context() -> impl Strategy<Value = FindingContext> {
     let ranking =
-        || (vec((text(128), any::<u64>()), 0..=10), any::<u64>()).prop_map(|(top, others)| Ranking { top, others });
+        || (vec((text(128), any::<u64>()), 0..=10), any::<u64>()).prop_map(|(top, others)| TopValues { top, others });
     let rankings = (ranking(), ranking(), ranking(), ranking(), ranking(), ranking());
     let read = (text(256), 0..2_000_000_000i64, any::<u64>(), any::<bool>(), codes(), rankings).prop_map(
         |(cluster, at, requests, is_cut, codes, (let_in, refused, namespaces, users, agents, proxies))| {
             let window = Window::new(Second(at), Second(at + 3_600)).expect("an hour");
-            FindingContext::Read(Box::new(Around {
+            FindingContext::Read(Box::new(SourceActivity {
                 cluster,
                 window,
                 requests,
                 is_cut,
                 codes,
-                let_in,
+                allowed: let_in,
                 refused,
                 namespaces,
                 users,

@@ -139,7 +139,7 @@ fn a_sequence_has_legs_with_bursts_and_fields_of_their_own() {
 fn a_correlation_without_groups_counts_all_requests_together() {
     let rules = loaded(&[DENIED, &MANY_DENIED.replace("group-by: [cluster], ", "")]);
     let groups = rules.rules[0].groups_of(&request("alice", 403, Second(0)));
-    assert_eq!(groups, [crate::tally::GroupKey(Vec::new())]);
+    assert_eq!(groups, [crate::group::GroupKey(Vec::new())]);
 }
 
 #[test]

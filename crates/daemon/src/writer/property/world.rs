@@ -9,8 +9,9 @@ use stakeout_core::delivery::{Activity, NotificationFilter, Settlement};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, Fold, Limits};
+use stakeout_core::follow_up::FollowUp;
 use stakeout_core::observation::Observation;
-use stakeout_core::progress::{FollowUp, Progress};
+use stakeout_core::progress::Progress;
 use stakeout_core::rule::{self, Level, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
@@ -173,7 +174,7 @@ impl World {
         requests: &[Request],
         dice: &mut u64,
     ) {
-        let fold = fold::open(self.rules.clone(), window, is_reread, self.writer().sample_key(), Limits::default());
+        let fold = fold::open(self.rules.clone(), window, is_reread, self.writer().hash_key(), Limits::default());
         let log = self.sources[source].log.clone();
         let progress = self.progress[source].get_or_insert_with(|| Progress::new(log, window.earliest()));
         if is_reread {
@@ -201,8 +202,8 @@ impl World {
             if roll(dice, 3) == 0 && at < self.sure_from {
                 continue;
             }
-            let (rules, sample_key) = (self.rules.clone(), self.writer().sample_key());
-            let fold = fold::open_follow_ups(rules, window, follow_ups.clone(), sample_key, Limits::default());
+            let (rules, hash_key) = (self.rules.clone(), self.writer().hash_key());
+            let fold = fold::open_follow_ups(rules, window, follow_ups.clone(), hash_key, Limits::default());
             let owed = self.progress[source].as_mut().expect("it was read");
             follow_ups.iter().for_each(|part| owed.note_followed(part, progress.cursor));
             self.followed += follow_ups.len();

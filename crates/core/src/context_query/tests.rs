@@ -1,4 +1,4 @@
-//! Context queries: whose requests are taken in, how many, and what is made of them.
+//! Context queries: which requests they keep, how many, and what they return.
 
 use super::*;
 use crate::address::TrustedProxies;
@@ -7,7 +7,7 @@ use crate::source::{LogId, Provider, Source};
 
 const SOURCE: &str = "198.51.100.7";
 
-fn look(earliest: i64, latest: i64) -> ContextQuery {
+fn query(earliest: i64, latest: i64) -> ContextQuery {
     let address: IpAddr = SOURCE.parse().expect("an address");
     ContextQuery {
         finding: FindingKey(1),
@@ -44,68 +44,68 @@ fn request(at: i64, chain: &[&str], verb: &str, resource: &str, code: i64) -> Ob
         .expect("a request")
 }
 
-fn ranking(values: &[(&str, u64)]) -> Ranking {
-    Ranking { top: values.iter().map(|(value, n)| ((*value).to_owned(), *n)).collect(), others: 0 }
+fn top(values: &[(&str, u64)]) -> TopValues {
+    TopValues { top: values.iter().map(|(value, n)| ((*value).to_owned(), *n)).collect(), others: 0 }
 }
 
 #[test]
-fn what_a_source_was_let_do_and_what_it_was_refused_is_told_apart() {
-    let mut looking = Looking::new(look(100, 200));
+fn allowed_and_refused_operations_are_listed_apart() {
+    let mut reader = ContextReader::new(query(100, 200));
     for request in [
         request(100, &[SOURCE], "list", "secrets", 403),
         request(101, &[SOURCE], "list", "secrets", 403),
         request(102, &["10.0.0.9", SOURCE, "10.0.0.50"], "get", "", 200),
         request(199, &[SOURCE], "watch", "pods", 101),
     ] {
-        looking.observe(&request);
-        looking.observe(&request);
+        reader.observe(&request);
+        reader.observe(&request);
     }
-    // Outside of the span, of somebody else, and of somebody else who says that he is the source.
-    looking.observe(&request(99, &[SOURCE], "create", "pods", 201));
-    looking.observe(&request(200, &[SOURCE], "create", "pods", 201));
-    looking.observe(&request(150, &["8.8.8.8"], "create", "pods", 201));
-    looking.observe(&request(151, &[SOURCE, "8.8.8.8"], "create", "pods", 201));
+    // Outside of the span, from another client, and from another client that claims to be the source.
+    reader.observe(&request(99, &[SOURCE], "create", "pods", 201));
+    reader.observe(&request(200, &[SOURCE], "create", "pods", 201));
+    reader.observe(&request(150, &["8.8.8.8"], "create", "pods", 201));
+    reader.observe(&request(151, &[SOURCE, "8.8.8.8"], "create", "pods", 201));
     let mut codes = Codes::default();
     for (code, n) in [(403, 2), (200, 1), (101, 1)] {
         codes.add(Code::of(Some(code)), n);
     }
     assert_eq!(
-        looking.finish("prod"),
-        Around {
+        reader.finish("prod"),
+        SourceActivity {
             cluster: "prod".to_owned(),
-            window: look(100, 200).window,
+            window: query(100, 200).window,
             requests: 4,
             is_cut: false,
             codes,
-            let_in: ranking(&[("get /version", 1), ("watch pods", 1)]),
-            refused: ranking(&[("list secrets", 2)]),
-            namespaces: ranking(&[("shop", 3)]),
-            users: Ranking::default(),
-            agents: ranking(&[("curl/8.5.0", 4)]),
-            proxies: ranking(&[("10.0.0.50", 1)]),
+            allowed: top(&[("get /version", 1), ("watch pods", 1)]),
+            refused: top(&[("list secrets", 2)]),
+            namespaces: top(&[("shop", 3)]),
+            users: TopValues::default(),
+            agents: top(&[("curl/8.5.0", 4)]),
+            proxies: top(&[("10.0.0.50", 1)]),
         }
     );
 }
 
 #[test]
-fn as_many_requests_as_there_is_room_for_are_taken_in_and_the_span_ends_with_the_last() {
-    let mut looking = Looking::new(look(0, 10_000));
+fn a_cut_answer_ends_with_the_last_request_kept() {
+    let mut reader = ContextReader::new(query(0, 10_000));
     for at in 0..i64::from(REQUESTS_MAX) + 5 {
         let resource = format!("r{}", at % 15);
-        looking.observe(&request(at, &[SOURCE], "get", &resource, 404));
+        reader.observe(&request(at, &[SOURCE], "get", &resource, 404));
     }
-    let around = looking.finish("prod");
-    let latest = around.window.latest();
-    assert_eq!((around.requests, around.is_cut, latest), (200, true, Second(i64::from(REQUESTS_MAX))));
-    assert_eq!((around.refused.top.len(), around.refused.others), (VALUES_MAX, 5));
-    assert_eq!(around.refused.top[0], ("get r0".to_owned(), 14));
+    let activity = reader.finish("prod");
+    let latest = activity.window.latest();
+    assert_eq!((activity.requests, activity.is_cut, latest), (200, true, Second(i64::from(REQUESTS_MAX))));
+    assert_eq!((activity.refused.top.len(), activity.refused.others), (VALUES_MAX, 5));
+    assert_eq!(activity.refused.top[0], ("get r0".to_owned(), 14));
 }
 
 #[test]
 fn hostile_texts_are_bounded() {
-    let mut looking = Looking::new(look(0, 10));
+    let mut reader = ContextReader::new(query(0, 10));
     let long = "x".repeat(100_000);
-    looking.observe(&request(1, &[SOURCE], &long, &long, 403));
-    let around = looking.finish("prod");
-    assert_eq!(around.refused.top[0].0.chars().count(), VALUE_CHARS_MAX);
+    reader.observe(&request(1, &[SOURCE], &long, &long, 403));
+    let activity = reader.finish("prod");
+    assert_eq!(activity.refused.top[0].0.chars().count(), VALUE_CHARS_MAX);
 }
