@@ -15,10 +15,10 @@ const LINES_MAX: usize = 600;
 
 /// Our crates, and which of our crates each may depend on. Whoever adds a line here changes the architecture.
 const EDGES: &[(&str, &[&str])] = &[
-    ("aws", &[]),
-    ("azure-monitor", &["stakeout-core"]),
-    ("cloud-logging", &["stakeout-core"]),
-    ("cloudwatch", &["stakeout-aws", "stakeout-core"]),
+    ("aws", &["stakeout-http"]),
+    ("azure-monitor", &["stakeout-core", "stakeout-http"]),
+    ("cloud-logging", &["stakeout-core", "stakeout-http"]),
+    ("cloudwatch", &["stakeout-aws", "stakeout-core", "stakeout-http"]),
     ("core", &[]),
     (
         "daemon",
@@ -31,11 +31,12 @@ const EDGES: &[(&str, &[&str])] = &[
             "stakeout-ledger",
             "stakeout-notify",
             "stakeout-fakes",
+            "stakeout-http",
         ],
     ),
     ("http", &[]),
     ("ledger", &["stakeout-core"]),
-    ("notify", &["stakeout-aws", "stakeout-core"]),
+    ("notify", &["stakeout-aws", "stakeout-core", "stakeout-http"]),
     ("fake", &[]),
 ];
 

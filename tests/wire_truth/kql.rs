@@ -16,6 +16,7 @@ use stakeout_core::time::{Second, Window};
 use stakeout_fakes::LogAnalytics;
 use stakeout_fakes::kql::{self, Column, Kind, Query, Row};
 use stakeout_fakes::log_analytics;
+use stakeout_http::Endpoint;
 
 use crate::answered;
 use crate::log_analytics::{recordings, text_of};
@@ -79,7 +80,10 @@ async fn queries_of_doctor() -> Vec<String> {
     for (table, plan) in Table::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]) {
         let of_table = if plan == Plan::Basic { log_analytics::Plan::Basic } else { log_analytics::Plan::Analytics };
         logs.set_plan(WORKSPACE, table.as_str(), of_table).expect("is a table");
-        let config = AzureMonitorConfig { endpoint: Some(logs.endpoint()), ..config(table, plan, "aks-prod") };
+        let config = AzureMonitorConfig {
+            endpoint: Endpoint::parse_base(&logs.endpoint()).ok(),
+            ..config(table, plan, "aks-prod")
+        };
         let client = AzureMonitor::new(config).await.expect("is a config");
         client.has_records(window()).await.expect("is answered");
         let source = Prefilter::from_address([8, 8, 8, 8].into());

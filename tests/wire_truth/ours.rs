@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use stakeout_aws::Access;
 use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
+use stakeout_http::Endpoint;
 use stakeout_notify::sns::Sns;
 use stakeout_notify::{Body, Message};
 
@@ -17,7 +18,7 @@ async fn what_we_publish_arrives_in_queues_of_moto() {
     let topics: Vec<String> = answered("queues.py", &[moto.endpoint(), "make"], "");
     let finding = strategy::plain_finding(0xabc, Level::Low, 7);
     for topic_arn in topics {
-        let access = Access::stand_in("eu-west-1", moto.endpoint());
+        let access = Access::fake("eu-west-1", Endpoint::parse_base(moto.endpoint()).expect("an address"));
         let sns = Sns::new(topic_arn, &access).await.expect("loopback is allowed");
         let body = Body::Finding { finding: &finding, activity: Activity::Create };
         let message = Message { id: "17-0abc-1".to_owned(), body };
@@ -48,6 +49,7 @@ mod reader {
     use stakeout_core::field::Field;
     use stakeout_core::prefilter::{Literal, Prefilter};
     use stakeout_core::time::{Second, Window};
+    use stakeout_http::Endpoint;
 
     use crate::python::Moto;
     use crate::{Facts, answered};
@@ -76,7 +78,7 @@ mod reader {
         let moto = Moto::start();
         // The script puts 240 events into the group, every seventh of them cut.
         let _: Facts = answered("cloudwatch_logs.py", &[moto.endpoint()], "");
-        let access = Access::stand_in("eu-west-1", moto.endpoint());
+        let access = Access::fake("eu-west-1", Endpoint::parse_base(moto.endpoint()).expect("an address"));
         let mut config = CloudWatchConfig::new(access, "/aws/eks/prod/cluster");
         config.page_size = Some(50);
         // moto takes every event for a match, so those that were cut come in both passes.

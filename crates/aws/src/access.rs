@@ -1,15 +1,16 @@
 //! Where AWS is asked and as whom, and what follows from that without asking anybody.
 
 use std::fmt;
-use std::net::IpAddr;
+
+use stakeout_http::Endpoint;
 
 /// How a service of AWS is reached, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The region, such as `eu-west-1`.
     pub region: String,
-    /// A URL to use in place of the region's own.
-    pub endpoint: Option<String>,
+    /// The address to ask instead of the region's own.
+    pub endpoint: Option<Endpoint>,
     /// The role to take on first, where the service belongs to another account.
     pub assume_role: Option<AssumeRole>,
     /// Where the credentials come from that sign the first request.
@@ -42,22 +43,16 @@ impl Access {
         Access { region: region.into(), endpoint: None, assume_role: None, credential: Credential::Default }
     }
 
-    /// Returns access to a fake that takes the place of a region.
+    /// Returns access to a fake of AWS, without credentials.
     #[must_use]
-    pub fn stand_in(region: impl Into<String>, endpoint: impl Into<String>) -> Access {
-        Access { endpoint: Some(endpoint.into()), credential: Credential::Anonymous, ..Access::new(region) }
+    pub fn fake(region: impl Into<String>, endpoint: Endpoint) -> Access {
+        Access { endpoint: Some(endpoint), credential: Credential::Anonymous, ..Access::new(region) }
     }
 
-    /// Returns host and port of the endpoint, as they were written.
+    /// Returns the endpoint if it is on this machine, where it gives out credentials as well.
     #[must_use]
-    pub fn authority(&self) -> Option<&str> {
-        self.endpoint.as_deref().map(authority_of)
-    }
-
-    /// Returns the endpoint where it is on this machine, so that credentials may be asked for there as well.
-    #[must_use]
-    pub fn loopback_endpoint(&self) -> Option<&str> {
-        self.endpoint.as_deref().filter(|url| is_loopback(authority_of(url)))
+    pub fn loopback_endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref().filter(|endpoint| endpoint.is_loopback())
     }
 }
 
@@ -82,21 +77,6 @@ impl fmt::Debug for AssumeRole {
     }
 }
 
-/// Returns `HOST:PORT` of a URL.
-fn authority_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
-}
-
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => authority.split(':').next().unwrap_or(authority),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,24 +86,11 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_named_by_host_and_port() {
-        for (url, authority, is_loopback) in [
-            ("http://127.0.0.1:1", "127.0.0.1:1", true),
-            ("http://localhost/x", "localhost", true),
-            ("https://[::1]:4566/a?b", "[::1]:4566", true),
-            ("http://user@127.8.0.1", "127.8.0.1", true),
-            ("http://localhost.example.com", "localhost.example.com", false),
-            ("http://localhost@example.com/", "example.com", false),
-            ("http://10.0.0.1", "10.0.0.1", false),
-            ("http://example.com/@localhost", "example.com", false),
-            ("", "", false),
-        ] {
-            let access = Access::stand_in("eu-west-1", url);
-            assert_eq!(access.authority(), Some(authority), "{url}");
-            assert_eq!(access.loopback_endpoint(), is_loopback.then_some(url), "{url}");
-        }
-        let access = Access::new("eu-west-1");
-        assert_eq!((access.authority(), access.loopback_endpoint()), (None, None));
+    fn an_endpoint_on_this_machine_is_known_as_one() {
+        let access = |text: &str| Access::fake("eu-west-1", Endpoint::parse_base(text).expect("an address"));
+        assert!(access("http://127.0.0.1:1").loopback_endpoint().is_some());
+        assert_eq!(access("https://logs.example.com").loopback_endpoint(), None);
+        assert_eq!(Access::new("eu-west-1").loopback_endpoint(), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 mod access;
 mod sdk;
+mod retry_after;
 
 pub use access::{Access, AssumeRole, Credential};
+pub use retry_after::retry_after;
 pub use sdk::sdk_config;

@@ -11,6 +11,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use stakeout_http::Endpoint;
 
 use crate::access::{Access, AssumeRole, Credential};
 
@@ -24,7 +25,7 @@ const SESSION_NAME: &str = "stakeout";
 ///
 /// `Debug` of the result, and of a client that is built from it, shows the role's external id.
 pub async fn sdk_config(access: &Access, answer_timeout: Duration) -> SdkConfig {
-    let service = loader(access, access.endpoint.as_deref(), answer_timeout);
+    let service = loader(access, access.endpoint.as_ref(), answer_timeout);
     let Some(role) = &access.assume_role else {
         return service.load().await;
     };
@@ -33,7 +34,7 @@ pub async fn sdk_config(access: &Access, answer_timeout: Duration) -> SdkConfig 
     service.credentials_provider(role_provider(role, &sts).await).load().await
 }
 
-fn loader(access: &Access, endpoint: Option<&str>, answer_timeout: Duration) -> ConfigLoader {
+fn loader(access: &Access, endpoint: Option<&Endpoint>, answer_timeout: Duration) -> ConfigLoader {
     let https =
         aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(answer_timeout);
@@ -43,7 +44,7 @@ fn loader(access: &Access, endpoint: Option<&str>, answer_timeout: Duration) -> 
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts.build());
     if let Some(endpoint) = endpoint {
-        loader = loader.endpoint_url(endpoint);
+        loader = loader.endpoint_url(endpoint.as_str());
     }
     match access.credential {
         Credential::Default => loader,
@@ -67,10 +68,13 @@ mod tests {
 
     use super::*;
 
+    fn fake() -> Access {
+        Access::fake("eu-west-1", Endpoint::parse_base("http://127.0.0.1:1").expect("an address"))
+    }
+
     #[tokio::test]
     async fn a_client_is_told_where_how_long_and_never_to_retry() {
-        let access = Access::stand_in("eu-west-1", "http://127.0.0.1:1");
-        let sdk = sdk_config(&access, Duration::from_secs(9)).await;
+        let sdk = sdk_config(&fake(), Duration::from_secs(9)).await;
         assert_eq!(
             (sdk.region().map(Region::as_ref), sdk.endpoint_url()),
             (Some("eu-west-1"), Some("http://127.0.0.1:1"))
@@ -87,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_placeholder_signs_for_a_stand_in() {
-        let sdk = sdk_config(&Access::stand_in("eu-west-1", "http://127.0.0.1:1"), Duration::from_secs(9)).await;
+        let sdk = sdk_config(&fake(), Duration::from_secs(9)).await;
         let provider = sdk.credentials_provider().expect("set above");
         let credentials = provider.provide_credentials().await.expect("nobody has to be asked");
         assert_eq!(credentials.access_key_id(), "ANONYMOUS");

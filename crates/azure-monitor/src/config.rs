@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use stakeout_http::Endpoint;
 
 /// How many queries an identity may send within [`REQUESTS_PERIOD`].
 ///
@@ -29,9 +30,9 @@ pub struct AzureMonitorConfig {
     pub plan: Plan,
     /// The cluster's name, or its whole resource id where several clusters of one name write to the workspace.
     pub cluster: String,
-    /// Where queries go, if not to the public cloud: another cloud's https address, or a fake on a loopback address,
-    /// which then gives out the tokens as well.
-    pub endpoint: Option<String>,
+    /// The address to query instead of the public cloud's: another cloud's, or a fake on this machine, which gives out
+    /// the tokens as well.
+    pub endpoint: Option<Endpoint>,
     /// As whom it is read.
     pub credential: Credential,
 }
@@ -120,7 +121,7 @@ impl AzureMonitorConfig {
     }
 
     pub(crate) fn endpoint(&self) -> &str {
-        self.endpoint.as_deref().unwrap_or(PUBLIC_ENDPOINT)
+        self.endpoint.as_ref().map_or(PUBLIC_ENDPOINT, Endpoint::as_str)
     }
 }
 
@@ -192,7 +193,7 @@ mod tests {
         let other = AzureMonitorConfig { workspace_id: "w-2".to_owned(), ..config.clone() };
         assert_eq!(other.budget_key(), key);
         let stand_in = AzureMonitorConfig {
-            endpoint: Some("http://127.0.0.1:4566/".to_owned()),
+            endpoint: Endpoint::parse_base("http://127.0.0.1:4566/").ok(),
             credential: Credential::Anonymous,
             ..config.clone()
         };

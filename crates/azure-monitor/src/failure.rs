@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use azure_core::error::ErrorKind;
 use serde::Deserialize;
-use stakeout_core::cause::{causes, find, shown, words};
 use stakeout_core::record::FetchError;
-use thiserror::Error;
+use stakeout_core::text;
+use stakeout_http::error_chain::{chain, find, message};
 
 use crate::config::{AzureMonitorConfig, Credential, Table};
-use crate::transport::LineFault;
+use crate::transport::TransportError;
 
 /// Deepest error within an error that is read.
 const INNER_MAX: usize = 8;
@@ -22,26 +22,6 @@ const TOO_MUCH: &[&str] = &["ResponseSizeError", "ResponsePayloadTooLarge", "Que
 /// The code of a name that no table or column has.
 /// <https://learn.microsoft.com/kusto/query/errors/sem0100>
 const NO_SUCH_NAME: &str = "SEM0100";
-
-/// Why a source cannot be set up with its config.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SetupError {
-    /// The endpoint is none that a token may be sent to.
-    #[error("the endpoint {reason}: give an https address, or plain http on a loopback address")]
-    Endpoint {
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// Nobody is let in at the real service.
-    #[error("the credential anonymous is for a fake on a loopback address only: name another, or such an endpoint")]
-    Anonymous,
-    /// The HTTP client cannot be built.
-    #[error("no HTTP client: {reason}")]
-    Client {
-        /// What the client says.
-        reason: String,
-    },
-}
 
 /// A query that failed: which part of the setup that points at, in the words of a check, and what fixes it.
 #[derive(Debug)]
@@ -87,12 +67,12 @@ impl Failure {
 
     /// Returns the failure of an answer that should not be.
     pub(crate) fn unavailable(reason: &str) -> Failure {
-        Failure::of("log", FetchError::Unavailable { reason: shown(reason) })
+        Failure::of("log", FetchError::Unavailable { reason: text::reason(reason) })
     }
 
     /// Returns the failure of an answer that holds a part only.
     pub(crate) fn truncated(reason: &str) -> Failure {
-        Failure::of("quota", FetchError::Truncated { reason: shown(reason) })
+        Failure::of("quota", FetchError::Truncated { reason: text::reason(reason) })
     }
 
     /// Returns what the caller may do, with the fix in the reason.
@@ -144,7 +124,7 @@ impl Refusal {
         let message = self.errors.last().map_or("no message", |(_, message)| message.as_str());
         match codes.as_slice() {
             [] => format!("http status {}", self.status),
-            codes => shown(&format!("{}: {message}", codes.join("/"))),
+            codes => text::reason(&format!("{}: {message}", codes.join("/"))),
         }
     }
 
@@ -212,12 +192,12 @@ fn workspace_resource(config: &AzureMonitorConfig) -> String {
 
 /// Maps a query that got no answer, or more of one than is read.
 pub(crate) fn unanswered(error: &azure_core::Error, config: &AzureMonitorConfig) -> Failure {
-    match find::<LineFault>(error) {
-        Some(LineFault::NoToken { status, retry_after, words }) => {
-            no_token(*status, *retry_after, words, &config.credential)
+    match find::<TransportError>(error) {
+        Some(TransportError::NoToken { status, retry_after, message }) => {
+            no_token(*status, *retry_after, message, &config.credential)
         }
-        Some(fault @ LineFault::TooLong(_)) => Failure::truncated(&fault.to_string()),
-        Some(fault @ LineFault::Broken(_)) => Failure::unavailable(&fault.to_string()),
+        Some(error @ TransportError::TooLong { .. }) => Failure::truncated(&error.to_string()),
+        Some(error @ TransportError::Interrupted { .. }) => Failure::unavailable(&error.to_string()),
         None => no_credential(error, config),
     }
 }
@@ -225,10 +205,10 @@ pub(crate) fn unanswered(error: &azure_core::Error, config: &AzureMonitorConfig)
 /// Maps a credential that cannot be made or renewed. An answer that is no token may come right the next time; what the
 /// environment lacks does not come by itself.
 pub(crate) fn no_credential(error: &azure_core::Error, config: &AzureMonitorConfig) -> Failure {
-    let is_garbled = causes(error)
+    let is_garbled = chain(error)
         .filter_map(|cause| cause.downcast_ref::<azure_core::Error>())
         .any(|error| *error.kind() == ErrorKind::DataConversion);
-    let reason = shown(&words(error));
+    let reason = text::reason(&message(error));
     if is_garbled {
         return Failure::of("credentials", FetchError::Unavailable { reason });
     }
@@ -238,8 +218,8 @@ pub(crate) fn no_credential(error: &azure_core::Error, config: &AzureMonitorConf
 /// Maps a token that was asked for and not given. The metadata service answers 404 and 410 while it starts and while it
 /// is updated.
 /// <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling>
-fn no_token(status: u16, retry_after: Option<Duration>, words: &str, credential: &Credential) -> Failure {
-    let reason = format!("no token: status {status}, {words}");
+fn no_token(status: u16, retry_after: Option<Duration>, message: &str, credential: &Credential) -> Failure {
+    let reason = format!("no token: status {status}, {message}");
     let passes = matches!(credential, Credential::ManagedIdentity { .. }) && matches!(status, 404 | 410);
     match status {
         429 => Failure::of("credentials", FetchError::Throttled { retry_after, reason }),

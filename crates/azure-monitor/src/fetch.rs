@@ -13,13 +13,15 @@ use serde::Serialize;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_core::time::Window;
+use stakeout_http::{ClientError, Endpoint, Route};
+use thiserror::Error;
 
-use crate::config::{AzureMonitorConfig, Credential, Plan};
+use crate::config::{AzureMonitorConfig, Credential, PUBLIC_ENDPOINT, Plan};
 use crate::decode::{self, Answer};
-use crate::failure::{self, Failure, Refusal, SetupError};
-use crate::identity::{self, Lines, Session};
+use crate::failure::{self, Failure, Refusal};
+use crate::identity::{self, Session, Transports};
 use crate::pushdown;
-use crate::transport::{Line, Purpose, is_plain_loopback, retry_after};
+use crate::transport::{HttpTransport, Purpose, retry_after};
 
 /// Lets a query take as long as the service allows, ten minutes instead of three.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/api/timeouts>
@@ -36,8 +38,21 @@ pub struct AzureMonitor {
     config: AzureMonitorConfig,
     url: Url,
     endpoint: Url,
-    lines: Lines,
+    transports: Transports,
     session: Arc<Session>,
+}
+
+/// Why a source cannot be set up with its config.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SetupError {
+    /// The real service lets nobody in without a credential.
+    #[error(
+        "`credential: anonymous` is for an endpoint on this machine only: name another credential, or an endpoint such as http://127.0.0.1:PORT"
+    )]
+    Anonymous,
+    /// The HTTP client cannot be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 /// The body of a request.
@@ -55,18 +70,21 @@ impl AzureMonitor {
     ///
     /// Where the config alone shows that no query can be sent.
     pub async fn new(config: AzureMonitorConfig) -> Result<AzureMonitor, SetupError> {
-        let (endpoint, stand_in) = endpoint(config.endpoint())?;
-        let is_anonymous = matches!(config.credential, Credential::Anonymous);
-        if is_anonymous && stand_in.is_none() {
+        let fake = config.endpoint.clone().filter(Endpoint::is_plain_http);
+        if matches!(config.credential, Credential::Anonymous) && fake.is_none() {
             return Err(SetupError::Anonymous);
         }
-        let is_local = matches!(config.credential, Credential::ManagedIdentity { .. });
-        let lines = Lines {
-            queries: Line::new(Purpose::Query, stand_in.clone(), false)?,
-            tokens: Line::new(Purpose::Token, stand_in, is_local)?,
+        let token_route = match config.credential {
+            Credential::ManagedIdentity { .. } => Route::Direct,
+            _ => Route::Proxy,
         };
-        let url = query_url(&endpoint, &config)?;
-        Ok(AzureMonitor { config, url, endpoint, lines, session: Arc::default() })
+        let transports = Transports {
+            queries: HttpTransport::new(Purpose::Query, fake.clone(), Route::Proxy)?,
+            tokens: HttpTransport::new(Purpose::Token, fake, token_route)?,
+        };
+        let endpoint = https_url(&config);
+        let url = query_url(&endpoint, &config);
+        Ok(AzureMonitor { config, url, endpoint, transports, session: Arc::default() })
     }
 
     /// Returns what is read and as whom.
@@ -195,40 +213,34 @@ impl AzureMonitor {
     }
 
     fn pipeline(&self) -> Result<Pipeline, Failure> {
-        let make = || identity::pipeline(&self.config, &self.endpoint, &self.lines);
+        let make = || identity::pipeline(&self.config, &self.endpoint, &self.transports);
         self.session.pipeline(make).map_err(|error| failure::no_credential(&error, &self.config))
     }
 }
 
-/// Returns the https address that queries go to, and the fake's own where it is one.
-fn endpoint(endpoint: &str) -> Result<(Url, Option<Url>), SetupError> {
-    let refused = |reason| SetupError::Endpoint { reason };
-    let url = Url::parse(endpoint).map_err(|_| refused("is no URL"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("holds a user or a password"));
-    }
-    if is_plain_loopback(&url) {
-        let mut secure = url.clone();
-        // The scheme of a URL with a host can always be changed between http and https.
-        let _changed = secure.set_scheme("https");
-        return Ok((secure, Some(url)));
-    }
-    if url.scheme() != "https" || !url.has_host() {
-        return Err(refused("is no https address"));
-    }
-    Ok((url, None))
+/// Returns the https address that `azure_core` is given; the transport replaces it with the fake's where it is one.
+fn https_url(config: &AzureMonitorConfig) -> Url {
+    let mut url = match &config.endpoint {
+        Some(endpoint) => endpoint.url().clone(),
+        None => Url::parse(PUBLIC_ENDPOINT).expect("a constant"),
+    };
+    url.set_scheme("https").expect("http can always be changed to https");
+    url
 }
 
-fn query_url(endpoint: &Url, config: &AzureMonitorConfig) -> Result<Url, SetupError> {
+fn query_url(endpoint: &Url, config: &AzureMonitorConfig) -> Url {
     let verb = match config.plan {
         Plan::Analytics => "query",
         Plan::Basic => "search",
     };
     let mut url = endpoint.clone();
-    let mut path = url.path_segments_mut().map_err(|()| SetupError::Endpoint { reason: "has no path" })?;
-    path.pop_if_empty().extend(["v1", "workspaces", &config.workspace_id, verb]);
-    drop(path);
-    Ok(url)
+    url.path_segments_mut().expect("https addresses have paths").pop_if_empty().extend([
+        "v1",
+        "workspaces",
+        &config.workspace_id,
+        verb,
+    ]);
+    url
 }
 
 /// Returns a window without its ends, so that the span beside a query is no longer than the window.

@@ -17,26 +17,26 @@ use azure_identity::{
 use secrecy::ExposeSecret;
 
 use crate::config::{AzureMonitorConfig, Credential};
-use crate::transport::Line;
+use crate::transport::HttpTransport;
 
 /// What a token has to be good for in the public cloud.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/api/access-api>
 const PUBLIC_SCOPE: &str = "https://api.loganalytics.io/.default";
 
-/// The two lines that a source needs.
+/// The two transports that a source needs.
 #[derive(Clone, Debug)]
-pub(crate) struct Lines {
-    pub(crate) queries: Line,
-    pub(crate) tokens: Line,
+pub(crate) struct Transports {
+    pub(crate) queries: HttpTransport,
+    pub(crate) tokens: HttpTransport,
 }
 
 /// The pipeline in use, with its tokens. It is made with the first query: what a credential lacks in the environment may
 /// come later.
 #[derive(Debug, Default)]
-pub(crate) struct Session(Mutex<State>);
+pub(crate) struct Session(Mutex<SessionState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct SessionState {
     pipeline: Option<Pipeline>,
     /// Whether its tokens were ever good.
     is_accepted: bool,
@@ -67,7 +67,7 @@ impl Session {
         std::mem::take(&mut *self.state()).is_accepted
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SessionState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,14 +77,18 @@ impl Session {
 /// # Errors
 ///
 /// Says what the environment lacks for the credential.
-pub(crate) fn pipeline(config: &AzureMonitorConfig, endpoint: &Url, lines: &Lines) -> azure_core::Result<Pipeline> {
+pub(crate) fn pipeline(
+    config: &AzureMonitorConfig,
+    endpoint: &Url,
+    transports: &Transports,
+) -> azure_core::Result<Pipeline> {
     let (cloud, scope) = cloud(endpoint);
-    let authorization = credential(&config.credential, lines.tokens.clone(), cloud)?
+    let authorization = credential(&config.credential, transports.tokens.clone(), cloud)?
         .map(|credential| Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope])) as Arc<dyn Policy>);
     Ok(Pipeline::new(
         option_env!("CARGO_PKG_NAME"),
         option_env!("CARGO_PKG_VERSION"),
-        options(lines.queries.clone(), None),
+        options(transports.queries.clone(), None),
         Vec::new(),
         authorization.into_iter().collect(),
         None,
@@ -94,10 +98,10 @@ pub(crate) fn pipeline(config: &AzureMonitorConfig, endpoint: &Url, lines: &Line
 /// Returns the credential, or `None` where nobody asks.
 fn credential(
     credential: &Credential,
-    line: Line,
+    transport: HttpTransport,
     cloud: Option<CloudConfiguration>,
 ) -> azure_core::Result<Option<Arc<dyn TokenCredential>>> {
-    let client_options = options(line, cloud);
+    let client_options = options(transport, cloud);
     Ok(match credential {
         Credential::WorkloadIdentity { tenant_id, client_id, token_file } => {
             Some(WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
@@ -123,10 +127,10 @@ fn credential(
     })
 }
 
-fn options(line: Line, cloud: Option<CloudConfiguration>) -> ClientOptions {
+fn options(transport: HttpTransport, cloud: Option<CloudConfiguration>) -> ClientOptions {
     ClientOptions {
         retry: RetryOptions::none(),
-        transport: Some(Transport::new(Arc::new(line))),
+        transport: Some(Transport::new(Arc::new(transport))),
         cloud: cloud.map(Arc::new),
         ..ClientOptions::default()
     }

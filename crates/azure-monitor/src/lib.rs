@@ -18,5 +18,4 @@ pub mod pushdown;
 mod transport;
 
 pub use config::{AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD, Table};
-pub use failure::SetupError;
-pub use fetch::AzureMonitor;
+pub use fetch::{AzureMonitor, SetupError};

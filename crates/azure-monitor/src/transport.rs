@@ -1,25 +1,18 @@
-//! The line to Azure: one HTTP exchange of `azure_core`, over the HTTP and TLS that the rest of Stakeout has.
+//! The transport to Azure: one HTTP exchange of `azure_core`, over the HTTP and TLS that the rest of Stakeout uses.
 //!
-//! A line asks once. It bounds what is read and how long that may take, follows no redirect, and where a fake is
-//! configured, it leads every request there, the ones for tokens too: no credential leaves the machine by mistake.
+//! It sends each request once. Where a fake is configured, it sends every request there, those for tokens too, so that
+//! no credential leaves the machine by mistake.
 
-use std::error::Error;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{Headers, RETRY_AFTER};
+use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
-use stakeout_core::cause::shown;
+use stakeout_core::text;
+use stakeout_http::header::HeaderMap;
+use stakeout_http::{BodyLimit, Client, ClientError, Endpoint, ExchangeError, Method, Route, Url, exchange};
 use thiserror::Error;
-
-use crate::failure::SetupError;
-
-/// Longest wait for a connection. Over it the service is taken to be down.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a request is about, which says how its answer is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,32 +23,39 @@ pub(crate) enum Purpose {
     Query,
 }
 
-/// How requests get to Azure.
+/// How requests reach Azure.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct HttpTransport {
     client: Client,
-    stand_in: Option<Url>,
+    /// The fake that gets every request, where one is configured.
+    fake: Option<Endpoint>,
     purpose: Purpose,
 }
 
-/// Why a request got no answer that is of use.
+/// Why a request got no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum LineFault {
-    /// There was no answer, or half of one.
-    #[error("{0}")]
-    Broken(String),
-    /// There was more than is read.
-    #[error("the answer is longer than {0} bytes")]
-    TooLong(usize),
-    /// A token was asked for and not given.
-    #[error("no token: status {status}, {words}")]
+pub(crate) enum TransportError {
+    /// There was no answer, or it broke off.
+    #[error("{reason}")]
+    Interrupted {
+        /// What happened.
+        reason: String,
+    },
+    /// The answer is longer than [`Purpose::body_bytes_max`].
+    #[error("the answer is longer than {bytes_max} bytes")]
+    TooLong {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// A token was asked for and refused.
+    #[error("no token: status {status}, {message}")]
     NoToken {
         /// The HTTP status.
         status: u16,
         /// How long the service asks to wait.
         retry_after: Option<Duration>,
-        /// The service's words.
-        words: String,
+        /// The service's own text.
+        message: String,
     },
 }
 
@@ -79,80 +79,49 @@ impl Purpose {
     }
 }
 
-/// Tells whether `url` is plain http on a loopback address: 127.0.0.0/8, ::1 or localhost.
-pub(crate) fn is_plain_loopback(url: &Url) -> bool {
-    let is_loopback = url.host_str().is_some_and(|host| {
-        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
-    });
-    url.scheme() == "http" && is_loopback
-}
-
-impl Line {
-    /// Returns a line. One that is `direct` goes through no proxy, as the machine's metadata service demands.
-    pub(crate) fn new(purpose: Purpose, stand_in: Option<Url>, is_direct: bool) -> Result<Line, SetupError> {
-        // reqwest panics without a default provider; whoever installed one before has the say.
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            let _lost_a_race = rustls::crypto::ring::default_provider().install_default();
-        }
-        let mut builder = Client::builder()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(purpose.timeout())
-            .user_agent(concat!("stakeout/", env!("CARGO_PKG_VERSION")));
-        if is_direct || stand_in.is_some() {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| SetupError::Client { reason: cause(&error.without_url()) })?;
-        Ok(Line { client, stand_in, purpose })
+impl HttpTransport {
+    /// Returns a transport. The machine's metadata service demands a direct route; a fake gets one as well.
+    pub(crate) fn new(purpose: Purpose, fake: Option<Endpoint>, route: Route) -> Result<HttpTransport, ClientError> {
+        let route = if fake.is_some() { Route::Direct } else { route };
+        let client = stakeout_http::client(route, purpose.timeout())?;
+        Ok(HttpTransport { client, fake, purpose })
     }
 
-    async fn exchange(&self, request: &Request) -> Result<AsyncRawResponse, LineFault> {
+    async fn exchange(&self, request: &Request) -> Result<AsyncRawResponse, TransportError> {
         let Body::Bytes(body) = request.body().clone() else {
-            return Err(LineFault::Broken("a body that is no text cannot be sent".to_owned()));
+            return Err(TransportError::Interrupted { reason: "cannot send a body that is not text".to_owned() });
         };
         // The one has no method that the other could not spell.
-        let method = request.method().as_str().parse().unwrap_or(reqwest::Method::GET);
-        let mut sent = self.client.request(method, self.directed(request.url())).body(body);
+        let method = request.method().as_str().parse().unwrap_or(Method::GET);
+        let url = self.directed(request.url());
+        let host = url.host_str().unwrap_or("the service").to_owned();
+        let mut sent = self.client.request(method, url).body(body);
         for (name, value) in request.headers().iter() {
             sent = sent.header(name.as_str(), value.as_str());
         }
-        let response = sent.send().await.map_err(broken)?;
-        let status = response.status().as_u16();
-        let headers = headers(&response);
-        let body = self.body(response).await?;
-        if self.purpose == Purpose::Token && !(200..300).contains(&status) {
-            let words = shown(String::from_utf8_lossy(&body).trim());
-            return Err(LineFault::NoToken { status, retry_after: retry_after(&headers), words });
+        let limit = BodyLimit::Refuse(self.purpose.body_bytes_max());
+        let answer = exchange(sent, limit).await.map_err(|error| failed(error, &host))?;
+        if self.purpose == Purpose::Token && !(200..300).contains(&answer.status) {
+            let message = text::reason(String::from_utf8_lossy(&answer.body).trim());
+            return Err(TransportError::NoToken { status: answer.status, retry_after: answer.retry_after(), message });
         }
-        Ok(AsyncRawResponse::from_bytes(status.into(), headers, body))
+        Ok(AsyncRawResponse::from_bytes(answer.status.into(), headers(&answer.headers), answer.body))
     }
 
-    /// Returns where a request goes. `azure_core` hands a token to https addresses only and `azure_identity` asks no
-    /// other; so they are given those, and the fake's is put in their place here.
+    /// Returns the address that a request goes to. `azure_core` hands a token to https addresses only and
+    /// `azure_identity` asks no others, so they get https addresses, and the fake's address replaces them here.
     fn directed(&self, url: &Url) -> Url {
-        let Some(stand_in) = &self.stand_in else {
+        let Some(fake) = &self.fake else {
             return url.clone();
         };
-        let mut directed = stand_in.clone();
+        let mut directed = fake.url().clone();
         directed.set_path(url.path());
         directed.set_query(url.query());
         directed
     }
-
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, LineFault> {
-        let bytes_max = self.purpose.body_bytes_max();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > bytes_max {
-                return Err(LineFault::TooLong(bytes_max));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    }
 }
 
-impl HttpClient for Line {
+impl HttpClient for HttpTransport {
     fn execute_request<'a, 'b, 'c>(
         &'a self,
         request: &'b Request,
@@ -162,17 +131,17 @@ impl HttpClient for Line {
         'b: 'c,
         Self: 'c,
     {
-        // A kind of error that nobody asks again after: the credential of the metadata service asks six more times by
-        // itself, whatever its options say, and the caller of this crate is the one who waits.
+        // `azure_core` does not retry this kind of error. The credential of the metadata service would otherwise retry
+        // six times, whatever its options say; only the caller of this crate waits and retries.
         Box::pin(async move {
-            self.exchange(request).await.map_err(|fault| azure_core::Error::new(ErrorKind::Other, fault))
+            self.exchange(request).await.map_err(|error| azure_core::Error::new(ErrorKind::Other, error))
         })
     }
 }
 
-fn headers(response: &Response) -> Headers {
+fn headers(received: &HeaderMap) -> Headers {
     let mut headers = Headers::new();
-    for (name, value) in response.headers() {
+    for (name, value) in received {
         if let Ok(value) = value.to_str() {
             headers.insert(name.as_str().to_owned(), value.to_owned());
         }
@@ -180,29 +149,19 @@ fn headers(response: &Response) -> Headers {
     headers
 }
 
-/// Returns how long the service asks to wait. A date is not read: that would take a clock.
+/// Returns how long the service asks to wait.
 pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
-    let seconds = headers.get_optional_str(&RETRY_AFTER)?.trim().parse::<u32>().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+    stakeout_http::retry_after(|name| headers.get_optional_str(&HeaderName::from(name.to_owned())))
 }
 
-fn broken(error: reqwest::Error) -> LineFault {
-    let what = if error.is_timeout() {
-        "timed out"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
-    };
-    let host = error.url().and_then(Url::host_str).unwrap_or("the service").to_owned();
-    LineFault::Broken(shown(&format!("{what}: {host}: {}", cause(&error.without_url()))))
-}
-
-/// Returns the words of the innermost error.
-fn cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+fn failed(error: ExchangeError, host: &str) -> TransportError {
+    match error {
+        ExchangeError::TooLong { bytes_max } => TransportError::TooLong { bytes_max },
+        ExchangeError::Interrupted { problem, reason } => {
+            TransportError::Interrupted { reason: text::reason(&format!("{problem}: {host}: {reason}")) }
+        }
+        error @ ExchangeError::Unsendable { .. } => {
+            TransportError::Interrupted { reason: text::reason(&error.to_string()) }
+        }
     }
-    shown(&cause.to_string())
 }

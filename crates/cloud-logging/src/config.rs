@@ -3,7 +3,7 @@
 //!
 //! Parsing YAML and refusing nonsense in it is not done here.
 
-use std::net::IpAddr;
+use stakeout_http::Endpoint;
 
 /// How often a project may list log entries, per minute. The quota cannot be raised.
 /// <https://cloud.google.com/logging/quotas#api-limits>, "Number of entries.list requests".
@@ -18,8 +18,8 @@ pub struct CloudLoggingConfig {
     pub location: Option<String>,
     /// The cluster's name.
     pub cluster: String,
-    /// A URL to use in place of `https://logging.googleapis.com`.
-    pub endpoint: Option<String>,
+    /// The address to ask instead of `https://logging.googleapis.com`.
+    pub endpoint: Option<Endpoint>,
     /// Where the credentials come from.
     pub credential: Credential,
     /// Entries per page, 1 to 1,000; 1,000 where `None`, because the quota counts pages.
@@ -51,15 +51,11 @@ impl CloudLoggingConfig {
         }
     }
 
-    /// Returns the config of a cluster's audit log in a fake.
+    /// Returns the config of a cluster's audit log in a fake, without credentials.
     #[must_use]
-    pub fn stand_in(
-        project: impl Into<String>,
-        cluster: impl Into<String>,
-        endpoint: impl Into<String>,
-    ) -> CloudLoggingConfig {
+    pub fn fake(project: impl Into<String>, cluster: impl Into<String>, endpoint: Endpoint) -> CloudLoggingConfig {
         CloudLoggingConfig {
-            endpoint: Some(endpoint.into()),
+            endpoint: Some(endpoint),
             credential: Credential::Anonymous,
             ..CloudLoggingConfig::new(project, cluster)
         }
@@ -69,67 +65,45 @@ impl CloudLoggingConfig {
     /// with equal keys share [`REQUESTS_PER_MINUTE`].
     #[must_use]
     pub fn budget_key(&self) -> &str {
-        self.loopback_authority().unwrap_or(&self.project)
+        self.loopback_endpoint().map_or(&self.project, Endpoint::authority)
     }
 
-    /// Returns why this endpoint must not be asked with this credential, or `None` where it may.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        let is_plain = self.endpoint.as_ref().is_some_and(|url| !url.starts_with("https://"));
-        match (self.loopback_authority(), self.credential) {
-            (Some(_), _) => None,
-            (None, Credential::Anonymous) => {
-                Some("`credential: anonymous` is for endpoints on this machine: leave it out, or use 127.0.0.1")
-            }
-            (None, Credential::Default) if is_plain => {
-                Some("credentials are not sent to a plain http endpoint: use https")
-            }
-            (None, Credential::Default) => None,
-        }
+    /// Tells whether the endpoint may be asked with this credential: asking without one is for this machine only.
+    pub(crate) fn is_credential_allowed(&self) -> bool {
+        self.credential != Credential::Anonymous || self.loopback_endpoint().is_some()
     }
 
-    fn loopback_authority(&self) -> Option<&str> {
-        self.endpoint.as_deref().map(authority_of).filter(|authority| is_loopback(authority))
+    fn loopback_endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref().filter(|endpoint| endpoint.is_loopback())
     }
-}
-
-/// Returns `HOST:PORT` of a URL.
-fn authority_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
-}
-
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => authority.split(':').next().unwrap_or(authority),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn endpoint(text: &str) -> Endpoint {
+        Endpoint::parse_base(text).expect("an address")
+    }
+
     #[test]
     fn a_budget_belongs_to_the_project_or_to_the_machine() {
         let mut config = CloudLoggingConfig::new("acme-prod", "prod");
         assert_eq!(config.budget_key(), "acme-prod");
-        config.endpoint = Some("https://logging.p.googleapis.com/".to_owned());
+        config.endpoint = Some(endpoint("https://logging.p.googleapis.com/"));
         assert_eq!(config.budget_key(), "acme-prod");
-        assert_eq!(CloudLoggingConfig::stand_in("p", "c", "http://[::1]:80/x").budget_key(), "[::1]:80");
+        assert_eq!(CloudLoggingConfig::fake("p", "c", endpoint("http://[::1]:4566/x")).budget_key(), "[::1]:4566");
     }
 
     #[test]
-    fn credentials_leave_the_machine_only_where_nobody_listens() {
-        let fault = |endpoint: Option<&str>, credential| {
-            let endpoint = endpoint.map(str::to_owned);
-            CloudLoggingConfig { endpoint, credential, ..CloudLoggingConfig::new("p", "c") }.fault().is_some()
+    fn only_this_machine_is_asked_without_a_credential() {
+        let is_allowed = |address: Option<&str>, credential| {
+            let endpoint = address.map(endpoint);
+            CloudLoggingConfig { endpoint, credential, ..CloudLoggingConfig::new("p", "c") }.is_credential_allowed()
         };
-        assert!(!fault(None, Credential::Default) && !fault(Some("https://example.com"), Credential::Default));
-        assert!(fault(Some("http://example.com"), Credential::Default) && fault(None, Credential::Anonymous));
-        assert!(fault(Some("http://localhost@example.com"), Credential::Anonymous));
-        assert!(!fault(Some("http://127.0.0.1:1"), Credential::Anonymous));
-        assert!(!fault(Some("http://localhost:1"), Credential::Default));
+        for address in [None, Some("https://example.com"), Some("http://localhost:1")] {
+            assert!(is_allowed(address, Credential::Default));
+            assert_eq!(is_allowed(address, Credential::Anonymous), address == Some("http://localhost:1"));
+        }
     }
 }

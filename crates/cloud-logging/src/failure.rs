@@ -7,8 +7,9 @@ use std::time::Duration;
 use google_cloud_gax::client_builder;
 use google_cloud_gax::error::rpc::{Code, StatusDetails};
 use google_cloud_gax::error::{CredentialsError, Error};
-use stakeout_core::cause::{find, shown, words};
 use stakeout_core::record::FetchError;
+use stakeout_core::text;
+use stakeout_http::error_chain::{find, message};
 
 use crate::config::CloudLoggingConfig;
 
@@ -19,8 +20,8 @@ const MEND_CREDENTIALS: &str = "give the pod a Kubernetes service account with w
 /// Why a page did not come.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The config must not be followed.
-    Unfit(&'static str),
+    /// The endpoint must not be asked without a credential.
+    Unfit,
     /// No client could be made; there are no credentials, or none that can be read.
     Unready(client_builder::Error),
     /// The answer took longer than this.
@@ -60,14 +61,14 @@ impl Failure {
     /// Returns what a failed request means, with the fix beside the reason.
     pub(crate) fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> Meaning {
         match self {
-            Failure::Unfit(fault) => {
-                let reason = "the source's endpoint and credential do not fit together".to_owned();
-                Meaning::Denied { reason, fix: (*fault).to_owned() }
-            }
+            Failure::Unfit => Meaning::Denied {
+                reason: "`credential: anonymous` is for an endpoint on this machine only".to_owned(),
+                fix: "remove it, or use an endpoint such as http://127.0.0.1:PORT".to_owned(),
+            },
             Failure::Late(after) => Meaning::Unavailable { reason: format!("no answer within {} s", after.as_secs()) },
             Failure::Unready(error) => {
                 let fix = if error.is_transport() { "correct the source's endpoint" } else { MEND_CREDENTIALS };
-                Meaning::Denied { reason: shown(&words(error)), fix: fix.to_owned() }
+                Meaning::Denied { reason: text::reason(&message(error)), fix: fix.to_owned() }
             }
             Failure::Unanswered(error) => unanswered(error, config, is_continued),
         }
@@ -86,7 +87,7 @@ impl Failure {
     /// Tells whether the fault is in the credentials, not in what they may do.
     pub(crate) fn is_of_credentials(&self) -> bool {
         match self {
-            Failure::Unfit(_) | Failure::Unready(_) => true,
+            Failure::Unfit | Failure::Unready(_) => true,
             Failure::Late(_) => false,
             Failure::Unanswered(error) => error.is_authentication() || code_of(error) == Some(Code::Unauthenticated),
         }
@@ -95,8 +96,8 @@ impl Failure {
 
 fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) -> Meaning {
     let reason = match (code_of(error), error.status()) {
-        (Some(code), Some(status)) => shown(&format!("{code}: {}", status.message)),
-        _ => shown(&words(error)),
+        (Some(code), Some(status)) => text::reason(&format!("{code}: {}", status.message)),
+        _ => text::reason(&message(error)),
     };
     if error.is_authentication() {
         return match find::<CredentialsError>(error).is_some_and(CredentialsError::is_transient) {
@@ -124,7 +125,7 @@ fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) ->
 /// Tells whether an answer came whole and is nested deeper than the SDK reads, which asking again does not change. It
 /// takes a request body to do that, which somebody chose; so it must not cost more than the second it was sent in.
 fn is_too_deep(error: &Error) -> bool {
-    error.is_deserialization() && words(error).contains("recursion limit exceeded")
+    error.is_deserialization() && message(error).contains("recursion limit exceeded")
 }
 
 /// Returns the code of a refusal; `None` where there was no answer, or one that says nothing. Of an answer that is not
@@ -171,15 +172,15 @@ fn is_service_disabled(error: &Error) -> bool {
     details.iter().any(|detail| matches!(detail, StatusDetails::ErrorInfo(info) if info.reason == "SERVICE_DISABLED"))
 }
 
-/// Returns how long an answer asks to wait. Cloud Logging does not say, but what stands between may.
+/// Returns how long an answer asks to wait. Cloud Logging does not say, but a proxy on the way may.
 fn retry_after(error: &Error) -> Option<Duration> {
-    let seconds = error.http_headers()?.get("retry-after")?.to_str().ok()?.trim().parse::<u32>().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+    let headers = error.http_headers()?;
+    stakeout_http::retry_after(|name| headers.get(name)?.to_str().ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use stakeout_core::cause::REASON_CHARS_MAX;
+    use stakeout_core::text::REASON_CHARS_MAX;
 
     use super::*;
 

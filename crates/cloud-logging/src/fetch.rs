@@ -191,12 +191,12 @@ impl Order {
 }
 
 async fn connect(config: &CloudLoggingConfig) -> Result<LoggingServiceV2, Failure> {
-    if let Some(fault) = config.fault() {
-        return Err(Failure::Unfit(fault));
+    if !config.is_credential_allowed() {
+        return Err(Failure::Unfit);
     }
     let mut builder = LoggingServiceV2::builder();
     if let Some(endpoint) = &config.endpoint {
-        builder = builder.with_endpoint(endpoint);
+        builder = builder.with_endpoint(endpoint.as_str());
     }
     if config.credential == Credential::Anonymous {
         builder = builder.with_credentials(anonymous::Builder::new().build());

@@ -4,6 +4,7 @@
 //! Parsing YAML and refusing nonsense in it is not done here.
 
 use stakeout_aws::Access;
+use stakeout_http::Endpoint;
 
 /// How EKS names the streams of the audit log; other streams of the group hold other logs of the control plane.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
@@ -46,7 +47,7 @@ impl CloudWatchConfig {
     fn calling_account(&self) -> &str {
         match &self.access.assume_role {
             Some(role) => role.account().unwrap_or(&role.arn),
-            None => self.access.loopback_endpoint().and(self.access.authority()).unwrap_or(OWN_ACCOUNT),
+            None => self.access.loopback_endpoint().map_or(OWN_ACCOUNT, Endpoint::authority),
         }
     }
 }
@@ -93,7 +94,7 @@ mod tests {
         let mut config = CloudWatchConfig::new(Access::new("eu-west-1"), ARN);
         let key = |account: &str| (account.to_owned(), "eu-west-1".to_owned());
         assert_eq!(config.budget_key(), key(OWN_ACCOUNT));
-        config.access = Access::stand_in("eu-west-1", "http://127.0.0.1:4566/");
+        config.access = Access::fake("eu-west-1", Endpoint::parse_base("http://127.0.0.1:4566/").expect("an address"));
         assert_eq!(config.budget_key(), key("127.0.0.1:4566"));
         config.access.assume_role =
             Some(AssumeRole { arn: "arn:aws:iam::123456789012:role/reader".to_owned(), external_id: None });

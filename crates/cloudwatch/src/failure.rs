@@ -8,8 +8,9 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_cloudwatchlogs::config::http::HttpResponse;
 use aws_sdk_cloudwatchlogs::error::{ErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
-use stakeout_core::cause::{find, shown, words};
 use stakeout_core::record::FetchError;
+use stakeout_core::text;
+use stakeout_http::error_chain::{find, message};
 
 /// The codes that AWS services answer with when asked too often.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html>
@@ -71,10 +72,12 @@ fn refused(
     let Some(code) = meta.code() else {
         return match status {
             429 => FetchError::Throttled { retry_after: retry_after(raw), reason: format!("http status {status}") },
-            _ => FetchError::Unavailable { reason: shown(&format!("http status {status}, {}", words(failure))) },
+            _ => {
+                FetchError::Unavailable { reason: text::reason(&format!("http status {status}, {}", message(failure))) }
+            }
         };
     };
-    let reason = shown(&format!("{code}: {}", meta.message().unwrap_or("no message")));
+    let reason = text::reason(&format!("{code}: {}", meta.message().unwrap_or("no message")));
     if THROTTLED.contains(&code) || status == 429 {
         return FetchError::Throttled { retry_after: retry_after(raw), reason };
     }
@@ -90,7 +93,7 @@ fn refused(
 /// Maps a request that got no answer, or half of one. Where there were no credentials to sign it with, only somebody
 /// with permissions can help; the rest is the way's fault.
 fn unanswered(failure: &FilterFailure) -> FetchError {
-    let reason = shown(&words(failure));
+    let reason = text::reason(&message(failure));
     match find::<CredentialsError>(failure) {
         Some(CredentialsError::CredentialsNotLoaded(_)) => FetchError::Denied {
             reason: format!(
@@ -138,17 +141,16 @@ fn fix(code: &str, log_group: &str) -> String {
     }
 }
 
-/// Returns how long the service asks to wait. A date is not read: that would take a clock.
+/// Returns how long the service asks to wait.
 fn retry_after(raw: &HttpResponse) -> Option<Duration> {
-    let number = |name: &str| raw.headers().get(name).and_then(|value| value.trim().parse::<u32>().ok()).map(u64::from);
-    number("x-amz-retry-after").map(Duration::from_millis).or_else(|| number("retry-after").map(Duration::from_secs))
+    stakeout_aws::retry_after(|name| raw.headers().get(name))
 }
 
 #[cfg(test)]
 mod tests {
     use aws_sdk_cloudwatchlogs::error::ConnectorError;
 
-    use stakeout_core::cause::REASON_CHARS_MAX;
+    use stakeout_core::text::REASON_CHARS_MAX;
 
     use super::*;
 

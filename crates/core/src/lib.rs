@@ -8,7 +8,6 @@ pub mod time;
 pub mod text;
 pub mod diagnostic;
 pub mod yaml;
-pub mod cause;
 pub mod check;
 pub mod hash;
 pub mod names;

@@ -2,6 +2,17 @@
 
 use std::borrow::Cow;
 
+/// Longest text of a service that goes into an error, in characters: its messages are a sentence or two, a proxy's may be
+/// a page.
+pub const REASON_CHARS_MAX: usize = 600;
+
+/// Returns the text of a service, fit for an error: visible, and at most [`REASON_CHARS_MAX`] characters.
+#[must_use]
+pub fn reason(text: &str) -> String {
+    // A page is cut before it is searched for invisible characters, and cut again after they are spelled out.
+    bounded(&visible(&bounded(text, REASON_CHARS_MAX)), REASON_CHARS_MAX)
+}
+
 /// Returns `text` cut to `chars_max` characters; a cut text ends in `…` and is no longer than the limit.
 #[must_use]
 pub fn bounded(text: &str, chars_max: usize) -> String {
@@ -57,6 +68,12 @@ mod tests {
         assert_eq!(bounded("kubectl/v1", 7), "kubect…");
         assert_eq!(bounded("äöü", 2), "ä…");
         assert_eq!(bounded("a", 0), "…");
+    }
+
+    #[test]
+    fn a_reason_is_bounded_even_after_it_is_spelled_out() {
+        assert_eq!(reason(&"\u{7}".repeat(5_000)).chars().count(), REASON_CHARS_MAX);
+        assert_eq!(reason("a\nb"), "a\\u{a}b");
     }
 
     #[test]

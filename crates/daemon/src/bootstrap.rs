@@ -51,10 +51,7 @@ pub(crate) fn warn_of(rules: &Rules) {
 
 /// Returns the runtime that a verb runs on.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    // The one TLS stack of the process: ring, so that nothing has to be built in C.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        return Err(anyhow!("a TLS provider is installed already").into());
-    }
+    stakeout_http::install_crypto_provider();
     // Two threads at least: a page that takes long to decode must not keep a signal waiting.
     let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();

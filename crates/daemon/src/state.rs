@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
+use stakeout_http::Route;
 use stakeout_ledger::{Ledger, LedgerError};
 
 use crate::bootstrap::{self, ConfigArgs};
@@ -61,11 +62,7 @@ fn open(path: &std::path::Path) -> Result<Summary, Failure> {
 
 async fn ask(listen: SocketAddr) -> Result<Summary, Failure> {
     let context = || format!("the state is held, and the daemon does not answer on {listen}");
-    let client = reqwest::Client::builder()
-        .timeout(std::time::Duration::from_secs(10))
-        .no_proxy()
-        .build()
-        .context("no client")?;
+    let client = stakeout_http::client(Route::Direct, std::time::Duration::from_secs(10)).context("no client")?;
     let answer = client.get(format!("http://{listen}/state")).send().await.with_context(context)?;
     let answer = answer.error_for_status().with_context(context)?;
     Ok(answer.json().await.context("the daemon answers something else than its state")?)

@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
+use stakeout_http::{ClientError, EndpointError};
 use thiserror::Error;
+
+/// Longest time that a destination may make us wait: it cannot silence alerts for a day.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// A destination took a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,24 +41,29 @@ pub enum SendError {
 /// Why a destination cannot be set up: the config is to be fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SetupError {
-    /// The address is not one that messages may be sent to.
+    /// The address must not be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The destination cannot be used as it is configured.
     #[error("{reason}")]
     Address {
-        /// What is wrong with it, without the address.
+        /// What is wrong and how to fix it, without the address.
         reason: &'static str,
     },
     /// The client cannot be built.
-    #[error("cannot build the client: {reason}")]
-    Client {
-        /// What failed.
-        reason: String,
-    },
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 impl SendError {
     /// Returns the error that asks to send again at a time of the caller's choice.
     pub(crate) fn later(reason: impl Into<String>) -> SendError {
         SendError::Later { after: None, reason: reason.into() }
+    }
+
+    /// Returns the error that asks to send again after the time that the destination asks for, at most an hour.
+    pub(crate) fn later_after(asked: Option<Duration>, reason: String) -> SendError {
+        SendError::Later { after: asked.map(|wait| wait.min(RETRY_AFTER_MAX)), reason }
     }
 
     /// Returns the error that asks for a change of the destination or the config.

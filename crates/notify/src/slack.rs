@@ -7,9 +7,9 @@ mod blocks;
 mod markup;
 mod message;
 
-use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use stakeout_http::{Client, Endpoint};
 
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http::{self, Answer};
@@ -38,14 +38,14 @@ pub struct Slack {
 impl Slack {
     /// Returns the webhook at `url`: https on a host of Slack's, or plain http on a loopback address (a fake).
     pub fn new(url: SecretString) -> Result<Slack, SetupError> {
-        let parsed = http::parse(url.expose_secret())?;
-        if !is_slack(&parsed) && !http::is_plain_loopback(&parsed) {
+        let endpoint = Endpoint::parse(url.expose_secret())?;
+        if !is_slack(&endpoint) && !endpoint.is_plain_http() {
             return Err(SetupError::Address {
                 reason: "a Slack webhook's address begins with https://hooks.slack.com/ or https://hooks.slack-gov.com/; \
                          plain http is for loopback addresses",
             });
         }
-        let client = http::client(&parsed)?;
+        let client = http::client(&endpoint)?;
         Ok(Slack { url, client })
     }
 
@@ -65,8 +65,8 @@ impl Slack {
     }
 }
 
-fn is_slack(url: &Url) -> bool {
-    url.scheme() == "https" && url.port().is_none() && url.host_str().is_some_and(|host| HOSTS.contains(&host))
+fn is_slack(endpoint: &Endpoint) -> bool {
+    !endpoint.is_plain_http() && HOSTS.contains(&endpoint.authority())
 }
 
 fn is_form_error(answer: &Answer) -> bool {

@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use stakeout_aws::{Access, Credential};
 use stakeout_core::text::bounded;
+use stakeout_http::Endpoint;
 
 use crate::error::{Receipt, SendError, SetupError};
-use crate::http;
 use crate::notification::Message;
 use crate::ocsf;
 
@@ -38,7 +38,7 @@ impl Sns {
         if !is_topic_arn(&topic_arn) {
             return Err(SetupError::Address { reason: "topic_arn is not of the form arn:aws:sns:REGION:ACCOUNT:NAME" });
         }
-        check_endpoint(access)?;
+        check_credential(access)?;
         let client = Client::new(&stakeout_aws::sdk_config(access, ANSWER_TIMEOUT).await);
         Ok(Sns { is_fifo: topic_arn.ends_with(".fifo"), topic_arn, client })
     }
@@ -81,17 +81,13 @@ fn is_topic_arn(text: &str) -> bool {
     }
 }
 
-/// Plain http and anonymous credentials are for loopback addresses.
-fn check_endpoint(access: &Access) -> Result<(), SetupError> {
-    let url = access.endpoint.as_deref().map(http::parse).transpose()?;
-    let is_plain_loopback = url.as_ref().is_some_and(http::is_plain_loopback);
-    if url.is_some_and(|url| url.scheme() != "https") && !is_plain_loopback {
+/// Anonymous credentials are for a fake on this machine.
+fn check_credential(access: &Access) -> Result<(), SetupError> {
+    let is_fake = access.endpoint.as_ref().is_some_and(Endpoint::is_plain_http);
+    if access.credential == Credential::Anonymous && !is_fake {
         return Err(SetupError::Address {
-            reason: "an endpoint begins with https://; plain http is for loopback addresses",
+            reason: "`credential: anonymous` is for an endpoint on this machine only: remove it, or use an endpoint such as http://127.0.0.1:PORT",
         });
-    }
-    if access.credential == Credential::Anonymous && !is_plain_loopback {
-        return Err(SetupError::Address { reason: "anonymous credentials are for an endpoint on a loopback address" });
     }
     Ok(())
 }

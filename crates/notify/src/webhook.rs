@@ -1,7 +1,7 @@
 //! A webhook of the user's own: one OCSF object for each POST.
 
-use reqwest::Client;
 use secrecy::{ExposeSecret, SecretString};
+use stakeout_http::{Client, Endpoint};
 
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http;
@@ -23,13 +23,7 @@ pub struct Webhook {
 impl Webhook {
     /// Returns the webhook at `url`: https, or plain http on a loopback address.
     pub fn new(url: SecretString, bearer_token: Option<SecretString>) -> Result<Webhook, SetupError> {
-        let parsed = http::parse(url.expose_secret())?;
-        if parsed.scheme() != "https" && !http::is_plain_loopback(&parsed) {
-            return Err(SetupError::Address {
-                reason: "a webhook's address begins with https://; plain http is for loopback addresses",
-            });
-        }
-        let client = http::client(&parsed)?;
+        let client = http::client(&Endpoint::parse(url.expose_secret())?)?;
         Ok(Webhook { url, bearer_token, client })
     }
 

@@ -15,6 +15,7 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
 use stakeout_fakes::LogAnalytics;
 use stakeout_fakes::log_analytics;
+use stakeout_http::Endpoint;
 
 const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
 const RESOURCE: &str =
@@ -22,7 +23,7 @@ const RESOURCE: &str =
 
 fn config(logs: &LogAnalytics, table: Table) -> AzureMonitorConfig {
     let config = AzureMonitorConfig::new(WORKSPACE, table, "AKS-prod", Credential::Anonymous);
-    AzureMonitorConfig { endpoint: Some(logs.endpoint()), ..config }
+    AzureMonitorConfig { endpoint: Endpoint::parse_base(&logs.endpoint()).ok(), ..config }
 }
 
 async fn client(config: AzureMonitorConfig) -> AzureMonitor {

@@ -3,7 +3,7 @@
 use stakeout_cloud_logging::CloudLogging;
 use stakeout_core::check::{Check, Status};
 use stakeout_fakes::cloud_logging::Paging;
-use stakeout_fakes::{CloudLogging as StandIn, Fault, Faults};
+use stakeout_fakes::{CloudLogging as FakeCloudLogging, Fault, Faults};
 
 use crate::{BEGIN, Entry, SECONDS, forbidden, start, window};
 
@@ -18,7 +18,7 @@ async fn examine(reader: &CloudLogging) -> Vec<Check> {
     reader.checks(window(), &forbidden(), NOW_MS).await
 }
 
-fn ingest(logs: &StandIn, log: &'static str, minutes_before: i64) {
+fn ingest(logs: &FakeCloudLogging, log: &'static str, minutes_before: i64) {
     let entry = Entry::denied(format!("{log}-{minutes_before}"), NOW_MS - minutes_before * 60_000);
     Entry { log, ..entry }.ingest(logs);
 }

@@ -12,22 +12,26 @@ use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::record::{FetchError, RawRecord};
 use stakeout_core::time::{Second, Window};
-use stakeout_fakes::CloudLogging as StandIn;
+use stakeout_fakes::CloudLogging as FakeCloudLogging;
+use stakeout_http::Endpoint;
 
 const PROJECT: &str = "acme-prod";
 /// 2026-11-22T01:00:00Z, and ten minutes of it.
 const BEGIN: i64 = 1_795_309_200;
 const SECONDS: i64 = 600;
 
-fn config(logs: &StandIn) -> CloudLoggingConfig {
-    CloudLoggingConfig::stand_in(PROJECT, "prod", logs.endpoint())
+fn endpoint(text: &str) -> Endpoint {
+    Endpoint::parse_base(text).expect("an address")
+}
+
+fn config(logs: &FakeCloudLogging) -> CloudLoggingConfig {
+    CloudLoggingConfig::fake(PROJECT, "prod", endpoint(&logs.endpoint()))
 }
 
 /// Starts a fake with a project, and makes a reader of it.
-async fn start() -> (StandIn, CloudLogging) {
-    // Another test of this process may have been first.
-    let _lost_a_race = rustls::crypto::ring::default_provider().install_default();
-    let logs = StandIn::start().await.expect("a free port");
+async fn start() -> (FakeCloudLogging, CloudLogging) {
+    stakeout_http::install_crypto_provider();
+    let logs = FakeCloudLogging::start().await.expect("a free port");
     logs.create_project(PROJECT);
     let reader = CloudLogging::new(config(&logs));
     (logs, reader)
@@ -80,7 +84,7 @@ impl Entry {
     }
 
     /// Puts it into the log and answers the id that its record must have.
-    fn ingest(&self, logs: &StandIn) -> String {
+    fn ingest(&self, logs: &FakeCloudLogging) -> String {
         let at = jiff::Timestamp::from_millisecond(self.at_ms).expect("a time");
         let log_name = format!("projects/{PROJECT}/logs/cloudaudit.googleapis.com%2F{}", self.log);
         let entry = json!({
@@ -105,6 +109,6 @@ impl Entry {
 }
 
 /// Returns the members of the requests that the fake got.
-fn asked(logs: &StandIn) -> Vec<Value> {
+fn asked(logs: &FakeCloudLogging) -> Vec<Value> {
     logs.requests().iter().map(|request| serde_json::from_str(&request.body).expect("JSON")).collect()
 }

@@ -3,12 +3,12 @@
 use stakeout_cloud_logging::{CloudLogging, decode};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_fakes::cloud_logging::{EntryOrder, Paging};
-use stakeout_fakes::{CloudLogging as StandIn, Fault, Faults};
+use stakeout_fakes::{CloudLogging as FakeCloudLogging, Fault, Faults};
 
 use crate::{BEGIN, Entry, SECONDS, asked, config, forbidden, read, sorted_ids, start, window};
 
 /// Fills the log with entries of both kinds, a third of them denials; answers the ids of all and of the denials.
-fn fill(logs: &StandIn, number: usize) -> (Vec<String>, Vec<String>) {
+fn fill(logs: &FakeCloudLogging, number: usize) -> (Vec<String>, Vec<String>) {
     let (mut all, mut denied) = (Vec::new(), Vec::new());
     for n in 0..number {
         let at_ms = BEGIN * 1_000 + i64::try_from(n * 599_999 / number).expect("small");
@@ -24,7 +24,7 @@ fn fill(logs: &StandIn, number: usize) -> (Vec<String>, Vec<String>) {
 }
 
 /// Adds what lies just beside: of other clusters, services, logs and times; answers the ids of what lies just within.
-fn surround(logs: &StandIn) -> Vec<String> {
+fn surround(logs: &FakeCloudLogging) -> Vec<String> {
     let begin_ms = BEGIN * 1_000;
     let end_ms = begin_ms + SECONDS * 1_000;
     let inside = Entry::denied("b", begin_ms + 1);

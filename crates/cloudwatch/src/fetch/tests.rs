@@ -6,6 +6,7 @@ use stakeout_core::field::Field;
 use stakeout_core::prefilter::Literal;
 use stakeout_core::record::RawRecord;
 use stakeout_core::time::Second;
+use stakeout_http::Endpoint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -92,7 +93,7 @@ fn record(id: &str, time_ms: i64) -> RawRecord {
 }
 
 fn config(endpoint: &str) -> CloudWatchConfig {
-    CloudWatchConfig::new(Access::stand_in("eu-west-1", endpoint), GROUP)
+    CloudWatchConfig::new(Access::fake("eu-west-1", Endpoint::parse_base(endpoint).expect("an address")), GROUP)
 }
 
 fn window() -> Window {

@@ -12,12 +12,13 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::record::{FetchError, RawRecord};
 use stakeout_core::time::{Second, Window};
 use stakeout_fakes::CloudWatchLogs;
+use stakeout_http::Endpoint;
 
 const GROUP: &str = "/aws/eks/prod/cluster";
 const STREAMS: [&str; 3] = ["kube-apiserver-audit-1", "kube-apiserver-audit-2", "kube-apiserver-audit-3"];
 
 fn config(logs: &CloudWatchLogs) -> CloudWatchConfig {
-    CloudWatchConfig::new(Access::stand_in("eu-west-1", logs.endpoint()), GROUP)
+    CloudWatchConfig::new(Access::fake("eu-west-1", Endpoint::parse_base(&logs.endpoint()).expect("an address")), GROUP)
 }
 
 async fn start() -> (CloudWatchLogs, CloudWatch) {

@@ -9,6 +9,7 @@ use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::yaml::{At, Map};
+use stakeout_http::Endpoint;
 
 use super::{Export, OptionalMember, envelope_time};
 use crate::budget::{Budget, Budgets, Quota};
@@ -63,7 +64,7 @@ impl Settings {
         let plan = map.get("plan").map_or(Ok(Plan::Analytics), |at| plan(&at))?;
         let cluster = cluster(&map.need("cluster", "add the cluster's name, as `az aks list` shows it")?)?;
         let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
-        let credential = credential(&map, endpoint.as_deref(), reader)?;
+        let credential = credential(&map, endpoint.as_ref(), reader)?;
         Ok(Settings(AzureMonitorConfig { workspace_id, table, plan, cluster, endpoint, credential }))
     }
 
@@ -140,7 +141,11 @@ fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
     ))
 }
 
-fn credential(map: &Map<'_>, endpoint: Option<&str>, reader: &mut SectionReader<'_>) -> Result<Credential, Diagnostic> {
+fn credential(
+    map: &Map<'_>,
+    endpoint: Option<&Endpoint>,
+    reader: &mut SectionReader<'_>,
+) -> Result<Credential, Diagnostic> {
     let word = credential::word(map, endpoint, &CREDENTIALS)?;
     let allowed: &[&str] = match word {
         Some("client_secret") => &["tenant_id", "client_id", "client_secret", "client_secret_file"],

@@ -9,6 +9,7 @@ use stakeout_core::decode::{self, DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::yaml::At;
+use stakeout_http::Endpoint;
 
 use super::{Export, OptionalMember, envelope_time};
 use crate::budget::{Budget, Budgets, Quota};
@@ -76,7 +77,7 @@ impl Settings {
         let account = log_group
             .account()
             .or_else(|| access.assume_role.as_ref().and_then(AssumeRole::account))
-            .or_else(|| access.authority())
+            .or_else(|| access.endpoint.as_ref().map(Endpoint::authority))
             .unwrap_or("own");
         format!("cloudwatch/{account}/{}/{}", access.region, log_group.name)
     }

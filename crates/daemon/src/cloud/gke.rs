@@ -48,7 +48,7 @@ impl Settings {
         let cluster =
             cluster(&map.need("cluster", "add the cluster's name, as `gcloud container clusters list` shows it")?)?;
         let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
-        let credential = match credential::word(&map, endpoint.as_deref(), &["default"])? {
+        let credential = match credential::word(&map, endpoint.as_ref(), &["default"])? {
             Some(credential::ANONYMOUS) => Credential::Anonymous,
             _ => Credential::Default,
         };

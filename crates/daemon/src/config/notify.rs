@@ -5,9 +5,9 @@ use stakeout_aws::Access;
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{At, Map, Value};
+use stakeout_http::Endpoint;
 
-use crate::section::url::Url;
-use crate::section::{self, SectionReader, aws, keys, secret};
+use crate::section::{self, SectionReader, aws, keys, secret, url};
 
 /// Each commit owes each destination a row; more of them are a job for a fan-out behind one.
 const DESTINATIONS_MAX: usize = 64;
@@ -152,9 +152,9 @@ fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind
 fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnostic> {
     let map = keys(at, &["webhook_url", "webhook_url_file", "max_messages_per_run"])?;
     let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reader)?;
-    let is_slack = Url::parse(secret.value.expose_secret()).is_some_and(|url| {
-        let is_slack_host = url.is_https && SLACK_HOSTS.contains(&url.host) && matches!(url.port, None | Some(443));
-        (is_slack_host && url.path.len() > 1) || url.is_loopback()
+    let is_slack = Endpoint::parse(secret.value.expose_secret()).is_ok_and(|endpoint| {
+        let is_slack_host = !endpoint.is_plain_http() && SLACK_HOSTS.contains(&endpoint.authority());
+        (is_slack_host && endpoint.url().path().len() > 1) || endpoint.is_plain_http()
     });
     if !is_slack {
         return Err(secret.at.fault(
@@ -176,14 +176,7 @@ fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
 fn webhook(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Webhook, Diagnostic> {
     let map = keys(at, &["url", "url_file", "token", "token_file"])?;
     let secret = secret::need(&map, "url", "the URL that takes the findings", reader)?;
-    let Some(url) = Url::parse(secret.value.expose_secret()) else {
-        return Err(secret.at.fault("not a URL", "write https://HOST/PATH"));
-    };
-    if !url.is_private_on_the_way() {
-        return Err(secret
-            .at
-            .fault("plain http to another machine", "write https://, or let the receiver listen on 127.0.0.1"));
-    }
+    Endpoint::parse(secret.value.expose_secret()).map_err(|error| url::fault(&secret.at, error))?;
     Ok(Webhook { url: secret.value, token: token(&map, reader)? })
 }
 

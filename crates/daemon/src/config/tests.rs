@@ -12,6 +12,7 @@ use stakeout_aws::{Access, AssumeRole};
 use stakeout_azure_monitor::{Credential, Plan};
 use stakeout_core::rule::Level;
 use stakeout_core::source::{LogId, Provider, Source};
+use stakeout_http::Endpoint;
 
 use super::notify::{DestinationKind, Slack, Sns, Webhook};
 use super::*;
@@ -218,7 +219,7 @@ fn every_key_arrives() {
                     arn: "arn:aws:iam::444455556666:role/a/stakeout".to_owned(),
                     external_id: Some("x-1".to_owned()),
                 }),
-                ..Access::stand_in("eu-west-1", "http://127.0.0.1:4566")
+                ..Access::fake("eu-west-1", Endpoint::parse_base("http://127.0.0.1:4566").expect("an address"))
             },
             log_group: eks::LogGroup {
                 name: "/aws/eks/blue/cluster".to_owned(),

@@ -18,7 +18,7 @@ pub(crate) fn access(map: &Map<'_>, arn_region: Option<&str>) -> Result<Access, 
     };
     let assume_role = map.get("assume_role").map(|at| assume_role(&at)).transpose()?;
     let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
-    let credential = match credential::word(map, endpoint.as_deref(), &["default"])? {
+    let credential = match credential::word(map, endpoint.as_ref(), &["default"])? {
         Some(credential::ANONYMOUS) => Credential::Anonymous,
         _ => Credential::Default,
     };

@@ -2,6 +2,7 @@
 
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::yaml::Map;
+use stakeout_http::Endpoint;
 
 /// The word for asking without a credential.
 pub(crate) const ANONYMOUS: &str = "anonymous";
@@ -11,10 +12,10 @@ pub(crate) const ANONYMOUS: &str = "anonymous";
 /// credential of ours is for it unless the config says so.
 pub(crate) fn word<'a>(
     map: &Map<'a>,
-    endpoint: Option<&str>,
+    endpoint: Option<&Endpoint>,
     known: &[&'static str],
 ) -> Result<Option<&'static str>, Diagnostic> {
-    let is_stand_in = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let is_stand_in = endpoint.is_some_and(Endpoint::is_plain_http);
     let Some(at) = map.get("credential") else {
         return Ok(is_stand_in.then_some(ANONYMOUS));
     };

@@ -7,6 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sns::config::http::HttpResponse;
 use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::operation::publish::PublishError;
+use stakeout_http::error_chain::find;
 
 use crate::error::SendError;
 use crate::http::quoted;
@@ -45,16 +46,14 @@ fn refused(error: &PublishError, raw: &HttpResponse) -> SendError {
     let code = error.code().unwrap_or("no code");
     let reason = quoted(&format!("status {status}: {code}: {}", error.message().unwrap_or("no message")));
     if status == 429 || !(400..500).contains(&status) || PASSING.contains(&code) {
-        return SendError::Later { after: retry_after(raw), reason };
+        return SendError::later_after(retry_after(raw), reason);
     }
     SendError::Refused { reason }
 }
 
 /// Maps a request that got no answer. Without credentials only somebody with permissions can help; the rest is the way's fault.
 fn unanswered(failure: &(dyn Error + 'static)) -> SendError {
-    let credentials = std::iter::successors(Some(failure), |error| (*error).source())
-        .find_map(|error| error.downcast_ref::<CredentialsError>());
-    match credentials {
+    match find::<CredentialsError>(failure) {
         Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
             SendError::refused(format!("no credentials: {}", words(failure)))
         }
@@ -66,8 +65,7 @@ fn words(failure: &(dyn Error + 'static)) -> String {
     quoted(&DisplayErrorContext(failure).to_string())
 }
 
-/// Returns how long SNS asks to wait, in seconds.
+/// Returns how long SNS asks to wait.
 fn retry_after(raw: &HttpResponse) -> Option<Duration> {
-    let seconds: u32 = raw.headers().get("retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_secs(u64::from(seconds)))
+    stakeout_aws::retry_after(|name| raw.headers().get(name))
 }
