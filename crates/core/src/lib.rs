@@ -21,7 +21,6 @@ pub mod event;
 pub mod observation;
 pub mod field;
 pub mod prefilter;
-pub mod json;
 pub mod decode;
 pub mod needle;
 

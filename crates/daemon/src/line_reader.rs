@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter, memrchr};
 use stakeout_core::decode::{
-    BorrowedEvent, DecodeError, LINE_BYTES_MAX, TAIL_BYTES, borrowed_event, skim_long, stage_time_ms,
+    BorrowedEvent, DecodeError, LINE_BYTES_MAX, TAIL_BYTES, borrowed_event, borrowed_event_of_long_line, stage_time_ms,
     stage_time_unread_ms,
 };
 use stakeout_core::needle::{Candidate, Needles};
@@ -79,7 +79,7 @@ impl<'a> Line<'a> {
     pub(crate) fn borrowed_event(&self) -> Result<BorrowedEvent<'a>, DecodeError> {
         match self.tail {
             None => borrowed_event(self.prefix),
-            Some(tail) => skim_long(self.prefix, tail),
+            Some(tail) => borrowed_event_of_long_line(self.prefix, tail),
         }
     }
 
@@ -166,7 +166,7 @@ impl<R: Read> Lines<R> {
                 Filled::End => return Ok(None),
                 Filled::LongLine => {
                     let (line, before) = (self.read_rest()?, self.told);
-                    let skimmed = skim_long(&self.block[..self.limit], &self.tail);
+                    let skimmed = borrowed_event_of_long_line(&self.block[..self.limit], &self.tail);
                     let time = stage_time_ms(&self.tail, &skimmed).map(Second::of_millis).or(before);
                     self.tell(time);
                     if needles.is_none_or(|needles| needles.stand_in(&self.block[..self.limit])) {

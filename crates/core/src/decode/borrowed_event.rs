@@ -1,80 +1,87 @@
-//! An event as it lies in its line: read to the end, but nothing of it is copied before somebody wants it whole.
+//! An audit event that borrows its texts from its line. Most events are dropped after a filter has seen them, so a copy is
+//! made only of those that a rule may want.
 
 use std::borrow::Cow;
 
 use super::Decoded;
 use crate::event::{self, AuditEvent, ObjectRef};
 use crate::field::Field;
-use crate::json::{Fault, Reader};
 
 type Text<'a> = Option<Cow<'a, str>>;
 
-/// The event of a line, which lends its texts. Its fields are those of [`AuditEvent`].
+/// An audit event that borrows from its line. Its fields are those of [`AuditEvent`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BorrowedEvent<'a> {
     pub(super) kind: Text<'a>,
+    pub(super) level: Text<'a>,
     pub(super) audit_id: Text<'a>,
     pub(super) stage: Text<'a>,
+    pub(super) request_uri: Text<'a>,
     pub(super) verb: Text<'a>,
+    pub(super) user: User<'a>,
+    pub(super) impersonated_user: User<'a>,
+    pub(super) source_ips: Vec<Cow<'a, str>>,
+    pub(super) user_agent: Text<'a>,
+    pub(super) object_ref: Option<BorrowedObject<'a>>,
+    pub(super) response_status: ResponseStatus<'a>,
     pub(super) request_received_timestamp: Text<'a>,
     pub(super) stage_timestamp: Text<'a>,
+    pub(super) annotations: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     pub(super) is_truncated: bool,
-    level: Text<'a>,
-    request_uri: Text<'a>,
-    user: User<'a>,
-    impersonated_user: User<'a>,
-    source_ips: Vec<Cow<'a, str>>,
-    user_agent: Text<'a>,
-    object_ref: Option<Object<'a>>,
-    response_code: Option<i64>,
-    response_reason: Text<'a>,
-    response_message: Text<'a>,
-    annotations: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct User<'a> {
-    username: Text<'a>,
-    groups: Vec<Cow<'a, str>>,
+pub(super) struct User<'a> {
+    pub(super) username: Text<'a>,
+    pub(super) groups: Vec<Cow<'a, str>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Object<'a> {
-    resource: Text<'a>,
-    subresource: Text<'a>,
-    namespace: Text<'a>,
-    name: Text<'a>,
-    api_group: Text<'a>,
-    api_version: Text<'a>,
+pub(super) struct BorrowedObject<'a> {
+    pub(super) resource: Text<'a>,
+    pub(super) subresource: Text<'a>,
+    pub(super) namespace: Text<'a>,
+    pub(super) name: Text<'a>,
+    pub(super) api_group: Text<'a>,
+    pub(super) api_version: Text<'a>,
 }
 
-impl<'a> BorrowedEvent<'a> {
-    /// Tells whether the record was cut off or damaged behind what the event holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ResponseStatus<'a> {
+    pub(super) code: Option<i64>,
+    /// The code that was read last. It may be cut off, as `40` is of `403`, until more of the object follows.
+    pub(super) unconfirmed_code: Option<i64>,
+    pub(super) reason: Text<'a>,
+    pub(super) message: Text<'a>,
+}
+
+impl BorrowedEvent<'_> {
+    /// Returns whether the record is cut off or damaged after the members that the event holds.
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         self.is_truncated
     }
 
-    /// Tells what [`AuditEvent::is_request`] tells.
+    /// Returns the same as [`AuditEvent::is_request`].
     #[must_use]
     pub fn is_request(&self) -> bool {
-        event::is_request(self.stage.as_deref(), self.response_code, self.user.username.as_deref())
+        event::is_request(self.stage.as_deref(), self.response_status.code, self.user.username.as_deref())
     }
 
-    /// Returns what [`AuditEvent::stage_time_ms`] returns.
+    /// Returns the same as [`AuditEvent::stage_time_ms`].
     #[must_use]
     pub fn stage_time_ms(&self) -> Option<i64> {
         event::millis(self.stage_timestamp.as_deref()?)
     }
 
-    /// Returns what [`AuditEvent::received_time_ms`] returns.
+    /// Returns the same as [`AuditEvent::received_time_ms`].
     #[must_use]
     pub fn received_time_ms(&self) -> Option<i64> {
         event::millis(self.request_received_timestamp.as_deref()?)
     }
 
-    /// Tells whether `field` may hold a text or a number of which these tell that it is sought. What cannot be told by
-    /// looking at the record may always be.
+    /// Returns whether `field` may hold a text or a number that the given function accepts. The answer is `true` for
+    /// fields that are derived from more than this record.
     pub(super) fn may_hold(
         &self,
         field: &Field,
@@ -98,7 +105,7 @@ impl<'a> BorrowedEvent<'a> {
             "user.username" => is(&self.user.username),
             "user.groups" => self.user.groups.iter().any(|group| is_text(group)),
             "impersonatedUser.username" => is(&self.impersonated_user.username),
-            // An address may be spelled in several ways.
+            // An IPv6 address has several spellings.
             "sourceIPs" => self.source_ips.iter().any(|entry| entry.contains(':') || is_text(entry)),
             "userAgent" => is(&self.user_agent),
             "objectRef.resource" => object.is_some_and(|object| is(&object.resource)),
@@ -107,14 +114,14 @@ impl<'a> BorrowedEvent<'a> {
             "objectRef.name" => object.is_some_and(|object| is(&object.name)),
             "objectRef.apiGroup" => object.is_some_and(|object| is(&object.api_group)),
             "objectRef.apiVersion" => object.is_some_and(|object| is(&object.api_version)),
-            "responseStatus.code" => self.response_code.is_some_and(is_number),
-            "responseStatus.reason" => is(&self.response_reason),
-            "responseStatus.message" => is(&self.response_message),
+            "responseStatus.code" => self.response_status.code.is_some_and(is_number),
+            "responseStatus.reason" => is(&self.response_status.reason),
+            "responseStatus.message" => is(&self.response_status.message),
             _ => true,
         }
     }
 
-    /// Returns the event, which lends nothing any more.
+    /// Returns the event with texts of its own.
     #[must_use]
     pub fn into_decoded(self) -> Decoded {
         let event = AuditEvent {
@@ -128,10 +135,10 @@ impl<'a> BorrowedEvent<'a> {
             impersonated_username: owned(self.impersonated_user.username),
             source_ips: all_owned(self.source_ips),
             user_agent: owned(self.user_agent),
-            object_ref: self.object_ref.map(Object::into_owned),
-            response_code: self.response_code,
-            response_reason: owned(self.response_reason),
-            response_message: owned(self.response_message),
+            object_ref: self.object_ref.map(BorrowedObject::into_owned),
+            response_code: self.response_status.code,
+            response_reason: owned(self.response_status.reason),
+            response_message: owned(self.response_status.message),
             request_received_timestamp: owned(self.request_received_timestamp),
             stage_timestamp: owned(self.stage_timestamp),
             annotations: self
@@ -143,88 +150,9 @@ impl<'a> BorrowedEvent<'a> {
         };
         Decoded { event, is_truncated: self.is_truncated }
     }
-
-    /// Reads the event's own level. Values of another type than the known ones are passed over.
-    pub(super) fn read(&mut self, json: &mut Reader<'a>) -> Result<(), Fault> {
-        json.object(|json, key| {
-            match &*key {
-                "kind" => self.kind = text(json)?,
-                "level" => self.level = text(json)?,
-                "auditID" => self.audit_id = text(json)?,
-                "stage" => self.stage = text(json)?,
-                "requestURI" => self.request_uri = text(json)?,
-                "verb" => self.verb = text(json)?,
-                "user" => self.user.read(json)?,
-                "impersonatedUser" => self.impersonated_user.read(json)?,
-                "sourceIPs" => self.source_ips = texts(json)?,
-                "userAgent" => self.user_agent = text(json)?,
-                "objectRef" => self.object_ref.insert(Object::default()).read(json)?,
-                "responseStatus" => self.read_response_status(json)?,
-                "requestReceivedTimestamp" => self.request_received_timestamp = text(json)?,
-                "stageTimestamp" => self.stage_timestamp = text(json)?,
-                "annotations" => self.read_annotations(json)?,
-                _ => drop(json.skip()?),
-            }
-            Ok(())
-        })
-    }
-
-    fn read_response_status(&mut self, json: &mut Reader<'a>) -> Result<(), Fault> {
-        // A code that was read may have been cut off: `40` of `403`. What follows it tells.
-        let mut number = None;
-        json.object(|json, key| {
-            self.response_code = number.take().or(self.response_code);
-            match &*key {
-                "code" => number = code(std::str::from_utf8(json.skip()?).map_err(|_| Fault)?),
-                "reason" => self.response_reason = text(json)?,
-                "message" => self.response_message = text(json)?,
-                _ => drop(json.skip()?),
-            }
-            Ok(())
-        })?;
-        self.response_code = number.or(self.response_code);
-        Ok(())
-    }
-
-    /// Reads `annotations`, whose keys are free.
-    fn read_annotations(&mut self, json: &mut Reader<'a>) -> Result<(), Fault> {
-        json.object(|json, key| {
-            self.annotations.extend(text(json)?.map(|value| (key, value)));
-            Ok(())
-        })
-    }
 }
 
-impl<'a> User<'a> {
-    fn read(&mut self, json: &mut Reader<'a>) -> Result<(), Fault> {
-        json.object(|json, key| {
-            match &*key {
-                "username" => self.username = text(json)?,
-                "groups" => self.groups = texts(json)?,
-                _ => drop(json.skip()?),
-            }
-            Ok(())
-        })
-    }
-}
-
-impl<'a> Object<'a> {
-    fn read(&mut self, json: &mut Reader<'a>) -> Result<(), Fault> {
-        json.object(|json, key| {
-            let field = match &*key {
-                "resource" => &mut self.resource,
-                "subresource" => &mut self.subresource,
-                "namespace" => &mut self.namespace,
-                "name" => &mut self.name,
-                "apiGroup" => &mut self.api_group,
-                "apiVersion" => &mut self.api_version,
-                _ => return json.skip().map(drop),
-            };
-            *field = text(json)?;
-            Ok(())
-        })
-    }
-
+impl BorrowedObject<'_> {
     fn into_owned(self) -> ObjectRef {
         ObjectRef {
             resource: owned(self.resource),
@@ -243,39 +171,4 @@ fn owned(text: Text<'_>) -> Option<String> {
 
 fn all_owned(texts: Vec<Cow<'_, str>>) -> Vec<String> {
     texts.into_iter().map(Cow::into_owned).collect()
-}
-
-/// Reads a text; anything else, and an empty one, is `None`.
-fn text<'a>(json: &mut Reader<'a>) -> Result<Text<'a>, Fault> {
-    Ok(json.text()?.filter(|text| !text.is_empty()))
-}
-
-/// Reads a list of texts; a lone text is a list of one.
-fn texts<'a>(json: &mut Reader<'a>) -> Result<Vec<Cow<'a, str>>, Fault> {
-    let mut texts = Vec::new();
-    let is_list = json.list(|json| {
-        texts.extend(text(json)?);
-        Ok(())
-    })?;
-    if !is_list {
-        texts.extend(json.text()?);
-    }
-    Ok(texts)
-}
-
-/// Returns the status code that a JSON value spells: a whole number, one with a fraction of zero, or text of digits
-/// without zeros in front.
-fn code(json: &str) -> Option<i64> {
-    if json.starts_with('"') {
-        let text: String = serde_json::from_str(json).ok()?;
-        // Zeros in front would make a text of which no provider's filter knows that it is this number.
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-        return is_plain.then(|| text.parse().ok())?;
-    }
-    let whole = match json.split_once('.') {
-        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
-        Some(_) => return None,
-        None => json,
-    };
-    whole.parse().ok()
 }

@@ -1,4 +1,7 @@
-//! Whole, cut, odd and hostile lines, and what is read of each.
+//! Complete, truncated, unusual and hostile lines, and the event that each yields.
+
+use proptest::prelude::*;
+use serde_json::Value;
 
 use super::*;
 use crate::event::ObjectRef;
@@ -44,9 +47,9 @@ fn a_whole_event_is_read() {
     assert_eq!(decoded.event.stage_time_ms(), Some(1_795_255_200_001));
 }
 
-/// Cut anywhere behind the verb, a line gives what stood before the cut, and never a wrong code.
+/// A line that is cut after the verb yields the members before the cut, and never a wrong code.
 #[test]
-fn a_line_cut_anywhere_gives_what_stood_before_the_cut() {
+fn a_truncated_line_yields_the_members_before_the_cut() {
     let code_ends = WHOLE.find(":403").expect("there") + 4;
     for cut in 0..WHOLE.len() {
         for ending in ["", "[Truncated...]"] {
@@ -58,14 +61,14 @@ fn a_line_cut_anywhere_gives_what_stood_before_the_cut() {
                     let is_read = decoded.event.response_code == Some(403);
                     assert_eq!(is_read, cut > code_ends, "cut at {cut}{ending}");
                 }
-                Err(fault) => assert!(cut < 200, "cut at {cut}: {fault}"),
+                Err(error) => assert!(cut < 200, "cut at {cut}: {error}"),
             }
         }
     }
 }
 
 #[test]
-fn a_record_of_which_only_the_beginning_is_left_is_cut_and_not_nonsense() {
+fn the_first_members_are_enough_for_a_truncated_event() {
     let cut = format!(
         r#"{{"kind":"Event","auditID":"a-1","stage":"ResponseComplete","requestURI":"/{}"#,
         "A".repeat(300_000)
@@ -76,7 +79,7 @@ fn a_record_of_which_only_the_beginning_is_left_is_cut_and_not_nonsense() {
 }
 
 #[test]
-fn a_code_has_one_reading() {
+fn a_code_is_a_whole_number_or_a_text_of_digits() {
     assert_eq!(code_of("403"), Some(403));
     assert_eq!(code_of("403.0"), Some(403));
     assert_eq!(code_of("\"403\""), Some(403));
@@ -91,12 +94,12 @@ fn a_code_has_one_reading() {
 }
 
 #[test]
-fn of_a_key_that_stands_twice_the_last_counts() {
+fn the_last_value_of_a_duplicate_key_counts() {
     assert_eq!(event(r#"{"verb":"get","verb":"list"}"#).verb.as_deref(), Some("list"));
 }
 
 #[test]
-fn values_of_another_type_are_missing() {
+fn values_of_another_type_count_as_missing() {
     let read = event(
         r#"{"verb":"get","user":null,"sourceIPs":"8.8.8.8","userAgent":7,"objectRef":[1],"annotations":{"a":1,"b":"c"},"groups":{}}"#,
     );
@@ -107,7 +110,7 @@ fn values_of_another_type_are_missing() {
 }
 
 #[test]
-fn what_is_no_audit_event_says_so() {
+fn other_text_is_an_error_that_says_why() {
     assert_eq!(decode(b"hello"), Err(DecodeError::NotJson("it begins with \"hello\"".into())));
     assert_eq!(decode(br#"{"kind":"Status","verb":"get"}"#), Err(DecodeError::NotAnEvent("Status".into())));
     assert!(decode(b"{\"a\":").is_err());
@@ -115,7 +118,7 @@ fn what_is_no_audit_event_says_so() {
 }
 
 #[test]
-fn a_line_over_the_limit_is_read_by_its_beginning_and_end() {
+fn a_line_over_the_limit_is_read_from_its_first_part_and_its_tail() {
     let body = "A".repeat(2 * LINE_BYTES_MAX);
     let line = WHOLE.replace(
         r#"{"deep":[[[{"code":200}]]]}"#,
@@ -129,8 +132,82 @@ fn a_line_over_the_limit_is_read_by_its_beginning_and_end() {
 }
 
 #[test]
-fn a_body_may_nest_as_deep_as_it_likes() {
+fn a_body_may_nest_to_any_depth() {
     let nested = "[".repeat(100_000) + &"]".repeat(100_000);
     let line = WHOLE.replace(r#"{"deep":[[[{"code":200}]]]}"#, &nested);
     assert!(!decode(line.as_bytes()).expect("an event").is_truncated);
+    let agent = WHOLE.replace("\"curl/8.5.0\"", &nested);
+    assert!(!decode(agent.as_bytes()).expect("an event").is_truncated, "where a text is expected");
+}
+
+#[test]
+fn only_a_text_that_is_read_must_be_unicode() {
+    let read = |line: &[u8]| decode(line).expect("an event");
+    let skipped = read(b"{\"verb\":\"get\",\"requestObject\":[\"\xff\"],\"stage\":\"Panic\"}");
+    assert_eq!((skipped.event.stage.as_deref(), skipped.is_truncated), (Some("Panic"), false));
+    let damaged = read(b"{\"verb\":\"get\",\"userAgent\":\"\xff\",\"stage\":\"Panic\"}");
+    assert_eq!((damaged.event.stage, damaged.is_truncated), (None, true));
+}
+
+#[test]
+fn a_number_beyond_f64_in_place_of_a_text_damages_the_line() {
+    let damaged = decode(br#"{"verb":"get","userAgent":1e999,"stage":"Panic"}"#).expect("an event");
+    assert_eq!((damaged.event.verb.as_deref(), damaged.event.stage, damaged.is_truncated), (Some("get"), None, true));
+    let skipped = decode(br#"{"verb":"get","requestObject":1e999,"stage":"Panic"}"#).expect("an event");
+    assert!(!skipped.is_truncated);
+}
+
+/// Returns a value of any type, as JSON text.
+fn value() -> impl Strategy<Value = String> {
+    const SCALARS: &[&str] = &[
+        "null",
+        "true",
+        "0",
+        "-0.5e3",
+        "99999999999999999999",
+        "\"\"",
+        "\"a\"",
+        "\"\\u0061\\n\"",
+        "\"\u{1f600}\"",
+        "[]",
+        "{}",
+    ];
+    let scalar = proptest::sample::select(SCALARS).prop_map(str::to_owned);
+    scalar.prop_recursive(4, 16, 4, |inner| {
+        let members = proptest::collection::vec(("[a-z]{1,3}|username|groups|code", inner.clone()), 0..4);
+        let object = members.prop_map(|members| {
+            let members: Vec<String> = members.iter().map(|(key, value)| format!("\"{key}\" : {value}")).collect();
+            format!("{{{}}}", members.join(" ,\n"))
+        });
+        let list = proptest::collection::vec(inner, 0..4).prop_map(|values| format!("[ {} ]", values.join(", ")));
+        prop_oneof![object, list]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_member_of_any_type_leaves_the_next_one_readable(
+        key in proptest::sample::select(&[
+            "userAgent", "user", "impersonatedUser", "sourceIPs", "objectRef", "responseStatus", "requestObject",
+            "annotations", "us\\u0065rAgent",
+        ][..]),
+        value in value(),
+    ) {
+        let line = format!(r#"{{"auditID":"a","{key}":{value},"stage":"Panic"}}"#);
+        let decoded = decode(line.as_bytes()).expect("an event");
+        prop_assert!(!decoded.is_truncated);
+        prop_assert_eq!(decoded.event.stage.as_deref(), Some("Panic"));
+        let whole: Value = serde_json::from_str(&line).expect("JSON");
+        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        prop_assert_eq!(decoded.event.user_agent, text(&whole["userAgent"]));
+        prop_assert_eq!(decoded.event.username, text(&whole["user"]["username"]));
+        let groups = match &whole["user"]["groups"] {
+            Value::String(group) => vec![group.clone()],
+            Value::Array(groups) => groups.iter().filter_map(text).collect(),
+            _ => Vec::new(),
+        };
+        prop_assert_eq!(decoded.event.groups, groups);
+    }
 }
