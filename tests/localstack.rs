@@ -1,11 +1,6 @@
 //! The whole way on an AWS that others wrote: a recorded scan in moto's CloudWatch Logs, `stakeout once` on it, and
 //! what comes out of a queue behind moto's SNS and of the fake of Slack.
 
-#[path = "support/python.rs"]
-mod python;
-#[path = "support/seeds.rs"]
-mod seeds;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,11 +8,13 @@ use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
 use jsonschema::Validator;
-use python::{Moto, interpreter, python};
 use serde_json::Value;
 use stakeout_fakes::Slack;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use crate::support::python::{Moto, interpreter, python};
+use crate::support::seeds;
 
 const STAKEOUT: &str = env!("CARGO_BIN_EXE_stakeout");
 const SCENARIO: &str = "../../localstack/scenario.py";

@@ -37,7 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("ledger", &["stakeout-core"]),
     ("notify", &["stakeout-aws", "stakeout-core", "stakeout-http"]),
-    ("fake", &[]),
+    ("fakes", &[]),
 ];
 
 /// The crates whose modules import in one direction.

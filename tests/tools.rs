@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::support::golden::assert_golden;
+
 const PROBING: &str = "kubernetes-scanning-by-unauthenticated-ip";
 
 fn data(name: &str) -> PathBuf {
@@ -46,8 +48,7 @@ fn lines(arguments: &[&str]) -> Vec<Value> {
 
 /// Compares what is printed with the golden text of this name.
 fn compare(golden: &str, arguments: &[&str]) {
-    let expected = std::fs::read_to_string(data("tools").join(golden)).expect("golden text");
-    assert_eq!(printed(arguments, 0), expected, "{golden}");
+    assert_golden(&data("tools").join(golden), &printed(arguments, 0));
 }
 
 fn recording(name: &str) -> String {

@@ -2,27 +2,15 @@
 //!
 //! boto3 and slack_sdk judge the fakes of CloudWatch Logs, SNS and Slack; moto answers the same questions, and each
 //! fact in which it differs is named here with the reason. What our own crates make of the fakes is tested in those
-//! crates. ThresholdKind `python3` with `venv`, `node` and `npm`; see `support/python.rs` and `support/node.rs`.
+//! crates. Needs `python3` with `venv`, `node` and `npm`; see `support::python` and `support::node`.
 
-#[path = "wire_truth/cloud_logging.rs"]
 mod cloud_logging;
 #[cfg(feature = "azure")]
-#[path = "wire_truth/kql.rs"]
 mod kql;
-#[path = "wire_truth/log_analytics.rs"]
 mod log_analytics;
-#[path = "wire_truth/logs.rs"]
 mod logs;
-#[cfg(feature = "azure")]
-#[path = "support/node.rs"]
-mod node;
-#[path = "wire_truth/ours.rs"]
 mod ours;
-#[path = "support/python.rs"]
-mod python;
-#[path = "wire_truth/slack.rs"]
 mod slack;
-#[path = "wire_truth/sns.rs"]
 mod sns;
 /// Findings as an attacker would have them, from the tests of the crate that renders them.
 #[path = "../crates/notify/tests/it/strategy.rs"]
@@ -31,6 +19,8 @@ mod strategy;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+
+use crate::support::python;
 
 /// Answers of a server by name, as a script found them.
 type Facts = Map<String, Value>;

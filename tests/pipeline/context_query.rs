@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{Asked, DAY, HOUR, Line, MINUTE};
-use crate::ocsf::{assert_each_opens_once, final_episodes};
-use crate::world::{Cloud, World};
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
+use super::ocsf::{assert_each_opens_once, final_episodes};
+use super::world::{Cloud, World};
 
 const TICK: i64 = DAY + HOUR;
 

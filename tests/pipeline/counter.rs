@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::audit::{HOUR, Line, MINUTE};
+use super::audit::{HOUR, Line, MINUTE};
 
 pub(crate) const MULTIPLE_403: &str = "kubernetes-api-multiple-403-from-public-ip";
 pub(crate) const SCANNING: &str = "kubernetes-scanning-by-unauthenticated-ip";

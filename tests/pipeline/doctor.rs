@@ -4,8 +4,8 @@ use stakeout_fakes::cloudwatch_logs::LogGroupClass;
 use stakeout_fakes::log_analytics::Plan;
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{DAY, HOUR, MINUTE, refused};
-use crate::world::{Cloud, GROUP, World};
+use super::audit::{DAY, HOUR, MINUTE, refused};
+use super::world::{Cloud, GROUP, World};
 
 /// When the doctor comes: the last window is [23:50, 00:50).
 const NOW: i64 = DAY + HOUR + 5 * MINUTE;
@@ -74,7 +74,7 @@ fn an_eks_log_that_is_off_or_cannot_be_searched_is_bad() {
 fn a_gke_log_without_data_access_hides_scans() {
     let world = World::of(&[Cloud::Gke]);
     for line in refused("8.8.8.8", DAY + 40 * MINUTE, 3, 10) {
-        let entry = crate::envelope::entry(&line).to_string().replace("%2Fdata_access", "%2Factivity");
+        let entry = super::envelope::entry(&line).to_string().replace("%2Fdata_access", "%2Factivity");
         world.cloud_logging.ingest(&entry);
     }
     assert_says(&world, 1, "scans", "bad", "DATA_READ");
@@ -83,7 +83,7 @@ fn a_gke_log_without_data_access_hides_scans() {
 #[test]
 fn tables_of_aks_that_hide_scans_cost_more_or_are_empty_say_so() {
     let world = scanned(Cloud::Aks);
-    world.log_analytics.set_plan(crate::envelope::WORKSPACE, "AKSAuditAdmin", Plan::Analytics).expect("a table");
+    world.log_analytics.set_plan(super::envelope::WORKSPACE, "AKSAuditAdmin", Plan::Analytics).expect("a table");
     world.reconfigure("table: AKSAudit,", "table: AKSAuditAdmin,");
     assert_says(&world, 1, "scans", "bad", "az monitor diagnostic-settings");
     let (_, sources) = scanned(Cloud::AksBasic).doctor(NOW);

@@ -1,9 +1,9 @@
 //! Downtime: the windows that were missed are read in order, each once.
 
-use crate::audit::{DAY, HOUR, MINUTE, refused};
-use crate::counter::{self, MULTIPLE_403};
-use crate::ocsf::{assert_each_opens_once, final_episodes};
-use crate::world::World;
+use super::audit::{DAY, HOUR, MINUTE, refused};
+use super::counter::{self, MULTIPLE_403};
+use super::ocsf::{assert_each_opens_once, final_episodes};
+use super::world::World;
 
 /// Returns the window that the tick at this hour ends.
 fn window(hour: i64) -> (i64, i64) {

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::audit::Line;
-use crate::world::Cloud;
+use super::audit::Line;
+use super::world::Cloud;
 
 /// The project and the cluster of the entries.
 pub(crate) const PROJECT: &str = "acme-dev";

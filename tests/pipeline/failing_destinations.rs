@@ -3,9 +3,9 @@
 use stakeout_fakes::slack::SlackRefusal;
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{DAY, HOUR, MINUTE, refused};
-use crate::ocsf::assert_each_opens_once;
-use crate::world::World;
+use super::audit::{DAY, HOUR, MINUTE, refused};
+use super::ocsf::assert_each_opens_once;
+use super::world::World;
 
 const TICK: i64 = DAY + HOUR;
 

@@ -3,10 +3,10 @@
 use stakeout_fakes::cloudwatch_logs::{Paging, TokenGone};
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{DAY, HOUR, Line, MINUTE, refused};
-use crate::counter;
-use crate::ocsf::{WATCH, assert_each_opens_once, final_episodes};
-use crate::world::World;
+use super::audit::{DAY, HOUR, Line, MINUTE, refused};
+use super::counter;
+use super::ocsf::{WATCH, assert_each_opens_once, final_episodes};
+use super::world::World;
 
 const TICK: i64 = DAY + HOUR;
 

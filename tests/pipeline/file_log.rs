@@ -6,10 +6,10 @@ use std::io::{BufRead, BufReader};
 
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{Asked, DAY, HOUR, Line, MINUTE};
-use crate::let_in::{BURST, LET_IN, RULES};
-use crate::ocsf::{CREATE, assert_each_opens_once};
-use crate::world::World;
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
+use super::let_in::{BURST, LET_IN, RULES};
+use super::ocsf::{CREATE, assert_each_opens_once};
+use super::world::World;
 
 const TICK: i64 = DAY + HOUR;
 /// More than one follow-up holds, and more than two do.

@@ -2,8 +2,8 @@
 
 use stakeout_fakes::markup::ActiveKind;
 
-use crate::audit::{Asked, DAY, HOUR, Line, MINUTE};
-use crate::world::World;
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
+use super::world::World;
 
 const EVIL: [&str; 14] = [
     "<!channel>",

@@ -10,9 +10,9 @@ use serde_json::Value;
 use stakeout_fakes::cloudwatch_logs::Paging;
 use stakeout_fakes::{Fault, FaultSwitch, Faults};
 
-use crate::audit::{DAY, HOUR, MINUTE, moved, recording, refused};
-use crate::dice::Dice;
-use crate::world::World;
+use super::audit::{DAY, HOUR, MINUTE, moved, recording, refused};
+use super::dice::Dice;
+use super::world::World;
 
 /// Turns between what is waited for and the kill, at most; they spread kills over a few milliseconds.
 const TURNS_MAX: u64 = 40_000;

@@ -2,12 +2,12 @@
 
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
-use crate::counter::SCANNING;
-use crate::dice::Dice;
-use crate::ocsf::{CLOSE, CREATE};
-use crate::three_ways::assert_told_and_replayed;
-use crate::world::World;
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
+use super::counter::SCANNING;
+use super::dice::Dice;
+use super::ocsf::{CLOSE, CREATE};
+use super::three_ways::assert_told_and_replayed;
+use super::world::World;
 
 /// A line, and when it can be read.
 type Arriving = (i64, Line);

@@ -5,9 +5,9 @@ use std::process::Child;
 use serde_json::{Value, json};
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{Asked, DAY, HOUR, Line, MINUTE};
-use crate::ocsf::{CREATE, assert_each_opens_once};
-use crate::world::{Cloud, World};
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
+use super::ocsf::{CREATE, assert_each_opens_once};
+use super::world::{Cloud, World};
 
 const TICK: i64 = DAY + HOUR;
 pub(crate) const BURST: &str = "denied-in-a-burst";

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{Asked, DAY, HOUR, MINUTE, expected, moved, recording, refused};
-use crate::counter::{self, CLUSTER_SCAN, POD_SCAN, SCANNING};
-use crate::ocsf::{CLOSE, CREATE, Told, UPDATE, assert_each_opens_once, final_episodes};
-use crate::world::{World, terminate};
+use super::audit::{Asked, DAY, HOUR, MINUTE, expected, moved, recording, refused};
+use super::counter::{self, CLUSTER_SCAN, POD_SCAN, SCANNING};
+use super::ocsf::{CLOSE, CREATE, Told, UPDATE, assert_each_opens_once, final_episodes};
+use super::world::{World, terminate};
 
 /// A tick, whose window is [23:50, 00:50) by default, and a moment inside of that window.
 const TICK: i64 = DAY + HOUR;

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::audit::data;
-use crate::counter::Episode;
+use super::audit::data;
+use super::counter::Episode;
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     let text = std::fs::read_to_string(data("ocsf/detection_finding-1.3.0.json")).expect("the schema");

@@ -1,7 +1,7 @@
 //! What the rules' filter leaves at the provider: records, answers and bytes of one window, with it and without.
 
-use crate::audit::{DAY, HOUR, Line, MINUTE, moved, recording};
-use crate::world::{Cloud, World};
+use super::audit::{DAY, HOUR, Line, MINUTE, moved, recording};
+use super::world::{Cloud, World};
 
 /// A rule that nothing but every record will do for.
 const EVERYTHING: &str = "

@@ -1,9 +1,9 @@
 //! Each recording, stretched over six hours and set across the edges of windows: the daemon, `replay` and the counter
 //! find the same episodes.
 
-use crate::audit::{DAY, HOUR, MINUTE, expected, recording, stretched};
-use crate::counter;
-use crate::three_ways::assert_same_hourly;
+use super::audit::{DAY, HOUR, MINUTE, expected, recording, stretched};
+use super::counter;
+use super::three_ways::assert_same_hourly;
 
 fn same_when_stretched(name: &str) {
     assert_same_hourly(name, &stretched(&recording(name), DAY + 5 * MINUTE, 6 * HOUR));

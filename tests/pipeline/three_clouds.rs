@@ -6,12 +6,12 @@ use stakeout_fakes::cloud_logging::{self, TokenGone};
 use stakeout_fakes::log_analytics;
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
-use crate::counter::{self, MULTIPLE_403, SCANNING};
-use crate::dice::Dice;
-use crate::ocsf::{CLOSE, CREATE, WATCH, assert_each_opens_once, final_episodes};
-use crate::timelines::any_timeline;
-use crate::world::{Cloud, World};
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
+use super::counter::{self, MULTIPLE_403, SCANNING};
+use super::dice::Dice;
+use super::ocsf::{CLOSE, CREATE, WATCH, assert_each_opens_once, final_episodes};
+use super::timelines::any_timeline;
+use super::world::{Cloud, World};
 
 const TICK: i64 = DAY + HOUR;
 /// Every way to keep a log beside CloudWatch Logs.

@@ -1,9 +1,9 @@
 //! Three ways to the episodes in a log: the daemon tick by tick, `replay`, and the counter. They must agree.
 
-use crate::audit::{DAY, HOUR, Line};
-use crate::counter;
-use crate::ocsf::{assert_each_opens_once, final_episodes};
-use crate::world::World;
+use super::audit::{DAY, HOUR, Line};
+use super::counter;
+use super::ocsf::{assert_each_opens_once, final_episodes};
+use super::world::World;
 
 /// Asserts that hourly ticks with a fresh process each, `replay` and the counter find the same.
 pub(crate) fn assert_same_hourly(name: &str, lines: &[Line]) {

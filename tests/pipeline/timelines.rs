@@ -2,11 +2,11 @@
 
 use stakeout_fakes::cloudwatch_logs::Paging;
 
-use crate::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
-use crate::counter::{self, MULTIPLE_403, SCANNING};
-use crate::dice::Dice;
-use crate::three_ways::{assert_same, assert_same_hourly};
-use crate::world::World;
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
+use super::counter::{self, MULTIPLE_403, SCANNING};
+use super::dice::Dice;
+use super::three_ways::{assert_same, assert_same_hourly};
+use super::world::World;
 
 /// Returns how many episodes of a rule the counter finds, so that a timeline cannot miss its own point.
 fn episodes_of(rule: &str, lines: &[Line]) -> usize {

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{DAY, HOUR, Line, MINUTE, moved, recording};
-use crate::world::World;
+use super::audit::{DAY, HOUR, Line, MINUTE, moved, recording};
+use super::world::World;
 
 const FROM: i64 = DAY + 20 * MINUTE;
 const TO: i64 = FROM + 3 * HOUR;

@@ -2,13 +2,13 @@
 
 use stakeout_fakes::{Fault, Faults};
 
-use crate::audit::{DAY, HOUR, Line, MINUTE, refused};
-use crate::counter::{self, MULTIPLE_403};
-use crate::dice::Dice;
-use crate::ocsf::{CLOSE, CREATE, assert_each_opens_once, final_episodes};
-use crate::three_ways::assert_told_and_replayed;
-use crate::timelines::any_timeline;
-use crate::world::World;
+use super::audit::{DAY, HOUR, Line, MINUTE, refused};
+use super::counter::{self, MULTIPLE_403};
+use super::dice::Dice;
+use super::ocsf::{CLOSE, CREATE, assert_each_opens_once, final_episodes};
+use super::three_ways::assert_told_and_replayed;
+use super::timelines::any_timeline;
+use super::world::World;
 
 const TICK: i64 = DAY + HOUR;
 

@@ -12,11 +12,11 @@ use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::audit::{Line, utc};
-use crate::counter::Episode;
-use crate::envelope;
-use crate::ocsf::Told;
-use crate::seeds::seed_rules;
+use super::audit::{Line, utc};
+use super::counter::Episode;
+use super::envelope;
+use super::ocsf::Told;
+use crate::support::seeds::seed_rules;
 
 /// The cluster, and the log group that EKS would give it.
 pub(crate) const CLUSTER: &str = "dev";

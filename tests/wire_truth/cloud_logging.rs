@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stakeout_fakes::cloud_logging::{EntryOrder, Paging, TokenGone};
 use stakeout_fakes::{CloudLogging, Fault, Faults};
 
-use crate::{Facts, answered};
+use super::{Facts, answered};
 
 const RECORDINGS: [&str; 4] = ["anonymous-scan", "auth-failures", "kube-hunter", "limited"];
 

@@ -18,9 +18,9 @@ use stakeout_fakes::kql::{self, Column, Kind, Query, Row};
 use stakeout_fakes::log_analytics;
 use stakeout_http::Endpoint;
 
-use crate::answered;
-use crate::log_analytics::{recordings, text_of};
-use crate::node::node;
+use super::answered;
+use super::log_analytics::{recordings, text_of};
+use crate::support::node::node;
 
 #[path = "../../crates/azure-monitor/tests/wire/prefilters.rs"]
 mod prefilters;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use stakeout_fakes::log_analytics::{Answering, Plan, Proof};
 use stakeout_fakes::{Fault, Faults, LogAnalytics};
 
-use crate::{Facts, answered};
+use super::{Facts, answered};
 
 const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/cloud");

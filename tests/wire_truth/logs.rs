@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use stakeout_fakes::cloudwatch_logs::{EventOrder, Paging, TokenGone};
 use stakeout_fakes::{CloudWatchLogs, Fault, Faults};
 
-use crate::python::Moto;
-use crate::{Differs, Facts, answered, assert_alike};
+use super::{Differs, Facts, answered, assert_alike};
+use crate::support::python::Moto;
 
 const GROUP: &str = "/aws/eks/prod/cluster";
 const FORBIDDEN: &str = "{ $.code = 403 }";

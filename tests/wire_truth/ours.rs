@@ -9,8 +9,8 @@ use stakeout_http::Endpoint;
 use stakeout_notify::sns::Sns;
 use stakeout_notify::{Body, Message};
 
-use crate::python::Moto;
-use crate::{answered, strategy};
+use super::{answered, strategy};
+use crate::support::python::Moto;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_we_publish_arrives_in_queues_of_moto() {
@@ -51,8 +51,8 @@ mod reader {
     use stakeout_core::time::{Second, Window};
     use stakeout_http::Endpoint;
 
-    use crate::python::Moto;
-    use crate::{Facts, answered};
+    use super::super::{Facts, answered};
+    use crate::support::python::Moto;
 
     fn forbidden() -> Prefilter {
         Prefilter::Is { field: Field::Named("responseStatus.code"), literal: Literal::Number(403) }

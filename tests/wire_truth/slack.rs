@@ -11,8 +11,8 @@ use stakeout_fakes::slack::SlackRefusal;
 use stakeout_fakes::{Fault, Faults, Slack};
 use stakeout_notify::{Body, Digest, Message, slack};
 
-use crate::answered;
-use crate::strategy;
+use super::answered;
+use super::strategy;
 
 /// Hostile findings and notices that are rendered, with each activity by chance.
 const FINDINGS: usize = 150;

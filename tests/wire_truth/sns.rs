@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use stakeout_fakes::Sns;
 
-use crate::python::Moto;
-use crate::{Differs, Facts, answered, assert_alike};
+use super::{Differs, Facts, answered, assert_alike};
+use crate::support::python::Moto;
 
 /// What moto does otherwise.
 const MOTO_DIFFERS: &[Differs] = &[

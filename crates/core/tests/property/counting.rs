@@ -199,7 +199,7 @@ fn bursts() -> impl Strategy<Value = Vec<Record>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(600))]
 
     #[test]
     fn values_and_sequences_are_what_a_hand_counts(records in bursts().prop_shuffle()) {

@@ -57,7 +57,7 @@ fn a_told_beginning_goes_on_whatever_the_threshold_is_now() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(2_500))]
 
     #[test]
     fn episodes_are_what_a_hand_counts((seconds, threshold) in cases()) {

@@ -45,7 +45,7 @@ fn read_again(records: &[Record], before: &Closed, limits: Limits) -> Closed {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(300))]
 
     #[test]
     fn the_largest_findings_are_opened_and_the_sum_is_right(records in records(1..200, 3600), findings_max in 1_usize..30) {

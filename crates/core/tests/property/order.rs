@@ -22,7 +22,7 @@ fn reordered() -> impl Strategy<Value = (Vec<Record>, Vec<Record>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(300))]
 
     #[test]
     fn neither_order_nor_repetition_changes_a_commit((records, reordered) in reordered()) {

@@ -39,7 +39,7 @@ fn parts() -> impl Strategy<Value = (Vec<Record>, Vec<usize>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(300))]
 
     #[test]
     fn several_folds_are_one((records, part) in parts(), samples_max in prop_oneof![Just(3_usize), Just(20_000)]) {

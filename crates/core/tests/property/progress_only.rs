@@ -9,7 +9,7 @@ use stakeout_core::time::{Second, Window};
 use super::{BEGIN, close, records, rules, source};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(300))]
 
     #[test]
     fn progress_closes_as_a_window_without_requests_does(

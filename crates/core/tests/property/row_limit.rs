@@ -35,7 +35,7 @@ fn sums<'a>(groups: impl Iterator<Item = &'a (u64, u64)>) -> (u64, u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(300))]
 
     #[test]
     fn the_largest_group_is_kept_and_the_sums_are_right(records in records(1..200, 3600), rows_max in 1_usize..120) {

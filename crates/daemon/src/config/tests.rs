@@ -61,26 +61,6 @@ fn webhook(config: &Config) -> &Webhook {
 }
 
 #[test]
-fn each_broken_config_prints_its_line() {
-    let directory = repository().join("tests/data/check/config");
-    let mut names: Vec<PathBuf> = fs::read_dir(&directory)
-        .expect("the directory of broken configs")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .collect();
-    names.sort();
-    assert!(names.len() >= 15);
-    for path in names {
-        let text = fs::read_to_string(&path).expect("a config");
-        let file = path.file_name().expect("a name").to_string_lossy();
-        let faults = Config::read(&file, &directory, &text, &|_| None).expect_err(&file);
-        let printed: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
-        let expected = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
-        assert_eq!(printed, expected, "{file}");
-    }
-}
-
-#[test]
 fn the_shipped_examples_are_valid() {
     let environment = |name: &str| match name {
         "SLACK_WEBHOOK_URL" => Some("https://hooks.slack.com/services/T0/B0/example".to_owned()),

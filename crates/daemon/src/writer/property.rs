@@ -2,7 +2,7 @@
 //! counter of a few lines says that was written apart from the engine.
 //!
 //! The writer, the ledger and the schedule are the daemon's own. `STAKEOUT_TEST_CASES` sets how many timelines are tried
-//! (1,000 where it is unset), `STAKEOUT_TEST_SEED` which ones; a failing run prints its seed and its smallest timeline.
+//! (300 where it is unset), `STAKEOUT_TEST_SEED` which ones; a failing run prints its seed and its smallest timeline.
 
 #[path = "../../../../tests/support/by_hand.rs"]
 mod by_hand;
@@ -325,7 +325,7 @@ fn setting(name: &str) -> Option<u64> {
 #[test]
 fn order_pages_repetition_delay_and_downtime_never_change_what_is_told() {
     let seed = setting("STAKEOUT_TEST_SEED").unwrap_or_else(|| crate::clock::now().as_millisecond().unsigned_abs());
-    let cases = u32::try_from(setting("STAKEOUT_TEST_CASES").unwrap_or(1000)).expect("fits in 32 bits");
+    let cases = u32::try_from(setting("STAKEOUT_TEST_CASES").unwrap_or(300)).expect("fits in 32 bits");
     eprintln!("STAKEOUT_TEST_SEED={seed} STAKEOUT_TEST_CASES={cases}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());

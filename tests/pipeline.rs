@@ -19,8 +19,6 @@ mod let_in;
 mod life_cycle;
 mod ocsf;
 mod pushdown;
-#[path = "../support/seeds.rs"]
-mod seeds;
 mod stretched;
 mod three_clouds;
 mod three_ways;

@@ -5,8 +5,6 @@ mod endings;
 mod let_in;
 mod lines;
 mod recordings;
-#[path = "../support/seeds.rs"]
-mod seeds;
 mod strict;
 mod volume;
 
@@ -16,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::support::seeds;
 
 /// Rule to source to requests; an episode more of the same rule and source is a line more.
 type Counts = BTreeMap<String, Vec<(String, u64)>>;

@@ -1,0 +1,14 @@
+//! Stakeout from outside: the binary, its files, and the wire, as its users and the clouds see them.
+//!
+//! One test binary, because each takes as long to link as the daemon itself. `cargo test --test outside replay::` runs one
+//! part of it.
+
+mod check;
+mod daemon;
+mod localstack;
+mod pipeline;
+mod quality;
+mod replay;
+mod support;
+mod tools;
+mod wire_truth;

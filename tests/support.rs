@@ -1,0 +1,7 @@
+//! What several tests share: environments of other people's programs, golden files, the seed rules.
+
+pub(crate) mod golden;
+#[cfg(feature = "azure")]
+pub(crate) mod node;
+pub(crate) mod python;
+pub(crate) mod seeds;
