@@ -1,18 +1,20 @@
-//! The fields that rules may name: those of audit.k8s.io/v1, and those that are derived from them.
+//! The fields that rules may name: those of audit.k8s.io/v1, and those derived from them. [`TABLE`] has one row per field.
 
-use std::borrow::Cow;
+mod table;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::address;
 use crate::diagnostic::nearest;
 use crate::observation::Observation;
+
+use table::{Origin, Row, TABLE};
 
 /// A field of an observation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
-    /// One of the fixed names in [`Field::NAMES`].
+    /// A field with a fixed name: one of [`Field::names`].
     Named(&'static str),
     /// `annotations.KEY`.
     Annotation(String),
@@ -23,54 +25,60 @@ pub enum Field {
 pub enum FieldValue<'a> {
     /// The event does not have it.
     Missing,
-    /// A text.
+    /// A text of the event.
     Text(&'a str),
-    /// A text that is made for the occasion, such as an address.
-    Made(String),
+    /// A text that was computed, such as an address.
+    Owned(String),
     /// Several texts: a condition holds where any one of them fits.
     Texts(&'a [String]),
     /// A number.
     Number(i64),
-    /// A fact.
-    Fact(bool),
+    /// True or false.
+    Bool(bool),
+}
+
+/// What kind of value a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// One text.
+    Text,
+    /// Several texts.
+    Texts,
+    /// One address.
+    Address,
+    /// Several addresses.
+    Addresses,
+    /// A number.
+    Number,
+    /// True or false.
+    Bool,
+}
+
+/// An audited field and its value, from which a derived field follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Premise {
+    /// The field holds this text.
+    Text(&'static str, &'static str),
+    /// The field holds this number.
+    Number(&'static str, i64),
+}
+
+/// Reads the value of one field, without a search for its name.
+#[derive(Clone, Debug)]
+pub struct FieldReader(Reader);
+
+#[derive(Clone, Debug)]
+enum Reader {
+    Row(&'static Row),
+    Annotation(String),
+    Unknown,
 }
 
 impl Field {
-    /// Every fixed name, first as audit.k8s.io/v1 spells it, then the derived ones.
-    pub const NAMES: &'static [&'static str] = &[
-        "level",
-        "auditID",
-        "stage",
-        "requestURI",
-        "verb",
-        "user.username",
-        "user.groups",
-        "impersonatedUser.username",
-        "sourceIPs",
-        "userAgent",
-        "objectRef.resource",
-        "objectRef.subresource",
-        "objectRef.namespace",
-        "objectRef.name",
-        "objectRef.apiGroup",
-        "objectRef.apiVersion",
-        "responseStatus.code",
-        "responseStatus.reason",
-        "responseStatus.message",
-        "source_ip",
-        "source_ip_public",
-        "cluster",
-        "provider",
-        "unauthenticated",
-        "auth_failure",
-        "health_probe",
-        "forwarded_for",
-        "principal_redacted",
-        "path",
-        "foreign_namespace",
-        "forwarded_for_forged",
-        "source_ip_is_proxy",
-    ];
+    /// Returns every fixed name, first the audited ones as audit.k8s.io/v1 spells them, then the derived ones.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|row| row.name)
+    }
 
     /// Returns the field's name as rules spell it.
     #[must_use]
@@ -81,20 +89,20 @@ impl Field {
         }
     }
 
-    /// Returns the field that `name`, which is none, was probably meant to be.
+    /// Returns the known field whose name is nearest to `name`.
     #[must_use]
     pub fn meant(name: &str) -> Option<&'static str> {
-        let below = format!(".{}", name.to_ascii_lowercase());
-        let deeper = Field::NAMES.iter().copied().find(|known| known.to_ascii_lowercase().ends_with(&below));
-        deeper.or_else(|| nearest(name, Field::NAMES))
+        let suffix = format!(".{}", name.to_ascii_lowercase());
+        let nested = Field::names().find(|known| known.to_ascii_lowercase().ends_with(&suffix));
+        nested.or_else(|| nearest(name, &Field::names().collect::<Vec<_>>()))
     }
 
-    /// Returns what to do about `name`, which is no field: the one that was probably meant, or the choice.
+    /// Returns the fix for an unknown field `name`: the nearest known field, or the list of all.
     #[must_use]
     pub fn suggestion(name: &str) -> String {
         match Field::meant(name) {
             Some(known) => format!("did you mean `{known}`?"),
-            None => format!("known here: {}", Field::NAMES.join(", ")),
+            None => format!("known here: {}", Field::names().collect::<Vec<_>>().join(", ")),
         }
     }
 
@@ -102,94 +110,94 @@ impl Field {
     #[must_use]
     pub fn is_audited(&self) -> bool {
         match self {
-            Field::Named(name) => {
-                name.contains('.') || name.contains(char::is_uppercase) || matches!(*name, "level" | "stage" | "verb")
-            }
+            Field::Named(_) => self.row().is_some_and(|row| matches!(row.origin, Origin::Audited)),
             Field::Annotation(_) => true,
         }
+    }
+
+    /// Returns what kind of value the field holds.
+    #[must_use]
+    pub fn kind(&self) -> FieldKind {
+        self.row().map_or(FieldKind::Text, |row| row.kind)
     }
 
     /// Tells whether the field holds several values.
     #[must_use]
     pub fn is_array(&self) -> bool {
-        matches!(self, Field::Named("user.groups" | "sourceIPs"))
+        matches!(self.kind(), FieldKind::Texts | FieldKind::Addresses)
+    }
+
+    /// Tells whether the field holds addresses, which a network can contain.
+    #[must_use]
+    pub fn is_address(&self) -> bool {
+        matches!(self.kind(), FieldKind::Address | FieldKind::Addresses)
     }
 
     /// Tells whether the field only ever holds a number.
     #[must_use]
     pub fn is_number(&self) -> bool {
-        matches!(self, Field::Named("responseStatus.code"))
+        self.kind() == FieldKind::Number
     }
 
     /// Tells whether the field only ever holds true or false.
     #[must_use]
-    pub fn is_fact(&self) -> bool {
-        const FACTS: [&str; 5] =
-            ["source_ip_public", "unauthenticated", "health_probe", "forwarded_for", "principal_redacted"];
-        matches!(self, Field::Named(name) if FACTS.contains(name))
+    pub fn is_bool(&self) -> bool {
+        self.kind() == FieldKind::Bool
+    }
+
+    /// Returns audited values: where this derived field is true, or has a text, a request has at least one of them. The
+    /// list is empty where nothing of the kind is known.
+    #[must_use]
+    pub fn premises(&self) -> &'static [Premise] {
+        match self.row().map(|row| row.origin) {
+            Some(Origin::Derived(premises)) => premises,
+            Some(Origin::Audited) | None => &[],
+        }
+    }
+
+    /// Returns what reads the field's value.
+    #[must_use]
+    pub fn reader(&self) -> FieldReader {
+        FieldReader(match self {
+            Field::Named(_) => self.row().map_or(Reader::Unknown, Reader::Row),
+            Field::Annotation(key) => Reader::Annotation(key.clone()),
+        })
     }
 
     /// Returns the field's value in `observation`, with `client` as the address that sent it.
     #[must_use]
     pub fn value_of<'a>(&self, observation: &'a Observation, client: Option<IpAddr>) -> FieldValue<'a> {
-        let event = &observation.event;
-        let object = |of: fn(&'a crate::event::ObjectRef) -> &'a Option<String>| {
-            text(event.object_ref.as_ref().and_then(|object| of(object).as_deref()))
-        };
-        let name = match self {
-            Field::Named(name) => *name,
-            Field::Annotation(key) => {
-                return text(event.annotations.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str()));
-            }
-        };
-        match name {
-            "level" => text(event.level.as_deref()),
-            "auditID" => text(event.audit_id.as_deref()),
-            "stage" => text(event.stage.as_deref()),
-            "requestURI" => text(event.request_uri.as_deref()),
-            "verb" => text(event.verb.as_deref()),
-            "user.username" => text(event.username.as_deref()),
-            "user.groups" => texts(&event.groups),
-            "impersonatedUser.username" => text(event.impersonated_username.as_deref()),
-            "sourceIPs" => texts(&event.source_ips),
-            "userAgent" => text(event.user_agent.as_deref()),
-            "objectRef.resource" => object(|object| &object.resource),
-            "objectRef.subresource" => object(|object| &object.subresource),
-            "objectRef.namespace" => object(|object| &object.namespace),
-            "objectRef.name" => object(|object| &object.name),
-            "objectRef.apiGroup" => object(|object| &object.api_group),
-            "objectRef.apiVersion" => object(|object| &object.api_version),
-            "responseStatus.code" => event.response_code.map_or(FieldValue::Missing, FieldValue::Number),
-            "responseStatus.reason" => text(event.response_reason.as_deref()),
-            "responseStatus.message" => text(event.response_message.as_deref()),
-            "source_ip" => client.map_or(FieldValue::Missing, |client| FieldValue::Made(client.to_string())),
-            "source_ip_public" => FieldValue::Fact(client.is_some_and(address::is_public)),
-            "cluster" => FieldValue::Text(&observation.cluster),
-            "provider" => FieldValue::Text(observation.provider.as_str()),
-            "unauthenticated" => FieldValue::Fact(event.is_unauthenticated()),
-            "auth_failure" => text(event.auth_failure()),
-            "health_probe" => FieldValue::Fact(event.is_health_probe()),
-            "forwarded_for" => FieldValue::Fact(observation.is_forwarded()),
-            "principal_redacted" => FieldValue::Fact(event.principal_redacted),
-            "path" => match event.path() {
-                Some(Cow::Borrowed(path)) => FieldValue::Text(path),
-                Some(Cow::Owned(path)) => FieldValue::Made(path),
-                None => FieldValue::Missing,
-            },
-            "foreign_namespace" => FieldValue::Fact(event.is_in_foreign_namespace()),
-            "forwarded_for_forged" => FieldValue::Fact(observation.is_forged()),
-            "source_ip_is_proxy" => FieldValue::Fact(observation.is_client_proxy),
-            _ => FieldValue::Missing,
+        self.reader().value_of(observation, client)
+    }
+
+    /// Returns why a derived field has its value, for people; `None` where the value says enough.
+    #[must_use]
+    pub fn reason(&self, observation: &Observation, client: Option<IpAddr>) -> Option<String> {
+        self.row().and_then(|row| row.reason).map(|reason| reason(observation, client))
+    }
+
+    fn row(&self) -> Option<&'static Row> {
+        match self {
+            Field::Named(name) => TABLE.iter().find(|row| row.name == *name),
+            Field::Annotation(_) => None,
         }
     }
 }
 
-fn text(value: Option<&str>) -> FieldValue<'_> {
-    value.map_or(FieldValue::Missing, FieldValue::Text)
-}
-
-fn texts(values: &[String]) -> FieldValue<'_> {
-    if values.is_empty() { FieldValue::Missing } else { FieldValue::Texts(values) }
+impl FieldReader {
+    /// Returns the field's value in `observation`, with `client` as the address that sent it.
+    #[must_use]
+    pub fn value_of<'a>(&self, observation: &'a Observation, client: Option<IpAddr>) -> FieldValue<'a> {
+        match &self.0 {
+            Reader::Row(row) => (row.value)(observation, client),
+            Reader::Annotation(key) => {
+                let mut annotations = observation.event.annotations.iter();
+                let found = annotations.find(|(name, _)| name == key);
+                found.map_or(FieldValue::Missing, |(_, value)| FieldValue::Text(value))
+            }
+            Reader::Unknown => FieldValue::Missing,
+        }
+    }
 }
 
 impl fmt::Display for Field {
@@ -206,6 +214,6 @@ impl FromStr for Field {
         if let Some(key) = name.strip_prefix("annotations.").filter(|key| !key.is_empty()) {
             return Ok(Field::Annotation(key.to_owned()));
         }
-        Field::NAMES.iter().find(|known| **known == name).map(|known| Field::Named(known)).ok_or(())
+        Field::names().find(|known| *known == name).map(Field::Named).ok_or(())
     }
 }

@@ -47,7 +47,7 @@ impl FollowUp {
     #[must_use]
     pub fn prefilter(&self, rules: &Rules) -> Prefilter {
         let rules = rules.rules.iter().filter(|rule| rule.key == self.rule);
-        let followed = rules.flat_map(Rule::legs).filter(|referenced| referenced.follow_up);
+        let followed = rules.flat_map(Rule::referenced_rules).filter(|referenced| referenced.follow_up);
         let selections = followed.flat_map(|referenced| &referenced.selections).map(Expression::prefilter).collect();
         let sources = self.sources.iter().map(|(source, _)| Prefilter::from_source(*source)).collect();
         Prefilter::And(vec![Prefilter::Or(sources), Prefilter::Or(selections)]).simplified()

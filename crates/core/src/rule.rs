@@ -34,7 +34,10 @@ use crate::prefilter::Prefilter;
 pub use case::{Case, CaseEvent, CaseResult, ReadEnvelope};
 pub use counting::{CountCondition, Counting, ReferencedRule, Threshold};
 pub use detection::Expression;
-pub use explanation::{Explanation, Hop, Name, Outcome, Reading, Role, Stage, Step, Trace, Tried, TriedLeg, Wanted};
+pub use explanation::{
+    ChainEntry, ClientResult, Explanation, Name, Outcome, PatternResult, Role, RuleResult, SourceChoice, Stage, Step,
+    Trace,
+};
 pub use filter::Filter;
 pub use head::{HeadKey, Level, RuleHead};
 pub use load::{RuleFile, load};
@@ -57,7 +60,7 @@ pub struct Rule {
     /// When the count is an episode, and when that is over.
     pub threshold: Threshold,
     /// Which entry of `sourceIPs` it takes for the source.
-    pub source_ip: SourceIpReading,
+    pub source_ip: SourceIpMode,
     /// MITRE ATT&CK tactics from `tags`, such as `discovery`.
     pub tactics: Vec<String>,
     /// The fingerprint of its logic.
@@ -68,9 +71,9 @@ pub struct Rule {
     pub line: usize,
 }
 
-/// Which entry of `sourceIPs` a rule takes for the source.
+/// Which entry of `sourceIPs` a rule takes for the source (`stakeout: source_ip:`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceIpReading {
+pub enum SourceIpMode {
     /// The one that no client can forge: from the right, the first that is no trusted proxy.
     Trusted,
     /// The first, as Panther reads it. Whoever sends the request chooses it.
@@ -104,7 +107,7 @@ struct Detection {
     selections: Vec<(String, Expression)>,
 }
 
-/// Which legs of sequences a fold looks for.
+/// Which rules of sequences a fold searches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
     /// All but the follow-ups; rules that are no sequence as well.
@@ -127,13 +130,13 @@ impl Rule {
         [Pass::First, Pass::FollowUp].into_iter().flat_map(groups_in).collect()
     }
 
-    /// Tells whether no request can fit the rule, because it needs a field that no event has.
+    /// Tells whether no request can match the rule, because it needs a field that no event has.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        let are_idle = |selections: &[Expression]| {
+    pub fn never_matches(&self) -> bool {
+        let never_fit = |selections: &[Expression]| {
             selections.iter().all(|selection| selection.prefilter().simplified().is_nothing())
         };
-        are_idle(&self.selections) || self.legs().iter().any(|leg| are_idle(&leg.selections))
+        never_fit(&self.selections) || self.referenced_rules().iter().any(|rule| never_fit(&rule.selections))
     }
 
     /// Tells whether the values that it counts are addresses.
@@ -157,11 +160,11 @@ impl Rule {
         }
     }
 
-    /// Returns the legs of a sequence; none where the rule is no sequence.
+    /// Returns the referenced rules of a sequence; none where the rule is not a sequence.
     #[must_use]
-    pub fn legs(&self) -> &[ReferencedRule] {
+    pub fn referenced_rules(&self) -> &[ReferencedRule] {
         match &self.counting {
-            Counting::Sequence { legs, .. } => legs,
+            Counting::Sequence { rules, .. } => rules,
             Counting::Events | Counting::Values { .. } => &[],
         }
     }
@@ -169,20 +172,20 @@ impl Rule {
     /// Returns how far apart, in seconds, requests can lie that come together.
     #[must_use]
     pub fn reach_seconds(&self) -> i64 {
-        let conditions = self.legs().iter().filter_map(|leg| leg.burst);
+        let conditions = self.referenced_rules().iter().filter_map(|rule| rule.count_condition);
         let longest = conditions.map(|condition| condition.timespan_seconds).max().unwrap_or(0);
         self.threshold.timespan_seconds.saturating_add(longest)
     }
 }
 
-impl SourceIpReading {
+impl SourceIpMode {
     /// Returns whom a rule that reads so takes for the sender of a request, each once.
     fn clients_of(self, observation: &Observation) -> Vec<Option<IpAddr>> {
         let chain = &observation.event.source_ips;
         match self {
-            SourceIpReading::Trusted => vec![observation.client],
-            SourceIpReading::First => vec![chain.first().and_then(|entry| address::parse(entry))],
-            SourceIpReading::Each => {
+            SourceIpMode::Trusted => vec![observation.client],
+            SourceIpMode::First => vec![chain.first().and_then(|entry| address::parse(entry))],
+            SourceIpMode::Each => {
                 let mut clients: Vec<Option<IpAddr>> = chain.iter().map(|entry| address::parse(entry)).collect();
                 clients.sort_unstable();
                 clients.dedup();
@@ -197,18 +200,18 @@ impl Rules {
     #[must_use]
     pub fn prefilter(&self) -> Prefilter {
         let selections = self.rules.iter().flat_map(|rule| match &rule.counting {
-            Counting::Sequence { legs, .. } => {
-                legs.iter().filter(|leg| !leg.follow_up).flat_map(|leg| &leg.selections).collect()
+            Counting::Sequence { rules, .. } => {
+                rules.iter().filter(|rule| !rule.follow_up).flat_map(|rule| &rule.selections).collect()
             }
             Counting::Events | Counting::Values { .. } => rule.selections.iter().collect::<Vec<_>>(),
         });
         Prefilter::Or(selections.map(Expression::prefilter).collect()).simplified()
     }
 
-    /// Tells whether some rule has legs that are followed up.
+    /// Tells whether some rule has follow-ups.
     #[must_use]
     pub fn have_follow_ups(&self) -> bool {
-        self.rules.iter().flat_map(Rule::legs).any(|leg| leg.follow_up)
+        self.rules.iter().flat_map(Rule::referenced_rules).any(|rule| rule.follow_up)
     }
 
     /// Returns the longest time, in seconds, over which requests of one episode can lie apart.
@@ -223,3 +226,6 @@ impl Rules {
         self.rules.iter().find(|rule| rule.head.name == name)
     }
 }
+
+#[cfg(test)]
+mod tests;

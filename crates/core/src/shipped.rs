@@ -88,8 +88,8 @@ mod tests {
     fn every_shipped_rule_has_something_that_a_provider_can_filter() {
         for rule in rules().rules {
             let selections: Vec<_> = match &rule.counting {
-                Counting::Sequence { legs, .. } => {
-                    legs.iter().filter(|leg| !leg.follow_up).flat_map(|leg| &leg.selections).collect()
+                Counting::Sequence { rules, .. } => {
+                    rules.iter().filter(|rule| !rule.follow_up).flat_map(|rule| &rule.selections).collect()
                 }
                 Counting::Events | Counting::Values { .. } => rule.selections.iter().collect(),
             };

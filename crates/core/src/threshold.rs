@@ -43,8 +43,8 @@ impl ThresholdKind {
         match &rule.counting {
             Counting::Events => ThresholdKind::EventCount(count_min),
             Counting::Values { .. } => ThresholdKind::ValueCount { count_min, of_sources: rule.counts_sources() },
-            Counting::Sequence { legs, is_ordered } => ThresholdKind::Temporal {
-                conditions: legs.iter().map(|leg| leg.burst).collect(),
+            Counting::Sequence { rules, is_ordered } => ThresholdKind::Temporal {
+                conditions: rules.iter().map(|rule| rule.count_condition).collect(),
                 is_ordered: *is_ordered,
             },
         }

@@ -77,7 +77,7 @@ pub fn tune(rule: &Rule, minutes: &[(Minute, Rows)]) -> Tuning {
         needed: rule.needed(),
         requests: timelines.values().map(Timeline::total).sum(),
         groups: timelines.len() as u64,
-        is_without_follow_ups: rule.legs().iter().any(|leg| leg.follow_up),
+        is_without_follow_ups: rule.referenced_rules().iter().any(|leg| leg.follow_up),
         outcomes: outcomes(rule, current.outcome, &timelines),
         callers,
         callers_left_out,

@@ -38,7 +38,9 @@ pub(crate) fn named<'r>(rules: &'r Rules, name: &str) -> Result<&'r Rule, Failur
         let counted_by: Vec<&str> = rules
             .rules
             .iter()
-            .filter(|rule| rules.detections_of(rule).contains(&name) || rule.legs().iter().any(|leg| leg.name == name))
+            .filter(|rule| {
+                rules.detections_of(rule).contains(&name) || rule.referenced_rules().iter().any(|leg| leg.name == name)
+            })
             .map(|rule| rule.head.name.as_str())
             .collect();
         if !counted_by.is_empty() {

@@ -215,10 +215,10 @@ fn accepts(prefilter: &Prefilter, observation: &Observation) -> bool {
         Prefilter::Is { field, literal } => match field.value_of(observation, None) {
             FieldValue::Missing => false,
             FieldValue::Text(text) => equals(literal, text),
-            FieldValue::Made(text) => equals(literal, &text),
+            FieldValue::Owned(text) => equals(literal, &text),
             FieldValue::Texts(texts) => texts.iter().any(|text| equals(literal, text)),
             FieldValue::Number(number) => equals(literal, &number.to_string()),
-            FieldValue::Fact(fact) => equals(literal, &fact.to_string()),
+            FieldValue::Bool(fact) => equals(literal, &fact.to_string()),
         },
     }
 }

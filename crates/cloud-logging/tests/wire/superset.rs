@@ -190,10 +190,10 @@ fn known(observation: &Observation) -> Vec<(Field, Literal)> {
             let literal = match field.value_of(observation, None) {
                 FieldValue::Missing => return None,
                 FieldValue::Text(text) => cased(text),
-                FieldValue::Made(text) => cased(&text),
+                FieldValue::Owned(text) => cased(&text),
                 FieldValue::Texts(texts) => cased(texts.first()?),
                 FieldValue::Number(number) => Literal::Number(number),
-                FieldValue::Fact(fact) => cased(&fact.to_string()),
+                FieldValue::Bool(fact) => cased(&fact.to_string()),
             };
             Some((field, literal))
         })
@@ -251,10 +251,10 @@ fn accepts(prefilter: &Prefilter, observation: &Observation) -> bool {
         Prefilter::Is { field, literal } => match field.value_of(observation, None) {
             FieldValue::Missing => false,
             FieldValue::Text(text) => equals(literal, text),
-            FieldValue::Made(text) => equals(literal, &text),
+            FieldValue::Owned(text) => equals(literal, &text),
             FieldValue::Texts(texts) => texts.iter().any(|text| equals(literal, text)),
             FieldValue::Number(number) => equals(literal, &number.to_string()),
-            FieldValue::Fact(fact) => equals(literal, &fact.to_string()),
+            FieldValue::Bool(fact) => equals(literal, &fact.to_string()),
         },
     }
 }

@@ -223,13 +223,13 @@ impl Findings {
     fn relate(&mut self, rules: &Rules) {
         for place in 0..self.findings.len() {
             let finding = &self.findings[place];
-            let rule = rules.named(&finding.rule.name).filter(|rule| !rule.legs().is_empty());
+            let rule = rules.named(&finding.rule.name).filter(|rule| !rule.referenced_rules().is_empty());
             let Some(rule) = rule.filter(|_| self.changes[place].is_written) else {
                 continue;
             };
             let (episode, group) = (finding.episode, &finding.group);
             let mut related = finding.related.clone();
-            for leg in rule.legs() {
+            for leg in rule.referenced_rules() {
                 let near = self.places_of(&leg.name, group).map(|place| &self.findings[place]).filter(|other| {
                     let apart = seconds_apart(&episode, &other.episode);
                     !matches!(other.status, Status::MergedInto(_)) && apart <= rule.threshold.timespan_seconds

@@ -76,7 +76,12 @@ impl WindowCounts {
     /// Returns when the legs behind the first ones count, from the window's begin on. What came in the window may complete
     /// them later, as long as requests of one sequence can lie apart.
     fn spans_behind(&self, rule: &Rule, history: &GroupHistory<'_>) -> Vec<Window> {
-        let conditions: Vec<_> = rule.legs().iter().take_while(|leg| !leg.follow_up).map(|leg| leg.burst).collect();
+        let conditions: Vec<_> = rule
+            .referenced_rules()
+            .iter()
+            .take_while(|rule| !rule.follow_up)
+            .map(|rule| rule.count_condition)
+            .collect();
         let timespan_seconds = rule.threshold.timespan_seconds;
         let earliest = self.followed_from().unwrap_or(self.window).earliest();
         let within = Window::new(earliest, self.window.latest().plus(rule.reach_seconds())).unwrap_or(self.window);
@@ -87,5 +92,5 @@ impl WindowCounts {
 }
 
 fn is_followed_up(rule: &Rule) -> bool {
-    rule.legs().iter().any(|leg| leg.follow_up)
+    rule.referenced_rules().iter().any(|leg| leg.follow_up)
 }

@@ -1,24 +1,25 @@
-//! The conditions of all rules, each once: rules share selections and filters, and a request is judged by each of them
-//! at most once, on values that are read at most once.
+//! The conditions of all rules, each once. Rules share selections and filters: each condition is evaluated at most once
+//! per request, and each field is read at most once. No other code decides whether a condition holds.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::Expression;
 use super::pattern::Pattern;
-use crate::field::{Field, FieldValue};
+use crate::field::{Field, FieldReader, FieldValue};
 use crate::observation::Observation;
 use crate::time::Second;
 
-/// Conditions by their numbers, and the fields that they read by theirs.
+/// Conditions by index, and the fields that they read.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
-    numbers: HashMap<Condition, usize>,
+    indexes: HashMap<Condition, usize>,
     conditions: Vec<Condition>,
     fields: Vec<Field>,
+    readers: Vec<FieldReader>,
 }
 
-/// An [`Expression`] whose parts are numbers.
+/// An [`Expression`] whose parts are indexes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Condition {
     And(Vec<usize>),
@@ -29,27 +30,15 @@ enum Condition {
 }
 
 impl Conditions {
-    /// Returns the number of the condition that any one of `expressions` holds.
+    /// Returns the index of the condition that any one of `expressions` holds.
     pub(super) fn any_of<'e>(&mut self, expressions: impl IntoIterator<Item = &'e Expression>) -> usize {
-        let parts = expressions.into_iter().map(|expression| self.number_of(expression)).collect();
+        let parts = expressions.into_iter().map(|expression| self.index_of(expression)).collect();
         self.joined(parts, Condition::Or)
     }
 
-    /// Returns the number of a field.
-    pub(super) fn number_of_field(&mut self, field: &Field) -> usize {
-        self.fields.iter().position(|known| known == field).unwrap_or_else(|| {
-            self.fields.push(field.clone());
-            self.fields.len() - 1
-        })
-    }
-
-    /// Returns the field of a number.
-    pub(super) fn field(&self, number: usize) -> &Field {
-        &self.fields[number]
-    }
-
-    fn number_of(&mut self, expression: &Expression) -> usize {
-        let mut all = |parts: &[Expression]| parts.iter().map(|part| self.number_of(part)).collect();
+    /// Returns the index of the condition that `expression` holds. It is added where it is new.
+    pub(super) fn index_of(&mut self, expression: &Expression) -> usize {
+        let mut all = |parts: &[Expression]| parts.iter().map(|part| self.index_of(part)).collect();
         let condition = match expression {
             Expression::And(parts) => {
                 let parts = all(parts);
@@ -59,88 +48,129 @@ impl Conditions {
                 let parts = all(parts);
                 return self.joined(parts, Condition::Or);
             }
-            Expression::Not(part) => Condition::Not(self.number_of(part)),
+            Expression::Not(part) => Condition::Not(self.index_of(part)),
             Expression::Since(time) => Condition::Since(*time),
             Expression::Is { field, patterns, all } => {
-                Condition::Is { field: self.number_of_field(field), patterns: patterns.clone(), all: *all }
+                Condition::Is { field: self.index_of_field(field), patterns: patterns.clone(), all: *all }
             }
         };
-        self.number(condition)
+        self.index(condition)
     }
 
-    /// Returns the number of what `join` makes of the parts; one alone is itself.
+    /// Returns the index of a field. It is added where it is new.
+    pub(super) fn index_of_field(&mut self, field: &Field) -> usize {
+        self.fields.iter().position(|known| known == field).unwrap_or_else(|| {
+            self.fields.push(field.clone());
+            self.readers.push(field.reader());
+            self.fields.len() - 1
+        })
+    }
+
+    /// Returns the value of a field, read anew.
+    pub(super) fn read<'a>(
+        &self,
+        field: usize,
+        observation: &'a Observation,
+        client: Option<IpAddr>,
+    ) -> FieldValue<'a> {
+        self.readers[field].value_of(observation, client)
+    }
+
+    /// Returns the index of what `join` makes of the parts; one alone is itself.
     fn joined(&mut self, parts: Vec<usize>, join: fn(Vec<usize>) -> Condition) -> usize {
-        if let [one] = parts[..] { one } else { self.number(join(parts)) }
+        if let [one] = parts[..] { one } else { self.index(join(parts)) }
     }
 
-    fn number(&mut self, condition: Condition) -> usize {
-        *self.numbers.entry(condition).or_insert_with_key(|condition| {
+    fn index(&mut self, condition: Condition) -> usize {
+        *self.indexes.entry(condition).or_insert_with_key(|condition| {
             self.conditions.push(condition.clone());
             self.conditions.len() - 1
         })
     }
 }
 
-/// What is known by now of a request as somebody's.
-pub(super) struct Judgement<'a> {
+impl Expression {
+    /// Tells whether the condition holds for `observation`, sent by `client`. A matcher asks many conditions at once.
+    #[must_use]
+    pub fn holds(&self, observation: &Observation, client: Option<IpAddr>) -> bool {
+        let mut conditions = Conditions::default();
+        let index = conditions.index_of(self);
+        Evaluation::new(&conditions, observation, client).holds(index)
+    }
+}
+
+/// The conditions of one request, as one client's. Results and values are kept once they are known.
+pub(super) struct Evaluation<'a> {
     conditions: &'a Conditions,
     observation: &'a Observation,
-    /// Who is taken for its sender.
+    /// The address that counts as the sender.
     pub(super) client: Option<IpAddr>,
-    verdicts: Vec<Option<bool>>,
+    results: Vec<Option<bool>>,
     values: Vec<Option<FieldValue<'a>>>,
 }
 
-impl<'a> Judgement<'a> {
-    /// Returns the judgement that knows nothing yet of `observation` as `client`'s.
+impl<'a> Evaluation<'a> {
+    /// Returns an evaluation of `observation` as a request of `client`, with nothing evaluated yet.
     pub(super) fn new(
         conditions: &'a Conditions,
         observation: &'a Observation,
         client: Option<IpAddr>,
-    ) -> Judgement<'a> {
-        Judgement {
+    ) -> Evaluation<'a> {
+        Evaluation {
             conditions,
             observation,
             client,
-            verdicts: vec![None; conditions.conditions.len()],
+            results: vec![None; conditions.conditions.len()],
             values: vec![None; conditions.fields.len()],
         }
     }
 
-    /// Tells whether the condition of this number holds, as [`Expression::holds`] does.
+    /// Tells whether the condition at this index holds.
     #[inline]
-    pub(super) fn holds(&mut self, number: usize) -> bool {
-        match self.verdicts[number] {
-            Some(status) => status,
-            None => self.judge(number),
+    pub(super) fn holds(&mut self, index: usize) -> bool {
+        match self.results[index] {
+            Some(result) => result,
+            None => self.evaluate(index),
         }
     }
 
-    fn judge(&mut self, number: usize) -> bool {
+    fn evaluate(&mut self, index: usize) -> bool {
         let conditions = self.conditions;
-        let status = match &conditions.conditions[number] {
+        let result = match &conditions.conditions[index] {
             Condition::And(parts) => parts.iter().all(|part| self.holds(*part)),
             Condition::Or(parts) => parts.iter().any(|part| self.holds(*part)),
             Condition::Not(part) => !self.holds(*part),
             Condition::Since(time) => self.observation.first >= *time,
             Condition::Is { field, patterns, all } => {
-                let (observation, client) = (self.observation, self.client);
-                let value = self.value_of(*field);
+                let mut fits = self.fits(*field);
                 let mut patterns = patterns.iter();
-                if *all {
-                    patterns.all(|pattern| pattern.fits(value, observation, client))
-                } else {
-                    patterns.any(|pattern| pattern.fits(value, observation, client))
-                }
+                if *all { patterns.all(&mut fits) } else { patterns.any(&mut fits) }
             }
         };
-        self.verdicts[number] = Some(status);
-        status
+        self.results[index] = Some(result);
+        result
     }
 
-    /// Returns the value of the field of this number.
-    pub(super) fn value_of(&mut self, number: usize) -> &FieldValue<'a> {
+    /// Returns the value that the comparison at this index looks at, and for each of its patterns whether it fits.
+    pub(super) fn compared(&mut self, index: usize) -> (FieldValue<'a>, Vec<bool>) {
+        let Condition::Is { field, patterns, .. } = &self.conditions.conditions[index] else {
+            return (FieldValue::Missing, Vec::new());
+        };
+        let fits = patterns.iter().map(self.fits(*field)).collect();
+        (self.value_of(*field).clone(), fits)
+    }
+
+    /// Returns what tells whether a pattern fits the value of a field.
+    #[inline]
+    fn fits(&mut self, field: usize) -> impl FnMut(&Pattern) -> bool + use<'_, 'a> {
+        let (observation, client) = (self.observation, self.client);
+        let value = self.value_of(field);
+        move |pattern| pattern.fits(value, observation, client)
+    }
+
+    /// Returns the value of a field.
+    pub(super) fn value_of(&mut self, field: usize) -> &FieldValue<'a> {
         let (conditions, observation, client) = (self.conditions, self.observation, self.client);
-        self.values[number].get_or_insert_with(|| conditions.fields[number].value_of(observation, client))
+        self.values[field].get_or_insert_with(|| conditions.read(field, observation, client))
     }
 }

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::Expression;
+use super::{Expression, Pass};
 use crate::field::Field;
 
-/// What is counted for a group, in Sigma's four types of correlation.
+/// What is counted for a group, in Sigma's four types of correlation. The fingerprint of a rule includes the serialized
+/// names, so they do not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Counting {
     /// `event_count`: requests that fit any selection of the rule. A rule without a correlation counts so as well.
@@ -16,10 +17,11 @@ pub enum Counting {
         #[serde(serialize_with = "super::detection::name_of")]
         field: Field,
     },
-    /// `temporal` and `temporal_ordered`: every leg comes within the timespan.
+    /// `temporal` and `temporal_ordered`: every referenced rule matches within the timespan.
     Sequence {
-        /// The legs, at least two, in the order of the correlation's `rules`.
-        legs: Vec<ReferencedRule>,
+        /// The referenced rules, at least two, in the order of the correlation's `rules`.
+        #[serde(rename = "legs")]
+        rules: Vec<ReferencedRule>,
         /// Whether they must come in that order.
         is_ordered: bool,
     },
@@ -30,24 +32,25 @@ pub enum Counting {
 pub struct ReferencedRule {
     /// The name of the rule, as it is shown.
     pub name: String,
-    /// Its selections; a request that fits any one of them belongs to the leg. They are among the rule's own.
+    /// Its selections; a request that fits any one of them matches it. They are among the sequence's own.
     pub selections: Vec<Expression>,
-    /// The fields that make the group in this leg, aliases resolved; as many as the rule groups by.
+    /// The fields that make the group in this rule, aliases resolved; as many as the sequence groups by.
     #[serde(serialize_with = "names_of")]
     pub group_by: Vec<Field>,
-    /// How many requests the leg takes, where it is an `event_count` correlation itself; else one is enough.
-    pub burst: Option<CountCondition>,
-    /// Whether it is looked for only after the leg before it was found (`stakeout: follow_up: true`), so that no
-    /// prefilter holds it. Never set on the first leg, nor without an order.
+    /// How many requests it needs, where it is an `event_count` correlation itself; else one is enough.
+    #[serde(rename = "burst")]
+    pub count_condition: Option<CountCondition>,
+    /// Whether the daemon searches for it only after the rule before it matched (`stakeout: follow_up: true`). The
+    /// prefilter leaves it out. Never set on the first rule, nor without an order.
     pub follow_up: bool,
 }
 
-/// A burst: so many requests within such a time.
+/// A number of requests within a timespan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CountCondition {
     /// Requests, at least 1.
     pub count: u64,
-    /// They differ by at most this; never longer than the timespan of the rule that the leg belongs to.
+    /// They differ by at most this; never longer than the timespan of the sequence.
     pub timespan_seconds: i64,
 }
 
@@ -60,6 +63,14 @@ pub struct Threshold {
     pub timespan_seconds: i64,
     /// An episode goes on while the next match comes at most this long after the last.
     pub quiet_seconds: i64,
+}
+
+impl ReferencedRule {
+    /// Returns the pass that searches for it.
+    #[must_use]
+    pub fn pass(&self) -> Pass {
+        if self.follow_up { Pass::FollowUp } else { Pass::First }
+    }
 }
 
 fn names_of<S: serde::Serializer>(fields: &[Field], to: S) -> Result<S::Ok, S::Error> {

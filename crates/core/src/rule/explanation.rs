@@ -1,17 +1,19 @@
 //! Why a rule matched a request or did not: every condition with the event's value, and what follows from them.
 //!
-//! Each status here is asked of the same code that matches: [`Expression::holds`], [`Pattern::fits`], the rule's own
-//! reading of addresses and groups. What an attacker wrote is bounded and made visible; nothing of it is raw.
+//! The matcher itself gives each result: see [`Matcher::match_part`]. Texts that the sender of a request chose are bounded
+//! and made visible.
 
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::group::{group_of, text_of};
+use super::conditions::{Conditions, Evaluation};
+use super::matcher::{Matcher, Miss, PartIndex};
 use super::pattern::Pattern;
-use super::{Counting, Expression, ReferencedRule, Rule, Rules, SOURCE_IP, SourceIpReading};
+use super::{Detection, Expression, Pass, ReferencedRule, Rule, Rules, SourceIpMode};
 use crate::address::{self, TrustedProxies};
 use crate::field::{Field, FieldValue};
+use crate::hash::HashKey;
 use crate::observation::Observation;
 use crate::text::{bounded, visible};
 use crate::time::Second;
@@ -28,10 +30,10 @@ pub struct Explanation {
     pub rule: String,
     /// Whether the event counts for it.
     pub is_match: bool,
-    /// Whether the event tells a request at all.
+    /// Whether the event stands for a request at all.
     pub stage: Stage,
-    /// What the rule makes of each address that it takes for the source; of one, unless it reads each of them.
-    pub tried: Vec<Tried>,
+    /// The result for each address that the rule takes for the source: one, unless it reads each entry.
+    pub clients: Vec<ClientResult>,
     /// What is needed for a finding.
     pub needed: String,
 }
@@ -47,63 +49,63 @@ pub struct Stage {
     pub reason: &'static str,
 }
 
-/// What a rule makes of an event as one address's.
+/// What a rule makes of an event as a request of one address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Tried {
+pub struct ClientResult {
     /// The address, and why it is the source.
-    pub reading: Reading,
-    /// The legs of a sequence; of any other rule one.
-    pub legs: Vec<TriedLeg>,
+    pub source: SourceChoice,
+    /// The results of the referenced rules of a sequence; of any other rule its own.
+    pub rules: Vec<RuleResult>,
 }
 
 /// Which entry of `sourceIPs` is the source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reading {
+pub struct SourceChoice {
     /// The address; `None` where the event names none.
     pub source_ip: Option<IpAddr>,
     /// Why it is this one.
     pub reason: String,
-    /// The entries, the last ten of them.
-    pub chain: Vec<Hop>,
+    /// The last entries of `sourceIPs`, at most ten.
+    pub chain: Vec<ChainEntry>,
 }
 
 /// An entry of `sourceIPs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Hop {
+pub struct ChainEntry {
     /// The entry.
     pub entry: String,
-    /// What it is taken for.
+    /// What the rule takes it for.
     pub role: Role,
 }
 
-/// What an entry of `sourceIPs` is taken for.
+/// What a rule takes an entry of `sourceIPs` for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The address that sent the request.
     Source,
-    /// A proxy of the user's own, whose word about the entry before it counts.
+    /// A trusted proxy, which vouches for the entry before it.
     TrustedProxy,
-    /// No address, so that nothing before it can be vouched for.
+    /// Not an address. Nothing vouches for the entries before it.
     NoAddress,
-    /// Whatever the client wrote.
-    NotVouchedFor,
+    /// The client may have chosen it.
+    Untrusted,
 }
 
-/// A leg of a sequence, or the selections of any other rule.
+/// The result of a referenced rule of a sequence, or of the selections of any other rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TriedLeg {
-    /// The leg's name; `None` where the rule is no sequence.
+pub struct RuleResult {
+    /// The name of the referenced rule; `None` where the rule is not a sequence.
     pub name: Option<String>,
-    /// What the leg needs, where the rule is a sequence.
+    /// What the referenced rule needs; `None` where the rule is not a sequence.
     pub needed: Option<String>,
-    /// The selections; a request that fits any one of them belongs to the leg.
+    /// The selections; a request that fits any one of them belongs to the rule.
     pub selections: Vec<Trace>,
     /// What follows.
     pub outcome: Outcome,
 }
 
-/// What follows from the conditions of a leg.
+/// What follows from the conditions of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Outcome {
@@ -114,7 +116,7 @@ pub enum Outcome {
     },
     /// No selection fits.
     DoesNotFit {
-        /// Sigma filters that left out what the rule itself selects.
+        /// Sigma filters that excluded what the rule itself selects.
         filters: Vec<String>,
     },
     /// A selection fits, but the event names no address to count the request for.
@@ -124,7 +126,7 @@ pub enum Outcome {
         /// The field.
         field: String,
     },
-    /// The leg is a follow-up, and the request belongs to a leg that is looked for first.
+    /// The referenced rule is a follow-up, and the request belongs to a rule of the first pass.
     BelongsToFirst,
 }
 
@@ -193,92 +195,132 @@ pub enum Step {
     Field {
         /// The field.
         field: String,
-        /// What the event holds there, as it is shown; `None` where it is missing.
+        /// The event's value, as it is shown; `None` where it is missing.
         value: Option<String>,
-        /// The values that are wanted.
-        wanted: Vec<Wanted>,
-        /// Whether each of them must fit.
+        /// The patterns that the rule compares it with.
+        patterns: Vec<PatternResult>,
+        /// Whether each pattern must fit, not any one.
         all: bool,
-        /// What the value follows from, where it is derived.
+        /// Why the value is what it is, where it is derived.
         #[serde(skip_serializing_if = "Option::is_none")]
-        because: Option<String>,
+        reason: Option<String>,
     },
 }
 
-/// A value that a field is compared with.
+/// A pattern, and whether the event's value fits it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Wanted {
-    /// The value, and how it is compared.
-    pub spelled: String,
+pub struct PatternResult {
+    /// The pattern, for people.
+    pub pattern: String,
     /// Whether the event's value fits.
     pub fits: bool,
 }
 
+/// A request as one client's, while it is explained.
+struct Request<'a> {
+    observation: &'a Observation,
+    client: Option<IpAddr>,
+}
+
+/// A part of a rule, and where the matcher has it.
+struct RulePart<'r> {
+    referenced: Option<&'r ReferencedRule>,
+    pass: Pass,
+    index: PartIndex,
+    group_by: &'r [Field],
+    selections: Vec<Indexed<'r>>,
+}
+
+/// An expression, and the index of its condition.
+struct Indexed<'r> {
+    expression: &'r Expression,
+    index: usize,
+    parts: Vec<Indexed<'r>>,
+}
+
 impl Rules {
-    /// Explains what `rule` makes of an event. `observation` may tell only a stage of a request (see
+    /// Explains what `rule` makes of an event. `observation` may stand for only a stage of a request (see
     /// [`Observation::of_stage`]), and `trusted` must be those that it was made with.
     #[must_use]
     pub fn explain(&self, rule: &Rule, observation: &Observation, trusted: &TrustedProxies) -> Explanation {
         let stage = Stage::of(observation);
-        let clients = rule.source_ip.clients_of(observation).into_iter();
-        let tried: Vec<Tried> = clients
-            .map(|client| Tried {
-                reading: Reading::of(rule, observation, client, trusted),
-                legs: self.legs(rule, observation, client),
-            })
-            .collect();
-        let counts = tried.iter().flat_map(|tried| &tried.legs).any(|leg| leg.outcome.is_match());
+        let [mut first, mut follow_up] =
+            [Pass::First, Pass::FollowUp].map(|pass| Matcher::new([rule], pass, HashKey([0; 16])));
+        let parts = parts(rule, &mut first.conditions, &mut follow_up.conditions);
+        let matcher_of = |pass| if pass == Pass::First { &first } else { &follow_up };
+        let clients = rule.source_ip.clients_of(observation).into_iter().map(|client| {
+            let request = Request { observation, client };
+            let result = |part: &RulePart<'_>| self.result(rule, part, matcher_of(part.pass), &request);
+            ClientResult {
+                source: SourceChoice::of(rule, observation, client, trusted),
+                rules: parts.iter().map(result).collect(),
+            }
+        });
+        let clients: Vec<ClientResult> = clients.collect();
+        let counts = clients.iter().flat_map(|client| &client.rules).any(|result| result.outcome.is_match());
         Explanation {
             rule: rule.head.name.clone(),
             is_match: stage.is_request && counts,
             stage,
-            tried,
+            clients,
             needed: rule.needed(),
         }
     }
 
-    fn legs(&self, rule: &Rule, observation: &Observation, client: Option<IpAddr>) -> Vec<TriedLeg> {
-        if rule.legs().is_empty() {
-            let selections = self.traces(&rule.selections, observation, client);
-            let outcome = outcome(rule, &rule.group_by, &selections, observation, client);
-            return vec![TriedLeg { name: None, needed: None, selections, outcome }];
-        }
-        let holds = |leg: &ReferencedRule| leg.selections.iter().any(|selection| selection.holds(observation, client));
-        let is_of_first = rule.legs().iter().any(|leg| !leg.follow_up && holds(leg));
-        let tried = |leg: &ReferencedRule| {
-            let selections = self.traces(&leg.selections, observation, client);
-            let outcome = match outcome(rule, &leg.group_by, &selections, observation, client) {
-                Outcome::DoesNotFit { filters } => Outcome::DoesNotFit { filters },
-                _ if leg.follow_up && is_of_first => Outcome::BelongsToFirst,
-                outcome => outcome,
-            };
-            TriedLeg { name: Some(leg.name.clone()), needed: Some(leg.needed()), selections, outcome }
+    fn result(&self, rule: &Rule, part: &RulePart<'_>, matcher: &Matcher, request: &Request<'_>) -> RuleResult {
+        let mut evaluation = matcher.evaluation(request.observation, request.client);
+        let selections: Vec<Trace> =
+            part.selections.iter().map(|selection| self.trace(selection, None, &mut evaluation, request)).collect();
+        let outcome = match matcher.match_part(part.index, &mut evaluation, &mut Vec::new()) {
+            Ok(found) => {
+                let group = matcher.key_of(&found, request.observation).group;
+                let values = group.0.iter().map(|value| shown(&value.to_string()));
+                Outcome::Counts { group: part.group_by.iter().map(Field::name).zip(values).collect() }
+            }
+            Err(Miss::NoSelection) => {
+                let mut filters: Vec<String> = Vec::new();
+                selections.iter().for_each(|selection| selection.excluded_by(&mut filters));
+                Outcome::DoesNotFit { filters }
+            }
+            Err(Miss::FirstPass) => Outcome::BelongsToFirst,
+            Err(Miss::NoAddress) => Outcome::NoAddress,
+            Err(Miss::NoValue) => Outcome::NoValue { field: rule.counted_field().unwrap_or_default() },
         };
-        rule.legs().iter().map(tried).collect()
+        let name = part.referenced.map(|referenced| referenced.name.clone());
+        RuleResult { name, needed: part.referenced.map(ReferencedRule::needed), selections, outcome }
     }
 
-    fn traces(&self, selections: &[Expression], observation: &Observation, client: Option<IpAddr>) -> Vec<Trace> {
-        selections.iter().map(|selection| self.trace(selection, None, observation, client)).collect()
-    }
-
-    /// Returns what becomes of a condition that stands in `detection`, where it is known which.
+    /// Returns the result of a condition. `detection` is the one that it is part of, where that is known.
     fn trace(
         &self,
-        expression: &Expression,
-        detection: Option<&super::Detection>,
-        observation: &Observation,
-        client: Option<IpAddr>,
+        indexed: &Indexed<'_>,
+        detection: Option<&Detection>,
+        evaluation: &mut Evaluation<'_>,
+        request: &Request<'_>,
     ) -> Trace {
-        let (name, detection) = self.name_of(expression, detection);
-        let trace = |part: &Expression| self.trace(part, detection, observation, client);
-        let step = match expression {
-            Expression::And(parts) => Step::All { parts: parts.iter().map(trace).collect() },
-            Expression::Or(parts) => Step::Any { parts: parts.iter().map(trace).collect() },
-            Expression::Not(part) => Step::Not { part: Box::new(trace(part)) },
-            Expression::Since(at) => Step::Since { at: *at, came: observation.first },
-            Expression::Is { field, patterns, all } => field_step(field, patterns, *all, observation, client),
+        let (name, detection) = self.name_of(indexed.expression, detection);
+        let holds = evaluation.holds(indexed.index);
+        let mut parts: Vec<Trace> =
+            indexed.parts.iter().map(|part| self.trace(part, detection, evaluation, request)).collect();
+        let step = match indexed.expression {
+            Expression::And(_) => Step::All { parts },
+            Expression::Or(_) => Step::Any { parts },
+            Expression::Not(_) => Step::Not { part: Box::new(parts.remove(0)) },
+            Expression::Since(at) => Step::Since { at: *at, came: request.observation.first },
+            Expression::Is { field, patterns, all } => {
+                let (value, fits) = evaluation.compared(indexed.index);
+                let result =
+                    |(pattern, fits): (&Pattern, bool)| PatternResult { pattern: shown(&pattern.to_string()), fits };
+                Step::Field {
+                    field: shown(&field.name()),
+                    value: value_shown(&value),
+                    patterns: patterns.iter().zip(fits).map(result).collect(),
+                    all: *all,
+                    reason: field.reason(request.observation, request.client),
+                }
+            }
         };
-        Trace { holds: expression.holds(observation, client), name, step }
+        Trace { holds, name, step }
     }
 
     /// Returns what a condition is called, and the detection that its parts stand in. A condition has no name of its
@@ -286,8 +328,8 @@ impl Rules {
     fn name_of<'r>(
         &'r self,
         expression: &Expression,
-        within: Option<&'r super::Detection>,
-    ) -> (Option<Name>, Option<&'r super::Detection>) {
+        within: Option<&'r Detection>,
+    ) -> (Option<Name>, Option<&'r Detection>) {
         let named = within.and_then(|detection| detection.selections.iter().find(|(_, known)| known == expression));
         if let Some((name, _)) = named {
             return (Some(Name::Selection(name.clone())), within);
@@ -301,11 +343,49 @@ impl Rules {
             };
             return (Some(name), within);
         }
-        let is_new = |known: &&super::Detection| within.is_none() && known.expression == *expression;
+        let is_new = |known: &&Detection| within.is_none() && known.expression == *expression;
         match self.detections.iter().find(is_new) {
             Some(known) => (Some(Name::Rule(known.name.clone())), Some(known)),
             None => (None, within),
         }
+    }
+}
+
+/// Returns the parts of a rule, with indexes into the conditions of the matcher of their pass.
+fn parts<'r>(rule: &'r Rule, first: &mut Conditions, follow_up: &mut Conditions) -> Vec<RulePart<'r>> {
+    let indexed = |selections: &'r [Expression], conditions: &mut Conditions| {
+        selections.iter().map(|selection| Indexed::of(selection, conditions)).collect()
+    };
+    if rule.referenced_rules().is_empty() {
+        let selections = indexed(&rule.selections, first);
+        let index = PartIndex::of_only_rule(0);
+        return vec![RulePart { referenced: None, pass: Pass::First, index, group_by: &rule.group_by, selections }];
+    }
+    let (mut of_first, mut of_follow_up) = (0.., 0..);
+    let part = |referenced: &'r ReferencedRule| {
+        let pass = referenced.pass();
+        let (conditions, indexes) =
+            if pass == Pass::First { (&mut *first, &mut of_first) } else { (&mut *follow_up, &mut of_follow_up) };
+        RulePart {
+            referenced: Some(referenced),
+            pass,
+            index: PartIndex::of_only_rule(indexes.next().unwrap_or_default()),
+            group_by: &referenced.group_by,
+            selections: indexed(&referenced.selections, conditions),
+        }
+    };
+    rule.referenced_rules().iter().map(part).collect()
+}
+
+impl<'r> Indexed<'r> {
+    fn of(expression: &'r Expression, conditions: &mut Conditions) -> Indexed<'r> {
+        let parts = match expression {
+            Expression::And(parts) | Expression::Or(parts) => parts.as_slice(),
+            Expression::Not(part) => std::slice::from_ref(&**part),
+            Expression::Since(_) | Expression::Is { .. } => &[],
+        };
+        let parts = parts.iter().map(|part| Indexed::of(part, conditions)).collect();
+        Indexed { expression, index: conditions.index_of(expression), parts }
     }
 }
 
@@ -337,20 +417,20 @@ impl Outcome {
     }
 }
 
-impl Reading {
-    fn of(rule: &Rule, observation: &Observation, client: Option<IpAddr>, trusted: &TrustedProxies) -> Reading {
+impl SourceChoice {
+    fn of(rule: &Rule, observation: &Observation, client: Option<IpAddr>, trusted: &TrustedProxies) -> SourceChoice {
         let entries = &observation.event.source_ips;
         let (source, reason) = match rule.source_ip {
-            SourceIpReading::First => {
+            SourceIpMode::First => {
                 (client.map(|_| 0), "the rule takes the first entry, which clients choose".to_owned())
             }
-            SourceIpReading::Each => {
-                let place = entries.iter().position(|entry| client.is_some() && address::parse(entry) == client);
-                (place, "the rule takes every entry for itself".to_owned())
+            SourceIpMode::Each => {
+                let position = entries.iter().position(|entry| client.is_some() && address::parse(entry) == client);
+                (position, "the rule takes every entry for itself".to_owned())
             }
-            SourceIpReading::Trusted => {
-                let place = trusted.place_of_client(entries).map(|(place, _)| place);
-                (place, trusted_reason(entries, place, client.is_some_and(|client| trusted.contains(client))))
+            SourceIpMode::Trusted => {
+                let position = trusted.place_of_client(entries).map(|(position, _)| position);
+                (position, trusted_reason(entries, position, client.is_some_and(|client| trusted.contains(client))))
             }
         };
         let reason = if client.is_none() {
@@ -359,62 +439,34 @@ impl Reading {
             reason
         };
         let skipped = entries.len().saturating_sub(TEXTS_MAX);
-        let hop = |(place, entry): (usize, &String)| Hop {
+        let chain_entry = |(position, entry): (usize, &String)| ChainEntry {
             entry: shown(entry),
             role: match (source, address::parse(entry)) {
-                (Some(source), _) if source == place => Role::Source,
+                (Some(source), _) if source == position => Role::Source,
                 (_, None) => Role::NoAddress,
-                (Some(source), Some(_)) if rule.source_ip == SourceIpReading::Trusted && place > source => {
+                (Some(source), Some(_)) if rule.source_ip == SourceIpMode::Trusted && position > source => {
                     Role::TrustedProxy
                 }
-                _ => Role::NotVouchedFor,
+                _ => Role::Untrusted,
             },
         };
-        let chain = entries.iter().enumerate().skip(skipped).map(hop).collect();
-        Reading { source_ip: client, reason, chain }
+        let chain = entries.iter().enumerate().skip(skipped).map(chain_entry).collect();
+        SourceChoice { source_ip: client, reason, chain }
     }
 }
 
-/// Says why the entry at `place` is the source.
-fn trusted_reason(entries: &[String], place: Option<usize>, is_proxy: bool) -> String {
-    let Some(place) = place else {
+/// Returns why the entry at `position` is the source.
+fn trusted_reason(entries: &[String], position: Option<usize>, is_proxy: bool) -> String {
+    let Some(position) = position else {
         return String::new();
     };
-    let number = format!("entry {} of {}", place + 1, entries.len());
-    match (place + 1 == entries.len(), is_proxy) {
+    let number = format!("entry {} of {}", position + 1, entries.len());
+    match (position + 1 == entries.len(), is_proxy) {
         (true, false) => format!("{number}: the last one, which no client can choose"),
         (false, false) => format!("{number}: all behind it are trusted proxies"),
-        (_, true) if place == 0 => format!("{number}: all are trusted proxies, so the first is taken"),
+        (_, true) if position == 0 => format!("{number}: all are trusted proxies, so the first is taken"),
         (_, true) => format!("{number}: the one before it is no address, so the trusted proxy is named"),
     }
-}
-
-fn outcome(
-    rule: &Rule,
-    group_by: &[Field],
-    selections: &[Trace],
-    observation: &Observation,
-    client: Option<IpAddr>,
-) -> Outcome {
-    if !selections.iter().any(|selection| selection.holds) {
-        let mut filters: Vec<String> = Vec::new();
-        selections.iter().for_each(|selection| selection.excluded_by(&mut filters));
-        return Outcome::DoesNotFit { filters };
-    }
-    let Some(group) = group_of(group_by, observation, client) else {
-        return Outcome::NoAddress;
-    };
-    match &rule.counting {
-        Counting::Values { field } if *field == SOURCE_IP && client.is_none() => return Outcome::NoAddress,
-        Counting::Values { field }
-            if *field != SOURCE_IP && text_of(&field.value_of(observation, client)).is_none() =>
-        {
-            return Outcome::NoValue { field: field.name() };
-        }
-        Counting::Values { .. } | Counting::Events | Counting::Sequence { .. } => {}
-    }
-    let fields = group_by.iter().map(Field::name);
-    Outcome::Counts { group: fields.zip(group.0.iter().map(|value| shown(&value.to_string()))).collect() }
 }
 
 impl Trace {
@@ -438,32 +490,11 @@ impl Trace {
     }
 }
 
-fn field_step(
-    field: &Field,
-    patterns: &[Pattern],
-    all: bool,
-    observation: &Observation,
-    client: Option<IpAddr>,
-) -> Step {
-    let value = field.value_of(observation, client);
-    let wanted = |pattern: &Pattern| Wanted {
-        spelled: shown(&pattern.to_string()),
-        fits: pattern.fits(&value, observation, client),
-    };
-    Step::Field {
-        field: shown(&field.name()),
-        wanted: patterns.iter().map(wanted).collect(),
-        value: value_shown(&value),
-        all,
-        because: because(field, observation, client),
-    }
-}
-
 fn value_shown(value: &FieldValue<'_>) -> Option<String> {
     Some(match value {
         FieldValue::Missing => return None,
         FieldValue::Text(text) => shown(text),
-        FieldValue::Made(text) => shown(text),
+        FieldValue::Owned(text) => shown(text),
         FieldValue::Texts(texts) => {
             let mut all: Vec<String> = texts.iter().take(TEXTS_MAX).map(|text| shown(text)).collect();
             if texts.len() > TEXTS_MAX {
@@ -472,40 +503,11 @@ fn value_shown(value: &FieldValue<'_>) -> Option<String> {
             format!("[{}]", all.join(", "))
         }
         FieldValue::Number(number) => number.to_string(),
-        FieldValue::Fact(fact) => fact.to_string(),
+        FieldValue::Bool(value) => value.to_string(),
     })
 }
 
-/// Says what a derived fact follows from.
-fn because(field: &Field, observation: &Observation, client: Option<IpAddr>) -> Option<String> {
-    let event = &observation.event;
-    match field {
-        Field::Named("source_ip_public") => Some(match client {
-            None => "the event names no address".to_owned(),
-            Some(client) => match address::special_range(client) {
-                Some(range) => format!("{client} is {range}"),
-                None => format!("{client} is in no special range"),
-            },
-        }),
-        field if *field == SOURCE_IP => None,
-        Field::Named("unauthenticated") => Some(if event.username.as_deref() == Some("system:anonymous") {
-            "the user is system:anonymous".to_owned()
-        } else if event.auth_failure().is_some() {
-            "the code is 401".to_owned()
-        } else if event.is_unauthenticated() {
-            "a group is system:unauthenticated".to_owned()
-        } else {
-            "neither user, groups nor code say so".to_owned()
-        }),
-        Field::Named("health_probe") => {
-            Some(format!("requestURI is {}", event.request_uri.as_deref().map_or_else(|| "missing".to_owned(), shown)))
-        }
-        Field::Named("forwarded_for") => Some(format!("sourceIPs has {} entries", event.source_ips.len())),
-        _ => None,
-    }
-}
-
-/// Returns a text of somebody else's as it may be shown.
+/// Returns a text that the sender of the request chose, as people may be shown it.
 fn shown(text: &str) -> String {
     visible(&bounded(text, TEXT_CHARS_MAX))
 }

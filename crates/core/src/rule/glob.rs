@@ -5,14 +5,14 @@ use serde::Serialize;
 /// A text in which `*` stands for any characters and `?` for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Glob {
-    parts: Vec<Part>,
+    parts: Vec<Token>,
     /// The text itself, where it has no wildcard.
     whole: Option<String>,
     cased: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-enum Part {
+enum Token {
     Any,
     One,
     Char(char),
@@ -27,31 +27,31 @@ impl Glob {
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
             match c {
-                '*' => parts.push(Part::Any),
-                '?' => parts.push(Part::One),
+                '*' => parts.push(Token::Any),
+                '?' => parts.push(Token::One),
                 '\\' => match chars.next_if(|next| matches!(next, '*' | '?' | '\\')) {
-                    Some(escaped) => parts.push(Part::Char(escaped)),
-                    None => parts.push(Part::Char('\\')),
+                    Some(escaped) => parts.push(Token::Char(escaped)),
+                    None => parts.push(Token::Char('\\')),
                 },
-                c if cased => parts.push(Part::Char(c)),
-                c => parts.extend(c.to_lowercase().map(Part::Char)),
+                c if cased => parts.push(Token::Char(c)),
+                c => parts.extend(c.to_lowercase().map(Token::Char)),
             }
         }
-        parts.dedup_by(|next, last| *next == Part::Any && *last == Part::Any);
+        parts.dedup_by(|next, last| *next == Token::Any && *last == Token::Any);
         Glob::of(parts, cased)
     }
 
     /// Returns the glob that only `text` itself fits.
     pub(super) fn exact(text: &str, cased: bool) -> Glob {
         let chars: Vec<char> = if cased { text.chars().collect() } else { lower(text).collect() };
-        Glob::of(chars.into_iter().map(Part::Char).collect(), cased)
+        Glob::of(chars.into_iter().map(Token::Char).collect(), cased)
     }
 
     /// Returns the glob with any characters allowed before it.
     #[must_use]
     pub fn after_anything(mut self) -> Glob {
-        if self.parts.first() != Some(&Part::Any) {
-            self.parts.insert(0, Part::Any);
+        if self.parts.first() != Some(&Token::Any) {
+            self.parts.insert(0, Token::Any);
         }
         Glob::of(self.parts, self.cased)
     }
@@ -59,18 +59,18 @@ impl Glob {
     /// Returns the glob with any characters allowed behind it.
     #[must_use]
     pub fn before_anything(mut self) -> Glob {
-        if self.parts.last() != Some(&Part::Any) {
-            self.parts.push(Part::Any);
+        if self.parts.last() != Some(&Token::Any) {
+            self.parts.push(Token::Any);
         }
         Glob::of(self.parts, self.cased)
     }
 
-    fn of(parts: Vec<Part>, cased: bool) -> Glob {
+    fn of(parts: Vec<Token>, cased: bool) -> Glob {
         let whole = parts
             .iter()
             .map(|part| match part {
-                Part::Char(c) => Some(*c),
-                Part::Any | Part::One => None,
+                Token::Char(c) => Some(*c),
+                Token::Any | Token::One => None,
             })
             .collect();
         Glob { parts, whole, cased }
@@ -86,9 +86,9 @@ impl Glob {
         let mut text = String::new();
         for part in &self.parts {
             match part {
-                Part::Any => text.push('*'),
-                Part::One => text.push('?'),
-                Part::Char(c) => {
+                Token::Any => text.push('*'),
+                Token::One => text.push('?'),
+                Token::Char(c) => {
                     if matches!(c, '*' | '?' | '\\') {
                         text.push('\\');
                     }
@@ -101,7 +101,7 @@ impl Glob {
 
     /// Tells whether digits alone can fit.
     pub(super) fn may_be_digits(&self) -> bool {
-        !self.parts.iter().any(|part| matches!(part, Part::Char(c) if !c.is_ascii_digit()))
+        !self.parts.iter().any(|part| matches!(part, Token::Char(c) if !c.is_ascii_digit()))
     }
 
     /// Tells whether case counts.
@@ -130,19 +130,19 @@ pub(super) fn lower(text: &str) -> impl Iterator<Item = char> + Clone + '_ {
 }
 
 /// Matches in time proportional to the lengths' product at worst: after a mismatch only the last `*` gives way.
-fn fits(parts: &[Part], mut text: impl Iterator<Item = char> + Clone) -> bool {
+fn fits(parts: &[Token], mut text: impl Iterator<Item = char> + Clone) -> bool {
     let mut part = 0;
     let mut last_any = None;
     loop {
-        if parts.get(part) == Some(&Part::Any) {
+        if parts.get(part) == Some(&Token::Any) {
             part += 1;
             last_any = Some((part, text.clone()));
             continue;
         }
         let Some(next) = text.next() else { break };
         match parts.get(part) {
-            Some(Part::One) => part += 1,
-            Some(Part::Char(c)) if *c == next => part += 1,
+            Some(Token::One) => part += 1,
+            Some(Token::Char(c)) if *c == next => part += 1,
             _ => match &mut last_any {
                 Some((behind, from)) => {
                     from.next();
@@ -153,7 +153,7 @@ fn fits(parts: &[Part], mut text: impl Iterator<Item = char> + Clone) -> bool {
             },
         }
     }
-    parts[part..].iter().all(|rest| *rest == Part::Any)
+    parts[part..].iter().all(|rest| *rest == Token::Any)
 }
 
 #[cfg(test)]

@@ -55,13 +55,13 @@ pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
         return Err(faults);
     }
     let mut rules = Join::of(&documents).rules()?;
-    warnings.extend(rules.rules.iter().filter(|rule| rule.is_idle()).map(idle));
+    warnings.extend(rules.rules.iter().filter(|rule| rule.never_matches()).map(never_matches));
     rules.warnings = warnings;
     Ok(rules)
 }
 
 /// Warns of a rule that no request can fit.
-fn idle(rule: &Rule) -> Diagnostic {
+fn never_matches(rule: &Rule) -> Diagnostic {
     Diagnostic {
         file: rule.file.clone(),
         line: rule.line,
@@ -199,7 +199,7 @@ impl<'a> Join<'a> {
             }
         }
         let group_by = legs[0].group_by.clone();
-        Ok(Counted { selections, counting: Counting::Sequence { legs, is_ordered: *is_ordered }, group_by })
+        Ok(Counted { selections, counting: Counting::Sequence { rules: legs, is_ordered: *is_ordered }, group_by })
     }
 
     /// Returns the detections that a correlation counts.
@@ -231,7 +231,7 @@ impl<'a> Join<'a> {
         let named = self.named(reference)?;
         let refused =
             |problem: String, fix: &str| Diagnostic { problem, fix: fix.to_owned(), ..reference.fault.clone() };
-        let (detections, burst) = match &named.body {
+        let (detections, count_condition) = match &named.body {
             Body::Correlation(inner) if !matches!(inner.kind, Kind::Events) => {
                 return Err(refused(
                     format!("`{}` is a correlation of another type than event_count", reference.target),
@@ -245,8 +245,8 @@ impl<'a> Join<'a> {
                 ));
             }
             Body::Correlation(inner) => {
-                let burst = CountCondition { count: inner.count, timespan_seconds: inner.timespan_seconds };
-                (self.detections(inner)?, Some(burst))
+                let count_condition = CountCondition { count: inner.count, timespan_seconds: inner.timespan_seconds };
+                (self.detections(inner)?, Some(count_condition))
             }
             Body::Detection(expression) => (vec![(named, expression)], None),
             Body::Filter(_) => return Err(reference.fault.clone()),
@@ -259,7 +259,7 @@ impl<'a> Join<'a> {
             ));
         }
         let mut selections = self.selections(document, &detections);
-        if burst.is_some() {
+        if count_condition.is_some() {
             selections = selections.into_iter().map(|selection| self.narrowed(named, selection)).collect();
         }
         Ok(ReferencedRule {
@@ -270,7 +270,7 @@ impl<'a> Join<'a> {
                 .iter()
                 .map(|grouping| grouping.field_in(named).cloned())
                 .collect::<Result<_, _>>()?,
-            burst,
+            count_condition,
             follow_up,
         })
     }

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
-use super::conditions::{Conditions, Judgement};
-use super::group::{self, Part, text_of};
-use super::{Counting, Pass, Rule, SOURCE_IP, SourceIpReading};
+use super::conditions::{Conditions, Evaluation};
+use super::group::{self, GroupPart, text_of};
+use super::{Counting, Pass, ReferencedRule, Rule, SOURCE_IP, SourceIpMode};
 use crate::address::SourceIp;
 use crate::field::Field;
 use crate::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
@@ -17,8 +17,8 @@ use crate::observation::Observation;
 pub struct Matcher {
     key: HashKey,
     hasher: SipHasher13,
-    conditions: Conditions,
-    rules: Vec<Matched>,
+    pub(super) conditions: Conditions,
+    rules: Vec<MatchedRule>,
 }
 
 /// A group that a request counts for, and what of it counts there.
@@ -26,43 +26,71 @@ pub struct Matcher {
 pub struct Match {
     /// The keyed hash of rule and group: see [`Matcher::hash_of`].
     pub hash: u64,
-    /// The legs that it belongs to, where the rule is a sequence.
+    /// The referenced rules that it belongs to, where the rule is a sequence.
     pub legs: ReferencedRuleSet,
-    /// Who sent it, where the rule counts or lists sources.
+    /// The sender, where the rule counts or lists sources.
     pub source: Option<SourceIp>,
-    /// The value that the rule counts, where that is no address.
+    /// The value that the rule counts, where that is not an address.
     pub text: Option<TextHash>,
-    /// Where the rule stands, and which of its legs put the request there.
-    place: (usize, usize),
+    /// The rule, and which of its parts matched.
+    index: PartIndex,
     client: Option<IpAddr>,
 }
 
-/// A rule, as far as it is looked for in the pass.
+/// Why a request does not count for a part of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// No selection fits.
+    NoSelection,
+    /// The part is a follow-up, and the request belongs to a part of the first pass.
+    FirstPass,
+    /// A selection fits, but the request has no address to be counted for.
+    NoAddress,
+    /// A selection fits, but the request does not have the value that is counted.
+    NoValue,
+}
+
+/// An index into the rules of a matcher, and into the parts of that rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PartIndex {
+    rule: usize,
+    part: usize,
+}
+
+impl PartIndex {
+    /// Returns the index of a part of a matcher's only rule.
+    pub(super) fn of_only_rule(part: usize) -> PartIndex {
+        PartIndex { rule: 0, part }
+    }
+}
+
+/// A rule, as far as the pass looks for it.
 #[derive(Debug)]
-struct Matched {
+struct MatchedRule {
     key: RuleKey,
-    reading: SourceIpReading,
-    /// Whether it cannot count a request of nobody's.
+    source_ip: SourceIpMode,
+    /// Whether it cannot count a request without an address.
     needs_address: bool,
     lists_sources: bool,
-    value: Option<Value>,
-    legs: Vec<MatchedLeg>,
-    /// What belongs to an earlier leg and is no follow-up, so that a request is counted in one pass alone.
+    value: Option<CountedValue>,
+    parts: Vec<MatchedPart>,
+    /// The condition of the parts of the first pass. A request that they match is not a follow-up as well, so that one
+    /// pass alone counts it.
     excluded: Option<usize>,
 }
 
-/// What it counts but requests.
+/// What a rule counts or groups by: the source, or the field at this index.
 #[derive(Clone, Copy, Debug)]
-enum Value {
+enum CountedValue {
     Address,
     Field(usize),
 }
 
-/// One of its legs, or the whole of a rule that is no sequence.
+/// A referenced rule of a sequence, or the whole of any other rule.
 #[derive(Debug)]
-struct MatchedLeg {
+struct MatchedPart {
     condition: usize,
-    group_by: Vec<Value>,
+    group_by: Vec<CountedValue>,
     legs: ReferencedRuleSet,
 }
 
@@ -71,43 +99,42 @@ impl Matcher {
     #[must_use]
     pub fn new<'r>(rules: impl IntoIterator<Item = &'r Rule>, pass: Pass, key: HashKey) -> Matcher {
         let mut conditions = Conditions::default();
-        let rules = rules.into_iter().map(|rule| Matched::new(rule, pass, &mut conditions));
-        let rules = rules.filter(|rule| !rule.legs.is_empty()).collect();
+        let rules = rules.into_iter().map(|rule| MatchedRule::new(rule, pass, &mut conditions));
+        let rules = rules.filter(|rule| !rule.parts.is_empty()).collect();
         Matcher { key, hasher: SipHasher13::new_with_key(&key.0), conditions, rules }
     }
 
-    /// Puts into `matches` the groups that `observation` counts for, of each rule once. None of a rule that it does not
-    /// fit, or for which it has no address or value to be counted by; several only where the rule reads each entry of
-    /// `sourceIPs`, or its legs group by other fields.
+    /// Puts into `matches` the groups that `observation` counts for, each of a rule once. There is none of a rule that
+    /// it does not fit, or for which it has no address or value to be counted by. There are several of a rule only where
+    /// the rule reads each entry of `sourceIPs`, or where its referenced rules group by different fields.
     ///
-    /// Returns whether it fits a rule that cannot count it because it names no address.
+    /// Returns whether it fits a rule that cannot count it because the request names no address.
     pub fn match_all(&self, observation: &Observation, matches: &mut Vec<Match>) -> bool {
         matches.clear();
-        let judgement = |client| Judgement::new(&self.conditions, observation, client);
-        let mut trusted = judgement(observation.client);
-        // Room for what is hashed.
-        let mut written = Vec::with_capacity(64);
+        let mut trusted = self.evaluation(observation, observation.client);
+        // A buffer for what is hashed.
+        let mut buffer = Vec::with_capacity(64);
         let mut is_unattributed = false;
-        for (place, rule) in self.rules.iter().enumerate() {
+        for (index, rule) in self.rules.iter().enumerate() {
             let before = matches.len();
-            let mut is_nobodys = observation.client.is_none();
-            if rule.reading == SourceIpReading::Trusted {
-                self.match_one(place, &mut trusted, matches, &mut written);
+            let mut is_without_address = observation.client.is_none();
+            if rule.source_ip == SourceIpMode::Trusted {
+                self.match_one(index, &mut trusted, matches, &mut buffer);
             } else {
-                let clients = rule.reading.clients_of(observation);
-                is_nobodys = clients.iter().all(Option::is_none);
+                let clients = rule.source_ip.clients_of(observation);
+                is_without_address = clients.iter().all(Option::is_none);
                 for client in clients {
                     if client == observation.client {
-                        self.match_one(place, &mut trusted, matches, &mut written);
+                        self.match_one(index, &mut trusted, matches, &mut buffer);
                     } else {
-                        self.match_one(place, &mut judgement(client), matches, &mut written);
+                        self.match_one(index, &mut self.evaluation(observation, client), matches, &mut buffer);
                     }
                 }
             }
             join(matches, before);
-            if is_nobodys && rule.needs_address && matches.len() == before {
-                let mut nobodys = judgement(None);
-                is_unattributed |= rule.legs.iter().any(|leg| nobodys.holds(leg.condition));
+            if is_without_address && rule.needs_address && matches.len() == before {
+                let mut evaluation = self.evaluation(observation, None);
+                is_unattributed |= rule.parts.iter().any(|part| evaluation.holds(part.condition));
             }
         }
         is_unattributed
@@ -116,11 +143,11 @@ impl Matcher {
     /// Returns the rule and group of a match that `observation` gave.
     #[must_use]
     pub fn key_of(&self, found: &Match, observation: &Observation) -> CountKey {
-        let (rule, leg) = self.leg_of(found);
-        let group = leg.group_by.iter().filter_map(|value| match value {
-            Value::Address => found.client.map(|client| GroupValue::Address(SourceIp::of(client))),
-            Value::Field(field) => {
-                Some(Part::of(&self.conditions.field(*field).value_of(observation, found.client)).into())
+        let (rule, part) = self.part_at(found.index);
+        let group = part.group_by.iter().filter_map(|value| match value {
+            CountedValue::Address => found.client.map(|client| GroupValue::Address(SourceIp::of(client))),
+            CountedValue::Field(field) => {
+                Some(GroupPart::of(&self.conditions.read(*field, observation, found.client)).into())
             }
         });
         CountKey { rule: rule.key, group: GroupKey(group.collect()) }
@@ -129,104 +156,123 @@ impl Matcher {
     /// Returns the rule of a match, and the address in its group, where there is one.
     #[must_use]
     pub fn source_of(&self, found: &Match) -> (RuleKey, Option<SourceIp>) {
-        let (rule, leg) = self.leg_of(found);
-        let is_by_address = leg.group_by.iter().any(|value| matches!(value, Value::Address));
+        let (rule, part) = self.part_at(found.index);
+        let is_by_address = part.group_by.iter().any(|value| matches!(value, CountedValue::Address));
         (rule.key, found.client.filter(|_| is_by_address).map(SourceIp::of))
     }
 
     /// Returns the keyed hash of a rule and one of its groups.
     #[must_use]
     pub fn hash_of(&self, key: &CountKey) -> u64 {
-        let parts = key.group.0.iter().map(|value| Some(Part::from(value)));
+        let parts = key.group.0.iter().map(|value| Some(GroupPart::from(value)));
         group::hash_of(key.rule, parts, &self.hasher, &mut Vec::new()).unwrap_or_default()
     }
 
-    fn leg_of(&self, found: &Match) -> (&Matched, &MatchedLeg) {
-        let (rule, leg) = found.place;
-        (&self.rules[rule], &self.rules[rule].legs[leg])
+    /// Returns the evaluation of `observation` as a request of `client`.
+    pub(super) fn evaluation<'a>(&'a self, observation: &'a Observation, client: Option<IpAddr>) -> Evaluation<'a> {
+        Evaluation::new(&self.conditions, observation, client)
     }
 
-    fn match_one(&self, place: usize, judgement: &mut Judgement<'_>, matches: &mut Vec<Match>, written: &mut Vec<u8>) {
-        let rule = &self.rules[place];
-        if rule.excluded.is_some_and(|excluded| judgement.holds(excluded)) {
-            return;
+    /// Returns the match of a request with a part of a rule, or why there is none. `buffer` is scratch space.
+    #[inline]
+    pub(super) fn match_part(
+        &self,
+        index: PartIndex,
+        evaluation: &mut Evaluation<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Match, Miss> {
+        let (rule, part) = self.part_at(index);
+        if !evaluation.holds(part.condition) {
+            return Err(Miss::NoSelection);
         }
-        for (number, leg) in rule.legs.iter().enumerate() {
-            if !judgement.holds(leg.condition) {
-                continue;
-            }
-            let parts = leg.group_by.iter().map(|value| part_of(*value, judgement));
-            let Some(hash) = group::hash_of(rule.key, parts, &self.hasher, written) else {
-                continue;
-            };
-            if let Some((source, text)) = self.counted(rule, judgement) {
-                let client = judgement.client;
-                matches.push(Match { hash, legs: leg.legs, source, text, place: (place, number), client });
-            }
+        if rule.excluded.is_some_and(|excluded| evaluation.holds(excluded)) {
+            return Err(Miss::FirstPass);
+        }
+        let group = part.group_by.iter().map(|value| group_part(*value, evaluation));
+        let hash = group::hash_of(rule.key, group, &self.hasher, buffer).ok_or(Miss::NoAddress)?;
+        let (source, text) = self.counted(rule, evaluation)?;
+        Ok(Match { hash, legs: part.legs, source, text, index, client: evaluation.client })
+    }
+
+    fn part_at(&self, index: PartIndex) -> (&MatchedRule, &MatchedPart) {
+        let rule = &self.rules[index.rule];
+        (rule, &rule.parts[index.part])
+    }
+
+    fn match_one(&self, rule: usize, evaluation: &mut Evaluation<'_>, matches: &mut Vec<Match>, buffer: &mut Vec<u8>) {
+        for part in 0..self.rules[rule].parts.len() {
+            matches.extend(self.match_part(PartIndex { rule, part }, evaluation, buffer));
         }
     }
 
-    /// Returns the source to note and the value to count, or `None` where the request has no value to be counted.
-    fn counted(&self, rule: &Matched, judgement: &mut Judgement<'_>) -> Option<(Option<SourceIp>, Option<TextHash>)> {
-        let source = judgement.client.map(SourceIp::of);
+    /// Returns the source to note and the value to count.
+    fn counted(
+        &self,
+        rule: &MatchedRule,
+        evaluation: &mut Evaluation<'_>,
+    ) -> Result<(Option<SourceIp>, Option<TextHash>), Miss> {
+        let source = evaluation.client.map(SourceIp::of);
         let noted = source.filter(|_| rule.lists_sources);
         match rule.value {
-            None => Some((noted, None)),
-            Some(Value::Address) => Some((Some(source?), None)),
-            Some(Value::Field(field)) => {
-                let text = text_of(judgement.value_of(field))?;
-                Some((noted, Some(TextHash::of(&text, &self.key))))
+            None => Ok((noted, None)),
+            Some(CountedValue::Address) => Ok((Some(source.ok_or(Miss::NoAddress)?), None)),
+            Some(CountedValue::Field(field)) => {
+                let text = text_of(evaluation.value_of(field)).ok_or(Miss::NoValue)?;
+                Ok((noted, Some(TextHash::of(&text, &self.key))))
             }
         }
     }
 }
 
-impl Matched {
-    fn new(rule: &Rule, pass: Pass, conditions: &mut Conditions) -> Matched {
+impl MatchedRule {
+    fn new(rule: &Rule, pass: Pass, conditions: &mut Conditions) -> MatchedRule {
         let value_of = |field: &Field, conditions: &mut Conditions| match field {
-            field if *field == SOURCE_IP => Value::Address,
-            field => Value::Field(conditions.number_of_field(field)),
+            field if *field == SOURCE_IP => CountedValue::Address,
+            field => CountedValue::Field(conditions.index_of_field(field)),
         };
         let value = match &rule.counting {
             Counting::Values { field } => Some(value_of(field, conditions)),
             Counting::Events | Counting::Sequence { .. } => None,
         };
-        let leg = |selections, group_by: &[Field], legs, conditions: &mut Conditions| MatchedLeg {
+        let part = |selections, group_by: &[Field], legs, conditions: &mut Conditions| MatchedPart {
             condition: conditions.any_of(selections),
             group_by: group_by.iter().map(|field| value_of(field, conditions)).collect(),
             legs,
         };
-        let mut legs = Vec::new();
-        if rule.legs().is_empty() && pass == Pass::First {
-            legs.push(leg(&rule.selections, &rule.group_by, ReferencedRuleSet::default(), conditions));
+        let mut parts = Vec::new();
+        if rule.referenced_rules().is_empty() && pass == Pass::First {
+            parts.push(part(&rule.selections, &rule.group_by, ReferencedRuleSet::default(), conditions));
         }
-        let of_pass = |follow_up: bool| follow_up == (pass == Pass::FollowUp);
-        for (place, own) in rule.legs().iter().enumerate().filter(|(_, own)| of_pass(own.follow_up)) {
-            legs.push(leg(&own.selections, &own.group_by, ReferencedRuleSet::default().with(place), conditions));
+        for (position, referenced) in rule.referenced_rules().iter().enumerate() {
+            if referenced.pass() == pass {
+                let legs = ReferencedRuleSet::default().with(position);
+                parts.push(part(&referenced.selections, &referenced.group_by, legs, conditions));
+            }
         }
-        let first = rule.legs().iter().filter(|leg| !leg.follow_up).flat_map(|leg| &leg.selections);
-        Matched {
+        let is_first = |referenced: &&ReferencedRule| referenced.pass() == Pass::First;
+        let first = rule.referenced_rules().iter().filter(is_first).flat_map(|referenced| &referenced.selections);
+        MatchedRule {
             key: rule.key,
-            reading: rule.source_ip,
+            source_ip: rule.source_ip,
             needs_address: rule.group_by.contains(&SOURCE_IP) || rule.counts_sources(),
             lists_sources: rule.lists_sources(),
             value,
-            excluded: (pass == Pass::FollowUp && !legs.is_empty()).then(|| conditions.any_of(first)),
-            legs,
+            excluded: (pass == Pass::FollowUp && !parts.is_empty()).then(|| conditions.any_of(first)),
+            parts,
         }
     }
 }
 
 /// Returns what a request has of a value that is grouped by, or `None` where that is an address that it does not name.
-fn part_of<'a>(value: Value, judgement: &mut Judgement<'a>) -> Option<Part<'a>> {
+fn group_part<'a>(value: CountedValue, evaluation: &mut Evaluation<'a>) -> Option<GroupPart<'a>> {
     match value {
-        Value::Address => judgement.client.map(|client| Part::Address(SourceIp::of(client))),
-        Value::Field(field) => Some(Part::of(judgement.value_of(field))),
+        CountedValue::Address => evaluation.client.map(|client| GroupPart::Address(SourceIp::of(client))),
+        CountedValue::Field(field) => Some(GroupPart::of(evaluation.value_of(field))),
     }
 }
 
-/// Joins a rule's matches, which are those behind `from`, by group: each group with all the legs that put the request
-/// there, each source of it once.
+/// Joins the matches of a rule, which begin at `from`, by group: each group gets all referenced rules that put the
+/// request there, and each source once.
 fn join(matches: &mut Vec<Match>, from: usize) {
     if matches.len() < from + 2 {
         return;

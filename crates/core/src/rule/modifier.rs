@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::encoding::{self, Charset};
 use super::glob::Glob;
-use super::pattern::{FieldReference, Order, Pattern, Place, Regexp};
+use super::pattern::{Comparison, FieldReference, Pattern, Regexp, TextPosition};
 use crate::diagnostic::{Diagnostic, suggestion};
 use crate::field::Field;
 use crate::yaml::{At, Value};
@@ -58,9 +58,9 @@ pub(super) struct Modifiers<'a> {
     words: &'a [&'a str],
 }
 
-/// What a modifier does, as far as others must not do the same.
+/// What a modifier does. Two modifiers of some kinds exclude each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum ModifierKind {
     Shape,
     Operator,
     FieldReference,
@@ -75,17 +75,17 @@ enum Part {
 impl<'a> Modifiers<'a> {
     /// Checks the modifiers of a line.
     pub(super) fn read(words: &'a [&'a str], at: &At<'_>) -> Result<Modifiers<'a>, Diagnostic> {
-        for (place, word) in words.iter().enumerate() {
+        for (index, word) in words.iter().enumerate() {
             if let Some((_, reason, fix)) = REFUSED.iter().find(|(refused, ..)| refused.contains(word)) {
                 return Err(at.fault(format!("the modifier `{word}` is not read: {reason}"), *fix));
             }
             if !KNOWN.contains(word) {
                 return Err(at.fault(format!("unknown modifier `{word}`"), suggestion(word, KNOWN)));
             }
-            if words[..place].contains(word) {
+            if words[..index].contains(word) {
                 return Err(at.fault(format!("the modifier `{word}` stands twice"), "keep one of the two"));
             }
-            if let Some(earlier) = words[..place].iter().find(|earlier| clash(earlier, word)) {
+            if let Some(earlier) = words[..index].iter().find(|earlier| clash(earlier, word)) {
                 return Err(at.fault(format!("`{earlier}` and `{word}` exclude each other"), "keep one of the two"));
             }
         }
@@ -96,20 +96,23 @@ impl<'a> Modifiers<'a> {
 
     /// Checks that each modifier has what it works on: they apply in the order that they are written in.
     fn check_order(self, at: &At<'_>) -> Result<(), Diagnostic> {
-        for (place, word) in self.words.iter().enumerate() {
-            let (before, behind) = (&self.words[..place], &self.words[place + 1..]);
-            match part(word) {
-                Part::Flag if !before.contains(&"re") => {
+        for (index, word) in self.words.iter().enumerate() {
+            let (before, behind) = (&self.words[..index], &self.words[index + 1..]);
+            match kind(word) {
+                ModifierKind::Flag if !before.contains(&"re") => {
                     return Err(at.fault(format!("`{word}` is a flag of `re`"), format!("write `|re|{word}`")));
                 }
-                Part::Charset if !behind.iter().any(|other| part(other) == Part::Base64) => {
+                ModifierKind::Charset if !behind.iter().any(|other| kind(other) == ModifierKind::Base64) => {
                     return Err(at.fault(
                         format!("`{word}` alone never fits: audit events hold no UTF-16"),
                         format!("write `|{word}|base64offset|contains`, or take `|{word}` away"),
                     ));
                 }
-                Part::FieldReference | Part::Base64 if before.iter().any(|other| part(other) == Part::Shape) => {
-                    let shape = before.iter().find(|other| part(other) == Part::Shape).copied().unwrap_or_default();
+                ModifierKind::FieldReference | ModifierKind::Base64
+                    if before.iter().any(|other| kind(other) == ModifierKind::Shape) =>
+                {
+                    let shape =
+                        before.iter().find(|other| kind(other) == ModifierKind::Shape).copied().unwrap_or_default();
                     return Err(
                         at.fault(format!("`{word}` stands behind `{shape}`"), format!("write `|{word}|{shape}`"))
                     );
@@ -146,15 +149,16 @@ impl<'a> Modifiers<'a> {
 
     /// Returns what `value` is compared with: any one of these.
     pub(super) fn patterns(self, value: &At<'_>) -> Result<Vec<Pattern>, Diagnostic> {
-        let operator = self.words.iter().find(|word| matches!(part(word), Part::Operator | Part::Base64));
+        let operator =
+            self.words.iter().find(|word| matches!(kind(word), ModifierKind::Operator | ModifierKind::Base64));
         Ok(match operator.copied() {
             Some("re") => vec![Pattern::Regex(self.regex(value)?)],
             Some("cidr") => vec![Pattern::Network(network(value)?)],
             Some("exists") => vec![Pattern::Exists(value.boolean()?)],
-            Some("lt") => vec![Pattern::Compared(Order::Less, value.integer()?)],
-            Some("lte") => vec![Pattern::Compared(Order::LessOrEqual, value.integer()?)],
-            Some("gt") => vec![Pattern::Compared(Order::Greater, value.integer()?)],
-            Some("gte") => vec![Pattern::Compared(Order::GreaterOrEqual, value.integer()?)],
+            Some("lt") => vec![Pattern::Compared(Comparison::Less, value.integer()?)],
+            Some("lte") => vec![Pattern::Compared(Comparison::LessOrEqual, value.integer()?)],
+            Some("gt") => vec![Pattern::Compared(Comparison::Greater, value.integer()?)],
+            Some("gte") => vec![Pattern::Compared(Comparison::GreaterOrEqual, value.integer()?)],
             Some(base64) => self.encoded(value, base64)?,
             None => vec![self.plain(value)?],
         })
@@ -162,17 +166,17 @@ impl<'a> Modifiers<'a> {
 
     /// Returns the field that `value` names, to be compared with.
     pub(super) fn reference(self, field: Field) -> Pattern {
-        let place = match self.shape() {
-            None => Place::Whole,
-            Some("startswith") => Place::Start,
-            Some("endswith") => Place::End,
-            Some(_) => Place::Anywhere,
+        let position = match self.shape() {
+            None => TextPosition::Whole,
+            Some("startswith") => TextPosition::Start,
+            Some("endswith") => TextPosition::End,
+            Some(_) => TextPosition::Anywhere,
         };
-        Pattern::Other(FieldReference { field, place, cased: self.has("cased") })
+        Pattern::Other(FieldReference { field, position, cased: self.has("cased") })
     }
 
     fn shape(self) -> Option<&'a str> {
-        self.words.iter().copied().find(|word| part(word) == Part::Shape)
+        self.words.iter().copied().find(|word| kind(word) == ModifierKind::Shape)
     }
 
     fn regex(self, value: &At<'_>) -> Result<Regexp, Diagnostic> {
@@ -181,7 +185,7 @@ impl<'a> Modifiers<'a> {
             let fix = format!("use at most {REGEX_CHARS_MAX} characters, or several expressions");
             return Err(value.fault("this regular expression is too long", fix));
         }
-        let flags: Vec<&str> = self.words.iter().copied().filter(|word| part(word) == Part::Flag).collect();
+        let flags: Vec<&str> = self.words.iter().copied().filter(|word| kind(word) == ModifierKind::Flag).collect();
         Regexp::new(text, &flags).map_err(|(problem, fix)| value.fault(problem, fix))
     }
 
@@ -191,7 +195,7 @@ impl<'a> Modifiers<'a> {
             return Err(value
                 .fault("a wildcard cannot be encoded", r"write `\*` for the letter itself, or a value for each case"));
         };
-        let charset = match self.words.iter().find(|word| part(word) == Part::Charset) {
+        let charset = match self.words.iter().find(|word| kind(word) == ModifierKind::Charset) {
             None => Charset::Utf8,
             Some(&"utf16be") => Charset::Utf16Be,
             Some(&"utf16") => Charset::Utf16,
@@ -221,8 +225,8 @@ impl<'a> Modifiers<'a> {
             if let Ok(number) = text.parse() {
                 return Ok(Pattern::Number(number));
             }
-            if let Ok(fact) = text.parse() {
-                return Ok(Pattern::Fact(fact));
+            if let Ok(value) = text.parse() {
+                return Ok(Pattern::Bool(value));
             }
         }
         Ok(Pattern::Text(self.shaped(Glob::parse(text, self.has("cased")))))
@@ -256,17 +260,17 @@ fn network(value: &At<'_>) -> Result<IpNet, Diagnostic> {
     Ok(net)
 }
 
-fn part(word: &str) -> Part {
+fn kind(word: &str) -> ModifierKind {
     match word {
-        "contains" | "startswith" | "endswith" => Part::Shape,
-        "fieldref" => Part::FieldReference,
-        "base64" | "base64offset" => Part::Base64,
-        "wide" | "utf16" | "utf16be" | "utf16le" => Part::Charset,
-        "i" | "m" | "s" => Part::Flag,
-        "cased" => Part::Cased,
-        "all" => Part::All,
-        "neq" => Part::Not,
-        _ => Part::Operator,
+        "contains" | "startswith" | "endswith" => ModifierKind::Shape,
+        "fieldref" => ModifierKind::FieldReference,
+        "base64" | "base64offset" => ModifierKind::Base64,
+        "wide" | "utf16" | "utf16be" | "utf16le" => ModifierKind::Charset,
+        "i" | "m" | "s" => ModifierKind::Flag,
+        "cased" => ModifierKind::Cased,
+        "all" => ModifierKind::All,
+        "neq" => ModifierKind::Not,
+        _ => ModifierKind::Operator,
     }
 }
 
@@ -274,17 +278,24 @@ fn part(word: &str) -> Part {
 fn clash(one: &str, other: &str) -> bool {
     let either =
         |left: &str, right: &[&str]| (one == left && right.contains(&other)) || (other == left && right.contains(&one));
-    let parts = |left: Part, right: &[Part]| {
-        (part(one) == left && right.contains(&part(other))) || (part(other) == left && right.contains(&part(one)))
+    let kinds = |left: ModifierKind, right: &[ModifierKind]| {
+        (kind(one) == left && right.contains(&kind(other))) || (kind(other) == left && right.contains(&kind(one)))
     };
-    parts(Part::Shape, &[Part::Shape])
-        || parts(Part::Base64, &[Part::Base64])
-        || parts(Part::Charset, &[Part::Charset])
-        || parts(
-            Part::Operator,
-            &[Part::Shape, Part::Operator, Part::FieldReference, Part::Base64, Part::Charset, Part::Cased],
+    kinds(ModifierKind::Shape, &[ModifierKind::Shape])
+        || kinds(ModifierKind::Base64, &[ModifierKind::Base64])
+        || kinds(ModifierKind::Charset, &[ModifierKind::Charset])
+        || kinds(
+            ModifierKind::Operator,
+            &[
+                ModifierKind::Shape,
+                ModifierKind::Operator,
+                ModifierKind::FieldReference,
+                ModifierKind::Base64,
+                ModifierKind::Charset,
+                ModifierKind::Cased,
+            ],
         )
-        || parts(Part::FieldReference, &[Part::Base64, Part::Charset])
+        || kinds(ModifierKind::FieldReference, &[ModifierKind::Base64, ModifierKind::Charset])
         || either("base64offset", &["all", "startswith", "endswith"])
         || either("neq", &["all", "exists", "lt", "lte", "gt", "gte"])
         || either("all", &["exists", "lt", "lte", "gt", "gte"])

@@ -19,7 +19,7 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of groups in a regular expression.
 const REGEX_DEPTH_MAX: u32 = 32;
 
-/// One value of a selection.
+/// One value of a selection. The fingerprint of a rule includes its serialized names, so they do not change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Pattern {
     /// `null`: the field is missing. The API server leaves empty texts out, so `''` says the same.
@@ -27,7 +27,8 @@ pub enum Pattern {
     /// A number, such as `403`.
     Number(i64),
     /// `true` or `false`.
-    Fact(bool),
+    #[serde(rename = "Fact")]
+    Bool(bool),
     /// A text with wildcards.
     Text(Glob),
     /// `|re`: a regular expression that some part of the text fits.
@@ -35,7 +36,7 @@ pub enum Pattern {
     /// `|cidr`: a network that the address lies in.
     Network(IpNet),
     /// `|lt`, `|lte`, `|gt`, `|gte`: a number on one side of another.
-    Compared(Order, i64),
+    Compared(Comparison, i64),
     /// `|exists`: whether the field is there.
     Exists(bool),
     /// `|fieldref`: what another field holds.
@@ -46,7 +47,7 @@ pub enum Pattern {
 
 /// On which side of a number another one lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub enum Order {
+pub enum Comparison {
     /// Below it.
     Less,
     /// Below it, or it.
@@ -72,15 +73,16 @@ pub struct FieldReference {
     /// The other field.
     #[serde(serialize_with = "super::detection::name_of")]
     pub field: Field,
-    /// Where its value must stand.
-    pub place: Place,
+    /// Where its value must be in the text.
+    #[serde(rename = "place")]
+    pub position: TextPosition,
     /// Whether case counts.
     pub cased: bool,
 }
 
-/// Where a text must stand in another.
+/// Where a text must be in another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub enum Place {
+pub enum TextPosition {
     /// It is the whole of it.
     Whole,
     /// Anywhere.
@@ -103,8 +105,8 @@ impl Pattern {
             Pattern::Null | Pattern::Never => false,
             Pattern::Exists(exists) => *exists,
             Pattern::Number(number) => value.any_number(|found, text| found == *number && is_plain(text)),
-            Pattern::Compared(order, number) => value.any_number(|found, _| order.holds(found, *number)),
-            Pattern::Fact(fact) => value.any_fact(*fact),
+            Pattern::Compared(comparison, number) => value.any_number(|found, _| comparison.holds(found, *number)),
+            Pattern::Bool(wanted) => value.any_bool(*wanted),
             Pattern::Text(glob) => value.any_text(|text| glob.fits(text)),
             Pattern::Regex(regex) => value.any_text(|text| regex.compiled.is_match(text)),
             Pattern::Network(net) => {
@@ -123,13 +125,13 @@ impl Pattern {
         matches!(self, Pattern::Null | Pattern::Exists(false))
     }
 
-    /// Tells whether nothing that `field` holds can fit: it holds a number or a fact, and this is another text.
+    /// Tells whether nothing that `field` holds can fit: it holds a number or a boolean, and this is another text.
     pub(super) fn is_of_another_kind_than(&self, field: &Field) -> bool {
         match self {
             Pattern::Text(glob) if field.is_number() => !glob.may_be_digits(),
-            Pattern::Fact(_) => field.is_number(),
-            Pattern::Number(_) | Pattern::Compared(..) => field.is_fact(),
-            Pattern::Text(glob) => field.is_fact() && !glob.fits("true") && !glob.fits("false"),
+            Pattern::Bool(_) => field.is_number(),
+            Pattern::Number(_) | Pattern::Compared(..) => field.is_bool(),
+            Pattern::Text(glob) => field.is_bool() && !glob.fits("true") && !glob.fits("false"),
             _ => false,
         }
     }
@@ -153,35 +155,35 @@ impl fmt::Display for Pattern {
         match self {
             Pattern::Null => f.write_str("missing"),
             Pattern::Number(number) => write!(f, "{number}"),
-            Pattern::Fact(fact) => write!(f, "{fact}"),
+            Pattern::Bool(value) => write!(f, "{value}"),
             Pattern::Text(glob) if glob.is_cased() => write!(f, "\"{}\"", glob.spelled()),
             Pattern::Text(glob) => write!(f, "\"{}\" in any case", glob.spelled()),
             Pattern::Regex(regex) => write!(f, "/{}/", regex.spelled.trim_start_matches("(?)")),
             Pattern::Network(net) => write!(f, "in {net}"),
-            Pattern::Compared(order, number) => write!(f, "{} {number}", order.sign()),
+            Pattern::Compared(comparison, number) => write!(f, "{} {number}", comparison.sign()),
             Pattern::Exists(exists) => f.write_str(if *exists { "there" } else { "not there" }),
-            Pattern::Other(other) => write!(f, "{} {}", other.place.words(), other.field),
+            Pattern::Other(other) => write!(f, "{} {}", other.position.words(), other.field),
             Pattern::Never => f.write_str("what it never holds"),
         }
     }
 }
 
-impl Order {
+impl Comparison {
     fn sign(self) -> &'static str {
         match self {
-            Order::Less => "<",
-            Order::LessOrEqual => "<=",
-            Order::Greater => ">",
-            Order::GreaterOrEqual => ">=",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
         }
     }
 
     fn holds(self, found: i64, number: i64) -> bool {
         match self {
-            Order::Less => found < number,
-            Order::LessOrEqual => found <= number,
-            Order::Greater => found > number,
-            Order::GreaterOrEqual => found >= number,
+            Comparison::Less => found < number,
+            Comparison::LessOrEqual => found <= number,
+            Comparison::Greater => found > number,
+            Comparison::GreaterOrEqual => found >= number,
         }
     }
 }
@@ -233,31 +235,31 @@ impl Hash for Regexp {
 impl FieldReference {
     fn fits(&self, text: &str, part: &str) -> bool {
         if self.cased {
-            return self.place.holds(text, part);
+            return self.position.holds(text, part);
         }
-        match self.place {
-            Place::Whole => lower(text).eq(lower(part)),
-            place => place.holds(&text.to_lowercase(), &part.to_lowercase()),
+        match self.position {
+            TextPosition::Whole => lower(text).eq(lower(part)),
+            position => position.holds(&text.to_lowercase(), &part.to_lowercase()),
         }
     }
 }
 
-impl Place {
+impl TextPosition {
     fn words(self) -> &'static str {
         match self {
-            Place::Whole => "the same as",
-            Place::Anywhere => "with a part that is",
-            Place::Start => "beginning with",
-            Place::End => "ending with",
+            TextPosition::Whole => "the same as",
+            TextPosition::Anywhere => "with a part that is",
+            TextPosition::Start => "beginning with",
+            TextPosition::End => "ending with",
         }
     }
 
     fn holds(self, text: &str, part: &str) -> bool {
         match self {
-            Place::Whole => text == part,
-            Place::Anywhere => text.contains(part),
-            Place::Start => text.starts_with(part),
-            Place::End => text.ends_with(part),
+            TextPosition::Whole => text == part,
+            TextPosition::Anywhere => text.contains(part),
+            TextPosition::Start => text.starts_with(part),
+            TextPosition::End => text.ends_with(part),
         }
     }
 }
@@ -267,10 +269,10 @@ impl FieldValue<'_> {
         match self {
             FieldValue::Missing => false,
             FieldValue::Text(text) => fits(text),
-            FieldValue::Made(text) => fits(text),
+            FieldValue::Owned(text) => fits(text),
             FieldValue::Texts(texts) => texts.iter().any(|text| fits(text)),
             FieldValue::Number(number) => fits(&number.to_string()),
-            FieldValue::Fact(fact) => fits(spelled(*fact)),
+            FieldValue::Bool(value) => fits(spelled(*value)),
         }
     }
 
@@ -282,10 +284,10 @@ impl FieldValue<'_> {
         }
     }
 
-    fn any_fact(&self, fact: bool) -> bool {
+    fn any_bool(&self, wanted: bool) -> bool {
         match self {
-            FieldValue::Fact(found) => *found == fact,
-            value => value.any_text(|text| text.eq_ignore_ascii_case(spelled(fact))),
+            FieldValue::Bool(found) => *found == wanted,
+            value => value.any_text(|text| text.eq_ignore_ascii_case(spelled(wanted))),
         }
     }
 }
@@ -297,6 +299,6 @@ fn is_plain(number: &str) -> bool {
     digits.len() < 2 && number != "-0" || !digits.starts_with(['0', '+'])
 }
 
-fn spelled(fact: bool) -> &'static str {
-    if fact { "true" } else { "false" }
+fn spelled(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
 }

@@ -1,9 +1,9 @@
-//! What a rule asks for, in words: how it counts, how much is enough, within which time and for whom.
+//! What a rule needs for a finding, in words: type, count, timespan and group.
 
 use super::{CountCondition, Counting, ReferencedRule, Rule, Rules};
 
 impl Rule {
-    /// Returns Sigma's name of the way in which it counts. A rule without a correlation counts requests as well.
+    /// Returns the Sigma type of its correlation. A rule without a correlation counts requests as well.
     #[must_use]
     pub fn counting_type(&self) -> &'static str {
         match &self.counting {
@@ -14,14 +14,14 @@ impl Rule {
         }
     }
 
-    /// Returns how much is enough, such as `10 in 30m`.
+    /// Returns its threshold, such as `10 in 30m`.
     #[must_use]
     pub fn fires_at(&self) -> String {
         let (count, timespan) = (self.threshold.count, span(self.threshold.timespan_seconds));
         match &self.counting {
             Counting::Events => format!("{count} in {timespan}"),
             Counting::Values { field } => format!("{count} {field} in {timespan}"),
-            Counting::Sequence { legs, .. } => format!("all {} legs in {timespan}", legs.len()),
+            Counting::Sequence { rules, .. } => format!("all {} rules in {timespan}", rules.len()),
         }
     }
 
@@ -39,20 +39,20 @@ impl Rule {
             Counting::Events if threshold.count == 1 => format!("1 request {per}"),
             Counting::Events => format!("{} requests in {timespan} {per}", threshold.count),
             Counting::Values { field } => format!("{} distinct {field} in {timespan} {per}", threshold.count),
-            Counting::Sequence { legs, is_ordered } => {
-                let legs: Vec<&str> = legs.iter().map(|leg| leg.name.as_str()).collect();
+            Counting::Sequence { rules, is_ordered } => {
+                let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
                 let order = if *is_ordered { ", in this order," } else { "" };
-                format!("each of {} in {timespan}{order} {per}", legs.join(", "))
+                format!("each of {} in {timespan}{order} {per}", names.join(", "))
             }
         }
     }
 }
 
 impl ReferencedRule {
-    /// Returns what the leg needs, such as `10 requests in 10m`.
+    /// Returns what the rule needs, such as `10 requests in 10m`.
     #[must_use]
     pub fn needed(&self) -> String {
-        match &self.burst {
+        match &self.count_condition {
             Some(CountCondition { count, timespan_seconds }) => {
                 format!("{count} requests in {}", span(*timespan_seconds))
             }
@@ -66,17 +66,19 @@ impl Rules {
     #[must_use]
     pub fn detections_of(&self, rule: &Rule) -> Vec<&str> {
         let is_counted = |detection: &&super::Detection| {
-            rule.selections.iter().chain(rule.legs().iter().flat_map(|leg| &leg.selections)).any(|selection| {
-                let mut part = selection;
-                // A filter of a correlation is joined behind the detection.
-                loop {
-                    match part {
-                        part if *part == detection.expression => return true,
-                        super::Expression::And(parts) if parts.len() == 2 => part = &parts[0],
-                        _ => return false,
+            rule.selections.iter().chain(rule.referenced_rules().iter().flat_map(|rule| &rule.selections)).any(
+                |selection| {
+                    let mut part = selection;
+                    // A filter of a correlation is joined behind the detection.
+                    loop {
+                        match part {
+                            part if *part == detection.expression => return true,
+                            super::Expression::And(parts) if parts.len() == 2 => part = &parts[0],
+                            _ => return false,
+                        }
                     }
-                }
-            })
+                },
+            )
         };
         self.detections.iter().filter(is_counted).map(|detection| detection.name.as_str()).collect()
     }

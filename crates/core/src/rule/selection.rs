@@ -8,9 +8,6 @@ use crate::diagnostic::Diagnostic;
 use crate::field::Field;
 use crate::yaml::{At, Map, Value};
 
-/// Fields that hold addresses, which alone can lie in a network.
-const ADDRESS_FIELDS: [Field; 2] = [Field::Named("source_ip"), Field::Named("sourceIPs")];
-
 /// Reads the selections in `map`, all but the keys in `others`, and joins them as its `condition` says.
 ///
 /// What is allowed but hardly meant goes to `warnings`.
@@ -93,7 +90,7 @@ fn line(name: &str, at: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Expre
     let words: Vec<&str> = words.collect();
     let modifiers = Modifiers::read(&words, at)?;
     let field = field_name.parse::<Field>().ok();
-    if let Some(field) = field.as_ref().filter(|field| modifiers.is_network() && !ADDRESS_FIELDS.contains(field)) {
+    if let Some(field) = field.as_ref().filter(|field| modifiers.is_network() && !field.is_address()) {
         return Err(at.fault(
             format!("`{field}` holds no addresses, so no network can hold it"),
             "use `|cidr` with source_ip or sourceIPs",
@@ -170,7 +167,7 @@ fn unread(at: &At<'_>, name: &str, effect: &str) -> Diagnostic {
     at.fault(format!("no event has a field `{name}` that is read here, so this {effect}"), fix)
 }
 
-/// Warns of a text where a field only ever holds numbers or facts.
+/// Warns of a text where a field only ever holds numbers or booleans.
 fn of_another_kind(at: &At<'_>, field: &Field) -> Diagnostic {
     let (kind, fix) = if field.is_number() {
         ("a number", "write one, such as 403; what was decided stands in annotations.authorization.k8s.io/decision")

@@ -1,6 +1,6 @@
 //! One Sigma document as its author wrote it: a detection, a correlation or a filter, checked but not yet joined.
 
-use super::SourceIpReading;
+use super::SourceIpMode;
 use super::case::Case;
 use super::correlation::{self, Correlation};
 use super::detection::Expression;
@@ -59,7 +59,7 @@ pub(super) struct Document {
 pub(super) struct Own {
     pub(super) dedup_period_seconds: i64,
     pub(super) risk_score: u32,
-    pub(super) source_ip: SourceIpReading,
+    pub(super) source_ip: SourceIpMode,
     pub(super) runbook: String,
     /// `follow_up`, with what is wrong where the document is no later leg of a `temporal_ordered` correlation.
     pub(super) follow_up: Option<Diagnostic>,
@@ -71,7 +71,7 @@ impl Default for Own {
         Own {
             dedup_period_seconds: DEDUP_PERIOD_SECONDS,
             risk_score: 0,
-            source_ip: SourceIpReading::Trusted,
+            source_ip: SourceIpMode::Trusted,
             runbook: String::new(),
             follow_up: None,
             cases: Vec::new(),
@@ -302,9 +302,9 @@ fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<Own, Diagnostic> {
     }
     if let Some(reading) = map.get("source_ip") {
         own.source_ip = match reading.text()? {
-            "trusted" => SourceIpReading::Trusted,
-            "first" => SourceIpReading::First,
-            "each" => SourceIpReading::Each,
+            "trusted" => SourceIpMode::Trusted,
+            "first" => SourceIpMode::First,
+            "each" => SourceIpMode::Each,
             word => {
                 let fix = suggestion(word, &["trusted", "first", "each"]);
                 return Err(reading.fault(format!("unknown reading `{word}`"), fix));

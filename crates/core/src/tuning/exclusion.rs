@@ -74,7 +74,7 @@ impl Exclusion {
             return Err(NoExclusion::Quiet);
         }
         let source = caller.source_ip.ok_or(NoExclusion::NoSource)?;
-        if rule.source_ip != crate::rule::SourceIpReading::Trusted {
+        if rule.source_ip != crate::rule::SourceIpMode::Trusted {
             return Err(NoExclusion::Forgeable);
         }
         if !caller.is_one() {

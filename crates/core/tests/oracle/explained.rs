@@ -71,8 +71,8 @@ fn check(trace: &Trace) {
         Step::Any { parts } => parts.iter().any(|part| part.holds),
         Step::Not { part } => !part.holds,
         Step::Since { at, came } => came >= at,
-        Step::Field { wanted, all: true, .. } => wanted.iter().all(|one| one.fits),
-        Step::Field { wanted, all: false, .. } => wanted.iter().any(|one| one.fits),
+        Step::Field { patterns, all: true, .. } => patterns.iter().all(|one| one.fits),
+        Step::Field { patterns, all: false, .. } => patterns.iter().any(|one| one.fits),
     };
     assert_eq!(trace.holds, follows, "{trace:#?}");
     match &trace.step {
@@ -134,7 +134,8 @@ fn what_is_explained_is_what_matches() {
                 let explanation = rules.explain(rule, &of_stage, &trusted);
                 let matches = counted.as_ref().is_some_and(|counted| !rule.groups_of(counted).is_empty());
                 assert_eq!(explanation.is_match, matches, "seed {rule_seed}:\n{json:#}\n{explanation:#?}");
-                let traces = explanation.tried.iter().flat_map(|tried| &tried.legs).flat_map(|leg| &leg.selections);
+                let traces =
+                    explanation.clients.iter().flat_map(|client| &client.rules).flat_map(|rule| &rule.selections);
                 traces.for_each(check);
                 matched += u64::from(matches);
                 filtered += u64::from(format!("{explanation:?}").contains("filters: [\"Known\"]"));

@@ -99,7 +99,7 @@ fn passes(prefilter: &Prefilter, observation: &Observation) -> bool {
                 FieldValue::Text(text) => equals(text),
                 FieldValue::Texts(texts) => texts.iter().any(|text| equals(text)),
                 FieldValue::Number(number) => equals(&number.to_string()),
-                FieldValue::Missing | FieldValue::Made(_) | FieldValue::Fact(_) => false,
+                FieldValue::Missing | FieldValue::Owned(_) | FieldValue::Bool(_) => false,
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use stakeout_core::rule::{Explanation, Hop, Name, Outcome, Reading, Role, Step, Trace, Tried, TriedLeg};
+use stakeout_core::rule::{
+    ChainEntry, ClientResult, Explanation, Name, Outcome, Role, RuleResult, SourceChoice, Step, Trace,
+};
 
 /// Most values of a condition that are shown: those that fit come first.
 const VALUES_MAX: usize = 8;
@@ -14,45 +16,44 @@ pub(super) fn write(out: &mut impl Write, explanation: &Explanation) -> io::Resu
     let stage = &explanation.stage;
     let name = stage.stage.as_deref().unwrap_or("missing");
     writeln!(out, "  {}  stage {name}: {}", mark(stage.is_request), stage.reason)?;
-    for tried in &explanation.tried {
-        write_tried(out, tried)?;
+    for client in &explanation.clients {
+        write_client(out, client)?;
     }
     writeln!(out, "  a finding needs {}\n", explanation.needed)
 }
 
-fn write_tried(out: &mut impl Write, tried: &Tried) -> io::Result<()> {
-    let Reading { source_ip, reason, chain } = &tried.reading;
+fn write_client(out: &mut impl Write, client: &ClientResult) -> io::Result<()> {
+    let SourceChoice { source_ip, reason, chain } = &client.source;
     match source_ip {
         Some(source_ip) => writeln!(out, "  source_ip {source_ip}: {reason}")?,
         None => writeln!(out, "  source_ip missing: {reason}")?,
     }
     if chain.len() > 1 || source_ip.is_none() && !chain.is_empty() {
-        let hops: Vec<String> =
-            chain.iter().map(|Hop { entry, role }| format!("{entry} ({})", role_words(*role))).collect();
-        writeln!(out, "    sourceIPs: {}", hops.join(", "))?;
+        let entry = |ChainEntry { entry, role }: &ChainEntry| format!("{entry} ({})", role_words(*role));
+        writeln!(out, "    sourceIPs: {}", chain.iter().map(entry).collect::<Vec<_>>().join(", "))?;
     }
-    for leg in &tried.legs {
-        write_leg(out, leg)?;
+    for rule in &client.rules {
+        write_rule(out, rule)?;
     }
     Ok(())
 }
 
-fn write_leg(out: &mut impl Write, leg: &TriedLeg) -> io::Result<()> {
-    let depth = match (&leg.name, &leg.needed) {
+fn write_rule(out: &mut impl Write, rule: &RuleResult) -> io::Result<()> {
+    let depth = match (&rule.name, &rule.needed) {
         (Some(name), Some(needed)) => {
-            writeln!(out, "  {}  leg {name}, which needs {needed}", mark(leg.outcome.is_match()))?;
+            writeln!(out, "  {}  rule {name} needs {needed}", mark(rule.outcome.is_match()))?;
             2
         }
         _ => 1,
     };
-    if leg.selections.len() > 1 {
+    if rule.selections.len() > 1 {
         writeln!(out, "{}one of", "  ".repeat(depth))?;
     }
-    let depth = depth + usize::from(leg.selections.len() > 1);
-    for selection in &leg.selections {
+    let depth = depth + usize::from(rule.selections.len() > 1);
+    for selection in &rule.selections {
         write_trace(out, selection, depth)?;
     }
-    writeln!(out, "  {} {}", if leg.outcome.is_match() { "->" } else { "--" }, outcome_words(&leg.outcome))
+    writeln!(out, "  {} {}", if rule.outcome.is_match() { "->" } else { "--" }, outcome_words(&rule.outcome))
 }
 
 fn outcome_words(outcome: &Outcome) -> String {
@@ -63,10 +64,10 @@ fn outcome_words(outcome: &Outcome) -> String {
             format!("counts for {}", fields.join(" "))
         }
         Outcome::DoesNotFit { filters } if filters.is_empty() => "does not fit".to_owned(),
-        Outcome::DoesNotFit { filters } => format!("fits, but is left out by the filter {}", filters.join(", ")),
+        Outcome::DoesNotFit { filters } => format!("fits, but is excluded by the filter {}", filters.join(", ")),
         Outcome::NoAddress => "fits, but names no address to count it for".to_owned(),
-        Outcome::NoValue { field } => format!("fits, but has no {field}, which is what is counted"),
-        Outcome::BelongsToFirst => "fits, but is counted with the legs that are looked for first".to_owned(),
+        Outcome::NoValue { field } => format!("fits, but has no {field} to count"),
+        Outcome::BelongsToFirst => "fits, but is counted with the rules before the follow-up".to_owned(),
     }
 }
 
@@ -95,7 +96,7 @@ fn write_trace(out: &mut impl Write, trace: &Trace, depth: usize) -> io::Result<
             writeln!(out, "{indent}{mark}  {words}")?;
             write_trace(out, part, depth + 1)
         }
-        (Step::Since { at, came }, _) => writeln!(out, "{indent}{mark}  it came at {came} (wanted {at} or later)"),
+        (Step::Since { at, came }, _) => writeln!(out, "{indent}{mark}  it came at {came} (expected {at} or later)"),
         (Step::Field { .. }, name) => {
             let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
             writeln!(out, "{indent}{mark}  {name}{}", field_words(&trace.step))
@@ -117,20 +118,20 @@ fn inlined<'t>(step: &'t Step) -> Vec<&'t Trace> {
 }
 
 fn field_words(step: &Step) -> String {
-    let Step::Field { field, value, wanted, all, because } = step else {
+    let Step::Field { field, value, patterns, all, reason } = step else {
         return String::new();
     };
     let value = value.as_deref().unwrap_or("missing");
-    let because = because.as_ref().map(|because| format!(", since {because}")).unwrap_or_default();
-    let (fitting, others): (Vec<_>, Vec<_>) = wanted.iter().partition(|one| one.fits);
-    let ordered: Vec<&str> = fitting.iter().chain(&others).map(|one| one.spelled.as_str()).collect();
+    let reason = reason.as_ref().map(|reason| format!(", because {reason}")).unwrap_or_default();
+    let (fitting, others): (Vec<_>, Vec<_>) = patterns.iter().partition(|one| one.fits);
+    let ordered: Vec<&str> = fitting.iter().chain(&others).map(|one| one.pattern.as_str()).collect();
     let mut shown: Vec<&str> = ordered.iter().copied().take(VALUES_MAX).collect();
     let more = format!("{} more", ordered.len().saturating_sub(VALUES_MAX));
     if ordered.len() > VALUES_MAX {
         shown.push(&more);
     }
     let joined = shown.join(if *all { " and " } else { " or " });
-    format!("{field}: {value}{because} (wanted {joined})")
+    format!("{field}: {value}{reason} (expected {joined})")
 }
 
 fn name_words(name: &Name) -> String {
@@ -148,8 +149,8 @@ fn role_words(role: Role) -> &'static str {
     match role {
         Role::Source => "the source",
         Role::TrustedProxy => "a trusted proxy",
-        Role::NoAddress => "no address",
-        Role::NotVouchedFor => "not vouched for",
+        Role::NoAddress => "not an address",
+        Role::Untrusted => "not trusted",
     }
 }
 

@@ -52,7 +52,9 @@ impl<'a> Listed<'a> {
     fn of(rule: &'a Rule, rules: &'a Rules, are_shipped: bool, now: Second) -> Listed<'a> {
         let detections = rules.detections_of(rule);
         let is_part = |name: &str| {
-            rule.head.name == name || detections.contains(&name) || rule.legs().iter().any(|leg| leg.name == name)
+            rule.head.name == name
+                || detections.contains(&name)
+                || rule.referenced_rules().iter().any(|leg| leg.name == name)
         };
         let filters = rules.filters.iter().filter(|filter| filter.rules.iter().any(|name| is_part(name)));
         let (expired, active): (Vec<_>, Vec<_>) =

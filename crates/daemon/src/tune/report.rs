@@ -109,7 +109,7 @@ impl<'a> Report<'a> {
             let share = format!("{}%", requests.saturating_mul(100) / self.tuning.requests.max(1));
             writeln!(out, "  {threshold:>11} {findings:>10} {a_day:>10} {groups:>8} {share:>10}")?;
         }
-        if !self.rule.legs().is_empty() {
+        if !self.rule.referenced_rules().is_empty() {
             writeln!(out, "  a sequence has no other threshold than all of its legs")?;
         }
         Ok(())

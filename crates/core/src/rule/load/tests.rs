@@ -114,23 +114,23 @@ fn a_sequence_has_legs_with_bursts_and_fields_of_their_own() {
     };
     let counted = join.counted(&documents[3], correlation_of(&documents[3]).expect("a correlation")).expect("counted");
     let fields = |second: &'static str| ["source_ip", "cluster", second].map(Field::Named).to_vec();
-    let legs = vec![
+    let rules = vec![
         ReferencedRule {
             name: "many-denied".to_owned(),
             selections: vec![denied.clone()],
             group_by: fields("user.username"),
-            burst: Some(CountCondition { count: 10, timespan_seconds: 600 }),
+            count_condition: Some(CountCondition { count: 10, timespan_seconds: 600 }),
             follow_up: false,
         },
         ReferencedRule {
             name: "let-in".to_owned(),
             selections: vec![let_in.clone()],
             group_by: fields("impersonatedUser.username"),
-            burst: None,
+            count_condition: None,
             follow_up: true,
         },
     ];
-    assert_eq!(counted.counting, Counting::Sequence { legs, is_ordered: true });
+    assert_eq!(counted.counting, Counting::Sequence { rules, is_ordered: true });
     assert_eq!(counted.selections, [denied.clone(), let_in.clone()]);
     assert!(is_only_counted(&documents[2], &documents));
 }
