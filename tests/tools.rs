@@ -63,7 +63,10 @@ fn each_condition_is_explained() {
         &["explain", "refused-often", "--rules", "rules.yml", trusted[0], trusted[1], "events.jsonl"],
     );
     compare("explain-values.txt", &["explain", "refused-widely", "--rules", "rules.yml", "events.jsonl"]);
-    compare("explain-legs.txt", &["explain", "refused-then-let-in", "--rules", "rules.yml", "events.jsonl"]);
+    compare(
+        "explain-referenced-rules.txt",
+        &["explain", "refused-then-let-in", "--rules", "rules.yml", "events.jsonl"],
+    );
     compare(
         "explain.jsonl",
         &["explain", "-o", "json", "refused-often", "--rules", "rules.yml", trusted[0], trusted[1], "events.jsonl"],

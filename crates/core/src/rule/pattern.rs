@@ -206,7 +206,7 @@ impl Regexp {
             }
             fault => (
                 format!("no regular expression that is read here: {}", last_line(&fault.to_string())),
-                "write it without look-around and back references: it is matched in linear time",
+                "write it without lookaheads, lookbehinds and back references: it is matched in linear time",
             ),
         })?;
         Ok(Regexp { spelled: format!("(?{}){pattern}", flags.concat()), compiled })
