@@ -5,6 +5,7 @@
 
 mod check;
 mod daemon;
+mod documents;
 mod localstack;
 mod pipeline;
 mod quality;

@@ -1,6 +1,8 @@
 //! The house rules that a compiler does not know: which crate may know which, what core must not read, how long a
 //! file may be, and that the documents speak of what is there.
 
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/modules.rs"]
 mod modules;
 
@@ -83,8 +85,6 @@ const CORE_FORBIDDEN: &[&str] = &[
 
 /// Files of these names say nothing of what lives in them.
 const NAMES_THAT_SAY_NOTHING: &[&str] = &["common.rs", "helpers.rs", "misc.rs", "mod.rs", "types.rs", "utils.rs"];
-
-const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
 
 fn checkout() -> PathBuf {
     let daemon = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -312,40 +312,6 @@ fn metric_names(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_is_described_counted_and_documented() {
-    let file = text("crates/daemon/src/metric.rs");
-    let is_description = |line: &&str| line.trim_start().starts_with("describe_");
-    let described = metric_names(&file.lines().filter(is_description).collect::<String>());
-    let counted = metric_names(&file.lines().filter(|line| !is_description(line)).collect::<Vec<_>>().join("\n"));
-    let is_crate = |name: &String| ["stakeout_core", "stakeout_notify"].contains(&name.as_str());
-    let counted: BTreeSet<String> = counted.into_iter().filter(|name| !is_crate(name)).collect();
-    assert_eq!(described, counted);
-    let named_in = |path: &str| -> BTreeSet<String> { metric_names(&text(path)) };
-    assert_eq!(named_in("docs/operations.md"), described);
-    let alerted = named_in("deploy/prometheus/alerts.yml");
-    assert_eq!(alerted.difference(&described).collect::<Vec<_>>(), Vec::<&String>::new());
-}
-
-#[test]
-fn the_documents_point_at_what_is_there() {
-    let mut faults = Vec::new();
-    for document in DOCUMENTS {
-        let text = text(document);
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        let pictures = text.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next());
-        let named = text.split('`').skip(1).step_by(2).filter(|code| is_path(code));
-        for target in links.chain(pictures).chain(named) {
-            let path = target.split('#').next().unwrap_or_default().trim_end_matches('/');
-            let is_elsewhere = target.starts_with("https://") || path.is_empty();
-            if !is_elsewhere && !checkout().join(path).exists() {
-                faults.push(format!("{document}: {target}"));
-            }
-        }
-    }
-    assert_eq!(faults, Vec::<String>::new());
-}
-
-#[test]
 fn every_dependency_has_its_reason() {
     let reasons = text("ARCHITECTURE.md");
     let mut missing = BTreeSet::new();
@@ -355,27 +321,4 @@ fn every_dependency_has_its_reason() {
         missing.extend(foreign.filter(|name| !reasons.contains(&format!("`{name}`"))));
     }
     assert_eq!(missing, BTreeSet::new(), "say in ARCHITECTURE.md why each is there");
-}
-
-/// Tells whether a piece of code in a document is a path of this checkout.
-fn is_path(code: &str) -> bool {
-    let folders = ["config/", "crates/", "deploy/", "docs/", "localstack/", "tests/"];
-    folders.iter().any(|folder| code.starts_with(folder)) && !code.contains([' ', '*', '{', '\n'])
-}
-
-#[test]
-fn the_first_commands_of_the_readme_are_those_that_ci_runs() {
-    let (readme, ci) = (text("README.md"), text(".ci/run"));
-    let commands: Vec<&str> = readme
-        .split("```")
-        .skip(1)
-        .step_by(2)
-        .flat_map(str::lines)
-        .filter(|line| line.starts_with("cargo "))
-        .take(2)
-        .collect();
-    assert_eq!(commands, ["cargo run -- demo", "cargo test --workspace"]);
-    for command in commands {
-        assert!(ci.contains(command), ".ci/run does not run `{command}`");
-    }
 }
