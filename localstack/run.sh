@@ -96,5 +96,5 @@ scenario receive >/dev/null
 scenario receive >"$folder/findings"
 say "$(wc -l <"$folder/findings" | tr -d ' ') findings came through SNS into the queue:"
 cat "$folder/findings"
-# A scan that nobody was told of is a failure of this script's purpose.
+# Without a message, the scan was not reported, and this script has failed.
 [ -s "$folder/findings" ]
