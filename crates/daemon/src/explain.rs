@@ -123,11 +123,11 @@ fn write(
     let time = observation.first.to_string();
     match output {
         Output::Json => {
-            let explained = Explained { event: &event.place, time, explanation };
+            let explained = Explained { event: &event.location, time, explanation };
             writeln!(out, "{}", serde_json::to_string(&explained)?)
         }
         Output::Text => {
-            writeln!(out, "{}: {}", event.place, heading(observation))?;
+            writeln!(out, "{}: {}", event.location, heading(observation))?;
             if event.is_truncated {
                 writeln!(out, "  the record was cut off: what stood behind the cut is missing here")?;
             }
@@ -139,8 +139,8 @@ fn write(
 fn unread(out: &mut impl Write, output: Output, event: &FileEvent, fault: &DecodeError) -> io::Result<()> {
     let fault = visible(&fault.to_string());
     match output {
-        Output::Json => writeln!(out, "{}", serde_json::json!({"event": event.place, "fault": fault})),
-        Output::Text => writeln!(out, "{}: {fault}\n", event.place),
+        Output::Json => writeln!(out, "{}", serde_json::json!({"event": event.location, "fault": fault})),
+        Output::Text => writeln!(out, "{}: {fault}\n", event.location),
     }
 }
 

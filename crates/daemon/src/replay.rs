@@ -1,14 +1,13 @@
 //! The verb `replay`: one fold over exported logs, offline, with the same engine as the daemon.
 
-mod candidate_filter;
-mod documents;
 mod export;
-mod feed;
+mod documents;
+mod candidate_filter;
+mod input_parts;
+mod skipped_records;
+mod record_reader;
+mod input_fold;
 pub(crate) mod files;
-mod kind;
-mod parts;
-mod pass;
-mod passed;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -38,20 +37,20 @@ use tracing::{info, warn};
 use crate::bootstrap::warn_of;
 use crate::exit::{Exit, Failure};
 use crate::{network, rule_files};
-use candidate_filter::Sieve;
-pub(crate) use feed::Read;
-use feed::Reading;
-use kind::Kind;
-use parts::Part;
-use pass::Pass;
+use candidate_filter::CandidateFilter;
+use export::ExportKind;
+use input_fold::{InputFold, fold_input};
+use input_parts::{InputPart, parts_of};
+pub(crate) use record_reader::ReadCounts;
+use record_reader::{ReadOptions, unknown_source};
 
-/// An offline run keeps no state, and the same files must give the same lines: its key is fixed.
+/// The key is fixed, because an offline run has no state and the same files must give the same lines.
 pub(crate) const HASH_KEY: HashKey = HashKey(*b"stakeout replay.");
 
-/// Threads that read where nobody says how many: beyond them, memory and disks are what is waited for.
+/// Default limit of threads. More of them wait for memory and disks.
 const THREADS: usize = 4;
 
-/// What `stakeout replay` is told.
+/// The arguments of `stakeout replay`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stakeout replay audit.log
@@ -64,57 +63,30 @@ pub(crate) struct ReplayArgs {
     /// Rules to use instead of the shipped ones: a file or a directory
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
-    /// What the files hold
-    #[arg(long, value_enum, default_value_t = Asked::Auto)]
-    kind: Asked,
-    /// Name of the cluster, for records that bring none
+    /// What the files contain
+    #[arg(long, value_parser = ExportKind::parser(), default_value = "auto")]
+    kind: ExportKind,
+    /// Name of the cluster, for records without one
     #[arg(long, value_name = "NAME", default_value = "local")]
     cluster: String,
-    /// A proxy or balancer of your own, whose word about the address before it counts
+    /// Network of a proxy or load balancer whose forwarded client address is trusted
     #[arg(long, value_name = "CIDR", value_parser = network::parse_argument)]
     trusted_proxy: Vec<IpNet>,
     /// How findings are printed
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Decode every record, also those in which no rule's values stand; finds the same, and counts what cannot be read
+    /// Decode every record, including records that cannot match; the findings are the same, but unreadable records are counted
     #[arg(long)]
     strict: bool,
-    /// Threads that read beside each other [default: one for each processor, at most 4]
+    /// Number of threads [default: one for each processor, at most 4]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Exit with 3 where there are findings
+    /// Exit with 3 if there are findings
     #[arg(long)]
     exit_on_finding: bool,
-    /// Audit logs, also compressed with gzip or zstd; `-` is standard input
+    /// Audit logs, plain or compressed with gzip or zstd; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-}
-
-/// What the caller says of the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Asked {
-    /// Look at each file
-    Auto,
-    /// Events as the API server writes them
-    Audit,
-    /// Exports of CloudWatch Logs: FilterLogEvents answers, S3 exports
-    Eks,
-    /// Exports of Cloud Logging: gcloud logging read --format=json
-    Gke,
-    /// Exports of Log Analytics: az monitor log-analytics query
-    Aks,
-}
-
-impl Asked {
-    fn known(self) -> Option<Kind> {
-        match self {
-            Asked::Auto => None,
-            Asked::Audit => Some(Kind::Audit),
-            Asked::Eks => Some(Kind::Eks),
-            Asked::Gke => Some(Kind::Gke),
-            Asked::Aks => Some(Kind::Aks),
-        }
-    }
 }
 
 /// How findings are printed.
@@ -126,25 +98,27 @@ enum Output {
     Json,
 }
 
-/// Replays the files and prints one line for each finding, as it stood at the end.
+/// Replays the files and prints one line for each finding, in its final state.
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = Arc::new(rule_files::load(&args.rules).map_err(Failure::Config)?);
     warn_of(&rules);
     let input = Input::of(args);
-    let Pass { fold, read, source } = input.pass(&rules.prefilter(), true, || {
+    let InputFold { fold, counts, source } = input.fold(&rules.prefilter(), true, || {
         fold::open(rules.clone(), Window::ALL, false, HASH_KEY, Limits::of_replay())
     })?;
-    let source = source.unwrap_or_else(|| feed::unknown_source(&args.cluster));
-    // How far the input goes is told by its ends, and by what matched: the rest need not be read for it.
-    let read_until = read.latest.max(fold.last_matched()).unwrap_or(Second(0));
+    let source = source.unwrap_or_else(|| unknown_source(&args.cluster));
+    // The ends of the input and the matches show how far it reaches. No other record is decoded for that.
+    let read_until = counts.latest.max(fold.last_matched()).unwrap_or(Second(0));
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
     let carried = CloseInput::nothing(source.log.clone(), read_until);
     let closed = fold.close(&source, carried.clone(), now);
-    report(&read, &closed);
+    report(&counts, &closed);
     let mut findings = closed.commit.findings.clone();
     if args.files.iter().any(|path| path.as_os_str() == "-") {
         if rules.have_follow_ups() {
-            warn!("standard input is read once: follow-ups are off, such as who was let in after being denied");
+            warn!(
+                "standard input is read only once: follow-ups are off, such as successful requests after denied ones"
+            );
         }
     } else if !closed.commit.progress.follow_ups.is_empty() {
         let followed = follow_up(&input, &rules, &source, closed, carried, now)?;
@@ -155,15 +129,15 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         (left.episode.first, &left.rule.name, &left.group).cmp(&(right.episode.first, &right.rule.name, &right.group))
     });
     match print(&findings, args.output, read_until, now) {
-        // The reader has enough, as `head` has.
-        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => {}
+        // The reader has closed the pipe, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => printed.context("cannot write the findings")?,
     }
-    let is_told = args.exit_on_finding && !findings.is_empty();
-    Ok(if is_told { Exit::Findings } else { Exit::Done })
+    let exits_on_finding = args.exit_on_finding && !findings.is_empty();
+    Ok(if exits_on_finding { Exit::Findings } else { Exit::Done })
 }
 
-/// Reads the input again for what the first look owes, and returns the findings that this makes or changes.
+/// Reads the input again for the follow-ups of the first reading, and returns the findings that are new or changed.
 fn follow_up(
     input: &Input<'_>,
     rules: &Arc<Rules>,
@@ -175,7 +149,7 @@ fn follow_up(
     let Commit { progress, minutes, findings, .. } = closed.commit;
     let follow_ups = progress.follow_ups;
     let prefilters = follow_ups.iter().map(|follow_up| follow_up.prefilter(rules)).collect();
-    let Pass { fold, .. } = input.pass(&Prefilter::Or(prefilters).simplified(), false, || {
+    let InputFold { fold, .. } = input.fold(&Prefilter::Or(prefilters).simplified(), false, || {
         fold::open_follow_ups(rules.clone(), Window::ALL, follow_ups.clone(), HASH_KEY, Limits::of_replay())
     })?;
     let stored = |(minute, rows)| StoredMinute { source: carried.source_id, minute, rows };
@@ -183,12 +157,12 @@ fn follow_up(
     Ok(fold.close(source, CloseInput { own, findings, ..carried }, now).commit.findings)
 }
 
-/// The files, and how they are read.
+/// The files, and how to read them.
 struct Input<'a> {
     args: &'a ReplayArgs,
     trusted: TrustedProxies,
     threads: usize,
-    parts: Vec<Part>,
+    parts: Vec<InputPart>,
 }
 
 impl<'a> Input<'a> {
@@ -199,24 +173,25 @@ impl<'a> Input<'a> {
             args,
             trusted: TrustedProxies::new(args.trusted_proxy.clone()),
             threads,
-            parts: parts::parts(&args.files, args.kind.known(), threads),
+            parts: parts_of(&args.files, args.kind.0, threads),
         }
     }
 
-    /// Reads everything once, for requests that fit `prefilter`. What was read is told only of the first time.
-    fn pass(&self, prefilter: &Prefilter, is_first: bool, open: impl Fn() -> Fold + Sync) -> anyhow::Result<Pass> {
-        let sieve = if self.args.strict { Sieve::strict(prefilter) } else { Sieve::of(prefilter) };
-        let reading = Reading {
-            kind: self.args.kind.known(),
+    /// Reads all input once, for requests that fit `prefilter`. Lines are counted the first time only.
+    fn fold(&self, prefilter: &Prefilter, is_first: bool, open: impl Fn() -> Fold + Sync) -> anyhow::Result<InputFold> {
+        let candidate_filter =
+            if self.args.strict { CandidateFilter::strict(prefilter) } else { CandidateFilter::of(prefilter) };
+        let options = ReadOptions {
+            cloud: self.args.kind.0,
             cluster: self.args.cluster.as_str().into(),
             trusted: &self.trusted,
-            sieve: &sieve,
+            candidate_filter: &candidate_filter,
             counts_lines: is_first,
         };
         let bar = bar(&self.args.files);
-        let pass = pass::pass(&self.parts, self.threads, &reading, open, &bar)?;
+        let input = fold_input(&self.parts, self.threads, &options, open, &bar)?;
         bar.finish_and_clear();
-        Ok(pass)
+        Ok(input)
     }
 }
 
@@ -228,12 +203,12 @@ fn bar(files: &[PathBuf]) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Says what was read, and aloud what was not.
-fn report(read: &Read, closed: &Closed) {
+/// Logs how much was read, and warns of what was not counted.
+fn report(read: &ReadCounts, closed: &Closed) {
     let counts = closed.counts;
     info!(
         records = read.records,
-        looked_at = read.looked_at,
+        decoded = read.decoded,
         bytes = read.bytes,
         requests = counts.observed,
         matched = counts.matched,
@@ -242,19 +217,22 @@ fn report(read: &Read, closed: &Closed) {
         "replayed"
     );
     if read.unreadable > 0 {
-        warn!(records = read.unreadable, "records were no audit events and are not counted");
+        warn!(records = read.unreadable, "records are not audit events and were not counted");
     }
     if read.others > 0 {
-        info!(records = read.others, "records of other services were passed over");
+        info!(records = read.others, "records of other services were skipped");
     }
     if read.truncated > 0 {
-        warn!(records = read.truncated, "records were cut off or damaged; what stood before the cut was counted");
+        warn!(records = read.truncated, "records were cut off or damaged; the part before the cut was counted");
     }
     if read.untimed > 0 {
-        warn!(records = read.untimed, "lines had no stageTimestamp; they were given the time of the line before");
+        warn!(records = read.untimed, "lines had no stageTimestamp; they got the time of the line before");
     }
     if counts.unattributed > 0 {
-        warn!(requests = counts.unattributed, "requests fit a rule but name no address, and are in no finding");
+        warn!(
+            requests = counts.unattributed,
+            "requests match a rule but have no client address, and are in no finding"
+        );
     }
     for notice in &closed.notices {
         warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));

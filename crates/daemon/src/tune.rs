@@ -135,19 +135,19 @@ fn load(args: &TuneArgs) -> Result<(Option<Config>, Rules), Failure> {
 
 /// Counts what the files hold of `window`.
 fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Result<Counted> {
-    let Folded { closed, read } = args.reading.fold(&args.files, rules, window, limits())?;
+    let Folded { closed, counts } = args.reading.fold(&args.files, rules, window, limits())?;
     for notice in &closed.notices {
         warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
     }
-    let (Some(earliest), Some(latest)) = (read.earliest, read.latest) else {
+    let (Some(earliest), Some(latest)) = (counts.earliest, counts.latest) else {
         return Err(anyhow!("no record with a time in there"));
     };
     let span = Span {
         earliest: earliest.max(window.earliest()),
         latest: latest.min(window.latest().plus(-1)),
-        records: read.records,
+        records: counts.records,
     };
-    Ok(Counted { minutes: closed.commit.minutes, unreadable: read.unreadable, span })
+    Ok(Counted { minutes: closed.commit.minutes, unreadable: counts.unreadable, span })
 }
 
 /// Returns what is kept while the files are read: about a gigabyte at worst. What lies beyond is told as a sum.

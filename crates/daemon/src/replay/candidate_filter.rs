@@ -1,51 +1,42 @@
-//! What a record must hold to be looked at, for each form that records come in.
+//! Which records can match a rule at all: the needles of each cloud, and the filter of events.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use stakeout_core::decode::EventFilter;
-use stakeout_core::needle::{Needles, Spelling};
+use stakeout_core::needle::Needles;
 use stakeout_core::prefilter::Prefilter;
 
-use super::kind::Kind;
+use crate::cloud::Cloud;
 
-/// The needles for each. Where there are none, every record is looked at.
-pub(super) struct Sieve {
-    screen: EventFilter,
-    native: Option<Needles>,
-    wrapped: Option<Needles>,
-    gke: Option<Needles>,
+/// Selects the records that may match, before they are decoded.
+pub(super) struct CandidateFilter<'a> {
+    event_filter: EventFilter,
+    prefilter: &'a Prefilter,
+    /// Made for a cloud when its first record is read.
+    needles: BTreeMap<Cloud, OnceLock<Option<Needles>>>,
 }
 
-impl Sieve {
-    /// Returns the needles of requests that fit `prefilter`.
-    pub(super) fn of(prefilter: &Prefilter) -> Sieve {
-        #[cfg(feature = "gcp")]
-        let gke = stakeout_cloud_logging::needle::needles(prefilter);
-        #[cfg(not(feature = "gcp"))]
-        let gke = None;
-        Sieve {
-            native: Needles::of(prefilter, Spelling::Native),
-            wrapped: Needles::of(prefilter, Spelling::Wrapped),
-            gke,
-            screen: EventFilter::new(prefilter),
-        }
+impl<'a> CandidateFilter<'a> {
+    /// Returns the filter for requests that fit `prefilter`.
+    pub(super) fn of(prefilter: &'a Prefilter) -> CandidateFilter<'a> {
+        let needles = Cloud::ALL.into_iter().map(|cloud| (cloud, OnceLock::new())).collect();
+        CandidateFilter { event_filter: EventFilter::new(prefilter), prefilter, needles }
     }
 
-    /// Returns no needles: every record is read to its end, and `prefilter` decides whether more is to be done.
-    pub(super) fn strict(prefilter: &Prefilter) -> Sieve {
-        Sieve { native: None, wrapped: None, gke: None, screen: EventFilter::new(prefilter) }
+    /// Returns a filter without needles: every record is decoded, and only then does `prefilter` decide.
+    pub(super) fn strict(prefilter: &'a Prefilter) -> CandidateFilter<'a> {
+        CandidateFilter { event_filter: EventFilter::new(prefilter), prefilter, needles: BTreeMap::new() }
     }
 
-    /// Returns what a request must fit that can match.
-    pub(super) fn screen(&self) -> &EventFilter {
-        &self.screen
+    /// Returns the filter of decoded events.
+    pub(super) fn event_filter(&self) -> &EventFilter {
+        &self.event_filter
     }
 
-    /// Returns what records of this kind must hold, or `None` where all are looked at.
-    pub(super) fn needles(&self, kind: Kind) -> Option<&Needles> {
-        match kind {
-            Kind::Audit => self.native.as_ref(),
-            Kind::Eks | Kind::Aks => self.wrapped.as_ref(),
-            // Cloud Logging spells codes and groups in words of its own.
-            Kind::Gke => self.gke.as_ref(),
-        }
+    /// Returns the needles of which each candidate of a cloud contains one, or `None` where every record is a candidate.
+    pub(super) fn needles(&self, cloud: Cloud) -> Option<&Needles> {
+        let needles = self.needles.get(&cloud)?;
+        needles.get_or_init(|| (cloud.export().needles)(self.prefilter)).as_ref()
     }
 }

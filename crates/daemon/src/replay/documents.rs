@@ -1,21 +1,23 @@
 //! The records of JSON documents one by one, however large a document is.
 //!
-//! Lists and answers are walked through by hand, so that nothing longer than a record is held; what a record is, and where
-//! it ends, serde_json says.
+//! Lists and answers are walked by hand, so that memory contains one record at a time. serde_json finds the end of each
+//! record.
 
 use std::io::{self, Read};
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::export::LISTS;
+use crate::cloud::Cloud;
 
-/// What is read at once, in bytes.
+/// Bytes that one read asks for.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Deepest nesting of answers in each other.
 const DEPTH_MAX: usize = 16;
+/// The member of an answer whose records are rows of tables, with their columns before them.
+const TABLES: &str = "tables";
 
-/// Hands the text of every record in `file` to `observe`, a JSON object each. What stands before a fault was handed over.
+/// Calls `observe` with the text of every record in `file`, a JSON object each. Records before an error are observed too.
 pub(super) fn documents(file: impl Read, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
     walk(file, 0, observe)
 }
@@ -31,7 +33,7 @@ fn walk(file: impl Read, depth: usize, observe: &mut dyn FnMut(&str)) -> io::Res
 /// A walk through documents, one after the other.
 struct Walk<R> {
     file: R,
-    /// What was read and is not done with, from `at` on.
+    /// What was read; from `at` on it is still to be parsed.
     text: Vec<u8>,
     at: usize,
     is_over: bool,
@@ -44,27 +46,27 @@ struct Column {
 }
 
 impl<R: Read> Walk<R> {
-    /// Walks through a document: a list of records, an answer that holds one, or a record.
+    /// Walks a document: a list of records, an answer with such a list, or a record.
     fn document(&mut self, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(fault("answers nest too deep"));
+            return Err(invalid("answers nest too deep"));
         }
         match self.peek()? {
             Some(b'[') => self.list(&mut |walk| walk.record(observe))?,
             Some(b'{') => self.object(observe)?,
-            _ => return Err(fault("neither an object nor a list of objects")),
+            _ => return Err(invalid("not an object or a list of objects")),
         }
         self.depth -= 1;
         Ok(())
     }
 
-    /// Hands over a record, or those of an answer: of several pages, collected into a list.
+    /// Observes a record, or the records of an answer: several answers may be in one list.
     fn record(&mut self, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
         let record = self.value()?;
         let record = self.text_of(record)?;
         if is_answer(record) {
-            // Without the growth of a type within itself.
+            // A trait object, or the type would contain itself.
             let mut text: &[u8] = record.as_bytes();
             return walk(&mut text as &mut dyn Read, self.depth, observe);
         }
@@ -76,12 +78,12 @@ impl<R: Read> Walk<R> {
         let mut members: Vec<(String, String)> = Vec::new();
         let mut is_answer = false;
         self.members(&mut |walk, key| {
-            if LISTS.iter().any(|(name, _)| *name == key) {
-                is_answer = true;
-                walk.document(observe)
-            } else if key == "tables" {
+            if key == TABLES {
                 is_answer = true;
                 walk.list(&mut |walk| walk.table(observe))
+            } else if Cloud::of_list(&key).is_some() {
+                is_answer = true;
+                walk.document(observe)
             } else {
                 let value = walk.value()?;
                 members.push((key, walk.text_of(value)?.to_owned()));
@@ -94,7 +96,7 @@ impl<R: Read> Walk<R> {
         Ok(())
     }
 
-    /// Hands over the rows of a table of a query answer as objects. Its columns stand before them.
+    /// Observes the rows of a table in a query answer as objects. Its columns are before them.
     fn table(&mut self, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
         let mut columns: Option<Vec<Column>> = None;
         self.members(&mut |walk, key| match key.as_str() {
@@ -104,7 +106,7 @@ impl<R: Read> Walk<R> {
                 Ok(())
             }
             "rows" => {
-                let columns = columns.as_deref().ok_or_else(|| fault("rows stand before their columns"))?;
+                let columns = columns.as_deref().ok_or_else(|| invalid("rows before their columns"))?;
                 walk.list(&mut |walk| {
                     let row = walk.value()?;
                     let row: Vec<&RawValue> = serde_json::from_str(walk.text_of(row)?)?;
@@ -117,7 +119,7 @@ impl<R: Read> Walk<R> {
         })
     }
 
-    /// Walks through a list; `element` takes one element each time.
+    /// Walks a list. `element` takes one element each time.
     fn list(&mut self, element: &mut dyn FnMut(&mut Walk<R>) -> io::Result<()>) -> io::Result<()> {
         self.take(b'[')?;
         if self.peek()? == Some(b']') {
@@ -132,7 +134,7 @@ impl<R: Read> Walk<R> {
         }
     }
 
-    /// Walks through an object; `member` takes one value each time.
+    /// Walks an object. `member` takes one value each time.
     fn members(&mut self, member: &mut dyn FnMut(&mut Walk<R>, String) -> io::Result<()>) -> io::Result<()> {
         self.take(b'{')?;
         if self.peek()? == Some(b'}') {
@@ -150,7 +152,7 @@ impl<R: Read> Walk<R> {
         }
     }
 
-    /// Takes a value, whatever it is, and returns where it stands until the next one is taken.
+    /// Takes a value of any type, and returns its position, which is valid until the next value is taken.
     fn value(&mut self) -> io::Result<Range<usize>> {
         self.peek()?;
         loop {
@@ -158,35 +160,35 @@ impl<R: Read> Walk<R> {
             let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&RawValue>();
             let end = match values.next() {
                 Some(Ok(_)) => Some(values.byte_offset()),
-                Some(Err(fault)) if !fault.is_eof() => return Err(fault.into()),
+                Some(Err(error)) if !error.is_eof() => return Err(error.into()),
                 _ => None,
             };
             match end {
-                // A number may go on behind what was read.
+                // A number may continue after what was read.
                 Some(end) if end < rest.len() || self.is_over => {
                     let begin = self.at;
                     self.at += end;
                     return Ok(begin..self.at);
                 }
-                _ if self.is_over => return Err(fault("it breaks off")),
+                _ if self.is_over => return Err(invalid("the text ends inside of a value")),
                 _ => self.read_on()?,
             }
         }
     }
 
     fn text_of(&self, range: Range<usize>) -> io::Result<&str> {
-        std::str::from_utf8(&self.text[range]).map_err(|_| fault("not UTF-8"))
+        std::str::from_utf8(&self.text[range]).map_err(|_| invalid("not UTF-8"))
     }
 
     fn take(&mut self, expected: u8) -> io::Result<()> {
         if self.peek()? != Some(expected) {
-            return Err(fault(&format!("no `{}` where it should stand", char::from(expected))));
+            return Err(invalid(&format!("`{}` is missing", char::from(expected))));
         }
         self.at += 1;
         Ok(())
     }
 
-    /// Returns the next byte that is no white space, or `None` at the end.
+    /// Returns the next byte that is not white space, or `None` at the end.
     fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
             self.at += self.text[self.at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -198,7 +200,7 @@ impl<R: Read> Walk<R> {
         }
     }
 
-    /// Reads as much as is there already, at least a block: what is looked at again and again grows fast enough.
+    /// Reads as much as was read already, at least a block. So a long value is parsed only a few times.
     fn read_on(&mut self) -> io::Result<()> {
         self.text.drain(..self.at);
         self.at = 0;
@@ -208,18 +210,18 @@ impl<R: Read> Walk<R> {
     }
 }
 
-fn fault(what: &str) -> io::Error {
+fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Tells whether an object begins with its list of records, as answers do.
+/// Returns whether an object starts with its list of records, as answers do.
 fn is_answer(object: &str) -> bool {
     let first = object.strip_prefix('{').map_or("", str::trim_start).strip_prefix('"').unwrap_or("");
     let key = first.split('"').next().unwrap_or("");
-    key == "tables" || LISTS.iter().any(|(name, _)| *name == key)
+    Cloud::of_list(key).is_some()
 }
 
-/// Returns the JSON object of these members, whose values are JSON already.
+/// Returns the JSON object with these members, whose values are JSON already.
 fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = String::from("{");
     for (key, value) in members {
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_gives_its_records_one_by_one() {
+    fn every_layout_gives_its_records_one_by_one() {
         let two = [r#"{"a":1}"#, r#"{"b":[2]}"#];
         assert_eq!(records(r#"[{"a":1}, {"b":[2]}]"#), two);
         assert_eq!(records("{\"a\":1}\n\n  {\n\"b\":[2]}\n"), two);
@@ -258,18 +260,18 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_a_fault_was_read() {
+    fn records_before_an_error_are_observed() {
         for (text, before) in [(r#"[{"a":1},{"a":"#, 1), (r#"{"tables":[{"rows":[[1]]}]}"#, 0), ("[1]x", 1)] {
             let mut n = 0;
-            let fault = documents(text.as_bytes(), &mut |_| n += 1).expect_err(text);
-            assert!(!fault.to_string().is_empty());
+            let error = documents(text.as_bytes(), &mut |_| n += 1).expect_err(text);
+            assert!(!error.to_string().is_empty());
             assert_eq!(n, before, "{text}");
         }
     }
 
-    /// A walk goes on where blocks end, within whatever value.
+    /// A block may end inside of any value.
     #[test]
-    fn where_blocks_end_changes_nothing() {
+    fn the_end_of_a_block_changes_nothing() {
         let long = "x".repeat(BLOCK_BYTES);
         let list: Vec<String> = (0..40).map(|n| format!(r#"{{"n":{n},"t":"{}"}}"#, &long[n * 1_000..])).collect();
         let text = format!("[{}, 7]\n{{\"events\": [{}]}}", list.join(" , "), list.join(","));
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_do_not_nest_without_end() {
+    fn the_nesting_of_answers_is_limited() {
         for deep in [r#"{"events":"#, r#"{"events":["#, r#"[{"tables":[{"columns":[],"rows":["#, "[["] {
             let deep = deep.repeat(100_000);
             assert!(documents(deep.as_bytes(), &mut |_| {}).is_err());

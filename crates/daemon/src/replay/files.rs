@@ -1,4 +1,4 @@
-//! Exported logs for verbs that are no replay: what their files hold, as one fold or event by event.
+//! Exported logs for the other verbs: the content of their files, as one fold or event by event.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -19,31 +19,29 @@ use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 
-use super::candidate_filter::Sieve;
+use super::candidate_filter::CandidateFilter;
 use super::documents::documents;
-use super::export::{self, Layout};
-use super::feed::{Reading, unknown_source};
-use super::kind::Kind;
-use super::parts;
-use super::pass::{Pass, pass};
-use super::{Asked, HASH_KEY, Read, bar};
+use super::export::{self, ExportKind, RecordLayout};
+use super::input_fold::{InputFold, fold_input};
+use super::input_parts::parts_of;
+use super::record_reader::{ReadCounts, ReadOptions, unknown_source};
+use super::{HASH_KEY, bar};
+use crate::cloud::Cloud;
 use crate::{input, network};
 
-/// Longest input whose events are looked at one by one, in bytes.
+/// Longest file whose events are read one by one, in bytes.
 const EVENTS_BYTES_MAX: u64 = 64 << 20;
-/// Time that a record without one is given: nothing but filters that expire asks for it.
-const TIME_LEFT_OUT: &str = "2026-01-01T00:00:00Z";
 
 /// How files are read.
 #[derive(Args, Debug)]
 pub(crate) struct FilesArgs {
-    /// What the files hold
-    #[arg(long, value_enum, default_value_t = Asked::Auto)]
-    kind: Asked,
-    /// Name of the cluster, for records that bring none
+    /// What the files contain
+    #[arg(long, value_parser = ExportKind::parser(), default_value = "auto")]
+    kind: ExportKind,
+    /// Name of the cluster, for records without one
     #[arg(long, value_name = "NAME", default_value = "local")]
     cluster: String,
-    /// A proxy or balancer of your own, whose word about the address before it counts
+    /// Network of a proxy or load balancer whose forwarded client address is trusted
     #[arg(long, value_name = "CIDR", value_parser = network::parse_argument)]
     trusted_proxy: Vec<IpNet>,
 }
@@ -52,15 +50,15 @@ pub(crate) struct FilesArgs {
 pub(crate) struct Folded {
     /// The rows, and the findings of the rules as they are.
     pub(crate) closed: Closed,
-    /// What was read.
-    pub(crate) read: Read,
+    /// How much was read.
+    pub(crate) counts: ReadCounts,
 }
 
 /// One event of a file.
 pub(crate) struct FileEvent {
-    /// Where it stands: the file, and its number there.
-    pub(crate) place: String,
-    /// What it tells, or why it cannot be read.
+    /// The file, and its number there.
+    pub(crate) location: String,
+    /// Its request, or why it cannot be read.
     pub(crate) read: Result<Observation, DecodeError>,
     /// Whether its record was cut off or damaged.
     pub(crate) is_truncated: bool,
@@ -72,7 +70,7 @@ impl FilesArgs {
         TrustedProxies::new(self.trusted_proxy.clone())
     }
 
-    /// Folds what the files hold of `window`.
+    /// Folds the records of the files in `window`.
     pub(crate) fn fold(
         &self,
         files: &[PathBuf],
@@ -81,21 +79,26 @@ impl FilesArgs {
         limits: Limits,
     ) -> anyhow::Result<Folded> {
         let trusted = self.trusted();
-        let (kind, cluster) = (self.kind.known(), self.cluster.as_str().into());
-        let reading =
-            Reading { kind, cluster, trusted: &trusted, sieve: &Sieve::strict(&Prefilter::Any), counts_lines: true };
+        let options = ReadOptions {
+            cloud: self.kind.0,
+            cluster: self.cluster.as_str().into(),
+            trusted: &trusted,
+            candidate_filter: &CandidateFilter::strict(&Prefilter::Any),
+            counts_lines: true,
+        };
         let bar = bar(files);
         let open = || fold::open(rules.clone(), window, false, HASH_KEY, limits);
-        let Pass { fold, read, source } = pass(&parts::parts(files, kind, 1), 1, &reading, open, &bar)?;
+        let parts = parts_of(files, self.kind.0, 1);
+        let InputFold { fold, counts, source } = fold_input(&parts, 1, &options, open, &bar)?;
         bar.finish_and_clear();
         let source = source.unwrap_or_else(|| unknown_source(&self.cluster));
-        let read_until = read.latest.unwrap_or(Second(0));
+        let read_until = counts.latest.unwrap_or(Second(0));
         let now = jiff::Timestamp::from_second(read_until.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let closed = fold.close(&source, CloseInput::nothing(source.log.clone(), read_until), now);
-        Ok(Folded { closed, read })
+        Ok(Folded { closed, counts })
     }
 
-    /// Hands each event of the files to `observe`, also those that tell no request, until it says that this is enough.
+    /// Calls `observe` with each event of the files, including events without a request, until it returns `false`.
     pub(crate) fn events(
         &self,
         files: &[PathBuf],
@@ -103,10 +106,10 @@ impl FilesArgs {
     ) -> anyhow::Result<()> {
         let trusted = self.trusted();
         for path in files {
-            let (kind, records) = self.records(path)?;
+            let (cloud, records) = self.records(path)?;
             let mut last = None;
-            for (place, record) in records.iter().enumerate() {
-                let event = self.event(path, kind, place + 1, record, &trusted, &mut last);
+            for (index, record) in records.iter().enumerate() {
+                let event = self.event(path, cloud, index + 1, record, &trusted, &mut last);
                 if !observe(event)? {
                     return Ok(());
                 }
@@ -116,13 +119,11 @@ impl FilesArgs {
     }
 
     /// Returns the text of every record in a file.
-    fn records(&self, path: &Path) -> anyhow::Result<(Kind, Vec<String>)> {
+    fn records(&self, path: &Path) -> anyhow::Result<(Cloud, Vec<String>)> {
         let context = || format!("cannot read {}", path.display());
         let opened = input::open(path, &ProgressBar::hidden()).with_context(context)?;
-        let (form, file) = export::form_of(opened, self.kind.known()).with_context(context)?;
-        if let Some(feature) = form.kind.missing_feature() {
-            return Err(anyhow!("this binary was built without the cargo feature {feature}")).with_context(context);
-        }
+        let (form, file) = export::form_of(opened, self.kind.0).with_context(context)?;
+        form.check_built_in().with_context(context)?;
         let mut bytes = Vec::new();
         file.take(EVENTS_BYTES_MAX + 1).read_to_end(&mut bytes).with_context(context)?;
         if bytes.len() as u64 > EVENTS_BYTES_MAX {
@@ -131,45 +132,45 @@ impl FilesArgs {
         }
         let mut records = Vec::new();
         match form.layout {
-            Layout::Lines => {
+            RecordLayout::Lines => {
                 let text = String::from_utf8_lossy(&bytes);
                 records.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
             }
-            Layout::Documents => {
+            RecordLayout::Documents => {
                 documents(bytes.as_slice(), &mut |record| records.push(record.to_owned())).with_context(context)?;
             }
         }
-        Ok((form.kind, records))
+        Ok((form.cloud, records))
     }
 
     fn event(
         &self,
         path: &Path,
-        kind: Kind,
+        cloud: Cloud,
         number: usize,
         record: &str,
         trusted: &TrustedProxies,
         last: &mut Option<Second>,
     ) -> FileEvent {
-        let place = format!("{}:{number}", path.display());
-        let read = if kind == Kind::Audit {
+        let location = format!("{}:{number}", path.display());
+        let read = if let Some(read) = cloud.export().envelope {
+            let read = read(&completed(cloud, record));
+            read.map(|Enveloped { decoded, time_ms, cluster, .. }| (decoded, Some(Second::of_millis(time_ms)), cluster))
+        } else {
             decode(record.as_bytes()).map(|decoded| {
                 let stage = decoded.event.stage_time_ms().map(Second::of_millis);
                 *last = stage.or(*last).or_else(|| decoded.event.received_time_ms().map(Second::of_millis));
                 (decoded, *last, None)
             })
-        } else {
-            let read = kind.read(&completed(kind, record));
-            read.map(|Enveloped { decoded, time_ms, cluster, .. }| (decoded, Some(Second::of_millis(time_ms)), cluster))
         };
         let mut is_truncated = false;
         let read = read.map(|(decoded, at, cluster)| {
             is_truncated = decoded.is_truncated;
             let Decoded { event, .. } = decoded;
-            let source = source(kind.provider(), cluster.as_deref().unwrap_or(&self.cluster));
-            Observation::of_stage(&source, trusted, event, at.unwrap_or(Second(0)), || place.clone())
+            let source = source(cloud.provider(), cluster.as_deref().unwrap_or(&self.cluster));
+            Observation::of_stage(&source, trusted, event, at.unwrap_or(Second(0)), || location.clone())
         });
-        FileEvent { place, read, is_truncated }
+        FileEvent { location, read, is_truncated }
     }
 }
 
@@ -177,39 +178,26 @@ fn source(provider: Provider, cluster: &str) -> Source {
     Source { name: cluster.to_owned(), provider, cluster: cluster.into(), log: LogId(format!("{provider}/{cluster}")) }
 }
 
-/// Reads the event of a rule's case that is written as a cloud keeps it. Which cloud's it is shows in its members, and
-/// what a case has no use for may be left out: times, and ids of records.
+/// Reads the event of a rule's case in the form of a cloud. The members of the record show which cloud it is. A case may
+/// leave out times and record ids.
 pub(crate) fn read_case(json: &str) -> Result<(Provider, Enveloped), DecodeError> {
-    let fault = |fault: std::io::Error| DecodeError::NotJson(fault.to_string());
-    let (form, _) = export::form_of(json.as_bytes(), None).map_err(fault)?;
-    if let Some(feature) = form.kind.missing_feature() {
-        let kind = form.kind;
-        return Err(DecodeError::NotJson(format!(
-            "{kind:?}, and this binary was built without the cargo feature {feature}"
-        )));
-    }
-    Ok((form.kind.provider(), form.kind.read(&completed(form.kind, json))?))
+    let (form, _) = export::form_of(json.as_bytes(), None).map_err(|error| DecodeError::NotJson(error.to_string()))?;
+    form.check_built_in().map_err(|error| DecodeError::NotJson(error.to_string()))?;
+    let Some(read) = form.cloud.export().envelope else {
+        return Err(DecodeError::OtherService("an audit event without an envelope".to_owned()));
+    };
+    Ok((form.cloud.provider(), read(&completed(form.cloud, json))?))
 }
 
-/// Returns a record with what its envelope must have and a person may have left out. It is the same text otherwise: what
-/// is no object, or has all, stays as it is.
-fn completed(kind: Kind, record: &str) -> String {
-    let time = format!("\"{TIME_LEFT_OUT}\"");
-    let needed: &[(&str, &str, &str)] = match kind {
-        Kind::Audit => &[],
-        Kind::Eks => &[("timestamp", "timestamp", "0")],
-        Kind::Gke => &[
-            ("logName", "logName", "\"unknown\""),
-            ("timestamp", "timestamp", &time),
-            ("insertId", "insertId", "\"unknown\""),
-        ],
-        Kind::Aks => &[("time", "TimeGenerated", &time)],
-    };
+/// Returns a record with the members that its envelope needs and a person may leave out. Text that is not an object, and
+/// a complete record, stay as they are.
+fn completed(cloud: Cloud, record: &str) -> String {
     let Ok(members) = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(record) else {
         return record.to_owned();
     };
-    let missing = needed.iter().filter(|(one, other, _)| !members.contains_key(*one) && !members.contains_key(*other));
-    let added: Vec<String> = missing.map(|(member, _, value)| format!("\"{member}\":{value}")).collect();
+    let has = |name: &str| members.contains_key(name);
+    let missing = cloud.export().optional_members.iter().filter(|it| !has(it.name) && !it.alias.is_some_and(has));
+    let added: Vec<String> = missing.map(|member| format!("\"{}\":{}", member.name, member.value)).collect();
     match record.trim_start().strip_prefix('{') {
         Some(rest) if !added.is_empty() => {
             let comma = if members.is_empty() { "" } else { "," };
