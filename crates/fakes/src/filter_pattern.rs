@@ -14,6 +14,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::expression::Comparison;
+
 /// The longest pattern that FilterLogEvents takes.
 pub const PATTERN_CHARS_MAX: usize = 1024;
 
@@ -71,16 +73,6 @@ enum Check {
     IsFalse,
     Exists,
     NotExists,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
 }
 
 /// A literal; `spelled` keeps a number as it was written.
@@ -153,7 +145,7 @@ impl Step {
 impl Check {
     fn fits(&self, value: &Value) -> bool {
         match self {
-            Self::Compare(comparison, literal) => comparison.fits(value, literal),
+            Self::Compare(comparison, literal) => literal.compares(*comparison, value),
             Self::IsNull => value.is_null(),
             Self::IsTrue => *value == Value::Bool(true),
             Self::IsFalse => *value == Value::Bool(false),
@@ -163,33 +155,22 @@ impl Check {
     }
 }
 
-impl Comparison {
-    fn fits(self, value: &Value, literal: &Literal) -> bool {
+impl Literal {
+    fn compares(&self, comparison: Comparison, value: &Value) -> bool {
         if !matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_)) {
             return false;
         }
-        match (self, literal) {
-            (Self::Equal, literal) => literal.equals(value),
-            (Self::NotEqual, literal) => !literal.equals(value),
-            (_, Literal::Text { .. }) => false,
-            (order, Literal::Number { value: bound, .. }) => {
-                value.as_f64().is_some_and(|number| order.holds(number, *bound))
+        match (comparison, self) {
+            (Comparison::Equal, _) => self.equals(value),
+            (Comparison::NotEqual, _) => !self.equals(value),
+            (_, Self::Text { .. }) => false,
+            (order, Self::Number { value: bound, .. }) => {
+                let ordering = value.as_f64().and_then(|number| number.partial_cmp(bound));
+                ordering.is_some_and(|ordering| order.holds(ordering))
             }
         }
     }
 
-    fn holds(self, number: f64, bound: f64) -> bool {
-        match self {
-            Self::Equal | Self::NotEqual => false,
-            Self::Less => number < bound,
-            Self::LessOrEqual => number <= bound,
-            Self::Greater => number > bound,
-            Self::GreaterOrEqual => number >= bound,
-        }
-    }
-}
-
-impl Literal {
     fn equals(&self, value: &Value) -> bool {
         match self {
             Self::Number { value: number, .. } => value.as_f64() == Some(*number),
@@ -257,7 +238,7 @@ impl fmt::Display for Selector {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Compare(comparison, literal) => write!(f, "{} {literal}", comparison.sign()),
+            Self::Compare(comparison, literal) => write!(f, "{} {literal}", sign(*comparison)),
             Self::IsNull => f.write_str("IS NULL"),
             Self::IsTrue => f.write_str("IS TRUE"),
             Self::IsFalse => f.write_str("IS FALSE"),
@@ -267,16 +248,14 @@ impl fmt::Display for Check {
     }
 }
 
-impl Comparison {
-    fn sign(self) -> &'static str {
-        match self {
-            Self::Equal => "=",
-            Self::NotEqual => "!=",
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-            Self::Greater => ">",
-            Self::GreaterOrEqual => ">=",
-        }
+fn sign(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Equal => "=",
+        Comparison::NotEqual => "!=",
+        Comparison::Less => "<",
+        Comparison::LessOrEqual => "<=",
+        Comparison::Greater => ">",
+        Comparison::GreaterOrEqual => ">=",
     }
 }
 

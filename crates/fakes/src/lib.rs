@@ -15,6 +15,7 @@ mod server;
 mod form;
 mod stable_hash;
 mod paged_search;
+mod expression;
 pub mod filter_pattern;
 pub mod cloudwatch_logs;
 pub mod logging_filter;

@@ -54,7 +54,7 @@ pub enum FilterError {
 }
 
 /// Whether something holds; `None` where the documentation is silent.
-type Told = Option<bool>;
+type Truth = Option<bool>;
 
 #[derive(Clone, Debug)]
 enum Expression {
@@ -87,12 +87,12 @@ impl LoggingFilter {
 }
 
 impl Expression {
-    fn holds(&self, entry: &Value) -> Told {
+    fn holds(&self, entry: &Value) -> Truth {
         match self {
             Self::All(parts) => all(parts.iter().map(|part| part.holds(entry))),
             Self::Any(parts) => any(parts.iter().map(|part| part.holds(entry))),
             Self::Not(inner) => inner.holds(entry).map(|holds| !holds),
-            Self::Anywhere(literal) => literal.is_had_by(entry),
+            Self::Anywhere(literal) => literal.is_contained_in(entry),
             Self::Test(field, check) => field.meets(entry, check),
             Self::Call(function) => function.holds(entry),
         }
@@ -107,7 +107,7 @@ impl Field {
         })
     }
 
-    fn meets(&self, entry: &Value, check: &Check) -> Told {
+    fn meets(&self, entry: &Value, check: &Check) -> Truth {
         let found = self.select(entry);
         match (check, found.is_empty(), self.kind.default_value()) {
             // A field of LogEntry that is not there compares as its default; in payloads and labels, nothing compares.
@@ -128,7 +128,7 @@ fn items(value: &Value) -> Vec<&Value> {
 }
 
 /// A field of `LogEntry` is present if it is not its default; of null and of an empty object the pages do not tell.
-fn is_present(value: &Value, default: Option<&Value>) -> Told {
+fn is_present(value: &Value, default: Option<&Value>) -> Truth {
     match value {
         Value::Null => None,
         Value::Object(members) if members.is_empty() => None,
@@ -136,7 +136,7 @@ fn is_present(value: &Value, default: Option<&Value>) -> Told {
     }
 }
 
-fn all(parts: impl Iterator<Item = Told>) -> Told {
+fn all(parts: impl Iterator<Item = Truth>) -> Truth {
     let mut all = Some(true);
     for part in parts {
         match part {
@@ -148,12 +148,12 @@ fn all(parts: impl Iterator<Item = Told>) -> Told {
     all
 }
 
-fn any(parts: impl Iterator<Item = Told>) -> Told {
+fn any(parts: impl Iterator<Item = Truth>) -> Truth {
     all(parts.map(|part| part.map(|holds| !holds))).map(|holds| !holds)
 }
 
 /// What all parts say alike.
-fn unanimous(mut parts: impl Iterator<Item = Told>) -> Told {
+fn unanimous(mut parts: impl Iterator<Item = Truth>) -> Truth {
     let first = parts.next()??;
     parts.all(|part| part == Some(first)).then_some(first)
 }

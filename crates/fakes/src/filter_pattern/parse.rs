@@ -1,6 +1,7 @@
 //! The parser of filter patterns. `&&` binds closer than `||`.
 
-use super::{Check, Comparison, Expression, Kind, Literal, PATTERN_CHARS_MAX, PatternError, Selector, Step};
+use super::{Check, Expression, Kind, Literal, PATTERN_CHARS_MAX, PatternError, Selector, Step};
+use crate::expression::{Comparison, joined};
 
 /// Wildcards in one selector, and selectors with a wildcard in one pattern, that the cloud takes.
 const SELECTOR_WILDCARDS_MAX: usize = 1;
@@ -74,7 +75,7 @@ impl<'t> Parser<'t> {
         while self.took("||") {
             parts.push(self.all()?);
         }
-        Ok(one_or(parts, Expression::Any))
+        Ok(joined(parts, Expression::Any))
     }
 
     fn all(&mut self) -> Result<Expression, PatternError> {
@@ -82,7 +83,7 @@ impl<'t> Parser<'t> {
         while self.took("&&") {
             parts.push(self.term()?);
         }
-        Ok(one_or(parts, Expression::All))
+        Ok(joined(parts, Expression::All))
     }
 
     fn term(&mut self) -> Result<Expression, PatternError> {
@@ -170,8 +171,7 @@ impl<'t> Parser<'t> {
 
     fn comparison(&mut self, comparison: Comparison) -> Result<Check, PatternError> {
         let literal = self.literal()?;
-        let is_equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-        if !is_equality && matches!(literal, Literal::Text { .. }) {
+        if comparison.is_order() && matches!(literal, Literal::Text { .. }) {
             return Err(self.wanted("a number"));
         }
         Ok(Check::Compare(comparison, literal))
@@ -260,16 +260,6 @@ impl<'t> Parser<'t> {
 
 fn malformed(at: usize, wanted: String) -> PatternError {
     PatternError::Malformed { at, wanted }
-}
-
-fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -> Expression {
-    match parts.pop() {
-        Some(only) if parts.is_empty() => only,
-        last => {
-            parts.extend(last);
-            many(parts)
-        }
-    }
 }
 
 /// Reads decimal and scientific notation; Rust's own `inf` and `nan` stay words.

@@ -2,9 +2,10 @@
 //! <https://learn.microsoft.com/en-us/kusto/query/tabular-expression-statements>
 
 use super::KqlError;
-use super::syntax::{Comparison, Direction, Expression, InTest, Named, Operator, Pipeline, Relation, TextTest};
+use super::syntax::{Direction, Expression, InTest, Named, Operator, Pipeline, Relation, TextTest};
 use super::token::{Token, Word, syntax_error, unsupported, words};
 use super::value::{Kind, Value};
+use crate::expression::{Comparison, joined};
 
 /// Nested parentheses and calls that the parser follows; it recurses, and a stack is not endless.
 const DEPTH_MAX: usize = 64;
@@ -200,7 +201,7 @@ impl Parser<'_> {
             while parser.took_name("or") {
                 parts.push(parser.all()?);
             }
-            Ok(one_or(parts, Expression::Any))
+            Ok(joined(parts, Expression::Any))
         })
     }
 
@@ -209,7 +210,7 @@ impl Parser<'_> {
         while self.took_name("and") {
             parts.push(self.test()?);
         }
-        Ok(one_or(parts, Expression::All))
+        Ok(joined(parts, Expression::All))
     }
 
     fn test(&mut self) -> Result<Expression, KqlError> {
@@ -423,15 +424,5 @@ impl Parser<'_> {
         let end = self.word(self.next + 1).map_or(self.text.len(), |word| word.at);
         let token = self.text.get(begin..end).unwrap_or_default().trim();
         syntax_error(self.text, begin, token, wanted)
-    }
-}
-
-fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -> Expression {
-    match parts.pop() {
-        Some(only) if parts.is_empty() => only,
-        last => {
-            parts.extend(last);
-            many(parts)
-        }
     }
 }

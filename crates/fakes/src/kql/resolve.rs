@@ -7,9 +7,10 @@ use super::KqlError;
 use super::function::{Function, Takes};
 use super::scalar::Scalar;
 use super::stage::{Aggregate, Stage};
-use super::syntax::{Comparison, Expression, InTest, Named, Operator, Relation, TextTest};
+use super::syntax::{Expression, InTest, Named, Operator, Relation, TextTest};
 use super::token::unsupported;
 use super::value::{Column, Kind};
+use crate::expression::Comparison;
 
 /// Checks an operator against the columns that reach it, and makes them those that leave it.
 pub(super) fn stage(operator: Operator, columns: &mut Vec<Column>) -> Result<Stage, KqlError> {

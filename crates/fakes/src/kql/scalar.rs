@@ -9,9 +9,10 @@ use serde_json::Value as Json;
 
 use super::datetime::DateTime;
 use super::function::Function;
-use super::syntax::{Comparison, InTest, Relation, TextTest};
+use super::syntax::{InTest, Relation, TextTest};
 use super::text::stands;
 use super::value::Value;
+use crate::expression::Comparison;
 
 /// An expression over the columns of a row.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! What a query says before its names are looked up.
 
 use super::value::{Kind, Value};
+use crate::expression::Comparison;
 
 /// A table and what is done with its rows, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,17 +57,6 @@ pub(super) enum Expression {
     },
 }
 
-/// A comparison of two values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
 /// A test of one text by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TextTest {
@@ -103,24 +93,6 @@ impl Operator {
             Self::Sort(_) => "sort",
             Self::Count => "count",
             Self::Summarize { .. } => "summarize",
-        }
-    }
-}
-
-impl Comparison {
-    pub(super) fn is_order(self) -> bool {
-        !matches!(self, Self::Equal | Self::NotEqual)
-    }
-
-    /// Tells whether it holds of two values that lie so.
-    pub(super) fn holds(self, ordering: std::cmp::Ordering) -> bool {
-        match self {
-            Self::Equal => ordering.is_eq(),
-            Self::NotEqual => ordering.is_ne(),
-            Self::Less => ordering.is_lt(),
-            Self::LessOrEqual => ordering.is_le(),
-            Self::Greater => ordering.is_gt(),
-            Self::GreaterOrEqual => ordering.is_ge(),
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Comparisons of one value. The right-hand side is converted to the type of the field, says the documentation, so `403`
 //! and `"403"` are one; what cannot be converted is neither equal nor unequal.
 
-use std::cmp::Ordering;
-
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::Value;
 
 use super::schema::{severity, timestamp};
-use super::{Told, any};
+use super::{Truth, any};
+use crate::expression::Comparison;
 
 /// The right-hand side of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,44 +23,21 @@ pub(super) enum Check {
     Present,
     Equal(Literal),
     NotEqual(Literal),
-    Order(Order, f64),
+    Compare(Comparison, f64),
     /// An order against what is no number, which no value keeps and none breaks.
-    OrderUntold,
+    CompareUndocumented,
     Has(Literal),
     Matches(Regex),
     MatchesNot(Regex),
-    Time(Order, Timestamp),
-    Severity(Order, i64),
+    Time(Comparison, Timestamp),
+    Severity(Comparison, i64),
     /// Of a field that the API defines as a number, and may write as text.
-    Number(Order, f64),
+    Number(Comparison, f64),
 }
 
-/// Which order of two things is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-impl Order {
-    fn holds(self, ordering: Ordering) -> bool {
-        match self {
-            Self::Equal => ordering.is_eq(),
-            Self::NotEqual => ordering.is_ne(),
-            Self::Less => ordering.is_lt(),
-            Self::LessOrEqual => ordering.is_le(),
-            Self::Greater => ordering.is_gt(),
-            Self::GreaterOrEqual => ordering.is_ge(),
-        }
-    }
-
-    fn holds_of(self, number: f64, bound: f64) -> Told {
-        number.partial_cmp(&bound).map(|ordering| self.holds(ordering))
-    }
+/// Compares two numbers; nothing is known of one that is not a number.
+fn compare(comparison: Comparison, number: f64, bound: f64) -> Truth {
+    number.partial_cmp(&bound).map(|ordering| comparison.holds(ordering))
 }
 
 impl Check {
@@ -70,18 +46,18 @@ impl Check {
         matches!(self, Self::NotEqual(_) | Self::MatchesNot(_))
     }
 
-    pub(super) fn holds(&self, value: &Value) -> Told {
+    pub(super) fn holds(&self, value: &Value) -> Truth {
         match self {
             Self::Present => Some(true),
             Self::Equal(literal) => literal.equals(value),
             Self::NotEqual(literal) => literal.equals(value).map(|equals| !equals),
-            Self::Order(order, bound) => order.holds_of(value.as_f64()?, *bound),
+            Self::Compare(order, bound) => compare(*order, value.as_f64()?, *bound),
             Self::Number(order, bound) => {
                 let number = value.as_str().map_or_else(|| value.as_f64(), number)?;
-                order.holds_of(number, *bound)
+                compare(*order, number, *bound)
             }
-            Self::OrderUntold => None,
-            Self::Has(literal) => literal.is_had_by(value),
+            Self::CompareUndocumented => None,
+            Self::Has(literal) => literal.is_contained_in(value),
             Self::Matches(regex) => value.as_str().map(|text| regex.is_match(text)),
             Self::MatchesNot(regex) => value.as_str().map(|text| !regex.is_match(text)),
             Self::Time(order, bound) => timestamp(value.as_str()?).map(|time| order.holds(time.cmp(bound))),
@@ -91,7 +67,7 @@ impl Check {
 }
 
 impl Literal {
-    fn equals(&self, value: &Value) -> Told {
+    fn equals(&self, value: &Value) -> Truth {
         match (self, value) {
             (Self::Null, value) => Some(value.is_null()),
             (Self::Text(_), Value::Null) => Some(false),
@@ -104,7 +80,7 @@ impl Literal {
 
     /// The `:` operator: a text has what is a part of it, an object or array what a value in it has. Whether a part of a
     /// number or a member's name counts, the pages do not tell.
-    pub(super) fn is_had_by(&self, value: &Value) -> Told {
+    pub(super) fn is_contained_in(&self, value: &Value) -> Truth {
         let Self::Text(text) = self else {
             return None;
         };
@@ -112,36 +88,36 @@ impl Literal {
             Value::Null => Some(false),
             Value::String(found) => contains(found, text),
             Value::Number(found) if found.as_f64() == number(text) => Some(true),
-            Value::Number(found) => no_or_untold(found.to_string().contains(text.as_str())),
+            Value::Number(found) => false_unless(found.to_string().contains(text.as_str())),
             Value::Bool(found) if flag(text) == Some(*found) => Some(true),
-            Value::Bool(found) => no_or_untold(contains(&found.to_string(), text) != Some(false)),
-            Value::Array(items) => any(items.iter().map(|item| self.is_had_by(item))),
+            Value::Bool(found) => false_unless(contains(&found.to_string(), text) != Some(false)),
+            Value::Array(items) => any(items.iter().map(|item| self.is_contained_in(item))),
             Value::Object(members) => any(members.iter().flat_map(|(name, member)| {
-                [no_or_untold(contains(name, text) != Some(false)), self.is_had_by(member)]
+                [false_unless(contains(name, text) != Some(false)), self.is_contained_in(member)]
             })),
         }
     }
 }
 
 /// No, or that the pages do not tell.
-fn no_or_untold(is_untold: bool) -> Told {
-    if is_untold { None } else { Some(false) }
+fn false_unless(is_undocumented: bool) -> Truth {
+    if is_undocumented { None } else { Some(false) }
 }
 
 /// Equality of texts without regard to case. What differs beyond ASCII, or would be equal if `*` stood for any text, is
 /// not told.
-fn same(text: &str, found: &str) -> Told {
+fn same(text: &str, found: &str) -> Truth {
     if text.eq_ignore_ascii_case(found) {
         return Some(true);
     }
-    no_or_untold(text.contains('*') || text.to_lowercase() == found.to_lowercase())
+    false_unless(text.contains('*') || text.to_lowercase() == found.to_lowercase())
 }
 
-fn contains(found: &str, text: &str) -> Told {
+fn contains(found: &str, text: &str) -> Truth {
     if found.to_ascii_lowercase().contains(&text.to_ascii_lowercase()) {
         return Some(true);
     }
-    no_or_untold(text.contains('*') || found.to_lowercase().contains(&text.to_lowercase()))
+    false_unless(text.contains('*') || found.to_lowercase().contains(&text.to_lowercase()))
 }
 
 /// Reads decimal and scientific notation; Rust's own `inf` and `nan` are no numbers.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use siphasher::sip::SipHasher13;
 
 use super::check::Literal;
-use super::{Field, Told, any};
+use super::{Field, Truth, any};
 
 #[derive(Clone, Debug)]
 pub(super) enum Function {
@@ -28,7 +28,7 @@ pub(super) struct Network {
 }
 
 impl Function {
-    pub(super) fn holds(&self, entry: &Value) -> Told {
+    pub(super) fn holds(&self, entry: &Value) -> Truth {
         match self {
             Self::LogId(id) => {
                 let (_, found) = entry.get("logName")?.as_str()?.split_once("/logs/")?;
@@ -56,7 +56,7 @@ impl Network {
     }
 
     /// Tells whether an address lies in the network; of what is no address, the pages do not tell.
-    fn holds(self, address: &str) -> Told {
+    fn holds(self, address: &str) -> Truth {
         match (self.address, address.parse().ok()?) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
                 Some((own.to_bits() ^ other.to_bits()).checked_shr(32 - self.bits).unwrap_or_default() == 0)

@@ -4,30 +4,31 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::check::{Check, Literal, Order, flag, number};
+use super::check::{Check, Literal, flag, number};
 use super::function::{Function, Network};
 use super::schema::{Kind, severity, timestamp};
 use super::{Expression, FILTER_CHARS_MAX, Field, FilterError};
+use crate::expression::{Comparison, joined};
 
 /// Nested parentheses that the parser follows; it recurses, and a stack is not endless.
 const DEPTH_MAX: usize = 64;
 
 /// Longest first, so that `<=` is not read as `<`.
 const OPERATORS: [(&str, Operator); 9] = [
-    ("!=", Operator::Order(Order::NotEqual)),
-    ("<=", Operator::Order(Order::LessOrEqual)),
-    (">=", Operator::Order(Order::GreaterOrEqual)),
+    ("!=", Operator::Compare(Comparison::NotEqual)),
+    ("<=", Operator::Compare(Comparison::LessOrEqual)),
+    (">=", Operator::Compare(Comparison::GreaterOrEqual)),
     ("=~", Operator::Matches),
     ("!~", Operator::MatchesNot),
-    ("=", Operator::Order(Order::Equal)),
-    ("<", Operator::Order(Order::Less)),
-    (">", Operator::Order(Order::Greater)),
+    ("=", Operator::Compare(Comparison::Equal)),
+    ("<", Operator::Compare(Comparison::Less)),
+    (">", Operator::Compare(Comparison::Greater)),
     (":", Operator::Has),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operator {
-    Order(Order),
+    Compare(Comparison),
     Has,
     Matches,
     MatchesNot,
@@ -71,7 +72,7 @@ impl<'t> Parser<'t> {
             let end = self.at;
             self.skip_spaces();
             match self.peek() {
-                None | Some(')') => return Ok(one_or(parts, Expression::All)),
+                None | Some(')') => return Ok(joined(parts, Expression::All)),
                 Some(_) if self.took_word("AND") || self.at > end => parts.push(self.any(inside)?),
                 Some(_) => return Err(self.wanted("a space, or quotes around the whole text")),
             }
@@ -85,7 +86,7 @@ impl<'t> Parser<'t> {
             self.skip_spaces();
             if !self.took_word("OR") {
                 self.at = end;
-                return Ok(one_or(parts, Expression::Any));
+                return Ok(joined(parts, Expression::Any));
             }
             parts.push(self.factor(inside)?);
         }
@@ -415,35 +416,35 @@ fn check(kind: Kind, operator: Operator, literal: Literal) -> Result<Check, Refu
         (_, Operator::Matches | Operator::MatchesNot) => Err(wants("a text field before a regular expression")),
         (_, Operator::Has) if literal == Literal::Null => Err(wants("= or != before NULL_VALUE")),
         (Kind::Time, Operator::Has) => Err(Refused::Unsupported("parts of a time are")),
-        (Kind::Time, Operator::Order(order)) => {
-            timestamp(text).map(|time| Check::Time(order, time)).ok_or_else(|| wants("a time as of RFC 3339"))
+        (Kind::Time, Operator::Compare(comparison)) => {
+            timestamp(text).map(|time| Check::Time(comparison, time)).ok_or_else(|| wants("a time as of RFC 3339"))
         }
         (Kind::Severity, operator) => {
-            severity(text).map(|rank| Check::Severity(operator.order(), rank)).ok_or_else(|| wants("a severity"))
+            severity(text).map(|rank| Check::Severity(operator.comparison(), rank)).ok_or_else(|| wants("a severity"))
         }
         (Kind::Number, operator) => {
-            number(text).map(|number| Check::Number(operator.order(), number)).ok_or_else(|| wants("a number"))
+            number(text).map(|number| Check::Number(operator.comparison(), number)).ok_or_else(|| wants("a number"))
         }
         (Kind::Flag, _) if flag(text).is_none() => Err(wants("true or false")),
         (Kind::Span, _) => Err(Refused::Unsupported("durations are")),
         (_, Operator::Has) => Ok(Check::Has(literal)),
         (Kind::Message(_) | Kind::Labels, _) => Err(wants("a field of the object, or ':'")),
-        (_, Operator::Order(Order::Equal)) => Ok(Check::Equal(literal)),
-        (_, Operator::Order(Order::NotEqual)) => Ok(Check::NotEqual(literal)),
-        (Kind::Payload, Operator::Order(order)) => {
-            Ok(number(text).map_or(Check::OrderUntold, |bound| Check::Order(order, bound)))
+        (_, Operator::Compare(Comparison::Equal)) => Ok(Check::Equal(literal)),
+        (_, Operator::Compare(Comparison::NotEqual)) => Ok(Check::NotEqual(literal)),
+        (Kind::Payload, Operator::Compare(comparison)) => {
+            Ok(number(text).map_or(Check::CompareUndocumented, |bound| Check::Compare(comparison, bound)))
         }
-        (Kind::Flag, Operator::Order(_)) => Err(wants("= or != for what is true or false")),
-        (Kind::Text | Kind::Label, Operator::Order(_)) => Err(Refused::Unsupported("orders of texts are")),
+        (Kind::Flag, Operator::Compare(_)) => Err(wants("= or != for what is true or false")),
+        (Kind::Text | Kind::Label, Operator::Compare(_)) => Err(Refused::Unsupported("orders of texts are")),
     }
 }
 
 impl Operator {
     /// The order that a number or a severity must have; the pages do not keep `:` apart from `=` for them.
-    fn order(self) -> Order {
+    fn comparison(self) -> Comparison {
         match self {
-            Self::Order(order) => order,
-            Self::Has | Self::Matches | Self::MatchesNot => Order::Equal,
+            Self::Compare(comparison) => comparison,
+            Self::Has | Self::Matches | Self::MatchesNot => Comparison::Equal,
         }
     }
 }
@@ -451,14 +452,4 @@ impl Operator {
 /// The cloud's syntax is RE2's. This engine takes a part of that: it refuses classes of Unicode such as `\pL`.
 fn regex(text: &str) -> Result<Regex, Refused> {
     Regex::new(text).map_err(|error| Refused::Wants(format!("a regular expression ({error})")))
-}
-
-fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -> Expression {
-    match parts.pop() {
-        Some(only) if parts.is_empty() => only,
-        last => {
-            parts.extend(last);
-            many(parts)
-        }
-    }
 }

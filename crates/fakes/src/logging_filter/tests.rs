@@ -33,7 +33,7 @@ fn parse(filter: &str) -> LoggingFilter {
     LoggingFilter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error}"))
 }
 
-fn assert_all(filters: &[&str], expected: Told) {
+fn assert_all(filters: &[&str], expected: Truth) {
     for filter in filters {
         let told = parse(filter).0.holds(&entry());
         assert_eq!(told, expected, "{filter}");
