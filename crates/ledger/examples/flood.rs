@@ -1,6 +1,6 @@
-//! Measures the largest windows: so many matching requests from so many sources, folded with the shipped rules and
-//! committed to a real ledger; then the same window read again, and the next hour. Processor seconds of each part, and the
-//! most memory that the process had.
+//! Measures the largest windows. Matching requests from many sources are folded with the shipped rules and committed to
+//! a real ledger; then the same window is read again, and then the next hour. Prints the processor seconds of each part
+//! and the peak memory of the process.
 //!
 //! `cargo run --release -p stakeout-ledger --example flood -- [REQUESTS] [SOURCES] [burst|spread] [all|seeds]`
 
@@ -28,7 +28,7 @@ const HOUR: i64 = 3600;
 const RESOURCES: [&str; 8] =
     ["pods", "secrets", "nodes", "configmaps", "services", "namespaces", "serviceaccounts", "deployments"];
 
-/// A flood: what is asked, and by how many.
+/// A flood of requests.
 struct Flood {
     requests: u32,
     sources: u32,
@@ -36,12 +36,12 @@ struct Flood {
 }
 
 impl Flood {
-    /// Returns the request of this number in the hour that begins at `begin`: refused, and of nobody.
+    /// Returns the request with this number in the hour that begins at `begin`: refused and anonymous.
     fn request(&self, number: u32, begin: i64) -> Observation {
         let source = number % self.sources;
-        // The sources ask one after another, each as often as the others; a burst takes a minute.
-        let place = number.wrapping_mul(2_654_435_761) >> 8;
-        let offset = if self.is_spread { place % 3600 } else { source % 60 * 60 + place % 60 };
+        // The sources take turns; a burst takes a minute.
+        let position = number.wrapping_mul(2_654_435_761) >> 8;
+        let offset = if self.is_spread { position % 3600 } else { source % 60 * 60 + position % 60 };
         let at = Second(begin + i64::from(offset));
         let resource = RESOURCES[(number / self.sources + source) as usize % RESOURCES.len()];
         let stamp = jiff::Timestamp::from_second(at.0).expect("a time").to_string();
@@ -104,7 +104,7 @@ fn memory() -> (u64, u64) {
 }
 
 /// Reads what the daemon's writer reads to close a window.
-fn carry(ledger: &Ledger, counted: &WindowCounts, window: Window) -> Result<CloseInput, Box<dyn Error>> {
+fn close_input(ledger: &Ledger, counted: &WindowCounts, window: Window) -> Result<CloseInput, Box<dyn Error>> {
     let log = source_of_log().log;
     let findings = ledger.findings()?;
     let source_id = ledger.source_id_for(&log)?;
@@ -114,14 +114,14 @@ fn carry(ledger: &Ledger, counted: &WindowCounts, window: Window) -> Result<Clos
     minutes.extend(ledger.minutes(latest, Minute(i64::MAX), |_, key| needed.contains(key))?);
     let own = ledger.minutes(earliest, latest, |source, _| source == source_id)?;
     let deliveries = ledger.deliveries()?;
-    let owed: BTreeSet<_> =
+    let pending: BTreeSet<_> =
         deliveries.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect();
     Ok(CloseInput {
         source_id,
         own,
         minutes,
         findings,
-        owed,
+        owed: pending,
         providers: HashMap::from([(source_id, Provider::File)]),
         forget_before: Second(BEGIN),
         notification_filters: vec![NotificationFilter {
@@ -155,9 +155,9 @@ fn measure(
     writeln!(out, "observe {:>6.2} s  {:>5?} MiB", stopwatch.lap() - making, memory())?;
     let counted = fold.count();
     writeln!(out, "count   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
-    let carried = carry(ledger, &counted, window)?;
-    writeln!(out, "carry   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
-    let mut closed = counted.close(&source_of_log(), carried, jiff::Timestamp::from_second(begin + 2 * HOUR)?);
+    let input = close_input(ledger, &counted, window)?;
+    writeln!(out, "read    {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
+    let mut closed = counted.close(&source_of_log(), input, jiff::Timestamp::from_second(begin + 2 * HOUR)?);
     writeln!(out, "close   {:>6.2} s  {:>5?} MiB", stopwatch.lap(), memory())?;
     let rows: usize = closed.commit.minutes.iter().map(|(_, rows)| rows.len()).sum();
     ledger.commit_window(&mut closed.commit)?;

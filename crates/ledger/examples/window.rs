@@ -70,7 +70,7 @@ fn commit(source: SourceId, log: LogId, first: u32) -> Commit {
     }
 }
 
-/// Returns the most memory that this process had, as Linux tells it.
+/// Returns the most memory that this process had, as Linux reports it.
 fn peak_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

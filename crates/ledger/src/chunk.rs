@@ -1,8 +1,8 @@
-//! The one place that cuts values into chunks, and the one that puts them together again.
+//! Cuts values into chunks, and joins them again.
 //!
-//! sled puts pages over 128 KiB aside into files that it never fsyncs, and a leaf holds up to 16 records whatever
-//! their size; so no stored value is larger than [`CHUNK_BYTES_MAX`]. The first chunk begins with the length of the
-//! value and a checksum of its key and bytes, which torn, mixed and stale chunks do not fit.
+//! sled moves pages over 128 KiB into files that it never fsyncs, and a leaf holds up to 16 records whatever their
+//! size. So no stored value is larger than [`CHUNK_BYTES_MAX`]. The first chunk begins with the length of the value and
+//! a checksum of its key and bytes, which detects missing, mixed and stale chunks.
 
 use std::hash::Hasher;
 
@@ -11,18 +11,18 @@ use siphasher::sip::SipHasher13;
 use crate::error::{LedgerError, Result};
 use crate::key::Key;
 
-/// The longest value that the engine is ever given.
+/// The longest value that the engine ever stores.
 pub(crate) const CHUNK_BYTES_MAX: usize = 4096;
 /// Length (u32) and checksum (u64), little-endian, at the beginning of the first chunk.
 const HEADER_BYTES: usize = 12;
-/// Most chunks of one value: their number is 16 bits of the key.
+/// Most chunks of one value: the key has 16 bits for their number.
 const CHUNKS_MAX: usize = 1 << 16;
 
 /// Cuts one value into chunks as it is written, so that it is never in memory twice.
 pub(crate) struct ChunkWriter<'b> {
     batch: &'b mut sled::Batch,
     key: Key,
-    /// The first chunk waits here for the length and the checksum.
+    /// The first chunk, until the length and the checksum are known.
     first: Option<Vec<u8>>,
     chunk: Vec<u8>,
     chunks: usize,
@@ -49,8 +49,8 @@ impl<'b> ChunkWriter<'b> {
             if self.chunk.len() == CHUNK_BYTES_MAX {
                 self.cut()?;
             }
-            let room = CHUNK_BYTES_MAX - self.chunk.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            let free = CHUNK_BYTES_MAX - self.chunk.len();
+            let (now, later) = bytes.split_at(free.min(bytes.len()));
             self.chunk.extend_from_slice(now);
             bytes = later;
         }
@@ -87,7 +87,7 @@ impl<'b> ChunkWriter<'b> {
     }
 
     fn put(&mut self, number: u16, chunk: &[u8]) {
-        assert!(chunk.len() <= CHUNK_BYTES_MAX, "a chunk of {} bytes would be put aside", chunk.len());
+        assert!(chunk.len() <= CHUNK_BYTES_MAX, "a chunk of {} bytes is too long", chunk.len());
         self.batch.insert(self.key.chunk(number), chunk);
     }
 }
@@ -96,43 +96,43 @@ fn too_long(key: Key) -> LedgerError {
     LedgerError::refused(format!("{key:?} needs more than {CHUNKS_MAX} chunks"))
 }
 
-/// Begins the checksum of a value. The key is part of it, so that a value in a wrong place is noticed.
+/// Begins the checksum of a value. It covers the key, to detect a value under the wrong key.
 fn checksum_of(key: Key) -> SipHasher13 {
     let mut hasher = SipHasher13::new();
     hasher.write(&key.body());
     hasher
 }
 
-/// Walks over stored values in the order of their keys, one chunk in memory at a time.
-pub(crate) struct Walk {
+/// Iterates over stored values in the order of their keys, with one chunk in memory at a time.
+pub(crate) struct ValueReader {
     records: sled::Iter,
     ahead: Option<(Key, u16, sled::IVec)>,
 }
 
-impl Walk {
-    pub(crate) fn new(records: sled::Iter) -> Walk {
-        Walk { records, ahead: None }
+impl ValueReader {
+    pub(crate) fn new(records: sled::Iter) -> ValueReader {
+        ValueReader { records, ahead: None }
     }
 
-    /// Returns the next value. The one before must have been finished.
-    pub(crate) fn next_value(&mut self) -> Result<Option<Value<'_>>> {
+    /// Returns the next value. The previous one must be finished.
+    pub(crate) fn next_value(&mut self) -> Result<Option<StoredValue<'_>>> {
         let Some((key, number, first)) = self.next_chunk()? else {
             return Ok(None);
         };
         let header = (number == 0).then(|| first.first_chunk::<HEADER_BYTES>()).flatten();
         let Some([a, b, c, d, checksum @ ..]) = header else {
-            return Err(LedgerError::damaged(format!("{key:?} has no beginning")));
+            return Err(LedgerError::damaged(format!("{key:?} lacks its first chunk")));
         };
         let bytes = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
         let checksum = u64::from_le_bytes(*checksum);
-        let mut value = Value {
-            walk: self,
+        let mut value = StoredValue {
+            reader: self,
             key,
             bytes,
             checksum,
             hasher: checksum_of(key),
             chunks_read: 0,
-            bytes_ahead: bytes,
+            bytes_unread: bytes,
             at: HEADER_BYTES,
             chunk: sled::IVec::default(),
         };
@@ -148,28 +148,27 @@ impl Walk {
             return Ok(None);
         };
         let (stored, chunk) = record.map_err(|error| LedgerError::of_engine("read the database", error))?;
-        let (key, number) =
-            Key::parse(&stored).ok_or_else(|| LedgerError::damaged("a record has a key of no known kind"))?;
+        let (key, number) = Key::parse(&stored).ok_or_else(|| LedgerError::damaged("a record has an unknown key"))?;
         Ok(Some((key, number, chunk)))
     }
 }
 
-/// A stored value that is being read. What it gives is proven only when [`Value::finish`] has returned.
-pub(crate) struct Value<'w> {
-    walk: &'w mut Walk,
+/// A stored value that is being read. Its bytes are verified only when [`StoredValue::finish`] has returned.
+pub(crate) struct StoredValue<'w> {
+    reader: &'w mut ValueReader,
     key: Key,
     bytes: usize,
     checksum: u64,
     hasher: SipHasher13,
     chunks_read: usize,
-    /// Bytes of the value in the chunks that were not read yet.
-    bytes_ahead: usize,
+    /// Bytes of the value in chunks that were not read yet.
+    bytes_unread: usize,
     at: usize,
     chunk: sled::IVec,
 }
 
-impl Value<'_> {
-    /// Returns what the value is of.
+impl StoredValue<'_> {
+    /// Returns the key of the value.
     pub(crate) fn key(&self) -> Key {
         self.key
     }
@@ -179,12 +178,12 @@ impl Value<'_> {
         (self.bytes + HEADER_BYTES).div_ceil(CHUNK_BYTES_MAX)
     }
 
-    /// Returns how many bytes were not given out yet.
+    /// Returns how many bytes are left to read.
     pub(crate) fn bytes_left(&self) -> usize {
-        self.bytes_ahead + (self.chunk.len() - self.at)
+        self.bytes_unread + (self.chunk.len() - self.at)
     }
 
-    /// Replaces what is in `into` by the next `n` bytes.
+    /// Replaces the contents of `into` with the next `n` bytes.
     pub(crate) fn read(&mut self, n: usize, into: &mut Vec<u8>) -> Result<()> {
         into.clear();
         if n > self.bytes_left() {
@@ -201,22 +200,22 @@ impl Value<'_> {
         Ok(())
     }
 
-    /// Reads what is left, and proves that the chunks belong together.
+    /// Reads the rest, and verifies that the chunks belong together.
     pub(crate) fn finish(mut self) -> Result<()> {
-        while self.bytes_ahead > 0 {
+        while self.bytes_unread > 0 {
             self.next_chunk()?;
         }
         if self.hasher.finish() != self.checksum {
-            return Err(self.damaged("does not fit its checksum"));
+            return Err(self.damaged("does not match its checksum"));
         }
-        self.walk.ahead = self.walk.next_chunk()?;
-        match &self.walk.ahead {
+        self.reader.ahead = self.reader.next_chunk()?;
+        match &self.reader.ahead {
             Some((key, ..)) if *key == self.key => Err(self.damaged("has too many chunks")),
             _ => Ok(()),
         }
     }
 
-    /// Returns the whole value, proven.
+    /// Returns the whole value, verified.
     pub(crate) fn into_bytes(mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read(self.bytes, &mut bytes)?;
@@ -225,7 +224,7 @@ impl Value<'_> {
     }
 
     fn next_chunk(&mut self) -> Result<()> {
-        match self.walk.next_chunk()? {
+        match self.reader.next_chunk()? {
             Some((key, number, chunk)) if key == self.key && usize::from(number) == self.chunks_read => {
                 self.take(chunk, 0)
             }
@@ -233,14 +232,14 @@ impl Value<'_> {
         }
     }
 
-    /// Goes on with `chunk`, whose bytes of the value begin at `from`.
+    /// Continues with `chunk`, in which the value begins at `from`.
     fn take(&mut self, chunk: sled::IVec, from: usize) -> Result<()> {
         let data = &chunk[from..];
-        if data.len() != self.bytes_ahead.min(CHUNK_BYTES_MAX - from) {
-            return Err(self.damaged("has a chunk of a wrong length"));
+        if data.len() != self.bytes_unread.min(CHUNK_BYTES_MAX - from) {
+            return Err(self.damaged("has a chunk of the wrong length"));
         }
         self.hasher.write(data);
-        self.bytes_ahead -= data.len();
+        self.bytes_unread -= data.len();
         self.chunks_read += 1;
         self.at = from;
         self.chunk = chunk;

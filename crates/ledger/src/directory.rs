@@ -1,6 +1,6 @@
-//! The directory of the state: who owns it, who holds it, and that its entries are on the disk.
+//! The state directory: its owner, its lock, and the durability of its entries.
 //!
-//! What the files in it hold is the engine's affair.
+//! The engine knows what its files hold.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -17,28 +17,28 @@ pub(crate) const BLOBS: &str = "blobs";
 const CONF: &str = "conf";
 /// The engine's summaries of the log begin with this.
 const SNAP: &str = "snap.";
-/// The file that is locked while a ledger is open. It is our own and not the engine's, so that repair and
-/// compaction can hold it while they move the engine's files.
+/// The file that is locked while a ledger is open. It does not belong to the engine, so that repair and compaction can
+/// hold it while they move the engine's files.
 ///
-/// It says how many writes were durable at least: the engine takes a log that was cut off for one that ends there,
-/// or for a new one. The number is written after each fsync and not synced itself, so that it may lag but not lead.
+/// It holds the least number of durable writes, because the engine takes a truncated log for a complete one. The number
+/// is written after each fsync and not synced itself: it may be too low, never too high.
 const LOCK: &str = "lock";
-/// What stands before the number in it.
+/// The text before the number in it.
 const WRITES: &str = "writes ";
 /// What `mkfs.ext4` puts into every volume.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// A state directory that nobody else holds.
+/// A state directory, locked for this process.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
     lock: File,
-    /// What the lock file said; `None` before the first write.
+    /// The number in the lock file; `None` before the first write.
     writes: Option<u64>,
 }
 
 impl Directory {
-    /// Creates the directory where it is missing, refuses one of somebody else, and locks it without waiting.
+    /// Creates the directory if it is missing, refuses a foreign one, and locks it without waiting.
     pub(crate) fn hold(path: &Path) -> Result<Directory> {
         // Only the owner: evidence names users and addresses.
         DirBuilder::new()
@@ -70,19 +70,19 @@ impl Directory {
         Ok(Directory { path: path.to_owned(), lock: file, writes: parse_writes(&text)? })
     }
 
-    /// Returns how many writes were durable here at least, or `None` where nothing was ever written.
+    /// Returns the least number of durable writes, or `None` before the first.
     pub(crate) fn writes(&self) -> Option<u64> {
         self.writes
     }
 
-    /// Takes note that `writes` writes are durable.
+    /// Records that `writes` writes are durable.
     ///
-    /// A failure is only logged: the writes are durable whatever this file says.
+    /// Only logs a failure: the writes are durable whatever this file says.
     pub(crate) fn note_writes(&self, writes: u64) {
-        // Always of one length, so that it is overwritten in place, within one sector.
+        // The length is constant, so that the line is overwritten in place, within one sector.
         let line = format!("{WRITES}{writes:020}\n");
         if let Err(error) = self.lock.write_all_at(line.as_bytes(), 0) {
-            tracing::warn!(%error, "the number of writes could not be noted");
+            tracing::warn!(%error, "cannot record the number of durable writes");
         }
     }
 
@@ -90,7 +90,7 @@ impl Directory {
         &self.path
     }
 
-    /// Makes what the engine created or renamed while it opened survive a power cut.
+    /// Makes the files that the engine created or renamed while it opened survive a power cut.
     ///
     /// sled 0.34.7 fsyncs neither `conf` (`Config::write_config`) nor any directory: not after it created `db`,
     /// `conf` and `blobs`, and not after it renamed `snap.*.generating` (`write_snapshot`, whose file it does fsync).
@@ -105,7 +105,7 @@ impl Directory {
         };
         for entry in [&path.join(LOCK), &path.join(CONF), &path.join(DB), &path.join(BLOBS), path.as_path(), parent] {
             match sync_path(entry) {
-                // Nobody who may not read the parent has just created the directory in it; its maker saw to that.
+                // A process that cannot read the parent has not just created the directory in it.
                 Err(error) if entry == parent && error.kind() == io::ErrorKind::PermissionDenied => {}
                 synced => synced.map_err(|error| LedgerError::of_io(format!("fsync {}", entry.display()), error))?,
             }
@@ -113,7 +113,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Returns how many oversized values the engine has put aside.
+    /// Returns how many oversized values the engine has put into files of their own.
     pub(crate) fn blobs(&self) -> Result<usize> {
         let blobs = self.path.join(BLOBS);
         fs::read_dir(&blobs)
@@ -123,11 +123,11 @@ impl Directory {
 }
 
 impl Drop for Directory {
-    /// Unlocks in so many words: closing the file is not enough while a child process that was forked meanwhile still
-    /// has it (flock(2)).
+    /// Unlocks explicitly: closing the file is not enough while a child process that was forked meanwhile still has it
+    /// (flock(2)).
     fn drop(&mut self) {
         if let Err(error) = self.lock.unlock() {
-            tracing::warn!(%error, "the lock of the state was not released");
+            tracing::warn!(%error, "cannot release the lock of the state directory");
         }
     }
 }
@@ -139,17 +139,17 @@ fn parse_writes(text: &str) -> Result<Option<u64>> {
     text.strip_prefix(WRITES)
         .and_then(|number| number.trim_end().parse().ok())
         .map(Some)
-        .ok_or_else(|| LedgerError::damaged(format!("the file {LOCK} does not say how many writes there were")))
+        .ok_or_else(|| LedgerError::damaged(format!("the file {LOCK} does not hold the number of durable writes")))
 }
 
 fn sync_path(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Refuses a directory that holds something else and no database.
+/// Refuses a directory with foreign files and without a database.
 ///
-/// A process that was killed while it created the state leaves any part of the engine's files behind, so every part
-/// of them is accepted. Beside a whole database anything may lie: an operator's note, an export.
+/// A process that was killed while it created the state may leave any of the engine's files behind, so all of them are
+/// accepted. Beside a complete database any file is accepted: an operator's note, an export.
 fn refuse_foreign(path: &Path) -> Result<()> {
     if path.join(DB).is_file() && path.join(CONF).is_file() {
         return Ok(());

@@ -1,6 +1,6 @@
-//! sled 0.34.7, tamed: its settings, its panics, and the one way in which a batch becomes durable.
+//! The wrapper around sled 0.34.7: its settings, its panics, and the one way in which a batch becomes durable.
 //!
-//! What keys and values mean is not known here.
+//! This module does not know what keys and values mean.
 
 use std::fs::{File, TryLockError};
 use std::ops::Range;
@@ -15,28 +15,28 @@ use crate::error::{LedgerError, Result};
 /// How often sled's own thread writes out its buffers, in milliseconds. That thread also drives its space cleaner;
 /// it does not replace our fsync.
 const FLUSH_EVERY_MS: u64 = 500;
-/// How long a closing database may hold its lock, in milliseconds. It was never seen to take ten.
+/// How long a closing database may hold its lock, in milliseconds. Ten were never observed.
 const CLOSING_MS_MAX: u32 = 1000;
-/// What sled may keep of the log in memory.
+/// Bytes of the log that sled may cache in memory.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    // Dropped in this order: the log waits for what is left of the database.
+    // Dropped in this order: the log waits until sled has closed the database.
     db: sled::Db,
     log: Log,
 }
 
 /// Our own descriptor of sled's log. It stays open because Linux reports a failed write-back once to each descriptor
-/// that was open then; one that is opened for the fsync may come too late to hear of it (fsync(2)).
+/// that was open then; a descriptor that is opened for the fsync may miss it (fsync(2)).
 #[derive(Debug)]
 struct Log(File);
 
 impl Engine {
     /// Opens the database in `dir`, or creates one.
     pub(crate) fn open(dir: &Path) -> Result<Engine> {
-        // sled tells a held lock only in words.
+        // sled reports a held lock only in the text of an error.
         if let Ok(log) = File::open(dir.join(DB))
             && !is_free(&log)
         {
@@ -47,7 +47,7 @@ impl Engine {
             .flush_every_ms(Some(FLUSH_EVERY_MS))
             .cache_capacity(CACHE_BYTES)
             .use_compression(false);
-        // A panic in here is no theory: "tried to serialize Uninitialized" on a log that a power cut tore.
+        // This does panic: "tried to serialize Uninitialized" on a log that a power cut truncated.
         let db = catching("open the database", || {
             settings.open().map_err(|error| LedgerError::of_engine("open the database", error))
         })?;
@@ -56,7 +56,7 @@ impl Engine {
         Ok(Engine { db, log: Log(log) })
     }
 
-    /// Tells whether nothing was ever stored.
+    /// Returns whether nothing was ever stored.
     pub(crate) fn is_empty(&self) -> bool {
         self.db.is_empty() && self.db.tree_names().len() == 1
     }
@@ -66,11 +66,11 @@ impl Engine {
         self.db.range(keys)
     }
 
-    /// Writes a batch, all of it or nothing, and returns when it is on the disk.
+    /// Writes a batch atomically, and returns when it is on the disk.
     ///
     /// `flush` hands the log to the kernel and, on Linux, starts the write-back with `sync_file_range`
     /// (`IoBufs::write_to_log`), which flushes neither the size of the file nor the disk's cache; the fsync after it
-    /// does. The log is all there is to sync: `snap.*` is written only while sled opens, and nothing is in `blobs`
+    /// does. Only the log needs syncing: `snap.*` is written only while sled opens, and nothing is in `blobs`
     /// because no value is larger than a chunk.
     pub(crate) fn apply(&self, batch: sled::Batch) -> Result<()> {
         catching("write to the database", || {
@@ -90,7 +90,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Every write was durable when it returned, so that a failure costs nothing.
+        // Every write was durable when it returned, so a failure loses nothing.
         let flushed = catching("flush the database", || {
             self.db.flush().map_err(|error| LedgerError::of_engine("flush the database", error))
         });
@@ -101,8 +101,8 @@ impl Drop for Engine {
 }
 
 impl Drop for Log {
-    /// Waits until sled has let go of its lock: a thread of its pool may hold the file for a moment after the database
-    /// is gone, and whoever opened the ledger again at once would find it locked.
+    /// Waits until sled has released its lock. A thread of its pool may hold the file for a moment after the database
+    /// is closed, and reopening the ledger at once would fail.
     #[expect(clippy::disallowed_methods, reason = "sled has no call that waits for its threads")]
     fn drop(&mut self) {
         for _ in 0..CLOSING_MS_MAX {
@@ -115,25 +115,25 @@ impl Drop for Log {
     }
 }
 
-/// Tells whether nobody holds the lock of `log`: it is taken and given back, in so many words, because a child process
-/// that is forked meanwhile would keep it (flock(2)).
+/// Returns whether the lock of `log` is free. It is acquired and released explicitly, because a child process that is
+/// forked meanwhile would keep it (flock(2)).
 fn is_free(log: &File) -> bool {
     match log.try_lock() {
         Err(TryLockError::WouldBlock) => false,
         Ok(()) => log.unlock().is_ok(),
-        // No lock can be had here at all: sled will say what is wrong.
+        // This file system has no locks: sled reports the error.
         Err(TryLockError::Error(_)) => true,
     }
 }
 
-/// Runs `f`, which calls sled, and turns a panic of sled into an error.
+/// Runs `f`, and turns a panic of sled into an error.
 pub(crate) fn catching<T>(action: &str, f: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
-        let said = panic
+        let message = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("nothing");
-        Err(LedgerError::damaged(format!("cannot {action}: the engine panicked and said {said}")))
+            .unwrap_or("no message");
+        Err(LedgerError::damaged(format!("cannot {action}: the engine panicked: {message}")))
     })
 }

@@ -1,67 +1,67 @@
-//! What can go wrong with the state, by what the caller may do about it.
+//! The errors of the state, named after what the caller may do.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// What gets over damage, whatever was damaged, and over another format: findings that were told may be told again.
-const REPAIR: &str = "set the directory aside and start anew; `schedule: {start: -24h}` then reads the last day again";
+/// The fix for any damage, and for another format. Findings that were reported may be reported again.
+const REPAIR: &str = "move the directory away and start again; `schedule: {start: -24h}` then reads the last day again";
 
 /// An error of the ledger. None of them means that something acknowledged was lost, except [`LedgerError::Damaged`].
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Somebody else holds the state: try later.
-    #[error("the state in {} is in use by another process", dir.display())]
+    /// Another process holds the state: try later.
+    #[error("another process uses the state in {}", dir.display())]
     Locked {
         /// The directory of the state.
         dir: PathBuf,
     },
-    /// There is no room: make some, then open the ledger again. All that was acknowledged is still there.
-    #[error("no room on the disk of the state: {source}")]
+    /// The disk is full: free some space, then open the ledger again. All acknowledged writes are still there.
+    #[error("the disk of the state is full: {source}")]
     DiskFull {
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// What is stored cannot be read: do what `fix` says.
+    /// The state cannot be read: apply `fix`.
     #[error("the state is damaged: {reason}; {fix}")]
     Damaged {
         /// What is wrong.
         reason: String,
-        /// What brings it back.
+        /// What the operator must do.
         fix: &'static str,
     },
-    /// Another version of Stakeout wrote the state: start that one, or do what `fix` says.
-    #[error("the state has format {found}, this version knows {known}: start the version that wrote it, or {fix}")]
+    /// Another version of Stakeout wrote the state: start that version, or apply `fix`.
+    #[error("the state has format {found}, this version reads {known}: start the version that wrote it, or {fix}")]
     Format {
         /// The format of the state.
         found: u32,
         /// The format that this version reads and writes.
         known: u32,
-        /// What gets over it.
+        /// What the operator must do otherwise.
         fix: &'static str,
     },
-    /// The directory belongs to something else: configure another. Nothing was changed in it.
-    #[error("{} is not a state directory of stakeout: it holds {found}", dir.display())]
+    /// The directory holds foreign files: configure another. Nothing in it was changed.
+    #[error("{} is not a state directory of stakeout: it holds {found}; set `state.dir` to another directory", dir.display())]
     Foreign {
         /// The directory.
         dir: PathBuf,
-        /// Something in it that is not of a ledger.
+        /// A file in it that does not belong to a ledger.
         found: String,
     },
-    /// What was to be written contradicts itself or the ledger: a fault of the caller. Nothing was written.
+    /// The write contradicts itself or the ledger: a bug in the caller. Nothing was written.
     #[error("the ledger refuses the write: {reason}")]
     Refused {
         /// The contradiction.
         reason: String,
     },
-    /// An earlier write failed, so that nobody knows what of it is on the disk: open the ledger again.
-    #[error("an earlier write failed: the state must be opened again")]
+    /// An earlier write failed, and the disk may hold any part of it: open the ledger again.
+    #[error("an earlier write failed: open the state again")]
     Reopen,
-    /// The system refused something: a permission, a read-only disk, a broken one.
+    /// The system refused an operation: a missing permission, a read-only or broken disk.
     #[error("cannot {action}: {source}")]
     Failed {
         /// What was tried.
         action: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -81,9 +81,9 @@ impl LedgerError {
         LedgerError::Refused { reason: reason.into() }
     }
 
-    /// Returns the error for what the system said when `action` was tried.
+    /// Returns the error for a failed `action`.
     ///
-    /// A file that may not grow (a quota, `ulimit -f`) is a full disk to the caller: more room is what fixes it.
+    /// A file that may not grow (a quota, `ulimit -f`) is a full disk to the caller: more space fixes it.
     pub(crate) fn of_io(action: impl Into<String>, source: io::Error) -> LedgerError {
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
@@ -96,7 +96,7 @@ impl LedgerError {
         }
     }
 
-    /// Returns the error for what the engine said when `action` was tried.
+    /// Returns the error for an `action` that failed in the engine.
     pub(crate) fn of_engine(action: &str, error: sled::Error) -> LedgerError {
         match error {
             sled::Error::Io(source) => LedgerError::of_io(action, source),

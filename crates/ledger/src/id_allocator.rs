@@ -1,6 +1,6 @@
-//! The numbers that the ledger gives away: one for each log, one for each delivery.
+//! The ids that the ledger allocates: one for each log, one for each delivery.
 //!
-//! They live in memory while the ledger is open; a commit writes down the ones that it uses.
+//! They are in memory while the ledger is open; a commit writes those that it uses.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use stakeout_core::source::{LogId, SourceId};
 
 use crate::error::{LedgerError, Result};
 
-/// What was given away, and what comes next.
+/// The allocated ids, and the next ones.
 #[derive(Debug)]
 pub(crate) struct IdAllocator {
     sources: BTreeMap<LogId, SourceId>,
@@ -19,13 +19,13 @@ pub(crate) struct IdAllocator {
 }
 
 impl IdAllocator {
-    /// Returns the numbers of a ledger that holds `stored`.
+    /// Returns the allocator of a ledger that holds `stored`.
     pub(crate) fn new(stored: &[(SourceId, Progress)], next_delivery: DeliveryId) -> Result<IdAllocator> {
         let mut sources = BTreeMap::new();
         for (source, progress) in stored {
             if let Some(other) = sources.insert(progress.log.clone(), *source) {
                 let log = &progress.log;
-                return Err(LedgerError::damaged(format!("{log} has two numbers, {} and {}", other.0, source.0)));
+                return Err(LedgerError::damaged(format!("{log} has two ids, {} and {}", other.0, source.0)));
             }
         }
         Ok(IdAllocator { sources, next_delivery })
@@ -39,32 +39,30 @@ impl IdAllocator {
         self.sources.get(log).copied()
     }
 
-    /// Returns the number of `log`; a new log gets the next one, and keeps it while the ledger is open.
+    /// Returns the id of `log`; a new log gets the next one and keeps it while the ledger is open.
     pub(crate) fn source_for(&mut self, log: &LogId) -> Result<SourceId> {
         if let Some(known) = self.source(log) {
             return Ok(known);
         }
         let next = match self.sources.values().max() {
             None => 0,
-            Some(last) => {
-                last.0.checked_add(1).ok_or_else(|| LedgerError::refused("no number is left for another log"))?
-            }
+            Some(last) => last.0.checked_add(1).ok_or_else(|| LedgerError::refused("all log ids are in use"))?,
         };
         self.sources.insert(log.clone(), SourceId(next));
         Ok(SourceId(next))
     }
 
-    /// Refuses a commit that uses a number of another log, or a delivery's number that was used or is not used up.
+    /// Refuses a commit with the id of another log, or with delivery ids that are not the next ones.
     pub(crate) fn check(&self, commit: &Commit) -> Result<()> {
         let log = &commit.progress.log;
         let source = commit.source;
         let is_known = self.source(log) == Some(source);
         if !is_known && (self.sources.contains_key(log) || self.sources.values().any(|taken| *taken == source)) {
-            return Err(LedgerError::refused(format!("{} is not the number of {log}", source.0)));
+            return Err(LedgerError::refused(format!("{} is not the id of {log}", source.0)));
         }
         let new = self.next_delivery..commit.next_delivery;
         if new.start > new.end {
-            return Err(LedgerError::refused(format!("the next delivery is {}, not {}", new.start.0, new.end.0)));
+            return Err(LedgerError::refused(format!("the next delivery id is {}, not {}", new.start.0, new.end.0)));
         }
         match commit.deliveries.iter().find(|one| !new.contains(&one.id)) {
             Some(wrong) => {
@@ -74,7 +72,7 @@ impl IdAllocator {
         }
     }
 
-    /// Takes note of the numbers of a commit that was written.
+    /// Remembers the ids of a commit that was written.
     pub(crate) fn note(&mut self, commit: &Commit) {
         self.sources.insert(commit.progress.log.clone(), commit.source);
         self.next_delivery = commit.next_delivery;

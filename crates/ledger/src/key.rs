@@ -1,7 +1,7 @@
 //! The keys of everything that is stored: a letter for the kind, a body of fixed width, the number of the chunk.
 //!
-//! IdAllocator are big-endian, so that the order of keys is the order of what they name. No key holds a text: what an
-//! attacker writes cannot choose where it is stored.
+//! Numbers are big-endian, so that keys sort like the things that they name. No key holds text: an attacker cannot
+//! choose where something is stored.
 
 use std::ops::Range;
 
@@ -14,27 +14,27 @@ use stakeout_core::time::Minute;
 /// Flips the sign bit of a minute, so that minutes before 1970 come before those after.
 const SIGN: u64 = 1 << 63;
 
-/// What a value is of.
+/// The key of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
-    /// The version of this layout. Its own key and spelling stay as they are in every version.
+    /// The version of this layout. Its own key and encoding stay the same in every version.
     Format,
     /// The key of the hash that chooses samples.
     Sampling,
-    /// The number of the next delivery.
+    /// The id of the next delivery.
     NextDelivery,
-    /// How many batches were written: the last thing in each of them.
+    /// How many batches were written; the last record of each batch.
     Writes,
     /// How far a source is read.
     Progress(SourceId),
-    /// The rows of a minute of a source. The minute comes first, because both that ask for minutes (a window's
-    /// neighbourhood, the oldest) want those of all sources: each is one scan in ascending order.
+    /// The rows of a minute of a source. The minute comes first, because both reads of minutes (around a window, and the
+    /// oldest) want those of all sources: each is one scan in ascending order.
     Minute(Minute, SourceId),
-    /// What is shown of a rule.
-    Head(HeadKey),
+    /// The metadata of a rule.
+    RuleMeta(HeadKey),
     /// A finding.
     Finding(FindingKey),
-    /// What a destination is owed.
+    /// A pending delivery.
     Delivery(DeliveryId),
 }
 
@@ -49,7 +49,7 @@ impl Key {
                 body.extend((minute.0.cast_unsigned() ^ SIGN).to_be_bytes());
                 body.extend(source.0.to_be_bytes());
             }
-            Key::Head(head) => body.extend(head.0.to_be_bytes()),
+            Key::RuleMeta(rule) => body.extend(rule.0.to_be_bytes()),
             Key::Finding(finding) => body.extend(finding.0.to_be_bytes()),
             Key::Delivery(delivery) => body.extend(delivery.0.to_be_bytes()),
         }
@@ -81,7 +81,7 @@ impl Key {
         (earliest < latest_exclusive).then(|| begin(earliest)..begin(latest_exclusive))
     }
 
-    /// Returns what a stored key spells, with the number of the chunk.
+    /// Parses a stored key into the key of the value and the number of the chunk.
     pub(crate) fn parse(stored: &[u8]) -> Option<(Key, u16)> {
         let (letter, rest) = stored.split_first()?;
         let (body, chunk) = rest.split_last_chunk()?;
@@ -97,7 +97,7 @@ impl Key {
                 let source = u32::from_be_bytes(source.try_into().ok()?);
                 Key::Minute(Minute(minute), SourceId(source))
             }
-            b'h' => Key::Head(HeadKey(u64::from_be_bytes(body.try_into().ok()?))),
+            b'h' => Key::RuleMeta(HeadKey(u64::from_be_bytes(body.try_into().ok()?))),
             b'f' => Key::Finding(FindingKey(u128::from_be_bytes(body.try_into().ok()?))),
             b'd' => Key::Delivery(DeliveryId(u64::from_be_bytes(body.try_into().ok()?))),
             _ => return None,
@@ -113,7 +113,7 @@ impl Key {
             Key::Writes => b'w',
             Key::Progress(_) => b'p',
             Key::Minute(..) => b'm',
-            Key::Head(_) => b'h',
+            Key::RuleMeta(_) => b'h',
             Key::Finding(_) => b'f',
             Key::Delivery(_) => b'd',
         }
@@ -134,7 +134,7 @@ mod tests {
             Just(Key::Writes),
             any::<u32>().prop_map(|n| Key::Progress(SourceId(n))),
             (any::<i64>(), any::<u32>()).prop_map(|(m, s)| Key::Minute(Minute(m), SourceId(s))),
-            any::<u64>().prop_map(|n| Key::Head(HeadKey(n))),
+            any::<u64>().prop_map(|n| Key::RuleMeta(HeadKey(n))),
             any::<u128>().prop_map(|n| Key::Finding(FindingKey(n))),
             any::<u64>().prop_map(|n| Key::Delivery(DeliveryId(n))),
         ]
@@ -142,14 +142,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_is_read_as_it_was_written(key in keys(), chunk: u16) {
+        fn a_key_round_trips(key in keys(), chunk: u16) {
             let stored = key.chunk(chunk);
             prop_assert_eq!(Key::parse(&stored), Some((key, chunk)));
             prop_assert!(key.chunks_from(chunk).contains(&stored) && key.kind().contains(&stored));
         }
 
         #[test]
-        fn minutes_lie_in_order_before_and_after_1970(a: (i64, u32, u16), b: (i64, u32, u16)) {
+        fn minutes_sort_before_and_after_1970(a: (i64, u32, u16), b: (i64, u32, u16)) {
             let stored = |(minute, source, chunk): (i64, u32, u16)| {
                 Key::Minute(Minute(minute), SourceId(source)).chunk(chunk)
             };
@@ -157,7 +157,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_reader_panic(stored: Vec<u8>) {
+        fn parsing_arbitrary_bytes_never_panics(stored: Vec<u8>) {
             if let Some((key, chunk)) = Key::parse(&stored) {
                 prop_assert_eq!(key.chunk(chunk), stored);
             }

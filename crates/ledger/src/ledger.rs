@@ -1,6 +1,6 @@
-//! The ledger: what it is asked, and its two writes.
+//! The ledger: its reads and its two writes.
 //!
-//! How things are spelled is in `draft` and `rows`, how they get to the disk in `engine`.
+//! `write_batch` and `rows` encode values; `engine` brings them to the disk.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,73 +19,71 @@ use stakeout_core::source::{LogId, SourceId};
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::Minute;
 
-use crate::chunk::Walk;
+use crate::chunk::ValueReader;
 use crate::directory::Directory;
 use crate::engine::{Engine, catching};
 use crate::error::{LedgerError, Result};
 use crate::id_allocator::IdAllocator;
 use crate::key::Key;
 use crate::rows;
-use crate::rule_meta::RuleMeta;
+use crate::rule_meta::RuleMetaStore;
 use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 
-/// The layout that this version reads and writes. Since 2 a row says which values came and of which legs its requests
-/// are and how they were answered, a finding who sent them and what else its source did, and progress what is to be
-/// followed up. Since 3 what is shown of a rule is stored once, and findings name it by its key; a finding says what its
-/// source did around it, and progress where that is still to be looked for.
+/// The layout that this version reads and writes. Since 2, a row holds values, referenced rules and response codes; a
+/// finding holds sources and related activity; progress holds pending follow-ups. Since 3, rule metadata is stored once
+/// and findings name it by its key; a finding holds its context, and progress holds pending context queries.
 const FORMAT: u32 = 3;
 
 /// The state of one daemon, on disk, held by one process at a time.
 ///
-/// Reads may run beside each other; a write waits for them and they for it. After a write has failed, every read and
-/// write fails with [`LedgerError::Reopen`]: nobody knows then what of it is on the disk, and what is told from
-/// something that is not durable could be told again.
+/// Reads may run beside each other; a write excludes reads and other writes. After a write has failed, every read and
+/// write fails with [`LedgerError::Reopen`]: the disk may hold any part of that write, and an alert about state that is
+/// not durable could be sent twice.
 #[derive(Debug)]
 pub struct Ledger {
     // Dropped in this order: the directory is free when the engine is done with it.
     engine: Engine,
     directory: Directory,
     hash_key: HashKey,
-    state: RwLock<State>,
+    state: RwLock<LedgerState>,
 }
 
 #[derive(Debug)]
-struct State {
-    numbers: IdAllocator,
-    heads: RuleMeta,
+struct LedgerState {
+    ids: IdAllocator,
+    rule_meta: RuleMetaStore,
     /// How many batches were written since the ledger was made.
     writes: u64,
     /// Whether a write has failed.
-    is_torn: bool,
+    is_poisoned: bool,
 }
 
 impl Ledger {
-    /// Opens the state in `dir`; a missing directory is created for its owner only, and a new ledger in it.
+    /// Opens the state in `dir`. Creates a missing directory, which only its owner can read, with a new ledger.
     ///
-    /// Fails without waiting where another process holds the state, and leaves a directory alone that holds
-    /// something else.
+    /// Fails at once if another process holds the state. Leaves a directory with foreign files alone.
     pub fn open(dir: &Path) -> Result<Ledger> {
         let directory = Directory::hold(dir)?;
         let engine = Engine::open(directory.path())?;
         let (hash_key, state) = catching("read the database", || {
             begin(&engine, &directory)?;
-            let number = |key| Ok(u64::from_le_bytes(fixed(&engine, key)?));
-            let next_delivery = DeliveryId(number(Key::NextDelivery)?);
-            let state = State {
-                numbers: IdAllocator::new(&progresses(&engine)?, next_delivery)?,
-                heads: RuleMeta::new(heads(&engine)?),
-                writes: number(Key::Writes)?,
-                is_torn: false,
+            let integer = |key| Ok(u64::from_le_bytes(fixed(&engine, key)?));
+            let next_delivery = DeliveryId(integer(Key::NextDelivery)?);
+            let state = LedgerState {
+                ids: IdAllocator::new(&progresses(&engine)?, next_delivery)?,
+                rule_meta: RuleMetaStore::new(stored_rule_meta(&engine)?),
+                writes: integer(Key::Writes)?,
+                is_poisoned: false,
             };
             Ok((HashKey(fixed(&engine, Key::Sampling)?), state))
         })?;
         if let Some(durable) = directory.writes().filter(|durable| *durable > state.writes) {
             return Err(LedgerError::damaged(format!(
-                "the database holds {} writes, but {durable} were durable",
+                "the database holds {} writes, but at least {durable} were durable",
                 state.writes
             )));
         }
-        // Nothing may be acknowledged before the files themselves are sure to be there after a power cut.
+        // A write is acknowledged only after the files themselves would survive a power cut.
         directory.note_writes(state.writes);
         directory.sync()?;
         Ok(Ledger { engine, directory, hash_key, state: RwLock::new(state) })
@@ -97,26 +95,25 @@ impl Ledger {
         self.hash_key
     }
 
-    /// Returns the number of `log`, where it has one.
+    /// Returns the id of `log`, if it has one.
     #[must_use]
     pub fn source_id(&self, log: &LogId) -> Option<SourceId> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.numbers.source(log)
+        state.ids.source(log)
     }
 
-    /// Returns the number of `log`; a new log gets the next free one.
+    /// Returns the id of `log`; a new log gets the next free one.
     ///
-    /// Nothing is written: the log's first commit does that. Until then the number is its own only while the ledger
-    /// is open.
+    /// The log's first commit writes the id. Until then it is reserved only while the ledger is open.
     pub fn source_id_for(&self, log: &LogId) -> Result<SourceId> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.numbers.source_for(log)
+        state.ids.source_for(log)
     }
 
-    /// Returns how far `log` was read, with its number, or `None` where nothing was committed of it.
+    /// Returns how far `log` was read, with its id, or `None` before its first commit.
     pub fn progress(&self, log: &LogId) -> Result<Option<(SourceId, Progress)>> {
         self.read(|state| {
-            let Some(source) = state.numbers.source(log) else {
+            let Some(source) = state.ids.source(log) else {
                 return Ok(None);
             };
             let progress = get_json(&self.engine, Key::Progress(source))?;
@@ -124,15 +121,15 @@ impl Ledger {
         })
     }
 
-    /// Returns how far every log was read, by ascending number.
+    /// Returns how far every log was read, by ascending id.
     pub fn progresses(&self) -> Result<Vec<(SourceId, Progress)>> {
         self.read(|_| progresses(&self.engine))
     }
 
-    /// Returns the rows that `keep` accepts of all sources' minutes in `[earliest, latest_exclusive)`, ascending by
-    /// minute and source. A minute of which no row is kept is left out.
+    /// Returns the rows that `keep` accepts in all sources' minutes in `[earliest, latest_exclusive)`, ascending by
+    /// minute and source. Leaves out minutes without such a row.
     ///
-    /// One row that is not kept is in memory at a time. `keep` is told whose row it is, and must not call the ledger.
+    /// At most one rejected row is in memory at a time. `keep` must not call the ledger.
     pub fn minutes(
         &self,
         earliest: Minute,
@@ -146,8 +143,8 @@ impl Ledger {
         })
     }
 
-    /// Returns the oldest minutes before `before` with all their rows, as many as `chunks_max` records hold, but at
-    /// least one where there is any. To delete a minute takes as many deletions as it has records.
+    /// Returns the oldest minutes before `before` with all their rows: as many as fit into `chunks_max` records, but at
+    /// least one if there is any. Deleting a minute takes one deletion for each of its records.
     pub fn expired(&self, before: Minute, chunks_max: usize) -> Result<Vec<StoredMinute>> {
         self.read(|_| self.stored_minutes(Minute(i64::MIN), before, chunks_max, &mut |_, _| true))
     }
@@ -156,67 +153,67 @@ impl Ledger {
     pub fn findings(&self) -> Result<Vec<Finding>> {
         self.read(|state| {
             let mut findings = Vec::new();
-            let mut walk = Walk::new(self.engine.range(Key::Finding(FindingKey(0)).kind()));
-            while let Some(value) = walk.next_value()? {
-                findings.push(state.heads.complete(rows::read_finding(value)?)?);
+            let mut reader = ValueReader::new(self.engine.range(Key::Finding(FindingKey(0)).kind()));
+            while let Some(value) = reader.next_value()? {
+                findings.push(state.rule_meta.complete(rows::read_finding(value)?)?);
             }
             Ok(findings)
         })
     }
 
-    /// Returns the finding with this key, where it is stored.
+    /// Returns the finding with this key, if it is stored.
     pub fn finding(&self, key: &FindingKey) -> Result<Option<Finding>> {
         self.read(|state| {
-            let mut walk = Walk::new(self.engine.range(Key::Finding(*key).chunks_from(0)));
-            let stored = walk.next_value()?.map(rows::read_finding).transpose()?;
-            stored.map(|finding| state.heads.complete(finding)).transpose()
+            let mut reader = ValueReader::new(self.engine.range(Key::Finding(*key).chunks_from(0)));
+            let stored = reader.next_value()?.map(rows::read_finding).transpose()?;
+            stored.map(|finding| state.rule_meta.complete(finding)).transpose()
         })
     }
 
-    /// Returns all that is still owed, by ascending number.
+    /// Returns all pending deliveries, by ascending id.
     pub fn deliveries(&self) -> Result<Vec<Delivery>> {
         self.read(|_| {
             let deliveries = all(&self.engine, Key::Delivery(DeliveryId(0)))?;
-            Ok(deliveries.into_iter().map(|(_, owed)| owed).collect())
+            Ok(deliveries.into_iter().map(|(_, delivery)| delivery).collect())
         })
     }
 
-    /// Returns the number that the next commit's first delivery gets.
+    /// Returns the id that the first delivery of the next commit gets.
     #[must_use]
     pub fn next_delivery(&self) -> DeliveryId {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.numbers.next_delivery()
+        state.ids.next_delivery()
     }
 
-    /// Writes all that a window changes, or nothing, and returns when it is on the disk.
+    /// Writes all changes of a window, or none, and returns when they are on the disk.
     ///
-    /// Minutes are overwritten as given; one without rows is deleted. They are taken out of the commit, so that a flood is
-    /// not in memory twice. What a commit both deletes and writes stays
-    /// written. The engine's memory follows the number of records: a commit should delete at most 2,048.
+    /// Each minute overwrites the stored one; a minute without rows is deleted. The commit gives its minutes away, so
+    /// that a flood is not in memory twice. A key that the commit both deletes and writes stays written. The engine's
+    /// memory grows with the number of records: a commit should delete at most 2,048.
     pub fn commit_window(&self, commit: &mut Commit) -> Result<()> {
         self.write(|state| {
-            state.numbers.check(commit)?;
-            let heads = state.heads.name(&commit.findings);
-            let mut draft = WriteBatch::new(&self.engine);
-            draft.add_commit(commit, &heads)?;
-            self.apply(state, draft)?;
-            state.numbers.note(commit);
-            state.heads.note(heads);
+            state.ids.check(commit)?;
+            let rule_meta = state.rule_meta.name(&commit.findings);
+            let mut batch = WriteBatch::new(&self.engine);
+            batch.add_commit(commit, &rule_meta)?;
+            self.apply(state, batch)?;
+            state.ids.note(commit);
+            state.rule_meta.note(rule_meta);
             Ok(())
         })
     }
 
-    /// Takes off what a destination took, and returns when that is on the disk. A delivery of which nothing is owed
-    /// any more is deleted; to settle what is not owed does nothing.
+    /// Removes what a destination accepted from its deliveries, and returns when that is on the disk. Deletes deliveries
+    /// that are complete. Settling something that is not pending does nothing.
     pub fn settle_delivery(&self, settlement: &Settlement) -> Result<()> {
         self.write(|state| {
-            let mut draft = WriteBatch::new(&self.engine);
-            draft.add_settlement(settlement)?;
-            self.apply(state, draft)
+            let mut batch = WriteBatch::new(&self.engine);
+            batch.add_settlement(settlement)?;
+            self.apply(state, batch)
         })
     }
 
-    /// Returns how many values the engine has put aside into files that it does not fsync. It must stay 0.
+    /// Returns how many values the engine has put into files of their own, which it does not fsync. It must stay 0.
     pub fn blobs(&self) -> Result<usize> {
         self.directory.blobs()
     }
@@ -237,11 +234,11 @@ impl Ledger {
         let Some(range) = Key::minutes(earliest, latest_exclusive) else {
             return Ok(minutes);
         };
-        let mut walk = Walk::new(self.engine.range(range));
+        let mut reader = ValueReader::new(self.engine.range(range));
         let mut chunks = 0_usize;
-        while let Some(value) = walk.next_value()? {
+        while let Some(value) = reader.next_value()? {
             let Key::Minute(minute, source) = value.key() else {
-                return Err(value.damaged("lies among the minutes"));
+                return Err(value.damaged("is stored among the minutes"));
             };
             chunks = chunks.saturating_add(value.chunks());
             if chunks > chunks_max && !minutes.is_empty() {
@@ -253,33 +250,33 @@ impl Ledger {
         Ok(minutes)
     }
 
-    fn apply(&self, state: &mut State, draft: WriteBatch<'_>) -> Result<()> {
-        if draft.is_empty() {
+    fn apply(&self, state: &mut LedgerState, batch: WriteBatch<'_>) -> Result<()> {
+        if batch.is_empty() {
             return Ok(());
         }
         // Set first: whatever stops the write, an unknown part of it may be on the disk.
-        state.is_torn = true;
+        state.is_poisoned = true;
         let write = state.writes + 1;
-        draft.apply(write)?;
+        batch.apply(write)?;
         self.directory.note_writes(write);
         state.writes = write;
-        state.is_torn = false;
+        state.is_poisoned = false;
         Ok(())
     }
 
-    /// Runs `f` while nothing is written: the chunks of a value are read one by one.
-    fn read<T>(&self, f: impl FnOnce(&State) -> Result<T>) -> Result<T> {
+    /// Runs `f` while no write runs: `f` reads a value chunk by chunk.
+    fn read<T>(&self, f: impl FnOnce(&LedgerState) -> Result<T>) -> Result<T> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        if state.is_torn {
+        if state.is_poisoned {
             return Err(LedgerError::Reopen);
         }
         catching("read the database", || f(&state))
     }
 
     /// Runs `f` alone.
-    fn write<T>(&self, f: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+    fn write<T>(&self, f: impl FnOnce(&mut LedgerState) -> Result<T>) -> Result<T> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.is_torn {
+        if state.is_poisoned {
             return Err(LedgerError::Reopen);
         }
         catching("write to the database", || f(&mut state))
@@ -288,17 +285,17 @@ impl Ledger {
 
 /// Checks the format of the database, or begins a ledger in an empty one.
 ///
-/// A process that was killed before its first batch was durable leaves an empty database; a database with something
-/// in it and no format is of somebody else. Neither can be after a ledger has begun.
+/// A process that was killed before its first batch was durable leaves an empty database. A database with records and
+/// without a format is foreign. Neither is possible once a ledger has begun.
 fn begin(engine: &Engine, directory: &Directory) -> Result<()> {
     let has_format = engine.range(Key::Format.chunks_from(0)).next().is_some();
     if !has_format && directory.writes().is_some() {
-        return Err(LedgerError::damaged("the database has lost its beginning"));
+        return Err(LedgerError::damaged("the database has lost its first records"));
     }
     if engine.is_empty() {
-        let mut draft = WriteBatch::new(engine);
-        draft.add_beginning(FORMAT, random()?)?;
-        return draft.apply(1);
+        let mut batch = WriteBatch::new(engine);
+        batch.add_beginning(FORMAT, random()?)?;
+        return batch.apply(1);
     }
     if !has_format {
         return Err(LedgerError::Foreign {
@@ -325,34 +322,34 @@ fn progresses(engine: &Engine) -> Result<Vec<(SourceId, Progress)>> {
         .into_iter()
         .map(|(key, progress)| match key {
             Key::Progress(source) => Ok((source, progress)),
-            other => Err(LedgerError::damaged(format!("{other:?} is no progress"))),
+            other => Err(LedgerError::damaged(format!("{other:?} is stored among the progress of logs"))),
         })
         .collect()
 }
 
-fn heads(engine: &Engine) -> Result<Vec<(HeadKey, RuleHead)>> {
-    all(engine, Key::Head(HeadKey(0)))?
+fn stored_rule_meta(engine: &Engine) -> Result<Vec<(HeadKey, RuleHead)>> {
+    all(engine, Key::RuleMeta(HeadKey(0)))?
         .into_iter()
-        .map(|(key, head)| match key {
-            Key::Head(key) => Ok((key, head)),
-            other => Err(LedgerError::damaged(format!("{other:?} shows no rule"))),
+        .map(|(key, meta)| match key {
+            Key::RuleMeta(key) => Ok((key, meta)),
+            other => Err(LedgerError::damaged(format!("{other:?} is stored among the rules"))),
         })
         .collect()
 }
 
-/// Returns everything of the kind of `any`, by ascending key.
+/// Returns all values of the same kind as `any`, by ascending key.
 fn all<T: DeserializeOwned>(engine: &Engine, any: Key) -> Result<Vec<(Key, T)>> {
     let mut found = Vec::new();
-    let mut walk = Walk::new(engine.range(any.kind()));
-    while let Some(value) = walk.next_value()? {
+    let mut reader = ValueReader::new(engine.range(any.kind()));
+    while let Some(value) = reader.next_value()? {
         let key = value.key();
         found.push((key, parse_json(key, &value.into_bytes()?)?));
     }
     Ok(found)
 }
 
-/// Returns a value that every ledger has, of `N` bytes.
+/// Returns a value of `N` bytes that every ledger has.
 fn fixed<const N: usize>(engine: &Engine, key: Key) -> Result<[u8; N]> {
     let bytes = get(engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
-    bytes.try_into().map_err(|_| LedgerError::damaged(format!("{key:?} has a wrong length")))
+    bytes.try_into().map_err(|_| LedgerError::damaged(format!("{key:?} has the wrong length")))
 }

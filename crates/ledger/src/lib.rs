@@ -1,13 +1,9 @@
-//! The durable state of Stakeout: minutes, progress, findings and owed deliveries.
+//! The durable state of Stakeout: minutes, progress, findings and pending deliveries.
 //!
 //! There are two writes, [`Ledger::commit_window`] and [`Ledger::settle_delivery`]. Each is one batch, and each has
-//! reached the disk when it returns. Nothing here decides anything: what to write comes from core, what to do about
-//! an error is the caller's. This is the only crate that spells `sled`, and no signature names it. The modules, from
-//! the disk upwards:
-//!
-//! ```text
-//! directory -> engine -> key -> chunk -> rows -> heads -> draft -> numbers -> ledger
-//! ```
+//! reached the disk when it returns. This crate decides nothing: core says what to write, and the caller handles
+//! errors. It is the only crate that depends on `sled`, and no signature names it. The modules stand in order, from
+//! the disk upwards.
 
 mod error;
 mod directory;

@@ -1,7 +1,7 @@
-//! How the rows of a minute and findings are spelled: in postcard, rows one after another with their length before them.
+//! The encoding of rows and findings: postcard, with the length of each row before it.
 //!
-//! A reader so passes over the counts and samples of a group that it did not ask for without decoding them, and
-//! holds one row at a time. Postcard names no fields: a change of `CountKey`, `Tally`, `Sample` or `Finding`
+//! A reader skips the counts and samples of groups that it does not need without decoding them, and holds one row at a
+//! time. Postcard names no fields: a change of `CountKey`, `Tally`, `Sample` or `Finding`
 //! is a new format of the ledger.
 
 use serde::Serialize;
@@ -11,7 +11,7 @@ use stakeout_core::group::CountKey;
 use stakeout_core::rule::HeadKey;
 use stakeout_core::tally::Rows;
 
-use crate::chunk::{ChunkWriter, Value};
+use crate::chunk::{ChunkWriter, StoredValue};
 use crate::error::{LedgerError, Result};
 
 /// Bytes of the length before each row (u32, little-endian).
@@ -22,8 +22,8 @@ pub(crate) fn write(rows: &Rows, value: &mut ChunkWriter<'_>) -> Result<()> {
     let mut row = Vec::new();
     for (key, tally) in rows {
         row.clear();
-        spell(key, &mut row)?;
-        spell(tally, &mut row)?;
+        encode(key, &mut row)?;
+        encode(tally, &mut row)?;
         let length = u32::try_from(row.len()).map_err(|_| LedgerError::refused("a row is longer than 4 GiB"))?;
         value.write(&length.to_le_bytes())?;
         value.write(&row)?;
@@ -31,17 +31,17 @@ pub(crate) fn write(rows: &Rows, value: &mut ChunkWriter<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Appends what `part` says to `row`.
-pub(crate) fn spell(part: &impl Serialize, row: &mut Vec<u8>) -> Result<()> {
+/// Appends `part` to `row`.
+pub(crate) fn encode(part: &impl Serialize, row: &mut Vec<u8>) -> Result<()> {
     postcard::to_io(part, row)
         .map(|_| ())
-        .map_err(|error| LedgerError::refused(format!("a row or finding cannot be spelled: {error}")))
+        .map_err(|error| LedgerError::refused(format!("a row or finding cannot be encoded: {error}")))
 }
 
-/// Reads the rows that `keep` accepts, and proves the value.
+/// Reads the rows that `keep` accepts, and verifies the value.
 ///
-/// `keep` may be asked about a key that turns out to be damaged; its row is not returned then.
-pub(crate) fn read(mut value: Value<'_>, keep: &mut impl FnMut(&CountKey) -> bool) -> Result<Rows> {
+/// `keep` may see a damaged key; its row is never returned.
+pub(crate) fn read(mut value: StoredValue<'_>, keep: &mut impl FnMut(&CountKey) -> bool) -> Result<Rows> {
     let mut rows = Rows::new();
     let mut bytes = Vec::new();
     while value.bytes_left() > 0 {
@@ -52,7 +52,7 @@ pub(crate) fn read(mut value: Value<'_>, keep: &mut impl FnMut(&CountKey) -> boo
         if keep(&key) {
             let (tally, rest) = parse(&value, tally)?;
             if !rest.is_empty() || rows.insert(key, tally).is_some() {
-                return Err(value.damaged("has a row that is not one"));
+                return Err(value.damaged("has a malformed row"));
             }
         }
     }
@@ -60,8 +60,8 @@ pub(crate) fn read(mut value: Value<'_>, keep: &mut impl FnMut(&CountKey) -> boo
     Ok(rows)
 }
 
-/// Reads a finding, and proves the value.
-pub(crate) fn read_finding(value: Value<'_>) -> Result<Finding<HeadKey>> {
+/// Reads a finding, and verifies the value.
+pub(crate) fn read_finding(value: StoredValue<'_>) -> Result<Finding<HeadKey>> {
     let key = value.key();
     let bytes = value.into_bytes()?;
     match postcard::take_from_bytes(&bytes) {
@@ -70,6 +70,6 @@ pub(crate) fn read_finding(value: Value<'_>) -> Result<Finding<HeadKey>> {
     }
 }
 
-fn parse<'b, T: DeserializeOwned>(value: &Value<'_>, bytes: &'b [u8]) -> Result<(T, &'b [u8])> {
+fn parse<'b, T: DeserializeOwned>(value: &StoredValue<'_>, bytes: &'b [u8]) -> Result<(T, &'b [u8])> {
     postcard::take_from_bytes(bytes).map_err(|error| value.damaged(&format!("has a row that cannot be read: {error}")))
 }

@@ -1,6 +1,6 @@
-//! What is shown of rules: stored once for all findings that say the same, which name it by its key.
+//! Rule metadata: the texts of a rule, stored once for all findings of it, which name it by its key.
 //!
-//! It is never deleted: there is one for each wording of a rule that ever found something, and people write rules.
+//! It is never deleted. There is one for each version of a rule that ever found something, and people write rules.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use stakeout_core::rule::{HeadKey, RuleHead};
 
 use crate::error::{LedgerError, Result};
 
-/// What is stored of rules, shared by the findings that are read.
+/// The stored rule metadata, shared by the findings that are read.
 #[derive(Debug, Default)]
-pub(crate) struct RuleMeta(BTreeMap<HeadKey, Arc<RuleHead>>);
+pub(crate) struct RuleMetaStore(BTreeMap<HeadKey, Arc<RuleHead>>);
 
-/// What is shown of the rules of some findings.
-pub(crate) struct Named {
+/// The rules of some findings, each with its key.
+pub(crate) struct NamedRules {
     /// By the address of each: the findings of a rule share one.
     keys: HashMap<usize, HeadKey>,
-    /// Those that are not stored yet.
+    /// The rules that are not stored yet.
     pub(crate) new: BTreeMap<HeadKey, Arc<RuleHead>>,
 }
 
-impl RuleMeta {
-    pub(crate) fn new(stored: impl IntoIterator<Item = (HeadKey, RuleHead)>) -> RuleMeta {
-        RuleMeta(stored.into_iter().map(|(key, head)| (key, Arc::new(head))).collect())
+impl RuleMetaStore {
+    pub(crate) fn new(stored: impl IntoIterator<Item = (HeadKey, RuleHead)>) -> RuleMetaStore {
+        RuleMetaStore(stored.into_iter().map(|(key, meta)| (key, Arc::new(meta))).collect())
     }
 
-    /// Names what is shown of the rules of `findings`.
-    pub(crate) fn name(&self, findings: &[Finding]) -> Named {
-        let mut named = Named { keys: HashMap::new(), new: BTreeMap::new() };
+    /// Finds the keys of the rules of `findings`.
+    pub(crate) fn name(&self, findings: &[Finding]) -> NamedRules {
+        let mut named = NamedRules { keys: HashMap::new(), new: BTreeMap::new() };
         for finding in findings {
             let key = *named.keys.entry(address_of(finding)).or_insert_with(|| finding.rule.key());
             if !self.0.contains_key(&key) {
@@ -39,25 +39,22 @@ impl RuleMeta {
         named
     }
 
-    /// Takes note of what was stored.
-    pub(crate) fn note(&mut self, named: Named) {
+    /// Remembers what was stored.
+    pub(crate) fn note(&mut self, named: NamedRules) {
         self.0.extend(named.new);
     }
 
-    /// Returns a stored finding with what is shown of its rule.
+    /// Returns a stored finding with its rule.
     pub(crate) fn complete(&self, finding: Finding<HeadKey>) -> Result<Finding> {
-        let Some(head) = self.0.get(&finding.rule) else {
-            return Err(LedgerError::damaged(format!(
-                "what is shown of the rule of finding {} is missing",
-                finding.key
-            )));
+        let Some(meta) = self.0.get(&finding.rule) else {
+            return Err(LedgerError::damaged(format!("the rule of finding {} is missing", finding.key)));
         };
-        Ok(finding.with_rule(head.clone()))
+        Ok(finding.with_rule(meta.clone()))
     }
 }
 
-impl Named {
-    /// Returns a finding as it is stored.
+impl NamedRules {
+    /// Returns a finding in its stored form.
     pub(crate) fn stored(&self, finding: &Finding) -> Finding<HeadKey> {
         let key = self.keys.get(&address_of(finding)).copied().unwrap_or_else(|| finding.rule.key());
         finding.clone().with_rule(key)

@@ -1,6 +1,6 @@
-//! A write that is being put together: one batch, with every value cut into chunks.
+//! One write: a batch, with every value encoded and cut into chunks.
 //!
-//! Whether a write makes sense is judged by the ledger; here it is only spelled.
+//! The ledger decides whether a write is consistent; this module only encodes it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,14 +9,14 @@ use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Delivery, DeliveryId, Entry, Settlement};
 use stakeout_core::notice::Notice;
 
-use crate::chunk::{ChunkWriter, Walk};
+use crate::chunk::{ChunkWriter, ValueReader};
 use crate::engine::Engine;
 use crate::error::{LedgerError, Result};
 use crate::key::Key;
 use crate::rows;
-use crate::rule_meta::Named;
+use crate::rule_meta::NamedRules;
 
-/// A batch and what it replaces.
+/// A batch, with deletions of the chunks that it replaces.
 pub(crate) struct WriteBatch<'e> {
     engine: &'e Engine,
     batch: sled::Batch,
@@ -29,15 +29,15 @@ impl<'e> WriteBatch<'e> {
         WriteBatch { engine, batch: sled::Batch::default(), put: BTreeSet::new(), is_empty: true }
     }
 
-    /// Adds all that a window changes, and takes the minutes out of it. What is both deleted and written stays written.
-    pub(crate) fn add_commit(&mut self, commit: &mut Commit, heads: &Named) -> Result<()> {
+    /// Adds all changes of a window, and takes its minutes. A key that is both deleted and written stays written.
+    pub(crate) fn add_commit(&mut self, commit: &mut Commit, rules: &NamedRules) -> Result<()> {
         for (source, minute) in &commit.expired {
             self.delete(Key::Minute(*minute, *source))?;
         }
         for finding in &commit.forgotten {
             self.delete(Key::Finding(*finding))?;
         }
-        // A flood's rows fill memory: those of a minute are freed as soon as they are spelled.
+        // The rows of a flood fill memory: each minute is freed as soon as it is encoded.
         for (minute, rows) in std::mem::take(&mut commit.minutes) {
             let key = Key::Minute(minute, commit.source);
             if rows.is_empty() {
@@ -46,14 +46,14 @@ impl<'e> WriteBatch<'e> {
                 self.put_with(key, |value| rows::write(&rows, value))?;
             }
         }
-        for (key, head) in &heads.new {
-            self.put_json(Key::Head(*key), &**head)?;
+        for (key, meta) in &rules.new {
+            self.put_json(Key::RuleMeta(*key), &**meta)?;
         }
-        let mut spelled = Vec::new();
+        let mut encoded = Vec::new();
         for finding in &commit.findings {
-            spelled.clear();
-            rows::spell(&heads.stored(finding), &mut spelled)?;
-            self.put(Key::Finding(finding.key), &spelled)?;
+            encoded.clear();
+            rows::encode(&rules.stored(finding), &mut encoded)?;
+            self.put(Key::Finding(finding.key), &encoded)?;
         }
         for delivery in &commit.deliveries {
             self.put_delivery(delivery)?;
@@ -62,7 +62,7 @@ impl<'e> WriteBatch<'e> {
         self.put_next_delivery(commit.next_delivery)
     }
 
-    /// Takes off what a destination took.
+    /// Removes what a destination accepted from its deliveries.
     pub(crate) fn add_settlement(&mut self, settlement: &Settlement) -> Result<()> {
         let entries: HashSet<&(DeliveryId, Entry)> = settlement.entries.iter().collect();
         let notices: HashSet<(DeliveryId, &Notice)> =
@@ -76,24 +76,24 @@ impl<'e> WriteBatch<'e> {
             let Some(mut delivery) = get_json::<Delivery>(self.engine, Key::Delivery(id))? else {
                 continue;
             };
-            let owed = delivery.entries.len() + delivery.notices.len();
+            let pending = delivery.entries.len() + delivery.notices.len();
             delivery.entries.retain(|entry| !entries.contains(&(id, *entry)));
             delivery.notices.retain(|notice| !notices.contains(&(id, notice)));
-            if delivery.entries.len() + delivery.notices.len() < owed {
+            if delivery.entries.len() + delivery.notices.len() < pending {
                 self.put_delivery(&delivery)?;
             }
         }
         Ok(())
     }
 
-    /// Writes what a new ledger begins with.
+    /// Adds the first records of a new ledger.
     pub(crate) fn add_beginning(&mut self, format: u32, hash_key: [u8; 16]) -> Result<()> {
         self.put(Key::Format, &format.to_le_bytes())?;
         self.put(Key::Sampling, &hash_key)?;
         self.put_next_delivery(DeliveryId(0))
     }
 
-    /// Tells whether there is nothing to write.
+    /// Returns whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_empty
     }
@@ -108,7 +108,7 @@ impl<'e> WriteBatch<'e> {
         self.put(Key::NextDelivery, &next.0.to_le_bytes())
     }
 
-    /// Writes what is owed, or deletes a delivery of which nothing is.
+    /// Writes a delivery, or deletes it when it is complete.
     fn put_delivery(&mut self, delivery: &Delivery) -> Result<()> {
         let key = Key::Delivery(delivery.id);
         if delivery.entries.is_empty() && delivery.notices.is_empty() {
@@ -119,9 +119,9 @@ impl<'e> WriteBatch<'e> {
     }
 
     fn put_json(&mut self, key: Key, value: &impl Serialize) -> Result<()> {
-        let spelled = serde_json::to_vec(value)
-            .map_err(|error| LedgerError::refused(format!("{key:?} cannot be spelled as JSON: {error}")))?;
-        self.put(key, &spelled)
+        let encoded = serde_json::to_vec(value)
+            .map_err(|error| LedgerError::refused(format!("{key:?} cannot be encoded as JSON: {error}")))?;
+        self.put(key, &encoded)
     }
 
     fn put(&mut self, key: Key, bytes: &[u8]) -> Result<()> {
@@ -144,7 +144,7 @@ impl<'e> WriteBatch<'e> {
         self.delete_from(key, 0)
     }
 
-    /// Deletes the stored chunks of `key` from number `chunks` on: what a longer value left behind.
+    /// Deletes the stored chunks of `key` from number `chunks` on, which a longer value left behind.
     fn delete_from(&mut self, key: Key, chunks: usize) -> Result<()> {
         let Ok(from) = u16::try_from(chunks) else {
             return Ok(());
@@ -160,16 +160,16 @@ impl<'e> WriteBatch<'e> {
 
 /// Returns the stored bytes of `key`.
 pub(crate) fn get(engine: &Engine, key: Key) -> Result<Option<Vec<u8>>> {
-    let mut walk = Walk::new(engine.range(key.chunks_from(0)));
-    walk.next_value()?.map(|value| value.into_bytes()).transpose()
+    let mut reader = ValueReader::new(engine.range(key.chunks_from(0)));
+    reader.next_value()?.map(|value| value.into_bytes()).transpose()
 }
 
-/// Returns what `key` holds in JSON.
+/// Returns the JSON value of `key`.
 pub(crate) fn get_json<T: serde::de::DeserializeOwned>(engine: &Engine, key: Key) -> Result<Option<T>> {
     get(engine, key)?.map(|bytes| parse_json(key, &bytes)).transpose()
 }
 
-/// Returns what the JSON of `key` says.
+/// Parses the JSON value of `key`.
 pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(key: Key, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| LedgerError::damaged(format!("{key:?} cannot be read: {error}")))
 }

@@ -1,4 +1,4 @@
-//! Values at the borders of chunks, and chunks that do not belong together.
+//! Values whose lengths are at the edges of chunks, and chunks that do not belong together.
 
 use tempfile::TempDir;
 
@@ -17,10 +17,10 @@ fn engine() -> (Engine, TempDir) {
 }
 
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length).map(|at| u8::try_from(at % 251).expect("below 251")).collect()
+    (0..length).map(|index| u8::try_from(index % 251).expect("below 251")).collect()
 }
 
-/// Writes a value and nothing that takes an older one's chunks away.
+/// Writes a value without deleting the chunks of an older one.
 fn put(engine: &Engine, key: Key, value: &[u8]) -> usize {
     let mut batch = sled::Batch::default();
     let mut writer = ChunkWriter::new(&mut batch, key);
@@ -43,19 +43,19 @@ fn stored(engine: &Engine, key: Key, number: u16) -> Vec<u8> {
 }
 
 fn get(engine: &Engine) -> Result<Option<Vec<u8>>> {
-    let mut walk = Walk::new(engine.range(KEY.chunks_from(0)));
-    walk.next_value()?.map(Value::into_bytes).transpose()
+    let mut reader = ValueReader::new(engine.range(KEY.chunks_from(0)));
+    reader.next_value()?.map(StoredValue::into_bytes).transpose()
 }
 
 fn damage(engine: &Engine) -> String {
     match get(engine) {
         Err(LedgerError::Damaged { reason, .. }) => reason,
-        other => panic!("not noticed: {:?}", other.map(|_| ())),
+        other => panic!("not detected: {:?}", other.map(|_| ())),
     }
 }
 
 #[test]
-fn values_of_every_length_around_the_borders_come_back() {
+fn values_of_every_length_around_the_edges_round_trip() {
     let (engine, _dir) = engine();
     for (length, chunks) in [
         (0, 1),
@@ -91,8 +91,8 @@ fn a_value_is_the_same_however_its_bytes_were_handed_over() {
     }
     writer.finish().expect("short enough");
     engine.apply(batch).expect("written");
-    let mut walk = Walk::new(engine.range(KEY.chunks_from(0)));
-    let mut value = walk.next_value().expect("readable").expect("there");
+    let mut reader = ValueReader::new(engine.range(KEY.chunks_from(0)));
+    let mut value = reader.next_value().expect("readable").expect("there");
     let (mut whole, mut part) = (Vec::new(), Vec::new());
     assert_eq!((value.chunks(), value.bytes_left()), (3, 10_000));
     while value.bytes_left() > 0 {
@@ -105,17 +105,17 @@ fn a_value_is_the_same_however_its_bytes_were_handed_over() {
 }
 
 #[test]
-fn a_value_of_more_chunks_than_there_are_numbers_is_refused() {
+fn a_value_with_too_many_chunks_is_refused() {
     let mut batch = sled::Batch::default();
     let mut writer = ChunkWriter::new(&mut batch, KEY);
     writer.chunks = CHUNKS_MAX - 1;
     writer.write(&bytes(CHUNK_BYTES_MAX)).expect("the last chunk takes the rest of the first");
-    let error = writer.write(&bytes(CHUNK_BYTES_MAX)).expect_err("no number is left");
+    let error = writer.write(&bytes(CHUNK_BYTES_MAX)).expect_err("all chunk numbers are used");
     assert!(matches!(error, LedgerError::Refused { .. }), "{error}");
 }
 
 #[test]
-fn chunks_that_do_not_belong_together_are_noticed() {
+fn chunks_that_do_not_belong_together_are_detected() {
     let (engine, _dir) = engine();
     let value = bytes(3 * CHUNK_BYTES_MAX);
     let mut other = value.clone();
@@ -125,7 +125,7 @@ fn chunks_that_do_not_belong_together_are_noticed() {
     let foreign = stored(&engine, OTHER, 1);
     put(&engine, KEY, &value);
     change(&engine, |batch| batch.insert(KEY.chunk(1), foreign));
-    assert!(damage(&engine).ends_with("does not fit its checksum"));
+    assert!(damage(&engine).ends_with("does not match its checksum"));
 
     put(&engine, KEY, &value);
     change(&engine, |batch| batch.remove(KEY.chunk(1)));
@@ -137,7 +137,7 @@ fn chunks_that_do_not_belong_together_are_noticed() {
 
     put(&engine, KEY, &value);
     change(&engine, |batch| batch.remove(KEY.chunk(0)));
-    assert!(damage(&engine).ends_with("has no beginning"));
+    assert!(damage(&engine).ends_with("lacks its first chunk"));
 
     put(&engine, KEY, &value);
     put(&engine, KEY, &bytes(CHUNK_BYTES_MAX));
@@ -145,20 +145,20 @@ fn chunks_that_do_not_belong_together_are_noticed() {
 
     put(&engine, KEY, &value);
     change(&engine, |batch| batch.insert(KEY.chunk(2), vec![0; 4095]));
-    assert!(damage(&engine).ends_with("has a chunk of a wrong length"));
+    assert!(damage(&engine).ends_with("has a chunk of the wrong length"));
 }
 
 #[test]
-fn a_value_under_the_key_of_another_is_noticed() {
+fn a_value_under_another_key_is_detected() {
     let (engine, _dir) = engine();
     put(&engine, OTHER, &bytes(9));
     let moved = stored(&engine, OTHER, 0);
     change(&engine, |batch| batch.insert(KEY.chunk(0), moved));
-    assert!(damage(&engine).ends_with("does not fit its checksum"));
+    assert!(damage(&engine).ends_with("does not match its checksum"));
 }
 
 #[test]
-fn every_flipped_bit_of_a_chunk_is_noticed() {
+fn every_flipped_bit_of_a_chunk_is_detected() {
     let (engine, _dir) = engine();
     put(&engine, KEY, &bytes(40));
     let whole = stored(&engine, KEY, 0);

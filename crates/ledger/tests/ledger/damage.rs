@@ -1,4 +1,4 @@
-//! Bytes that are not what was written give an error, never a panic and never another value.
+//! Damaged bytes give an error, never a panic and never another value.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn is_damaged<T>(outcome: &Result<T, LedgerError>) -> bool {
     matches!(outcome, Err(LedgerError::Damaged { .. }))
 }
 
-/// Reads everything and returns how many of the reads tell of damage; the others must be right.
+/// Reads everything and returns how many reads report damage; the others must be right.
 fn damaged_reads(ledger: &Ledger) -> usize {
     let whole = samples::full_commit();
     let minutes = ledger.expired(Minute(9), usize::MAX).map(|stored| {
@@ -67,7 +67,7 @@ fn damaged_reads(ledger: &Ledger) -> usize {
 }
 
 #[test]
-fn a_damaged_value_is_told_and_the_others_are_read() {
+fn a_damaged_value_is_reported_and_the_others_are_read() {
     for prefix in [b"m", b"f", b"d"] {
         let dir = filled();
         overwrite(dir.path(), prefix, 20);
@@ -86,7 +86,7 @@ fn damage_of_what_opening_needs_stops_it() {
 }
 
 #[test]
-fn another_format_is_told_apart() {
+fn another_format_is_an_error_of_its_own() {
     for (number, checksum) in [(2_u32, FORMAT_2_CHECKSUM), (4, FORMAT_4_CHECKSUM)] {
         let dir = filled();
         tamper(dir.path(), |db| {
@@ -94,7 +94,7 @@ fn another_format_is_told_apart() {
         });
         let Err(error) = Ledger::open(dir.path()) else { panic!("format {number} opens") };
         assert!(matches!(error, LedgerError::Format { found, known: 3, .. } if found == number), "{error}");
-        assert!(error.to_string().contains("set the directory aside"), "{error}");
+        assert!(error.to_string().contains("move the directory away"), "{error}");
     }
 }
 
@@ -116,12 +116,12 @@ fn a_database_of_something_else_is_foreign() {
     tamper(dir.path(), |db| {
         db.insert("user:1", "x").expect("written");
     });
-    let error = Ledger::open(dir.path()).expect_err("it is not ours");
+    let error = Ledger::open(dir.path()).expect_err("it is foreign");
     assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
 }
 
 #[test]
-fn a_record_of_no_known_kind_among_ours_is_damage() {
+fn a_record_with_an_unknown_key_is_damage() {
     let dir = filled();
     tamper(dir.path(), |db| {
         db.insert(b"m\x80", b"x").expect("written");
@@ -189,7 +189,7 @@ fn a_log_that_was_cut_off_never_panics_and_never_loses_silently() {
 }
 
 #[test]
-fn a_lost_log_is_failed_for_a_new_ledger() {
+fn a_lost_log_is_not_taken_for_a_new_ledger() {
     let gone = filled();
     for entry in fs::read_dir(gone.path()).expect("listed") {
         let path = entry.expect("listed").path();

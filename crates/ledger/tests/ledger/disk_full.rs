@@ -1,4 +1,4 @@
-//! A full disk loses nothing and says what it is.
+//! A full disk loses nothing and is reported as such.
 //!
 //! The test binary starts itself with a limit on the size of files (`ulimit -f`), which needs no privileges: the
 //! engine's log cannot grow, as on a full disk. With SIGXFSZ ignored a write then fails with EFBIG (setrlimit(2)).
@@ -68,10 +68,12 @@ fn nothing_that_was_acknowledged_is_lost_to_a_full_disk() {
             .env(SQUEEZED, dir.path())
             .output()
             .expect("starts");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-        let acknowledged: u32 =
-            said.lines().find_map(|line| line.strip_prefix("acknowledged ")?.parse().ok()).expect("it says how many");
+        let output_text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output_text}{}", String::from_utf8_lossy(&output.stderr));
+        let acknowledged: u32 = output_text
+            .lines()
+            .find_map(|line| line.strip_prefix("acknowledged ")?.parse().ok())
+            .expect("it says how many");
 
         let ledger = Ledger::open(dir.path()).expect("there is room again");
         let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");

@@ -1,4 +1,4 @@
-//! IdAllocator of logs and deliveries are given once.
+//! Ids of logs and deliveries are allocated once.
 
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::DeliveryId;
@@ -9,12 +9,12 @@ use stakeout_ledger::{Ledger, LedgerError};
 use crate::samples::{self, log};
 
 #[test]
-fn two_new_logs_never_share_a_number() {
+fn two_new_logs_never_share_an_id() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     assert_eq!(ledger.source_id(&log(0)), None);
     for (n, number) in [(0, 0), (1, 1), (0, 0), (2, 2)] {
-        let source = ledger.source_id_for(&log(n)).expect("a number is left");
+        let source = ledger.source_id_for(&log(n)).expect("an id is free");
         assert_eq!(source, SourceId(number));
     }
     assert_eq!(ledger.progress(&log(1)).expect("read"), None);

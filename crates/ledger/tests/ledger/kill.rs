@@ -1,4 +1,4 @@
-//! A process that is killed at any moment loses nothing that it was told is written.
+//! A process that is killed at any moment loses no acknowledged write.
 //!
 //! The test binary starts itself as the victim. A kill leaves the kernel's buffers alone, so this proves the batches
 //! and the opening after a crash, not the fsync.
@@ -78,9 +78,9 @@ settled {n}"
         )
         .expect("the parent listens");
     };
-    // What the victim before this one did not get to.
-    let owed = ledger.deliveries().expect("read").into_iter();
-    owed.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
+    // What the previous victim did not settle.
+    let pending = ledger.deliveries().expect("read").into_iter();
+    pending.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
     for n in ledger.next_delivery().0.. {
         ledger.commit_window(&mut commit(n)).expect("written");
         writeln!(
@@ -95,15 +95,15 @@ committed {n}"
     }
 }
 
-/// What the victim was told is written: the last commit, and the last delivery that was settled.
+/// The writes that the ledger acknowledged to the victim: the last commit and the last settled delivery.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct Acknowledged {
     committed: Option<u64>,
     settled: Option<u64>,
 }
 
-impl Told {
-    fn hear(&mut self, line: &str) -> bool {
+impl Acknowledged {
+    fn read_line(&mut self, line: &str) -> bool {
         let number = |word| line.strip_prefix(word).and_then(|n| n.parse().ok());
         if let Some(n) = number("committed ") {
             self.committed = Some(n);
@@ -117,7 +117,7 @@ impl Told {
 }
 
 /// Starts a victim, kills it after `lines` of its lines, and adds what it printed until it was dead.
-fn kill_after(dir: &Path, lines: u64, told: &mut Told) {
+fn kill_after(dir: &Path, lines: u64, acknowledged: &mut Acknowledged) {
     let itself = std::env::current_exe().expect("its own path");
     let mut victim = Command::new(itself)
         .args(["--exact", "kill::victim", "--nocapture"])
@@ -125,24 +125,24 @@ fn kill_after(dir: &Path, lines: u64, told: &mut Told) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("starts");
-    let mut heard = BufReader::new(victim.stdout.take().expect("a pipe")).lines();
+    let mut output = BufReader::new(victim.stdout.take().expect("a pipe")).lines();
     let mut count = 0;
     while count < lines {
-        let line = heard.next().expect("it never ends alone").expect("text");
-        count += u64::from(told.hear(&line));
+        let line = output.next().expect("it never ends alone").expect("text");
+        count += u64::from(acknowledged.read_line(&line));
     }
     victim.kill().expect("it runs");
-    for line in heard {
+    for line in output {
         // The last line may be cut: then it was not printed.
-        told.hear(&line.unwrap_or_default());
+        acknowledged.read_line(&line.unwrap_or_default());
     }
     victim.wait().expect("dead");
 }
 
-/// Checks that all of the last commit is there and nothing of the next one, and takes note of what is stored.
-fn check(ledger: &Ledger, told: &mut Told) {
+/// Checks that the last commit is complete and nothing of the next one is stored, and updates `acknowledged`.
+fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
     let next = ledger.next_delivery().0;
-    assert!(told.committed.is_none_or(|n| next > n), "{told:?}, next {next}");
+    assert!(acknowledged.committed.is_none_or(|n| next > n), "{acknowledged:?}, next {next}");
     let oldest = next.saturating_sub(KEPT);
     let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
     let stored: Vec<(Minute, Rows)> = stored.into_iter().map(|one| (one.minute, one.rows)).collect();
@@ -153,20 +153,20 @@ fn check(ledger: &Ledger, told: &mut Told) {
     assert_eq!(findings, expected);
     let cursor = ledger.progress(&samples::log(0)).expect("read").map(|(_, progress)| progress.cursor);
     assert_eq!(cursor, next.checked_sub(1).map(|n| Second(i64::try_from(n).expect("few"))));
-    let owed = ledger.deliveries().expect("read");
+    let pending = ledger.deliveries().expect("read");
     for n in 0..next {
-        let delivery = owed.iter().find(|one| one.id == DeliveryId(n));
-        match told.settled {
-            Some(settled) if n <= settled && n % 2 == 0 => assert_eq!(delivery, None, "{told:?}"),
+        let delivery = pending.iter().find(|one| one.id == DeliveryId(n));
+        match acknowledged.settled {
+            Some(settled) if n <= settled && n % 2 == 0 => assert_eq!(delivery, None, "{acknowledged:?}"),
             // Settled, but killed before it could say so.
-            _ if n % 2 == 0 && delivery.is_none() => assert_eq!(n, next - 1, "{told:?}"),
+            _ if n % 2 == 0 && delivery.is_none() => assert_eq!(n, next - 1, "{acknowledged:?}"),
             _ => assert_eq!(delivery, Some(&samples::delivery(n, 1 + n % 200, 1))),
         }
     }
-    assert!(owed.iter().all(|one| one.id.0 < next));
+    assert!(pending.iter().all(|one| one.id.0 < next));
     assert_eq!(ledger.blobs().expect("listed"), 0);
-    let is_settled = |n: &u64| n.is_multiple_of(2) && owed.iter().all(|one| one.id.0 != *n);
-    *told = Told { committed: next.checked_sub(1), settled: (0..next).rev().find(is_settled) };
+    let is_settled = |n: &u64| n.is_multiple_of(2) && pending.iter().all(|one| one.id.0 != *n);
+    *acknowledged = Acknowledged { committed: next.checked_sub(1), settled: (0..next).rev().find(is_settled) };
 }
 
 #[test]
@@ -177,13 +177,13 @@ fn nothing_that_was_acknowledged_is_lost_to_a_kill() {
     let mut random = seed;
     for _ in 0..ROUNDS / ROUNDS_IN_ONE {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut told = Told::default();
+        let mut acknowledged = Acknowledged::default();
         for _ in 0..ROUNDS_IN_ONE {
             // Knuth's constants (MMIX); the high bits are the good ones.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            kill_after(dir.path(), (random >> 33) % LINES_MAX, &mut told);
+            kill_after(dir.path(), (random >> 33) % LINES_MAX, &mut acknowledged);
             let ledger = Ledger::open(dir.path()).expect("opens after a kill");
-            check(&ledger, &mut told);
+            check(&ledger, &mut acknowledged);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may open which directory.
+//! Which directories a ledger opens.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use stakeout_ledger::{Ledger, LedgerError};
 use crate::samples;
 
 #[test]
-fn a_new_directory_is_its_owners_only() {
+fn only_the_owner_can_read_a_new_directory() {
     let parent = tempfile::tempdir().expect("a temporary directory");
     let dir = parent.path().join("var/stakeout");
     let ledger = Ledger::open(&dir).expect("a new ledger");
@@ -19,7 +19,7 @@ fn a_new_directory_is_its_owners_only() {
 }
 
 #[test]
-fn a_second_one_finds_it_locked() {
+fn a_second_ledger_finds_the_directory_locked() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let first = Ledger::open(dir.path()).expect("a new ledger");
     let error = Ledger::open(dir.path()).expect_err("it is held");
@@ -40,16 +40,16 @@ fn the_sample_key_is_random_and_stays() {
 }
 
 #[test]
-fn a_directory_of_something_else_is_left_alone() {
+fn a_foreign_directory_is_left_alone() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::write(dir.path().join("thesis.tex"), "years").expect("written");
-    let error = Ledger::open(dir.path()).expect_err("it is not ours");
+    let error = Ledger::open(dir.path()).expect_err("it is foreign");
     assert!(matches!(&error, LedgerError::Foreign { found, .. } if found == "thesis.tex"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
 }
 
 #[test]
-fn a_note_beside_the_database_hurts_nobody() {
+fn a_foreign_file_beside_the_database_is_accepted() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     ledger.commit_window(&mut samples::full_commit()).expect("written");
@@ -60,7 +60,7 @@ fn a_note_beside_the_database_hurts_nobody() {
 }
 
 #[test]
-fn what_a_killed_first_start_left_is_taken_up() {
+fn a_killed_first_start_is_continued() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::create_dir(dir.path().join("blobs")).expect("created");
     fs::write(dir.path().join("conf"), "").expect("written");
@@ -70,7 +70,7 @@ fn what_a_killed_first_start_left_is_taken_up() {
 }
 
 #[test]
-fn a_file_in_the_place_of_the_directory_is_an_error() {
+fn a_file_instead_of_the_directory_is_an_error() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("state");
     fs::write(&file, "").expect("written");

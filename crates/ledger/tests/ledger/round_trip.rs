@@ -1,4 +1,4 @@
-//! Whatever is committed and settled, the ledger holds what a map would, before and after it is opened again.
+//! After any commits and settlements the ledger holds what a map would, before and after it is opened again.
 
 use std::collections::BTreeMap;
 
@@ -84,20 +84,20 @@ impl Contents {
     }
 
     fn drop_settled(&mut self) {
-        self.deliveries.retain(|_, owed| !(owed.entries.is_empty() && owed.notices.is_empty()));
+        self.deliveries.retain(|_, delivery| !(delivery.entries.is_empty() && delivery.notices.is_empty()));
     }
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit(WriteBatch),
+    Commit(UnnumberedCommit),
     Settle(Settlement),
     Reopen,
 }
 
-/// A commit before it has its numbers. Few different minutes and findings, so that they meet.
+/// A commit before it has ids. Few different minutes and findings, so that they meet.
 #[derive(Clone, Debug)]
-struct WriteBatch {
+struct UnnumberedCommit {
     log: u32,
     cursor: i64,
     minutes: BTreeMap<i64, Rows>,
@@ -107,10 +107,10 @@ struct WriteBatch {
     deliveries: Vec<(u64, u64)>,
 }
 
-impl WriteBatch {
+impl UnnumberedCommit {
     fn into_commit(self, ledger: &Ledger) -> Commit {
         let log = samples::log(self.log);
-        let source = ledger.source_id_for(&log).expect("a number is left");
+        let source = ledger.source_id_for(&log).expect("an id is free");
         let first = ledger.next_delivery().0;
         let deliveries: Vec<Delivery> = (first..)
             .zip(self.deliveries)
@@ -133,14 +133,14 @@ fn some_rows() -> impl Strategy<Value = Rows> {
         .prop_map(|(n, count, texts)| samples::rows(n.into(), count, texts))
 }
 
-fn drafts() -> impl Strategy<Value = WriteBatch> {
+fn commits() -> impl Strategy<Value = UnnumberedCommit> {
     let minutes = proptest::collection::btree_map(-3_i64..3, some_rows(), 0..4);
     let expired = proptest::collection::vec((0_u32..3, -3_i64..3), 0..3);
     let findings = proptest::collection::btree_map(0_u64..6, 0_u64..20, 0..3);
     let forgotten = proptest::collection::vec(0_u64..6, 0..2);
     let deliveries = proptest::collection::vec((prop_oneof![0_u64..3, 0_u64..150], 0_u64..3), 0..3);
     (0_u32..3, -500_i64..500, minutes, expired, findings, forgotten, deliveries).prop_map(
-        |(log, cursor, minutes, expired, findings, forgotten, deliveries)| WriteBatch {
+        |(log, cursor, minutes, expired, findings, forgotten, deliveries)| UnnumberedCommit {
             log,
             cursor,
             minutes,
@@ -163,7 +163,7 @@ fn settlements() -> impl Strategy<Value = Settlement> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => drafts().prop_map(Step::Commit),
+        6 => commits().prop_map(Step::Commit),
         3 => settlements().prop_map(Step::Settle),
         1 => Just(Step::Reopen),
     ];
@@ -180,8 +180,8 @@ proptest! {
         let mut model = Contents::default();
         for step in steps {
             match step {
-                Step::Commit(draft) => {
-                    let mut commit = draft.into_commit(&ledger);
+                Step::Commit(commit) => {
+                    let mut commit = commit.into_commit(&ledger);
                     model.commit(&commit);
                     ledger.commit_window(&mut commit).expect("written");
                 }
@@ -214,7 +214,7 @@ fn only_the_rows_that_are_asked_for_are_returned_in_order() {
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     ledger.commit_window(&mut samples::full_commit()).expect("written");
     let second = samples::log(1);
-    let source = ledger.source_id_for(&second).expect("a number is left");
+    let source = ledger.source_id_for(&second).expect("an id is free");
     let mut commit = Commit {
         minutes: vec![(Minute(0), samples::rows(9, 1, 0))],
         ..samples::commit(source, second, 1, ledger.next_delivery())

@@ -1,4 +1,4 @@
-//! Things to store, each made of a number, so that a test can say what must be there.
+//! Values to store, each derived from a number, so that a test knows what must be stored.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is taken is not owed any more, and nothing else.
+//! What a destination accepted is no longer pending; the rest is.
 
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
 use stakeout_ledger::Ledger;
@@ -6,7 +6,7 @@ use stakeout_ledger::Ledger;
 use crate::samples;
 
 #[test]
-fn a_delivery_is_settled_piece_by_piece_and_then_gone() {
+fn a_delivery_is_settled_piece_by_piece_and_then_deleted() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     ledger.commit_window(&mut samples::full_commit()).expect("written");
@@ -18,18 +18,18 @@ fn a_delivery_is_settled_piece_by_piece_and_then_gone() {
     };
     ledger.settle_delivery(&one_entry).expect("written");
     let left = Delivery { entries: vec![samples::entry(1)], ..samples::delivery(0, 2, 1) };
-    let owed = || ledger.deliveries().expect("read");
-    assert_eq!(owed(), [left.clone(), other.clone()]);
+    let pending = || ledger.deliveries().expect("read");
+    assert_eq!(pending(), [left.clone(), other.clone()]);
 
     ledger.settle_delivery(&one_entry).expect("settled twice is settled");
-    assert_eq!(owed(), [left, other.clone()]);
+    assert_eq!(pending(), [left, other.clone()]);
 
     let rest = Settlement {
         entries: vec![(DeliveryId(0), samples::entry(1))],
         notices: vec![(DeliveryId(0), samples::notice(0))],
     };
     ledger.settle_delivery(&rest).expect("written");
-    assert_eq!(owed(), [other]);
+    assert_eq!(pending(), [other]);
     ledger.settle_delivery(&Settlement::default()).expect("nothing to do");
     ledger.settle_delivery(&rest).expect("unknown is settled");
     assert_eq!(ledger.next_delivery(), DeliveryId(2));

@@ -1,12 +1,12 @@
-//! What lies on the disk: small values only, and the settled spelling of everything.
+//! The stored form: small values only, and a fixed encoding.
 
 use stakeout_core::commit::Commit;
 use stakeout_ledger::Ledger;
 
 use crate::samples;
 
-/// Postcard names no fields, so that a changed field would be read as another. A change of this sum is a new format.
-const SPELLING: u64 = 7_877_095_594_533_883_646;
+/// Postcard names no fields, so a changed field would be read as another. A change of this checksum means a new format.
+const ENCODING: u64 = 7_877_095_594_533_883_646;
 
 #[test]
 fn no_stored_value_is_longer_than_a_page() {
@@ -21,7 +21,7 @@ fn no_stored_value_is_longer_than_a_page() {
 }
 
 #[test]
-fn the_spelling_of_rows_has_not_changed() {
+fn the_encoding_of_rows_has_not_changed() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     ledger.commit_window(&mut samples::full_commit()).expect("written");
@@ -31,12 +31,12 @@ fn the_spelling_of_rows_has_not_changed() {
     let first = db.scan_prefix(b"m\x80").next();
     let (_, value) = first.expect("a minute").expect("readable");
     let checksum = value[4..12].try_into().expect("eight bytes");
-    assert_eq!(u64::from_le_bytes(checksum), SPELLING);
+    assert_eq!(u64::from_le_bytes(checksum), ENCODING);
 }
 
 /// A rule's text is two thousand characters, and a flood makes thousands of findings of it.
 #[test]
-fn what_is_shown_of_a_rule_is_stored_once() {
+fn rule_metadata_is_stored_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     let findings = (0..1000).map(|n| samples::finding(n, 0)).collect();
