@@ -64,6 +64,6 @@ fn what_lies_beyond_the_backfill_is_a_gap_that_is_told() {
     assert_eq!(log["cursor"], DAY + 12 * HOUR - 10 * MINUTE);
     let gap = &log["gaps"][0]["window"];
     assert_eq!((&gap["earliest"], &gap["latest"]), (&(DAY + 50 * MINUTE).into(), &(DAY + 8 * HOUR).into()), "{log}");
-    let gaps = world.told()[before..].iter().filter(|told| told.title == "Gap: a window could not be read").count();
+    let gaps = world.told()[before..].iter().filter(|told| told.title == "Audit log gap").count();
     assert_eq!(gaps, 1);
 }

@@ -96,7 +96,7 @@ fn silence_is_told_after_three_windows_and_so_is_its_end() {
     }
     world.ingest(&refused("8.8.8.8", DAY + 5 * HOUR + 20 * MINUTE, 1, 0));
     world.once_done(TICK + 5 * HOUR);
-    assert_eq!(notices(&world), ["No audit records", "Audit records again"]);
+    assert_eq!(notices(&world), ["No audit records", "Audit records are back"]);
     assert_eq!(world.slack.messages().len(), 3, "silence, its end, and one finding");
 }
 
@@ -111,7 +111,7 @@ fn a_window_that_fails_for_six_hours_is_a_gap_and_a_reread_fills_it() {
     }
     assert_eq!(world.log("dev")["cursor"], DAY - 10 * MINUTE);
     world.once(TICK + 6 * HOUR).assert_code(1);
-    assert_eq!(notices(&world), ["Gap: a window could not be read"]);
+    assert_eq!(notices(&world), ["Audit log gap"]);
     assert_eq!(world.log("dev")["cursor"], DAY + 50 * MINUTE, "one window is given up, and no more");
 
     world.logs.faults().clear();
@@ -119,7 +119,7 @@ fn a_window_that_fails_for_six_hours_is_a_gap_and_a_reread_fills_it() {
     assert_eq!(world.log("dev")["cursor"], DAY + 7 * HOUR + 50 * MINUTE);
     assert_eq!(final_episodes(&world.told()), [], "what lies in the gap is not known yet");
     world.once_done(TICK + 24 * HOUR);
-    assert_eq!(notices(&world), ["Gap: a window could not be read", "No audit records", "Gap filled"]);
+    assert_eq!(notices(&world), ["Audit log gap", "No audit records", "Audit log gap closed"]);
     assert_found(&world);
     assert_eq!(world.log("dev")["gaps"], serde_json::json!([]));
 }

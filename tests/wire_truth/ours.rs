@@ -7,7 +7,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
 use stakeout_http::Endpoint;
 use stakeout_notify::sns::Sns;
-use stakeout_notify::{Body, Message};
+use stakeout_notify::{Message, MessageBody};
 
 use super::{answered, strategy};
 use crate::support::python::Moto;
@@ -20,7 +20,7 @@ async fn what_we_publish_arrives_in_queues_of_moto() {
     for topic_arn in topics {
         let access = Access::fake("eu-west-1", Endpoint::parse_base(moto.endpoint()).expect("an address"));
         let sns = Sns::new(topic_arn, &access).await.expect("loopback is allowed");
-        let body = Body::Finding { finding: &finding, activity: Activity::Create };
+        let body = MessageBody::Finding { finding: &finding, activity: Activity::Create };
         let message = Message { id: "17-0abc-1".to_owned(), body };
         // A FIFO queue drops what is sent again.
         for _ in 0..2 {

@@ -9,7 +9,7 @@ use stakeout_core::finding::FindingKey;
 use stakeout_core::rule::Level;
 use stakeout_fakes::slack::SlackRefusal;
 use stakeout_fakes::{Fault, Faults, Slack};
-use stakeout_notify::{Body, Digest, Message, slack};
+use stakeout_notify::{Digest, Message, MessageBody, slack};
 
 use super::answered;
 use super::strategy;
@@ -82,15 +82,15 @@ fn our_messages() -> Vec<Value> {
     let plain = strategy::plain_finding(0xabc, Level::High, 12);
     let told: Vec<_> = findings.iter().map(|(finding, activity)| (finding, *activity)).collect();
 
-    let mut bodies: Vec<Body<'_>> =
-        told.iter().map(|(finding, activity)| Body::Finding { finding, activity: *activity }).collect();
-    bodies.extend(notices.iter().map(Body::Notice));
-    bodies.extend(names.iter().map(|name| Body::Test { destination: name }));
+    let mut bodies: Vec<MessageBody<'_>> =
+        told.iter().map(|(finding, activity)| MessageBody::Finding { finding, activity: *activity }).collect();
+    bodies.extend(notices.iter().map(MessageBody::Notice));
+    bodies.extend(names.iter().map(|name| MessageBody::Test { destination: name }));
     bodies.extend(told.chunks(15).zip(notices.chunks(15)).map(|(told, notices)| {
-        Body::Digest(Digest::new(told.to_vec(), notices.iter().collect(), vec![FindingKey(1)]))
+        MessageBody::Digest(Digest::new(told.to_vec(), notices.iter().collect(), vec![FindingKey(1)]))
     }));
-    bodies.push(Body::Forgotten((0..2_000).map(FindingKey).collect()));
-    bodies.push(Body::Finding { finding: &plain, activity: stakeout_core::delivery::Activity::Create });
+    bodies.push(MessageBody::Forgotten((0..2_000).map(FindingKey).collect()));
+    bodies.push(MessageBody::Finding { finding: &plain, activity: stakeout_core::delivery::Activity::Create });
     bodies.into_iter().map(|body| slack::message(&Message { id: "1".to_owned(), body })).collect()
 }
 

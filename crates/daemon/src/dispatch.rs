@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use stakeout_core::delivery::Delivery;
 use stakeout_notify::SendError;
-use stakeout_notify::batching::plan;
+use stakeout_notify::batching::batch;
 use stakeout_notify::destination::Destination;
 use stakeout_notify::notification::Message;
 use tracing::{debug, info, warn};
@@ -40,16 +40,16 @@ pub(crate) async fn tell(destination: &Destination, writer: &Writer, shutdown: &
     let owed = writer.owed(destination.name()).await?;
     let mut told = Told { sent: 0, owed: owed.iter().map(things_in).sum() };
     let mut refused_in_a_row = 0;
-    'parts: for part in destination.style().parts(&owed) {
+    'parts: for part in destination.delivery_mode().parts(&owed) {
         let entries = part.iter().flat_map(|delivery| &delivery.entries);
         let findings = writer.findings(entries.map(|entry| entry.finding).collect()).await?;
-        let parcels = plan(destination.style(), part, &findings);
-        told.owed = told.owed - part.iter().map(things_in).sum::<usize>() + parcels.len();
-        for parcel in parcels {
+        let notifications = batch(destination.delivery_mode(), part, &findings);
+        told.owed = told.owed - part.iter().map(things_in).sum::<usize>() + notifications.len();
+        for notification in notifications {
             if shutdown.is_asked() {
                 break 'parts;
             }
-            if let Err(fault) = send(destination, &parcel.message).await {
+            if let Err(fault) = send(destination, &notification.message).await {
                 metric::delivery(destination, false);
                 warn!(destination = destination.name(), owed = told.owed, %fault, "destination did not take a message");
                 refused_in_a_row += 1;
@@ -60,7 +60,7 @@ pub(crate) async fn tell(destination: &Destination, writer: &Writer, shutdown: &
                 break 'parts;
             }
             refused_in_a_row = 0;
-            writer.settle(parcel.settles).await?;
+            writer.settle(notification.settles).await?;
             metric::delivery(destination, true);
             told.sent += 1;
             told.owed -= 1;

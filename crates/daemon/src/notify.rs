@@ -1,7 +1,7 @@
 //! The verb `notify`: a test message to every destination, or to one.
 
 use clap::{Args, Subcommand};
-use stakeout_notify::{Body, Message};
+use stakeout_notify::{Message, MessageBody};
 use tracing::{error, info};
 
 use crate::bootstrap::{self, ConfigArgs};
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
         for destination in chosen {
             let now = clock::now();
             let destination = destination::open(destination).await?;
-            let body = Body::Test { destination: destination.name() };
+            let body = MessageBody::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };
             match destination.send(&message, now).await {
                 Ok(_) => info!(destination = destination.name(), "took the test message"),

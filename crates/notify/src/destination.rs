@@ -1,10 +1,10 @@
-//! A destination: its name, what it wants to hear, and the channel that takes its messages. A closed set.
+//! A destination: its name, its notification filter, and the channel for its messages. A closed set.
 
 use jiff::Timestamp;
 use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::rule::Level;
 
-use crate::batching::Style;
+use crate::batching::DeliveryMode;
 use crate::error::{Receipt, SendError};
 use crate::notification::Message;
 use crate::slack::Slack;
@@ -12,10 +12,10 @@ use crate::sns::Sns;
 use crate::stdout::Stdout;
 use crate::webhook::Webhook;
 
-/// Messages that Slack gets one by one, where the config does not say.
+/// Most messages at once to Slack, by default.
 pub const SLACK_MESSAGES_MAX: usize = 10;
 
-/// Where messages go, as configured.
+/// A configured destination of messages.
 #[derive(Debug)]
 pub struct Destination {
     name: String,
@@ -23,7 +23,7 @@ pub struct Destination {
     channel: Channel,
 }
 
-/// The ways to tell.
+/// The kinds of destination.
 #[derive(Debug)]
 pub enum Channel {
     /// An incoming webhook of Slack.
@@ -35,14 +35,14 @@ pub enum Channel {
     },
     /// An SNS topic.
     Sns(Sns),
-    /// A webhook of the user's own.
+    /// A webhook of the user.
     Webhook(Webhook),
     /// Standard output.
     Stdout(Stdout),
 }
 
 impl Destination {
-    /// Returns the destination that is told of findings of at least `level_min` over `channel`.
+    /// Returns the destination that receives findings of at least `level_min` over `channel`.
     #[must_use]
     pub fn new(name: String, level_min: Level, channel: Channel) -> Destination {
         Destination { name, level_min, channel }
@@ -65,7 +65,7 @@ impl Destination {
         }
     }
 
-    /// Returns what it wants to hear: a Slack webhook, which cannot edit what it said, only what is new or worse.
+    /// Returns its filter. A Slack webhook cannot edit its messages, so it receives only new findings and escalations.
     #[must_use]
     pub fn notification_filter(&self) -> NotificationFilter {
         NotificationFilter {
@@ -75,12 +75,12 @@ impl Destination {
         }
     }
 
-    /// Returns how it likes to be told.
+    /// Returns how it receives notifications.
     #[must_use]
-    pub fn style(&self) -> Style {
+    pub fn delivery_mode(&self) -> DeliveryMode {
         match self.channel {
-            Channel::Slack { max_messages, .. } => Style::Slack { max_messages },
-            Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => Style::Each,
+            Channel::Slack { max_messages, .. } => DeliveryMode::Digest { max_messages },
+            Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => DeliveryMode::Each,
         }
     }
 

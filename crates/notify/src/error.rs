@@ -1,6 +1,6 @@
-//! What became of a message, and why a destination could not be set up, named after what the caller may do.
+//! The outcomes of sending a message and of setting up a destination, named after what the caller may do.
 //!
-//! No text in here ever holds a webhook's address or a token: both are secrets.
+//! No text here ever holds the address of a webhook or a token: both are secrets.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use thiserror::Error;
 /// Longest time that a destination may make us wait: it cannot silence alerts for a day.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// A destination took a message.
+/// A destination accepted a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// The destination's own name for the message (SNS `MessageId`), where it gives one.
+    /// The id that the destination gave the message (SNS `MessageId`), if any.
     pub remote_id: Option<String>,
-    /// Whether Slack refused the blocks and took the plain text instead.
+    /// Whether Slack refused the blocks and accepted the plain text instead.
     pub plain_text: bool,
 }
 
-/// Why a message was not taken.
+/// Why a destination did not accept a message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SendError {
-    /// The destination or the way to it is not ready: send the same message later.
-    #[error("not taken yet: {reason}")]
+    /// The destination is unavailable for now: send the same message later.
+    #[error("not delivered yet: {reason}")]
     Later {
-        /// How long the destination asks to wait, where it says.
+        /// How long the destination asks to wait, if it says so.
         after: Option<Duration>,
         /// What failed.
         reason: String,
     },
-    /// It will not be taken until somebody changes the destination or the config: keep what is owed and tell.
+    /// The destination refuses the message until somebody changes it or the config: keep the delivery and report it.
     #[error("refused: {reason}")]
     Refused {
-        /// What the destination said.
+        /// The answer of the destination.
         reason: String,
     },
 }
 
-/// Why a destination cannot be set up: the config is to be fixed.
+/// Why a destination cannot be set up: the config needs a fix.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SetupError {
     /// The address must not be used.
@@ -56,17 +56,17 @@ pub enum SetupError {
 }
 
 impl SendError {
-    /// Returns the error that asks to send again at a time of the caller's choice.
+    /// Returns the error for an attempt that may be repeated at any time.
     pub(crate) fn later(reason: impl Into<String>) -> SendError {
         SendError::Later { after: None, reason: reason.into() }
     }
 
-    /// Returns the error that asks to send again after the time that the destination asks for, at most an hour.
+    /// Returns the error for an attempt that may be repeated after the requested time, at most an hour.
     pub(crate) fn later_after(asked: Option<Duration>, reason: String) -> SendError {
         SendError::Later { after: asked.map(|wait| wait.min(RETRY_AFTER_MAX)), reason }
     }
 
-    /// Returns the error that asks for a change of the destination or the config.
+    /// Returns the error for a refusal that needs a change of the destination or the config.
     pub(crate) fn refused(reason: impl Into<String>) -> SendError {
         SendError::Refused { reason: reason.into() }
     }

@@ -1,12 +1,8 @@
-//! Messages and where they go: Slack, SNS, a webhook, standard output.
+//! Notifications and their destinations: Slack, SNS, a webhook, standard output.
 //!
-//! What is owed comes from core; this crate decides how it is said, and says it once. It never retries, waits or
-//! logs: [`SendError`] tells the caller what may be done. What is owed and what was taken is the ledger's to
-//! know. The modules stand in the order of the way of a message:
-//!
-//! ```text
-//! plan -> message -> ocsf | slack -> destination: slack, sns, webhook, stdout
-//! ```
+//! Core decides what a destination receives; this crate decides on the form and the words, and sends each message once.
+//! It never retries, waits or logs: [`SendError`] says what the caller may do. The ledger knows what is pending. The
+//! modules stand in the order of a message's path.
 
 mod error;
 pub mod notification;
@@ -22,7 +18,7 @@ pub mod webhook;
 pub mod stdout;
 pub mod destination;
 
-pub use batching::{Parcel, Style, plan};
+pub use batching::{DeliveryMode, batch};
 pub use destination::{Channel, Destination};
 pub use error::{Receipt, SendError, SetupError};
-pub use notification::{Body, Digest, Message};
+pub use notification::{Digest, Message, MessageBody, Notification};

@@ -1,4 +1,4 @@
-//! The words and the weight of a notice: what is wrong with the watch itself, for every destination alike.
+//! The texts and the level of a notice, which reports a problem of Stakeout itself. Equal for all destinations.
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
@@ -7,62 +7,66 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 
-use crate::notification::counted;
-use crate::text::{counted_requests, utc};
+use crate::text::{counted_requests, period, utc};
 
-/// Returns what happened, in a few words.
+/// Returns the problem in a few words.
 #[must_use]
 pub fn title(notice: &Notice) -> &'static str {
     match notice.kind {
-        NoticeKind::Gap { .. } => "Gap: a window could not be read",
-        NoticeKind::GapFilled => "Gap filled",
+        NoticeKind::Gap { .. } => "Audit log gap",
+        NoticeKind::GapFilled => "Audit log gap closed",
         NoticeKind::Silent { .. } => "No audit records",
-        NoticeKind::SilenceOver => "Audit records again",
-        NoticeKind::Overflow { .. } => "More sources than a window may store",
-        NoticeKind::TooManyFindings { .. } => "More findings than a window may open",
-        NoticeKind::NotFollowedUp { .. } => "Sources that were not followed up",
+        NoticeKind::SilenceOver => "Audit records are back",
+        NoticeKind::Overflow { .. } => "Too many groups in one window",
+        NoticeKind::TooManyFindings { .. } => "Too many findings in one window",
+        NoticeKind::NotFollowedUp { .. } => "Follow-up incomplete",
     }
 }
 
-/// Returns what it means and what to do, as raw text: the names in it come from the config, the rest is ours.
+/// Returns what it means and what to do, as raw text with names from the config.
 ///
-/// The reason of a gap and the sources of an overflow are not in it; a destination shows them its own way.
+/// It leaves out the reason of a gap and the sources of an overflow, which each destination shows in its own way.
 #[must_use]
 pub fn explanation(notice: &Notice) -> String {
     let source = &notice.source;
     let cluster = &notice.cluster;
     let from = utc(notice.window.earliest());
     let to = utc(notice.window.latest());
+    let period = period(notice.window.earliest(), notice.window.latest());
     match &notice.kind {
         NoticeKind::Gap { .. } => format!(
-            "Source {source} (cluster {cluster}) could not be read from {from} to {to}. Nothing in it was \
-             evaluated; it is tried again with the re-reads."
+            "Stakeout could not read source {source} (cluster {cluster}) {period}. No rule has seen these records. \
+             The next reread tries again."
         ),
-        NoticeKind::GapFilled => format!("Source {source} (cluster {cluster}) was read after all from {from} to {to}."),
+        NoticeKind::GapFilled => {
+            format!("Stakeout has now read source {source} (cluster {cluster}) {period}. The gap is closed.")
+        }
         NoticeKind::Silent { windows } => format!(
-            "Source {source} (cluster {cluster}) held no record at all in {windows} windows in a row, up to {to}. \
-             Check that audit logging is on and that the log still exists."
+            "Source {source} (cluster {cluster}) had no audit records in {windows} consecutive windows, up to {to}. \
+             Check that audit logging is enabled and that the log still exists."
         ),
-        NoticeKind::SilenceOver => format!("Source {source} (cluster {cluster}) has records again, from {from} on."),
+        NoticeKind::SilenceOver => {
+            format!("Source {source} (cluster {cluster}) has audit records again, since {from}.")
+        }
         NoticeKind::Overflow { rows, requests, .. } => format!(
-            "Source {source} (cluster {cluster}) had more groups from {from} to {to} than one window may store: {rows} \
-             rows with {} are known as a sum only. The largest groups are counted exactly.",
+            "Source {source} (cluster {cluster}) had more groups {period} than one window can store. Counts of the \
+             largest groups are exact. Of the other {rows} rows, Stakeout knows only their sum: {}.",
             counted_requests(*requests)
         ),
         NoticeKind::TooManyFindings { findings, requests, .. } => format!(
-            "In source {source} (cluster {cluster}) so many groups crossed a threshold from {from} to {to} that {findings} \
-             of them, with {}, have no finding of their own. The largest have one.",
+            "In source {source} (cluster {cluster}), too many groups crossed a threshold {period}. The largest have \
+             findings. The other {findings}, with {}, have none.",
             counted_requests(*requests)
         ),
         NoticeKind::NotFollowedUp { sources, .. } => format!(
-            "Source {source} (cluster {cluster}) was not searched for what {} did after {from}: whether somebody who was \
-             denied was let in later is not known of them.",
-            counted(*sources, "sender")
+            "Stakeout could not follow up on {} in source {source} (cluster {cluster}) after {from}. If one of them was \
+             denied first and allowed later, no finding reports it.",
+            if *sources == 1 { "1 address".to_owned() } else { format!("{sources} addresses") }
         ),
     }
 }
 
-/// Returns why a window or a follow-up was not read, raw.
+/// Returns why Stakeout did not read a window or a follow-up, as raw text.
 #[must_use]
 pub fn reason(notice: &Notice) -> Option<&str> {
     match &notice.kind {
@@ -71,7 +75,7 @@ pub fn reason(notice: &Notice) -> Option<&str> {
     }
 }
 
-/// Returns the largest sources of what is told as a sum, with their requests, raw.
+/// Returns the largest sources behind a sum, with their requests, as raw text.
 #[must_use]
 pub fn top(notice: &Notice) -> &[(String, u64)] {
     match &notice.kind {
@@ -80,7 +84,7 @@ pub fn top(notice: &Notice) -> &[(String, u64)] {
     }
 }
 
-/// Returns how much it matters: what blinds the watch is medium, good news is context.
+/// Returns its level: `medium` for a loss of visibility, `informational` for its end.
 #[must_use]
 pub fn level(notice: &Notice) -> Level {
     match notice.kind {
@@ -93,7 +97,7 @@ pub fn level(notice: &Notice) -> Level {
     }
 }
 
-/// Returns whether it begins a trouble or ends one.
+/// Returns whether a problem begins or ends.
 #[must_use]
 pub fn activity(notice: &Notice) -> Activity {
     match notice.kind {
@@ -106,7 +110,7 @@ pub fn activity(notice: &Notice) -> Activity {
     }
 }
 
-/// Returns the word for its kind that machines read.
+/// Returns the machine-readable name of its kind.
 #[must_use]
 pub fn kind(notice: &Notice) -> &'static str {
     match notice.kind {
@@ -120,26 +124,26 @@ pub fn kind(notice: &Notice) -> &'static str {
     }
 }
 
-/// Returns the uid of the trouble, which the notice that ends it shares with the one that began it.
+/// Returns the uid of the problem: the notice that ends a problem has the uid of the notice that began it.
 ///
-/// A gap is its window's. A source is silent or not, so its silence has one uid, however often it comes back.
+/// A gap belongs to its window. A source has one uid for all its silences.
 #[must_use]
 pub fn uid(notice: &Notice) -> String {
     let window = match notice.kind {
         NoticeKind::Silent { .. } | NoticeKind::SilenceOver => None,
         _ => Some(notice.window),
     };
-    let trouble = match notice.kind {
+    let problem = match notice.kind {
         NoticeKind::Gap { .. } | NoticeKind::GapFilled => "gap",
         NoticeKind::Silent { .. } | NoticeKind::SilenceOver => "silence",
         NoticeKind::Overflow { .. } => "overflow",
         NoticeKind::TooManyFindings { .. } => "too_many_findings",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
     };
-    let spelled =
-        serde_json::to_vec(&(trouble, &notice.source, window)).expect("texts and numbers always spell as JSON");
+    let encoded =
+        serde_json::to_vec(&(problem, &notice.source, window)).expect("texts and numbers always encode as JSON");
     let mut hasher = SipHasher24::new();
-    hasher.write(&spelled);
+    hasher.write(&encoded);
     format!("{:032x}", hasher.finish128().as_u128())
 }
 
@@ -159,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_a_trouble_has_its_uid() {
+    fn the_end_of_a_problem_has_its_uid() {
         let gap = |reason: &str, at| notice(NoticeKind::Gap { reason: reason.to_owned() }, at);
         assert_eq!(uid(&gap("denied", 0)), uid(&notice(NoticeKind::GapFilled, 0)));
         assert_ne!(uid(&gap("denied", 0)), uid(&gap("denied", 3600)));
@@ -168,11 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_says_what_was_not_seen() {
+    fn a_gap_names_the_unread_window() {
         assert_eq!(
             explanation(&notice(NoticeKind::Gap { reason: "denied".to_owned() }, 0)),
-            "Source prod-eks (cluster prod) could not be read from 1970-01-01 00:00:00 UTC to 1970-01-01 01:00:00 UTC. \
-             Nothing in it was evaluated; it is tried again with the re-reads."
+            "Stakeout could not read source prod-eks (cluster prod) from 1970-01-01 00:00:00 to 01:00:00 UTC. No rule has \
+             seen these records. The next reread tries again."
         );
     }
 }

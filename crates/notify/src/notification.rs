@@ -1,10 +1,10 @@
-//! One message: what a destination is told at once, before it has a form.
+//! One notification: a message before it has a form, and the entries that it settles.
 //!
-//! It borrows what it tells of, so that a plan over ten thousand findings copies none of them.
+//! A message borrows its findings, so that batching ten thousand of them copies none.
 
 use std::collections::BTreeMap;
 
-use stakeout_core::delivery::Activity;
+use stakeout_core::delivery::{Activity, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::notice::Notice;
 use stakeout_core::rule::Level;
@@ -12,30 +12,39 @@ use stakeout_core::rule::Level;
 /// Findings that a digest names one by one.
 pub const DIGEST_TOP_MAX: usize = 10;
 
-/// Something to tell.
+/// A message, and what to settle once the destination has accepted it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notification<'a> {
+    /// What to send.
+    pub message: Message<'a>,
+    /// What to settle then.
+    pub settles: Settlement,
+}
+
+/// A message to a destination.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message<'a> {
     /// Its delivery id: printable ASCII, at most 128 characters, the same whenever the message is sent again.
     pub id: String,
-    /// What it tells.
-    pub body: Body<'a>,
+    /// Its contents.
+    pub body: MessageBody<'a>,
 }
 
-/// What a message tells.
+/// The contents of a message.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Body<'a> {
-    /// A finding, as it stands now.
+pub enum MessageBody<'a> {
+    /// A finding in its current state.
     Finding {
         /// The finding.
         finding: &'a Finding,
         /// What happened to it.
         activity: Activity,
     },
-    /// Something about the watch itself.
+    /// A notice about Stakeout itself.
     Notice(&'a Notice),
-    /// More than can be told one by one.
+    /// Many findings and notices at once.
     Digest(Digest<'a>),
-    /// Findings that were owed but are not stored any more, in ascending order: only their uids can be told.
+    /// Pending findings that are no longer stored, in ascending order: only their uids are known.
     Forgotten(Vec<FindingKey>),
     /// A test of the destination with this name.
     Test {
@@ -49,14 +58,14 @@ pub enum Body<'a> {
 pub struct Digest<'a> {
     /// The findings, most severe first, then those with most requests.
     pub findings: Vec<(&'a Finding, Activity)>,
-    /// The notices, in the order in which they are owed.
+    /// The notices, in the order of their deliveries.
     pub notices: Vec<&'a Notice>,
-    /// Findings that were owed but are not stored any more.
+    /// Pending findings that are no longer stored.
     pub forgotten: Vec<FindingKey>,
 }
 
 impl<'a> Digest<'a> {
-    /// Returns the digest of these, with its findings in their order.
+    /// Returns a digest with its findings in order.
     #[must_use]
     pub fn new(
         mut findings: Vec<(&'a Finding, Activity)>,
@@ -69,7 +78,7 @@ impl<'a> Digest<'a> {
         Digest { findings, notices, forgotten }
     }
 
-    /// Returns the highest level among its findings, or that of context where it has none.
+    /// Returns the highest level of its findings, or `informational` if it has none.
     #[must_use]
     pub fn level(&self) -> Level {
         self.findings.first().map_or(Level::Informational, |(finding, _)| finding.rule.level)
@@ -78,31 +87,31 @@ impl<'a> Digest<'a> {
     /// Returns how many findings there are of each level, most severe first.
     #[must_use]
     pub fn by_level(&self) -> Vec<(Level, usize)> {
-        let mut numbers: BTreeMap<Level, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<Level, usize> = BTreeMap::new();
         for (finding, _) in &self.findings {
-            *numbers.entry(finding.rule.level).or_default() += 1;
+            *counts.entry(finding.rule.level).or_default() += 1;
         }
-        numbers.into_iter().rev().collect()
+        counts.into_iter().rev().collect()
     }
 
     /// Returns how many findings there are of each rule, most first.
     #[must_use]
     pub fn by_rule(&self) -> Vec<(&'a str, usize)> {
-        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (finding, _) in &self.findings {
-            *numbers.entry(finding.rule.name.as_str()).or_default() += 1;
+            *counts.entry(finding.rule.name.as_str()).or_default() += 1;
         }
-        let mut numbers: Vec<(&str, usize)> = numbers.into_iter().collect();
-        numbers.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
-        numbers
+        let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts
     }
 
-    /// Returns one sentence on what it holds.
+    /// Returns its contents in one line.
     #[must_use]
     pub fn headline(&self) -> String {
         let mut parts = vec![counted(self.findings.len(), "finding")];
         if !self.notices.is_empty() {
-            parts.push(format!("{} about the watch itself", counted(self.notices.len(), "notice")));
+            parts.push(counted(self.notices.len(), "monitoring notice"));
         }
         if !self.forgotten.is_empty() {
             parts.push(format!("{} no longer stored", counted(self.forgotten.len(), "finding")));
@@ -121,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_headline_names_only_what_there_is() {
+    fn a_headline_leaves_out_what_is_empty() {
         assert_eq!(Digest::default().headline(), "0 findings");
         let digest = Digest::new(Vec::new(), Vec::new(), vec![FindingKey(1)]);
         assert_eq!(digest.headline(), "0 findings, 1 finding no longer stored");

@@ -1,7 +1,7 @@
 //! The machine form: OCSF 1.3.0 Detection Finding (class 2004), one JSON object a line.
 //!
-//! Notices, digests and tests wear the same class, so that a consumer needs one schema; `finding_info.types` tells
-//! them apart. Attribute names and enumerations are those of <https://schema.ocsf.io/1.3.0/classes/detection_finding>.
+//! Notices, digests and tests have the same class, so that a consumer needs one schema; `finding_info.types`
+//! distinguishes them. Attribute names and enumerations are those of <https://schema.ocsf.io/1.3.0/classes/detection_finding>.
 
 mod finding;
 mod line;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
 
-use crate::notification::{Body, Message};
+use crate::notification::{Message, MessageBody};
 
 pub use finding::{SOURCES_MAX, finding};
 pub use line::to_line;
@@ -30,20 +30,26 @@ pub const VERSION: &str = "1.3.0";
 pub fn message(message: &Message<'_>, now: Timestamp) -> Value {
     let id = Some(message.id.as_str());
     match &message.body {
-        Body::Finding { finding, activity } => {
+        MessageBody::Finding { finding, activity } => {
             let mut object = self::finding(finding, *activity, id, now);
             finding::limit_sources(&mut object);
             object
         }
-        Body::Notice(notice) => self::notice(notice, id, now),
-        Body::Digest(digest) => watch::digest(digest, &message.id, now),
-        Body::Forgotten(uids) => watch::forgotten(uids, &message.id, now),
-        Body::Test { destination } => watch::test(destination, &message.id, now),
+        MessageBody::Notice(notice) => self::notice(notice, id, now),
+        MessageBody::Digest(digest) => watch::digest(digest, &message.id, now),
+        MessageBody::Forgotten(uids) => watch::forgotten(uids, &message.id, now),
+        MessageBody::Test { destination } => watch::test(destination, &message.id, now),
     }
 }
 
-/// Returns the attributes that every object has.
-fn head(activity: Activity, level: Level, time_ms: i64, delivery_id: Option<&str>, now: Timestamp) -> Value {
+/// Returns the attributes of every object.
+fn common_attributes(
+    activity: Activity,
+    level: Level,
+    time_ms: i64,
+    delivery_id: Option<&str>,
+    now: Timestamp,
+) -> Value {
     let activity_id = activity as u8;
     let (activity_name, status_id, status) = match activity {
         Activity::Create => ("Create", 1, "New"),
@@ -87,7 +93,7 @@ pub(crate) fn severity(level: Level) -> &'static str {
     }
 }
 
-/// Returns the resource that a cluster is.
+/// Returns a cluster as a resource.
 fn cluster_resource(name: &str) -> Value {
     json!({"name": name, "type": "Kubernetes cluster"})
 }

@@ -1,7 +1,7 @@
-//! Slack, by an incoming webhook: who may be posted to, and what its answers mean.
+//! Slack, by an incoming webhook: the allowed addresses, and the meaning of Slack's answers.
 //!
-//! The words are made in `message`, from pieces of `markup`, within the limits that `blocks` holds.
-//! A webhook cannot edit what it posted, so the plan tells it creates and escalations only.
+//! `message` writes the texts, from pieces of `markup`, within the limits of `blocks`. A webhook cannot edit its
+//! messages, so Slack receives only creates and escalations.
 
 mod blocks;
 mod markup;
@@ -19,16 +19,16 @@ use crate::ocsf::to_line;
 pub use blocks::TEXT_UNITS_MAX;
 pub use message::{digest_message, finding_message, message, notice_message, plain_text};
 
-/// Where Slack takes messages: its commercial and its GovSlack hosts.
+/// The hosts of Slack and of GovSlack.
 const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
-/// Answers of status 400 that speak of the message's form; its words may be taken as plain text
+/// Answers with status 400 that refuse the form of a message; Slack may accept its plain text
 /// (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors>).
 const FORM_ERRORS: [&str; 4] = ["invalid_payload", "invalid_blocks", "invalid_attachments", "msg_blocks_too_long"];
-/// Errors in an answer with `"ok": false` that pass by themselves.
-const PASSING_ERRORS: [&str; 5] =
+/// Transient errors in an answer with `"ok": false`.
+const TRANSIENT_ERRORS: [&str; 5] =
     ["ratelimited", "rate_limited", "internal_error", "service_unavailable", "request_timeout"];
 
-/// An incoming webhook of Slack. Its address is a secret: whoever has it can post.
+/// An incoming webhook of Slack. Its address is a secret: everybody who knows it can post.
 #[derive(Debug)]
 pub struct Slack {
     url: SecretString,
@@ -36,7 +36,7 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// Returns the webhook at `url`: https on a host of Slack's, or plain http on a loopback address (a fake).
+    /// Returns the webhook at `url`: https on a host of Slack, or plain http on a loopback address (a fake).
     pub fn new(url: SecretString) -> Result<Slack, SetupError> {
         let endpoint = Endpoint::parse(url.expose_secret())?;
         if !is_slack(&endpoint) && !endpoint.is_plain_http() {
@@ -49,7 +49,7 @@ impl Slack {
         Ok(Slack { url, client })
     }
 
-    /// Posts `message`, and once more as plain text where Slack refuses its blocks.
+    /// Posts `message`, and again as plain text if Slack refuses its blocks.
     pub async fn send(&self, message: &Message<'_>) -> Result<Receipt, SendError> {
         let payload = self::message(message);
         let answer = self.post(&payload).await?;
@@ -73,7 +73,7 @@ fn is_form_error(answer: &Answer) -> bool {
     answer.status == 400 && FORM_ERRORS.iter().any(|error| answer.body.contains(error))
 }
 
-/// Reads an answer: `ok`, or `{"ok": true}` as workflow webhooks say it, is the only success.
+/// Maps an answer: only `ok`, or `{"ok": true}` from a workflow webhook, is a success.
 fn status(answer: &Answer) -> Result<(), SendError> {
     if answer.status != 200 {
         return Err(answer.failure());
@@ -82,17 +82,17 @@ fn status(answer: &Answer) -> Result<(), SendError> {
     if body == "ok" {
         return Ok(());
     }
-    let spoken: Option<Value> = serde_json::from_str(body).ok();
-    let ok = spoken.as_ref().and_then(|spoken| spoken.get("ok")).and_then(Value::as_bool);
+    let parsed: Option<Value> = serde_json::from_str(body).ok();
+    let ok = parsed.as_ref().and_then(|parsed| parsed.get("ok")).and_then(Value::as_bool);
     match ok {
         Some(true) => Ok(()),
         Some(false) => {
-            let error = spoken.as_ref().and_then(|spoken| spoken["error"].as_str()).unwrap_or("no reason given");
-            let reason = http::quoted(&format!("slack says {error}"));
-            Err(if PASSING_ERRORS.contains(&error) { SendError::later(reason) } else { SendError::refused(reason) })
+            let error = parsed.as_ref().and_then(|parsed| parsed["error"].as_str()).unwrap_or("no reason given");
+            let reason = http::quoted(&format!("slack answered {error}"));
+            Err(if TRANSIENT_ERRORS.contains(&error) { SendError::later(reason) } else { SendError::refused(reason) })
         }
-        // A proxy's or portal's page is no word of Slack's.
-        None => Err(SendError::later("status 200, but the answer is not slack's ok")),
+        // Probably the page of a proxy or a portal.
+        None => Err(SendError::later("status 200, but slack did not answer ok")),
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_slack_and_loopback_are_posted_to() {
+    fn only_slack_and_loopback_addresses_are_accepted() {
         let is_allowed = |url: &str| Slack::new(SecretString::from(url)).is_ok();
         for good in [
             "https://hooks.slack.com/services/T0/B0/x",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_in_no_error_and_no_debug_output() {
+    fn errors_and_debug_output_hide_the_address() {
         let slack = Slack::new(SecretString::from("https://hooks.slack.com/services/T0/B0/canary")).expect("allowed");
         assert!(!format!("{slack:?}").contains("canary"));
         let refused = Slack::new(SecretString::from("https://evil.example/canary")).expect_err("not allowed");

@@ -1,6 +1,6 @@
 //! An SNS topic: one OCSF object for each message, with attributes for filter policies.
 //!
-//! What a refusal means is in `failure`.
+//! `failure` maps refusals to errors.
 
 mod attributes;
 mod failure;
@@ -25,7 +25,7 @@ const MESSAGE_BYTES_MAX: usize = 262_144;
 /// Longest subject: "less than 100 characters", and no line breaks (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 const SUBJECT_CHARS_MAX: usize = 99;
 
-/// A topic, ready to be published to.
+/// A topic to publish to.
 pub struct Sns {
     topic_arn: String,
     is_fifo: bool,
@@ -33,17 +33,19 @@ pub struct Sns {
 }
 
 impl Sns {
-    /// Gets ready to publish: reads the environment and the AWS profile, and asks nobody yet.
+    /// Builds the client from the environment and the AWS profile, without any request.
     pub async fn new(topic_arn: String, access: &Access) -> Result<Sns, SetupError> {
         if !is_topic_arn(&topic_arn) {
-            return Err(SetupError::Address { reason: "topic_arn is not of the form arn:aws:sns:REGION:ACCOUNT:NAME" });
+            return Err(SetupError::Address {
+                reason: "topic_arn does not have the form arn:aws:sns:REGION:ACCOUNT:NAME",
+            });
         }
         check_credential(access)?;
         let client = Client::new(&stakeout_aws::sdk_config(access, ANSWER_TIMEOUT).await);
         Ok(Sns { is_fifo: topic_arn.ends_with(".fifo"), topic_arn, client })
     }
 
-    /// Publishes `message`. On a FIFO topic a message that is sent again is dropped by SNS within five minutes.
+    /// Publishes `message`. A FIFO topic drops a repeated message within five minutes.
     pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
         let mut object = ocsf::message(message, now);
         let attributes = attributes::of(message, &object)?;
@@ -73,7 +75,7 @@ impl std::fmt::Debug for Sns {
     }
 }
 
-/// Tells whether a text is of the form `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
+/// Returns whether a text has the form `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
 fn is_topic_arn(text: &str) -> bool {
     match text.split(':').collect::<Vec<_>>()[..] {
         ["arn", _, "sns", region, account, name] => ![region, account, name].contains(&""),
@@ -81,7 +83,7 @@ fn is_topic_arn(text: &str) -> bool {
     }
 }
 
-/// Anonymous credentials are for a fake on this machine.
+/// Accepts anonymous credentials for a fake on this machine only.
 fn check_credential(access: &Access) -> Result<(), SetupError> {
     let is_fake = access.endpoint.as_ref().is_some_and(Endpoint::is_plain_http);
     if access.credential == Credential::Anonymous && !is_fake {
@@ -92,7 +94,7 @@ fn check_credential(access: &Access) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Returns the subject, which is what a mail subscriber sees first: printable ASCII only.
+/// Returns the subject of e-mail subscriptions: printable ASCII only.
 fn subject(object: &Value) -> String {
     let severity = object["severity"].as_str().unwrap_or_default();
     let title = object["finding_info"]["title"].as_str().unwrap_or_default();

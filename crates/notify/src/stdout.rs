@@ -1,4 +1,4 @@
-//! Standard output: one OCSF object a line, for pipes and for containers whose output is collected.
+//! Standard output: one OCSF object per line, for pipes and for containers whose output is collected.
 
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
@@ -17,15 +17,15 @@ const WRITE_MAX: Duration = Duration::from_secs(30);
 pub struct Stdout;
 
 impl Stdout {
-    /// Writes `message` and flushes, so that a receipt means that the reader's pipe has it. A reader that stands still
-    /// is not waited for longer than [`WRITE_MAX`].
+    /// Writes `message` and flushes: a receipt means that the pipe holds the message. Waits at most [`WRITE_MAX`] for a
+    /// reader that blocks.
     pub async fn send(self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
         let line = line_of(message, now);
         let written = tokio::task::spawn_blocking(move || write_to(&mut io::stdout().lock(), &line));
         match tokio::time::timeout(WRITE_MAX, written).await {
             Ok(Ok(written)) => written,
-            Ok(Err(fault)) => Err(SendError::later(format!("cannot write to standard output: {fault}"))),
-            Err(_) => Err(SendError::later("nobody reads the standard output")),
+            Ok(Err(error)) => Err(SendError::later(format!("cannot write to standard output: {error}"))),
+            Err(_) => Err(SendError::later("standard output is blocked: its reader does not read")),
         }
     }
 }
@@ -37,7 +37,7 @@ fn line_of(message: &Message<'_>, now: Timestamp) -> String {
 fn write_to(out: &mut impl Write, line: &str) -> Result<Receipt, SendError> {
     match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(Receipt::default()),
-        // Nobody reads any more, and nobody will until the process is started anew.
+        // The reader is gone until the process is restarted.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(SendError::refused("standard output is closed")),
         Err(error) => Err(SendError::later(format!("cannot write to standard output: {error}"))),
     }
@@ -46,7 +46,7 @@ fn write_to(out: &mut impl Write, line: &str) -> Result<Receipt, SendError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notification::Body;
+    use crate::notification::MessageBody;
 
     struct Failing(ErrorKind);
 
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_message_is_a_line_and_a_closed_pipe_is_final() {
-        let message = Message { id: "t-1".to_owned(), body: Body::Test { destination: "out\n" } };
+        let message = Message { id: "t-1".to_owned(), body: MessageBody::Test { destination: "out\n" } };
         let mut written = Vec::new();
         let line = line_of(&message, Timestamp::UNIX_EPOCH);
         assert_eq!(write_to(&mut written, &line), Ok(Receipt::default()));

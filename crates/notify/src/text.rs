@@ -1,4 +1,4 @@
-//! Plain words for a finding: the one-line form, times and spans. No destination's markup.
+//! A finding as plain text: the one-line form, times and durations. Without the markup of any destination.
 
 use std::net::IpAddr;
 
@@ -13,9 +13,9 @@ use crate::notification::counted;
 
 /// Longest line that [`finding_line`] makes, in characters.
 pub const LINE_CHARS_MAX: usize = 240;
-/// Most response codes that are named; the rest is a sum.
+/// Most response codes that are listed; the rest is a sum.
 const CODES_MAX: usize = 8;
-/// Longest rule name, group and list of clusters in it, so that no one of them crowds the others out.
+/// Longest rule name, group and list of clusters in it, so that each leaves room for the others.
 const PART_CHARS_MAX: usize = 56;
 
 /// Returns the finding on one line: level, rule, source or group, requests, first and last request (UTC), clusters.
@@ -38,7 +38,7 @@ pub fn finding_line(finding: &Finding) -> String {
     bounded(&line, LINE_CHARS_MAX)
 }
 
-/// Returns what the finding counts for: its source, or the values of its group. The text is raw.
+/// Returns the subject of the finding as raw text: its source, or the values of its group.
 pub(crate) fn subject(finding: &Finding) -> String {
     match finding.source_ip() {
         Some(source) => source.to_string(),
@@ -49,8 +49,8 @@ pub(crate) fn subject(finding: &Finding) -> String {
     }
 }
 
-/// Returns how many sources or other values the requests had, such as ` from 213 sources`; nothing where the finding
-/// is of one source and no values were counted. `shown` makes a field's name safe for where it is shown.
+/// Returns how many sources or other values the requests had, such as ` from 213 sources`. Empty if the finding has one
+/// source and counts no values. `shown` escapes the name of a field for the destination.
 pub(crate) fn breadth(finding: &Finding, shown: impl Fn(&str) -> String) -> String {
     let at_least = |number: usize, is_cut: bool| format!("{}{number}", if is_cut { "at least " } else { "" });
     match finding.distinct_values() {
@@ -65,7 +65,7 @@ pub(crate) fn breadth(finding: &Finding, shown: impl Fn(&str) -> String) -> Stri
     }
 }
 
-/// Returns the kind of network that a source lies in: `public`, or the name of its special range.
+/// Returns the kind of network of a source: `public`, or the name of its special range.
 pub(crate) fn network_of(source: &SourceIp) -> &'static str {
     // The lower half of an IPv6 source is not kept. Loopback and unspecified differ from the rest of ::/64 in it alone.
     match source.network_address() {
@@ -74,7 +74,7 @@ pub(crate) fn network_of(source: &SourceIp) -> &'static str {
     }
 }
 
-/// Returns a time as people read it: `2026-11-22 01:00:52 UTC`.
+/// Returns a time for people: `2026-11-22 01:00:52 UTC`.
 pub(crate) fn utc(at: Second) -> String {
     let written = at.to_string();
     match written.strip_suffix('Z') {
@@ -83,7 +83,21 @@ pub(crate) fn utc(at: Second) -> String {
     }
 }
 
-/// Returns a span as people read it: its two largest units, such as `29 min 18 s`.
+/// Returns a period for people: `at` one time, or `from` one `to` another, with the date once if it is the same.
+pub(crate) fn period(first: Second, last: Second) -> String {
+    let (first, last) = (utc(first), utc(last));
+    if first == last {
+        return format!("at {first}");
+    }
+    match (first.split_once(' '), last.split_once(' ')) {
+        (Some((date, time)), Some((last_date, last_time))) if date == last_date => {
+            format!("from {date} {} to {last_time}", time.trim_end_matches(" UTC"))
+        }
+        _ => format!("from {first} to {last}"),
+    }
+}
+
+/// Returns a duration for people: its two largest units, such as `29 min 18 s`.
 pub(crate) fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
@@ -95,7 +109,7 @@ pub(crate) fn span(seconds: i64) -> String {
     }
 }
 
-/// Returns how often: the requests, their span and, where that is over a minute, their rate.
+/// Returns the requests, their duration and, above a minute, their rate.
 pub(crate) fn frequency(episode: &Episode) -> String {
     let seconds = episode.last.0.saturating_sub(episode.first.0);
     let requests = counted_requests(episode.count);
@@ -105,12 +119,12 @@ pub(crate) fn frequency(episode: &Episode) -> String {
         _ => {
             let seconds_spent = u128::from(seconds.unsigned_abs());
             let tenths = (u128::from(episode.count) * 600 + seconds_spent / 2) / seconds_spent;
-            format!("{requests} in {}, {}.{} a minute", span(seconds), tenths / 10, tenths % 10)
+            format!("{requests} in {} ({}.{}/min)", span(seconds), tenths / 10, tenths % 10)
         }
     }
 }
 
-/// Returns the requests by response code, the most frequent first, such as `120 × 403, 3 × 401`; nothing where none was
+/// Returns the requests by response code, the most frequent first, such as `120 × 403, 3 × 401`. Empty if none was
 /// counted.
 pub(crate) fn by_code(codes: &Codes) -> String {
     let all = codes.most_first();
@@ -132,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_and_rates_read_as_people_say_them() {
+    fn durations_and_rates_are_readable() {
         assert_eq!(span(0), "0 s");
         assert_eq!(span(1758), "29 min 18 s");
         assert_eq!(span(7265), "2 h 1 min");
@@ -140,13 +154,16 @@ mod tests {
         let episode = |last, count| Episode { first: Second(0), last: Second(last), count };
         assert_eq!(frequency(&episode(0, 1)), "1 request in one second");
         assert_eq!(frequency(&episode(12, 7)), "7 requests in 12 s");
-        assert_eq!(frequency(&episode(120, 7)), "7 requests in 2 min 0 s, 3.5 a minute");
+        assert_eq!(frequency(&episode(120, 7)), "7 requests in 2 min 0 s (3.5/min)");
         assert_eq!(
             frequency(&Episode { first: Second(i64::MIN), last: Second(i64::MAX), count: u64::MAX }).lines().count(),
             1
         );
         assert_eq!(utc(Second(0)), "1970-01-01 00:00:00 UTC");
         assert_eq!(utc(Second(i64::MIN)), i64::MIN.to_string());
+        assert_eq!(period(Second(0), Second(0)), "at 1970-01-01 00:00:00 UTC");
+        assert_eq!(period(Second(0), Second(60)), "from 1970-01-01 00:00:00 to 00:01:00 UTC");
+        assert_eq!(period(Second(0), Second(86_400)), "from 1970-01-01 00:00:00 UTC to 1970-01-02 00:00:00 UTC");
     }
 
     #[test]

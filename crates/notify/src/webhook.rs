@@ -1,4 +1,4 @@
-//! A webhook of the user's own: one OCSF object for each POST.
+//! A webhook of the user: one OCSF object for each POST.
 
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_http::{Client, Endpoint};
@@ -9,10 +9,10 @@ use crate::notification::Message;
 use crate::ocsf;
 use jiff::Timestamp;
 
-/// The header that names the delivery; it is the same when a message is sent again.
+/// The header that names the delivery; it stays the same when the message is sent again.
 pub const DELIVERY_HEADER: &str = "X-Stakeout-Delivery";
 
-/// An HTTP endpoint that takes OCSF objects. Its address may hold a token, so it is a secret like the token itself.
+/// An HTTP endpoint for OCSF objects. Its address may hold a token, so it is a secret like the token itself.
 #[derive(Debug)]
 pub struct Webhook {
     url: SecretString,
@@ -27,7 +27,7 @@ impl Webhook {
         Ok(Webhook { url, bearer_token, client })
     }
 
-    /// Posts `message`; every 2xx is a success, whatever it says.
+    /// Posts `message`; every 2xx status is a success.
     pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
         let mut request = self.client.post(self.url.expose_secret()).header(DELIVERY_HEADER, &message.id);
         if let Some(token) = &self.bearer_token {

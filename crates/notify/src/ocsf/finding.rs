@@ -1,4 +1,4 @@
-//! A finding as an OCSF object. Every text in it was bounded by core and is raw: JSON escapes it.
+//! A finding as an OCSF object. Core has bounded every text in it; the texts are raw, since JSON escapes them.
 
 use std::collections::BTreeSet;
 
@@ -12,19 +12,20 @@ use stakeout_core::finding::{Finding, Status};
 
 use crate::{attack, text};
 
-/// Sources that a message lists whose group is not an address; the lines of `replay` list all that are kept.
+/// Most sources in a message about many addresses; `replay` prints all that are kept.
 pub const SOURCES_MAX: usize = 1_000;
-/// User agents that a finding lists beside those of its samples.
+/// Most user agents in a finding.
 const AGENTS_MAX: usize = 10;
 
-/// Returns the object for a finding, as it stands now; `now` is when the message is made.
+/// Returns the object for a finding in its current state; `now` is the time of the message.
 #[must_use]
 pub fn finding(finding: &Finding, activity: Activity, delivery_id: Option<&str>, now: Timestamp) -> Value {
-    let told_at = match activity {
+    let changed_at = match activity {
         Activity::Create => finding.created_at,
         Activity::Update | Activity::Close => finding.updated_at,
     };
-    let mut object = super::head(activity, finding.rule.level, told_at.as_millisecond(), delivery_id, now);
+    let mut object =
+        super::common_attributes(activity, finding.rule.level, changed_at.as_millisecond(), delivery_id, now);
     object["message"] = json!(text::finding_line(finding));
     object["finding_info"] = info(finding);
     object["count"] = json!(finding.episode.count);
@@ -84,8 +85,8 @@ fn attack_of(technique: &str) -> Value {
     entry
 }
 
-/// Returns what else the source did around the finding, or why nobody knows.
-fn around(context: &FindingContext) -> Value {
+/// Returns what else the source did around the finding, or why that is unknown.
+fn finding_context(context: &FindingContext) -> Value {
     let around = match context {
         FindingContext::Read(around) => around,
         FindingContext::Unread { reason } => return json!({"unread": reason}),
@@ -112,8 +113,8 @@ fn ranking(ranking: &TopValues) -> Value {
     ranking.top.iter().map(|(value, requests)| json!({"value": value, "count": requests})).collect()
 }
 
-/// Returns the samples of a finding of one source, or else its sources, lowest address first, with a sample of each
-/// that is at hand.
+/// Returns the samples of a finding with one source; otherwise its sources, lowest address first, each with a sample if
+/// there is one.
 fn evidences(finding: &Finding) -> Vec<Value> {
     let samples = finding.evidence.samples();
     let bare = |source: SourceIp| json!({"src_endpoint": {"ip": source.network_address()}});
@@ -159,14 +160,14 @@ fn evidence(source: SourceIp, sample: &Sample) -> Value {
     evidence
 }
 
-/// Leaves out all but the first of the sources that an object for SNS or a webhook lists.
+/// Keeps only the first sources of an object for SNS or a webhook.
 pub(super) fn limit_sources(object: &mut Value) {
     if let Some(evidences) = object.get_mut("evidences").and_then(Value::as_array_mut) {
         evidences.truncate(SOURCES_MAX);
     }
 }
 
-/// Returns what OCSF has no place for: the group, and what the samples hold, gathered.
+/// Returns everything without an OCSF attribute: the group, and the distinct values of the samples.
 fn unmapped(finding: &Finding) -> Map<String, Value> {
     let samples = &finding.evidence;
     let group: Map<String, Value> =
@@ -214,11 +215,11 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
             .collect(),
     );
     if !finding.elsewhere.rules.is_empty() {
-        let elsewhere = &finding.elsewhere;
-        put("related_activity", json!({"rules": elsewhere.rules, "clusters": elsewhere.clusters}));
+        let related = &finding.elsewhere;
+        put("related_activity", json!({"rules": related.rules, "clusters": related.clusters}));
     }
     if let Some(context) = &finding.context {
-        put("context", around(context));
+        put("context", finding_context(context));
     }
     put("falsepositives", json!(finding.rule.falsepositives));
     put("risk_score", json!(finding.rule.risk_score));

@@ -1,20 +1,20 @@
-//! Making an object fit: what helps least is left out first, and what tools rely on stays.
+//! Shrinks an object to a size: drops the least useful parts first, and keeps the attributes that tools rely on.
 
 use serde_json::{Value, json};
 use stakeout_core::text::bounded;
 
 use super::to_line;
 
-/// Evidences and samples that are kept while there is anything else to leave out.
+/// Evidences and samples that a shrunk object keeps.
 const SAMPLES_MIN: usize = 1;
-/// Clusters and techniques that a shrunk object still lists.
+/// Clusters and techniques that a shrunk object keeps.
 const RESOURCES_MIN: usize = 10;
-/// Characters of the rule's words that a shrunk object keeps.
+/// Characters of each text of the rule that a shrunk object keeps.
 const WORDS_CHARS_MAX: usize = 512;
 
-/// Leaves out samples, then evidences, then lists and words, until the object's line has at most `bytes_max` bytes.
+/// Drops samples, then evidences, then lists and words, until the object's line has at most `bytes_max` bytes.
 ///
-/// What was left out is named in `unmapped.shrunk`. The fixed spots stay: uid, title, analytic, times, activity,
+/// `unmapped.shrunk` names the dropped parts. The fixed attributes stay: uid, title, analytic, times, activity,
 /// count, severity, the first evidence and the first clusters. They need less than 128 KiB.
 pub fn shrink_to(object: &mut Value, bytes_max: usize) {
     for step in STEPS {
@@ -25,7 +25,7 @@ pub fn shrink_to(object: &mut Value, bytes_max: usize) {
     }
 }
 
-/// Each leaves out one kind of thing, least helpful first.
+/// Each drops one kind of part, the least useful first.
 const STEPS: [fn(&mut Value, usize); 5] = [
     |object, bytes_max| halve(object, "/unmapped/samples", SAMPLES_MIN, bytes_max),
     |object, bytes_max| halve(object, "/evidences", SAMPLES_MIN, bytes_max),
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_go_before_evidences_and_the_fixed_spots_stay() {
+    fn samples_go_before_evidences_and_the_fixed_attributes_stay() {
         let long = "x".repeat(900);
         let mut object = json!({
             "finding_info": {"uid": "u", "title": "t"},

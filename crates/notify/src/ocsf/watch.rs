@@ -1,4 +1,4 @@
-//! What Stakeout tells of itself, in the same class as a finding: notices, digests, forgotten findings, tests.
+//! Messages about Stakeout itself, in the class of a finding: notices, digests, forgotten findings, tests.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,17 +8,17 @@ use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::text::visible;
 
-use crate::notice as words;
+use crate::notice as texts;
 use crate::notification::{DIGEST_TOP_MAX, Digest};
 
-/// Uids of forgotten findings that one message lists.
+/// Most uids of forgotten findings in one message.
 const UIDS_MAX: usize = 1_000;
 
-/// Returns the object for a notice; `now` is when the message is made.
+/// Returns the object for a notice; `now` is the time of the message.
 #[must_use]
 pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Value {
     let mut unmapped = json!({
-        "kind": words::kind(notice),
+        "kind": texts::kind(notice),
         "source": notice.source,
         "window": {"earliest": notice.window.earliest().millis(), "latest": notice.window.latest().millis()},
     });
@@ -41,28 +41,28 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
         }
         NoticeKind::GapFilled | NoticeKind::SilenceOver => {}
     }
-    let told = Told {
-        uid: &words::uid(notice),
+    let report = StatusReport {
+        uid: &texts::uid(notice),
         kind: "Watch",
-        title: words::title(notice),
-        text: &words::explanation(notice),
-        level: words::level(notice),
-        activity: words::activity(notice),
+        title: texts::title(notice),
+        text: &texts::explanation(notice),
+        level: texts::level(notice),
+        activity: texts::activity(notice),
     };
-    let mut object = told.object(delivery_id, now);
+    let mut object = report.object(delivery_id, now);
     object["resources"] = json!([super::cluster_resource(&notice.cluster)]);
     object["unmapped"] = unmapped;
     object
 }
 
-/// Returns the largest sources of what is told as a sum.
+/// Returns the largest sources behind a sum.
 fn largest(top: &[(String, u64)]) -> Value {
     top.iter().map(|(source, requests)| json!({"source": source, "requests": requests})).collect()
 }
 
 /// Returns the object for a digest.
 pub(super) fn digest(digest: &Digest<'_>, id: &str, now: Timestamp) -> Value {
-    let told = Told {
+    let report = StatusReport {
         uid: id,
         kind: "Digest",
         title: "Digest",
@@ -70,7 +70,7 @@ pub(super) fn digest(digest: &Digest<'_>, id: &str, now: Timestamp) -> Value {
         level: digest.level(),
         activity: Activity::Create,
     };
-    let mut object = told.object(Some(id), now);
+    let mut object = report.object(Some(id), now);
     object["unmapped"] = json!({
         "findings": digest.findings.len(),
         "notices": digest.notices.len(),
@@ -80,9 +80,9 @@ pub(super) fn digest(digest: &Digest<'_>, id: &str, now: Timestamp) -> Value {
     object
 }
 
-/// Returns the object that names findings which are not stored any more.
+/// Returns the object that lists findings which are no longer stored.
 pub(super) fn forgotten(uids: &[FindingKey], id: &str, now: Timestamp) -> Value {
-    let told = Told {
+    let report = StatusReport {
         uid: id,
         kind: "Watch",
         title: "Findings no longer stored",
@@ -90,7 +90,7 @@ pub(super) fn forgotten(uids: &[FindingKey], id: &str, now: Timestamp) -> Value 
         level: Level::Medium,
         activity: Activity::Create,
     };
-    let mut object = told.object(Some(id), now);
+    let mut object = report.object(Some(id), now);
     object["count"] = json!(uids.len());
     object["unmapped"] = json!({
         "kind": "forgotten",
@@ -99,24 +99,24 @@ pub(super) fn forgotten(uids: &[FindingKey], id: &str, now: Timestamp) -> Value 
     object
 }
 
-/// What it means that a finding which is owed is not stored.
-pub(crate) const FORGOTTEN: &str = "These findings were owed to this destination, but they are over and were removed before it took them. Other destinations may have them.";
+/// The meaning of a pending finding that is no longer stored.
+pub(crate) const FORGOTTEN: &str = "Stakeout could not deliver these findings before they ended and expired. Other destinations may have received them.";
 
-/// Returns the object that tests a destination.
+/// Returns the object of a test message.
 pub(super) fn test(destination: &str, id: &str, now: Timestamp) -> Value {
-    let told = Told {
+    let report = StatusReport {
         uid: id,
         kind: "Test",
         title: "Test",
-        text: &format!("Test of the destination {destination}: nothing was found."),
+        text: &format!("Destination {destination} works. This is not a finding."),
         level: Level::Informational,
         activity: Activity::Create,
     };
-    told.object(Some(id), now)
+    report.object(Some(id), now)
 }
 
-/// What such an object says.
-struct Told<'a> {
+/// The contents of such an object.
+struct StatusReport<'a> {
     uid: &'a str,
     kind: &'a str,
     title: &'a str,
@@ -125,10 +125,10 @@ struct Told<'a> {
     activity: Activity,
 }
 
-impl Told<'_> {
+impl StatusReport<'_> {
     fn object(&self, delivery_id: Option<&str>, now: Timestamp) -> Value {
         let now_ms = now.as_millisecond();
-        let mut object = super::head(self.activity, self.level, now_ms, delivery_id, now);
+        let mut object = super::common_attributes(self.activity, self.level, now_ms, delivery_id, now);
         object["message"] = json!(visible(&format!("{}: {}", self.title, self.text)));
         object["finding_info"] = json!({
             "uid": self.uid,

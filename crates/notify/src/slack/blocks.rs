@@ -1,11 +1,11 @@
-//! Block Kit within Slack's limits: the one place that holds them
-//! (<https://docs.slack.dev/reference/block-kit/blocks/>). No block of these can be clicked, so none can be abused.
+//! Block Kit within Slack's limits (<https://docs.slack.dev/reference/block-kit/blocks/>). None of these blocks can be
+//! clicked, so an attacker cannot abuse them.
 
 use serde_json::{Value, json};
 
 use super::markup::{Markup, escaped, units};
 
-/// Longest text of all blocks together. Slack refuses about 13,000 characters and does not say where exactly.
+/// Longest text of all blocks together. Slack refuses about 13,000 characters; the exact limit is undocumented.
 pub const TEXT_UNITS_MAX: usize = 11_000;
 /// Most blocks of a message.
 const BLOCKS_MAX: usize = 50;
@@ -17,19 +17,19 @@ const SECTION_UNITS_MAX: usize = 3_000;
 const FIELD_UNITS_MAX: usize = 2_000;
 /// Most fields of a section.
 const FIELDS_MAX: usize = 10;
-/// What is kept free for the context block, which holds the uid.
+/// Reserved for the context block, which holds the uid.
 const CONTEXT_UNITS: usize = 1_000;
-/// Room for the line that says how many more there were.
+/// Reserved for the line that counts the omitted lines.
 const MORE_UNITS: usize = 40;
 
-/// A message's blocks, in order, with the room that is left.
+/// The blocks of a message in order, and the units that are left.
 pub(super) struct Blocks {
     blocks: Vec<Value>,
     units_left: usize,
 }
 
 impl Blocks {
-    /// Returns no blocks, with all of the room.
+    /// Returns an empty list of blocks.
     pub(super) fn new() -> Blocks {
         Blocks { blocks: Vec::new(), units_left: TEXT_UNITS_MAX - CONTEXT_UNITS }
     }
@@ -41,14 +41,14 @@ impl Blocks {
         self.push(json!({"type": "header", "text": {"type": "plain_text", "text": text, "emoji": false}}));
     }
 
-    /// Adds a section of these lines, as many as fit.
+    /// Adds a section with as many of these lines as fit.
     pub(super) fn section(&mut self, lines: &[Markup]) {
         if let Some(text) = self.fitted(lines, SECTION_UNITS_MAX) {
             self.push(json!({"type": "section", "text": text}));
         }
     }
 
-    /// Adds a section of fields, each of them lines of which as many are shown as fit.
+    /// Adds a section of fields, each with as many of its lines as fit.
     pub(super) fn fields(&mut self, fields: &[Vec<Markup>]) {
         let shown: Vec<Value> =
             fields.iter().take(FIELDS_MAX).filter_map(|lines| self.fitted(lines, FIELD_UNITS_MAX)).collect();
@@ -73,15 +73,15 @@ impl Blocks {
         }
     }
 
-    /// Returns a text object of the lines that fit, with the number of the others, or `None` where not one fits.
+    /// Returns a text object of the lines that fit, with the number of the others, or `None` if none fits.
     fn fitted(&mut self, lines: &[Markup], units_max: usize) -> Option<Value> {
-        let room = units_max.min(self.units_left);
+        let units_free = units_max.min(self.units_left);
         let mut text = String::new();
         for (shown, line) in lines.iter().enumerate() {
             let is_last = shown + 1 == lines.len();
             let separator = usize::from(shown > 0);
             let reserve = if is_last { 0 } else { MORE_UNITS };
-            if units(&text) + separator + units(line.as_str()) + reserve > room {
+            if units(&text) + separator + units(line.as_str()) + reserve > units_free {
                 if shown > 0 {
                     text.push_str(&format!("\n… and {} more", lines.len() - shown));
                 }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn lines_that_do_not_fit_are_counted() {
         let mut blocks = Blocks::new();
-        blocks.section(&vec![Markup::ours("x".repeat(999)); 5]);
+        blocks.section(&vec![Markup::trusted("x".repeat(999)); 5]);
         let shown = blocks.finish(&[]);
         let text = shown[0]["text"]["text"].as_str().expect("a text");
         assert!(text.ends_with("x\n… and 3 more"), "{}", &text[text.len() - 30..]);
@@ -115,12 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn the_context_has_room_whatever_came_before() {
+    fn the_context_always_fits() {
         let mut blocks = Blocks::new();
         for _ in 0..60 {
-            blocks.section(&[Markup::ours("y".repeat(2_000))]);
+            blocks.section(&[Markup::trusted("y".repeat(2_000))]);
         }
-        let shown = blocks.finish(&[Markup::ours("uid")]);
+        let shown = blocks.finish(&[Markup::trusted("uid")]);
         assert_eq!(shown.last().expect("a block")["elements"][0]["text"], "uid");
         assert_eq!(shown.len(), 6);
     }

@@ -1,8 +1,8 @@
-//! Text that Slack may be given: escaped, bounded, and without a way to mention, link or format.
+//! Text that is safe to send to Slack: escaped, bounded, and unable to mention, link or format.
 //!
-//! Slack reads `&`, `<` and `>` as its own (<https://docs.slack.dev/messaging/formatting-message-text#escaping>), and
-//! a backtick ends a code span. Everything that was read from a log stands in a code span, in which Slack reads
-//! no other markup; and all of it is `verbatim`, so that a bare address becomes no link.
+//! Slack interprets `&`, `<` and `>` (<https://docs.slack.dev/messaging/formatting-message-text#escaping>), and
+//! a backtick ends a code span. All text from a log is in a code span, in which Slack ignores
+//! other markup; and all of it is `verbatim`, so that a bare address does not become a link.
 
 use stakeout_core::text::visible;
 
@@ -11,8 +11,8 @@ use stakeout_core::text::visible;
 pub(super) struct Markup(String);
 
 impl Markup {
-    /// Returns a piece in words of our own; only constants and other safe pieces may be written into it.
-    pub(super) fn ours(text: impl Into<String>) -> Markup {
+    /// Returns a piece of trusted markup: only constants and safe pieces may be part of it.
+    pub(super) fn trusted(text: impl Into<String>) -> Markup {
         Markup(text.into())
     }
 
@@ -27,7 +27,7 @@ impl Markup {
     }
 }
 
-/// Returns `text` as a code span of at most `units_max` units; an empty text is shown as such.
+/// Returns `text` as a code span of at most `units_max` units, or `(empty)`.
 pub(super) fn code(text: &str, units_max: usize) -> String {
     if text.is_empty() {
         return "(empty)".to_owned();
@@ -35,19 +35,19 @@ pub(super) fn code(text: &str, units_max: usize) -> String {
     format!("`{}`", escaped(text, units_max.saturating_sub(2)))
 }
 
-/// Returns a link of ours. The address must be one that we made, without `|` and `>`.
+/// Returns a link. The caller builds its address, which contains neither `|` nor `>`.
 pub(super) fn link(url: &str, label: &str) -> String {
     format!("<{url}|{label}>")
 }
 
-/// Returns `text` with nothing in it that Slack acts on, at most `units_max` units long as sent.
+/// Returns `text` without anything that Slack interprets, at most `units_max` units long as sent.
 ///
-/// The cut is made while escaping, so that no escape is cut through.
+/// It truncates while escaping, so that no escape is split.
 pub(super) fn escaped(text: &str, units_max: usize) -> String {
     let shown = visible(text);
     let mut safe = String::with_capacity(shown.len());
     let mut units = 0;
-    // Where to cut, should the rest not fit: the longest beginning that leaves room for `…`.
+    // Where to truncate if the rest does not fit: the longest prefix that leaves space for `…`.
     let mut cut = 0;
     for c in shown.chars() {
         let mut buffer = [0; 4];
@@ -72,7 +72,7 @@ pub(super) fn escaped(text: &str, units_max: usize) -> String {
     safe
 }
 
-/// Returns the length by which Slack's limits are held here: UTF-16 units, never less than characters.
+/// Returns the length that counts for Slack's limits: UTF-16 units, never less than characters.
 pub(super) fn units(text: &str) -> usize {
     text.encode_utf16().count()
 }
@@ -82,14 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_text_is_acted_on() {
+    fn escaped_text_has_no_markup() {
         assert_eq!(escaped("<!channel> & `x`", 100), "&lt;!channel&gt; &amp; 'x'");
         assert_eq!(code("a\u{202e}`b\n", 100), "`a\\u{202e}'b\\u{a}`");
         assert_eq!(code("", 100), "(empty)");
     }
 
     #[test]
-    fn no_escape_is_cut_through() {
+    fn no_escape_is_split() {
         assert_eq!(escaped("<<<", 12), "&lt;&lt;&lt;");
         assert_eq!(escaped("<<<", 11), "&lt;&lt;…");
         assert_eq!(escaped("<<<", 8), "&lt;…");

@@ -1,4 +1,4 @@
-//! The words of a message in Slack: for an analyst who has ten seconds, and for one who then has ten minutes.
+//! The text of a message in Slack: the first lines for an analyst with ten seconds, the rest for ten minutes.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,17 @@ use stakeout_core::notice::Notice;
 
 use super::blocks::Blocks;
 use super::markup::{Markup, code, escaped, link};
-use crate::notification::{Body, DIGEST_TOP_MAX, Digest, Message, counted};
+use crate::notification::{DIGEST_TOP_MAX, Digest, Message, MessageBody, counted};
 use crate::ocsf::{FORGOTTEN, severity};
-use crate::text::{self, frequency, subject, utc};
+use crate::text::{self, frequency, period, subject, utc};
 use crate::{attack, notice};
 
 /// Longest request URI or user agent that is shown.
 const LONG_UNITS_MAX: usize = 240;
 /// Longest name (cluster, user, namespace) that is shown.
 const NAME_UNITS_MAX: usize = 120;
-/// Longest words of a rule (title, false positive) that are shown.
-const WORDS_UNITS_MAX: usize = 400;
+/// Longest text of a rule (title, false positive) that is shown.
+const TEXT_UNITS_MAX: usize = 400;
 /// Longest runbook that is shown; the shipped ones are shorter.
 const RUNBOOK_UNITS_MAX: usize = 800;
 /// Most values of a list that are shown.
@@ -36,11 +36,11 @@ const RELATED_MAX: usize = 3;
 #[must_use]
 pub fn message(message: &Message<'_>) -> Value {
     match &message.body {
-        Body::Finding { finding, activity } => finding_message(finding, *activity),
-        Body::Notice(notice) => notice_message(notice),
-        Body::Digest(digest) => digest_message(digest),
-        Body::Forgotten(uids) => forgotten_message(uids),
-        Body::Test { destination } => test_message(destination),
+        MessageBody::Finding { finding, activity } => finding_message(finding, *activity),
+        MessageBody::Notice(notice) => notice_message(notice),
+        MessageBody::Digest(digest) => digest_message(digest),
+        MessageBody::Forgotten(uids) => forgotten_message(uids),
+        MessageBody::Test { destination } => test_message(destination),
     }
 }
 
@@ -62,19 +62,19 @@ pub fn finding_message(finding: &Finding, activity: Activity) -> Value {
     payload(&format!("{change}{}", summary(finding)), &blocks.finish(&context(finding)))
 }
 
-/// Returns the payload for a digest: the top findings, numbers by severity and rule, and where the rest is.
+/// Returns the payload for a digest: counts by severity and rule, the top findings, and where to find the rest.
 #[must_use]
 pub fn digest_message(digest: &Digest<'_>) -> Value {
     let mut blocks = Blocks::new();
     let headline = digest.headline();
     blocks.header(&headline);
     let by_level: Vec<String> = digest.by_level().iter().map(|(level, number)| format!("{number} {level}")).collect();
-    let mut numbers = vec![Markup::ours(format!("*By severity:* {}", by_level.join(", ")))];
-    numbers.extend(digest.by_rule().iter().map(|(rule, number)| Markup::ours(format!("{number} × {}", name(rule)))));
+    let mut counts = vec![Markup::trusted(format!("*By severity:* {}", by_level.join(", ")))];
+    counts.extend(digest.by_rule().iter().map(|(rule, number)| Markup::trusted(format!("{number} × {}", name(rule)))));
     if !digest.findings.is_empty() {
-        blocks.section(&numbers);
+        blocks.section(&counts);
         let top = digest.findings.iter().take(DIGEST_TOP_MAX).map(|(finding, _)| digest_line(finding));
-        let mut lines = vec![Markup::ours(format!("*Top {}*", digest.findings.len().min(DIGEST_TOP_MAX)))];
+        let mut lines = vec![Markup::trusted(format!("*Top {}*", digest.findings.len().min(DIGEST_TOP_MAX)))];
         lines.extend(top);
         // Two sections, so that ten long lines fit.
         let (upper, lower) = lines.split_at(lines.len().div_ceil(2));
@@ -83,40 +83,41 @@ pub fn digest_message(digest: &Digest<'_>) -> Value {
     }
     blocks.section(&digest.notices.iter().take(VALUES_MAX).map(|notice| notice_line(notice)).collect::<Vec<_>>());
     let rest = digest.findings.len().saturating_sub(DIGEST_TOP_MAX);
-    let untold = digest.notices.len().saturating_sub(VALUES_MAX);
-    let mut where_else = Vec::new();
+    let notices_left = digest.notices.len().saturating_sub(VALUES_MAX);
+    let mut footer = Vec::new();
     if rest > 0 {
-        where_else.push(Markup::ours(format!("{} more.", counted(rest, "finding"))));
+        footer.push(Markup::trusted(format!("{}.", counted(rest, "more finding"))));
     }
-    if untold > 0 {
-        where_else.push(Markup::ours(format!("{} more.", counted(untold, "notice"))));
+    if notices_left > 0 {
+        footer.push(Markup::trusted(format!("{}.", counted(notices_left, "more notice"))));
     }
-    where_else.push(Markup::ours(
-        "All of them: `stakeout state show`, and every SNS, webhook and stdout destination, one by one.",
+    footer.push(Markup::trusted(
+        "`stakeout state show` lists all findings. SNS, webhook and stdout destinations receive each of them.",
     ));
-    payload(&format!("Stakeout: {headline}"), &blocks.finish(&where_else))
+    payload(&format!("Stakeout: {headline}"), &blocks.finish(&footer))
 }
 
 /// Returns the payload for a notice.
 #[must_use]
-pub fn notice_message(told: &Notice) -> Value {
+pub fn notice_message(shown: &Notice) -> Value {
     let mut blocks = Blocks::new();
-    blocks.header(notice::title(told));
-    let mut lines = vec![words(&notice::explanation(told))];
-    if let Some(reason) = notice::reason(told) {
-        lines.push(Markup::ours(format!("Reason: {}", code(reason, WORDS_UNITS_MAX))));
+    blocks.header(notice::title(shown));
+    let mut lines = vec![paragraph(&notice::explanation(shown))];
+    if let Some(reason) = notice::reason(shown) {
+        lines.push(Markup::trusted(format!("*Reason:* {}", code(reason, TEXT_UNITS_MAX))));
     }
     blocks.section(&lines);
-    let top = notice::top(told).iter().take(VALUES_MAX);
-    blocks.section(&top.map(|(source, count)| Markup::ours(format!("{} {count}", name(source)))).collect::<Vec<_>>());
+    let top = notice::top(shown).iter().take(VALUES_MAX);
+    blocks
+        .section(&top.map(|(source, count)| Markup::trusted(format!("{} {count}", name(source)))).collect::<Vec<_>>());
     let fallback: Vec<&str> = lines.iter().map(Markup::as_str).collect();
     payload(
-        &format!("{}. {}", notice::title(told), fallback.join(" ")),
-        &blocks.finish(&[Markup::ours("stakeout: about the watch itself")]),
+        &format!("{}. {}", notice::title(shown), fallback.join(" ")),
+        &blocks.finish(&[Markup::trusted("Stakeout monitoring notice")]),
     )
 }
 
-/// Returns the same message without blocks, for a Slack that refused them.
+/// Returns the same message without blocks, in case Slack refuses them.
 #[must_use]
 pub fn plain_text(payload: &Value) -> Value {
     let mut plain = payload.clone();
@@ -130,94 +131,92 @@ fn forgotten_message(uids: &[FindingKey]) -> Value {
     let mut blocks = Blocks::new();
     let headline = format!("{} no longer stored", counted(uids.len(), "finding"));
     blocks.header(&headline);
-    blocks.section(&[Markup::ours(FORGOTTEN)]);
-    blocks.section(&uids.iter().map(|uid| Markup::ours(format!("`{uid}`"))).collect::<Vec<_>>());
+    blocks.section(&[Markup::trusted(FORGOTTEN)]);
+    blocks.section(&uids.iter().map(|uid| Markup::trusted(format!("`{uid}`"))).collect::<Vec<_>>());
     payload(&format!("{headline}. {FORGOTTEN}"), &blocks.finish(&[]))
 }
 
 fn test_message(destination: &str) -> Value {
     let mut blocks = Blocks::new();
-    blocks.header("Test message of Stakeout");
-    blocks.section(&[Markup::ours(format!("The destination {} works. Nothing was found.", name(destination)))]);
-    payload(&format!("Test message of Stakeout for {}", name(destination)), &blocks.finish(&[]))
+    blocks.header("Stakeout test message");
+    blocks.section(&[Markup::trusted(format!("Destination {} works. This is not a finding.", name(destination)))]);
+    payload(&format!("Stakeout test message for {}", name(destination)), &blocks.finish(&[]))
 }
 
-/// Returns the payload; `fallback` is markup as well, for notifications and for a Slack that refuses the blocks.
+/// Returns the payload; `fallback` is also markup: Slack shows it in notifications, and if it refuses the blocks.
 fn payload(fallback: &str, blocks: &[Value]) -> Value {
     json!({"text": fallback, "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
 }
 
-/// Says who did what, how often, where and when.
+/// Returns who sent how many requests, where and when.
 fn sentence(finding: &Finding) -> Markup {
-    let who = match finding.source_ip() {
-        Some(source) => format!("`{source}` ({}) sent", text::network_of(&source)),
-        None => format!("{}:", code(&subject(finding), WORDS_UNITS_MAX)),
-    };
     let clusters: Vec<String> = finding.clusters.iter().take(VALUES_MAX).map(|cluster| name(cluster)).collect();
     let more = finding.clusters.len().saturating_sub(VALUES_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let noun = if finding.clusters.len() == 1 { "cluster" } else { "clusters" };
-    Markup::ours(format!(
-        "{who} *{}*{} to the Kubernetes API of {noun} {}{more}, from {} to {}.",
-        text::counted_requests(finding.episode.count),
-        text::breadth(finding, name),
-        clusters.join(", "),
-        utc(finding.episode.first),
-        utc(finding.episode.last),
-    ))
+    let target = format!("the Kubernetes API of {noun} {}{more}", clusters.join(", "));
+    let requests = format!("*{}*", text::counted_requests(finding.episode.count));
+    let breadth = text::breadth(finding, name);
+    let period = period(finding.episode.first, finding.episode.last);
+    Markup::trusted(match finding.source_ip() {
+        Some(source) => {
+            format!("`{source}` ({}) sent {requests}{breadth} to {target} {period}.", text::network_of(&source))
+        }
+        None if finding.group_fields().next().is_none() => format!("{requests}{breadth} reached {target} {period}."),
+        None => {
+            let group = code(&subject(finding), TEXT_UNITS_MAX);
+            format!("{requests}{breadth} matching {group} reached {target} {period}.")
+        }
+    })
 }
 
-/// Returns what an analyst asks first; a question that the samples do not answer is left out.
+/// Returns the facts that an analyst checks first. Leaves out those without data.
 fn fields(finding: &Finding) -> Vec<Vec<Markup>> {
     let evidence = &finding.evidence;
     let users = evidence.distinct(|sample| Some(sample.username.as_deref().unwrap_or("")));
+    let mut fields = vec![vec![Markup::labelled("Frequency", &frequency(&finding.episode))], addresses(finding)];
     let by_code = text::by_code(&finding.codes);
-    let how_often = match by_code.as_str() {
-        "" => frequency(&finding.episode),
-        _ => format!("{}: {by_code}", frequency(&finding.episode)),
-    };
-    let mut fields = vec![vec![Markup::labelled("How often", &how_often)], addresses(finding)];
+    fields.push(field("Response codes", Some(by_code).filter(|codes| !codes.is_empty()).into_iter()));
     let agents = evidence.distinct(|sample| Some(sample.user_agent.as_deref()));
     fields.push(field(
         "User agents",
-        agents
-            .into_iter()
-            .map(|agent| agent.map_or_else(|| "(none sent)".to_owned(), |agent| code(agent, LONG_UNITS_MAX))),
+        agents.into_iter().map(|agent| agent.map_or_else(|| "(none)".to_owned(), |agent| code(agent, LONG_UNITS_MAX))),
     ));
     fields.push(field(
         "Users",
-        users.into_iter().map(|user| if user.is_empty() { "(not logged in)".to_owned() } else { name(user) }),
+        users.into_iter().map(|user| if user.is_empty() { "(unauthenticated)".to_owned() } else { name(user) }),
     ));
     fields.push(field("Namespaces", evidence.distinct(|sample| sample.namespace.as_deref()).into_iter().map(name)));
     fields.push(field("Resources", evidence.distinct(|sample| sample.resource.as_deref()).into_iter().map(name)));
-    fields.push(elsewhere(finding));
+    fields.push(related_activity(finding));
     fields.retain(|lines| !lines.is_empty());
     fields
 }
 
-/// Shows what else the source was found at: rules, and clusters that are not the finding's own.
-fn elsewhere(finding: &Finding) -> Vec<Markup> {
+/// Shows the other rules and clusters with findings of the same source.
+fn related_activity(finding: &Finding) -> Vec<Markup> {
     let other = &finding.elsewhere;
-    let rules = field("Same source, within a day", other.rules.iter().map(|rule| name(rule)));
+    let rules = field("Same source within 24 h", other.rules.iter().map(|rule| name(rule)));
     let clusters: Vec<String> = other.clusters.difference(&finding.clusters).map(|cluster| name(cluster)).collect();
-    let clusters = clusters.into_iter().take(VALUES_MAX).map(|cluster| Markup::ours(format!("also in {cluster}")));
+    let clusters =
+        clusters.into_iter().take(VALUES_MAX).map(|cluster| Markup::trusted(format!("also in cluster {cluster}")));
     rules.into_iter().chain(clusters).collect()
 }
 
-/// Shows a label and values that are markup already, at most [`VALUES_MAX`] of them.
+/// Shows a label and at most [`VALUES_MAX`] values, which are markup.
 fn field(label: &str, values: impl ExactSizeIterator<Item = String>) -> Vec<Markup> {
     let more = values.len().saturating_sub(VALUES_MAX);
-    let mut lines: Vec<Markup> = values.take(VALUES_MAX).map(Markup::ours).collect();
+    let mut lines: Vec<Markup> = values.take(VALUES_MAX).map(Markup::trusted).collect();
     if let Some(first) = lines.first_mut() {
         *first = Markup::labelled(label, first.as_str());
     }
     if more > 0 {
-        lines.push(Markup::ours(format!("… and {more} more")));
+        lines.push(Markup::trusted(format!("… and {more} more")));
     }
     lines
 }
 
-/// Shows the addresses: the source or the sources, and the chains that clients claim to have come through.
+/// Shows the source addresses, and the forwarding chains that clients claim.
 fn addresses(finding: &Finding) -> Vec<Markup> {
     let shown = |source: SourceIp| format!("`{source}` ({})", text::network_of(&source));
     let (mut values, more): (Vec<String>, usize) = match finding.source_ip() {
@@ -240,18 +239,18 @@ fn addresses(finding: &Finding) -> Vec<Markup> {
     if chains_more > 0 {
         values.push(format!("… and {chains_more} more chains"));
     }
-    let mut lines: Vec<Markup> = values.into_iter().map(Markup::ours).collect();
+    let mut lines: Vec<Markup> = values.into_iter().map(Markup::trusted).collect();
     if let Some(first) = lines.first_mut() {
-        *first = Markup::labelled("Source addresses", first.as_str());
+        *first = Markup::labelled("Source IPs", first.as_str());
     }
     lines
 }
 
-/// Shows the direct requests to the API, by verb and URI, with where they went if there are several clusters.
+/// Shows the requests by verb and URI.
 fn requests(finding: &Finding) -> Vec<Markup> {
     let distinct: BTreeSet<(&str, &str)> =
         finding.evidence.distinct(|sample: &Sample| Some((sample.verb.as_str(), sample.request_uri.as_str())));
-    let label = if finding.evidence.is_cut() { "Requests to the API (samples)" } else { "Requests to the API" };
+    let label = if finding.evidence.is_cut() { "Sample requests" } else { "Requests" };
     field(label, distinct.into_iter().map(|(verb, uri)| format!("{} {}", code(verb, 32), code(uri, LONG_UNITS_MAX))))
 }
 
@@ -260,39 +259,38 @@ fn finding_context(finding: &Finding, context: &FindingContext) -> Vec<Markup> {
     let around = match context {
         FindingContext::Read(around) => around,
         FindingContext::Unread { reason } => {
-            let reason = code(reason, WORDS_UNITS_MAX);
-            return vec![Markup::labelled("Around it", &format!("could not be read: {reason}"))];
+            let reason = code(reason, TEXT_UNITS_MAX);
+            return vec![Markup::labelled("Context", &format!("not available: {reason}"))];
         }
     };
     let span = format!(
-        "to cluster {}, from {} to {}",
+        "to cluster {} {}",
         name(&around.cluster),
-        utc(around.window.earliest()),
-        utc(around.window.latest().plus(-1))
+        period(around.window.earliest(), around.window.latest().plus(-1))
     );
-    // Of an IPv6 network only the addresses that were seen are asked for.
+    // The query covers only the observed addresses of an IPv6 network.
     let is_network = !matches!(finding.source_ip(), Some(SourceIp::V4(_)));
     let is_cut = around.is_cut || is_network;
     let is_all = around.requests <= finding.episode.count && !is_cut && around.allowed.top.is_empty();
     if is_all && finding.clusters.len() == 1 {
-        return vec![Markup::labelled("Around it", &format!("the source sent nothing else {span}"))];
+        return vec![Markup::labelled("Context", &format!("The source sent no other requests {span}."))];
     }
     let more = if is_cut { "at least " } else { "" };
     let requests = text::counted_requests(around.requests);
     let by_code = text::by_code(&around.codes);
-    let mut lines = vec![Markup::labelled("Around it", &format!("the source sent {more}{requests} {span}: {by_code}"))];
+    let mut lines = vec![Markup::labelled("Context", &format!("The source sent {more}{requests} {span}: {by_code}"))];
     let rankings = [
-        ("let in", &around.allowed),
-        ("refused", &around.refused),
+        ("allowed", &around.allowed),
+        ("denied", &around.refused),
         ("namespaces", &around.namespaces),
         ("users", &around.users),
         ("user agents", &around.agents),
-        ("through", &around.proxies),
+        ("via proxies", &around.proxies),
     ];
     let shown = rankings.iter().filter(|(_, ranking)| !ranking.top.is_empty());
-    lines.extend(shown.map(|(label, values)| Markup::ours(format!("{label}: {}", ranking(values)))));
+    lines.extend(shown.map(|(label, values)| Markup::trusted(format!("{label}: {}", ranking(values)))));
     if around.proxies.top.is_empty() {
-        lines.push(Markup::ours("straight to the API, through no proxy that is trusted".to_owned()));
+        lines.push(Markup::trusted("direct: not through a trusted proxy"));
     }
     lines
 }
@@ -308,18 +306,18 @@ fn ranking(ranking: &TopValues) -> String {
     values.join(", ")
 }
 
-/// Shows what is known of such findings: techniques, and what else it might be.
+/// Shows the techniques, possible false positives and the runbook of the rule.
 fn hints(finding: &Finding) -> Vec<Markup> {
     let techniques: Vec<String> = finding.rule.techniques.iter().take(VALUES_MAX).map(|id| technique(id)).collect();
     let mut lines = Vec::new();
     if !techniques.is_empty() {
-        lines.push(Markup::ours(format!("*MITRE ATT&amp;CK:* {}", techniques.join(", "))));
+        lines.push(Markup::trusted(format!("*MITRE ATT&amp;CK:* {}", techniques.join(", "))));
     }
     for hint in finding.rule.falsepositives.iter().take(VALUES_MAX) {
-        lines.push(Markup::ours(format!("*May be harmless:* {}", escaped(hint, WORDS_UNITS_MAX))));
+        lines.push(Markup::trusted(format!("*Possible false positive:* {}", escaped(hint, TEXT_UNITS_MAX))));
     }
     if !finding.rule.runbook.is_empty() {
-        lines.push(Markup::ours(format!("*What to do:* {}", escaped(&finding.rule.runbook, RUNBOOK_UNITS_MAX))));
+        lines.push(Markup::trusted(format!("*What to do:* {}", escaped(&finding.rule.runbook, RUNBOOK_UNITS_MAX))));
     }
     lines
 }
@@ -338,21 +336,21 @@ fn context(finding: &Finding) -> Vec<Markup> {
         parts.push(format!("risk {}", finding.rule.risk_score));
     }
     if finding.late {
-        parts.push("partly from late records".to_owned());
+        parts.push("includes late records".to_owned());
     }
     match finding.status {
         Status::Open => {}
-        Status::Quiet => parts.push("over".to_owned()),
+        Status::Quiet => parts.push("ended".to_owned()),
         Status::MergedInto(uid) => parts.push(format!("merged into `{uid}`")),
     }
     if !finding.related.is_empty() {
-        parts.push(format!("after {}", related(finding)));
+        parts.push(format!("follows {}", related(finding)));
     }
-    // The uid stands on a line of its own: a long rule name cannot push it out.
-    vec![Markup::ours(format!("uid `{}`", finding.key)), Markup::ours(parts.join(" · "))]
+    // The uid has its own line, so that a long rule name cannot push it out.
+    vec![Markup::trusted(format!("uid `{}`", finding.key)), Markup::trusted(parts.join(" · "))]
 }
 
-/// Names the findings that this one followed.
+/// Returns the uids of the findings that this one followed.
 fn related(finding: &Finding) -> String {
     let more = finding.related.len().saturating_sub(RELATED_MAX);
     let uids: Vec<String> = finding.related.iter().take(RELATED_MAX).map(|uid| format!("`{uid}`")).collect();
@@ -361,7 +359,7 @@ fn related(finding: &Finding) -> String {
 }
 
 fn digest_line(finding: &Finding) -> Markup {
-    Markup::ours(format!("• {}", summary(finding)))
+    Markup::trusted(format!("• {}", summary(finding)))
 }
 
 /// Returns the finding on one line of markup.
@@ -378,13 +376,12 @@ fn summary(finding: &Finding) -> String {
     )
 }
 
-fn notice_line(told: &Notice) -> Markup {
-    Markup::ours(format!(
-        "• {}: {} from {} to {}",
-        notice::title(told),
-        name(&told.source),
-        utc(told.window.earliest()),
-        utc(told.window.latest()),
+fn notice_line(shown: &Notice) -> Markup {
+    Markup::trusted(format!(
+        "• {}: {} {}",
+        notice::title(shown),
+        name(&shown.source),
+        period(shown.window.earliest(), shown.window.latest()),
     ))
 }
 
@@ -392,6 +389,6 @@ fn name(text: &str) -> String {
     code(text, NAME_UNITS_MAX)
 }
 
-fn words(text: &str) -> Markup {
-    Markup::ours(escaped(text, WORDS_UNITS_MAX * 2))
+fn paragraph(text: &str) -> Markup {
+    Markup::trusted(escaped(text, TEXT_UNITS_MAX * 2))
 }

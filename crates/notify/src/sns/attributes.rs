@@ -1,6 +1,6 @@
-//! Message attributes, by which a subscription's filter policy chooses (<https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html>).
+//! Message attributes, for the filter policies of subscriptions (<https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html>).
 //!
-//! A policy such as `{"cluster": ["prod"]}` fits a text as well as an array that holds it, so `cluster` and `provider`
+//! A policy such as `{"cluster": ["prod"]}` matches a text as well as an array that contains it, so `cluster` and `provider`
 //! become arrays where a finding has several. At most ten attributes pass to SQS with raw delivery; these are seven.
 
 use std::collections::HashMap;
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use stakeout_core::text::{bounded, visible};
 
 use crate::error::SendError;
-use crate::notification::{Body, Message};
+use crate::notification::{Message, MessageBody};
 use crate::ocsf;
 
-/// Room that is kept for the attributes in a message: above what [`of`] makes at most.
+/// Bytes that a message reserves for its attributes; [`of`] never returns more.
 pub(super) const BYTES_MAX: usize = 65_536;
-/// Clusters that the attributes name.
+/// Most clusters in the attributes.
 const CLUSTERS_MAX: usize = 20;
 /// Longest value of an attribute, in characters.
 const VALUE_CHARS_MAX: usize = 256;
@@ -35,7 +35,7 @@ pub(super) fn of(message: &Message<'_>, object: &Value) -> Result<HashMap<String
         put("cluster", one_or_several(&clusters))?;
         put("clusters", several(&clusters))?;
     }
-    if let Body::Finding { finding, .. } = &message.body {
+    if let MessageBody::Finding { finding, .. } = &message.body {
         let providers: Vec<String> = finding.providers.iter().map(ToString::to_string).collect();
         if !providers.is_empty() {
             put("provider", one_or_several(&providers))?;
@@ -47,9 +47,9 @@ pub(super) fn of(message: &Message<'_>, object: &Value) -> Result<HashMap<String
 fn clusters(message: &Message<'_>) -> Vec<String> {
     let shown = |cluster: &String| bounded(&visible(cluster), VALUE_CHARS_MAX);
     match &message.body {
-        Body::Finding { finding, .. } => finding.clusters.iter().take(CLUSTERS_MAX).map(shown).collect(),
-        Body::Notice(notice) => vec![shown(&notice.cluster)],
-        Body::Digest(_) | Body::Forgotten(_) | Body::Test { .. } => Vec::new(),
+        MessageBody::Finding { finding, .. } => finding.clusters.iter().take(CLUSTERS_MAX).map(shown).collect(),
+        MessageBody::Notice(notice) => vec![shown(&notice.cluster)],
+        MessageBody::Digest(_) | MessageBody::Forgotten(_) | MessageBody::Test { .. } => Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a refusal of SNS allows: by its code where it has one, else by its status.
+//! Maps refusals of SNS to errors: by code if there is one, otherwise by status.
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use stakeout_http::error_chain::find;
 use crate::error::SendError;
 use crate::http::quoted;
 
-/// Codes below status 500 that pass by themselves
+/// Transient codes below status 500
 /// (<https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html>, <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
-const PASSING: [&str; 11] = [
-    // The credentials chain brings new ones.
+const TRANSIENT: [&str; 11] = [
+    // The credentials chain renews them.
     "ExpiredToken",
     "ExpiredTokenException",
     "Throttled",
@@ -33,10 +33,10 @@ const PASSING: [&str; 11] = [
 pub(super) fn send_error(failure: &SdkError<PublishError, HttpResponse>) -> SendError {
     match failure {
         SdkError::ServiceError(refusal) => refused(refusal.err(), refusal.raw()),
-        // Status 200 without an answer of SNS's, or half of one.
-        SdkError::ResponseError(_) => SendError::later("the answer is not one of SNS"),
+        // Status 200 with another answer than SNS gives, or a truncated one.
+        SdkError::ResponseError(_) => SendError::later("status 200, but SNS did not answer"),
         SdkError::TimeoutError(_) => SendError::later("timed out"),
-        SdkError::ConstructionFailure(_) => SendError::refused(words(failure)),
+        SdkError::ConstructionFailure(_) => SendError::refused(error_chain(failure)),
         _ => unanswered(failure),
     }
 }
@@ -45,23 +45,23 @@ fn refused(error: &PublishError, raw: &HttpResponse) -> SendError {
     let status = raw.status().as_u16();
     let code = error.code().unwrap_or("no code");
     let reason = quoted(&format!("status {status}: {code}: {}", error.message().unwrap_or("no message")));
-    if status == 429 || !(400..500).contains(&status) || PASSING.contains(&code) {
+    if status == 429 || !(400..500).contains(&status) || TRANSIENT.contains(&code) {
         return SendError::later_after(retry_after(raw), reason);
     }
     SendError::Refused { reason }
 }
 
-/// Maps a request that got no answer. Without credentials only somebody with permissions can help; the rest is the way's fault.
+/// Maps a request without an answer. Missing credentials need an operator; all other failures are transient.
 fn unanswered(failure: &(dyn Error + 'static)) -> SendError {
     match find::<CredentialsError>(failure) {
         Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
-            SendError::refused(format!("no credentials: {}", words(failure)))
+            SendError::refused(format!("no credentials: {}", error_chain(failure)))
         }
-        _ => SendError::later(words(failure)),
+        _ => SendError::later(error_chain(failure)),
     }
 }
 
-fn words(failure: &(dyn Error + 'static)) -> String {
+fn error_chain(failure: &(dyn Error + 'static)) -> String {
     quoted(&DisplayErrorContext(failure).to_string())
 }
 

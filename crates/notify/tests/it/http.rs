@@ -10,7 +10,7 @@ use stakeout_core::finding::Finding;
 use stakeout_core::rule::Level;
 use stakeout_notify::slack::Slack;
 use stakeout_notify::webhook::Webhook;
-use stakeout_notify::{Body, Channel, Destination, Message, Receipt, SendError};
+use stakeout_notify::{Channel, Destination, Message, MessageBody, Receipt, SendError};
 
 use crate::server::{Request, Server, answer};
 use crate::strategy;
@@ -18,7 +18,7 @@ use crate::strategy;
 type Outcome = (Result<Receipt, SendError>, Vec<Request>);
 
 fn message(finding: &Finding) -> Message<'_> {
-    Message { id: "17-abc-1".to_owned(), body: Body::Finding { finding, activity: Activity::Create } }
+    Message { id: "17-abc-1".to_owned(), body: MessageBody::Finding { finding, activity: Activity::Create } }
 }
 
 fn slack_at(url: &str) -> Channel {
@@ -32,7 +32,7 @@ fn webhook_at(url: &str) -> Channel {
 }
 
 /// Sends one message to a destination that gives these answers.
-async fn told(channel: fn(&str) -> Channel, answers: Vec<String>) -> Outcome {
+async fn outcome_of(channel: fn(&str) -> Channel, answers: Vec<String>) -> Outcome {
     let server = Server::start(answers).await;
     let destination = Destination::new("secops".to_owned(), Level::Informational, channel(&server.url));
     let finding = strategy::plain_finding(1, Level::Low, 7);
@@ -60,7 +60,7 @@ fn refused(reason: &str) -> Result<Receipt, SendError> {
 #[tokio::test]
 async fn slack_takes_blocks() {
     for ok in ["ok", "ok\n", "{\"ok\":true}"] {
-        let (outcome, requests) = told(slack_at, vec![answer(200, "", ok)]).await;
+        let (outcome, requests) = outcome_of(slack_at, vec![answer(200, "", ok)]).await;
         assert_eq!(outcome, Ok(Receipt::default()));
         assert!(requests[0].head.starts_with("post /services/t0/b0/canary http/1.1"), "{}", requests[0].head);
         assert!(requests[0].head.contains("content-type: application/json"));
@@ -72,17 +72,17 @@ async fn slack_takes_blocks() {
 #[tokio::test]
 async fn slack_gets_plain_text_once_where_it_refuses_blocks() {
     let refusal = answer(400, "", "invalid_blocks");
-    let (outcome, requests) = told(slack_at, vec![refusal.clone(), answer(200, "", "ok")]).await;
+    let (outcome, requests) = outcome_of(slack_at, vec![refusal.clone(), answer(200, "", "ok")]).await;
     assert_eq!(outcome, Ok(Receipt { remote_id: None, plain_text: true }));
     let plain: Value = serde_json::from_str(&requests[1].body).expect("JSON");
     assert_eq!((plain.get("blocks"), plain["text"].as_str().map(|text| text.starts_with("low "))), (None, Some(true)));
-    let (outcome, requests) = told(slack_at, vec![refusal, answer(400, "", "invalid_payload")]).await;
+    let (outcome, requests) = outcome_of(slack_at, vec![refusal, answer(400, "", "invalid_payload")]).await;
     assert_eq!((outcome, requests.len()), (refused("status 400: invalid_payload"), 2));
 }
 
 #[tokio::test]
 async fn every_answer_of_slack_has_its_meaning() {
-    let not_ok = later(None, "status 200, but the answer is not slack's ok");
+    let not_ok = later(None, "status 200, but slack did not answer ok");
     let cases = [
         (answer(429, "retry-after: 30\r\n", ""), later(Some(30), "status 429")),
         (answer(429, "", "ratelimited"), later(None, "status 429: ratelimited")),
@@ -97,15 +97,15 @@ async fn every_answer_of_slack_has_its_meaning() {
         (answer(410, "", "channel_is_archived"), refused("status 410: channel_is_archived")),
         (answer(400, "", "user_not_found"), refused("status 400: user_not_found")),
         (answer(302, "location: http://127.0.0.1:1/\r\n", ""), refused("status 302: redirects are not followed")),
-        (answer(200, "", "{\"ok\":false,\"error\":\"invalid_auth\"}"), refused("slack says invalid_auth")),
-        (answer(200, "", "{\"ok\":false,\"error\":\"ratelimited\"}"), later(None, "slack says ratelimited")),
+        (answer(200, "", "{\"ok\":false,\"error\":\"invalid_auth\"}"), refused("slack answered invalid_auth")),
+        (answer(200, "", "{\"ok\":false,\"error\":\"ratelimited\"}"), later(None, "slack answered ratelimited")),
         (answer(200, "", "<html>log in to the wifi</html>"), not_ok.clone()),
         (answer(200, "", ""), not_ok),
         (answer(404, "", "a\u{1b}[31m\u{202e}b"), refused("status 404: a\\u{1b}[31m\\u{202e}b")),
     ];
-    for (said, expected) in cases {
-        let (outcome, requests) = told(slack_at, vec![said.clone()]).await;
-        assert_eq!((outcome, requests.len()), (expected, 1), "{said}");
+    for (reply, expected) in cases {
+        let (outcome, requests) = outcome_of(slack_at, vec![reply.clone()]).await;
+        assert_eq!((outcome, requests.len()), (expected, 1), "{reply}");
     }
 }
 
@@ -115,7 +115,7 @@ async fn a_broken_connection_is_tried_later() {
         [String::new(), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no".to_owned(), "nonsense\r\n\r\n".to_owned()];
     for half in halves {
         for channel in [slack_at, webhook_at] {
-            let (outcome, _) = told(channel, vec![half.clone()]).await;
+            let (outcome, _) = outcome_of(channel, vec![half.clone()]).await;
             assert!(matches!(outcome, Err(SendError::Later { after: None, .. })), "{half}: {outcome:?}");
         }
     }
@@ -136,7 +136,7 @@ async fn nobody_there_is_tried_later() {
 
 #[tokio::test]
 async fn a_webhook_gets_one_object_with_its_delivery_id() {
-    let (outcome, requests) = told(webhook_at, vec![answer(202, "", "thanks")]).await;
+    let (outcome, requests) = outcome_of(webhook_at, vec![answer(202, "", "thanks")]).await;
     assert_eq!(outcome, Ok(Receipt::default()));
     let head = &requests[0].head;
     for expected in [
@@ -162,15 +162,15 @@ async fn every_answer_of_a_webhook_has_its_meaning() {
         (answer(307, "location: https://evil.example/\r\n", ""), refused("status 307: redirects are not followed")),
         (answer(502, "", ""), later(None, "status 502")),
     ];
-    for (said, expected) in cases {
-        let (outcome, _) = told(webhook_at, vec![said.clone()]).await;
-        assert_eq!(outcome, expected, "{said}");
+    for (reply, expected) in cases {
+        let (outcome, _) = outcome_of(webhook_at, vec![reply.clone()]).await;
+        assert_eq!(outcome, expected, "{reply}");
     }
 }
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut() {
-    let (outcome, _) = told(slack_at, vec![answer(404, "", &"x".repeat(100_000))]).await;
+    let (outcome, _) = outcome_of(slack_at, vec![answer(404, "", &"x".repeat(100_000))]).await;
     let Err(SendError::Refused { reason }) = outcome else { panic!("not refused") };
     assert!(reason.chars().count() <= 200, "{reason}");
 }

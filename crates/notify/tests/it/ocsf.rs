@@ -1,4 +1,4 @@
-//! Every object is valid OCSF 1.3.0, whatever was read, and safe where it is shown.
+//! Every object is valid OCSF 1.3.0 for any input, and safe to show.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -14,13 +14,13 @@ use stakeout_core::finding::FindingKey;
 use stakeout_core::group::GroupKey;
 use stakeout_core::rule::Level;
 use stakeout_core::text::is_invisible;
-use stakeout_notify::{Body, Digest, Message, ocsf};
+use stakeout_notify::{Digest, Message, MessageBody, ocsf};
 
 use crate::strategy;
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/ocsf/detection_finding-1.3.0.json");
-    let text = std::fs::read_to_string(file).expect("the schema lies in tests/data");
+    let text = std::fs::read_to_string(file).expect("the schema is in tests/data");
     jsonschema::validator_for(&serde_json::from_str(&text).expect("JSON")).expect("a schema")
 });
 
@@ -30,9 +30,9 @@ fn now() -> Timestamp {
 
 /// Asserts that `object` is valid, that its line shows nothing invisible, and that the line reads back as the object.
 fn assert_sound(object: &Value) {
-    let faults: Vec<String> =
-        SCHEMA.iter_errors(object).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
-    assert_eq!(faults, Vec::<String>::new());
+    let errors: Vec<String> =
+        SCHEMA.iter_errors(object).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert_eq!(errors, Vec::<String>::new());
     let line = ocsf::to_line(object);
     assert!(!line.contains(is_invisible), "{line:?}");
     assert_eq!(&serde_json::from_str::<Value>(&line).expect("JSON"), object);
@@ -43,24 +43,24 @@ fn the_schema_refuses_what_ocsf_does_not_know() {
     let finding = strategy::plain_finding(1, Level::Low, 7);
     let good = ocsf::finding(&finding, Activity::Create, None, now());
     assert_sound(&good);
-    let spoilt: [fn(&mut Value); 4] = [
+    let mutations: [fn(&mut Value); 4] = [
         |object| object["severity_id"] = json!(7),
         |object| object["source_ip"] = json!("198.51.100.7"),
         |object| object["evidences"][0]["src_endpoint"]["ip"] = json!("198.51.100.7/32x"),
         |object| object["finding_info"]["uid"] = Value::Null,
     ];
-    for spoil in spoilt {
+    for mutate in mutations {
         let mut object = good.clone();
-        spoil(&mut object);
+        mutate(&mut object);
         assert!(!SCHEMA.is_valid(&object), "{object}");
     }
 }
 
 #[test]
-fn the_fixed_spots_are_where_tools_look() {
+fn the_attributes_that_tools_read_are_there() {
     let finding = strategy::plain_finding(0xabc, Level::Low, 123);
     let object = ocsf::finding(&finding, Activity::Update, Some("17-x-2"), now());
-    let spots = [
+    let paths = [
         "/class_uid",
         "/type_uid",
         "/activity_id",
@@ -78,7 +78,7 @@ fn the_fixed_spots_are_where_tools_look() {
         "/resources/0/name",
         "/unmapped/source_ip",
     ];
-    let found: Vec<Value> = spots.iter().map(|spot| object.pointer(spot).cloned().unwrap_or(Value::Null)).collect();
+    let found: Vec<Value> = paths.iter().map(|path| object.pointer(path).cloned().unwrap_or(Value::Null)).collect();
     let expected = json!([
         2004,
         200_402,
@@ -104,7 +104,7 @@ fn the_fixed_spots_are_where_tools_look() {
     );
 }
 
-/// A finding that is of no one address lists who took part: all that are kept where it is printed, fewer in a message.
+/// A finding about many addresses lists them: `replay` prints all that are kept, a message fewer.
 #[test]
 fn a_finding_of_many_sources_lists_them_lowest_first() {
     let mut finding = strategy::plain_finding(2, Level::High, 9_000);
@@ -124,7 +124,7 @@ fn a_finding_of_many_sources_lists_them_lowest_first() {
     );
     let line = "high kubernetes-scanning-by-unauthenticated-ip all requests 9000 requests from at least 4096 sources ";
     assert!(all["message"].as_str().is_some_and(|message| message.starts_with(line)), "{}", all["message"]);
-    let body = Body::Finding { finding: &finding, activity: Activity::Create };
+    let body = MessageBody::Finding { finding: &finding, activity: Activity::Create };
     let mut sent = ocsf::message(&Message { id: "9-x".to_owned(), body }, now());
     assert_eq!(addresses(&sent), ocsf::SOURCES_MAX);
     ocsf::shrink_to(&mut sent, 131_072);
@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn lines_of_people_show_nothing_invisible(finding in strategy::finding()) {
+    fn finding_lines_show_no_invisible_characters(finding in strategy::finding()) {
         let line = stakeout_notify::text::finding_line(&finding);
         prop_assert!(!line.contains(is_invisible), "{:?}", line);
         prop_assert!(line.chars().count() <= stakeout_notify::text::LINE_CHARS_MAX);
@@ -160,12 +160,12 @@ proptest! {
 
     #[test]
     fn other_messages_are_valid(findings in vec(strategy::finding(), 0..4), notice in strategy::notice(), name in strategy::text(64)) {
-        let told = findings.iter().map(|finding| (finding, Activity::Create)).collect();
+        let shown = findings.iter().map(|finding| (finding, Activity::Create)).collect();
         let bodies = [
-            Body::Digest(Digest::new(told, vec![&notice], vec![FindingKey(3)])),
-            Body::Forgotten(vec![FindingKey(1), FindingKey(2)]),
-            Body::Test { destination: &name },
-            Body::Notice(&notice),
+            MessageBody::Digest(Digest::new(shown, vec![&notice], vec![FindingKey(3)])),
+            MessageBody::Forgotten(vec![FindingKey(1), FindingKey(2)]),
+            MessageBody::Test { destination: &name },
+            MessageBody::Notice(&notice),
         ];
         for body in bodies {
             assert_sound(&ocsf::message(&Message { id: "9-x".to_owned(), body }, now()));

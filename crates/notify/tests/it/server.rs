@@ -1,4 +1,4 @@
-//! A server on loopback that gives the answers it was told to, one for each connection, and keeps what it was asked.
+//! A server on loopback with prepared answers, one for each connection, which records its requests.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,7 +45,7 @@ impl Server {
 
 /// Returns an answer with this status, further headers (each with its line end) and body.
 pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status} Said\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!("HTTP/1.1 {status} Reason\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
 }
 
 async fn read(stream: &mut TcpStream) -> Request {

@@ -1,4 +1,4 @@
-//! What Slack is given stays within its limits, and nothing that an attacker wrote is acted on.
+//! Messages stay within Slack's limits, and Slack never interprets the text of an attacker.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::rule::Level;
 use stakeout_core::text::is_invisible;
-use stakeout_notify::{Body, Digest, Message, slack};
+use stakeout_notify::{Digest, Message, MessageBody, slack};
 
 use crate::strategy;
 
@@ -57,7 +57,7 @@ fn assert_text(object: &Value, kind: &str, units_max: usize) -> usize {
     units
 }
 
-/// Asserts that `<`, `>` and `&` are ours, that code spans are whole on each line, and that all of it can be seen.
+/// Asserts that `<`, `>` and `&` belong to our markup, that code spans end on their line, and that all text is visible.
 fn assert_safe(text: &str) {
     let mut rest = text.to_owned();
     for technique in ["T1046", "T1613", "T1078.001", "T9999"] {
@@ -80,7 +80,7 @@ fn outside_of_code(text: &str) -> String {
 }
 
 #[test]
-fn a_finding_reads_as_an_analyst_asks() {
+fn a_finding_shows_what_an_analyst_needs() {
     let finding = strategy::plain_finding(0xabc, Level::Low, 123);
     let payload = slack::finding_message(&finding, Activity::Create);
     assert_harmless(&payload);
@@ -88,21 +88,23 @@ fn a_finding_reads_as_an_analyst_asks() {
         "/blocks/0/text/text",
         "/blocks/1/text/text",
         "/blocks/2/fields/0/text",
+        "/blocks/2/fields/2/text",
         "/blocks/3/text/text",
         "/blocks/4/elements/0/text",
     ]
     .iter()
-    .map(|spot| payload.pointer(spot).and_then(Value::as_str).unwrap_or("missing"))
+    .map(|path| payload.pointer(path).and_then(Value::as_str).unwrap_or("missing"))
     .collect();
     assert_eq!(
         texts,
         [
             "[Low] Kubernetes scanning by an unauthenticated address",
-            "`198.51.100.7` (documentation) sent *123 requests* to the Kubernetes API of clusters `dev`, `prod`, \
-             from 2026-11-22 01:00:52 UTC to 2026-11-22 01:30:10 UTC.",
-            "*How often*\n123 requests in 29 min 18 s, 4.2 a minute: 111 × 403, 12 × 401",
+            "`198.51.100.7` (documentation) sent *123 requests* to the Kubernetes API of clusters `dev`, `prod` \
+             from 2026-11-22 01:00:52 to 01:30:10 UTC.",
+            "*Frequency*\n123 requests in 29 min 18 s (4.2/min)",
+            "*Response codes*\n111 × 403, 12 × 401",
             "*MITRE ATT&amp;CK:* <https://attack.mitre.org/techniques/T1046/|T1046> Network Service Discovery\n\
-             *May be harmless:* A scanner of your own",
+             *Possible false positive:* A scanner of your own",
             "uid `00000000000000000000000000000abc`\nrule `kubernetes-scanning-by-unauthenticated-ip` · risk 20",
         ]
     );
@@ -113,8 +115,8 @@ fn a_digest_names_the_top_and_counts_the_rest() {
     let findings: Vec<_> = (0..40u8)
         .map(|n| strategy::plain_finding(n.into(), Level::ALL[usize::from(n) % 5], u64::from(n) + 1))
         .collect();
-    let told = findings.iter().map(|finding| (finding, Activity::Create)).collect();
-    let digest = Digest::new(told, Vec::new(), Vec::new());
+    let shown = findings.iter().map(|finding| (finding, Activity::Create)).collect();
+    let digest = Digest::new(shown, Vec::new(), Vec::new());
     let payload = slack::digest_message(&digest);
     assert_harmless(&payload);
     let text = payload.to_string();
@@ -123,7 +125,7 @@ fn a_digest_names_the_top_and_counts_the_rest() {
         "8 critical, 8 high, 8 medium, 8 low, 8 informational",
         "40 × `kubernetes-scanning-by-unauthenticated-ip`",
         "• critical `kubernetes-scanning-by-unauthenticated-ip` `198.51.100.7`, 40 requests",
-        "30 findings more.",
+        "30 more findings.",
         "stakeout state show",
     ] {
         assert!(text.contains(expected), "{expected} in {text}");
@@ -143,8 +145,8 @@ proptest! {
     }
 
     #[test]
-    fn what_a_client_wrote_stands_in_code_spans(mut finding in strategy::finding()) {
-        // The rule's own words are the user's; without them everything outside of code is ours.
+    fn the_text_of_clients_is_in_code_spans(mut finding in strategy::finding()) {
+        // The rule's texts belong to the user; without them everything outside of code is ours.
         let rule = Arc::make_mut(&mut finding.rule);
         rule.title = "title".to_owned();
         rule.falsepositives.clear();
@@ -169,11 +171,11 @@ proptest! {
         for notice in &notices {
             assert_harmless(&slack::notice_message(notice));
         }
-        let told = findings.iter().map(|finding| (finding, Activity::Create)).collect();
+        let shown = findings.iter().map(|finding| (finding, Activity::Create)).collect();
         let bodies = [
-            Body::Digest(Digest::new(told, notices.iter().collect(), vec![FindingKey(3)])),
-            Body::Forgotten((0..2_000).map(FindingKey).collect()),
-            Body::Test { destination: &name },
+            MessageBody::Digest(Digest::new(shown, notices.iter().collect(), vec![FindingKey(3)])),
+            MessageBody::Forgotten((0..2_000).map(FindingKey).collect()),
+            MessageBody::Test { destination: &name },
         ];
         for body in bodies {
             assert_harmless(&slack::message(&Message { id: "9-x".to_owned(), body }));

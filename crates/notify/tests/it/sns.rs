@@ -10,7 +10,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
 use stakeout_http::Endpoint;
 use stakeout_notify::sns::Sns;
-use stakeout_notify::{Body, Message, Receipt, SendError, SetupError};
+use stakeout_notify::{Message, MessageBody, Receipt, SendError, SetupError};
 
 use crate::server::{Server, answer};
 use crate::strategy;
@@ -33,12 +33,14 @@ fn refusal(status: u16, code: &str) -> String {
 }
 
 /// Publishes one finding and returns the outcome with the form that was posted.
-async fn published(topic_arn: &str, said: String) -> (Result<Receipt, SendError>, BTreeMap<String, String>) {
-    let server = Server::start(vec![said]).await;
+async fn published(topic_arn: &str, reply: String) -> (Result<Receipt, SendError>, BTreeMap<String, String>) {
+    let server = Server::start(vec![reply]).await;
     let sns = topic(topic_arn, &server.url).await.expect("loopback");
     let finding = strategy::plain_finding(0xabc, Level::Low, 7);
-    let message =
-        Message { id: "17-abc-1".to_owned(), body: Body::Finding { finding: &finding, activity: Activity::Create } };
+    let message = Message {
+        id: "17-abc-1".to_owned(),
+        body: MessageBody::Finding { finding: &finding, activity: Activity::Create },
+    };
     let outcome = sns.send(&message, Timestamp::UNIX_EPOCH).await;
     let requests = server.requests().await;
     let form = requests[0].body.split('&').filter_map(|pair| pair.split_once('='));
@@ -111,9 +113,9 @@ async fn every_refusal_has_its_meaning() {
         let reason = format!("status {status}: {code}: no");
         assert_eq!(outcome, Err(SendError::Later { after: Some(Duration::from_secs(5)), reason }));
     }
-    for said in [String::new(), answer(502, "", "<html>"), answer(200, "", "<html>")] {
-        let (outcome, _) = published(TOPIC, said.clone()).await;
-        assert!(matches!(outcome, Err(SendError::Later { .. })), "{said}: {outcome:?}");
+    for reply in [String::new(), answer(502, "", "<html>"), answer(200, "", "<html>")] {
+        let (outcome, _) = published(TOPIC, reply.clone()).await;
+        assert!(matches!(outcome, Err(SendError::Later { .. })), "{reply}: {outcome:?}");
     }
 }
 

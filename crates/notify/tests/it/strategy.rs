@@ -1,4 +1,4 @@
-//! Findings and notices as an attacker would have them: every text that a client may write is hostile.
+//! Findings and notices of an attacker: every text that a client can write is hostile.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use stakeout_core::source::Provider;
 use stakeout_core::text::bounded;
 use stakeout_core::time::{Second, Window};
 
-/// What has fooled people, terminals, log viewers or Slack before.
+/// Texts that have fooled people, terminals, log viewers or Slack before.
 const HOSTILE: &[&str] = &[
     "<!channel>",
     "<!here|x>",
@@ -81,8 +81,8 @@ fn second() -> impl Strategy<Value = Second> {
 fn sample() -> impl Strategy<Value = Sample> {
     let who = (option::of(text(256)), option::of(text(128)), option::of(address()));
     let what = (text(128), text(256), option::of(any::<i64>()), option::of(text(128)), option::of(text(128)));
-    let place = (text(256), vec(hop(), 0..=10));
-    (any::<u64>(), second(), text(128), who, what, place).prop_map(
+    let origin = (text(256), vec(hop(), 0..=10));
+    (any::<u64>(), second(), text(128), who, what, origin).prop_map(
         |(
             rank,
             at,
@@ -205,13 +205,13 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
     let clusters = btree_set(text(256), 1..40);
     let times = (second(), 0..100_000i64, 1..u64::MAX / 2);
     let related = btree_set(any::<u128>().prop_map(FindingKey), 0..20);
-    let elsewhere = (btree_set(text(200), 0..20), btree_set(text(256), 0..20));
-    let elsewhere = elsewhere.prop_map(|(rules, clusters)| RelatedActivity { rules, clusters });
-    let beside = (elsewhere, of(context()));
+    let related_activity = (btree_set(text(200), 0..20), btree_set(text(256), 0..20));
+    let related_activity = related_activity.prop_map(|(rules, clusters)| RelatedActivity { rules, clusters });
+    let beside = (related_activity, of(context()));
     let shown = (clusters, codes(), evidence(), sources(), values(), related, beside);
     (any::<u128>(), rule(), group(), times, status(), shown, any::<bool>()).prop_map(
         |(key, mut rule, group, (first, seconds, count), status, shown, late)| {
-            let (clusters, codes, evidence, sources, values, related, (elsewhere, context)) = shown;
+            let (clusters, codes, evidence, sources, values, related, (related_activity, context)) = shown;
             rule.group_by = group.iter().map(|(field, _)| field.clone()).collect();
             Finding {
                 key: FindingKey(key),
@@ -228,7 +228,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 sources,
                 values,
                 related,
-                elsewhere,
+                elsewhere: related_activity,
                 context,
                 evidence,
                 late,
@@ -239,7 +239,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
     )
 }
 
-/// What else a source did; the texts are hostile and as long as core lets them be.
+/// Returns what else a source did; the texts are hostile and as long as core allows.
 fn context() -> impl Strategy<Value = FindingContext> {
     let ranking =
         || (vec((text(128), any::<u64>()), 0..=10), any::<u64>()).prop_map(|(top, others)| TopValues { top, others });
@@ -273,7 +273,7 @@ fn plain_codes(count: u64) -> Codes {
     codes
 }
 
-/// Returns findings that differ in their keys, levels and counts only, for plans over many.
+/// Returns findings that differ in their keys, levels and counts only, for batches of many.
 pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
     Finding {
         key: FindingKey(key),
