@@ -291,20 +291,6 @@ fn nothing_is_left_for_later_and_no_machine_shows_through() {
     assert_eq!(faults, Vec::<String>::new());
 }
 
-#[test]
-fn every_rule_file_is_shipped() {
-    let code = text("crates/core/src/shipped.rs");
-    let shipped: Vec<&str> = quoted(without_tests(&code)).into_iter().filter(|text| text.ends_with(".yml")).collect();
-    let files = files("config/rules", &[""]);
-    let names: Vec<&str> = files.iter().map(|file| file.trim_start_matches("config/rules/")).collect();
-    assert_eq!(shipped, names);
-}
-
-/// Returns what stands between quotes in one line each.
-fn quoted(text: &str) -> Vec<&str> {
-    text.lines().flat_map(|line| line.split('"').skip(1).step_by(2)).collect()
-}
-
 fn metric_names(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
     let starts = text.match_indices("stakeout_").filter(|(at, _)| !text[..*at].ends_with(is_part));

@@ -1,32 +1,9 @@
-//! The rules that ship with Stakeout, compiled in. `config/rules` is their one place.
+//! The rules that ship with Stakeout, compiled in. `build.rs` takes every file of `config/rules`.
 
 use crate::rule::RuleFile;
 
-macro_rules! shipped {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../config/rules/", $name)))),*]
-    };
-}
-
-/// The shipped rule files: name and text.
-const FILES: &[(&str, &str)] = shipped![
-    "kubernetes-api-multiple-403-from-public-ip.yml",
-    "kubernetes-cluster-scan-by-anonymous.yml",
-    "kubernetes-pod-scan-by-anonymous.yml",
-    "kubernetes-scanning-by-unauthenticated-ip.yml",
-    "recon/authentication-failures.yml",
-    "recon/denied-then-let-in.yml",
-    "recon/distributed-scan.yml",
-    "recon/endpoint-enumeration.yml",
-    "recon/filters.yml",
-    "recon/forged-forwarded-for.yml",
-    "recon/probing-without-credentials.yml",
-    "recon/refused-logins.yml",
-    "recon/secrets-and-exec.yml",
-    "recon/service-account.yml",
-    "recon/several-clusters.yml",
-    "recon/token-spray.yml",
-];
+/// The shipped rule files, sorted by name: name and text.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/rule_files.rs"));
 
 /// Returns the shipped rule files.
 #[must_use]
@@ -48,34 +25,7 @@ mod tests {
     #[test]
     fn every_shipped_rule_loads_and_passes_its_cases() {
         let rules = rules();
-        let names: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "kubernetes-api-multiple-403-from-public-ip",
-                "kubernetes-authentication-failures",
-                "kubernetes-cluster-scan-by-anonymous",
-                "kubernetes-denied-then-let-in",
-                "kubernetes-distributed-scan",
-                "kubernetes-distributed-scan-under-scanner-name",
-                "kubernetes-endpoint-enumeration",
-                "kubernetes-endpoint-enumeration-by-refused-logins",
-                "kubernetes-exec-denied",
-                "kubernetes-forged-origin",
-                "kubernetes-one-source-several-clusters",
-                "kubernetes-permission-enumeration",
-                "kubernetes-permission-exploration",
-                "kubernetes-permission-questions",
-                "kubernetes-pod-scan-by-anonymous",
-                "kubernetes-probing-without-credentials",
-                "kubernetes-refused-logins",
-                "kubernetes-scanning-by-unauthenticated-ip",
-                "kubernetes-secret-reads-denied",
-                "kubernetes-service-account-from-many-addresses",
-                "kubernetes-token-check",
-                "kubernetes-token-spray",
-            ]
-        );
+        assert!(rules.rules.len() >= 22);
         let failed: Vec<_> = rules.test().into_iter().filter(|result| !result.is_passed()).collect();
         assert!(failed.is_empty(), "{failed:#?}");
         assert!(rules.cases.len() >= 110);
