@@ -12,20 +12,20 @@ use stakeout_core::decode::{EventFilter, borrowed_event};
 use stakeout_core::fold::{self, CloseInput, Fold, Limits};
 use stakeout_core::group::RuleKey;
 use stakeout_core::hash::HashKey;
-use stakeout_core::needle::{Candidate, Needles, Spelling};
+use stakeout_core::needle::{Needles, NextCandidates, Spelling};
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 use stakeout_core::{rule, shipped};
 
-fn observe(line: &[u8], source: &Source, screen: &EventFilter, fold: &mut Fold) {
-    let Ok(skimmed) = borrowed_event(line) else { return };
-    let at = skimmed.stage_time_ms().map_or(Second(0), Second::of_millis);
-    if !screen.lets_through(&skimmed) {
+fn observe(line: &[u8], source: &Source, filter: &EventFilter, fold: &mut Fold) {
+    let Ok(event) = borrowed_event(line) else { return };
+    let at = event.stage_time_ms().map_or(Second(0), Second::of_millis);
+    if !filter.may_match(&event) {
         return fold.pass_over();
     }
-    let (event, trusted) = (skimmed.into_decoded().event, TrustedProxies::default());
+    let (event, trusted) = (event.into_decoded().event, TrustedProxies::default());
     if let Some(observation) = Observation::of_event(source, &trusted, event, at, String::new) {
         fold.observe(&observation);
     }
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let number = arguments.iter().find_map(|argument| argument.parse().ok());
     let rules = Arc::new(rules(number)?);
     let prefilter = rules.prefilter();
-    let screen = EventFilter::new(&prefilter);
+    let filter = EventFilter::new(&prefilter);
     let needles = Needles::of(&prefilter, Spelling::Native).filter(|_| !is_strict);
     let source = Source {
         name: "local".to_owned(),
@@ -72,12 +72,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         log: LogId("file/local".to_owned()),
     };
     let mut fold = fold::open(rules, Window::ALL, false, HashKey([7; 16]), Limits::of_replay());
-    let (mut from, mut ahead) = (0, Candidate::default());
+    let (mut from, mut next) = (0, NextCandidates::default());
     while from < text.len() {
-        let hit = needles.as_ref().map_or(Some(from), |needles| needles.find(&text, from, &mut ahead));
+        let hit = needles.as_ref().map_or(Some(from), |needles| needles.find(&text, from, &mut next));
         let Some(hit) = hit else { break };
         let (begin, end) = line_around(&text, hit);
-        observe(&text[begin..end], &source, &screen, &mut fold);
+        observe(&text[begin..end], &source, &filter, &mut fold);
         from = end + 1;
     }
     let read_until = fold.last_matched().unwrap_or(Second(0));

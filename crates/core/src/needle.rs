@@ -1,100 +1,99 @@
-//! What to look for in a text before it is parsed: byte strings of which one stands in every record that some rule could
-//! match. A record without them can be passed over unread.
+//! Needles: byte strings to search for before a text is parsed. Every record that a rule could match contains at least one,
+//! so a record without a needle is skipped unread.
 //!
-//! A needle is a value (`403`, `system:anonymous`) and never a key with it: white space, the order of keys and how they
-//! are spelled are the parser's business. JSON may spell any letter as an escape. The API server writes none for the
-//! letters that needles are made of, so whatever has one is looked at as well.
+//! A needle is a value (`403`, `system:anonymous`) without its key: white space, the order of keys and their spelling are
+//! left to the parser. JSON may write any letter as an escape. The API server never escapes the letters of needles, so a
+//! record with such an escape is not skipped.
 
 mod candidate;
 mod choice;
 
 use crate::prefilter::Prefilter;
 
-use candidate::Probes;
+use candidate::Candidates;
 
-pub use candidate::Candidate;
+pub use candidate::NextCandidates;
 
-/// How audit events lie in the text that is searched.
+/// How the searched text contains audit events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelling {
     /// As the API server writes them.
     Native,
-    /// Inside of texts of another JSON document, so that a quote may be spelled in several ways.
+    /// Inside texts of another JSON document, where a quote has several spellings.
     Wrapped,
 }
 
-/// Byte strings of which one stands in every record that can match.
+/// Byte strings, at least one of which is in every record that a rule can match.
 #[derive(Clone, Debug)]
 pub struct Needles {
-    /// Those that stand wherever their letters do, ascending, none of which begins with another: there may be thousands.
+    /// Parts of texts, in ascending order. No part begins with another. There may be thousands.
     parts: Vec<String>,
     others: Vec<Needle>,
     spelling: Spelling,
-    probes: Probes,
+    candidates: Candidates,
 }
 
-/// One value.
+/// A value to search for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Needle {
-    kind: Kind,
-    /// The value; in lower case, where case does not count.
+    kind: NeedleKind,
+    /// The value; in lower case, if case does not count.
     text: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    /// A whole number. A record may spell it with zeros around it, or as a text.
+enum NeedleKind {
+    /// A whole number. A record may pad it with zeros, or write it as a text.
     Number,
     /// A whole text.
     Text,
     /// A part of a text.
     Part,
-    /// A part of a text whose case does not count.
-    Blind,
+    /// A part of a text; its case does not count.
+    CaseInsensitive,
 }
 
 impl Needles {
-    /// Returns the needles of which every record holds one whose event fits `prefilter`, or `None` where any record can
-    /// fit.
+    /// Returns needles such that every record that `prefilter` matches contains one; `None` if any record may match.
     #[must_use]
     pub fn of(prefilter: &Prefilter, spelling: Spelling) -> Option<Needles> {
         let needles = choice::needles(prefilter)?;
-        let probes = Probes::of(&needles, spelling)?;
+        let candidates = Candidates::of(&needles, spelling)?;
         let (parts, others): (Vec<Needle>, Vec<Needle>) =
-            needles.into_iter().partition(|needle| needle.kind == Kind::Part);
+            needles.into_iter().partition(|needle| needle.kind == NeedleKind::Part);
         let mut parts: Vec<String> = parts.into_iter().map(|needle| needle.text).collect();
         parts.sort_unstable();
         parts.dedup_by(|next, last| next.starts_with(last.as_str()));
-        Some(Needles { parts, others, spelling, probes })
+        Some(Needles { parts, others, spelling, candidates })
     }
 
-    /// Returns where in `text`, at `from` or behind it, the next needle stands, or what may be one. `ahead` is what is
-    /// known of the same text from the last time; `from` never goes back.
+    /// Returns the position of the next needle, or of what may be one, in `text` at `from` or after it. `next` keeps the
+    /// results of earlier calls for the same text, in which `from` must not decrease.
     #[must_use]
-    pub fn find(&self, text: &[u8], from: usize, ahead: &mut Candidate) -> Option<usize> {
-        self.probes.find(text, from, ahead, |at| self.stands_at(text, at))
+    pub fn find(&self, text: &[u8], from: usize, next: &mut NextCandidates) -> Option<usize> {
+        self.candidates.find(text, from, next, |at| self.matches_at(text, at))
     }
 
-    /// Tells whether a needle stands anywhere in `text`, or what may be one.
+    /// Returns whether a needle, or what may be one, is anywhere in `text`.
     #[must_use]
-    pub fn stand_in(&self, text: &[u8]) -> bool {
-        self.find(text, 0, &mut Candidate::default()).is_some()
+    pub fn occur_in(&self, text: &[u8]) -> bool {
+        self.find(text, 0, &mut NextCandidates::default()).is_some()
     }
 
-    /// Tells whether a needle stands at `at`, or an escape that may spell a part of one.
-    fn stands_at(&self, text: &[u8], at: usize) -> bool {
+    /// Returns whether a needle is at `at`, or an escape that may be a part of one.
+    fn matches_at(&self, text: &[u8], at: usize) -> bool {
         match text[at] {
             b'\\' => candidate::is_escape(&text[at..]),
-            // What is not ASCII begins a letter that may stand for another one.
+            // A letter beyond ASCII may equal another one when case does not count.
             byte => {
                 !byte.is_ascii()
                     || self.is_part_at(text, at)
-                    || self.others.iter().any(|needle| needle.is_around(text, at, self.spelling))
+                    || self.others.iter().any(|needle| needle.matches_at(text, at, self.spelling))
             }
         }
     }
 
-    /// Tells whether one of the parts stands at `at`: of all that are not above the text there, only the last can.
+    /// Returns whether one of the parts is at `at`. Only the last part that does not sort above the text there can be.
     fn is_part_at(&self, text: &[u8], at: usize) -> bool {
         let below = self.parts.partition_point(|part| part.as_bytes() <= &text[at..]);
         self.parts[..below].last().is_some_and(|part| text[at..].starts_with(part.as_bytes()))
@@ -102,36 +101,36 @@ impl Needles {
 }
 
 impl Needle {
-    /// Tells whether the needle stands at `at`, and where that can be told, that it is the whole value.
-    fn is_around(&self, text: &[u8], at: usize, spelling: Spelling) -> bool {
+    /// Returns whether the needle is at `at` and, as far as the text around it shows, is the whole value.
+    fn matches_at(&self, text: &[u8], at: usize, spelling: Spelling) -> bool {
         let Some(found) = text.get(at..at + self.text.len()) else {
             return false;
         };
         let is_same = match self.kind {
-            Kind::Blind => found.eq_ignore_ascii_case(self.text.as_bytes()),
-            Kind::Number | Kind::Text | Kind::Part => found == self.text.as_bytes(),
+            NeedleKind::CaseInsensitive => found.eq_ignore_ascii_case(self.text.as_bytes()),
+            NeedleKind::Number | NeedleKind::Text | NeedleKind::Part => found == self.text.as_bytes(),
         };
         let before = at.checked_sub(1).map_or(b' ', |before| text[before]);
-        let behind = text.get(at + self.text.len()).copied().unwrap_or(b' ');
+        let after = text.get(at + self.text.len()).copied().unwrap_or(b' ');
         is_same
             && match (self.kind, spelling) {
-                // Parts are looked up: see `is_part_at`.
-                (Kind::Part | Kind::Blind, _) | (Kind::Text, Spelling::Wrapped) => true,
-                (Kind::Number, Spelling::Wrapped) => !behind.is_ascii_digit(),
-                (Kind::Text, Spelling::Native) => before == b'"' && behind == b'"',
-                (Kind::Number, Spelling::Native) => begins_number(before) && ends_number(behind),
+                // Parts are kept apart: see `is_part_at`.
+                (NeedleKind::Part | NeedleKind::CaseInsensitive, _) | (NeedleKind::Text, Spelling::Wrapped) => true,
+                (NeedleKind::Number, Spelling::Wrapped) => !after.is_ascii_digit(),
+                (NeedleKind::Text, Spelling::Native) => before == b'"' && after == b'"',
+                (NeedleKind::Number, Spelling::Native) => begins_number(before) && ends_number(after),
             }
     }
 }
 
-/// Tells whether a number can begin behind such a byte; as a text it may have zeros in front.
+/// Returns whether a number can begin after the byte `before`. In a text it may have leading zeros.
 fn begins_number(before: u8) -> bool {
     matches!(before, b'"' | b':' | b',' | b'[' | b'0') || before.is_ascii_whitespace()
 }
 
-/// Tells whether a number can end before such a byte, or nothing but zeros follow.
-fn ends_number(behind: u8) -> bool {
-    matches!(behind, b'"' | b',' | b'.' | b']' | b'}') || behind.is_ascii_whitespace()
+/// Returns whether a number can end before the byte `after`, except for zeros of a fraction.
+fn ends_number(after: u8) -> bool {
+    matches!(after, b'"' | b',' | b'.' | b']' | b'}') || after.is_ascii_whitespace()
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ fn read_file(
             Some((skimmed, at)) if window.contains(at) => {
                 read.lines += 1;
                 read.truncated += u64::from(skimmed.is_truncated());
-                if screen.lets_through(&skimmed) {
+                if screen.may_match(&skimmed) {
                     let record_id = || format!("{}:{offset}", file.path.display());
                     observe(skimmed.into_decoded().event, at, &record_id);
                 } else {

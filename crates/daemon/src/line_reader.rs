@@ -12,7 +12,7 @@ use stakeout_core::decode::{
     BorrowedEvent, DecodeError, LINE_BYTES_MAX, TAIL_BYTES, borrowed_event, borrowed_event_of_long_line, stage_time_ms,
     stage_time_unread_ms,
 };
-use stakeout_core::needle::{Candidate, Needles};
+use stakeout_core::needle::{Needles, NextCandidates};
 use stakeout_core::time::Second;
 
 /// Block that is read at once, in bytes: it is searched while it is still in the processor's cache.
@@ -40,8 +40,8 @@ pub(crate) struct Lines<R> {
     /// How many lines were read, where they are counted.
     lines: Option<u64>,
     tail: Vec<u8>,
-    /// Where needles stand in `block`.
-    ahead: Candidate,
+    /// Positions of candidates in `block`.
+    next_candidates: NextCandidates,
 }
 
 /// A line, without the newline.
@@ -135,7 +135,7 @@ impl<R: Read> Lines<R> {
             offset: 0,
             lines: Some(0),
             tail: Vec::new(),
-            ahead: Candidate::default(),
+            next_candidates: NextCandidates::default(),
         }
     }
 
@@ -154,7 +154,7 @@ impl<R: Read> Lines<R> {
         loop {
             let lines = &self.block[..self.whole];
             let hit = match needles {
-                Some(needles) => needles.find(lines, self.next, &mut self.ahead),
+                Some(needles) => needles.find(lines, self.next, &mut self.next_candidates),
                 None => (self.next < self.whole).then_some(self.next),
             };
             if let Some(at) = hit {
@@ -169,7 +169,7 @@ impl<R: Read> Lines<R> {
                     let skimmed = borrowed_event_of_long_line(&self.block[..self.limit], &self.tail);
                     let time = stage_time_ms(&self.tail, &skimmed).map(Second::of_millis).or(before);
                     self.tell(time);
-                    if needles.is_none_or(|needles| needles.stand_in(&self.block[..self.limit])) {
+                    if needles.is_none_or(|needles| needles.occur_in(&self.block[..self.limit])) {
                         return Ok(Some(self.long_line(&line, before)));
                     }
                 }
@@ -219,7 +219,7 @@ impl<R: Read> Lines<R> {
     /// Reads on behind the lines of the block, which are done with.
     fn fill(&mut self) -> io::Result<Filled> {
         self.tell(self.time());
-        self.ahead.clear();
+        self.next_candidates.clear();
         self.block.copy_within(self.next..self.filled, 0);
         self.offset += self.next as u64;
         self.filled -= self.next;
@@ -272,7 +272,7 @@ impl<R: Read> Lines<R> {
                 self.next = limit + taken + usize::from(end.is_some());
                 self.filled = limit + read;
                 self.whole = memrchr(b'\n', &self.block[limit..self.filled]).map_or(self.next, |last| limit + last + 1);
-                self.ahead.clear();
+                self.next_candidates.clear();
                 // The line is longer than its part of the block.
                 self.offset = offset + bytes - self.next as u64;
                 return Ok(LongLine { offset, bytes, is_ended: end.is_some() });

@@ -12,7 +12,7 @@ use super::lenient::{Lenient, Members, Text, Texts};
 
 /// Reads `line` into `event`. When the line breaks off, the event holds the members before that point.
 pub(super) fn read<'a>(line: &'a [u8], event: &mut BorrowedEvent<'a>) -> Result<(), serde_json::Error> {
-    // To check the whole line for UTF-8 once is faster than to check each of its texts.
+    // One check of the whole line for UTF-8 is faster than a check of each of its texts.
     match std::str::from_utf8(line) {
         Ok(line) => read_from(Deserializer::from_str(line), event),
         Err(_) => read_from(Deserializer::from_slice(line), event),
@@ -182,12 +182,12 @@ fn skip_value<'a, M: MapAccess<'a>>(object: &mut M) -> Result<(), M::Error> {
     object.next_value::<IgnoredAny>().map(drop)
 }
 
-/// Returns the status code that a JSON value spells: a whole number, one with a fraction of zero, or text of digits
-/// without zeros in front.
+/// Returns the status code in a JSON value: a whole number, a number with a fraction of zero, or a text of digits without
+/// leading zeros.
 fn code(json: &str) -> Option<i64> {
     if json.starts_with('"') {
         let text: String = serde_json::from_str(json).ok()?;
-        // Zeros in front would make a text of which no provider's filter knows that it is this number.
+        // A provider's filter does not recognize the number in a text with leading zeros.
         let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
         return is_plain.then(|| text.parse().ok())?;
     }

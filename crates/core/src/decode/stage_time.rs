@@ -1,4 +1,4 @@
-//! When a line was written, as far as its own `stageTimestamp` tells, also where the line is damaged or not read at all.
+//! The time at which a line was written, by its own `stageTimestamp`, also if the line is damaged or was not read.
 
 use std::sync::LazyLock;
 
@@ -11,27 +11,27 @@ use super::{BorrowedEvent, DecodeError, TAIL_BYTES, borrowed_event};
 const KEY: &[u8] = b"\"stageTimestamp\":\"";
 const ANNOTATIONS: &[u8] = b",\"annotations\":";
 
-/// Returns the `stageTimestamp` of `line`, of which `skimmed` was read, in milliseconds since 1970. Of a damaged line the
-/// one that it ends with counts.
+/// Returns the `stageTimestamp` of `line` in milliseconds since 1970; `event` is the result of reading the line. For a
+/// damaged line, the timestamp at its end counts.
 #[must_use]
-pub fn stage_time_ms(line: &[u8], skimmed: &Result<BorrowedEvent<'_>, DecodeError>) -> Option<i64> {
-    let read = skimmed.as_ref().ok();
+pub fn stage_time_ms(line: &[u8], event: &Result<BorrowedEvent<'_>, DecodeError>) -> Option<i64> {
+    let read = event.as_ref().ok();
     let is_whole = read.is_some_and(|event| !event.is_truncated());
     let at_end = if is_whole { None } else { at_end_of(line) };
     at_end.or_else(|| read?.stage_time_ms())
 }
 
-/// Returns the same of a line that was not read, in most cases from its end alone.
+/// Returns the `stageTimestamp` of a line that was not read. In most cases the end of the line is enough.
 #[must_use]
 pub fn stage_time_unread_ms(line: &[u8]) -> Option<i64> {
     at_end_of(line).or_else(|| stage_time_ms(line, &borrowed_event(line)))
 }
 
-/// Returns the `stageTimestamp` that a line ends with, where the API server wrote it: as the last member, or before the
+/// Returns the `stageTimestamp` at the end of a line, where the API server writes it: as the last member, or before the
 /// annotations.
 ///
-/// What follows the key is read to the last byte of the line, which closes one object. In a line that is whole this is
-/// the event, so the key is the event's own, and the last of its name. Inside of a text its quotes would be escaped.
+/// The text after the key is read to the last byte of the line, which closes one object. In a complete line that object is
+/// the event, so the key is the event's own and the last of its name. Inside a text its quotes would be escaped.
 fn at_end_of(line: &[u8]) -> Option<i64> {
     static FINDER: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(KEY));
     let line = line.trim_ascii_end();
@@ -66,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_tells_the_time() {
+    fn the_end_of_a_line_holds_its_time() {
         for rest in ["}", "}\r\n", r#","annotations":{"a":"b"}}"#, r#","annotations":{}}  "#] {
             assert_eq!(at_end_of(line(rest).as_bytes()), Some(AT), "{rest}");
         }
     }
 
     #[test]
-    fn what_may_be_another_object_s_is_not_believed() {
+    fn a_time_that_may_belong_to_another_object_is_ignored() {
         for rest in ["}}", "", ",", r#","annotations":{"a":"b"}}}"#, r#","annotations":1}"#, r#","verb":"x"}"#, "}x"] {
             assert_eq!(at_end_of(line(rest).as_bytes()), None, "{rest}");
         }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_one_time_however_it_is_read() {
+    fn a_read_and_an_unread_line_have_the_same_time() {
         let decoy = r#"{"stageTimestamp":"2001-01-01T00:00:00Z"}"#;
         for (text, expected) in [
             (line("}"), Some(AT)),

@@ -1,116 +1,120 @@
-//! How needles are searched: each for itself where there are few, all at once where there are many.
+//! Searches a text for candidates: short parts of needles. Where a candidate is found, the whole needle is compared.
+//!
+//! A few candidates are searched one by one, many all at once.
 
 use aho_corasick::packed::Searcher;
 use aho_corasick::{AhoCorasick, Input, MatchKind, Span};
 use memchr::memmem::Finder;
 
-use super::{Kind, Needle, Spelling};
+use super::{Needle, NeedleKind, Spelling};
 
-/// Most probes that are searched one by one; a search for all at once takes the time of about three.
+/// Largest number of candidates that are searched one by one. One search for many takes the time of about three.
 pub(super) const FEW_MAX: usize = 2;
-/// The same where one of them is shorter than [`SHORT_BYTES`]: searched with the others it would stop them everywhere.
+/// The same if one of them is shorter than [`SHORT_BYTES`]: it would stop the search for many almost everywhere.
 const FEW_MAX_OF_SHORT: usize = 4;
+/// A candidate below this length is short, in bytes.
 const SHORT_BYTES: usize = 3;
-/// How much of a part is searched where there are many: addresses of one network begin alike.
+/// Bytes of a part that are searched if there are many needles: addresses of one network begin alike.
 const PART_BYTES: usize = 6;
-/// Letters of a needle that are searched in either case: a probe for each of 8 spellings.
-const BLIND_CHARS: usize = 3;
-/// Shortest end of a name that is searched for instead of the whole, in bytes.
+/// Letters of a case-insensitive needle that are searched: a candidate for each of their 8 spellings.
+const CASE_CHARS: usize = 3;
+/// Shortest end of a name that is searched in place of the whole name, in bytes.
 const END_BYTES_MIN: usize = 6;
-/// What every escape begins with that may spell a letter of a needle.
+/// The beginning of every escape that may stand for a letter of a needle.
 const ESCAPE: &str = "\\u00";
-/// Letters that are a `k` in lower case but not in ASCII, in UTF-8 and as JSON may escape them: KELVIN SIGN.
+/// KELVIN SIGN, whose lower case is `k`: in UTF-8, and as JSON may escape it.
 const KELVIN: [&str; 3] = ["\u{212a}", "\\u212a", "\\u212A"];
 
-/// What is searched for. Where a probe is found is looked at once more.
+/// All candidates of a set of needles.
 #[derive(Clone, Debug)]
-pub(super) enum Probes {
-    Few(Vec<Probe>),
-    Many(Box<Many>),
+pub(super) enum Candidates {
+    Few(Vec<Candidate>),
+    Many(Box<ManyCandidates>),
 }
 
-/// Probes that are searched all at once.
+/// Candidates that one search finds.
 #[derive(Clone, Debug)]
-pub(super) struct Many {
+pub(super) struct ManyCandidates {
     all: AhoCorasick,
-    /// The same, faster: where there are not too many, and the processor can.
+    /// A faster searcher; absent if there are too many candidates or the processor cannot run it.
     packed: Option<Searcher>,
-    /// How far into needles probes begin.
-    begins: Vec<usize>,
+    /// The offsets of candidates in their needles.
+    offsets: Vec<usize>,
 }
 
-/// A part of a needle.
+/// A part of a needle to search for.
 #[derive(Clone, Debug)]
-pub(super) struct Probe {
+pub(super) struct Candidate {
     finder: Finder<'static>,
-    /// How far into the needle it begins.
-    begin: usize,
+    /// Its offset in the needle.
+    offset: usize,
 }
 
-/// Where in a text each probe stands next, as far as that is known by now.
+/// The next position of each candidate in a text, as far as it is known.
 #[derive(Clone, Debug, Default)]
-pub struct Candidate(Vec<Option<usize>>);
+pub struct NextCandidates(Vec<Option<usize>>);
 
-impl Candidate {
-    /// Forgets everything: the next text is another one.
+impl NextCandidates {
+    /// Forgets all positions, before a search in another text.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 }
 
-impl Probes {
-    pub(super) fn of(needles: &[Needle], spelling: Spelling) -> Option<Probes> {
+impl Candidates {
+    pub(super) fn of(needles: &[Needle], spelling: Spelling) -> Option<Candidates> {
         let are_many = needles.len() > FEW_MAX;
-        let probes = needles.iter().flat_map(|needle| probes_of(needle, spelling, are_many));
-        let mut probes: Vec<(String, usize)> = probes.collect();
-        probes.sort_unstable();
-        probes.dedup();
-        if needles.iter().any(|needle| needle.kind == Kind::Blind && needle.text.contains('k')) {
-            probes.extend(KELVIN.map(|letter| (letter.to_owned(), 0)));
+        let candidates = needles.iter().flat_map(|needle| candidates_of(needle, spelling, are_many));
+        let mut candidates: Vec<(String, usize)> = candidates.collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        if needles.iter().any(|needle| needle.kind == NeedleKind::CaseInsensitive && needle.text.contains('k')) {
+            candidates.extend(KELVIN.map(|letter| (letter.to_owned(), 0)));
         }
         let is_digits = |needle: &Needle| needle.text.bytes().all(|byte| byte.is_ascii_digit());
         let is_native = spelling == Spelling::Native;
-        // Digits have fewer escapes, none of which the API server writes. RelatedActivity a quote may be spelled by one.
+        // Digits have fewer escapes, and the API server writes none of these. In a wrapped text, one may be a quote.
         let escape = if is_native && needles.iter().all(is_digits) { format!("{ESCAPE}3") } else { ESCAPE.to_owned() };
-        probes.push((escape, 0));
+        candidates.push((escape, 0));
         let is_short = |(text, _): &(String, usize)| text.len() < SHORT_BYTES;
-        let few_max = if probes.iter().any(is_short) { FEW_MAX_OF_SHORT } else { FEW_MAX };
-        if probes.len() <= few_max {
-            let probe = |(text, begin): (String, usize)| Probe { finder: Finder::new(&text).into_owned(), begin };
-            return Some(Probes::Few(probes.into_iter().map(probe).collect()));
+        let few_max = if candidates.iter().any(is_short) { FEW_MAX_OF_SHORT } else { FEW_MAX };
+        if candidates.len() <= few_max {
+            let candidate =
+                |(text, offset): (String, usize)| Candidate { finder: Finder::new(&text).into_owned(), offset };
+            return Some(Candidates::Few(candidates.into_iter().map(candidate).collect()));
         }
-        let (texts, mut begins): (Vec<String>, Vec<usize>) = probes.into_iter().unzip();
-        begins.sort_unstable();
-        begins.dedup();
+        let (texts, mut offsets): (Vec<String>, Vec<usize>) = candidates.into_iter().unzip();
+        offsets.sort_unstable();
+        offsets.dedup();
         let packed = Searcher::new(&texts);
         let all = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(texts).ok()?;
-        Some(Probes::Many(Box::new(Many { all, packed, begins })))
+        Some(Candidates::Many(Box::new(ManyCandidates { all, packed, offsets })))
     }
 
-    /// Returns where the next probe stands whose needle `stands_at` its place.
+    /// Returns the position of the next candidate whose needle begins at a position that `matches_at` accepts.
     pub(super) fn find(
         &self,
         text: &[u8],
         from: usize,
-        ahead: &mut Candidate,
-        stands_at: impl Fn(usize) -> bool,
+        next: &mut NextCandidates,
+        matches_at: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         match self {
-            Probes::Few(probes) => {
-                ahead.0.resize(probes.len(), None);
-                let next = |(probe, known): (&Probe, &mut Option<usize>)| match *known {
+            Candidates::Few(candidates) => {
+                next.0.resize(candidates.len(), None);
+                let find_next = |(candidate, known): (&Candidate, &mut Option<usize>)| match *known {
                     Some(next) if from <= next => next,
-                    _ => *known.insert(probe.find(text, from, &stands_at).unwrap_or(usize::MAX)),
+                    _ => *known.insert(candidate.find(text, from, &matches_at).unwrap_or(usize::MAX)),
                 };
-                probes.iter().zip(&mut ahead.0).map(next).min().filter(|next| *next < text.len())
+                candidates.iter().zip(&mut next.0).map(find_next).min().filter(|next| *next < text.len())
             }
-            Probes::Many(many) => {
+            Candidates::Many(many) => {
                 let mut from = from;
                 loop {
                     let found = many.find(text, from)?;
-                    // Several needles may share what was found.
-                    let mut places = many.begins.iter().filter_map(|begin| found.checked_sub(*begin));
-                    if places.any(&stands_at) {
+                    // Several needles may share a candidate.
+                    let mut positions = many.offsets.iter().filter_map(|offset| found.checked_sub(*offset));
+                    if positions.any(&matches_at) {
                         return Some(found);
                     }
                     from = found + 1;
@@ -120,7 +124,7 @@ impl Probes {
     }
 }
 
-impl Many {
+impl ManyCandidates {
     fn find(&self, text: &[u8], from: usize) -> Option<usize> {
         let found = match &self.packed {
             Some(packed) => packed.find_in(text, Span { start: from, end: text.len() }),
@@ -130,12 +134,12 @@ impl Many {
     }
 }
 
-impl Probe {
-    fn find(&self, text: &[u8], from: usize, stands_at: &impl Fn(usize) -> bool) -> Option<usize> {
+impl Candidate {
+    fn find(&self, text: &[u8], from: usize, matches_at: &impl Fn(usize) -> bool) -> Option<usize> {
         let mut from = from;
         loop {
             let found = from + self.finder.find(&text[from..])?;
-            if found.checked_sub(self.begin).is_some_and(stands_at) {
+            if found.checked_sub(self.offset).is_some_and(matches_at) {
                 return Some(found);
             }
             from = found + 1;
@@ -143,21 +147,21 @@ impl Probe {
     }
 }
 
-/// Returns what to search for to find `needle`, and how far into it that begins.
-fn probes_of(needle: &Needle, spelling: Spelling, are_many: bool) -> Vec<(String, usize)> {
+/// Returns the candidates of `needle`, each with its offset in the needle.
+fn candidates_of(needle: &Needle, spelling: Spelling, are_many: bool) -> Vec<(String, usize)> {
     let text = &needle.text;
     match needle.kind {
-        Kind::Part if are_many => vec![(text.get(..PART_BYTES).unwrap_or(text).to_owned(), 0)],
-        Kind::Number | Kind::Part => vec![(text.clone(), 0)],
-        Kind::Text => {
-            // Many names begin with `system:`.
-            let begin = text.rfind(':').map_or(0, |colon| colon + 1);
-            let begin = if text.len() - begin < END_BYTES_MIN { 0 } else { begin };
+        NeedleKind::Part if are_many => vec![(text.get(..PART_BYTES).unwrap_or(text).to_owned(), 0)],
+        NeedleKind::Number | NeedleKind::Part => vec![(text.clone(), 0)],
+        NeedleKind::Text => {
+            // ManyCandidates names begin with `system:`.
+            let offset = text.rfind(':').map_or(0, |colon| colon + 1);
+            let offset = if text.len() - offset < END_BYTES_MIN { 0 } else { offset };
             let quote = if spelling == Spelling::Native { "\"" } else { "" };
-            vec![(format!("{}{quote}", &text[begin..]), begin)]
+            vec![(format!("{}{quote}", &text[offset..]), offset)]
         }
-        Kind::Blind => {
-            let letters = text.chars().take(BLIND_CHARS);
+        NeedleKind::CaseInsensitive => {
+            let letters = text.chars().take(CASE_CHARS);
             let spellings = letters.fold(vec![String::new()], |spellings, letter| {
                 let upper = letter.to_ascii_uppercase();
                 let lower = spellings.iter().map(|spelling| format!("{spelling}{letter}"));
@@ -169,7 +173,7 @@ fn probes_of(needle: &Needle, spelling: Spelling, are_many: bool) -> Vec<(String
     }
 }
 
-/// Tells whether `text` begins with an escape of a letter that needles are made of, in whatever case.
+/// Returns whether `text` begins with an escape of a letter that needles may contain, in either case.
 pub(super) fn is_escape(text: &[u8]) -> bool {
     match text.get(4..6) {
         _ if text.starts_with(KELVIN[1].as_bytes()) || text.starts_with(KELVIN[2].as_bytes()) => true,

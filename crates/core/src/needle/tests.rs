@@ -1,4 +1,4 @@
-//! Hits, and what must not be passed over.
+//! Needles that must be found, and records that must not be skipped.
 
 use super::*;
 use crate::decode::decode;
@@ -34,7 +34,7 @@ fn texts(prefilter: &Prefilter) -> Vec<String> {
 }
 
 fn hits(prefilter: &Prefilter, line: &str) -> bool {
-    needles(prefilter).stand_in(line.as_bytes())
+    needles(prefilter).occur_in(line.as_bytes())
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn the_shipped_rules_have_needles() {
 }
 
 #[test]
-fn thousands_of_addresses_are_found_and_no_others() {
+fn only_the_addresses_of_the_filter_are_found() {
     let ok = is("responseStatus.code", Literal::Number(200));
     let address = |n: usize| format!("{}.{}.{}.{}", n % 223 + 1, n / 223 % 7, n * 31 % 256, n * 7 % 256);
     let sources: Vec<String> = (0..6_000).step_by(2).map(address).collect();
@@ -58,13 +58,13 @@ fn thousands_of_addresses_are_found_and_no_others() {
     for n in 0..6_000 {
         let line = format!(r#"{{"auditID":"1.1.2","sourceIPs":["10.0.0.1","{}"],"verb":"get"}}"#, address(n));
         // An address may begin with another.
-        let stands = sources.iter().any(|source| line.contains(source));
-        assert_eq!(needles.stand_in(line.as_bytes()), stands, "{line}");
+        let is_present = sources.iter().any(|source| line.contains(source));
+        assert_eq!(needles.occur_in(line.as_bytes()), is_present, "{line}");
     }
 }
 
 #[test]
-fn of_what_must_all_be_there_the_rarest_is_searched() {
+fn the_rarest_of_several_required_values_is_searched() {
     let code = || is("responseStatus.code", Literal::Number(403));
     let listed = Prefilter::And(vec![is("verb", text("list", true)), is("user.username", text("eve", true))]);
     assert_eq!(texts(&listed), ["eve"]);
@@ -82,7 +82,7 @@ fn of_what_must_all_be_there_the_rarest_is_searched() {
 }
 
 #[test]
-fn a_code_is_found_however_it_is_spelled() {
+fn a_code_is_found_in_every_spelling() {
     let code = is("responseStatus.code", Literal::Number(403));
     for spelled in ["403", "403.0", "\"403\"", "\"0403\"", " 403 ", "\"\\u00340\\u0033\"", "\"4\\u003033\""] {
         assert!(hits(&code, &format!(r#"{{"responseStatus":{{"code":{spelled}}}}}"#)), "{spelled}");
@@ -93,43 +93,43 @@ fn a_code_is_found_however_it_is_spelled() {
 }
 
 #[test]
-fn a_text_is_the_whole_value() {
+fn a_text_needle_matches_whole_values() {
     let anonymous = is("user.username", text("system:anonymous", true));
     assert!(hits(&anonymous, r#"{"username" : "system:anonymous"}"#));
     assert!(hits(&anonymous, r#"{"username":"system\u003Aanonymous"}"#));
     assert!(!hits(&anonymous, r#"{"username":"system:anonymous2","uri":"/?a=1\u0026b=\u003c"}"#));
-    let blind = is("userAgent", text("kube-hunter", false));
-    assert!(hits(&blind, r#"{"userAgent":"KUBE-Hunter"}"#));
-    assert!(hits(&blind, "{\"userAgent\":\"\u{212a}ube-hunter\"}"));
-    assert!(hits(&blind, r#"{"userAgent":"\u212aube-hunter"}"#));
-    assert!(!hits(&blind, r#"{"userAgent":"kube-hunted"}"#));
+    let case_insensitive = is("userAgent", text("kube-hunter", false));
+    assert!(hits(&case_insensitive, r#"{"userAgent":"KUBE-Hunter"}"#));
+    assert!(hits(&case_insensitive, "{\"userAgent\":\"\u{212a}ube-hunter\"}"));
+    assert!(hits(&case_insensitive, r#"{"userAgent":"\u212aube-hunter"}"#));
+    assert!(!hits(&case_insensitive, r#"{"userAgent":"kube-hunted"}"#));
 }
 
 #[test]
-fn a_search_goes_on_behind_what_only_looks_like_a_needle() {
+fn a_search_goes_on_after_a_false_candidate() {
     let needles = needles(&refused_or_anonymous());
     let line = br#"{"a":"x403x403","b":"\u0026\u003c","c":403}"#;
-    let mut ahead = Candidate::default();
-    assert_eq!(needles.find(line, 0, &mut ahead), Some(line.len() - 4));
-    assert_eq!(needles.find(line, 4, &mut ahead), Some(line.len() - 4));
-    assert_eq!(needles.find(line, line.len() - 3, &mut ahead), None);
+    let mut next = NextCandidates::default();
+    assert_eq!(needles.find(line, 0, &mut next), Some(line.len() - 4));
+    assert_eq!(needles.find(line, 4, &mut next), Some(line.len() - 4));
+    assert_eq!(needles.find(line, line.len() - 3, &mut next), None);
 }
 
 #[test]
-fn of_many_sources_those_that_begin_alike_are_told_apart() {
+fn sources_that_begin_alike_are_distinguished() {
     let sources = |numbers: std::ops::Range<u8>| {
         Prefilter::Or(numbers.map(|number| is("sourceIPs", text(&format!("91.10.0.{number}"), true))).collect())
     };
     for many in [8, 200] {
         let followed = Prefilter::And(vec![sources(0..many), is("responseStatus.code", Literal::Number(200))]);
         let is_address = |needle: &String| needle.starts_with("91.10.0.");
-        assert!(texts(&followed).iter().all(is_address), "what every other record holds is not searched");
+        assert!(texts(&followed).iter().all(is_address), "values of most records are not searched");
         assert!(hits(&followed, r#"{"sourceIPs":["91.10.9.9","::ffff:91.10.0.7"]}"#));
         assert!(!hits(&followed, r#"{"sourceIPs":["91.10.9.9"],"responseStatus":{"code":200}}"#));
     }
 }
 
-/// Returns a JSON text as somebody may spell it: letters as escapes here and there.
+/// Returns `value` as a JSON text in which some letters are escapes.
 fn spelled(value: &'static str) -> impl Strategy<Value = String> {
     proptest::collection::vec(0..6_u8, value.len()).prop_map(move |how| {
         let letter = |(c, how): (char, u8)| match how {
@@ -141,7 +141,7 @@ fn spelled(value: &'static str) -> impl Strategy<Value = String> {
     })
 }
 
-/// Returns a value that may be a needle, one that looks like it, or none.
+/// Returns a value that is a needle, resembles one, or is something else.
 fn value() -> impl Strategy<Value = String> {
     const NUMBERS: &[&str] =
         &["403", "403.0", "403.00", "4.03e2", "-403", "1403", "4031", "200", "null", "[403]", "{\"code\":403}"];
@@ -157,7 +157,7 @@ fn line() -> impl Strategy<Value = String> {
     let space = || proptest::sample::select(&["", "", " ", "\t", "  "][..]);
     let member = |key: &'static str| {
         (spelled(key), space(), space(), value())
-            .prop_map(|(key, before, behind, value)| format!("{key}{before}:{behind}{value}"))
+            .prop_map(|(key, before, after, value)| format!("{key}{before}:{after}{value}"))
     };
     let object = move |key: &'static str, inner: &'static str| {
         (spelled(key), member(inner)).prop_map(|(key, inner)| format!("{key}:{{{inner}}}"))
@@ -189,7 +189,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_passed_over_matches_nothing(line in line()) {
+    fn a_skipped_record_matches_nothing(line in line()) {
         let Ok(decoded) = decode(line.as_bytes()) else { return Ok(()) };
         if matches(&decoded.event) {
             prop_assert!(hits(&refused_or_anonymous(), &line));
@@ -197,12 +197,12 @@ proptest! {
         if lower(&decoded.event) {
             prop_assert!(hits(&is("user.username", text("system:anonymous", false)), &line));
         }
-        // The same in a text of another document, once and twice.
+        // The same inside a text of another document, wrapped once and twice.
         let mut wrapped = line.clone();
         for _ in 0..2 {
             wrapped = serde_json::json!({ "message": wrapped }).to_string().replace("\\\"", "\\u0022");
             let needles = Needles::of(&refused_or_anonymous(), Spelling::Wrapped).expect("needles");
-            prop_assert!(!matches(&decoded.event) || needles.stand_in(wrapped.as_bytes()));
+            prop_assert!(!matches(&decoded.event) || needles.occur_in(wrapped.as_bytes()));
         }
     }
 }

@@ -95,7 +95,7 @@ fn read(text: &str, limit: usize, sizes: Vec<usize>, passing: Option<&Needles>) 
             continue;
         }
         let time = line.stage_time(&line.borrowed_event()).or_else(|| line.time_before());
-        if needles.stand_in(line.prefix) {
+        if needles.occur_in(line.prefix) {
             found.push((line.offset, line.bytes, time));
         }
         lines.tell(time);

@@ -199,7 +199,7 @@ impl<'a> RecordReader<'a> {
         let mut ordinal = 0;
         let read = documents(text, &mut |record| {
             self.counts.bytes += record.len() as u64;
-            let is_candidate = |needles: &Needles| needles.stand_in(record.as_bytes());
+            let is_candidate = |needles: &Needles| needles.occur_in(record.as_bytes());
             if ordinal > 0 && !needles.is_none_or(is_candidate) {
                 skipped.add(record);
             } else if let Some(read) = export.envelope {
@@ -240,7 +240,7 @@ impl<'a> RecordReader<'a> {
         };
         self.counts.untimed += u64::from(own.is_none());
         let time = time.or_else(|| event.received_time_ms().map(Second::of_millis)).unwrap_or(Second(0));
-        if self.options.candidate_filter.event_filter().lets_through(&event) {
+        if self.options.candidate_filter.event_filter().may_match(&event) {
             let decoded = event.into_decoded();
             return self.observe(decoded, time, None, file, || format!("{}:{at}", file.path.display()));
         }
