@@ -18,6 +18,9 @@ use block::{Block, Yaml};
 use clouds::Clouds;
 use sandbox::{BUILDS, FOREIGN, Sandbox};
 
+/// Pages that are generated from the rules' files, and whose YAML is an extract of these. A test of core holds them current.
+const GENERATED: &str = "docs/rules/";
+
 fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -109,8 +112,8 @@ fn every_quick_start_ends_with_an_alert() {
 #[test]
 fn every_yaml_block_passes_check() {
     let clouds = Clouds::start();
-    for page in pages() {
-        for block in blocks(&page).iter().filter(|block| block.language == "yaml") {
+    for page in pages().iter().filter(|page| !page.starts_with(GENERATED)) {
+        for block in blocks(page).iter().filter(|block| block.language == "yaml") {
             let sandbox = Sandbox::new(&clouds);
             let place = format!("{page}:{}", block.line);
             match block.yaml() {
