@@ -14,9 +14,9 @@ pub(crate) const DB: &str = "db";
 /// Where the engine puts oversized values; it stays empty.
 pub(crate) const BLOBS: &str = "blobs";
 /// The settings of the engine.
-const CONF: &str = "conf";
+pub(crate) const CONF: &str = "conf";
 /// The engine's summaries of the log begin with this.
-const SNAP: &str = "snap.";
+pub(crate) const SNAP: &str = "snap.";
 /// The file that is locked while a ledger is open. It does not belong to the engine, so that repair and compaction can
 /// hold it while they move the engine's files.
 ///

@@ -25,6 +25,7 @@ use crate::engine::{Engine, catching};
 use crate::error::{LedgerError, Result};
 use crate::id_allocator::IdAllocator;
 use crate::key::Key;
+use crate::leftovers;
 use crate::rows;
 use crate::rule_meta::RuleMetaStore;
 use crate::write_batch::{WriteBatch, get, get_json, parse_json};
@@ -64,6 +65,7 @@ impl Ledger {
     /// Fails at once if another process holds the state. Leaves a directory with foreign files alone.
     pub fn open(dir: &Path) -> Result<Ledger> {
         let directory = Directory::hold(dir)?;
+        leftovers::discard(directory.path())?;
         let engine = Engine::open(directory.path())?;
         let (hash_key, state) = catching("read the database", || {
             begin(&engine, &directory)?;

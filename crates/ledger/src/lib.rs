@@ -7,6 +7,7 @@
 
 mod error;
 mod directory;
+mod leftovers;
 mod engine;
 mod key;
 mod chunk;

@@ -4,6 +4,7 @@ mod damage;
 mod disk_full;
 mod id_allocator;
 mod kill;
+mod leftovers;
 mod opening;
 mod round_trip;
 mod samples;
