@@ -2,6 +2,7 @@
 //!
 //! The test binary starts itself with a limit on the size of files (`ulimit -f`), which needs no privileges: the
 //! engine's log cannot grow, as on a full disk. With SIGXFSZ ignored a write then fails with EFBIG (setrlimit(2)).
+//! Where user namespaces are allowed it also starts itself on small disks that really are full (tmpfs).
 
 use std::io::Write;
 use std::path::Path;
@@ -53,6 +54,75 @@ fn squeezed() {
     let read = ledger.findings().expect_err("a write has failed");
     assert!(matches!(read, LedgerError::Reopen), "{read:?}");
     writeln!(std::io::stdout(), "\nacknowledged {acknowledged}").expect("the parent listens");
+}
+
+/// Opens the state on a full disk: that succeeds or says that the disk is full.
+#[test]
+fn opened_without_room() {
+    let Some(dir) = std::env::var_os(SQUEEZED) else {
+        return;
+    };
+    if let Err(error) = Ledger::open(Path::new(&dir)) {
+        assert!(matches!(error, LedgerError::DiskFull { .. }), "{error:?}");
+    }
+}
+
+/// Opens the state when there is room again, and says how many commits it holds.
+#[test]
+fn recovered() {
+    let Some(dir) = std::env::var_os(SQUEEZED) else {
+        return;
+    };
+    let ledger = Ledger::open(Path::new(&dir)).expect("there is room again");
+    let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
+    let stored: Vec<u32> = stored.iter().map(|one| u32::try_from(one.minute.0).expect("few")).collect();
+    let written = u32::try_from(stored.len()).expect("few");
+    assert_eq!(stored, (0..written).collect::<Vec<u32>>());
+    ledger.commit_window(&mut commit(written)).expect("there is room again");
+    writeln!(std::io::stdout(), "\nstored {written}").expect("the parent listens");
+}
+
+/// Fills a small disk, opens the state while not a byte is free, makes room and opens it again.
+const ON_A_SMALL_DISK: &str = r#"
+    mount -t tmpfs -o size="$1k" none "$2" || exit 99
+    "$3" --exact disk_full::squeezed --nocapture || exit 1
+    cat /dev/zero > "$2/ballast" 2>/dev/null
+    "$3" --exact disk_full::opened_without_room --nocapture || exit 2
+    "$3" --exact disk_full::opened_without_room --nocapture || exit 3
+    rm "$2/ballast"
+    mount -o remount,size=64m "$2" || exit 99
+    "$3" --exact disk_full::recovered --nocapture || exit 4
+"#;
+
+#[test]
+fn a_state_on_a_disk_that_was_full_opens_again() {
+    let itself = std::env::current_exe().expect("its own path");
+    let number = |said: &str, name: &str| -> u32 {
+        said.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).expect("it says how many")
+    };
+    let mut filled = 0;
+    for step in 0..40 {
+        let (dir, kilobytes) = (tempfile::tempdir().expect("a temporary directory"), 600 + 93 * step);
+        let output = Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh"])
+            .arg(kilobytes.to_string())
+            .args([dir.path(), &itself])
+            .env(SQUEEZED, dir.path())
+            .output();
+        let output = match output {
+            Ok(output) if step > 0 || output.status.success() => output,
+            refused => {
+                eprintln!("skipped: this machine does not let a user mount a tmpfs: {refused:?}");
+                return;
+            }
+        };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{kilobytes} kB: {said}{}", String::from_utf8_lossy(&output.stderr));
+        let (acknowledged, stored) = (number(&said, "acknowledged "), number(&said, "stored "));
+        assert!(stored >= acknowledged, "{kilobytes} kB: {stored} of {acknowledged}");
+        filled += u32::from(acknowledged > 0);
+    }
+    assert!(filled >= 20, "only {filled} disks held a commit");
 }
 
 #[test]
