@@ -115,7 +115,7 @@ fn configure(folder: &Path, admin: SocketAddr, more: &str) {
 fn it_is_ready_after_its_first_tick_and_shows_what_it_does() {
     let daemon = Daemon::start();
     daemon.wait_for("READY=1");
-    assert!(daemon.wait_for("STATUS=tick ").contains("0 logs and 0 messages owed"));
+    assert!(daemon.wait_for("STATUS=tick ").contains("0 logs and 0 messages pending"));
     daemon.wait_for("WATCHDOG=1");
     assert_eq!(daemon.ask("GET", "/healthz").0, "HTTP/1.1 200 OK");
     assert_eq!(daemon.ask("GET", "/readyz"), ("HTTP/1.1 200 OK".to_owned(), "ready\n".to_owned()));

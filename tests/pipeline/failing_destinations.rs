@@ -19,7 +19,7 @@ fn scanned() -> World {
 fn assert_told_once(world: &World) {
     assert_eq!((world.slack.messages().len(), world.told().len()), (3, 3));
     assert_each_opens_once(&world.told());
-    assert_eq!(world.state()["owed"], serde_json::json!([]));
+    assert_eq!(world.state()["pending"], serde_json::json!([]));
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_webhook_that_is_gone_is_still_owed_and_sns_is_told_all_the_same() {
         world.slack.set_faults(Faults::always(refusal.into()));
         world.once(TICK).assert_code(1);
         assert_eq!((world.slack.messages().len(), world.told().len()), (0, 3));
-        assert_eq!(world.state()["owed"], serde_json::json!([["secops", 3]]));
+        assert_eq!(world.state()["pending"], serde_json::json!([["secops", 3]]));
         world.once(TICK).assert_code(1);
         world.slack.faults().clear();
         world.once_done(TICK);
@@ -120,7 +120,7 @@ fn a_message_that_is_refused_stands_in_the_way_of_no_other() {
     world.sns.set_faults(Faults::next(1, &Fault::Denied));
     world.once(TICK).assert_code(1);
     assert_eq!((world.slack.messages().len(), world.told().len()), (3, 2));
-    assert_eq!(world.state()["owed"], serde_json::json!([["bus", 1]]));
+    assert_eq!(world.state()["pending"], serde_json::json!([["bus", 1]]));
     world.once_done(TICK);
     assert_told_once(&world);
 }

@@ -46,7 +46,7 @@ fn end(world: &World) -> End {
     let line = |message: &Value| message["text"].as_str().unwrap_or_default().to_owned();
     let shown = world.slack.messages().iter().map(line).collect();
     let mut take = |key: &str| state[key].take();
-    End { told, shown, log: world.log("dev"), open: take("open"), closed: take("closed"), owed: take("owed") }
+    End { told, shown, log: world.log("dev"), open: take("open"), closed: take("closed"), owed: take("pending") }
 }
 
 fn switches(world: &World) -> [&FaultSwitch; 3] {

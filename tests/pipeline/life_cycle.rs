@@ -67,7 +67,7 @@ fn a_recorded_scan_is_told_once_grows_in_silence_and_closes() {
     assert_eq!((counted(&closed), activities(&closed)), (grown, vec![CLOSE; 4]));
     assert_eq!(world.slack.messages().len(), 6, "Slack hears of a finding once");
     assert_each_opens_once(&world.told());
-    assert_eq!(world.state()["owed"], serde_json::json!([]));
+    assert_eq!(world.state()["pending"], serde_json::json!([]));
 }
 
 #[test]

@@ -14,32 +14,30 @@ use stakeout_core::time::Second;
 use tracing::{error, info};
 
 use crate::metric;
-use crate::watch::Ticked;
+use crate::tick::TickSummary;
 use crate::writer::Writer;
 
-/// Whether the daemon is well, as the last tick left it.
+/// The health of the daemon as of the last tick.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Health(Arc<Mutex<Option<Result<(), String>>>>);
 
 impl Health {
-    /// Notes a tick that came to its end.
-    pub(crate) fn note_tick(&self, tick: Second, ticked: &Ticked) {
-        let word = match (ticked.logs_owing, ticked.messages_owed) {
+    /// Records a finished tick.
+    pub(crate) fn note_tick(&self, tick: Second, summary: &TickSummary) {
+        let health = match (summary.logs_pending, summary.messages_pending) {
             (0, 0) => Ok(()),
-            (logs, messages) => {
-                Err(format!("tick {tick}: {logs} logs could not be read, {messages} messages were not taken"))
-            }
+            (logs, messages) => Err(format!("tick {tick}: {logs} logs and {messages} messages are pending")),
         };
-        self.set(word);
+        self.set(health);
     }
 
-    /// Notes that something is wrong.
-    pub(crate) fn note_fault(&self, fault: String) {
-        self.set(Err(fault));
+    /// Records an error.
+    pub(crate) fn note_error(&self, error: String) {
+        self.set(Err(error));
     }
 
-    fn set(&self, word: Result<(), String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(word);
+    fn set(&self, health: Result<(), String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
     }
 
     fn get(&self) -> Option<Result<(), String>> {
@@ -54,9 +52,9 @@ struct Page {
     writer: Writer,
 }
 
-/// Makes the process count; returns what the counts are read from.
+/// Installs the metrics of the process and returns the handle that renders them.
 pub(crate) fn install_metrics() -> Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new().install_recorder().context("cannot start counting")?;
+    let handle = PrometheusBuilder::new().install_recorder().context("cannot install the metrics")?;
     metric::describe();
     Ok(handle)
 }
@@ -75,22 +73,22 @@ pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health:
         .route("/state", get(state))
         .with_state(page);
     tokio::spawn(async move {
-        if let Err(fault) = axum::serve(listener, router).await {
-            error!(%fault, "the admin page ended");
+        if let Err(error) = axum::serve(listener, router).await {
+            error!(%error, "the admin page stopped");
         }
     });
     Ok(())
 }
 
-/// Says whether the process and its writer live.
+/// Answers whether the process and its writer are alive.
 async fn healthz(State(page): State<Page>) -> Response {
     match page.writer.progress().await {
         Ok(_) => "ok\n".into_response(),
-        Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
 
-/// Says whether everything that was owed at the last tick was read and told.
+/// Answers whether the last tick read all due windows and sent all pending messages.
 async fn readyz(State(page): State<Page>) -> Response {
     match page.health.get() {
         Some(Ok(())) => "ready\n".into_response(),
@@ -102,6 +100,6 @@ async fn readyz(State(page): State<Page>) -> Response {
 async fn state(State(page): State<Page>) -> Response {
     match page.writer.summary().await {
         Ok(summary) => Json(summary).into_response(),
-        Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }

@@ -1,4 +1,4 @@
-//! What every verb with a config begins with: the config and its rules, the runtime, the state.
+//! The first steps of every verb with a config: the config and its rules, the runtime, the state.
 
 use std::path::PathBuf;
 
@@ -14,16 +14,16 @@ use crate::exit::Failure;
 use crate::rule_files;
 use crate::writer::{StateError, Writer};
 
-/// Where the config is.
+/// The path of the config.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConfigArgs {
-    /// The config file
+    /// Path of the config file
     #[arg(short, long, value_name = "FILE", default_value = "/etc/stakeout/stakeout.yaml", env = "STAKEOUT_CONFIG")]
     pub(crate) config: PathBuf,
 }
 
 impl ConfigArgs {
-    /// Reads the config and the rules that it names, and warns of what is allowed but hardly meant.
+    /// Reads the config and its rules, and logs their warnings.
     pub(crate) fn load(&self) -> Result<(Config, Rules), Failure> {
         let (config, rules) = self.read()?;
         for warning in &config.warnings {
@@ -33,7 +33,7 @@ impl ConfigArgs {
         Ok((config, rules))
     }
 
-    /// Reads the config and the rules that it names.
+    /// Reads the config and its rules.
     pub(crate) fn read(&self) -> Result<(Config, Rules), Failure> {
         let environment = |name: &str| std::env::var(name).ok();
         let config = Config::load(&self.config, &environment).map_err(Failure::Config)?;
@@ -42,33 +42,33 @@ impl ConfigArgs {
     }
 }
 
-/// Warns of what is allowed in rules but hardly meant, and of filters that have expired.
+/// Logs the warnings of rules, expired filters included.
 pub(crate) fn warn_of(rules: &Rules) {
     for warning in rules.warnings.iter().chain(&rules.expired(clock::now().into())) {
         warn!("{warning}");
     }
 }
 
-/// Returns the runtime that a verb runs on.
+/// Starts the async runtime of a verb.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     stakeout_http::install_crypto_provider();
-    // Two threads at least: a page that takes long to decode must not keep a signal waiting.
+    // At least two threads: a page that takes long to decode must not delay a signal.
     let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     Ok(runtime.context("cannot start the runtime")?)
 }
 
-/// Opens the state that the config names.
+/// Opens the state of the config.
 pub(crate) fn open_state(config: &Config) -> Result<Writer, Failure> {
-    Writer::start(config.state_path.clone()).map_err(|fault| state_failure(StateError::Ledger(fault)))
+    Writer::start(config.state_path.clone()).map_err(|error| state_failure(StateError::Ledger(error)))
 }
 
-/// Returns the failure that an error of the state is to the caller.
-pub(crate) fn state_failure(fault: StateError) -> Failure {
-    match fault {
-        StateError::Ledger(fault @ (LedgerError::Locked { .. } | LedgerError::DiskFull { .. })) => {
-            Failure::TryLater(fault.to_string())
+/// Turns an error of the state into a failure of the verb.
+pub(crate) fn state_failure(error: StateError) -> Failure {
+    match error {
+        StateError::Ledger(error @ (LedgerError::Locked { .. } | LedgerError::DiskFull { .. })) => {
+            Failure::TryLater(error.to_string())
         }
-        fault => Failure::Failed(anyhow!(fault)),
+        error => Failure::Failed(anyhow!(error)),
     }
 }

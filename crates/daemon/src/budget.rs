@@ -1,5 +1,4 @@
-//! How many requests a provider is sent: one budget for each account, region, project or workspace, shared by the logs
-//! that draw on it.
+//! Request budgets: one for each account, region, project or workspace, shared by its logs.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -9,34 +8,34 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, RateLimiter};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// What a provider allows: requests in a span of time, and at once.
+/// The quota of a provider: requests in a span of time, and at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
     /// Requests in the span.
     pub(crate) requests: u32,
     /// The span.
     pub(crate) span: Duration,
-    /// Requests at once, where that is limited too.
+    /// Requests at once, if the provider limits them.
     pub(crate) at_once: Option<usize>,
 }
 
-/// How many requests may still be sent, shared by all that draw on one quota.
+/// A request budget, shared by all logs under one quota.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limiter: DefaultDirectRateLimiter,
     at_once: Option<Semaphore>,
 }
 
-/// Budgets by what they are for.
+/// Budgets by their key.
 #[derive(Default)]
 pub(crate) struct Budgets(HashMap<(String, String), Arc<Budget>>);
 
 impl Quota {
-    /// Returns how the requests are spread: a part may go at once, the others one after the other, so that no span of
-    /// time, wherever it begins, holds more than the quota.
+    /// Returns how the requests are spread: a part may go at once, the others one by one. So no span of time, wherever it
+    /// begins, holds more than the quota.
     fn spread(self) -> governor::Quota {
         let requests = self.requests.max(1);
-        // Where the span is a second, the second after a burst is over before anybody counts.
+        // With a span of one second, the whole quota may go at once.
         let burst = if self.span > Duration::from_secs(1) { requests.div_ceil(6) } else { requests };
         let steady = (requests - burst).max(1);
         let each = if burst == requests { self.span / requests } else { self.span / steady };
@@ -50,10 +49,10 @@ impl Budget {
         Budget { limiter: RateLimiter::direct(quota.spread()), at_once: quota.at_once.map(Semaphore::new) }
     }
 
-    /// Waits until a request may be sent. What is returned is held until it was answered.
+    /// Waits until a request may be sent. The caller holds the permit until the answer arrives.
     pub(crate) async fn until_ready(&self) -> Option<SemaphorePermit<'_>> {
         let permit = match &self.at_once {
-            // It is never closed.
+            // The semaphore is never closed.
             Some(at_once) => at_once.acquire().await.ok(),
             None => None,
         };
@@ -63,7 +62,7 @@ impl Budget {
 }
 
 impl Budgets {
-    /// Returns the budget of `key`, made for `quota` where it is new.
+    /// Returns the budget of `key`, or a new one of `quota`.
     pub(crate) fn of(&mut self, key: (String, String), quota: Quota) -> Arc<Budget> {
         self.0.entry(key).or_insert_with(|| Arc::new(Budget::new(quota))).clone()
     }

@@ -1,4 +1,4 @@
-//! The command line: verbs, and the one way from a verb to its exit code.
+//! The command line: its verbs, and how each ends in an exit code.
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -18,10 +18,10 @@ use crate::state::{self, StateArgs};
 use crate::telemetry::{self, LogArgs};
 use crate::tune::{self, TuneArgs};
 
-/// Watches the Kubernetes API of your clusters for people casing the place.
+/// Detects reconnaissance against the Kubernetes API of your clusters.
 ///
-/// Every hour it reads the audit logs that the clouds already keep, counts denied and anonymous requests per source
-/// address with Sigma rules, and tells Slack or SNS once, with the evidence.
+/// Every hour, Stakeout reads the audit logs that the clouds already keep and counts denied and anonymous requests per
+/// source address with Sigma rules. It reports each finding once, with its evidence, to Slack, SNS or a webhook.
 #[derive(Debug, Parser)]
 #[command(
     name = "stakeout",
@@ -38,26 +38,26 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// See the whole pipeline at work, without credentials
+    /// Show the whole pipeline on this machine, without credentials
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
-    /// Watch: the daemon
+    /// Run the daemon
     Run(RunArgs),
-    /// Read and tell everything that is owed at a moment, then exit
+    /// Process all due windows once, send pending alerts, and exit
     Once(OnceArgs),
-    /// Check config and rules, offline
+    /// Check config and rules offline
     Check(CheckArgs),
-    /// Look live whether each log can be read and shows scans, with the fix
+    /// Check that each log is readable and records reads, and print the fix
     Doctor(DoctorArgs),
-    /// Find in exported audit logs what the daemon would have found
+    /// Run the rules on exported audit logs and print the findings
     Replay(ReplayArgs),
     /// List, show and test rules
     Rules(RulesArgs),
-    /// Explain why a rule matched events or did not
+    /// Explain why a rule matches events or not
     Explain(ExplainArgs),
-    /// Find what other thresholds would have raised from exported audit logs
+    /// Count the findings that other thresholds would give
     Tune(TuneArgs),
-    /// Show what the daemon knows
+    /// Show the state of the daemon
     State(StateArgs),
     /// Test destinations
     Notify(NotifyArgs),
@@ -68,7 +68,7 @@ enum Verb {
     },
 }
 
-/// Runs the verb that the command line names.
+/// Runs the verb of the command line.
 pub(crate) fn run() -> Result<Exit, Failure> {
     let cli = Cli::parse();
     telemetry::start(cli.log);

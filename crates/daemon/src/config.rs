@@ -1,7 +1,7 @@
-//! The configuration: a YAML file, read once and held as values that are valid.
+//! The configuration: a YAML file, parsed once into valid values.
 //!
-//! Here the file is opened and its sections are put together; each section has its own module. What the values
-//! are used for is not decided here, and the rule files are only named, not read.
+//! This module opens the file and combines its sections; each larger section has its own module. It does not decide what
+//! the values are used for, and it does not read the rule files.
 
 mod duration;
 mod expand;
@@ -28,48 +28,48 @@ use notify::Destination;
 pub(crate) use schedule::Schedule;
 pub(crate) use sources::SourceConfig;
 
-/// A config has a few hundred lines; a file beyond this was named by mistake.
+/// A config has a few hundred lines; a larger file is probably the wrong one.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// More networks than any provider's list of balancers has.
+/// No provider's list of load balancers has more networks.
 const TRUSTED_PROXIES_MAX: usize = 1024;
-/// Rows (rule, group, minute) of one window: the state's memory is measured up to here.
+/// Most rows (rule, group, minute) of one window; the memory of the state is measured up to this number.
 const ROWS_MAX: u32 = 100_000;
 const STATE_PATH: &str = "/var/lib/stakeout";
-/// A reader looks into findings of this level today; those below are context.
+/// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9403);
 const SECTIONS: [&str; 9] =
     ["schedule", "state", "rules", "trusted_proxies", "sources", "notify", "context_query", "admin", "limits"];
 
-/// Everything that a config file says, with the defaults filled in and the secrets read.
+/// A parsed config, with the defaults filled in and the secrets read.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// When windows are read.
     pub(crate) schedule: Schedule,
     /// The directory of the state.
     pub(crate) state_path: PathBuf,
-    /// Directories and files of rules; empty where the shipped rules are used.
+    /// Directories and files of rules; empty for the shipped rules.
     pub(crate) rules: Vec<PathBuf>,
-    /// Whose word about the address before them counts.
+    /// The proxies whose forwarded addresses are believed.
     pub(crate) trusted_proxies: TrustedProxies,
     /// The logs, at least one, in the order of the file.
     pub(crate) sources: Vec<SourceConfig>,
-    /// Where findings are told, in the order of the file.
+    /// The destinations of findings, in the order of the file.
     pub(crate) notify: Vec<Destination>,
-    /// Around new findings of at least this level is looked; around none where there is no level.
+    /// Minimum level for which the context query runs, or `None` if it is off.
     pub(crate) context_query_min: Option<Level>,
-    /// Where the admin page listens, or `None` where it is off.
+    /// Address of the admin page, or `None` if it is off.
     pub(crate) admin_listen: Option<SocketAddr>,
-    /// Rows (rule, group, minute) that one window may store before the rest is summed up.
+    /// Most rows (rule, group, minute) that one window stores; the rest is reported as a total.
     pub(crate) rows_max: u32,
-    /// What is allowed and yet probably not meant, in the order of lines.
+    /// Values that are allowed but probably a mistake, in the order of lines.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
 impl Config {
-    /// Reads the config file at `path`, and the secret files that it names; `environment` looks up `${NAME}`.
+    /// Reads the config file at `path` and its secret files. `environment` looks up `${NAME}`.
     ///
-    /// Returns every fault that was found, in the order of lines: at least the first of each section.
+    /// Returns all errors in the order of lines: at least the first error of each section.
     pub(crate) fn load(path: &Path, environment: &Environment<'_>) -> Result<Config, Vec<Diagnostic>> {
         let file = path.display().to_string();
         let text = read_file(path).map_err(|problem| {
@@ -81,45 +81,45 @@ impl Config {
         Config::read(&file, &base, &text, environment)
     }
 
-    /// Reads the config in `text`; `file` is what faults call it, relative paths in it begin at `base`.
+    /// Parses the config in `text`. Errors name the file as `file`, and relative paths in it begin at `base`.
     pub(crate) fn read(
         file: &str,
         base: &Path,
         text: &str,
         environment: &Environment<'_>,
     ) -> Result<Config, Vec<Diagnostic>> {
-        let written = only_document(file, text).map_err(|fault| vec![fault])?;
-        let mut faults = Vec::new();
-        let node = expand::expand(&At::top(file, &written), environment, &mut faults);
+        let written = only_document(file, text).map_err(|error| vec![error])?;
+        let mut errors = Vec::new();
+        let node = expand::expand(&At::top(file, &written), environment, &mut errors);
         let mut reader = SectionReader::new(base);
-        let config = sections(&At::top(file, &node), &mut reader, &mut faults);
+        let config = sections(&At::top(file, &node), &mut reader, &mut errors);
         match config {
-            Some(config) if faults.is_empty() => Ok(Config { warnings: in_order(reader.into_warnings()), ..config }),
-            _ => Err(in_order(faults)),
+            Some(config) if errors.is_empty() => Ok(Config { warnings: in_order(reader.into_warnings()), ..config }),
+            _ => Err(in_order(errors)),
         }
     }
 }
 
-/// Reads every section, also after a fault in one; returns nothing where a section could not be read.
-fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, faults: &mut Vec<Diagnostic>) -> Option<Config> {
-    let map = keep(section::mapping(top, &SECTIONS), faults)?;
+/// Parses every section, even after an error in one. Returns `None` if a section has an error.
+fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, errors: &mut Vec<Diagnostic>) -> Option<Config> {
+    let map = keep(section::mapping(top, &SECTIONS), errors)?;
     let unknown = section::unknown_keys(&map, &SECTIONS);
     let has_typo = !unknown.is_empty();
-    faults.extend(unknown);
-    let schedule = keep(schedule::read(&map, reader), faults);
+    errors.extend(unknown);
+    let schedule = keep(schedule::read(&map, reader), errors);
     let for_sources = schedule.clone().unwrap_or_default();
     let sources = if has_typo && map.get("sources").is_none() {
-        None // The unknown key may be meant for it: one fault is enough.
+        None // The unknown key is probably a typo of it, so one error is enough.
     } else {
-        sources::read(&map, &for_sources, reader, faults)
+        sources::read(&map, &for_sources, reader, errors)
     };
-    let notify = notify::read(&map, reader, faults);
-    let state_path = keep(state_path(&map, reader), faults);
-    let rules = keep(rules(&map, reader), faults);
-    let trusted_proxies = keep(trusted_proxies(&map), faults);
-    let admin_listen = keep(admin_listen(&map), faults);
-    let context_query_min = keep(context_query_min(&map), faults);
-    let rows_max = keep(rows_max(&map), faults);
+    let notify = notify::read(&map, reader, errors);
+    let state_path = keep(state_path(&map, reader), errors);
+    let rules = keep(rules(&map, reader), errors);
+    let trusted_proxies = keep(trusted_proxies(&map), errors);
+    let admin_listen = keep(admin_listen(&map), errors);
+    let context_query_min = keep(context_query_min(&map), errors);
+    let rows_max = keep(rows_max(&map), errors);
     Some(Config {
         schedule: schedule?,
         state_path: state_path?,
@@ -134,18 +134,18 @@ fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, faults: &mut Vec<Diagn
     })
 }
 
-/// Returns the value, or puts its fault to the others.
-fn keep<T>(read: Result<T, Diagnostic>, faults: &mut Vec<Diagnostic>) -> Option<T> {
-    read.map_err(|fault| faults.push(fault)).ok()
+/// Returns the value, or adds its error to `errors`.
+fn keep<T>(read: Result<T, Diagnostic>, errors: &mut Vec<Diagnostic>) -> Option<T> {
+    read.map_err(|error| errors.push(error)).ok()
 }
 
-/// Sorts by line, and keeps the first of several that name one key: the later ones follow from it.
+/// Sorts by line, and keeps only the first error of each key, because the later ones follow from it.
 fn in_order(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = Vec::new();
     diagnostics.retain(|diagnostic| {
-        let place = (diagnostic.line, diagnostic.key.clone());
-        let is_new = !seen.contains(&place);
-        seen.push(place);
+        let location = (diagnostic.line, diagnostic.key.clone());
+        let is_new = !seen.contains(&location);
+        seen.push(location);
         is_new
     });
     diagnostics.sort_by_key(|diagnostic| diagnostic.line);
@@ -166,36 +166,36 @@ fn whole_file(file: &str, problem: impl Into<String>, fix: impl Into<String>) ->
 }
 
 fn only_document(file: &str, text: &str) -> Result<Node, Diagnostic> {
-    let mut documents = yaml::parse(file, text).map_err(|fault| tab_or(fault, text))?;
+    let mut documents = yaml::parse(file, text).map_err(|error| tab_or(error, text))?;
     if let Some(second) = documents.get(1) {
-        let mut fault = whole_file(
+        let mut error = whole_file(
             file,
             "a second document begins here",
             "remove the line `---` and what follows it: a config is one document",
         );
-        fault.line = second.line;
-        return Err(fault);
+        error.line = second.line;
+        return Err(error);
     }
     match documents.pop() {
         Some(node) if node.value != yaml::Value::Null => Ok(node),
-        _ => Err(whole_file(file, "nothing is configured", "begin with the example config/stakeout.yaml")),
+        _ => Err(whole_file(file, "the config is empty", "begin with the example config/stakeout.yaml")),
     }
 }
 
-/// Names the tab where one stands in the indentation: YAML allows none there, and its parser blames the line before.
-fn tab_or(fault: Diagnostic, text: &str) -> Diagnostic {
+/// Names a tab in the indentation if there is one. YAML allows none there, but its parser blames the line before.
+fn tab_or(error: Diagnostic, text: &str) -> Diagnostic {
     let tab = text.lines().position(|line| {
         let indentation = line.len() - line.trim_start().len();
         line[..indentation].contains('\t') && indentation < line.len()
     });
     match tab {
-        Some(place) if place <= fault.line => Diagnostic {
-            line: place + 1,
+        Some(index) if index <= error.line => Diagnostic {
+            line: index + 1,
             problem: "a tab in the indentation".to_owned(),
             fix: "indent with spaces".to_owned(),
-            ..fault
+            ..error
         },
-        _ => fault,
+        _ => error,
     }
 }
 
@@ -215,9 +215,10 @@ fn rules(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<Vec<PathBuf>, Diag
     };
     let items = at.list_or_one()?;
     if items.is_empty() {
-        return Err(
-            at.fault("no rules are named", "name a directory or file, or leave the key out for the shipped rules")
-        );
+        return Err(at.fault(
+            "the list of rules is empty",
+            "name a directory or file, or remove the key to use the shipped rules",
+        ));
     }
     items.iter().map(|item| rule_path(item, reader)).collect()
 }
@@ -228,7 +229,7 @@ fn rule_path(at: &At<'_>, reader: &SectionReader<'_>) -> Result<PathBuf, Diagnos
         Ok(_) => Ok(path),
         Err(error) => Err(at.fault(
             io_problem(&error, &at.text()?),
-            "name a directory or file of rules, or leave the key out for the shipped rules",
+            "name a directory or file of rules, or remove the key to use the shipped rules",
         )),
     }
 }
@@ -239,11 +240,12 @@ fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
     };
     let items = at.list_or_one()?;
     if items.len() > TRUSTED_PROXIES_MAX {
-        return Err(
-            at.fault(format!("more than {TRUSTED_PROXIES_MAX} networks"), "join neighbouring networks into wider ones")
-        );
+        return Err(at.fault(
+            format!("more than {TRUSTED_PROXIES_MAX} networks"),
+            "merge neighbouring networks into larger ones",
+        ));
     }
-    let read = |at: &At<'_>| network::parse(at.text()?).map_err(|fault| at.fault(fault.problem, fault.fix));
+    let read = |at: &At<'_>| network::parse(at.text()?).map_err(|error| at.fault(error.problem, error.fix));
     let networks = items.iter().map(read).collect::<Result<_, _>>()?;
     Ok(TrustedProxies::new(networks))
 }
@@ -257,7 +259,7 @@ fn context_query_min(top: &Map<'_>) -> Result<Option<Level>, Diagnostic> {
         return Ok(None);
     }
     let known = [&Level::ALL.map(Level::as_str)[..], &["off"]].concat();
-    text.parse().map(Some).map_err(|()| at.fault(format!("`{text}` is no severity"), suggestion(text, &known)))
+    text.parse().map(Some).map_err(|()| at.fault(format!("`{text}` is not a severity"), suggestion(text, &known)))
 }
 
 fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
@@ -274,7 +276,7 @@ fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
     let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
     numeric.parse().map(Some).map_err(|_| {
         at.fault(
-            format!("`{text}` is no address with a port"),
+            format!("`{text}` is not an address with a port"),
             "write an address and a port such as 127.0.0.1:9403, or off",
         )
     })

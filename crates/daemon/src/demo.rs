@@ -19,10 +19,11 @@ use crate::bootstrap;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::in_flight::Busy;
+use crate::in_flight::InFlight;
 use crate::rule_files;
 use crate::shutdown::shutdown;
-use crate::watch::{Patience, Watch};
+use crate::tick::WaitPolicy;
+use crate::watch::Watch;
 use crate::writer::Writer;
 use clouds::{Cloud, Served};
 
@@ -72,7 +73,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let last = config.schedule.tick_before(Second::from(clock::now())).context("the schedule has no tick")?;
     let ticks = [last.plus(-3600), last];
     let writer = Writer::start(config.state_path.clone()).context("cannot open the demo's state")?;
-    let watch = Arc::new(Watch::new(config, rules, writer, Busy::default()).await?);
+    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
     let mut out = io::stdout();
     let names: Vec<&str> = clouds.iter().map(Cloud::name).collect();
     writeln!(out, "Stakeout demo, on this machine only: audit logs from fakes of {}.", names.join(", "))?;
@@ -84,7 +85,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
         writeln!(out, "\nAt {tick} the window [{earliest}, {latest}) is read.")?;
         let fed = feed(&mut out, &clouds, scene, earliest.plus(SCENE_BEGINS_SECONDS))?;
         let before: Vec<Served> = clouds.iter().map(Cloud::served).collect();
-        let ticked = watch.tick(tick, Patience::UntilDone, &asked, &ProgressBar::hidden()).await?;
+        let ticked = watch.tick(tick, WaitPolicy::UntilDone, &asked, &ProgressBar::hidden()).await?;
         for ((cloud, before), fed) in clouds.iter().zip(&before).zip(fed) {
             let served = cloud.served();
             writeln!(

@@ -1,4 +1,4 @@
-//! Telling one destination all that it is owed. Waiting and trying again is done here, and only here.
+//! Sends the pending messages of one destination. Only this module and `scan::pages` wait and retry.
 
 use std::time::Duration;
 
@@ -15,66 +15,68 @@ use crate::metric;
 use crate::shutdown::Shutdown;
 use crate::writer::{StateError, Writer};
 
-/// First wait after a failure; it doubles up to [`WAIT_MAX`], and each is spread at random.
+/// First wait after a failure. It doubles up to [`WAIT_MAX`], and each wait has random jitter.
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Longest wait that a destination may ask for; beyond it what is owed waits for the next tick.
+/// Longest wait that a destination may ask for. After a longer one, the messages stay pending until the next tick.
 const ASKED_MAX: Duration = Duration::from_secs(120);
-/// Failures of one message in a row until what is owed is left for later.
+/// Failures of one message in a row until the messages stay pending.
 const FAILURES_MAX: usize = 5;
-
-/// Messages refused in a row until what is owed is left for later.
+/// Refused messages in a row until the messages stay pending.
 const REFUSED_MAX: usize = 3;
 
-/// How telling a destination went.
+/// The outcome of sending to one destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// Messages that it took.
+pub(crate) struct DispatchSummary {
+    /// Messages that the destination accepted.
     pub(crate) sent: usize,
-    /// Messages that are still owed.
-    pub(crate) owed: usize,
+    /// Messages that are still pending.
+    pub(crate) pending: usize,
 }
 
-/// Tells `destination` all that it is owed, message by message; each is settled before the next is sent.
-pub(crate) async fn tell(destination: &Destination, writer: &Writer, shutdown: &Shutdown) -> Result<Told, StateError> {
-    let owed = writer.owed(destination.name()).await?;
-    let mut told = Told { sent: 0, owed: owed.iter().map(things_in).sum() };
+/// Sends the pending messages of `destination`, and settles each before it sends the next.
+pub(crate) async fn send_pending(
+    destination: &Destination,
+    writer: &Writer,
+    shutdown: &Shutdown,
+) -> Result<DispatchSummary, StateError> {
+    let deliveries = writer.deliveries(destination.name()).await?;
+    let mut summary = DispatchSummary { sent: 0, pending: deliveries.iter().map(entries_and_notices).sum() };
     let mut refused_in_a_row = 0;
-    'parts: for part in destination.delivery_mode().parts(&owed) {
+    'parts: for part in destination.delivery_mode().parts(&deliveries) {
         let entries = part.iter().flat_map(|delivery| &delivery.entries);
         let findings = writer.findings(entries.map(|entry| entry.finding).collect()).await?;
         let notifications = batch(destination.delivery_mode(), part, &findings);
-        told.owed = told.owed - part.iter().map(things_in).sum::<usize>() + notifications.len();
+        summary.pending = summary.pending - part.iter().map(entries_and_notices).sum::<usize>() + notifications.len();
         for notification in notifications {
-            if shutdown.is_asked() {
+            if shutdown.is_requested() {
                 break 'parts;
             }
-            if let Err(fault) = send(destination, &notification.message).await {
-                metric::delivery(destination, false);
-                warn!(destination = destination.name(), owed = told.owed, %fault, "destination did not take a message");
+            if let Err(error) = send(destination, &notification.message).await {
+                metric::message(destination, false);
+                warn!(destination = destination.name(), pending = summary.pending, %error, "cannot send a message");
                 refused_in_a_row += 1;
-                // One message that it refuses stands in the way of no other; one that takes none is left alone.
-                if matches!(fault, SendError::Refused { .. }) && refused_in_a_row < REFUSED_MAX {
+                // A refused message does not hold up the others, but a destination that refuses all of them is left alone.
+                if matches!(error, SendError::Refused { .. }) && refused_in_a_row < REFUSED_MAX {
                     continue;
                 }
                 break 'parts;
             }
             refused_in_a_row = 0;
             writer.settle(notification.settles).await?;
-            metric::delivery(destination, true);
-            told.sent += 1;
-            told.owed -= 1;
+            metric::message(destination, true);
+            summary.sent += 1;
+            summary.pending -= 1;
         }
     }
-    if told.sent > 0 {
-        info!(destination = destination.name(), messages = told.sent, owed = told.owed, "told");
+    if summary.sent > 0 {
+        info!(destination = destination.name(), sent = summary.sent, pending = summary.pending, "messages sent");
     }
-    metric::owed(destination, told.owed);
-    Ok(told)
+    metric::messages_pending(destination, summary.pending);
+    Ok(summary)
 }
 
-/// Returns how many things there are to tell.
-fn things_in(delivery: &Delivery) -> usize {
+fn entries_and_notices(delivery: &Delivery) -> usize {
     delivery.entries.len() + delivery.notices.len()
 }
 
@@ -86,17 +88,17 @@ async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), Se
         .with_jitter()
         .build();
     loop {
-        let Err(fault) = destination.send(message, clock::now()).await else { return Ok(()) };
-        let asked = match &fault {
-            SendError::Refused { .. } => return Err(fault),
+        let Err(error) = destination.send(message, clock::now()).await else { return Ok(()) };
+        let asked = match &error {
+            SendError::Refused { .. } => return Err(error),
             SendError::Later { after, .. } => after.unwrap_or_default(),
         };
         match waits.next() {
             Some(wait) if asked <= ASKED_MAX => {
-                debug!(destination = destination.name(), %fault, "trying again");
+                debug!(destination = destination.name(), %error, "retrying a message");
                 clock::sleep(wait.max(asked)).await;
             }
-            _ => return Err(fault),
+            _ => return Err(error),
         }
     }
 }

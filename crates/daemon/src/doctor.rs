@@ -88,7 +88,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
             print(&mut out, args.output, source, checks).context("cannot write the answers")?;
         }
         let is_bad = looked.iter().flat_map(|(_, _, checks)| checks).any(is_failing);
-        Ok(if is_bad { Exit::Owed } else { Exit::Done })
+        Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
     })
 }
 

@@ -1,31 +1,31 @@
-//! How a verb ends: one table of exit codes for all of them, and the two kinds of failure.
+//! The outcomes and failures of verbs, with one table of exit codes for all of them.
 
 use std::process::ExitCode;
 
 use stakeout_core::diagnostic::Diagnostic;
 use thiserror::Error;
 
-/// How a verb ended that did not fail.
+/// The outcome of a verb that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything was done.
+    /// The verb did everything.
     Done,
-    /// Something is still owed.
-    Owed,
-    /// There are findings, and the caller asked to be told by the exit code.
+    /// The verb ran to its end, but something failed or is still pending.
+    Incomplete,
+    /// There are findings, and the caller asked for an exit code that says so.
     Findings,
 }
 
 /// Why a verb failed.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    /// The command line asks for something that cannot be.
+    /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
-    /// The config or a rule is wrong: every fault that was found.
+    /// The config or a rule has these errors.
     #[error("{}", lines(.0))]
     Config(Vec<Diagnostic>),
-    /// The state is held by another process, or the disk is full.
+    /// Another process holds the state, or the disk is full.
     #[error("{0}")]
     TryLater(String),
     /// Anything else.
@@ -33,8 +33,8 @@ pub(crate) enum Failure {
     Failed(#[from] anyhow::Error),
 }
 
-fn lines(faults: &[Diagnostic]) -> String {
-    let lines: Vec<String> = faults.iter().map(Diagnostic::to_string).collect();
+fn lines(errors: &[Diagnostic]) -> String {
+    let lines: Vec<String> = errors.iter().map(Diagnostic::to_string).collect();
     lines.join("\n")
 }
 
@@ -42,7 +42,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(match exit {
             Exit::Done => 0,
-            Exit::Owed => 1,
+            Exit::Incomplete => 1,
             Exit::Findings => 3,
         })
     }

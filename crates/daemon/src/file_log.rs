@@ -45,8 +45,8 @@ pub(crate) struct FileRead {
     pub(crate) undecodable: u64,
     /// Lines in the window that were cut off.
     pub(crate) truncated: u64,
-    /// Requests in the window that were handed to nobody, because they do not fit what is looked for.
-    pub(crate) passed_over: u64,
+    /// Requests in the window that the filter dropped.
+    pub(crate) filtered_out: u64,
     /// Files that are shorter than they were: lines were taken out of them.
     pub(crate) shrunk: u64,
 }
@@ -201,7 +201,7 @@ fn read_file(
                     let record_id = || format!("{}:{offset}", file.path.display());
                     observe(skimmed.into_decoded().event, at, &record_id);
                 } else {
-                    read.passed_over += u64::from(skimmed.is_request());
+                    read.filtered_out += u64::from(skimmed.is_request());
                 }
             }
             Some(_) => {}
@@ -314,10 +314,17 @@ mod tests {
             .expect("read");
         assert_eq!(handed, [(Some("list".to_owned()), window().earliest(), format!("{}:0", path.display()))]);
         let bytes = fs::metadata(&path).expect("there").len();
-        let expected =
-            FileRead { files: 1, lines: 4, bytes, undecodable: 1, truncated: 1, passed_over: 2, ..FileRead::default() };
+        let expected = FileRead {
+            files: 1,
+            lines: 4,
+            bytes,
+            undecodable: 1,
+            truncated: 1,
+            filtered_out: 2,
+            ..FileRead::default()
+        };
         assert_eq!(read, expected);
         let whole = log.read(window(), &EventFilter::new(&Prefilter::Any), |_, _, _| {}).expect("read");
-        assert_eq!(whole, FileRead { passed_over: 0, ..expected });
+        assert_eq!(whole, FileRead { filtered_out: 0, ..expected });
     }
 }

@@ -1,27 +1,27 @@
-//! Which logs and destinations a task is at work on, so that a slow one is neither waited for nor begun twice.
+//! The logs and destinations that a task works on, so that a tick neither waits for a slow one nor starts it twice.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The names of what is being worked on.
+/// The names of the running tasks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Busy(Arc<Mutex<HashSet<String>>>);
+pub(crate) struct InFlight(Arc<Mutex<HashSet<String>>>);
 
-/// Holds a name; gives it back when dropped.
+/// Marks a task as running until it is dropped.
 #[derive(Debug)]
-pub(crate) struct BusyGuard {
-    busy: Busy,
+pub(crate) struct InFlightGuard {
+    in_flight: InFlight,
     name: String,
 }
 
-impl Busy {
-    /// Takes `name`, or returns `None` where somebody has it.
-    pub(crate) fn take(&self, name: String) -> Option<BusyGuard> {
-        let is_free = self.names().insert(name.clone());
-        is_free.then(|| BusyGuard { busy: self.clone(), name })
+impl InFlight {
+    /// Marks the task `name` as running, or returns `None` if it is running already.
+    pub(crate) fn start(&self, name: String) -> Option<InFlightGuard> {
+        let is_new = self.names().insert(name.clone());
+        is_new.then(|| InFlightGuard { in_flight: self.clone(), name })
     }
 
-    /// Tells whether nobody is at work.
+    /// Tells whether no task is running.
     pub(crate) fn is_empty(&self) -> bool {
         self.names().is_empty()
     }
@@ -31,9 +31,9 @@ impl Busy {
     }
 }
 
-impl Drop for BusyGuard {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.busy.names().remove(&self.name);
+        self.in_flight.names().remove(&self.name);
     }
 }
 
@@ -42,11 +42,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_taken_once_and_given_back() {
-        let busy = Busy::default();
-        let guard = busy.take("a".to_owned());
-        assert!(guard.is_some() && busy.take("a".to_owned()).is_none() && busy.take("b".to_owned()).is_some());
+    fn a_task_starts_once_until_its_guard_is_dropped() {
+        let in_flight = InFlight::default();
+        let guard = in_flight.start("a".to_owned());
+        assert!(
+            guard.is_some() && in_flight.start("a".to_owned()).is_none() && in_flight.start("b".to_owned()).is_some()
+        );
         drop(guard);
-        assert!(busy.is_empty() && busy.take("a".to_owned()).is_some());
+        assert!(in_flight.is_empty() && in_flight.start("a".to_owned()).is_some());
     }
 }

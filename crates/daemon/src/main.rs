@@ -1,47 +1,60 @@
 //! Watches the Kubernetes API of EKS, GKE and AKS for reconnaissance, by the audit logs that the clouds already keep.
 //!
-//! The binary wires; it decides nothing about events. Each verb has its own module, and `watch` is what `run`,
-//! `once` and `demo` share.
+//! The binary connects the other crates and decides nothing about events. Its modules are listed in the order of the data
+//! path, and each imports only from above: settings, reading, committing, sending, the watch that does all of it, and then
+//! one module for each verb.
 
-mod admin;
-mod bootstrap;
-mod budget;
-mod check;
-mod cli;
-mod clock;
-mod cloud;
-mod config;
-mod context_query;
-#[cfg(feature = "demo")]
-mod demo;
-mod destination;
-mod dispatch;
-mod doctor;
+// What every module uses.
 mod exit;
-mod explain;
-mod file_log;
-mod in_flight;
+mod clock;
+mod shutdown;
+mod telemetry;
+
+// Files, and the clouds behind one enum.
 mod input;
 mod line_reader;
-mod metric;
-mod network;
-mod notify;
-mod once;
-mod pages;
-mod replay;
-mod rule_files;
-mod rules;
-mod run;
-mod scan;
-mod schedule;
+mod file_log;
+mod budget;
 mod section;
-mod shutdown;
-mod state;
+mod cloud;
+
+// The config: what to read, when, and where to send.
+mod network;
+mod config;
+mod schedule;
+mod destination;
+
+// Scanning one window of one log, committing it, and sending the messages.
+mod scan;
+mod metric;
 mod summary;
-mod telemetry;
-mod tune;
-mod watch;
 mod writer;
+mod dispatch;
+
+// A tick over all logs and destinations.
+mod log_task;
+mod tick;
+mod in_flight;
+mod progress_bar;
+mod watch;
+
+// The verbs.
+mod rule_files;
+mod bootstrap;
+mod admin;
+mod run;
+mod once;
+#[cfg(feature = "demo")]
+mod demo;
+mod check;
+mod doctor;
+mod replay;
+mod rules;
+mod explain;
+mod tune;
+mod state;
+mod notify;
+mod cli;
 
 use std::process::ExitCode;
 

@@ -1,44 +1,45 @@
-//! Networks of trusted proxies, as people write them in the config and on the command line.
+//! Networks of trusted proxies, as the config and the command line name them.
 
 use ipnet::IpNet;
 use stakeout_core::address;
 
-/// Why a text names no network of trusted proxies, and what to write instead.
+/// Why a text is not a network of trusted proxies, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NetworkFault {
+pub(crate) struct NetworkError {
     /// What is wrong.
     pub(crate) problem: String,
-    /// What to do about it.
+    /// How to fix it.
     pub(crate) fix: &'static str,
 }
 
-/// Reads a network (`10.0.0.0/8`), or an address, which is the network of itself. IPv4 written as IPv6 would never
-/// meet the canonical address of a request, and whoever trusts every address lets clients name any source they like.
-pub(crate) fn parse(text: &str) -> Result<IpNet, NetworkFault> {
+/// Parses a network (`10.0.0.0/8`) or a single address. An IPv4 network written as IPv6 is an error, because it would never
+/// match the canonical address of a request. So is a network of all addresses, because then a client could claim any
+/// source.
+pub(crate) fn parse(text: &str) -> Result<IpNet, NetworkError> {
     let network = match address::parse(text) {
         Some(address) => Some(IpNet::from(address)),
         None => text.parse::<IpNet>().ok().map(|network| network.trunc()),
     };
-    let fault = |problem: &str, fix| NetworkFault { problem: format!("`{text}` {problem}"), fix };
+    let error = |problem: &str, fix| NetworkError { problem: format!("`{text}` {problem}"), fix };
     match network {
-        None => Err(fault(
+        None => Err(error(
             "is neither a network nor an address",
             "write a network such as 10.0.0.0/16, or an address such as 10.0.0.50",
         )),
-        Some(network) if network.prefix_len() == 0 => Err(fault(
-            "trusts every address, so a client could name any source it likes",
+        Some(network) if network.prefix_len() == 0 => Err(error(
+            "trusts every address, so a client could claim any source",
             "name only the networks of your own load balancers and proxies",
         )),
         Some(IpNet::V6(network)) if network.network().to_ipv4_mapped().is_some() => {
-            Err(fault("is an IPv4 network written as IPv6", "write it as IPv4, such as 10.0.0.0/16"))
+            Err(error("is an IPv4 network written as IPv6", "write it as IPv4, such as 10.0.0.0/16"))
         }
         Some(network) => Ok(network),
     }
 }
 
-/// Reads a network as [`parse`] does; the error is one line for the command line.
+/// Parses a network as [`parse`] does. The error is one line for the command line.
 pub(crate) fn parse_argument(text: &str) -> Result<IpNet, String> {
-    parse(text).map_err(|fault| format!("{} ({})", fault.problem, fault.fix))
+    parse(text).map_err(|error| format!("{} ({})", error.problem, error.fix))
 }
 
 #[cfg(test)]

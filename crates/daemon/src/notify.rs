@@ -1,4 +1,4 @@
-//! The verb `notify`: a test message to every destination, or to one.
+//! The verb `notify`: sends a test message to one destination or to all.
 
 use clap::{Args, Subcommand};
 use stakeout_notify::{Message, MessageBody};
@@ -9,7 +9,7 @@ use crate::clock;
 use crate::destination;
 use crate::exit::{Exit, Failure};
 
-/// What `stakeout notify` is told.
+/// The arguments of `stakeout notify`.
 #[derive(Args, Debug)]
 pub(crate) struct NotifyArgs {
     #[command(subcommand)]
@@ -18,11 +18,11 @@ pub(crate) struct NotifyArgs {
 
 #[derive(Debug, Subcommand)]
 enum NotifyVerb {
-    /// Send a test message to every destination, or to one
+    /// Send a test message to one destination, or to all
     Test {
         #[command(flatten)]
         config: ConfigArgs,
-        /// The destination's name; all of them, where it is left out
+        /// Name of the destination [default: all]
         name: Option<String>,
     },
 }
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
         config.notify.iter().filter(|destination| name.as_ref().is_none_or(|name| *name == destination.name)).collect();
     if chosen.is_empty() {
         let known: Vec<&str> = config.notify.iter().map(|destination| destination.name.as_str()).collect();
-        return Err(Failure::Usage(format!("no such destination; configured are: {}", known.join(", "))));
+        return Err(Failure::Usage(format!("no destination has this name; the config has: {}", known.join(", "))));
     }
     bootstrap::runtime()?.block_on(async {
         let mut exit = Exit::Done;
@@ -45,10 +45,10 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
             let body = MessageBody::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };
             match destination.send(&message, now).await {
-                Ok(_) => info!(destination = destination.name(), "took the test message"),
-                Err(fault) => {
-                    error!(destination = destination.name(), %fault, "did not take the test message");
-                    exit = Exit::Owed;
+                Ok(_) => info!(destination = destination.name(), "test message sent"),
+                Err(error) => {
+                    error!(destination = destination.name(), %error, "cannot send the test message");
+                    exit = Exit::Incomplete;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The verb `run`: the daemon. Ticks by the wall clock, signals, reloads, and its word to systemd.
+//! The verb `run`: the daemon. It ticks by the wall clock, handles signals, reloads its config and reports to systemd.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,28 +15,29 @@ use crate::admin::{self, Health};
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
-use crate::in_flight::Busy;
+use crate::in_flight::InFlight;
 use crate::metric;
-use crate::once::catch_up_bar;
+use crate::progress_bar;
 use crate::shutdown::{Shutdown, ShutdownSwitch, shutdown};
-use crate::watch::{Patience, Ticked, Watch};
+use crate::tick::{TickSummary, WaitPolicy};
+use crate::watch::Watch;
 use crate::writer::{StateError, Writer};
 
-/// How soon what is still owed is tried again before the next tick.
+/// Wait before pending windows and messages are tried again, if the next tick is not earlier.
 const RETRY_AFTER_SECONDS: i64 = 5 * 60;
-/// Longest sleep before the wall clock is looked at again, so that a step of it is seen.
-const NAP: Duration = Duration::from_secs(20);
-/// How long a tick may take to come to a clean end after a signal; systemd is told to wait longer.
-const GRACE: Duration = Duration::from_secs(8);
+/// Longest sleep before the daemon checks the wall clock again, so that it notices a step of the clock.
+const CLOCK_POLL: Duration = Duration::from_secs(20);
+/// How long tasks may take to stop after a signal. The systemd unit allows more.
+const STOP_MAX: Duration = Duration::from_secs(8);
 
-/// How often a stopping daemon looks whether all have stopped.
-const IDLE_LOOK: Duration = Duration::from_millis(20);
+/// How often a stopping daemon checks whether all tasks have stopped.
+const IDLE_POLL: Duration = Duration::from_millis(20);
 
-/// What `stakeout run` is told.
+/// The arguments of `stakeout run`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Signals: TERM and INT end it within 15 s; HUP reads config and rules again and keeps the old ones
-where the new are wrong.
+    after_help = "Signals: TERM and INT stop the daemon within 15 s. HUP reloads config and rules; if they have errors,
+the daemon keeps the old ones.
 
 Example:
   stakeout run -c /etc/stakeout/stakeout.yaml"
@@ -46,11 +47,11 @@ pub(crate) struct RunArgs {
     config: ConfigArgs,
 }
 
-/// Runs the daemon until a signal ends it.
+/// Runs the daemon until a signal stops it.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let runtime = bootstrap::runtime()?;
     let ended = runtime.block_on(daemon(args));
-    // A log file that is still being read is not waited for: nothing of it was written.
+    // Do not wait for a log file that is still being read: nothing of it was committed.
     runtime.shutdown_background();
     ended
 }
@@ -63,16 +64,16 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     if let Some(listen) = config.admin_listen {
         admin::serve(listen, metrics, health.clone(), writer.clone()).await?;
     }
-    let watch = Arc::new(Watch::new(config, rules, writer, Busy::default()).await?);
+    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let (switch, asked) = shutdown();
+    let (switch, shutdown) = shutdown();
     start_watchdog(watch.writer().clone());
-    tell_systemd(&[NotifyState::Ready]);
+    notify_systemd(&[NotifyState::Ready]);
     let (sources, rules) = (watch.config().sources.len(), watch.rules().rules.len());
     info!(version = env!("CARGO_PKG_VERSION"), sources, rules, "started");
     let mut daemon = Daemon { args: args.config.clone(), watch, health, last_tick: None };
-    daemon.run(&mut signals, &switch, &asked).await?;
-    tell_systemd(&[NotifyState::Stopping]);
+    daemon.run(&mut signals, &switch, &shutdown).await?;
+    notify_systemd(&[NotifyState::Stopping]);
     info!("stopped");
     Ok(Exit::Done)
 }
@@ -81,43 +82,48 @@ struct Daemon {
     args: ConfigArgs,
     watch: Arc<Watch>,
     health: Health,
-    /// The last tick that was begun.
+    /// The last tick that began.
     last_tick: Option<Second>,
 }
 
-/// What ended a wait.
-enum Woken {
+/// Why a wait ended.
+enum WakeReason {
     Time,
     Reload,
     Stop,
 }
 
 impl Daemon {
-    async fn run(&mut self, signals: &mut Signals, switch: &ShutdownSwitch, asked: &Shutdown) -> Result<(), Failure> {
+    async fn run(
+        &mut self,
+        signals: &mut Signals,
+        switch: &ShutdownSwitch,
+        shutdown: &Shutdown,
+    ) -> Result<(), Failure> {
         loop {
             let now = Second::from(clock::now());
-            // A step back of the clock repeats nothing: a tick is never begun for a time before the last one's.
+            // A step back of the clock repeats nothing: a tick never begins before the time of the last one.
             let tick = self.watch.config().schedule.tick_before(now).max(self.last_tick);
             let mut wake = self.watch.config().schedule.tick_after(tick.unwrap_or(now));
             if let Some(tick) = tick {
                 self.last_tick = Some(tick);
-                let (ticked, woken) = self.tick(tick, signals, switch, asked).await;
-                if let Woken::Stop = woken {
+                let (outcome, reason) = self.tick(tick, signals, switch, shutdown).await;
+                if let WakeReason::Stop = reason {
                     return Ok(());
                 }
-                if self.note(tick, ticked)? {
+                if self.note(tick, outcome)? {
                     let retry = Second::from(clock::now()).plus(RETRY_AFTER_SECONDS);
                     wake = Some(wake.map_or(retry, |wake| wake.min(retry)));
                 }
-                if let Woken::Reload = woken {
+                if let WakeReason::Reload = reason {
                     self.reload().await;
                     continue;
                 }
             }
             match sleep_until(wake, signals).await {
-                Woken::Time => {}
-                Woken::Reload => self.reload().await,
-                Woken::Stop => {
+                WakeReason::Time => {}
+                WakeReason::Reload => self.reload().await,
+                WakeReason::Stop => {
                     self.stop(switch).await;
                     return Ok(());
                 }
@@ -125,122 +131,123 @@ impl Daemon {
         }
     }
 
-    /// Asks everything that is at work to stop, and waits until it has, for a while.
+    /// Requests all tasks to stop and waits for them, up to [`STOP_MAX`].
     async fn stop(&self, switch: &ShutdownSwitch) {
-        info!("stopping: the windows and messages in hand are finished first");
-        switch.ask();
+        info!("stopping after the current windows and messages");
+        switch.request();
         let idle = async {
-            while !self.watch.busy().is_empty() {
-                clock::sleep(IDLE_LOOK).await;
+            while !self.watch.in_flight().is_empty() {
+                clock::sleep(IDLE_POLL).await;
             }
         };
-        if tokio::time::timeout(GRACE, idle).await.is_err() {
-            warn!("a window or a message in hand takes too long: it is read or sent again at the next start");
+        if tokio::time::timeout(STOP_MAX, idle).await.is_err() {
+            warn!("a window or message takes too long: the next start reads or sends it again");
         }
     }
 
-    /// Runs a tick to its end, or to a clean stop after a signal.
+    /// Runs a tick until it is done, or until a signal stops it. Returns `None` as the outcome if it did not finish.
     async fn tick(
         &self,
         tick: Second,
         signals: &mut Signals,
         switch: &ShutdownSwitch,
-        asked: &Shutdown,
-    ) -> (Option<Result<Ticked, StateError>>, Woken) {
-        let (watch, asked) = (self.watch.clone(), asked.clone());
-        let bar = if watch.config().sources.is_empty() { ProgressBar::hidden() } else { catch_up_bar() };
+        shutdown: &Shutdown,
+    ) -> (Option<Result<TickSummary, StateError>>, WakeReason) {
+        let (watch, shutdown) = (self.watch.clone(), shutdown.clone());
+        let bar = if watch.config().sources.is_empty() { ProgressBar::hidden() } else { progress_bar::windows() };
         let mut work = tokio::spawn(async move {
-            let ticked = watch.tick(tick, Patience::Limited, &asked, &bar).await;
+            let outcome = watch.tick(tick, WaitPolicy::Limited, &shutdown, &bar).await;
             bar.finish_and_clear();
-            ticked
+            outcome
         });
-        let mut woken = Woken::Time;
+        let mut reason = WakeReason::Time;
         loop {
             tokio::select! {
-                done = &mut work => return (done.ok(), woken),
+                done = &mut work => return (done.ok(), reason),
                 signal = signals.next() => match signal {
-                    Woken::Stop => break,
-                    other => woken = other,
+                    WakeReason::Stop => break,
+                    other => reason = other,
                 },
             }
         }
         self.stop(switch).await;
         work.abort();
-        (None, Woken::Stop)
+        (None, WakeReason::Stop)
     }
 
-    /// Notes how a tick went; `true` where something is still owed. Without a writer there is nothing left to do.
-    fn note(&self, tick: Second, ticked: Option<Result<Ticked, StateError>>) -> Result<bool, Failure> {
-        let ticked = match ticked {
-            Some(Ok(ticked)) => ticked,
-            Some(Err(fault @ StateError::Closed)) => return Err(bootstrap::state_failure(fault)),
-            Some(Err(fault)) => {
-                error!(%fault, "the state could not be read or written");
-                self.health.note_fault(fault.to_string());
+    /// Records the outcome of a tick in health and systemd's status. Returns `true` if windows or messages are still
+    /// pending, and an error if the writer has ended.
+    fn note(&self, tick: Second, outcome: Option<Result<TickSummary, StateError>>) -> Result<bool, Failure> {
+        let summary = match outcome {
+            Some(Ok(summary)) => summary,
+            Some(Err(error @ StateError::Closed)) => return Err(bootstrap::state_failure(error)),
+            Some(Err(error)) => {
+                error!(%error, "cannot read or write the state");
+                self.health.note_error(error.to_string());
                 return Ok(true);
             }
             None => {
-                error!("the tick broke off: this is a fault of the program");
-                self.health.note_fault("the last tick broke off".to_owned());
+                error!("the tick crashed: this is a bug, please report it");
+                self.health.note_error("the last tick crashed".to_owned());
                 return Ok(true);
             }
         };
-        self.health.note_tick(tick, &ticked);
-        tell_systemd(&[NotifyState::Status(&format!(
-            "tick {tick}: {} windows, {} messages, {} logs and {} messages owed",
-            ticked.windows, ticked.messages, ticked.logs_owing, ticked.messages_owed
+        self.health.note_tick(tick, &summary);
+        notify_systemd(&[NotifyState::Status(&format!(
+            "tick {tick}: {} windows, {} messages, {} logs and {} messages pending",
+            summary.windows, summary.messages, summary.logs_pending, summary.messages_pending
         ))]);
-        Ok(ticked.logs_owing > 0 || ticked.messages_owed > 0)
+        Ok(!summary.is_complete())
     }
 
-    /// Reads config and rules again; where they are wrong the old ones stay.
+    /// Reloads config and rules. If they have errors, the old ones stay in use.
     async fn reload(&mut self) {
-        // systemd's notify-reload wants to know when the reload began, by its own clock.
+        // systemd's notify-reload expects the time at which the reload began, by its own clock.
         let begun = NotifyState::monotonic_usec_now().ok();
-        tell_systemd(&[NotifyState::Reloading].into_iter().chain(begun).collect::<Vec<_>>());
+        notify_systemd(&[NotifyState::Reloading].into_iter().chain(begun).collect::<Vec<_>>());
         match self.reloaded().await {
             Ok(watch) => {
                 self.watch = Arc::new(watch);
                 metric::reload(true);
-                info!("config and rules were read again");
+                info!("config and rules reloaded");
             }
-            Err(fault) => {
+            Err(error) => {
                 metric::reload(false);
-                error!("the new config is not used, the old one stays: {fault}");
+                error!("cannot use the new config, the old one stays in use: {error}");
             }
         }
-        tell_systemd(&[NotifyState::Ready]);
+        notify_systemd(&[NotifyState::Ready]);
     }
 
     async fn reloaded(&self) -> Result<Watch, Failure> {
         let (config, rules) = self.args.load()?;
         let old = self.watch.config();
         if config.state_path != old.state_path || config.admin_listen != old.admin_listen {
-            warn!("state.path and admin.listen are read at the start only: restart to change them");
+            warn!("a reload does not change state.path and admin.listen: restart to change them");
         }
-        Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.busy().clone()).await?)
+        Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone()).await?)
     }
 }
 
-/// Sleeps until the wall clock shows `wake`, in naps, so that a step of the clock is seen.
-async fn sleep_until(wake: Option<Second>, signals: &mut Signals) -> Woken {
+/// Sleeps until the wall clock shows `wake`. It checks the clock every [`CLOCK_POLL`] to notice a step.
+async fn sleep_until(wake: Option<Second>, signals: &mut Signals) -> WakeReason {
     loop {
         let now = clock::now();
-        let left = wake.map_or(NAP, |wake| {
+        let left = wake.map_or(CLOCK_POLL, |wake| {
             let left_ms = wake.millis().saturating_sub(now.as_millisecond());
             Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
         });
         if left.is_zero() {
-            return Woken::Time;
+            return WakeReason::Time;
         }
         tokio::select! {
-            () = clock::sleep(left.min(NAP)) => {}
-            woken = signals.next() => return woken,
+            () = clock::sleep(left.min(CLOCK_POLL)) => {}
+            reason = signals.next() => return reason,
         }
     }
 }
 
-/// The signals that the daemon knows.
+/// The signals that the daemon handles.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -256,22 +263,22 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Woken {
+    async fn next(&mut self) -> WakeReason {
         tokio::select! {
-            _ = self.terminate.recv() => Woken::Stop,
-            _ = self.interrupt.recv() => Woken::Stop,
-            _ = self.hang_up.recv() => Woken::Reload,
+            _ = self.terminate.recv() => WakeReason::Stop,
+            _ = self.interrupt.recv() => WakeReason::Stop,
+            _ = self.hang_up.recv() => WakeReason::Reload,
         }
     }
 }
 
-fn tell_systemd(states: &[NotifyState<'_>]) {
-    if let Err(fault) = sd_notify::notify(states) {
-        warn!(%fault, "systemd could not be told");
+fn notify_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(%error, "cannot notify systemd");
     }
 }
 
-/// Tells systemd's watchdog that the daemon lives, as long as the writer answers.
+/// Notifies systemd's watchdog for as long as the writer answers.
 fn start_watchdog(writer: Writer) {
     let Some(period) = sd_notify::watchdog_enabled() else {
         return;
@@ -281,7 +288,7 @@ fn start_watchdog(writer: Writer) {
         loop {
             beat.tick().await;
             if writer.progress().await.is_ok() {
-                tell_systemd(&[NotifyState::Watchdog]);
+                notify_systemd(&[NotifyState::Watchdog]);
             }
         }
     });

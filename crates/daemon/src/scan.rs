@@ -1,5 +1,11 @@
-//! Reading one window of one log: records in, a fold out. How pages are asked for is in `paging`.
+//! Scans one window of one log: records in, counts out. `pages` asks a service page by page, and `context_query` reads what
+//! else the source of a new finding did.
 
+mod context_query;
+mod cost;
+mod pages;
+
+use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -24,92 +30,81 @@ use crate::cloud::{Client, Connection};
 use crate::config::SourceConfig;
 use crate::file_log::FileLog;
 
-/// Records of one page that are named in the log where they are no audit event.
+pub(crate) use cost::ScanCost;
+
+/// Most undecodable records that the log names, per window.
 const UNDECODABLE_NAMED_MAX: u64 = 3;
 
-/// What every window of a tick is read with.
+/// The options of a scan, which all windows of a tick share.
 #[derive(Clone)]
-pub(crate) struct Reader {
+pub(crate) struct ScanOptions {
     /// The active rules.
     pub(crate) rules: Arc<Rules>,
-    /// What the provider may leave out.
+    /// The filter that the provider or the file reader applies before decoding.
     pub(crate) prefilter: Arc<Prefilter>,
-    /// What is followed up; `None` where all else is looked for.
+    /// The follow-ups that are scanned for; `None` for a scan of all rules.
     pub(crate) follow_ups: Option<Arc<[FollowUp]>>,
-    /// Whose word about the address before them counts.
-    pub(crate) trusted: Arc<TrustedProxies>,
-    /// What chooses the evidence.
+    /// The proxies whose forwarded addresses are believed.
+    pub(crate) trusted_proxies: Arc<TrustedProxies>,
+    /// The key that chooses the evidence.
     pub(crate) hash_key: HashKey,
-    /// What a window may hold.
+    /// The limits of a window.
     pub(crate) limits: Limits,
 }
 
-/// A log that can be read.
+/// A log that can be scanned.
 pub(crate) struct Log {
-    /// What it is.
+    /// The source in the config.
     pub(crate) source: Source,
     /// How long after its end a window is read again.
     pub(crate) reread_seconds: Vec<i64>,
-    /// Where the very first window begins, counted from the tick.
+    /// The start of the very first window, relative to the tick.
     pub(crate) start_seconds: i64,
-    /// How it is read.
+    /// How the log is read.
     pub(crate) connection: Connection,
 }
 
-/// Follow-ups that are read at once.
-pub(crate) struct FollowUps {
-    /// What is followed up.
+/// Follow-ups that one scan covers.
+pub(crate) struct FollowUpBatch {
+    /// The follow-ups.
     pub(crate) follow_ups: Vec<FollowUp>,
-    /// The window that holds all of it.
+    /// The window that contains all their spans.
     pub(crate) window: Window,
 }
 
-/// A window that was read.
-pub(crate) struct Reading {
-    /// What was found.
+/// A scanned window.
+pub(crate) struct WindowScan {
+    /// The counts of the window.
     pub(crate) counted: WindowCounts,
-    /// The window whose stored minutes it may change.
-    pub(crate) changes: Window,
-    /// What it took.
-    pub(crate) cost: Cost,
-    /// Whether the log held any record at all in the window; `None` where nobody could tell.
+    /// The cost of the scan.
+    pub(crate) cost: ScanCost,
+    /// Whether the log has any record in the window; `None` if the provider did not say.
     pub(crate) has_records: Option<bool>,
+    /// Whether stored minutes may change. A follow-up that matches nothing changes none.
+    pub(crate) changes_minutes: bool,
 }
 
-/// What it took to read a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cost {
-    /// Pages.
-    pub(crate) pages: u64,
-    /// Records.
-    pub(crate) records: u64,
-    /// Bytes of record text.
-    pub(crate) bytes: u64,
-    /// Answers that asked for fewer requests.
-    pub(crate) throttled: u64,
-    /// Other failures that were tried again.
-    pub(crate) retried: u64,
-    /// Times that a part of the window was halved, because the provider answered with a part only.
-    pub(crate) halved: u64,
-    /// Records that are no audit event.
-    pub(crate) undecodable: u64,
-    /// Records that were cut off or damaged.
-    pub(crate) truncated: u64,
-}
-
-/// Why a window could not be read.
+/// Why a window could not be scanned.
 #[derive(Debug)]
-pub(crate) struct Unread {
+pub(crate) struct ScanError {
     /// The last error.
     pub(crate) reason: String,
-    /// Whether the window must be begun again.
-    pub(crate) is_token_gone: bool,
-    /// Whether a shorter window could be read.
-    pub(crate) is_partial: bool,
+    kind: ScanErrorKind,
+}
+
+/// What the caller of a failed scan may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ScanErrorKind {
+    /// Try again later.
+    Later,
+    /// Begin the window again: the page token is gone.
+    Restart,
+    /// Scan a shorter window: the provider truncated its answer.
+    Split,
 }
 
 impl Log {
-    /// Opens a log; nothing is asked of the provider yet.
+    /// Opens a log. Nothing is asked of the provider yet.
     pub(crate) async fn open(config: &SourceConfig, budgets: &mut Budgets) -> anyhow::Result<Log> {
         let connection = config
             .settings
@@ -124,153 +119,159 @@ impl Log {
         })
     }
 
-    /// Reads `window` once. What fails is tried again for about a minute, then the window is left for later.
-    pub(crate) async fn read(&self, window: Window, is_reread: bool, reader: &Reader) -> Result<Reading, Unread> {
+    /// Scans `window` once. Failed requests are retried for about a minute; after that the window is left for later.
+    pub(crate) async fn scan(
+        &self,
+        window: Window,
+        is_reread: bool,
+        options: &ScanOptions,
+    ) -> Result<WindowScan, ScanError> {
         match &self.connection {
-            Connection::File(file) => self.read_file(file.clone(), window, is_reread, reader.clone()).await,
-            Connection::Service { client, budget } => self.read_window(client, budget, window, is_reread, reader).await,
+            Connection::File(file) => self.scan_files(file.clone(), window, is_reread, options.clone()).await,
+            Connection::Service { client, budget } => self.scan_pages(client, budget, window, is_reread, options).await,
         }
     }
 
-    /// Reads once what all of `parts` follow up; see [`Log::parts_at_once`].
-    pub(crate) async fn read_follow_ups(&self, parts: &FollowUps, reader: &Reader) -> Result<Reading, Unread> {
-        let reading = self.read(parts.window, false, &reader.following(&parts.follow_ups)).await?;
-        if reading.counted.counts().matched > 0 {
-            return Ok(reading);
-        }
-        // Nobody came back, so no minute changes. After a flood its rows fill memory: as few as can be are read again.
-        let latest = parts.window.latest();
-        Ok(Reading { changes: Window::new(latest.plus(-1), latest).unwrap_or(parts.window), ..reading })
+    /// Scans the follow-ups of one batch; see [`Log::follow_up_batches`].
+    pub(crate) async fn scan_follow_ups(
+        &self,
+        batch: &FollowUpBatch,
+        options: &ScanOptions,
+    ) -> Result<WindowScan, ScanError> {
+        let scan = self.scan(batch.window, false, &options.for_follow_ups(&batch.follow_ups)).await?;
+        Ok(WindowScan { changes_minutes: scan.counted.counts().matched > 0, ..scan })
     }
 
-    /// Returns follow-ups in such parts as are read at once. A service is asked for few sources at a time, because filters
-    /// have a greatest length; a file is read from its beginning, whoever is looked for.
-    pub(crate) fn parts_at_once(&self, due: Vec<(FollowUp, Window)>) -> Vec<FollowUps> {
-        let parts = due.into_iter().map(|(follow_up, window)| FollowUps { follow_ups: vec![follow_up], window });
+    /// Returns the due follow-ups in batches that one scan covers. A service is asked for few sources at a time, because
+    /// a filter has a greatest length. A file is read from its beginning anyway, so one scan covers all its follow-ups.
+    pub(crate) fn follow_up_batches(&self, due: Vec<(FollowUp, Window)>) -> Vec<FollowUpBatch> {
+        let single = due.into_iter().map(|(follow_up, window)| FollowUpBatch { follow_ups: vec![follow_up], window });
         match self.connection {
-            Connection::Service { .. } => parts.collect(),
-            Connection::File(_) => parts.reduce(FollowUps::and).into_iter().collect(),
+            Connection::Service { .. } => single.collect(),
+            Connection::File(_) => single.reduce(FollowUpBatch::and).into_iter().collect(),
         }
     }
 
-    /// Asks what a doctor asks of a log, over a window that is over.
+    /// Runs the checks of `doctor` on the log, over a window that is over.
     pub(crate) async fn checks(&self, window: Window, prefilter: &Prefilter, now: Timestamp) -> Vec<Check> {
         match &self.connection {
             Connection::Service { client, .. } => client.checks(window, prefilter, now.as_millisecond()).await,
             Connection::File(file) => {
                 let (file, now) = (file.clone(), Second::from(now));
-                let looked = tokio::task::spawn_blocking(move || file.checks(window, now)).await;
-                looked.unwrap_or_else(|fault| {
-                    let fix = "report this: it is a fault of the program";
-                    vec![Check::of("log", Status::Unknown, fault.to_string(), fix)]
+                let checks = tokio::task::spawn_blocking(move || file.checks(window, now)).await;
+                checks.unwrap_or_else(|error| {
+                    vec![Check::of("log", Status::Unknown, error.to_string(), "report this: it is a bug")]
                 })
             }
         }
     }
 
     /// Counts one record.
-    pub(crate) fn observe(
+    fn observe(
         &self,
         client: &Client,
         record: &RawRecord,
-        reader: &Reader,
+        options: &ScanOptions,
         fold: &mut Fold,
-        cost: &mut Cost,
+        cost: &mut ScanCost,
     ) {
         cost.records += 1;
         let decoded = match client.decode(record) {
             Ok(decoded) => decoded,
-            Err(fault) => {
+            Err(error) => {
                 cost.undecodable += 1;
                 if cost.undecodable <= UNDECODABLE_NAMED_MAX {
-                    warn!(source = self.source.name, record = record.record_id, %fault, "record is no audit event");
+                    let source = &self.source.name;
+                    warn!(source, record = record.record_id, %error, "record is not an audit event");
                 }
                 return;
             }
         };
         cost.truncated += u64::from(decoded.is_truncated);
-        if let Some(observation) = self.observation(record, decoded.event, reader) {
+        if let Some(observation) = self.observation(record, decoded.event, options) {
             fold.observe(&observation);
         }
     }
 
-    /// Returns the request that a decoded record tells of, if it tells of one.
-    pub(crate) fn observation(&self, record: &RawRecord, event: AuditEvent, reader: &Reader) -> Option<Observation> {
+    /// Returns the request that a decoded record describes, or `None` if the record is not the end of a request.
+    fn observation(&self, record: &RawRecord, event: AuditEvent, options: &ScanOptions) -> Option<Observation> {
         let at = Second::of_millis(record.time_ms);
-        Observation::of_event(&self.source, &reader.trusted, event, at, || record.record_id.clone())
+        Observation::of_event(&self.source, &options.trusted_proxies, event, at, || record.record_id.clone())
     }
 
-    async fn read_file(
+    async fn scan_files(
         &self,
         file: Arc<FileLog>,
         window: Window,
         is_reread: bool,
-        reader: Reader,
-    ) -> Result<Reading, Unread> {
+        options: ScanOptions,
+    ) -> Result<WindowScan, ScanError> {
         let source = self.source.clone();
-        let screen = EventFilter::new(&reader.prefilter);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut fold = reader.open(window, is_reread);
-            let read = file.read(window, &screen, |event, at, record_id| {
-                if let Some(observation) = Observation::of_event(&source, &reader.trusted, event, at, record_id) {
+        let filter = EventFilter::new(&options.prefilter);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut fold = options.open(window, is_reread);
+            let read = file.read(window, &filter, |event, at, record_id| {
+                let proxies = &options.trusted_proxies;
+                if let Some(observation) = Observation::of_event(&source, proxies, event, at, record_id) {
                     fold.observe(&observation);
                 }
             });
             if let Ok(read) = &read {
-                (0..read.passed_over).for_each(|_| fold.pass_over());
+                (0..read.filtered_out).for_each(|_| fold.pass_over());
             }
-            // What the requests took is free for the rows here, and hardly in another thread.
+            // Counting in this thread frees the memory of the requests for the rows. Another thread could hardly reuse it.
             (fold.count(), read)
         });
-        let (counted, read) = read.await.map_err(|fault| Unread::of(fault.to_string()))?;
-        let read = read.map_err(|fault| Unread::of(format!("cannot read the log file: {fault}")))?;
+        let (counted, read) = task.await.map_err(|error| ScanError::later(error.to_string()))?;
+        let read = read.map_err(|error| ScanError::later(format!("cannot read the log file: {error}")))?;
         if read.shrunk > 0 {
-            warn!(source = self.source.name, files = read.shrunk, "log file is shorter than it was: lines are gone");
+            warn!(source = self.source.name, files = read.shrunk, "log file is shorter than before: lines were lost");
         }
-        let cost = Cost {
+        let cost = ScanCost {
             pages: read.files,
             records: read.lines,
             bytes: read.bytes,
             undecodable: read.undecodable,
             truncated: read.truncated,
-            ..Cost::default()
+            ..ScanCost::default()
         };
-        Ok(Reading { counted, changes: window, cost, has_records: Some(read.lines > 0) })
+        Ok(WindowScan { counted, cost, has_records: Some(read.lines > 0), changes_minutes: true })
     }
 }
 
-impl FollowUps {
-    fn and(mut self, other: FollowUps) -> FollowUps {
+impl FollowUpBatch {
+    fn and(mut self, other: FollowUpBatch) -> FollowUpBatch {
         self.follow_ups.extend(other.follow_ups);
-        FollowUps { window: self.window.and(other.window), ..self }
+        FollowUpBatch { window: self.window.and(other.window), ..self }
     }
 }
 
-impl Unread {
-    /// Returns a failure that only time may fix.
-    pub(crate) fn of(reason: String) -> Unread {
-        Unread { reason, is_token_gone: false, is_partial: false }
+impl ScanError {
+    /// Returns an error that may go away with time.
+    fn later(reason: String) -> ScanError {
+        ScanError { reason, kind: ScanErrorKind::Later }
     }
 }
 
-impl Reader {
-    /// Returns a reader that looks for what `follow_ups` say and nothing else.
-    fn following(&self, follow_ups: &[FollowUp]) -> Reader {
+impl fmt::Display for ScanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl ScanOptions {
+    /// Returns the options of a scan for `follow_ups` only.
+    fn for_follow_ups(&self, follow_ups: &[FollowUp]) -> ScanOptions {
         let prefilters = follow_ups.iter().map(|follow_up| follow_up.prefilter(&self.rules)).collect();
-        Reader {
+        ScanOptions {
             prefilter: Arc::new(Prefilter::Or(prefilters).simplified()),
             follow_ups: Some(follow_ups.into()),
             ..self.clone()
         }
     }
 
-    /// Opens a window in which nothing is looked for.
-    pub(crate) fn nothing(&self, window: Window) -> Fold {
-        fold::open(self.rules.clone(), window, false, self.hash_key, self.limits)
-    }
-
     /// Opens a window.
-    pub(crate) fn open(&self, window: Window, is_reread: bool) -> Fold {
+    fn open(&self, window: Window, is_reread: bool) -> Fold {
         let (rules, hash_key, limits) = (self.rules.clone(), self.hash_key, self.limits);
         match &self.follow_ups {
             None => fold::open(rules, window, is_reread, hash_key, limits),

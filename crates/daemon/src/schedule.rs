@@ -1,4 +1,4 @@
-//! Which windows are owed at a tick. The clock is an argument.
+//! Which windows are due at a tick. The time is an argument.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -8,43 +8,44 @@ use stakeout_core::time::{Second, Window};
 
 use crate::config::Schedule;
 
-/// What is owed of one log at a tick, in the order in which it is read.
+/// The due windows of one log at a tick, in the order in which they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owed {
-    /// What lies too far back to be read.
+pub(crate) struct DueWindows {
+    /// The span that is too old to be read.
     pub(crate) gap: Option<Window>,
-    /// Windows that were not read yet, oldest first.
+    /// Windows that are read for the first time, oldest first.
     pub(crate) windows: Vec<Window>,
-    /// Windows that are to be read again, oldest first.
+    /// Windows that are read again, oldest first.
     pub(crate) rereads: Vec<Window>,
 }
 
 impl Schedule {
-    /// Returns what a log owes at `at`; `start_seconds` says where a log begins that was never read.
-    pub(crate) fn owed(&self, progress: Option<&Progress>, start_seconds: i64, at: Second) -> Owed {
+    /// Returns the windows of a log that are due at `at`. A log without progress begins at `start_seconds`, relative to the
+    /// tick.
+    pub(crate) fn due(&self, progress: Option<&Progress>, start_seconds: i64, at: Second) -> DueWindows {
         let latest = at.minute().start().plus(self.latest_seconds);
         let first = at.minute().start().plus(start_seconds);
         let cursor = progress.map_or(first, |progress| progress.cursor);
         let floor = at.minute().start().plus(-self.max_backfill_seconds);
         let gap = Window::new(cursor, floor.min(latest)).filter(|_| progress.is_some());
-        Owed {
+        DueWindows {
             windows: self.tiles(cursor.max(floor), latest),
             rereads: progress.map(|progress| progress.due_rereads(at)).unwrap_or_default(),
             gap,
         }
     }
 
-    /// Returns the last tick at or before `at`, or `None` where there is none.
+    /// Returns the last tick at or before `at`, or `None` if there is none.
     pub(crate) fn tick_before(&self, at: Second) -> Option<Second> {
         second(self.cron.find_previous_occurrence(&civil(at)?, true).ok()?)
     }
 
-    /// Returns the first tick after `at`, or `None` where there is none.
+    /// Returns the first tick after `at`, or `None` if there is none.
     pub(crate) fn tick_after(&self, at: Second) -> Option<Second> {
         second(self.cron.find_next_occurrence(&civil(at)?, false).ok()?)
     }
 
-    /// Returns `[earliest, latest)` cut where ticks end their windows, so that windows tile whenever they are read.
+    /// Returns `[earliest, latest)`, cut where ticks end their windows. So windows tile whenever they are read.
     fn tiles(&self, earliest: Second, latest: Second) -> Vec<Window> {
         let mut windows = Vec::new();
         let mut begin = earliest;
@@ -95,16 +96,16 @@ mod tests {
     #[test]
     fn a_first_start_reads_the_hour_that_ended_ten_minutes_before() {
         let schedule = Schedule::default();
-        let owed = schedule.owed(None, -70 * 60, at("12:00:00"));
-        assert_eq!(owed, Owed { gap: None, windows: vec![window("10:50:00", "11:50:00")], rereads: Vec::new() });
-        let between = schedule.owed(None, -70 * 60, at("12:34:56"));
+        let due = schedule.due(None, -70 * 60, at("12:00:00"));
+        assert_eq!(due, DueWindows { gap: None, windows: vec![window("10:50:00", "11:50:00")], rereads: Vec::new() });
+        let between = schedule.due(None, -70 * 60, at("12:34:56"));
         assert_eq!(between.windows, [window("11:24:00", "11:50:00"), window("11:50:00", "12:24:00")]);
     }
 
     #[test]
     fn downtime_is_caught_up_in_the_windows_that_would_have_been_read() {
         let schedule = Schedule::default();
-        let owed = schedule.owed(Some(&read_until("06:50:00")), -70 * 60, at("12:00:00"));
+        let due = schedule.due(Some(&read_until("06:50:00")), -70 * 60, at("12:00:00"));
         let expected = [
             window("06:50:00", "07:50:00"),
             window("07:50:00", "08:50:00"),
@@ -112,23 +113,23 @@ mod tests {
             window("09:50:00", "10:50:00"),
             window("10:50:00", "11:50:00"),
         ];
-        assert_eq!(owed.windows, expected);
+        assert_eq!(due.windows, expected);
     }
 
     #[test]
-    fn a_tick_before_the_cursor_owes_nothing() {
+    fn nothing_is_due_at_a_tick_before_the_cursor() {
         let schedule = Schedule::default();
-        let owed = schedule.owed(Some(&read_until("11:50:00")), -70 * 60, at("12:00:00"));
-        assert_eq!((owed.gap, owed.windows), (None, Vec::new()));
-        assert_eq!(schedule.owed(Some(&read_until("11:50:00")), -70 * 60, at("09:00:00")).windows, []);
+        let due = schedule.due(Some(&read_until("11:50:00")), -70 * 60, at("12:00:00"));
+        assert_eq!((due.gap, due.windows), (None, Vec::new()));
+        assert_eq!(schedule.due(Some(&read_until("11:50:00")), -70 * 60, at("09:00:00")).windows, []);
     }
 
     #[test]
-    fn what_lies_beyond_the_backfill_is_a_gap() {
+    fn a_span_older_than_the_backfill_is_a_gap() {
         let schedule = Schedule { max_backfill_seconds: 7200, ..Schedule::default() };
-        let owed = schedule.owed(Some(&read_until("06:50:00")), -70 * 60, at("12:00:00"));
-        assert_eq!(owed.gap, Some(window("06:50:00", "10:00:00")));
-        assert_eq!(owed.windows, [window("10:00:00", "10:50:00"), window("10:50:00", "11:50:00")]);
+        let due = schedule.due(Some(&read_until("06:50:00")), -70 * 60, at("12:00:00"));
+        assert_eq!(due.gap, Some(window("06:50:00", "10:00:00")));
+        assert_eq!(due.windows, [window("10:00:00", "10:50:00"), window("10:50:00", "11:50:00")]);
     }
 
     #[test]
@@ -139,7 +140,7 @@ mod tests {
         let mut read = 0;
         let mut step: u64 = 7;
         while read < 10_000 {
-            for window in schedule.owed(Some(&progress), -70 * 60, now).windows {
+            for window in schedule.due(Some(&progress), -70 * 60, now).windows {
                 assert_eq!(window.earliest(), progress.cursor);
                 assert_eq!(window.latest().0.rem_euclid(3600), 3000);
                 progress.cursor = window.latest();

@@ -1,31 +1,31 @@
-//! The wish to stop, seen by everything that takes long.
+//! The request to stop, which every long task checks.
 
 use tokio::sync::watch;
 
-/// The side that asks.
+/// The side that requests the shutdown.
 #[derive(Debug)]
 pub(crate) struct ShutdownSwitch(watch::Sender<bool>);
 
-/// The side that is asked.
+/// The side that checks for a shutdown.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown(watch::Receiver<bool>);
 
 /// Returns both sides.
 pub(crate) fn shutdown() -> (ShutdownSwitch, Shutdown) {
-    let (switch, asked) = watch::channel(false);
-    (ShutdownSwitch(switch), Shutdown(asked))
+    let (switch, requested) = watch::channel(false);
+    (ShutdownSwitch(switch), Shutdown(requested))
 }
 
 impl ShutdownSwitch {
-    /// Asks everything to stop.
-    pub(crate) fn ask(&self) {
+    /// Requests every task to stop.
+    pub(crate) fn request(&self) {
         self.0.send_replace(true);
     }
 }
 
 impl Shutdown {
-    /// Tells whether it was asked to stop.
-    pub(crate) fn is_asked(&self) -> bool {
+    /// Tells whether a shutdown was requested.
+    pub(crate) fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 }

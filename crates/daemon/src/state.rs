@@ -1,4 +1,4 @@
-//! The verb `state`: what the daemon knows. A running daemon is asked; a state that nobody holds is opened.
+//! The verb `state`: shows the state. It asks the running daemon, or opens the state if no process holds it.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::summary::Summary;
 use crate::writer::StateError;
 
-/// What `stakeout state` is told.
+/// The arguments of `stakeout state`.
 #[derive(Args, Debug)]
 pub(crate) struct StateArgs {
     #[command(subcommand)]
@@ -22,7 +22,7 @@ pub(crate) struct StateArgs {
 
 #[derive(Debug, Subcommand)]
 enum StateVerb {
-    /// Show how far each log was read, what is open, and what is owed
+    /// Show the progress of each log, open findings and pending messages
     Show {
         #[command(flatten)]
         config: ConfigArgs,
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
         other => other?,
     };
     let text = if *json {
-        serde_json::to_string_pretty(&summary).context("cannot spell the state")? + "\n"
+        serde_json::to_string_pretty(&summary).context("cannot encode the state as JSON")? + "\n"
     } else {
         summary.to_string()
     };
@@ -53,17 +53,18 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
 }
 
 fn open(path: &std::path::Path) -> Result<Summary, Failure> {
-    let failure = |fault: LedgerError| bootstrap::state_failure(StateError::Ledger(fault));
+    let failure = |error: LedgerError| bootstrap::state_failure(StateError::Ledger(error));
     if !path.exists() {
-        return Err(anyhow!("there is no state in {} yet", path.display()).into());
+        return Err(anyhow!("no state in {} yet: start the daemon first", path.display()).into());
     }
     Summary::of(&Ledger::open(path).map_err(failure)?).map_err(failure)
 }
 
 async fn ask(listen: SocketAddr) -> Result<Summary, Failure> {
-    let context = || format!("the state is held, and the daemon does not answer on {listen}");
-    let client = stakeout_http::client(Route::Direct, std::time::Duration::from_secs(10)).context("no client")?;
+    let context = || format!("another process holds the state, and no daemon answers on {listen}");
+    let client = stakeout_http::client(Route::Direct, std::time::Duration::from_secs(10))
+        .context("cannot set up the HTTP client")?;
     let answer = client.get(format!("http://{listen}/state")).send().await.with_context(context)?;
     let answer = answer.error_for_status().with_context(context)?;
-    Ok(answer.json().await.context("the daemon answers something else than its state")?)
+    Ok(answer.json().await.context("the answer of the daemon is not a state")?)
 }

@@ -1,5 +1,6 @@
-//! What `state show` shows: how far each log was read, what is open, what is owed.
+//! The summary that `state show` prints: the progress of each log, open findings and pending messages.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -8,52 +9,52 @@ use stakeout_core::text::visible;
 use stakeout_ledger::{Ledger, LedgerError};
 use stakeout_notify::text::finding_line;
 
-/// Open findings that people are shown one by one, the most severe first.
+/// Most open findings that the text form lists, the most severe first.
 const LINES_MAX: usize = 20;
 
-/// The state in short.
+/// A summary of the state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Summary {
-    /// How far each log was read.
+    /// The progress of each log.
     pub(crate) logs: Vec<Progress>,
     /// Open findings, one line each.
     pub(crate) open: Vec<String>,
-    /// Findings that are over, and are kept until no late event can join them.
+    /// Closed findings, which are kept until no late event can join them.
     pub(crate) closed: usize,
-    /// (destination, entries and notices) that are still owed.
-    pub(crate) owed: Vec<(String, usize)>,
-    /// Values that the engine put aside into files; it must stay 0.
+    /// Pending entries and notices, by destination.
+    pub(crate) pending: Vec<(String, usize)>,
+    /// Values that the engine moved into separate files; always 0 in a healthy state.
     pub(crate) blobs: usize,
-    /// Bytes on the disk.
+    /// The size of the state on the disk in bytes.
     pub(crate) bytes: u64,
 }
 
 impl Summary {
-    /// Returns what `ledger` holds, in short.
+    /// Returns the summary of `ledger`.
     pub(crate) fn of(ledger: &Ledger) -> Result<Summary, LedgerError> {
         let findings = ledger.findings()?;
         let mut open: Vec<_> = findings.iter().filter(|finding| finding.is_open()).collect();
-        open.sort_by_key(|finding| (std::cmp::Reverse(finding.rule.level), finding.episode.first, finding.key));
-        let mut owed: Vec<(String, usize)> = Vec::new();
+        open.sort_by_key(|finding| (Reverse(finding.rule.level), finding.episode.first, finding.key));
+        let mut pending: Vec<(String, usize)> = Vec::new();
         for delivery in ledger.deliveries()? {
             let n = delivery.entries.len() + delivery.notices.len();
-            match owed.iter_mut().find(|(destination, _)| *destination == delivery.destination) {
-                Some((_, owed)) => *owed += n,
-                None => owed.push((delivery.destination, n)),
+            match pending.iter_mut().find(|(destination, _)| *destination == delivery.destination) {
+                Some((_, pending)) => *pending += n,
+                None => pending.push((delivery.destination, n)),
             }
         }
         Ok(Summary {
             logs: ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect(),
             closed: findings.len() - open.len(),
             open: open.into_iter().map(finding_line).collect(),
-            owed,
+            pending,
             blobs: ledger.blobs()?,
             bytes: ledger.size_on_disk()?,
         })
     }
 }
 
-/// Writes the summary for people.
+/// Writes the text form.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "logs")?;
@@ -63,26 +64,26 @@ impl fmt::Display for Summary {
                 writeln!(f, "    failing since {}: {}", failing.since, visible(&failing.reason))?;
             }
             if progress.silent_windows > 0 {
-                writeln!(f, "    {} windows without any record", progress.silent_windows)?;
+                writeln!(f, "    {} windows in a row without a record", progress.silent_windows)?;
             }
             for reread in &progress.rereads {
                 let due: Vec<String> =
                     reread.after_seconds.iter().map(|after| reread.window.latest().plus(*after).to_string()).collect();
-                writeln!(f, "    {} will be read again at {}", reread.window, due.join(", "))?;
+                writeln!(f, "    reread of {} due at {}", reread.window, due.join(", "))?;
             }
             for gap in &progress.gaps {
                 writeln!(f, "    GAP {}: {}", gap.window, visible(&gap.reason))?;
             }
         }
-        writeln!(f, "open findings: {} ({} more are over)", self.open.len(), self.closed)?;
+        writeln!(f, "open findings: {} ({} more are closed)", self.open.len(), self.closed)?;
         for line in self.open.iter().take(LINES_MAX) {
             writeln!(f, "  {line}")?;
         }
         if self.open.len() > LINES_MAX {
             writeln!(f, "  and {} more: --json lists all", self.open.len() - LINES_MAX)?;
         }
-        writeln!(f, "owed")?;
-        for (destination, n) in &self.owed {
+        writeln!(f, "pending messages")?;
+        for (destination, n) in &self.pending {
             writeln!(f, "  {}: {n}", visible(destination))?;
         }
         writeln!(f, "{} bytes on the disk, {} blobs", self.bytes, self.blobs)

@@ -1,17 +1,17 @@
-//! Logs: to standard error, as text or JSON. Results go to standard output, so the two never mix.
+//! Logging to standard error, as text or JSON. Results go to standard output, so the two never mix.
 
 use std::io::{self, IsTerminal};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-/// How logs are written.
+/// The log options.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct LogArgs {
-    /// How logs are written to standard error
+    /// Format of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true, env = "STAKEOUT_LOG_FORMAT")]
     log_format: LogFormat,
-    /// Log more: once for debug, twice for trace (STAKEOUT_LOG takes tracing's own filters)
+    /// Log more: once for debug, twice for trace (STAKEOUT_LOG takes a tracing filter instead)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
     /// Log warnings and errors only
@@ -19,16 +19,16 @@ pub(crate) struct LogArgs {
     quiet: bool,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     /// For people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Begins to write logs. Of the libraries only warnings are shown.
+/// Starts logging. Libraries log only warnings and errors.
 pub(crate) fn start(args: LogArgs) {
     let level = match (args.quiet, args.verbose) {
         (true, _) => "warn",

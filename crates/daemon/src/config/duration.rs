@@ -1,19 +1,19 @@
-//! Lengths of time as a person writes them: `-70m`, `24h`, `7d`. Windows are snapped to the minute, so each is a
-//! whole number of minutes.
+//! Durations as people write them: `-70m`, `24h`, `7d`. Windows are snapped to the minute, so each duration is a whole
+//! number of minutes.
 
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
 
 const DAY_SECONDS: i64 = 86_400;
-/// No length of time here reaches further than a year.
+/// No duration in the config is longer than a year.
 const YEAR_SECONDS: i64 = 365 * DAY_SECONDS;
 
-/// Returns the seconds that are written at `at`; a minus sign means before the tick.
+/// Returns the duration at `at` in seconds. A minus sign means before the tick.
 pub(super) fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
     let text = at.text()?;
     let seconds = parse(text).ok_or_else(|| {
         at.fault(
-            format!("`{text}` is no length of time"),
+            format!("`{text}` is not a duration"),
             "write a whole number and one of m, h, d, such as -70m, 24h or 7d",
         )
     })?;
@@ -51,8 +51,8 @@ fn parse(text: &str) -> Option<i64> {
     digits.parse::<i64>().ok()?.checked_mul(sign * unit_seconds)
 }
 
-/// Returns `seconds` as a person would write it: in days from two days on, else in hours or minutes.
-pub(super) fn spelled(seconds: i64) -> String {
+/// Formats `seconds` as people write it: in days from two days on, otherwise in hours or minutes.
+pub(super) fn formatted(seconds: i64) -> String {
     let is_days = seconds.abs() >= 2 * DAY_SECONDS && seconds % DAY_SECONDS == 0;
     if is_days {
         format!("{}d", seconds / DAY_SECONDS)
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_is_a_whole_number_and_a_unit() {
+    fn a_duration_is_a_whole_number_and_a_unit() {
         for (text, seconds) in
             [("-70m", -4_200), ("24h", 86_400), ("7d", 604_800), ("-90s", -90), ("0", 0), ("-0", 0), ("0m", 0)]
         {
@@ -96,7 +96,10 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_spelled_as_a_person_would() {
-        assert_eq!([-4_200, 3_600, 86_400, 90_000, 604_800, 0].map(spelled), ["-70m", "1h", "24h", "25h", "7d", "0m"]);
+    fn a_duration_is_formatted_as_people_write_it() {
+        assert_eq!(
+            [-4_200, 3_600, 86_400, 90_000, 604_800, 0].map(formatted),
+            ["-70m", "1h", "24h", "25h", "7d", "0m"]
+        );
     }
 }

@@ -1,43 +1,43 @@
-//! `${NAME}` in the values of a config, replaced by the environment's; `$${` stands for the characters `${`.
+//! Replaces `${NAME}` in the values of a config by environment variables; `$${` means the characters `${`.
 //!
-//! Only values are touched, never keys, and what a variable holds is not expanded again. Nothing here shows a
-//! value: it may be a secret.
+//! Keys are never expanded, and the value of a variable is not expanded again. No error shows a value, because it may be a
+//! secret.
 
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Key, Node, Value};
 
 use crate::section::Environment;
 
-/// Returns the value at `at` with every variable replaced; a value with a fault stays as it was written.
-pub(super) fn expand(at: &At<'_>, environment: &Environment<'_>, faults: &mut Vec<Diagnostic>) -> Node {
+/// Returns the value at `at` with every variable replaced. A value with an error stays as it is.
+pub(super) fn expand(at: &At<'_>, environment: &Environment<'_>, errors: &mut Vec<Diagnostic>) -> Node {
     let value = match &at.node.value {
         Value::Null => Value::Null,
         Value::Scalar { text, is_plain } => Value::Scalar {
-            text: expand_text(at, text, environment).unwrap_or_else(|fault| {
-                faults.push(fault);
+            text: expand_text(at, text, environment).unwrap_or_else(|error| {
+                errors.push(error);
                 text.clone()
             }),
             is_plain: *is_plain,
         },
-        Value::List(_) => Value::List(expand_list(at, environment, faults)),
-        Value::Map(_) => Value::Map(expand_map(at, environment, faults)),
+        Value::List(_) => Value::List(expand_list(at, environment, errors)),
+        Value::Map(_) => Value::Map(expand_map(at, environment, errors)),
     };
     Node { line: at.node.line, value }
 }
 
-fn expand_list(at: &At<'_>, environment: &Environment<'_>, faults: &mut Vec<Diagnostic>) -> Vec<Node> {
+fn expand_list(at: &At<'_>, environment: &Environment<'_>, errors: &mut Vec<Diagnostic>) -> Vec<Node> {
     let items = at.list().unwrap_or_default();
-    items.iter().map(|item| expand(item, environment, faults)).collect()
+    items.iter().map(|item| expand(item, environment, errors)).collect()
 }
 
-fn expand_map(at: &At<'_>, environment: &Environment<'_>, faults: &mut Vec<Diagnostic>) -> Vec<(Key, Node)> {
+fn expand_map(at: &At<'_>, environment: &Environment<'_>, errors: &mut Vec<Diagnostic>) -> Vec<(Key, Node)> {
     let Ok(map) = at.any_map() else {
         return Vec::new();
     };
     map.entries()
         .map(|(name, at)| {
             let key = Key { name: name.to_owned(), line: at.line() };
-            (key, expand(&at, environment, faults))
+            (key, expand(&at, environment, errors))
         })
         .collect()
 }
@@ -63,7 +63,7 @@ fn expand_text(at: &At<'_>, text: &str, environment: &Environment<'_>) -> Result
     Ok(expanded)
 }
 
-/// Splits `NAME}...` into the name and what follows, or returns `None` where no name ends there.
+/// Splits `NAME}...` into the name and the rest, or returns `None` if it does not begin with a name.
 fn variable(text: &str) -> Option<(&str, &str)> {
     let (name, after) = text.split_once('}')?;
     let is_name = !name.starts_with(|c: char| c.is_ascii_digit())
@@ -73,16 +73,13 @@ fn variable(text: &str) -> Option<(&str, &str)> {
 }
 
 fn not_a_variable(at: &At<'_>) -> Diagnostic {
-    at.fault(
-        "`${` without the name of a variable and `}`",
-        "write ${NAME}, or $${ where the characters themselves are meant",
-    )
+    at.fault("`${` without the name of a variable and `}`", "write ${NAME}, or $${ for the characters themselves")
 }
 
 fn look_up(at: &At<'_>, name: &str, environment: &Environment<'_>) -> Result<String, Diagnostic> {
     environment(name).filter(|value| !value.is_empty()).ok_or_else(|| {
         at.fault(
-            format!("the environment variable {name} is not set, or empty"),
+            format!("the environment variable {name} is unset or empty"),
             format!("set {name} before the start, or write the value here"),
         )
     })
@@ -96,16 +93,16 @@ mod tests {
 
     fn expanded(value: &str) -> Result<String, String> {
         let documents = yaml::parse("f.yaml", &format!("a: '{value}'\n")).expect("YAML");
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let environment = |name: &str| match name {
             "REGION" => Some("eu-west-1".to_owned()),
             "NESTED" => Some("${REGION}".to_owned()),
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        let node = expand(&At::top("f.yaml", &documents[0]), &environment, &mut faults);
-        match faults.pop() {
-            Some(fault) => Err(fault.to_string()),
+        let node = expand(&At::top("f.yaml", &documents[0]), &environment, &mut errors);
+        match errors.pop() {
+            Some(error) => Err(error.to_string()),
             None => {
                 let top = At::top("f.yaml", &node).any_map().expect("a mapping");
                 Ok(top.get("a").expect("there").text().expect("text").to_owned())
@@ -123,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn unset_empty_and_malformed_variables_are_faults() {
-        let unset = "f.yaml:1: a: the environment variable NOPE is not set, or empty (set NOPE before the start, or write the value here)";
+    fn unset_empty_and_malformed_variables_are_errors() {
+        let unset = "f.yaml:1: a: the environment variable NOPE is unset or empty (set NOPE before the start, or write the value here)";
         assert_eq!(expanded("${NOPE}"), Err(unset.to_owned()));
         assert_eq!(expanded("${EMPTY}"), Err(unset.replace("NOPE", "EMPTY")));
         for text in ["${", "${}", "${REGION", "${RE GION}", "${REGION:-x}", "${1}"] {
-            let fault = expanded(text).expect_err(text);
-            assert!(fault.contains("without the name of a variable"), "{fault}");
+            let error = expanded(text).expect_err(text);
+            assert!(error.contains("without the name of a variable"), "{error}");
         }
     }
 }

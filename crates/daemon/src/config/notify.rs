@@ -1,4 +1,4 @@
-//! Where findings are told: `notify`. Nothing is sent here, and no destination is asked whether it exists.
+//! The destinations of findings: `notify`. Nothing is sent here, not even to check that a destination exists.
 
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_aws::Access;
@@ -9,20 +9,20 @@ use stakeout_http::Endpoint;
 
 use crate::section::{self, SectionReader, aws, keys, secret, url};
 
-/// Each commit owes each destination a row; more of them are a job for a fan-out behind one.
+/// Each commit writes a delivery for each destination; more destinations are a job for a fan-out service.
 const DESTINATIONS_MAX: usize = 64;
 const KINDS: [&str; 4] = ["slack", "sns", "webhook", "stdout"];
-/// Slack's webhooks live here; the second is GovSlack: docs.slack.dev, "Sending messages using incoming webhooks".
+/// The hosts of Slack's webhooks; the second is GovSlack: docs.slack.dev, "Sending messages using incoming webhooks".
 const SLACK_HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
 const MESSAGES_PER_RUN: u32 = 10;
 const MESSAGES_PER_RUN_MAX: u32 = 50;
 
-/// One place where findings are told.
+/// A destination of findings.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
-    /// The name, which owed deliveries are kept by.
+    /// The name, which is the key of its pending deliveries.
     pub(crate) name: String,
-    /// Findings below this level are not told.
+    /// Findings below this level are not sent.
     pub(crate) level_min: Level,
     /// How it is reached.
     pub(crate) kind: DestinationKind,
@@ -35,7 +35,7 @@ pub(crate) enum DestinationKind {
     Slack(Slack),
     /// A topic of Amazon SNS.
     Sns(Sns),
-    /// A URL that takes findings as JSON.
+    /// A URL that accepts findings as JSON.
     Webhook(Webhook),
     /// One line of JSON for each finding on standard output.
     Stdout,
@@ -46,7 +46,7 @@ pub(crate) enum DestinationKind {
 pub(crate) struct Slack {
     /// The URL, which is the credential: Slack's own host over https, or a fake on this machine.
     pub(crate) webhook_url: SecretString,
-    /// Beyond that many, one digest takes the place of the messages.
+    /// With more messages than this, one digest replaces them.
     pub(crate) max_messages_per_run: u32,
 }
 
@@ -59,27 +59,27 @@ pub(crate) struct Sns {
     pub(crate) access: Access,
 }
 
-/// A URL that takes findings as JSON.
+/// A URL that accepts findings as JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct Webhook {
-    /// The URL, https or on this machine; a secret, because many carry their token in it.
+    /// The URL, https or on this machine. It is a secret, because many URLs contain a token.
     pub(crate) url: SecretString,
-    /// The bearer token, where one is wanted; it fits into a header.
+    /// The bearer token, if any; valid in a header.
     pub(crate) token: Option<SecretString>,
 }
 
-/// Reads `notify`; a fault in one destination does not hide those in the others.
+/// Parses `notify`. An error in one destination does not hide the errors in the others.
 pub(super) fn read(
     top: &Map<'_>,
     reader: &mut SectionReader<'_>,
-    faults: &mut Vec<Diagnostic>,
+    errors: &mut Vec<Diagnostic>,
 ) -> Option<Vec<Destination>> {
-    let items = items(top, reader).map_err(|fault| faults.push(fault)).ok()?;
+    let items = items(top, reader).map_err(|error| errors.push(error)).ok()?;
     let mut read: Vec<(Destination, usize)> = Vec::new();
     for at in items {
         match destination(&at, &read, reader) {
             Ok(destination) => read.push((destination, at.line())),
-            Err(fault) => faults.push(fault),
+            Err(error) => errors.push(error),
         }
     }
     Some(read.into_iter().map(|(destination, _)| destination).collect())
@@ -87,23 +87,23 @@ pub(super) fn read(
 
 fn items<'a>(top: &Map<'a>, reader: &mut SectionReader<'_>) -> Result<Vec<At<'a>>, Diagnostic> {
     let fix = "add a destination, such as - {name: out, stdout: {}}";
-    let nobody = "findings are told to nobody";
+    let problem = "findings have no destination";
     let Some(at) = top.get("notify") else {
-        reader.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().fault(nobody, fix) });
+        reader.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().fault(problem, fix) });
         return Ok(Vec::new());
     };
     if !matches!(at.node.value, Value::List(_)) {
-        // Core's own words would repeat the value, which may be a URL that belongs elsewhere.
-        return Err(at.fault("no list of destinations", fix));
+        // The error of core would repeat the value, which may be a secret URL in the wrong place.
+        return Err(at.fault("not a list of destinations", fix));
     }
     let items = at.list()?;
     if items.is_empty() {
-        reader.warn(at.fault(nobody, fix));
+        reader.warn(at.fault(problem, fix));
     }
     if items.len() > DESTINATIONS_MAX {
         return Err(at.fault(
             format!("{} destinations", items.len()),
-            format!("keep at most {DESTINATIONS_MAX}; an SNS topic reaches many at once"),
+            format!("keep at most {DESTINATIONS_MAX}, or let one SNS topic reach many receivers"),
         ));
     }
     Ok(items)
@@ -115,11 +115,11 @@ fn destination(
     reader: &mut SectionReader<'_>,
 ) -> Result<Destination, Diagnostic> {
     let map = keys(at, &[&["name", "min_severity"][..], &KINDS].concat())?;
-    let name_fix = "give each destination a name of its own";
+    let name_fix = "give each destination its own name";
     let name_at = map.need("name", name_fix)?;
     let name = section::name(&name_at)?;
     if let Some((_, line)) = before.iter().find(|(other, _)| other.name == name) {
-        return Err(name_at.fault(format!("the destination in line {line} has this name too"), name_fix));
+        return Err(name_at.fault(format!("the destination in line {line} has the same name"), name_fix));
     }
     let level_min = map.get("min_severity").map(|at| level(&at));
     Ok(Destination {
@@ -132,20 +132,21 @@ fn destination(
 fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
     let text = at.text()?;
     text.parse()
-        .map_err(|()| at.fault(format!("`{text}` is no severity"), suggestion(text, &Level::ALL.map(Level::as_str))))
+        .map_err(|()| at.fault(format!("`{text}` is not a severity"), suggestion(text, &Level::ALL.map(Level::as_str))))
 }
 
 fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind, Diagnostic> {
     let named: Vec<_> = map.entries().filter(|(name, _)| KINDS.contains(name)).collect();
     match named.as_slice() {
-        [] => Err(map.at().fault("no kind of destination", format!("add one of {}", KINDS.join(", ")))),
+        [] => Err(map.at().fault("the destination has no kind", format!("add one of {}", KINDS.join(", ")))),
         [("slack", at)] => slack(at, reader).map(DestinationKind::Slack),
         [("sns", at)] => sns(at).map(DestinationKind::Sns),
         [("webhook", at)] => webhook(at, reader).map(DestinationKind::Webhook),
         [(_, at)] => stdout(at),
-        [(first, _), (second, at), ..] => Err(
-            at.fault(format!("a second kind beside {first}"), format!("give {second} an entry and a name of its own"))
-        ),
+        [(first, _), (second, at), ..] => {
+            Err(at
+                .fault(format!("the destination is {first} already"), format!("give {second} its own entry and name")))
+        }
     }
 }
 
@@ -158,7 +159,7 @@ fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnosti
     });
     if !is_slack {
         return Err(secret.at.fault(
-            "not the URL of an incoming webhook of Slack",
+            "not the URL of a Slack incoming webhook",
             format!("copy it from Slack: it begins with https://{}/services/", SLACK_HOSTS[0]),
         ));
     }
@@ -175,7 +176,7 @@ fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
 
 fn webhook(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Webhook, Diagnostic> {
     let map = keys(at, &["url", "url_file", "token", "token_file"])?;
-    let secret = secret::need(&map, "url", "the URL that takes the findings", reader)?;
+    let secret = secret::need(&map, "url", "the URL that accepts the findings", reader)?;
     Endpoint::parse(secret.value.expose_secret()).map_err(|error| url::fault(&secret.at, error))?;
     Ok(Webhook { url: secret.value, token: token(&map, reader)? })
 }
@@ -198,7 +199,7 @@ fn token(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretS
         return Ok(Some(secret.value));
     }
     Err(secret.at.fault(
-        "the token holds a space, a line break or a character outside ASCII",
-        "write the bare token on one line, without `Bearer`",
+        "the token contains a space, a line break or a non-ASCII character",
+        "write only the token, on one line and without `Bearer`",
     ))
 }

@@ -31,9 +31,9 @@ pub(super) fn read(
     top: &Map<'_>,
     schedule: &Schedule,
     reader: &mut SectionReader<'_>,
-    faults: &mut Vec<Diagnostic>,
+    errors: &mut Vec<Diagnostic>,
 ) -> Option<Vec<SourceConfig>> {
-    let items = items(top).map_err(|fault| faults.push(fault)).ok()?;
+    let items = items(top).map_err(|error| errors.push(error)).ok()?;
     let mut read: Vec<(SourceConfig, At<'_>)> = Vec::new();
     for at in items {
         let source = source(&at, schedule, reader).and_then(|source| {
@@ -45,7 +45,7 @@ pub(super) fn read(
                 warn_of_one_cluster(&source, &at, &read, reader);
                 read.push((source, at));
             }
-            Err(fault) => faults.push(fault),
+            Err(error) => errors.push(error),
         }
     }
     Some(read.into_iter().map(|(source, _)| source).collect())

@@ -308,7 +308,7 @@ fn faults_of_all_sections_come_in_the_order_of_lines() {
 }
 
 #[test]
-fn what_is_allowed_and_hardly_meant_is_a_warning() {
+fn a_probable_mistake_is_a_warning() {
     let text = "sources:\n\
          \x20 - {name: a, cloudwatch: {region: eu-west-1, log_group: /aws/eks/prod/cluster}}\n\
          \x20 - {name: b, cloudwatch: {region: us-east-1, log_group: /aws/eks/prod/cluster}}\n\
@@ -317,9 +317,9 @@ fn what_is_allowed_and_hardly_meant_is_a_warning() {
     assert_eq!(
         warnings(&config),
         [
-            "f.yaml: notify: findings are told to nobody (add a destination, such as - {name: out, stdout: {}})",
+            "f.yaml: notify: findings have no destination (add a destination, such as - {name: out, stdout: {}})",
             "f.yaml:3: sources[1]: cluster prod is also that of a in line 2 (if they are two clusters, give one of them its own name with `cluster:`)",
-            "f.yaml:4: schedule.max_backfill: 30m reaches less far back than earliest (-70m), so a part of the first window is a gap (write a longer time, such as 7d)",
+            "f.yaml:4: schedule.max_backfill: 30m is shorter than earliest (-70m), so a part of the first window becomes a gap (write a longer duration, such as 7d)",
         ]
     );
 }

@@ -15,7 +15,7 @@ use crate::budget::Budgets;
 use crate::clock;
 use crate::config::Config;
 use crate::replay::HASH_KEY;
-use crate::scan::{Log, Reader, Reading};
+use crate::scan::{Log, ScanOptions, WindowScan};
 
 /// How long the parts are in which a log is read, in seconds: what cannot be read is tried again for its part alone.
 const PART_SECONDS: i64 = 3600;
@@ -28,11 +28,11 @@ pub(super) async fn read(
     window: Window,
     limits: Limits,
 ) -> anyhow::Result<Counted> {
-    let reader = Reader {
+    let options = ScanOptions {
         prefilter: Arc::new(rules.prefilter()),
         follow_ups: None,
         rules,
-        trusted: Arc::new(config.trusted_proxies.clone()),
+        trusted_proxies: Arc::new(config.trusted_proxies.clone()),
         hash_key: HASH_KEY,
         limits,
     };
@@ -44,8 +44,8 @@ pub(super) async fn read(
         let mut begin = window.earliest();
         while let Some(part) = Window::new(begin, begin.plus(PART_SECONDS).min(window.latest())) {
             begin = part.latest();
-            let read = log.read(part, false, &reader).await;
-            let Reading { counted: found, cost, .. } =
+            let read = log.scan(part, false, &options).await;
+            let WindowScan { counted: found, cost, .. } =
                 read.map_err(|unread| anyhow!("cannot read {} in {part}: {}", log.source.name, unread.reason))?;
             info!(source = log.source.name, window = %part, pages = cost.pages, records = cost.records, "part read");
             counted.span.records += cost.records;

@@ -21,7 +21,7 @@ use super::timeline::{Request, Timeline, Visit};
 use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS};
 use crate::clock;
 use crate::config::Schedule;
-use crate::writer::{Ending, Scope, Writer};
+use crate::writer::{Change, CloseRequest, EngineConfig, Writer};
 
 /// Ticks after the timeline: enough for every re-read, and for the quiet time.
 const QUIET_HOURS: usize = 4;
@@ -59,7 +59,7 @@ pub(super) struct World {
     schedule: Schedule,
     rules: Arc<Rules>,
     sources: Vec<Source>,
-    scope: Arc<Scope>,
+    engine: Arc<EngineConfig>,
     progress: [Option<Progress>; 2],
     /// Every finding as it was written last, also those that were forgotten since.
     pub(super) stored: BTreeMap<FindingKey, Finding>,
@@ -96,19 +96,21 @@ impl World {
             level_min: Level::Informational,
             every_change: true,
         };
-        let scope = Scope {
+        let rules = Arc::new(rules);
+        let engine = EngineConfig {
+            rules: rules.clone(),
+            limits: Limits::default(),
             logs: sources.iter().map(|source| (source.log.clone(), source.provider, schedule.start_seconds)).collect(),
             notification_filters: vec![notification_filter],
-            reach_seconds: rules.longest_reach_seconds(),
             period_seconds: WINDOW_SECONDS,
         };
         World {
             state: state.expect("a folder"),
             writer: None,
             schedule,
-            rules: Arc::new(rules),
+            rules,
             sources,
-            scope: Arc::new(scope),
+            engine: Arc::new(engine),
             progress: [None, None],
             stored: BTreeMap::new(),
             grown: BTreeSet::new(),
@@ -148,7 +150,7 @@ impl World {
         let mut owed: [Vec<(Window, bool)>; 2] = [Vec::new(), Vec::new()];
         for (source, owed) in owed.iter_mut().enumerate().filter(|(source, _)| visit.reads[*source]) {
             let progress = known.iter().find(|progress| progress.log == self.sources[source].log);
-            let due = self.schedule.owed(progress, self.schedule.start_seconds, at);
+            let due = self.schedule.due(progress, self.schedule.start_seconds, at);
             owed.extend(due.rereads.into_iter().rev().map(|window| (window, true)));
             owed.extend(due.windows.into_iter().rev().map(|window| (window, false)));
             self.progress[source] = progress.cloned();
@@ -235,17 +237,15 @@ impl World {
         for record in &records {
             fold.observe(record);
         }
-        let ending = Ending {
+        let request = CloseRequest {
             source: source_read.clone(),
-            counted: fold.count(),
-            window,
+            change: Change::Window { counted: Box::new(fold.count()), window },
             progress: self.progress[source].clone().expect("it was noted"),
             notices: Vec::new(),
-            context: Vec::new(),
             at,
-            scope: self.scope.clone(),
+            config: self.engine.clone(),
         };
-        let closed = self.writer().close(ending).await.expect("the window is written");
+        let closed = self.writer().close(request).await.expect("the window is written");
         self.progress[source] = Some(closed.commit.progress);
         self.expired.push(closed.commit.expired.len());
         for finding in closed.commit.findings {
@@ -259,7 +259,7 @@ impl World {
 
     /// Tells the destination all that it is owed.
     async fn tell(&mut self) {
-        let owed = self.writer().owed(DESTINATION).await.expect("the state is read");
+        let owed = self.writer().deliveries(DESTINATION).await.expect("the state is read");
         let mut settlement = Settlement::default();
         let entries = owed.iter().flat_map(|delivery| &delivery.entries);
         let keys = entries.map(|entry| entry.finding).collect();

@@ -1,0 +1,246 @@
+//! One log during one tick: its due windows, rereads, follow-ups and context queries, in this order. Each is committed
+//! before the next begins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use stakeout_core::context::FindingContext;
+use stakeout_core::context_query::ContextQuery;
+use stakeout_core::finding::FindingKey;
+use stakeout_core::fold::Closed;
+use stakeout_core::notice::{Notice, NoticeKind};
+use stakeout_core::progress::Progress;
+use stakeout_core::time::{Second, Window};
+use stakeout_notify::notice;
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::metric;
+use crate::scan::{Log, ScanOptions, WindowScan};
+use crate::schedule::DueWindows;
+use crate::shutdown::Shutdown;
+use crate::writer::{Change, CloseRequest, EngineConfig, StateError, Writer};
+
+/// One log during one tick.
+pub(crate) struct LogTask<'a> {
+    log: &'a Log,
+    /// How far the log is read, as of the last commit.
+    progress: Progress,
+    /// The tick.
+    at: Second,
+    options: &'a ScanOptions,
+    writer: &'a Writer,
+    engine: &'a Arc<EngineConfig>,
+}
+
+/// The outcome of a log task.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LogSummary {
+    /// Windows that were committed, rereads included.
+    pub(crate) windows: usize,
+    /// Whether some windows, rereads or follow-ups are still due.
+    pub(crate) is_pending: bool,
+}
+
+impl<'a> LogTask<'a> {
+    /// Returns a task that continues at `progress`.
+    pub(crate) fn new(
+        log: &'a Log,
+        progress: Progress,
+        at: Second,
+        options: &'a ScanOptions,
+        writer: &'a Writer,
+        engine: &'a Arc<EngineConfig>,
+    ) -> LogTask<'a> {
+        LogTask { log, progress, at, options, writer, engine }
+    }
+
+    /// Reads and commits what is due. `bar` counts the windows. A shutdown ends the task after the current window.
+    pub(crate) async fn run(
+        mut self,
+        due: DueWindows,
+        shutdown: &Shutdown,
+        bar: &ProgressBar,
+    ) -> Result<LogSummary, StateError> {
+        let mut summary = LogSummary::default();
+        if let Some(gap) = due.gap {
+            let kind = self.progress.note_gap(gap, "the window is older than max_backfill".to_owned());
+            self.commit_progress(gap, Some(kind)).await?;
+        }
+        for window in due.windows {
+            if shutdown.is_requested() {
+                return Ok(LogSummary { is_pending: true, ..summary });
+            }
+            if !self.read_window(window, false).await? {
+                summary.is_pending = true;
+                break;
+            }
+            summary.windows += 1;
+            bar.inc(1);
+            summary.is_pending |= !self.follow_up(shutdown).await?;
+        }
+        for window in due.rereads {
+            if shutdown.is_requested() {
+                return Ok(LogSummary { is_pending: true, ..summary });
+            }
+            if self.read_window(window, true).await? {
+                summary.windows += 1;
+                bar.inc(1);
+            } else if self.progress.is_reread_overdue(window, self.at) {
+                self.progress.give_up_reread(window, self.at);
+                self.commit_progress(window, None).await?;
+                warn!(source = self.log.source.name, %window, "giving up a reread that failed for too long");
+            } else {
+                summary.is_pending = true;
+                break;
+            }
+        }
+        summary.is_pending |= !self.follow_up(shutdown).await?;
+        if !shutdown.is_requested() {
+            self.query_context().await?;
+        }
+        Ok(summary)
+    }
+
+    /// Reads and commits one window. Returns `false` if the window could not be read and is still due; the failure is
+    /// committed too.
+    async fn read_window(&mut self, window: Window, is_reread: bool) -> Result<bool, StateError> {
+        let (log, at) = (self.log, self.at);
+        let begun = clock::monotonic();
+        match log.scan(window, is_reread, self.options).await {
+            Ok(scan) => {
+                let kind = if is_reread {
+                    self.progress.note_reread(window, at)
+                } else {
+                    self.progress.note_read(window, at, &log.reread_seconds, scan.has_records)
+                };
+                self.commit_window(window, scan, kind, begun.elapsed()).await?;
+                Ok(true)
+            }
+            Err(error) => {
+                metric::window_failed(&log.source.name);
+                warn!(source = log.source.name, %window, %error, "cannot read a window");
+                if is_reread {
+                    return Ok(false);
+                }
+                let kind = self.progress.note_failure(window, at, &log.reread_seconds, &error.reason);
+                let is_gap = kind.is_some();
+                self.commit_progress(window, kind).await?;
+                Ok(is_gap)
+            }
+        }
+    }
+
+    /// Reads and commits the due follow-ups. Returns `false` if some of them are still due.
+    ///
+    /// The next tick retries a follow-up that fails: the scan already retried for a minute.
+    async fn follow_up(&mut self, shutdown: &Shutdown) -> Result<bool, StateError> {
+        let cursor = self.progress.cursor;
+        for batch in self.log.follow_up_batches(self.progress.due_follow_ups()) {
+            if shutdown.is_requested() {
+                return Ok(false);
+            }
+            let (begun, window) = (clock::monotonic(), batch.window);
+            match self.log.scan_follow_ups(&batch, self.options).await {
+                Ok(scan) => {
+                    batch.follow_ups.iter().for_each(|follow_up| self.progress.note_followed(follow_up, cursor));
+                    self.commit_window(window, scan, None, begun.elapsed()).await?;
+                }
+                Err(error) => {
+                    metric::window_failed(&self.log.source.name);
+                    warn!(source = self.log.source.name, %window, %error, "cannot read a follow-up");
+                    let kind = self.progress.note_follow_up_failure(&batch.follow_ups, cursor, &error.reason);
+                    let is_given_up = kind.is_some();
+                    self.commit_progress(window, kind).await?;
+                    if !is_given_up {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(self.progress.due_follow_ups().is_empty())
+    }
+
+    /// Runs the context queries of new findings, so that the first message of a finding has its context.
+    async fn query_context(&mut self) -> Result<(), StateError> {
+        let queries: Vec<ContextQuery> =
+            std::mem::take(&mut self.progress.context_queries).into_iter().map(|query| query.before(self.at)).collect();
+        if queries.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<FindingKey> = queries.iter().map(|query| query.finding).collect();
+        let contexts = self.log.query_context(queries, self.options).await;
+        let contexts: Vec<(FindingKey, FindingContext)> = keys.into_iter().zip(contexts).collect();
+        info!(source = self.log.source.name, findings = contexts.len(), "context of new findings queried");
+        self.commit(Change::Context(contexts), Vec::new()).await.map(drop)
+    }
+
+    async fn commit_window(
+        &mut self,
+        window: Window,
+        scan: WindowScan,
+        kind: Option<NoticeKind>,
+        took: Duration,
+    ) -> Result<(), StateError> {
+        let WindowScan { counted, cost, changes_minutes, .. } = scan;
+        let counts = counted.counts();
+        // After a flood the stored rows of a window fill the memory, so they are not read for nothing.
+        let change =
+            if changes_minutes { Change::Window { counted: Box::new(counted), window } } else { Change::Progress };
+        let closed = self.commit(change, self.notices(window, kind)).await?;
+        metric::window(&self.log.source.name, &cost, &counts, &closed);
+        let lag_seconds = clock::now().as_second() - window.latest().0;
+        info!(
+            source = self.log.source.name,
+            %window,
+            pages = cost.pages,
+            records = cost.records,
+            bytes = cost.bytes,
+            throttled = cost.throttled,
+            splits = cost.splits,
+            undecodable = cost.undecodable,
+            truncated = cost.truncated,
+            requests = counts.observed,
+            matched = counts.matched,
+            unattributed = counts.unattributed,
+            changes = closed.changes.len(),
+            lag_seconds,
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "window committed"
+        );
+        Ok(())
+    }
+
+    /// Commits the progress without a window. `window` is the one that a notice names.
+    async fn commit_progress(&mut self, window: Window, kind: Option<NoticeKind>) -> Result<(), StateError> {
+        self.commit(Change::Progress, self.notices(window, kind)).await.map(drop)
+    }
+
+    fn notices(&self, window: Window, kind: Option<NoticeKind>) -> Vec<Notice> {
+        let (source, cluster) = (&self.log.source.name, &self.log.source.cluster);
+        let notice = |kind| Notice { source: source.clone(), cluster: cluster.to_string(), window, kind };
+        kind.map(notice).into_iter().collect()
+    }
+
+    async fn commit(&mut self, change: Change, notices: Vec<Notice>) -> Result<Closed, StateError> {
+        let request = CloseRequest {
+            source: self.log.source.clone(),
+            change,
+            progress: self.progress.clone(),
+            notices,
+            at: self.at,
+            config: self.engine.clone(),
+        };
+        let closed = self.writer.close(request).await?;
+        // A commit can add follow-ups and context queries.
+        self.progress.clone_from(&closed.commit.progress);
+        for notice in &closed.notices {
+            metric::notice(notice);
+            let window = notice.window;
+            warn!(source = notice.source, %window, "{}: {}", notice::title(notice), notice::explanation(notice));
+        }
+        metric::progress(&self.log.source.name, &self.progress);
+        Ok(closed)
+    }
+}

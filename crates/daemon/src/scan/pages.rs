@@ -1,0 +1,179 @@
+//! Scans a window page by page. Only this module and `dispatch` wait and retry.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use stakeout_core::fold::Fold;
+use stakeout_core::record::FetchError;
+use stakeout_core::time::Window;
+use tracing::debug;
+
+use super::{Log, ScanCost, ScanError, ScanErrorKind, ScanOptions, WindowScan};
+use crate::budget::Budget;
+use crate::clock;
+use crate::cloud::Client;
+
+/// First wait after a failure. It doubles up to [`WAIT_MAX`], and each wait has random jitter.
+const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Failures of one page in a row until the window is left for later.
+const FAILURES_MAX: usize = 5;
+/// Throttled answers for one page in a row until the window is left for later.
+const THROTTLES_MAX: usize = 12;
+/// How often a window is begun again because its page token was lost.
+const RESTARTS_MAX: usize = 3;
+
+impl Log {
+    /// Scans `window`, and begins again if its page token was lost.
+    pub(super) async fn scan_pages(
+        &self,
+        client: &Client,
+        budget: &Budget,
+        window: Window,
+        is_reread: bool,
+        options: &ScanOptions,
+    ) -> Result<WindowScan, ScanError> {
+        let mut restarts = 0;
+        loop {
+            match self.scan_pages_once(client, budget, window, is_reread, options).await {
+                Err(ScanError { kind: ScanErrorKind::Restart, .. }) if restarts < RESTARTS_MAX => restarts += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Scans the pages of `window`, in slices if the provider truncates its answers. Records of a slice that is then split
+    /// are read twice. That changes nothing, because a fold counts each request once.
+    async fn scan_pages_once(
+        &self,
+        client: &Client,
+        budget: &Budget,
+        window: Window,
+        is_reread: bool,
+        options: &ScanOptions,
+    ) -> Result<WindowScan, ScanError> {
+        let mut fold = options.open(window, is_reread);
+        let mut cost = ScanCost::default();
+        let mut slices = vec![window];
+        while let Some(slice) = slices.pop() {
+            match self.scan_slice(client, budget, slice, options, &mut fold, &mut cost).await {
+                Ok(()) => {}
+                Err(ScanError { kind: ScanErrorKind::Split, reason }) => {
+                    let (early, late) = slice.halves().ok_or_else(|| ScanError::later(format!("{slice}: {reason}")))?;
+                    debug!(source = self.source.name, %slice, reason, "splitting a slice");
+                    cost.splits += 1;
+                    // The early half goes first, so a slice that stays truncated ends the window soon.
+                    slices.extend([late, early]);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // One question tells a quiet window from a silent log. Its failure does not fail the window, which is read.
+        let has_records = match cost.records {
+            0 => with_retries(budget, &mut cost, || client.has_records(window)).await.ok(),
+            _ => Some(true),
+        };
+        Ok(WindowScan { counted: fold.count(), cost, has_records, changes_minutes: true })
+    }
+
+    /// Scans the pages of one slice of a window.
+    async fn scan_slice(
+        &self,
+        client: &Client,
+        budget: &Budget,
+        slice: Window,
+        options: &ScanOptions,
+        fold: &mut Fold,
+        cost: &mut ScanCost,
+    ) -> Result<(), ScanError> {
+        let mut token = None;
+        let mut tokens_seen = HashSet::new();
+        loop {
+            let page = with_retries(budget, cost, || client.page(slice, &options.prefilter, token.as_ref())).await?;
+            cost.pages += 1;
+            cost.bytes += page.bytes;
+            cost.undecodable += u64::from(page.unusable);
+            for record in &page.records {
+                self.observe(client, record, options, fold, cost);
+            }
+            let Some(next) = page.next else { return Ok(()) };
+            if !tokens_seen.insert(next.0.clone()) {
+                let reason = "the provider returned a page token twice".to_owned();
+                return Err(ScanError { reason, kind: ScanErrorKind::Restart });
+            }
+            token = Some(next);
+        }
+    }
+}
+
+/// Asks until there is an answer, an error that no retry fixes, or too many other errors.
+pub(super) async fn with_retries<T, F>(
+    budget: &Budget,
+    cost: &mut ScanCost,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, ScanError>
+where
+    F: Future<Output = Result<T, FetchError>>,
+{
+    let waits = |times| {
+        ExponentialBuilder::default()
+            .with_min_delay(WAIT_MIN)
+            .with_max_delay(WAIT_MAX)
+            .with_max_times(times)
+            .with_jitter()
+            .build()
+    };
+    let (mut failures, mut throttles) = (waits(FAILURES_MAX), waits(THROTTLES_MAX));
+    loop {
+        let permit = budget.until_ready().await;
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // Other tasks may ask while this one waits.
+        drop(permit);
+        let wait = match &error {
+            FetchError::Throttled { retry_after, .. } => {
+                cost.throttled += 1;
+                throttles.next().map(|wait| longer_wait(wait, *retry_after))
+            }
+            FetchError::Unavailable { .. } => {
+                cost.retried += 1;
+                failures.next()
+            }
+            FetchError::Denied { .. } | FetchError::TokenGone { .. } | FetchError::Truncated { .. } => None,
+        };
+        let Some(wait) = wait else {
+            let kind = match &error {
+                FetchError::TokenGone { .. } => ScanErrorKind::Restart,
+                FetchError::Truncated { .. } => ScanErrorKind::Split,
+                _ => ScanErrorKind::Later,
+            };
+            return Err(ScanError { reason: error.to_string(), kind });
+        };
+        debug!(%error, ?wait, "retrying a request");
+        clock::sleep(wait).await;
+    }
+}
+
+/// Returns the longer of `wait` and the wait that the provider asks for, at most [`WAIT_MAX`]. `wait` itself may exceed
+/// that, because its jitter is added after its limit.
+fn longer_wait(wait: Duration, asked: Option<Duration>) -> Duration {
+    asked.map_or(wait, |asked| asked.max(wait)).min(WAIT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_may_ask_for_a_longer_wait_up_to_a_limit() {
+        let s = Duration::from_secs;
+        assert_eq!(longer_wait(s(2), None), s(2));
+        assert_eq!(longer_wait(s(2), Some(s(1))), s(2));
+        assert_eq!(longer_wait(s(2), Some(s(5))), s(5));
+        assert_eq!(longer_wait(s(2), Some(s(3600))), WAIT_MAX);
+        assert_eq!(longer_wait(s(59), Some(s(1))), WAIT_MAX);
+    }
+}
