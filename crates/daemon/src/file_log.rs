@@ -1,8 +1,8 @@
 //! The audit log file of a self-managed cluster, with its rotated siblings.
 //!
-//! A window is read from every file that could hold a line of it: the file that is written now, and the siblings
-//! that were last written after the window began. So there is no position to keep, and none to lose when files are
-//! rotated, compressed or copied back. What stands in two files is one request: identities tell.
+//! A window is read from every file that can contain a line of it: the current file, and the siblings that were last
+//! written after the window began. So there is no position to lose when files are rotated, compressed or copied back. A
+//! line in two files is one request, because both have the same identity.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -19,20 +19,20 @@ use stakeout_core::time::{Second, Window};
 use crate::input;
 use crate::line_reader::Lines;
 
-/// Rotated siblings that are looked at.
+/// Most rotated siblings that are read.
 const SIBLINGS_MAX: usize = 1000;
-/// How often the files are listed until a list shows none that was not read.
+/// How often the files are listed until a list has no unread file.
 const ATTEMPTS_MAX: usize = 5;
 
 /// An audit log file.
 #[derive(Debug)]
 pub(crate) struct FileLog {
     path: PathBuf,
-    /// Size of each file when it was last seen, by device and inode.
+    /// Size of each file at the last read, by device and inode.
     sizes: Mutex<HashMap<(u64, u64), u64>>,
 }
 
-/// What a window's files held beside events.
+/// The counts of reading a window from its files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileRead {
     /// Files that were read.
@@ -41,13 +41,13 @@ pub(crate) struct FileRead {
     pub(crate) lines: u64,
     /// Bytes that were read.
     pub(crate) bytes: u64,
-    /// Lines that are no audit event.
+    /// Lines that are not audit events.
     pub(crate) undecodable: u64,
     /// Lines in the window that were cut off.
     pub(crate) truncated: u64,
     /// Requests in the window that the filter dropped.
     pub(crate) filtered_out: u64,
-    /// Files that are shorter than they were: lines were taken out of them.
+    /// Files that are shorter than before: they have lost lines.
     pub(crate) shrunk: u64,
 }
 
@@ -58,17 +58,17 @@ struct LogFile {
 }
 
 impl FileLog {
-    /// Returns the log that is written to `path`.
+    /// Returns the log at `path`.
     pub(crate) fn new(path: PathBuf) -> FileLog {
         FileLog { path, sizes: Mutex::new(HashMap::new()) }
     }
 
-    /// Hands every event of `window` that pass `screen` to `observe`, with its time and what spells its record id.
-    /// A file that is rotated meanwhile may hand an event twice.
+    /// Passes every event of `window` that `filter` lets through to `observe`, with its time and a function that returns its
+    /// record id. If a file is rotated meanwhile, an event may come twice.
     pub(crate) fn read(
         &self,
         window: Window,
-        screen: &EventFilter,
+        filter: &EventFilter,
         mut observe: impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<FileRead> {
         let mut read = FileRead::default();
@@ -81,58 +81,58 @@ impl FileLog {
             }
             let mut read_now = Vec::new();
             for (identity, file) in unread {
-                // Where another file has its name by now, the next list shows where it went.
+                // If another file has its name by now, the next list shows the new name.
                 if let Some(bytes) = open_same(&file.path, *identity)? {
-                    read_file(bytes, file, window, screen, &mut read, &mut observe)?;
+                    read_file(bytes, file, window, filter, &mut read, &mut observe)?;
                     read_now.push(*identity);
                 }
             }
             done.extend(read_now);
         }
-        Err(io::Error::other("the log was rotated again and again while it was read"))
+        Err(io::Error::other("the log was rotated too often while it was read"))
     }
 
-    /// Looks the file over: whether it may be read, whether it holds audit events, and when it was last written.
+    /// Checks that the file is readable, contains audit events and was written recently.
     pub(crate) fn checks(&self, window: Window, now: Second) -> Vec<Check> {
         let shown = self.path.display();
         let opened = File::open(&self.path).and_then(|file| Ok((file.metadata()?, input::text_of(file)?)));
         let (metadata, bytes) = match opened {
             Ok(opened) => opened,
-            Err(fault) => {
+            Err(error) => {
                 let fix = format!(
-                    "let this user read it, and see that the API server runs with --audit-log-path={shown}: \
-                     `setfacl -m u:$(id -un):r {shown}` as root"
+                    "allow this user to read it with `setfacl -m u:$(id -un):r {shown}` as root, and check that the API server \
+                     runs with --audit-log-path={shown}"
                 );
-                return vec![Check::of("permission", Status::Bad, format!("{shown} cannot be read: {fault}"), fix)];
+                return vec![Check::of("permission", Status::Bad, format!("cannot read {shown}: {error}"), fix)];
             }
         };
-        let mut checks = vec![Check::good("permission", format!("{shown} may be read"))];
+        let mut checks = vec![Check::good("permission", format!("{shown} is readable"))];
         checks.push(match Lines::new(bytes, 0).next(None) {
             Ok(Some(line)) => match line.borrowed_event() {
                 Ok(_) => Check::good("scans", "its first line is an audit event"),
-                Err(fault) => Check::of(
+                Err(error) => Check::of(
                     "scans",
                     Status::Bad,
-                    format!("its first line is no audit event: {fault}"),
-                    "name the file that --audit-log-path names, with --audit-log-format=json",
+                    format!("its first line is not an audit event: {error}"),
+                    "set path to the file of --audit-log-path, which needs --audit-log-format=json",
                 ),
             },
             Ok(None) => {
-                Check::of("scans", Status::Doubtful, "it is empty", "see that --audit-policy-file logs requests")
+                Check::of("scans", Status::Doubtful, "it is empty", "check that --audit-policy-file logs requests")
             }
-            Err(fault) => Check::of("scans", Status::Bad, fault.to_string(), "see whether the disk is sound"),
+            Err(error) => Check::of("scans", Status::Bad, error.to_string(), "check the disk"),
         });
         let minutes = (now.0 - metadata.mtime()).max(0) / 60;
         let finding = format!("it was last written {minutes} minutes ago");
         checks.push(if Second(metadata.mtime()) >= window.earliest() {
             Check::good("newest event", finding)
         } else {
-            Check::of("newest event", Status::Doubtful, finding, "see that the API server still writes there")
+            Check::of("newest event", Status::Doubtful, finding, "check that the API server still writes to it")
         });
         checks
     }
 
-    /// Returns the files that could hold a line of `window`, by device and inode.
+    /// Returns the files that can contain a line of `window`, by device and inode.
     fn files(&self, window: Window) -> io::Result<BTreeMap<(u64, u64), LogFile>> {
         let current = fs::metadata(&self.path)?;
         let mut files = BTreeMap::new();
@@ -162,10 +162,10 @@ impl FileLog {
     }
 }
 
-/// Opens the file that is `identity`, or returns `None` where `path` names another by now, or none.
+/// Opens the file with `identity`, or returns `None` if `path` is another file or none by now.
 fn open_same(path: &Path, identity: (u64, u64)) -> io::Result<Option<File>> {
     let file = match File::open(path) {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
     let found = file.metadata()?;
@@ -176,7 +176,7 @@ fn read_file(
     bytes: File,
     file: &LogFile,
     window: Window,
-    screen: &EventFilter,
+    filter: &EventFilter,
     read: &mut FileRead,
     observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
 ) -> io::Result<()> {
@@ -184,34 +184,34 @@ fn read_file(
     read.files += 1;
     while let Some(line) = lines.next(None)? {
         read.bytes += line.bytes;
-        // The API server has not finished this one; it is found by the re-read.
+        // The API server has not finished this line; the reread finds it.
         if !line.is_ended || line.is_blank() {
             continue;
         }
-        let (skimmed, offset) = (line.borrowed_event(), line.offset);
-        let time = line.stage_time(&skimmed).or_else(|| line.time_before());
-        let skimmed = skimmed.ok();
-        let at = time.or_else(|| skimmed.as_ref()?.received_time_ms().map(Second::of_millis));
-        match skimmed.zip(at) {
+        let (event, offset) = (line.borrowed_event(), line.offset);
+        let time = line.stage_time(&event).or_else(|| line.time_before());
+        let event = event.ok();
+        let at = time.or_else(|| event.as_ref()?.received_time_ms().map(Second::of_millis));
+        match event.zip(at) {
             None => read.undecodable += 1,
-            Some((skimmed, at)) if window.contains(at) => {
+            Some((event, at)) if window.contains(at) => {
                 read.lines += 1;
-                read.truncated += u64::from(skimmed.is_truncated());
-                if screen.may_match(&skimmed) {
+                read.truncated += u64::from(event.is_truncated());
+                if filter.may_match(&event) {
                     let record_id = || format!("{}:{offset}", file.path.display());
-                    observe(skimmed.into_decoded().event, at, &record_id);
+                    observe(event.into_decoded().event, at, &record_id);
                 } else {
-                    read.filtered_out += u64::from(skimmed.is_request());
+                    read.filtered_out += u64::from(event.is_request());
                 }
             }
             Some(_) => {}
         }
-        lines.tell(time);
+        lines.set_time(time);
     }
     Ok(())
 }
 
-/// Tells whether `name` is what a rotation makes of `log`: `audit.log.1`, `audit.log-20261122`, `audit.log.2.gz`, or
+/// Tells whether `name` is a rotated file of `log`: `audit.log.1`, `audit.log-20261122`, `audit.log.2.gz`, or
 /// `audit-2026-11-22T01-00-00.000.log`, as the API server's own rotation names it.
 fn is_sibling(log: &str, name: &str) -> bool {
     if let Some(rest) = name.strip_prefix(log) {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_and_handed_to_nobody() {
+    fn events_that_the_filter_drops_are_counted() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.log");
         let lines =

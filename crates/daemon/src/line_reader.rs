@@ -1,8 +1,8 @@
-//! Lines of a log file, however long: all of them, or only those that hold a needle. Of a line over the limit the first
-//! part and the end are kept.
+//! Reads the lines of a log file, of any length: all lines, or only those that contain a needle. Of a line over the limit,
+//! the first part and the end are kept.
 //!
-//! The file is read in blocks, and a block is searched as a whole: lines are told apart only where there is something to
-//! look at. Where the bytes come from (a file, a pipe, a compressed stream) is not decided here.
+//! The reader searches whole blocks, and finds the ends of a line only if the line is of interest. It does not know where
+//! the bytes come from: a file, a pipe or a compressed stream.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -15,10 +15,10 @@ use stakeout_core::decode::{
 use stakeout_core::needle::{Needles, NextCandidates};
 use stakeout_core::time::Second;
 
-/// Block that is read at once, in bytes: it is searched while it is still in the processor's cache.
+/// Size of a block in bytes. A block is searched while it is still in the processor's cache.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Tells when a line was written that nobody has read, as far as it tells.
+/// Returns the time of a line that was not decoded, if the line has one.
 pub(crate) type TimeOf = fn(&[u8]) -> Option<Second>;
 
 /// Reads lines and their byte offsets.
@@ -27,55 +27,55 @@ pub(crate) struct Lines<R> {
     limit: usize,
     time_of: TimeOf,
     block: Vec<u8>,
-    /// The bytes of `block` that were read, and those of them that are whole lines.
+    /// How many bytes of `block` are read, and how many of these are whole lines.
     filled: usize,
     whole: usize,
-    /// Where the next line begins in `block`.
+    /// The start of the next line in `block`.
     next: usize,
-    /// Where the lines begin of which nobody asked for the time, and the time of the line before them.
-    untold: usize,
-    told: Option<Second>,
-    /// Where `block` begins in the file.
+    /// The start of the lines whose time is not known yet, and the time of the line before them.
+    untimed: usize,
+    known_time: Option<Second>,
+    /// The offset of `block` in the file.
     offset: u64,
-    /// How many lines were read, where they are counted.
+    /// The number of lines so far, if they are counted.
     lines: Option<u64>,
     tail: Vec<u8>,
-    /// Positions of candidates in `block`.
+    /// The positions of candidates in `block`.
     next_candidates: NextCandidates,
 }
 
 /// A line, without the newline.
 pub(crate) struct Line<'a> {
-    /// Where it begins, in bytes.
+    /// Its offset in bytes.
     pub(crate) offset: u64,
     /// Its length with the newline, in bytes.
     pub(crate) bytes: u64,
-    /// Whether a newline ended it.
+    /// Whether it ends with a newline.
     pub(crate) is_ended: bool,
     prefix: &'a [u8],
     tail: Option<&'a [u8]>,
     before: Before<'a>,
 }
 
-/// What is known of the lines before one.
+/// The lines before a line, for the time of the nearest.
 struct Before<'a> {
-    passed: &'a [u8],
-    told: Option<Second>,
+    untimed: &'a [u8],
+    known_time: Option<Second>,
     time_of: TimeOf,
 }
 
 impl<'a> Line<'a> {
-    /// Tells whether nothing but white space stands here.
+    /// Tells whether the line contains only white space.
     pub(crate) fn is_blank(&self) -> bool {
         self.prefix.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// Returns the line as text; of a line over the limit the first part.
+    /// Returns the line as text, or the first part of a line over the limit.
     pub(crate) fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.prefix)
     }
 
-    /// Returns the audit event that the line holds, as it lies there.
+    /// Returns the audit event in the line, borrowed from it.
     pub(crate) fn borrowed_event(&self) -> Result<BorrowedEvent<'a>, DecodeError> {
         match self.tail {
             None => borrowed_event(self.prefix),
@@ -83,9 +83,9 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Returns the API server's own time of the event that was `skimmed` from this line.
-    pub(crate) fn stage_time(&self, skimmed: &Result<BorrowedEvent<'_>, DecodeError>) -> Option<Second> {
-        stage_time_ms(self.tail.unwrap_or(self.prefix), skimmed).map(Second::of_millis)
+    /// Returns the API server's own time of `event`, which was read from this line.
+    pub(crate) fn stage_time(&self, event: &Result<BorrowedEvent<'_>, DecodeError>) -> Option<Second> {
+        stage_time_ms(self.tail.unwrap_or(self.prefix), event).map(Second::of_millis)
     }
 
     /// Returns the time of the nearest line before this one that has one.
@@ -96,7 +96,7 @@ impl<'a> Line<'a> {
 
 impl Before<'_> {
     fn time(&self) -> Option<Second> {
-        let mut rest = self.passed;
+        let mut rest = self.untimed;
         while !rest.is_empty() {
             let text = rest.strip_suffix(b"\n").unwrap_or(rest);
             let begin = memrchr(b'\n', text).map_or(0, |end| end + 1);
@@ -105,7 +105,7 @@ impl Before<'_> {
             }
             rest = &rest[..begin];
         }
-        self.told
+        self.known_time
     }
 }
 
@@ -115,12 +115,12 @@ pub(crate) fn stage_time_of(line: &[u8]) -> Option<Second> {
 }
 
 impl<R: Read> Lines<R> {
-    /// Returns a reader of audit events, one a line; the first line begins at `offset`.
+    /// Returns a reader of audit events, one per line. The first line begins at `offset`.
     pub(crate) fn new(reader: R, offset: u64) -> Lines<R> {
         Lines::with_limit(reader, LINE_BYTES_MAX, stage_time_of).beginning_at(offset)
     }
 
-    /// Returns a reader of lines of which at most `limit` bytes are kept, for records that cannot be read in part.
+    /// Returns a reader that keeps at most `limit` bytes of a line, for records that cannot be read in part.
     pub(crate) fn with_limit(reader: R, limit: usize, time_of: TimeOf) -> Lines<R> {
         Lines {
             reader,
@@ -130,8 +130,8 @@ impl<R: Read> Lines<R> {
             filled: 0,
             whole: 0,
             next: 0,
-            untold: 0,
-            told: None,
+            untimed: 0,
+            known_time: None,
             offset: 0,
             lines: Some(0),
             tail: Vec::new(),
@@ -144,12 +144,12 @@ impl<R: Read> Lines<R> {
         Lines { offset, ..self }
     }
 
-    /// Returns the reader without a count of lines, which takes a tenth of the time.
+    /// Returns the reader without a count of lines, which costs a tenth of the time.
     pub(crate) fn uncounted(self) -> Lines<R> {
         Lines { lines: None, ..self }
     }
 
-    /// Returns the next line, or the next that holds one of `needles`, or `None` at the end.
+    /// Returns the next line, or the next line that contains one of `needles`, or `None` at the end.
     pub(crate) fn next(&mut self, needles: Option<&Needles>) -> io::Result<Option<Line<'_>>> {
         loop {
             let lines = &self.block[..self.whole];
@@ -165,10 +165,10 @@ impl<R: Read> Lines<R> {
                 Filled::Lines => {}
                 Filled::End => return Ok(None),
                 Filled::LongLine => {
-                    let (line, before) = (self.read_rest()?, self.told);
-                    let skimmed = borrowed_event_of_long_line(&self.block[..self.limit], &self.tail);
-                    let time = stage_time_ms(&self.tail, &skimmed).map(Second::of_millis).or(before);
-                    self.tell(time);
+                    let (line, before) = (self.read_rest()?, self.known_time);
+                    let event = borrowed_event_of_long_line(&self.block[..self.limit], &self.tail);
+                    let time = stage_time_ms(&self.tail, &event).map(Second::of_millis).or(before);
+                    self.set_time(time);
                     if needles.is_none_or(|needles| needles.occur_in(&self.block[..self.limit])) {
                         return Ok(Some(self.long_line(&line, before)));
                     }
@@ -177,25 +177,25 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Is told the time of the line that was returned last, so that nobody need look for it.
-    pub(crate) fn tell(&mut self, time: Option<Second>) {
-        self.told = time;
-        self.untold = self.next;
+    /// Sets the time of the last returned line, so that the reader need not search for it.
+    pub(crate) fn set_time(&mut self, time: Option<Second>) {
+        self.known_time = time;
+        self.untimed = self.next;
     }
 
     /// Returns the time of the last line so far that has one.
     pub(crate) fn time(&self) -> Option<Second> {
-        let passed = &self.block[self.untold..self.next];
-        Before { passed, told: self.told, time_of: self.time_of }.time()
+        let untimed = &self.block[self.untimed..self.next];
+        Before { untimed, known_time: self.known_time, time_of: self.time_of }.time()
     }
 
-    /// Returns how many lines were read so far, whether or not they were returned, and with them blank ones; 0 where they
-    /// are not counted.
+    /// Returns the number of lines so far, including blank lines and lines that were not returned; 0 if lines are not
+    /// counted.
     pub(crate) fn lines(&self) -> u64 {
         self.lines.unwrap_or(0)
     }
 
-    /// Returns how far in the file was read.
+    /// Returns the offset up to which the file is read.
     pub(crate) fn bytes(&self) -> u64 {
         self.offset + self.filled as u64
     }
@@ -212,30 +212,34 @@ impl<R: Read> Lines<R> {
             is_ended: ended.is_some(),
             prefix: ended.unwrap_or(text),
             tail: None,
-            before: Before { passed: &self.block[self.untold..begin], told: self.told, time_of: self.time_of },
+            before: Before {
+                untimed: &self.block[self.untimed..begin],
+                known_time: self.known_time,
+                time_of: self.time_of,
+            },
         }
     }
 
-    /// Reads on behind the lines of the block, which are done with.
+    /// Replaces the lines of the block, which are finished, by the next ones.
     fn fill(&mut self) -> io::Result<Filled> {
-        self.tell(self.time());
+        self.set_time(self.time());
         self.next_candidates.clear();
         self.block.copy_within(self.next..self.filled, 0);
         self.offset += self.next as u64;
         self.filled -= self.next;
-        (self.next, self.untold, self.whole) = (0, 0, 0);
+        (self.next, self.untimed, self.whole) = (0, 0, 0);
         loop {
             if self.filled >= self.limit {
                 return Ok(Filled::LongLine);
             }
-            // A line that is longer than a block makes the block longer, for as long as it is there.
+            // A line that is longer than a block makes the block longer until the line is finished.
             let end = BLOCK_BYTES.max(2 * self.filled).min(self.limit);
             self.block.resize(end, 0);
             let read = read_some(&mut self.reader, &mut self.block[self.filled..end])?;
             let new = self.filled..self.filled + read;
             self.filled = new.end;
             if read == 0 {
-                // What no newline ends is the last line.
+                // The rest without a newline is the last line.
                 self.whole = self.filled;
                 count(&mut self.lines, || u64::from(self.whole > 0));
                 return Ok(if self.whole > 0 { Filled::Lines } else { Filled::End });
@@ -248,11 +252,11 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Reads to the end of a long line, of which the block holds the first part, and keeps its last bytes. Returns how
-    /// many bytes it has behind the first part; what follows it stands in the block behind the first part.
+    /// Reads to the end of a long line, whose first part is in the block, and keeps its last bytes. The bytes after the
+    /// line are then in the block, after the first part.
     fn read_rest(&mut self) -> io::Result<LongLine> {
         let limit = self.limit;
-        // What follows the line must not be longer than a line's first part.
+        // The bytes after the line must not be longer than the first part of a line.
         self.block.resize(limit + BLOCK_BYTES.min(limit), 0);
         self.tail.clear();
         self.tail.extend_from_slice(&self.block[limit - TAIL_BYTES..limit]);
@@ -267,38 +271,38 @@ impl<R: Read> Lines<R> {
             self.tail.drain(..surplus);
             bytes += (taken + usize::from(end.is_some())) as u64;
             if end.is_some() || read == 0 {
-                let behind = &self.block[limit + taken..limit + read];
-                count(&mut self.lines, || 1 + memchr_iter(b'\n', behind).skip(1).count() as u64);
+                let after = &self.block[limit + taken..limit + read];
+                count(&mut self.lines, || 1 + memchr_iter(b'\n', after).skip(1).count() as u64);
                 self.next = limit + taken + usize::from(end.is_some());
                 self.filled = limit + read;
                 self.whole = memrchr(b'\n', &self.block[limit..self.filled]).map_or(self.next, |last| limit + last + 1);
                 self.next_candidates.clear();
-                // The line is longer than its part of the block.
+                // The block holds only a part of the line.
                 self.offset = offset + bytes - self.next as u64;
                 return Ok(LongLine { offset, bytes, is_ended: end.is_some() });
             }
         }
     }
 
-    fn long_line(&self, line: &LongLine, told: Option<Second>) -> Line<'_> {
+    fn long_line(&self, line: &LongLine, known_time: Option<Second>) -> Line<'_> {
         Line {
             offset: line.offset,
             bytes: line.bytes,
             is_ended: line.is_ended,
             prefix: &self.block[..self.limit],
             tail: Some(&self.tail),
-            before: Before { passed: &[], told, time_of: self.time_of },
+            before: Before { untimed: &[], known_time, time_of: self.time_of },
         }
     }
 }
 
-/// What there is to do after reading on.
+/// The result of filling the block.
 enum Filled {
     /// Whole lines.
     Lines,
     /// The first part of a line over the limit.
     LongLine,
-    /// Nothing.
+    /// The end of the file.
     End,
 }
 
@@ -315,11 +319,11 @@ fn count(lines: &mut Option<u64>, more: impl FnOnce() -> u64) {
     }
 }
 
-/// Reads what there is, whatever interrupts it.
+/// Reads once, and again if a signal interrupts it.
 fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match reader.read(buffer) {
-            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             read => return read,
         }
     }

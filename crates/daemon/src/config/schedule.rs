@@ -88,7 +88,7 @@ pub(super) fn reread(at: &At<'_>) -> Result<Vec<i64>, Diagnostic> {
         let reread = seconds(&item)?;
         if !(1..=REREAD_SECONDS_MAX).contains(&reread) {
             return Err(item.fault(
-                format!("a reread after {}", formatted(reread)),
+                format!("a reread after {} is out of range", formatted(reread)),
                 format!("write more than 0m and at most {}", formatted(REREAD_SECONDS_MAX)),
             ));
         }
@@ -156,10 +156,7 @@ fn span(map: &Map<'_>, schedule: &mut Schedule) -> Result<(), Diagnostic> {
 fn max_backfill(at: &At<'_>, schedule: &Schedule, reader: &mut SectionReader<'_>) -> Result<i64, Diagnostic> {
     let backfill = seconds(at)?;
     if backfill <= 0 {
-        return Err(at.fault(
-            format!("max_backfill {} catches up nothing", formatted(backfill)),
-            "write a duration, such as 7d",
-        ));
+        return Err(at.fault(format!("{} is too short", formatted(backfill)), "write a duration, such as 7d"));
     }
     if backfill < -schedule.earliest_seconds {
         let earliest = formatted(schedule.earliest_seconds);

@@ -98,7 +98,7 @@ fn read(text: &str, limit: usize, sizes: Vec<usize>, passing: Option<&Needles>) 
         if needles.occur_in(line.prefix) {
             found.push((line.offset, line.bytes, time));
         }
-        lines.tell(time);
+        lines.set_time(time);
     }
     assert_eq!(lines.bytes(), text.len() as u64);
     assert_eq!(lines.lines(), text.lines().count() as u64);

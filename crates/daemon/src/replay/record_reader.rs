@@ -168,7 +168,7 @@ impl<'a> RecordReader<'a> {
             if let Some(read) = file.cloud.export().envelope {
                 let time = self.enveloped(read(&line.text()), at, file);
                 if time.is_some() {
-                    lines.tell(time);
+                    lines.set_time(time);
                 }
                 self.counts.latest = self.counts.latest.max(time.filter(|_| is_first));
             } else {
@@ -183,7 +183,7 @@ impl<'a> RecordReader<'a> {
                     time => time,
                 };
                 self.audit_event(event, own, time, at, file);
-                lines.tell(time);
+                lines.set_time(time);
             }
             is_first = false;
         }
