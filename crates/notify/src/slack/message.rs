@@ -175,8 +175,6 @@ fn fields(finding: &Finding) -> Vec<Vec<Markup>> {
     let evidence = &finding.evidence;
     let users = evidence.distinct(|sample| Some(sample.username.as_deref().unwrap_or("")));
     let mut fields = vec![vec![Markup::labelled("Frequency", &frequency(&finding.episode))], addresses(finding)];
-    let by_code = text::by_code(&finding.codes);
-    fields.push(field("Response codes", Some(by_code).filter(|codes| !codes.is_empty()).into_iter()));
     let agents = evidence.distinct(|sample| Some(sample.user_agent.as_deref()));
     fields.push(field(
         "User agents",
@@ -186,6 +184,8 @@ fn fields(finding: &Finding) -> Vec<Vec<Markup>> {
         "Users",
         users.into_iter().map(|user| if user.is_empty() { "(unauthenticated)".to_owned() } else { name(user) }),
     ));
+    let by_code = text::by_code(&finding.codes);
+    fields.push(field("Response codes", Some(by_code).filter(|codes| !codes.is_empty()).into_iter()));
     fields.push(field("Namespaces", evidence.distinct(|sample| sample.namespace.as_deref()).into_iter().map(name)));
     fields.push(field("Resources", evidence.distinct(|sample| sample.resource.as_deref()).into_iter().map(name)));
     fields.push(related_activity(finding));
