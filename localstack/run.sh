@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# A scan in CloudWatch Logs, `stakeout once` on it, and the findings as they arrive by SNS in a queue of SQS.
+# Puts a scan into CloudWatch Logs, runs `stakeout once`, and prints the findings that arrive through SNS in an SQS queue.
 #
-#   localstack/run.sh                            on moto, which is started for it and ended after it
-#   localstack/run.sh http://127.0.0.1:4566      on what listens there: LocalStack, or a moto of your own
+#   localstack/run.sh                            on moto, which the script starts and stops
+#   localstack/run.sh http://127.0.0.1:4566      on the server there: LocalStack, or your moto
 #
-# AWS_ENDPOINT_URL does the same as the argument. PYTHON names a Python that has boto3 (and moto, where no endpoint is
-# given); without it, one is set up in the build folder. STAKEOUT names the binary; without it, Cargo builds it.
+# AWS_ENDPOINT_URL replaces the argument. PYTHON is a Python with boto3 (and moto, without an endpoint); by default the
+# script sets one up in the build folder. STAKEOUT is the binary; by default Cargo builds it.
 #
-# Progress goes to standard error. Standard output is what the queue received: one OCSF Detection Finding a line.
+# Progress goes to standard error. Standard output holds the messages of the queue: one OCSF Detection Finding per line.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 endpoint=${1:-${AWS_ENDPOINT_URL:-}}
 recording=${RECORDING:-$root/tests/data/audit/kube-hunter.audit.log.gz}
-# The last full hour: a tick of the schedule below, whose window ended ten minutes before.
+# The last full hour, for which the schedule below has a window that ended ten minutes before.
 at=$(date -u +%Y-%m-%dT%H:00:00Z)
 
 export AWS_REGION=${AWS_REGION:-eu-west-1}
 export AWS_DEFAULT_REGION=$AWS_REGION
 export AWS_ACCESS_KEY_ID=${AWS_ACCESS_KEY_ID:-test} AWS_SECRET_ACCESS_KEY=${AWS_SECRET_ACCESS_KEY:-test}
 export AWS_EC2_METADATA_DISABLED=true
-# What listens on this machine is not asked for by a proxy.
+# Servers on this machine need no proxy.
 export NO_PROXY=${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost
 export no_proxy=$NO_PROXY
-# The endpoint is an argument from here on, and stands in the config.
+# From here on the endpoint is an argument, and is part of the config.
 unset AWS_ENDPOINT_URL
 
 folder=$(mktemp -d)
@@ -54,7 +54,7 @@ if [ -z "${PYTHON:-}" ]; then
     fi
 fi
 
-# Prints the address that moto names once it listens; fails where it ends before, or says nothing for a minute.
+# Prints the address of moto once it listens; fails if moto ends before, or does not listen within a minute.
 moto_endpoint() {
     for _ in $(seq 600); do
         sed -n 's/.*Running on \(http:[^ ]*\).*/\1/p' "$folder/moto.log" | head -n 1 | grep . && return
@@ -90,11 +90,11 @@ sources:
 notify:
   - {name: bus, sns: {topic_arn: "$(of_prepared topic_arn)", endpoint: "$endpoint"}}
 CONFIG
-# What an earlier run left in the queue is not this run's.
+# Discards messages of an earlier run.
 scenario receive >/dev/null
 "$STAKEOUT" once -c "$folder/stakeout.yaml" --at "$at" >&2
 scenario receive >"$folder/findings"
 say "$(wc -l <"$folder/findings" | tr -d ' ') findings came through SNS into the queue:"
 cat "$folder/findings"
-# Without a message, the scan was not reported, and this script has failed.
+# Fails if no finding arrived.
 [ -s "$folder/findings" ]

@@ -1,10 +1,10 @@
-"""The scenario on an AWS that is none: LocalStack, or moto. Each step is one call of this script:
+"""The scenario on LocalStack or moto. Each step is one call of this script:
 
-    scenario.py ENDPOINT prepare                        log group, stream, topic, and a queue that takes what it tells
-    scenario.py ENDPOINT put RECORDING BEGIN            a recorded audit log, moved in time so that it begins at BEGIN
-    scenario.py ENDPOINT receive                        what arrived in the queue since it was last asked, one a line
+    scenario.py ENDPOINT prepare                        create log group, stream, topic, and a subscribed queue
+    scenario.py ENDPOINT put RECORDING BEGIN            add a recorded audit log, moved in time to begin at BEGIN
+    scenario.py ENDPOINT receive                        print the new messages of the queue, one per line
 
-The region and the credentials are those of the environment; both fakes take any.
+Region and credentials come from the environment; both servers accept any.
 """
 
 import gzip
@@ -18,14 +18,14 @@ from botocore.exceptions import ClientError
 GROUP = "/aws/eks/scenario/cluster"
 STREAM = "kube-apiserver-audit-0a1b2c3d4e5f60718293a4b5c6d7e8f9"
 NAME = "stakeout-findings"
-# One call takes 10,000 events and 1 MiB; the recorded events have about 1 KB each.
+# A call accepts 10,000 events and 1 MiB; the recorded events have about 1 KB each.
 BATCH = 400
-# The times in an audit event. They move together, so that the event stays what the API server wrote.
+# The times in an audit event. They move together, so that the event stays consistent.
 TIMES = ["requestReceivedTimestamp", "stageTimestamp"]
 
 
 def prepare(logs, sns, sqs):
-    """Makes what the scenario needs where it is missing, and prints it as JSON."""
+    """Creates missing resources of the scenario, and prints their names as JSON."""
     for make in [
         lambda: logs.create_log_group(logGroupName=GROUP),
         lambda: logs.create_log_stream(logGroupName=GROUP, logStreamName=STREAM),
@@ -50,14 +50,14 @@ def put(logs, recording, begin):
     moved = sorted((moved_event(event, shift) for event in events), key=lambda event: event["timestamp"])
     for start in range(0, len(moved), BATCH):
         batch = moved[start : start + BATCH]
-        answered = logs.put_log_events(logGroupName=GROUP, logStreamName=STREAM, logEvents=batch)
-        rejected = answered.get("rejectedLogEventsInfo")
-        assert not rejected, f"the log group did not take the events: {rejected}"
+        answer = logs.put_log_events(logGroupName=GROUP, logStreamName=STREAM, logEvents=batch)
+        rejected = answer.get("rejectedLogEventsInfo")
+        assert not rejected, f"the log group rejected events: {rejected}"
     print(len(moved))
 
 
 def moved_event(event, shift):
-    """Returns an audit event as CloudWatch Logs is given it, `shift` later than it was recorded."""
+    """Returns an audit event for CloudWatch Logs, `shift` later than it was recorded."""
     for name in TIMES:
         later = (moment(event[name]) + shift).isoformat(timespec="microseconds")
         event[name] = later.replace("+00:00", "Z")
@@ -71,7 +71,7 @@ def moment(text):
 
 
 def receive(sqs):
-    """Takes every message off the queue and prints what Stakeout published: one finding a line."""
+    """Receives all messages of the queue and prints their findings, one per line."""
     queue = sqs.get_queue_url(QueueName=NAME)["QueueUrl"]
     while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
         for message in messages:

@@ -1,4 +1,4 @@
-"""What the scripts share: a client of boto3 without retries, and facts as one JSON object."""
+"""Shared by the scripts: a client of boto3 without retries, and facts as one JSON object."""
 
 import json
 import sys
@@ -9,20 +9,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 def client(service, endpoint, **settings):
-    """Returns a client for an endpoint on this machine; each refusal is seen, none is tried again."""
+    """Returns a client for an endpoint on this machine; it reports each refusal and never retries."""
     retries = settings.pop("retries", {"max_attempts": 0})
     config = Config(connect_timeout=5, read_timeout=30, retries=retries, **settings)
     return boto3.client(service, endpoint_url=endpoint, config=config)
 
 
 class Facts:
-    """Collects what was answered, by name."""
+    """Collects answers by name."""
 
     def __init__(self):
         self._facts = {}
 
     def add(self, name, ask):
-        """Asks, and keeps the answer, or the class and the code of the error that boto3 made of a refusal."""
+        """Calls `ask`, and keeps its result, or the class and the code of the boto3 error."""
         assert name not in self._facts, name
         self._facts[name] = answer(ask)
 
@@ -31,7 +31,7 @@ class Facts:
 
 
 def answer(ask):
-    """Returns what `ask` returns; a refusal as its class and code, and as its class alone where boto3 refused."""
+    """Returns the result of `ask`; for a refusal, its class and code, or only its class if boto3 refused."""
     try:
         return ask()
     except ClientError as refusal:

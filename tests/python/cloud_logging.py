@@ -1,7 +1,7 @@
-"""Fills and searches Cloud Logging with the official client, and prints what was answered: `cloud_logging.py ENDPOINT`.
+"""Fills and searches Cloud Logging with the official client, and prints the answers: `cloud_logging.py ENDPOINT`.
 
-Standard input is a recorded answer of `entries.list`, which the server holds already. A search is worth the difference
-between what was found and what Python says should be: [missing, too many].
+Standard input is a recorded answer of `entries.list`, whose entries the server already holds. The result of a search is
+its difference from the entries that Python selects: [missing, too many].
 """
 
 import ipaddress
@@ -11,9 +11,9 @@ import sys
 from datetime import datetime
 
 from answers import Facts
-from cloud_logging_client import client, told
+from cloud_logging_client import client, result_of
 
-# With a time in a filter, the client adds none of its own.
+# If a filter has a time, the client adds none.
 ALL_TIMES = 'timestamp>="2026-11-22T00:00:00Z"'
 RECORDED = json.load(sys.stdin)["entries"]
 PROJECT = RECORDED[0]["logName"].split("/")[1]
@@ -147,7 +147,7 @@ FILTERS = {
 
 
 def key(entry):
-    """What tells a recorded entry from the others."""
+    """Returns the identity of a recorded entry."""
     return (time_of(entry), entry["insertId"], entry["logName"], json.dumps(entry["protoPayload"], sort_keys=True))
 
 
@@ -157,7 +157,7 @@ def listed(filter_=ALL_TIMES, **search):
 
 
 def searched(filter_, expected):
-    """Returns [missing, too many] of a search's entries, told by all that they hold."""
+    """Returns [missing, too many] of a search, comparing whole entries."""
     filter_ = filter_ if "timestamp" in filter_ else f"{ALL_TIMES} {filter_}"
     found = [
         (entry.timestamp, entry.insert_id, entry.log_name, json.dumps(entry.payload, sort_keys=True))
@@ -170,9 +170,9 @@ def searched(filter_, expected):
 
 def filter_facts():
     for filter_, expected in FILTERS.items():
-        facts.add(f"filter {filter_}", lambda: told(lambda: searched(filter_, expected)))
-    idle = [filter_ for filter_, expected in FILTERS.items() if not any(map(expected, RECORDED))]
-    facts.add("filters that find nothing", lambda: idle)
+        facts.add(f"filter {filter_}", lambda: result_of(lambda: searched(filter_, expected)))
+    without_matches = [filter_ for filter_, expected in FILTERS.items() if not any(map(expected, RECORDED))]
+    facts.add("filters that find nothing", lambda: without_matches)
 
 
 def order_facts():
@@ -201,11 +201,11 @@ def refusal_facts():
         "a filter of 20000": {"filter_": ALL_TIMES.ljust(20_000), "max_results": 1},
     }
     for name, search in refused.items():
-        facts.add(name, lambda: told(lambda: len(listed(**search))))
+        facts.add(name, lambda: result_of(lambda: len(listed(**search))))
 
 
 def write_facts():
-    """What is written now is found by a search without a filter, to which the client adds the last 24 hours."""
+    """Searches new entries without a filter; the client then adds the last 24 hours."""
     own = client(sys.argv[1], "fresh")
     logger = own.logger("test", resource={"type": "global", "labels": {"project_id": "fresh"}})
     logger.log_text("a text", labels={"n": "1"})
@@ -217,7 +217,7 @@ def write_facts():
     by_id = list(own.list_entries(filter_='insertId="mine" severity>=WARNING jsonPayload.answer>41'))
     facts.add("found by its id", lambda: [[entry.insert_id, entry.logger.name] for entry in by_id])
     bad = lambda: logger.log_struct({"answer": 42}, severity="LOUD")
-    facts.add("a severity of nobody's", lambda: told(bad))
+    facts.add("an unknown severity", lambda: result_of(bad))
 
 
 filter_facts()

@@ -1,4 +1,4 @@
-"""What the scripts on Cloud Logging share: the official client in its REST mode, which asks nobody else for anything."""
+"""Shared by the scripts for Cloud Logging: the official client in its REST mode, which contacts no other service."""
 
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.credentials import AnonymousCredentials
@@ -7,13 +7,13 @@ from requests.exceptions import RequestException
 
 
 def client(endpoint, project):
-    """Returns a client for an endpoint on this machine. It tries nothing again."""
+    """Returns a client for an endpoint on this machine. It never retries."""
     options = {"api_endpoint": endpoint}
     return Client(project=project, credentials=AnonymousCredentials(), _use_grpc=False, client_options=options)
 
 
-def told(ask):
-    """Returns what `ask` returns; a refusal as its class and the status that the body names, if it is a whole one."""
+def result_of(ask):
+    """Returns the result of `ask`; for a refusal, its class and the status in its body, if the body is complete."""
     try:
         return ask()
     except GoogleAPICallError as refusal:

@@ -1,12 +1,12 @@
-"""Reads a search with the official client's own pager: `cloud_logging_pages.py ENDPOINT PROJECT FILTER PAGE_SIZE TIMES`.
+"""Reads a search with the pager of the official client: `cloud_logging_pages.py ENDPOINT PROJECT FILTER PAGE_SIZE TIMES`.
 
-Prints, for each of the times, the ids as often as they came and what ended it.
+Prints for each repetition the ids, repeated ones included, and the error that ended it.
 """
 
 import json
 import sys
 
-from cloud_logging_client import client, told
+from cloud_logging_client import client, result_of
 
 endpoint, project, filter_, page_size, times = sys.argv[1:]
 
@@ -18,7 +18,7 @@ def read():
         for entry in client(endpoint, project).list_entries(filter_=filter_, page_size=int(page_size)):
             ids.append(entry.insert_id)
 
-    error = told(read_all)
+    error = result_of(read_all)
     return {"ids": ids, "error": error}
 
 

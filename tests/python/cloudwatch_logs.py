@@ -1,6 +1,6 @@
-"""Fills and searches CloudWatch Logs with boto3, and prints what was answered: `cloudwatch_logs.py ENDPOINT`.
+"""Fills and searches CloudWatch Logs with boto3, and prints the answers: `cloudwatch_logs.py ENDPOINT`.
 
-A search is worth the difference between what was found and what Python says should be: [missing, too many].
+The result of a search is its difference from the events that Python selects: [missing, too many].
 """
 
 import json
@@ -82,7 +82,7 @@ PATTERNS = {
     "{ $.objectRef.resource EXISTS }": lambda e: "objectRef" in e,
     "{ $.user.username IS NULL }": lambda e: at(e, "user.username") is None,
 }
-# Each phrase, and what it looks for in the text as it stands.
+# Each phrase, and the text that it searches.
 PHRASES = {
     '"[Truncated...]"': "[Truncated...]",
     '"kubectl/v1.33"': "kubectl/v1.33",
@@ -110,13 +110,13 @@ def fill():
 
 def pages(**search):
     search.setdefault("logGroupName", GROUP)
-    # boto3 takes no member without a value.
+    # boto3 refuses members without a value.
     search = {name: value for name, value in search.items() if value is not None}
     return list(logs.get_paginator("filter_log_events").paginate(**search))
 
 
 def searched(expected, **search):
-    """Returns [missing, too many] of a search's events, told by stream, time and text."""
+    """Returns [missing, too many] of a search, comparing stream, time and text."""
     events = [event for page in pages(**search) for event in page["events"]]
     found = [(event["logStreamName"], event["timestamp"], event["message"]) for event in events]
     wanted = [event for event in EVENTS if expected(*event)]
@@ -160,7 +160,7 @@ def search_refusals():
     find = logs.filter_log_events
     facts.add("no such group", lambda: find(logGroupName="/aws/eks/other/cluster"))
     facts.add("no such stream", lambda: len(find(logGroupName=GROUP, logStreamNames=["other"])["events"]))
-    facts.add("a token of nobody's", lambda: len(find(logGroupName=GROUP, nextToken="x" * 64)["events"]))
+    facts.add("an unknown token", lambda: len(find(logGroupName=GROUP, nextToken="x" * 64)["events"]))
     facts.add("a limit of 10001", lambda: len(find(logGroupName=GROUP, limit=10_001)["events"]))
     facts.add("an end before the start", lambda: len(find(logGroupName=GROUP, startTime=2, endTime=1)["events"]))
     both = {"logStreamNames": STREAMS[:1], "logStreamNamePrefix": "kube"}

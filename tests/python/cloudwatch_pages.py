@@ -1,6 +1,7 @@
-"""Reads a whole search with boto3's own paginator: `cloudwatch_pages.py ENDPOINT GROUP PATTERN [RETRIES]`.
+"""Reads a whole search with boto3's paginator: `cloudwatch_pages.py ENDPOINT GROUP PATTERN [RETRIES]`.
 
-Prints the ids as often as they came, the number of events on each page and of tries for each, and what ended it.
+Prints the ids, repeated ones included, the number of events on each page, the number of retries, and the error that
+ended it.
 """
 
 import json

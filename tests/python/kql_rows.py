@@ -1,8 +1,8 @@
-"""Runs queries in KQL over rows in DuckDB, and says which rows a plain reading of each prefilter wants at least.
+"""Runs KQL queries over rows in DuckDB, and returns the rows that a direct evaluation of each prefilter requires.
 
-Input: {"tables": {NAME: {"columns": {COLUMN: TYPE}, "rows": [{COLUMN: CELL}]}}, "asked": [{"table", "query", "prefilter",
-"cluster", "earliest", "latest"}]}. A row is known by its place in the table, which the queries project as `RowId`. Output:
-[{"found": [PLACE], "wanted": [PLACE]}].
+Input: {"tables": {NAME: {"columns": {COLUMN: TYPE}, "rows": [{COLUMN: CELL}]}}, "queries": [{"table", "query", "prefilter",
+"cluster", "earliest", "latest"}]}. A row is identified by its index in the table, which the queries project as `RowId`. Output:
+[{"found": [INDEX], "wanted": [INDEX]}].
 """
 
 import json
@@ -32,12 +32,12 @@ def moment(text):
 
 
 def load(name, columns, rows):
-    """Makes a table. In Kusto a text is never null, and a dynamic cell is JSON."""
+    """Creates a table. In Kusto, text is never null, and a dynamic cell is JSON."""
     typed = ", ".join(f'"{column}" {TYPES[kind]}' for column, kind in columns.items())
     database.execute(f'CREATE TABLE "{name}" ("RowId" BIGINT, {typed})')
-    places = ", ".join(["?"] * (1 + len(columns)))
-    cells = [[place, *(cell(kind, row.get(column)) for column, kind in columns.items())] for place, row in enumerate(rows)]
-    database.executemany(f'INSERT INTO "{name}" VALUES ({places})', cells)
+    placeholders = ", ".join(["?"] * (1 + len(columns)))
+    cells = [[index, *(cell(kind, row.get(column)) for column, kind in columns.items())] for index, row in enumerate(rows)]
+    database.executemany(f'INSERT INTO "{name}" VALUES ({placeholders})', cells)
 
 
 def cell(kind, value):
@@ -45,7 +45,7 @@ def cell(kind, value):
         return "" if kind == "string" else None
     if kind == "datetime":
         return moment(value)
-    # The fake reads text in a dynamic cell as JSON, and what is no JSON as a text.
+    # The fake reads text in a dynamic cell as JSON if it is JSON.
     return json.dumps(parsed(value)) if kind == "dynamic" else value
 
 
@@ -70,14 +70,14 @@ def event_of(table, row):
 
 
 def values_of(event, path):
-    """Returns the values at a path, which are several where it leads to a list."""
+    """Returns the values at a path: several if it leads to a list."""
     for step in path:
         event = event.get(step) if isinstance(event, dict) else None
     return event if isinstance(event, list) else [] if event is None else [event]
 
 
 def fits(event, prefilter):
-    """Tells whether an event fits. A field that no record holds fits nothing here, so this may say no too often."""
+    """Returns whether an event fits. Here an unknown field fits nothing, so this may return false too often."""
     ((kind, of),) = prefilter.items()
     if kind == "any":
         return True
@@ -92,14 +92,14 @@ def fits(event, prefilter):
     return of["text"].lower() in [text.lower() for text in texts]
 
 
-def wanted(asked, rows):
-    for place, row in enumerate(rows):
+def wanted(query, rows):
+    for index, row in enumerate(rows):
         time = moment(row["TimeGenerated"])
-        in_time = asked["earliest"] is None or moment(asked["earliest"]) <= time < moment(asked["latest"])
-        in_cluster = row["_ResourceId"].lower().endswith(asked["cluster"].lower())
-        in_log = asked["table"] != "AzureDiagnostics" or row["Category"].lower() in ("kube-audit", "kube-audit-admin")
-        if in_time and in_cluster and in_log and fits(event_of(asked["table"], row), asked["prefilter"]):
-            yield place
+        in_time = query["earliest"] is None or moment(query["earliest"]) <= time < moment(query["latest"])
+        in_cluster = row["_ResourceId"].lower().endswith(query["cluster"].lower())
+        in_log = query["table"] != "AzureDiagnostics" or row["Category"].lower() in ("kube-audit", "kube-audit-admin")
+        if in_time and in_cluster and in_log and fits(event_of(query["table"], row), query["prefilter"]):
+            yield index
 
 
 given = json.load(sys.stdin)
@@ -107,7 +107,7 @@ database = duckdb_kql.connect()
 for name, table in given["tables"].items():
     load(name, table["columns"], table["rows"])
 answers = []
-for asked in given["asked"]:
-    found = sorted(place for (place,) in duckdb_kql.query(database, asked["query"]).fetchall())
-    answers.append({"found": found, "wanted": list(wanted(asked, given["tables"][asked["table"]]["rows"]))})
+for query in given["queries"]:
+    found = sorted(index for (index,) in duckdb_kql.query(database, query["query"]).fetchall())
+    answers.append({"found": found, "wanted": list(wanted(query, given["tables"][query["table"]]["rows"]))})
 json.dump(answers, sys.stdout)

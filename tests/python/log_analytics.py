@@ -1,7 +1,7 @@
-"""Asks Log Analytics with Microsoft's own client, and prints what was answered: `log_analytics.py ENDPOINT WORKSPACE FILE...`.
+"""Queries Log Analytics with Microsoft's client, and prints the answers: `log_analytics.py ENDPOINT WORKSPACE FILE...`.
 
-The files are recorded answers, whose rows the workspace holds. What is read is worth the difference between that and what
-Python says should be: [missing, too many].
+The files are recorded answers, whose rows the workspace holds. The result of a read is its difference from the rows that
+Python selects: [missing, too many].
 """
 
 import gzip
@@ -34,10 +34,10 @@ def recorded():
         with gzip.open(file) as text:
             answer = json.load(text)["tables"][0]
         kinds = [(column["name"], column["type"]) for column in answer["columns"]]
-        place = [name for name, _ in kinds].index("Type")
+        index = [name for name, _ in kinds].index("Type")
         for row in answer["rows"]:
-            columns[row[place]] = kinds
-            rows[row[place]].append(tuple(cell_of(kind, cell) for (_, kind), cell in zip(kinds, row)))
+            columns[row[index]] = kinds
+            rows[row[index]].append(tuple(cell_of(kind, cell) for (_, kind), cell in zip(kinds, row)))
     return columns, rows
 
 
@@ -45,7 +45,7 @@ COLUMNS, ROWS = recorded()
 
 
 def read(logs, table, wanted, condition="", timespan=None):
-    """Reads rows of a table, and returns how they differ from those that are wanted."""
+    """Reads rows of a table, and returns their difference from the wanted rows."""
     names = ", ".join(name for name, _ in COLUMNS[table])
     result = logs.query_workspace(WORKSPACE, f"{table}{condition} | project {names}", timespan=timespan)
     assert type(result).__name__ == "LogsQueryResult", result
@@ -57,8 +57,8 @@ def read(logs, table, wanted, condition="", timespan=None):
 
 
 def within(table, earliest, latest):
-    place = [name for name, _ in COLUMNS[table]].index("TimeGenerated")
-    return [row for row in ROWS[table] if earliest <= row[place] <= latest]
+    index = [name for name, _ in COLUMNS[table]].index("TimeGenerated")
+    return [row for row in ROWS[table] if earliest <= row[index] <= latest]
 
 
 def workload_identity():

@@ -1,4 +1,4 @@
-"""Asks Log Analytics the same thing several times with Microsoft's own client, and prints what it makes of each answer:
+"""Repeats a query to Log Analytics with Microsoft's client, and prints how the client reads each answer:
 `log_analytics_answers.py ENDPOINT WORKSPACE TIMES`. An answer is [class or error, rows, code of a partial error].
 """
 
@@ -21,7 +21,7 @@ def ask():
     return [name, len(result.tables[0].rows), None]
 
 
-def told():
+def outcome():
     try:
         answer = refused(ask)
     except AzureError as broken:
@@ -29,4 +29,4 @@ def told():
     return answer if isinstance(answer, list) else [answer, 0, None]
 
 
-json.dump([told() for _ in range(int(TIMES))], sys.stdout)
+json.dump([outcome() for _ in range(int(TIMES))], sys.stdout)

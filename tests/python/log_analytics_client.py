@@ -1,7 +1,7 @@
-"""What the scripts of Log Analytics share: the official client, with every https request led to one place on this machine.
+"""Shared by the scripts for Log Analytics: the official client, with every https request redirected to this machine.
 
-The client and the credentials of azure-identity refuse to send secrets over plain http, and rightly so; they are left as
-they are, and only their transport knows better.
+The client and the credentials of azure-identity refuse to send secrets over plain http, and rightly so. They stay
+unchanged; only their transport redirects.
 """
 
 import re
@@ -17,25 +17,25 @@ CLIENT_ID = "44445555-3333-4444-5555-666677778888"
 
 
 class Loopback(RequestsTransport):
-    """Sends what is meant for any host to an endpoint on this machine."""
+    """Sends requests for any host to an endpoint on this machine."""
 
     def __init__(self, endpoint, **settings):
         super().__init__(connection_timeout=5, read_timeout=30, **settings)
-        self._place = urlsplit(endpoint)
+        self._endpoint = urlsplit(endpoint)
 
     def send(self, request, **settings):
-        meant = urlsplit(request.url)
-        request.url = urlunsplit((self._place.scheme, self._place.netloc, *meant[2:]))
+        original = urlsplit(request.url)
+        request.url = urlunsplit((self._endpoint.scheme, self._endpoint.netloc, *original[2:]))
         return super().send(request, **settings)
 
 
 def settings(endpoint):
-    """Returns the settings of a credential: each refusal is seen, none is tried again."""
+    """Returns the settings of a credential: it reports each refusal and never retries."""
     return {"transport": Loopback(endpoint), "retry_total": 0}
 
 
 def by_secret(endpoint, secret):
-    """Returns a credential by a client secret. Which authorities there are in the world is not asked."""
+    """Returns a credential by a client secret. It does not discover authorities."""
     return ClientSecretCredential(TENANT, CLIENT_ID, secret, disable_instance_discovery=True, **settings(endpoint))
 
 
@@ -45,13 +45,13 @@ def client(endpoint, credential):
 
 
 def refused(ask):
-    """Returns the class, the status and the code of the error that the client made of a refusal, or what `ask` returns."""
+    """Returns the result of `ask`, or the class, the status and the code of the client's error."""
     try:
         return ask()
     except CredentialUnavailableError as unavailable:
         return type(unavailable).__name__
     except HttpResponseError as refusal:
-        # The client of the query API makes its own error of what the credential could not get.
+        # The client of the query API wraps the error of the credential.
         if isinstance(refusal.__context__, ClientAuthenticationError):
             return " ".join(["ClientAuthenticationError", *re.findall(r"AADSTS\d+", refusal.message)[:1]])
         code = refusal.error.code if refusal.error else None

@@ -1,6 +1,6 @@
-"""Topics with queues that take what is published, on a server that has both.
+"""Topics with subscribed queues, on a server with SNS and SQS.
 
-`queues.py ENDPOINT make` prints the ARNs of a standard and a FIFO topic, `queues.py ENDPOINT read` what arrived.
+`queues.py ENDPOINT make` prints the ARNs of a standard and a FIFO topic, `queues.py ENDPOINT read` the messages.
 """
 
 import json
@@ -13,7 +13,7 @@ TOPICS = {"stakeout": {}, "stakeout.fifo": FIFO}
 
 
 def subscribe(sns, sqs, topic):
-    """Makes a queue of the topic's name and kind that takes what is published, and returns its URL."""
+    """Creates a queue with the name and kind of the topic, subscribes it, and returns its URL."""
     name = topic.split(":")[-1]
     attributes = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
     queue = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
@@ -23,7 +23,7 @@ def subscribe(sns, sqs, topic):
 
 
 def arrived(sqs, queue):
-    """Takes all messages out of a queue: subject, message, attributes, group and deduplication id of each."""
+    """Receives all messages of a queue: subject, message, attributes, group and deduplication id of each."""
     messages = []
     while got := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=1, AttributeNames=["All"]).get("Messages"):
         envelope, around = json.loads(got[0]["Body"]), got[0]["Attributes"]

@@ -1,6 +1,6 @@
-"""Sends messages that are built of slack_sdk's own models, with its own client: `slack_models.py WEBHOOK-URL`.
+"""Sends messages built from the models of slack_sdk, with its client: `slack_models.py WEBHOOK-URL`.
 
-Prints for each whether the models find it valid, and what was answered.
+Prints for each whether the models find it valid, and the answer.
 """
 
 import json
@@ -69,8 +69,8 @@ CASES = {
 }
 
 
-def spelled(blocks):
-    """Returns the blocks as they would be sent, and whether the models find them valid."""
+def encoded(blocks):
+    """Returns the encoded blocks, and whether the models find them valid."""
     try:
         return [block.to_dict() for block in blocks], True
     except SlackObjectFormationError:
@@ -78,7 +78,7 @@ def spelled(blocks):
 
 
 def unchecked(model):
-    """Spells a model without asking it, so that what it refuses can be sent."""
+    """Encodes a model without validation, so that an invalid one can be sent."""
     if isinstance(model, list):
         return [unchecked(item) for item in model]
     if not hasattr(model, "attributes"):
@@ -87,9 +87,9 @@ def unchecked(model):
     return {name: value for name, value in members.items() if value is not None}
 
 
-verdicts = {}
+results = {}
 for name, blocks in CASES.items():
-    blocks, is_valid = spelled(blocks)
+    blocks, is_valid = encoded(blocks)
     answered = slack.send(text="fallback", blocks=blocks, unfurl_links=False, unfurl_media=False)
-    verdicts[name] = [is_valid, answered.status_code, answered.body]
-json.dump(verdicts, sys.stdout)
+    results[name] = [is_valid, answered.status_code, answered.body]
+json.dump(results, sys.stdout)

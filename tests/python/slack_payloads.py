@@ -1,6 +1,6 @@
-"""Reads a JSON array of Slack payloads, and says of each what slack_sdk's models make of it: `slack_payloads.py [URL]`.
+"""Validates a JSON array of Slack payloads with the models of slack_sdk: `slack_payloads.py [URL]`.
 
-Prints for each an error, or null; where a webhook is given, the payload is sent as well and the answer printed.
+Prints for each an error, or null. With the URL of a webhook, it also sends each payload and prints the answer.
 """
 
 import json
@@ -14,7 +14,7 @@ slack = WebhookClient(sys.argv[1]) if len(sys.argv) > 1 else None
 
 
 def problem(blocks):
-    """Returns what is wrong with blocks, or None. A member that the models do not know is lost on the way."""
+    """Returns the error in the blocks, or None. The models drop unknown members, which this detects."""
     parsed = Block.parse_all(blocks)
     if None in parsed:
         return f"block {parsed.index(None)} is unknown"
@@ -27,12 +27,12 @@ def problem(blocks):
     return None if again == blocks else f"read as {again}"
 
 
-verdicts = []
+results = []
 for payload in json.load(sys.stdin):
-    verdict = {"problem": problem(payload.get("blocks", []))}
+    result = {"problem": problem(payload.get("blocks", []))}
     if slack:
         answered = slack.send_dict(payload)
         headers = {name.lower(): value for name, value in answered.headers.items()}
-        verdict |= {"status": answered.status_code, "body": answered.body, "retry_after": headers.get("retry-after")}
-    verdicts.append(verdict)
-json.dump(verdicts, sys.stdout)
+        result |= {"status": answered.status_code, "body": answered.body, "retry_after": headers.get("retry-after")}
+    results.append(result)
+json.dump(results, sys.stdout)

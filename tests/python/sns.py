@@ -1,6 +1,6 @@
-"""Publishes to SNS with boto3 and prints what was answered: `sns.py ENDPOINT [QUEUES]`.
+"""Publishes to SNS with boto3 and prints the answers: `sns.py ENDPOINT [QUEUES]`.
 
-With QUEUES, the endpoint of an SQS, what arrived in queues that were subscribed is printed as `arrived`.
+With QUEUES, the endpoint of SQS, it also prints the messages in subscribed queues as `arrived`.
 """
 
 import json
@@ -22,7 +22,7 @@ ATTRIBUTES = {
 
 
 def publish(topic, message=FINDING, **members):
-    """Publishes, and returns which members the answer has."""
+    """Publishes, and returns the members of the answer."""
     answered = sns.publish(TopicArn=topic, Message=message, **members)
     return sorted(set(answered) - {"ResponseMetadata"})
 

@@ -1,4 +1,4 @@
-//! Cloud Logging with the official Python client: recorded entries of GKE, each filter judged by a predicate in Python.
+//! Cloud Logging with the official Python client: recorded entries of GKE, each filter checked by a predicate in Python.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ fn recorded() -> Value {
     json!({"entries": entries.collect::<Vec<_>>()})
 }
 
-/// What the API's pages say that the answers are; the searches by filter are judged by Python.
+/// The documented answers of the API; Python checks the searches by filter.
 fn documented() -> Value {
     let invalid = "BadRequest INVALID_ARGUMENT";
     json!({
@@ -54,7 +54,7 @@ fn documented() -> Value {
             "StructEntry": [{"answer": 42}, "ERROR", null],
         },
         "found by its id": [["mine", "test"]],
-        "a severity of nobody's": invalid,
+        "an unknown severity": invalid,
     })
 }
 
@@ -72,14 +72,14 @@ async fn the_official_client_is_answered_as_documented() {
     assert_eq!(Value::Object(facts), documented());
 }
 
-/// What `cloud_logging_pages.py` prints of one time that it reads.
+/// What `cloud_logging_pages.py` prints for one repetition.
 #[derive(Debug, PartialEq, serde::Deserialize)]
 struct Read {
     ids: Vec<String>,
     error: Option<String>,
 }
 
-/// Answers a log of 60 entries, four of each time, and the sorted ids of the 20 forbidden ones.
+/// Returns a log of 60 entries, four of each time, and the sorted ids of the 20 forbidden ones.
 async fn forbidden() -> (CloudLogging, Vec<String>) {
     let logging = CloudLogging::start().await.expect("a free port");
     let mut ids = Vec::new();
@@ -134,7 +134,7 @@ async fn the_official_client_pages_through_ties_and_empty_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_official_client_sees_what_goes_wrong_as_the_class_that_it_is() {
+async fn the_official_client_reports_each_fault_as_its_class() {
     let (logging, ids) = forbidden().await;
     logging.set_paging(Paging { token_gone: Some(TokenGone { page: 3, times: 1 }), ..Paging::default() });
     let [broken_off, whole] = read(&logging);
@@ -156,7 +156,7 @@ async fn the_official_client_sees_what_goes_wrong_as_the_class_that_it_is() {
         let error = read.error.expect("the first page fails");
         assert!(errors.split(" or ").any(|expected| expected == error), "{fault:?}: {error}");
     }
-    // After a 401 the client renews its token, which the anonymous one cannot be.
+    // After a 401 the client refreshes its token, which anonymous credentials cannot do.
     logging.require_token(Some("secret"));
     let [locked_out] = read(&logging);
     assert_eq!(locked_out, Read { ids: Vec::new(), error: Some("InvalidOperation".to_owned()) });

@@ -1,8 +1,8 @@
-//! The queries that our client writes, judged by readers of KQL that we did not write: Microsoft's own language service
-//! for syntax and names, DuckDB for the rows that they find.
+//! The queries of our client, checked by implementations of KQL that we did not write: Microsoft's language service for
+//! syntax and names, DuckDB for the rows that they find.
 //!
-//! Where the last stage of a query projects the columns that the client wants, another is put that projects the place of
-//! each row, so that the rows can be compared. Nothing else is changed.
+//! The last stage of each query, which projects columns, is replaced by one that projects the index of each row, to compare
+//! the rows. The rest is unchanged.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
 use stakeout_fakes::LogAnalytics;
-use stakeout_fakes::kql::{self, Column, Kind, Query, Row};
+use stakeout_fakes::kql::{self, Column, ColumnType, Query, Row};
 use stakeout_fakes::log_analytics;
 use stakeout_http::Endpoint;
 
@@ -29,21 +29,21 @@ const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
 const CLUSTER: &str = "/subscriptions/11112222-3333-4444-5555-666677778888/resourceGroups/rg-prod/providers/Microsoft.ContainerService/managedClusters/aks-prod";
 /// Prefilters of every shape, each for three tables and two plans.
 const SHAPES: usize = 50;
-/// Of these so many are run over rows, which takes a tenth of a second each.
+/// How many of these run over rows, which takes a tenth of a second each.
 const SHAPES_RUN: usize = 12;
-/// Every so many pieces of a query one is broken.
+/// One of this many pieces of a query is broken.
 const EVERY: usize = 11;
 
-/// A query and what it was made of.
+/// A query and its origin.
 #[derive(Debug)]
-struct Asked {
+struct PushedQuery {
     table: Table,
     plan: Plan,
     prefilter: Prefilter,
     query: String,
 }
 
-/// The minute in which most of the recorded rows lie.
+/// The minute with most of the recorded rows.
 fn window() -> Window {
     Window::new(Second(1_795_309_260), Second(1_795_309_320)).expect("not empty")
 }
@@ -52,7 +52,7 @@ fn config(table: Table, plan: Plan, cluster: &str) -> AzureMonitorConfig {
     AzureMonitorConfig { plan, ..AzureMonitorConfig::new(WORKSPACE, table, cluster, Credential::Anonymous) }
 }
 
-/// The prefilter of the shipped rules, none at all, and as many random ones as there shall be; the same each time.
+/// Returns the prefilter of the shipped rules, the empty one, and `shapes` random ones, the same each time.
 fn prefilters(shapes: usize) -> Vec<Prefilter> {
     let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules load");
     let mut runner = TestRunner::deterministic();
@@ -60,25 +60,26 @@ fn prefilters(shapes: usize) -> Vec<Prefilter> {
     [rules.prefilter(), Prefilter::Any].into_iter().chain(random.collect::<Vec<_>>()).collect()
 }
 
-fn queries(shapes: usize) -> Vec<Asked> {
-    let places = Table::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]);
-    let places: Vec<(Table, Plan)> = places.collect();
-    let asked = prefilters(shapes).into_iter().enumerate().flat_map(|(index, prefilter)| {
+fn queries(shapes: usize) -> Vec<PushedQuery> {
+    let plans = Table::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]);
+    let plans: Vec<(Table, Plan)> = plans.collect();
+    let pushed = prefilters(shapes).into_iter().enumerate().flat_map(|(index, prefilter)| {
         let cluster = if index % 2 == 0 { "aks-prod" } else { CLUSTER };
         let ask = move |(table, plan): &(Table, Plan)| {
             let query = pushdown::query(window(), &prefilter, &config(*table, *plan, cluster));
-            Asked { table: *table, plan: *plan, prefilter: prefilter.clone(), query }
+            PushedQuery { table: *table, plan: *plan, prefilter: prefilter.clone(), query }
         };
-        places.iter().map(ask).collect::<Vec<_>>()
+        plans.iter().map(ask).collect::<Vec<_>>()
     });
-    asked.collect()
+    pushed.collect()
 }
 
-/// What the client asks a workspace beside the rows of its windows.
+/// Returns the other queries of the client, besides those for windows.
 async fn queries_of_doctor() -> Vec<String> {
     let logs = LogAnalytics::start().await.expect("a free port");
     for (table, plan) in Table::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]) {
-        let of_table = if plan == Plan::Basic { log_analytics::Plan::Basic } else { log_analytics::Plan::Analytics };
+        let of_table =
+            if plan == Plan::Basic { log_analytics::TablePlan::Basic } else { log_analytics::TablePlan::Analytics };
         logs.set_plan(WORKSPACE, table.as_str(), of_table).expect("is a table");
         let config = AzureMonitorConfig {
             endpoint: Endpoint::parse_base(&logs.endpoint()).ok(),
@@ -95,14 +96,14 @@ async fn queries_of_doctor() -> Vec<String> {
     queries.map(|query| text_of(&query)).collect()
 }
 
-/// What the language service has against a query, and the texts in it.
+/// The errors of the language service for a query, and the texts in it.
 #[derive(Debug, serde::Deserialize)]
-struct Judged {
+struct Checked {
     diagnostics: Vec<String>,
     literals: Vec<String>,
 }
 
-fn judged(queries: &[String]) -> Vec<Judged> {
+fn checked(queries: &[String]) -> Vec<Checked> {
     let columns = |table: Table| log_analytics::columns(table.as_str()).expect("the fake knows it");
     let types = |table| -> Map<String, Value> {
         columns(table).into_iter().map(|column| (column.name, json!(column.kind.as_str()))).collect()
@@ -110,9 +111,9 @@ fn judged(queries: &[String]) -> Vec<Judged> {
     let tables: Map<String, Value> =
         Table::ALL.into_iter().map(|table| (table.as_str().to_owned(), Value::Object(types(table)))).collect();
     let printed = node("kusto.js", &json!({"tables": tables, "queries": queries}).to_string());
-    let judged: Vec<Judged> = serde_json::from_str(&printed).expect("the script prints JSON");
-    assert_eq!(judged.len(), queries.len());
-    judged
+    let checked: Vec<Checked> = serde_json::from_str(&printed).expect("the script prints JSON");
+    assert_eq!(checked.len(), queries.len());
+    checked
 }
 
 fn is_taken(query: &str) -> bool {
@@ -120,18 +121,18 @@ fn is_taken(query: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn microsofts_language_service_has_nothing_against_our_queries() {
-    let mut texts: Vec<String> = queries(SHAPES).into_iter().map(|asked| asked.query).collect();
+async fn microsofts_language_service_accepts_our_queries() {
+    let mut texts: Vec<String> = queries(SHAPES).into_iter().map(|pushed| pushed.query).collect();
     let of_doctor = queries_of_doctor().await;
     assert!(of_doctor.iter().any(|query| query.contains("summarize")), "{of_doctor:#?}");
     texts.extend(of_doctor);
-    for (query, judged) in texts.iter().zip(judged(&texts)) {
-        assert_eq!(judged.diagnostics, Vec::<String>::new(), "{query}");
+    for (query, checked) in texts.iter().zip(checked(&texts)) {
+        assert_eq!(checked.diagnostics, Vec::<String>::new(), "{query}");
         assert!(is_taken(query), "the fake refuses {query}");
     }
 }
 
-/// Queries that are not right.
+/// Invalid queries.
 const REFUSED_BY_BOTH: [&str; 15] = [
     "AKSAudit | where Verb = \"list\"",
     "AKSAudit | where verb == \"list\"",
@@ -151,13 +152,13 @@ const REFUSED_BY_BOTH: [&str; 15] = [
 ];
 
 #[test]
-fn the_stand_in_takes_nothing_that_the_language_service_refuses() {
+fn the_fake_accepts_nothing_that_the_language_service_refuses() {
     let refused: Vec<String> = REFUSED_BY_BOTH.iter().map(|query| (*query).to_owned()).collect();
-    for (query, judged) in refused.iter().zip(judged(&refused)) {
-        assert!(!judged.diagnostics.is_empty() && !is_taken(query), "{query}: {judged:?}");
+    for (query, checked) in refused.iter().zip(checked(&refused)) {
+        assert!(!checked.diagnostics.is_empty() && !is_taken(query), "{query}: {checked:?}");
     }
-    // Queries of ours with one piece of them gone or doubled: many are still queries.
-    let whole = queries(8).into_iter().map(|asked| asked.query).filter(|query| query.len() < 900);
+    // Our queries with one piece dropped or doubled: many are still valid.
+    let whole = queries(8).into_iter().map(|pushed| pushed.query).filter(|query| query.len() < 900);
     let mut broken = Vec::new();
     for (index, query) in whole.enumerate() {
         let pieces: Vec<&str> = query.split_inclusive([' ', '(', '"', '.', '[']).collect();
@@ -167,17 +168,17 @@ fn the_stand_in_takes_nothing_that_the_language_service_refuses() {
             broken.push([before, &after[..1], after].concat().concat());
         }
     }
-    let judged = judged(&broken);
-    let taken: Vec<(&String, &Judged)> = broken.iter().zip(&judged).filter(|(query, _)| is_taken(query)).collect();
-    for (query, judged) in &taken {
-        assert_eq!(judged.diagnostics, Vec::<String>::new(), "the fake takes {query}");
+    let checked = checked(&broken);
+    let taken: Vec<(&String, &Checked)> = broken.iter().zip(&checked).filter(|(query, _)| is_taken(query)).collect();
+    for (query, checked) in &taken {
+        assert_eq!(checked.diagnostics, Vec::<String>::new(), "the fake takes {query}");
     }
-    let refused = judged.iter().filter(|judged| !judged.diagnostics.is_empty()).count();
+    let refused = checked.iter().filter(|checked| !checked.diagnostics.is_empty()).count();
     assert!(broken.len() > 200 && refused > 100 && taken.len() > 10, "{}, {refused}, {}", broken.len(), taken.len());
 }
 
 #[test]
-fn literals_are_read_by_the_language_service_as_they_were_meant() {
+fn the_language_service_reads_our_literals_back() {
     let mut runner = TestRunner::deterministic();
     let any = proptest::prop_oneof![
         "\\PC{0,20}",
@@ -192,18 +193,18 @@ fn literals_are_read_by_the_language_service_as_they_were_meant() {
         pushdown::query(window(), &prefilter, &config(Table::AksAudit, Plan::Basic, ""))
     };
     let queries: Vec<String> = texts.iter().map(ask).collect();
-    let mut said = 0;
-    for ((text, query), judged) in texts.iter().zip(&queries).zip(judged(&queries)) {
-        assert_eq!(judged.diagnostics, Vec::<String>::new(), "{query}");
+    let mut compared = 0;
+    for ((text, query), checked) in texts.iter().zip(&queries).zip(checked(&queries)) {
+        assert_eq!(checked.diagnostics, Vec::<String>::new(), "{query}");
         if query.contains(" == ") {
-            said += 1;
-            assert_eq!(judged.literals, [text.as_str()], "{query}");
+            compared += 1;
+            assert_eq!(checked.literals, [text.as_str()], "{query}");
         }
     }
-    assert!(said > texts.len() / 2, "only {said} of {} texts were said", texts.len());
+    assert!(compared > texts.len() / 2, "only {compared} of {} texts are in a query", texts.len());
 }
 
-/// Rows of a table: some of the recorded ones, and what else may stand there.
+/// Returns rows of a table: some of the recorded ones, and unusual ones.
 fn sample(table: Table) -> Vec<Map<String, Value>> {
     let is_of_table = |row: &Map<String, Value>| row["Type"] == table.as_str().replace("Admin", "");
     let recorded: Vec<Map<String, Value>> =
@@ -222,7 +223,7 @@ fn sample(table: Table) -> Vec<Map<String, Value>> {
             ("log_s", ""),
             ("Category", "Kube-Audit-Admin"),
             ("Category", "kube-apiserver"),
-            ("_ResourceId", "/elsewhere/managedclusters/aks-prod-2"),
+            ("_ResourceId", "/other/managedclusters/aks-prod-2"),
             ("TimeGenerated", "2026-11-22T01:01:00Z"),
             ("TimeGenerated", "2026-11-22T01:02:00Z"),
         ],
@@ -239,7 +240,7 @@ fn sample(table: Table) -> Vec<Map<String, Value>> {
             ("UserAgent", "\u{212a}ubectl"),
             ("RequestUri", "\" or true or Verb == \""),
             ("Annotations", "{\"authorization.k8s.io/decision\":\"forbid\",\"plain\":\"list\"}"),
-            ("_ResourceId", "/elsewhere/managedclusters/aks-prod-2"),
+            ("_ResourceId", "/other/managedclusters/aks-prod-2"),
             ("TimeGenerated", "2026-11-22T01:01:00Z"),
             ("TimeGenerated", "2026-11-22T01:02:00Z"),
         ],
@@ -253,9 +254,9 @@ fn sample(table: Table) -> Vec<Map<String, Value>> {
     rows
 }
 
-/// A prefilter as the script reads it.
-fn spelled(prefilter: &Prefilter) -> Value {
-    let all = |parts: &[Prefilter]| parts.iter().map(spelled).collect::<Vec<_>>();
+/// Returns a prefilter in the form that the script reads.
+fn encoded(prefilter: &Prefilter) -> Value {
+    let all = |parts: &[Prefilter]| parts.iter().map(encoded).collect::<Vec<_>>();
     match prefilter {
         Prefilter::Any => json!({"any": true}),
         Prefilter::Or(parts) => json!({"or": all(parts)}),
@@ -273,26 +274,26 @@ fn spelled(prefilter: &Prefilter) -> Value {
     }
 }
 
-/// The table's columns, with the place of a row before them.
-fn columns_with_place(table: &str) -> Option<Vec<Column>> {
-    let place = Column { name: "RowId".to_owned(), kind: Kind::Long };
-    Some(std::iter::once(place).chain(log_analytics::columns(table)?).collect())
+/// Returns the table's columns, after the index of a row.
+fn columns_with_index(table: &str) -> Option<Vec<Column>> {
+    let index = Column { name: "RowId".to_owned(), kind: ColumnType::Long };
+    Some(std::iter::once(index).chain(log_analytics::columns(table)?).collect())
 }
 
-/// The places that our own evaluation finds.
+/// Returns the indexes of the rows that the fake finds.
 fn found_here(query: &str, rows: &[Row]) -> Vec<i64> {
-    let query = Query::compile(query, columns_with_place).unwrap_or_else(|error| panic!("{query}: {error}"));
+    let query = Query::compile(query, columns_with_index).unwrap_or_else(|error| panic!("{query}: {error}"));
     let found = query.run(rows.to_vec());
-    let place = |row: &Row| match row[0] {
-        kql::Value::Long(place) => place,
-        ref other => panic!("{other:?} is no place"),
+    let index = |row: &Row| match row[0] {
+        kql::Cell::Long(index) => index,
+        ref other => panic!("{other:?} is not an index"),
     };
-    let mut places: Vec<i64> = found.iter().map(place).collect();
-    places.sort_unstable();
-    places
+    let mut indexes: Vec<i64> = found.iter().map(index).collect();
+    indexes.sort_unstable();
+    indexes
 }
 
-/// What `kql_rows.py` prints of a query.
+/// What `kql_rows.py` prints for a query.
 #[derive(Debug, serde::Deserialize)]
 struct Found {
     found: Vec<i64>,
@@ -300,16 +301,16 @@ struct Found {
 }
 
 #[test]
-fn duckdb_finds_the_same_rows_and_none_that_is_wanted_is_missing() {
+fn duckdb_finds_the_same_rows_and_every_wanted_row() {
     let samples: BTreeMap<&str, Vec<Map<String, Value>>> =
         Table::ALL.into_iter().map(|table| (table.as_str(), sample(table))).collect();
     let mut rows = BTreeMap::new();
     let mut tables = Map::new();
     for (name, sample) in &samples {
-        let columns = columns_with_place(name).expect("is a table");
-        let read = |(place, row): (usize, &Map<String, Value>)| {
+        let columns = columns_with_index(name).expect("is a table");
+        let read = |(index, row): (usize, &Map<String, Value>)| {
             let mut row = row.clone();
-            row.insert("RowId".to_owned(), json!(place));
+            row.insert("RowId".to_owned(), json!(index));
             kql::read_row(&columns, Value::Object(row)).expect("is a row")
         };
         rows.insert(*name, sample.iter().enumerate().map(read).collect::<Vec<Row>>());
@@ -317,36 +318,36 @@ fn duckdb_finds_the_same_rows_and_none_that_is_wanted_is_missing() {
             columns[1..].iter().map(|column| (column.name.clone(), json!(column.kind.as_str()))).collect();
         tables.insert((*name).to_owned(), json!({"columns": types, "rows": sample}));
     }
-    let mut asked = queries(SHAPES_RUN);
-    for asked in &mut asked {
-        let (kept, _) = asked.query.rsplit_once("\n| project ").expect("the columns are the last stage");
-        asked.query = format!("{kept}\n| project RowId");
+    let mut pushed = queries(SHAPES_RUN);
+    for pushed in &mut pushed {
+        let (kept, _) = pushed.query.rsplit_once("\n| project ").expect("the columns are the last stage");
+        pushed.query = format!("{kept}\n| project RowId");
     }
     let (earliest, latest) = ("2026-11-22T01:01:00Z", "2026-11-22T01:02:00Z");
-    let spelled: Vec<Value> = asked
+    let encoded: Vec<Value> = pushed
         .iter()
-        .map(|asked| {
-            let is_timed = asked.plan == Plan::Analytics;
+        .map(|pushed| {
+            let is_timed = pushed.plan == Plan::Analytics;
             json!({
-                "table": asked.table.as_str(),
-                "query": asked.query,
-                "prefilter": spelled(&asked.prefilter),
+                "table": pushed.table.as_str(),
+                "query": pushed.query,
+                "prefilter": encoded(&pushed.prefilter),
                 "cluster": "/managedclusters/aks-prod",
                 "earliest": is_timed.then_some(earliest),
                 "latest": is_timed.then_some(latest),
             })
         })
         .collect();
-    let given = json!({"tables": tables, "asked": spelled}).to_string();
+    let given = json!({"tables": tables, "queries": encoded}).to_string();
     let answers: Vec<Found> = answered("kql_rows.py", &[], &given);
     let (mut narrowed, mut wanted) = (0, 0);
-    for (asked, answer) in asked.iter().zip(answers) {
-        let rows = &rows[asked.table.as_str()];
-        assert_eq!(found_here(&asked.query, rows), answer.found, "{}", asked.query);
-        let missing: Vec<&i64> = answer.wanted.iter().filter(|place| !answer.found.contains(place)).collect();
-        assert_eq!(missing, Vec::<&i64>::new(), "{}\n{:?}", asked.query, asked.prefilter);
+    for (pushed, answer) in pushed.iter().zip(answers) {
+        let rows = &rows[pushed.table.as_str()];
+        assert_eq!(found_here(&pushed.query, rows), answer.found, "{}", pushed.query);
+        let missing: Vec<&i64> = answer.wanted.iter().filter(|index| !answer.found.contains(index)).collect();
+        assert_eq!(missing, Vec::<&i64>::new(), "{}\n{:?}", pushed.query, pushed.prefilter);
         narrowed += usize::from(answer.found.len() < rows.len() / 2);
         wanted += answer.wanted.len();
     }
-    assert!(narrowed > asked.len() / 4 && wanted > 100, "{narrowed} of {} queries, {wanted} rows", asked.len());
+    assert!(narrowed > pushed.len() / 4 && wanted > 100, "{narrowed} of {} queries, {wanted} rows", pushed.len());
 }

@@ -1,5 +1,5 @@
-//! Log Analytics with Microsoft's own client: the recorded rows, read back to the last cell; and what that client makes of
-//! each way in which an answer can go wrong.
+//! Log Analytics with Microsoft's client: it reads back every cell of the recorded rows, and reports each fault of an
+//! answer.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
-use stakeout_fakes::log_analytics::{Answering, Plan, Proof};
+use stakeout_fakes::log_analytics::{Answering, Proof, TablePlan};
 use stakeout_fakes::{Fault, Faults, LogAnalytics};
 
 use super::{Facts, answered};
@@ -20,9 +20,9 @@ const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/
 pub(crate) fn recordings() -> Vec<(PathBuf, Vec<Map<String, Value>>)> {
     let entries = fs::read_dir(RECORDINGS).expect("the recordings are there");
     let paths = entries.map(|entry| entry.expect("is an entry").path());
-    let is_ours =
+    let is_recording =
         |path: &PathBuf| path.to_str().is_some_and(|path| path.contains(".aks") && path.ends_with(".json.gz"));
-    let mut paths: Vec<PathBuf> = paths.filter(is_ours).collect();
+    let mut paths: Vec<PathBuf> = paths.filter(is_recording).collect();
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), rows(&path))).collect()
 }
@@ -87,9 +87,9 @@ async fn microsofts_client_reads_the_recorded_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn microsofts_client_sees_what_goes_wrong_as_what_it_is() {
+async fn microsofts_client_reports_each_fault() {
     let logs = LogAnalytics::start().await.expect("a free port");
-    logs.set_plan(WORKSPACE, "AKSAudit", Plan::Analytics).expect("is a table");
+    logs.set_plan(WORKSPACE, "AKSAudit", TablePlan::Analytics).expect("is a table");
     for second in 0..8 {
         let row = json!({"TimeGenerated": format!("2026-11-22T01:00:0{second}Z"), "AuditId": second.to_string()});
         logs.ingest(WORKSPACE, "AKSAudit", row).expect("is a row");
@@ -101,7 +101,7 @@ async fn microsofts_client_sees_what_goes_wrong_as_what_it_is() {
     let partial = |rows| ("LogsQueryPartialResult".to_owned(), rows, Some("PartialError".to_owned()));
     let refused = |name: &str| (name.to_owned(), 0, None);
     logs.set_answering(Answering { rows_max: 7, partial_next: 1, ..Answering::default() });
-    // The client asks Entra what there is, then for a token, and then what it was told to.
+    // The client sends discovery and token requests to Entra before its queries.
     let faults = [
         Fault::Throttled { retry_after_s: Some(1) },
         Fault::Denied,

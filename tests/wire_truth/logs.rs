@@ -1,4 +1,4 @@
-//! CloudWatch Logs with boto3: the same questions to the fake and to moto, and what only the fake can do wrong.
+//! CloudWatch Logs with boto3: the same requests to the fake and to moto, and the faults that only the fake has.
 
 use serde_json::{Value, json};
 use stakeout_fakes::cloudwatch_logs::{EventOrder, Paging, TokenGone};
@@ -10,13 +10,13 @@ use crate::support::python::Moto;
 const GROUP: &str = "/aws/eks/prod/cluster";
 const FORBIDDEN: &str = "{ $.code = 403 }";
 
-/// What moto does otherwise, beside JSON patterns, none of which it evaluates.
+/// Differences of moto, besides JSON patterns, which it never evaluates.
 const MOTO_DIFFERS: &[Differs] = &[
     ("a group by its arn", "moto's search does not know logGroupIdentifier"),
     ("a pattern of 1025", "moto takes a pattern of any length"),
     ("a stream name with a colon", "moto checks no names of streams"),
     ("a stream prefix", "moto ignores logStreamNamePrefix"),
-    ("a token of nobody's", "moto takes any token"),
+    ("an unknown token", "moto takes any token"),
     ("an end before the start", "moto finds nothing instead"),
     ("malformed \"not closed", "moto parses no pattern"),
     ("malformed { $.verb = system:anonymous }", "moto parses no pattern"),
@@ -24,7 +24,7 @@ const MOTO_DIFFERS: &[Differs] = &[
     ("malformed { $.verb == 1 }", "moto parses no pattern"),
     ("names and a prefix", "moto takes both"),
     ("no such stream", "moto finds nothing instead"),
-    ("phrase \"\\\"verb\\\":\\\"list\\\"\"", "moto looks for the escapes as they stand"),
+    ("phrase \"\\\"verb\\\":\\\"list\\\"\"", "moto searches the escapes literally"),
     ("put: 10001 events", "moto knows no limit of a batch"),
     ("put: all too large", "moto knows no limit of a batch"),
     ("put: nothing but old", "moto's index of the last old event includes it; the API's does not"),
@@ -36,7 +36,7 @@ const MOTO_DIFFERS: &[Differs] = &[
     ),
 ];
 
-/// What the cloud's pages say that the answers are; the searches by pattern are judged by Python.
+/// The documented answers of the cloud; Python checks the searches by pattern.
 fn documented() -> Value {
     let found = json!([0, 0]);
     let invalid = "InvalidParameterException InvalidParameterException";
@@ -54,7 +54,7 @@ fn documented() -> Value {
         "ids stay": true,
         "no such group": missing,
         "no such stream": missing,
-        "a token of nobody's": invalid,
+        "an unknown token": invalid,
         "a limit of 10001": invalid,
         "an end before the start": invalid,
         "names and a prefix": invalid,
@@ -84,7 +84,7 @@ fn documented() -> Value {
     })
 }
 
-/// Takes the searches by pattern or phrase out of facts.
+/// Removes the searches by pattern or phrase from facts.
 fn take_searches(facts: &mut Facts, kind: &str) -> Facts {
     let names: Vec<String> = facts.keys().filter(|name| name.starts_with(kind)).cloned().collect();
     names.into_iter().filter_map(|name| facts.remove_entry(&name)).collect()
@@ -93,22 +93,22 @@ fn take_searches(facts: &mut Facts, kind: &str) -> Facts {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn boto3_is_answered_as_documented_and_by_moto_alike() {
     let logs = CloudWatchLogs::start().await.expect("a free port");
-    let mut ours: Facts = answered("cloudwatch_logs.py", &[&logs.endpoint()], "");
+    let mut fake: Facts = answered("cloudwatch_logs.py", &[&logs.endpoint()], "");
     let moto = Moto::start();
-    let mut motos: Facts = answered("cloudwatch_logs.py", &[moto.endpoint()], "");
+    let mut others: Facts = answered("cloudwatch_logs.py", &[moto.endpoint()], "");
 
-    let patterns = take_searches(&mut ours, "pattern ");
+    let patterns = take_searches(&mut fake, "pattern ");
     assert_eq!(patterns.len(), 15);
     assert!(patterns.values().all(|found| *found == json!([0, 0])), "[missing, too many] of {patterns:#?}");
-    for (pattern, found) in take_searches(&mut motos, "pattern ") {
+    for (pattern, found) in take_searches(&mut others, "pattern ") {
         assert!(found[0] == 0 && found[1].as_u64() > Some(0), "moto reads {pattern}: {found}");
     }
-    assert_alike(&ours, &motos, MOTO_DIFFERS);
+    assert_alike(&fake, &others, MOTO_DIFFERS);
 
-    let phrases = take_searches(&mut ours, "phrase ");
+    let phrases = take_searches(&mut fake, "phrase ");
     assert_eq!(phrases.len(), 4);
     assert!(phrases.values().all(|found| *found == json!([0, 0])), "[missing, too many] of {phrases:#?}");
-    assert_eq!(Value::Object(ours), documented());
+    assert_eq!(Value::Object(fake), documented());
 }
 
 /// What `cloudwatch_pages.py` prints.

@@ -1,4 +1,4 @@
-//! Slack with slack_sdk: its models and its client against the fake, and our own messages read by its models.
+//! Slack with slack_sdk: its models and its client against the fake, and our messages against its models.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use stakeout_notify::{Digest, Message, MessageBody, slack};
 use super::answered;
 use super::strategy;
 
-/// Hostile findings and notices that are rendered, with each activity by chance.
+/// How many hostile findings and notices are rendered, with random activities.
 const FINDINGS: usize = 150;
 
-/// Limits of Slack that its models do not look at.
-const MODELS_DO_NOT_LOOK: [&str; 2] = ["51 blocks", "field of 2001"];
+/// Limits of Slack that its models do not check.
+const UNCHECKED_BY_MODELS: [&str; 2] = ["51 blocks", "field of 2001"];
 
-/// What `slack_payloads.py` says of a payload that it has sent.
+/// What `slack_payloads.py` prints for a payload that it has sent.
 #[derive(Debug, PartialEq, serde::Deserialize)]
 struct Status {
     problem: Option<String>,
@@ -34,11 +34,11 @@ fn sent(slack: &Slack, payloads: &[Value]) -> Vec<Status> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_judge_and_the_models_of_slack_agree() {
+async fn the_fake_and_the_models_of_slack_agree() {
     let slack = Slack::start().await.expect("a free port");
-    let verdicts: BTreeMap<String, (bool, u16, String)> = answered("slack_models.py", &[&slack.webhook_url()], "");
+    let results: BTreeMap<String, (bool, u16, String)> = answered("slack_models.py", &[&slack.webhook_url()], "");
     let mut unlike = Vec::new();
-    for (name, (is_valid, status, body)) in &verdicts {
+    for (name, (is_valid, status, body)) in &results {
         match (status, body.as_str()) {
             (200, "ok") if *is_valid => {}
             (400, "invalid_blocks") if !is_valid => {}
@@ -46,9 +46,9 @@ async fn the_judge_and_the_models_of_slack_agree() {
             _ => panic!("{name}: valid is {is_valid}, answered {status} {body}"),
         }
     }
-    assert_eq!(unlike, MODELS_DO_NOT_LOOK);
-    let taken = verdicts.values().filter(|(_, status, _)| *status == 200).count();
-    assert_eq!((verdicts.len(), slack.messages().len()), (28, taken));
+    assert_eq!(unlike, UNCHECKED_BY_MODELS);
+    let taken = results.values().filter(|(_, status, _)| *status == 200).count();
+    assert_eq!((results.len(), slack.messages().len()), (28, taken));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,7 +68,7 @@ async fn the_client_of_slack_reads_refusals() {
     }
 }
 
-/// Draws hostile values, the same ones on each run.
+/// Generates hostile values, the same on each run.
 fn drawn<S: Strategy>(strategy: &S, number: usize) -> Vec<S::Value> {
     let mut runner = TestRunner::deterministic();
     (0..number).map(|_| strategy.new_tree(&mut runner).expect("it filters nothing").current()).collect()
@@ -80,14 +80,14 @@ fn our_messages() -> Vec<Value> {
     let notices = drawn(&strategy::notice(), FINDINGS);
     let names = drawn(&strategy::text(64), 20);
     let plain = strategy::plain_finding(0xabc, Level::High, 12);
-    let told: Vec<_> = findings.iter().map(|(finding, activity)| (finding, *activity)).collect();
+    let shown: Vec<_> = findings.iter().map(|(finding, activity)| (finding, *activity)).collect();
 
     let mut bodies: Vec<MessageBody<'_>> =
-        told.iter().map(|(finding, activity)| MessageBody::Finding { finding, activity: *activity }).collect();
+        shown.iter().map(|(finding, activity)| MessageBody::Finding { finding, activity: *activity }).collect();
     bodies.extend(notices.iter().map(MessageBody::Notice));
     bodies.extend(names.iter().map(|name| MessageBody::Test { destination: name }));
-    bodies.extend(told.chunks(15).zip(notices.chunks(15)).map(|(told, notices)| {
-        MessageBody::Digest(Digest::new(told.to_vec(), notices.iter().collect(), vec![FindingKey(1)]))
+    bodies.extend(shown.chunks(15).zip(notices.chunks(15)).map(|(shown, notices)| {
+        MessageBody::Digest(Digest::new(shown.to_vec(), notices.iter().collect(), vec![FindingKey(1)]))
     }));
     bodies.push(MessageBody::Forgotten((0..2_000).map(FindingKey).collect()));
     bodies.push(MessageBody::Finding { finding: &plain, activity: stakeout_core::delivery::Activity::Create });
@@ -95,12 +95,12 @@ fn our_messages() -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_messages_are_valid_to_the_models_and_to_the_judge() {
+async fn our_messages_are_valid_for_the_models_and_the_fake() {
     let slack = Slack::start().await.expect("a free port");
     let payloads = our_messages();
-    let verdicts = sent(&slack, &payloads);
-    assert_eq!(verdicts.len(), 2 * FINDINGS + 20 + FINDINGS / 15 + 2);
-    for (payload, status) in payloads.iter().zip(verdicts) {
+    let results = sent(&slack, &payloads);
+    assert_eq!(results.len(), 2 * FINDINGS + 20 + FINDINGS / 15 + 2);
+    for (payload, status) in payloads.iter().zip(results) {
         let taken = Status { problem: None, status: 200, body: "ok".to_owned(), retry_after: None };
         assert_eq!(status, taken, "{payload:#}\n{:?}", slack.refused().last());
     }

@@ -1,4 +1,4 @@
-//! SNS with boto3: the same questions to the fake and to moto, which also delivers to queues.
+//! SNS with boto3: the same requests to the fake and to moto, which also delivers to queues.
 
 use serde_json::{Value, json};
 use stakeout_fakes::Sns;
@@ -6,7 +6,7 @@ use stakeout_fakes::Sns;
 use super::{Differs, Facts, answered, assert_alike};
 use crate::support::python::Moto;
 
-/// What moto does otherwise.
+/// Differences of moto.
 const MOTO_DIFFERS: &[Differs] = &[
     ("another region's topic", "moto looks it up in the region that the request was signed for"),
     ("attribute of no type", "moto's code is that of other parameters"),
@@ -27,7 +27,7 @@ const MOTO_DIFFERS: &[Differs] = &[
     ("with attributes over 262144", "moto counts the message alone"),
 ];
 
-/// What the cloud's pages say that the answers are.
+/// The documented answers of the cloud.
 fn documented() -> Value {
     let taken = json!(["MessageId"]);
     let taken_in_order = json!(["MessageId", "SequenceNumber"]);
@@ -70,34 +70,35 @@ fn documented() -> Value {
     })
 }
 
-/// What the fake took for a topic and would deliver, in the form of what arrives in a queue.
+/// Returns the messages that the fake accepted for a topic and would deliver, in the form of a queue.
 fn delivered(sns: &Sns, topic: &str) -> Vec<Value> {
-    let ours = sns.messages().into_iter().filter(|sent| sent.topic_arn.ends_with(topic) && !sent.duplicate);
-    ours.map(|sent| {
-        json!({
-            "subject": sent.subject,
-            "message": sent.message,
-            "attributes": sent.attributes,
-            "group": sent.group_id,
-            "dedup": sent.dedup_id,
+    let delivered = sns.messages().into_iter().filter(|sent| sent.topic_arn.ends_with(topic) && !sent.duplicate);
+    delivered
+        .map(|sent| {
+            json!({
+                "subject": sent.subject,
+                "message": sent.message,
+                "attributes": sent.attributes,
+                "group": sent.group_id,
+                "dedup": sent.dedup_id,
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn boto3_is_answered_as_documented_and_by_moto_alike() {
     let sns = Sns::start().await.expect("a free port");
-    let ours: Facts = answered("sns.py", &[&sns.endpoint()], "");
+    let fake: Facts = answered("sns.py", &[&sns.endpoint()], "");
     let moto = Moto::start();
-    let mut motos: Facts = answered("sns.py", &[moto.endpoint(), moto.endpoint()], "");
+    let mut others: Facts = answered("sns.py", &[moto.endpoint(), moto.endpoint()], "");
 
-    // The first two of each topic were taken by both; later ones show what moto lets pass.
-    let arrived = motos.remove("arrived").expect("moto has queues");
+    // Both accepted the first two of each topic; only moto accepts some of the later ones.
+    let arrived = others.remove("arrived").expect("moto has queues");
     for (queue, topic) in [":alerts", ":alerts.fifo"].into_iter().enumerate() {
         let arrived = arrived[queue].as_array().expect("messages");
         assert_eq!(arrived[..2], delivered(&sns, topic)[..2], "{topic}");
     }
-    assert_alike(&ours, &motos, MOTO_DIFFERS);
-    assert_eq!(Value::Object(ours), documented());
+    assert_alike(&fake, &others, MOTO_DIFFERS);
+    assert_eq!(Value::Object(fake), documented());
 }

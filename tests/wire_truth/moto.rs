@@ -1,4 +1,4 @@
-//! Our own clients against moto: what they send is understood by a server that we did not write.
+//! Our clients against moto, a server that we did not write.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{answered, strategy};
 use crate::support::python::Moto;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_we_publish_arrives_in_queues_of_moto() {
+async fn our_messages_arrive_in_queues_of_moto() {
     let moto = Moto::start();
     let topics: Vec<String> = answered("queues.py", &[moto.endpoint(), "make"], "");
     let finding = strategy::plain_finding(0xabc, Level::Low, 7);
@@ -22,7 +22,7 @@ async fn what_we_publish_arrives_in_queues_of_moto() {
         let sns = Sns::new(topic_arn, &access).await.expect("loopback is allowed");
         let body = MessageBody::Finding { finding: &finding, activity: Activity::Create };
         let message = Message { id: "17-0abc-1".to_owned(), body };
-        // A FIFO queue drops what is sent again.
+        // A FIFO queue drops a repeated message.
         for _ in 0..2 {
             let receipt = sns.send(&message, Timestamp::UNIX_EPOCH).await.expect("moto takes it");
             assert!(receipt.remote_id.is_some());
@@ -33,8 +33,8 @@ async fn what_we_publish_arrives_in_queues_of_moto() {
     for message in queues.iter().flatten() {
         assert_eq!(message["subject"], "Stakeout [Low] Kubernetes scanning by an unauthenticated address");
         assert_eq!(message["attributes"]["severity_id"], json!(["Number", "2"]));
-        let told: Value = serde_json::from_str(message["message"].as_str().expect("a text")).expect("JSON");
-        assert_eq!(told["finding_info"]["uid"], "00000000000000000000000000000abc");
+        let object: Value = serde_json::from_str(message["message"].as_str().expect("a text")).expect("JSON");
+        assert_eq!(object["finding_info"]["uid"], "00000000000000000000000000000abc");
     }
     let ids = ["group", "dedup"].map(|id| queues[1][0][id].clone());
     assert_eq!(ids, ["00000000000000000000000000000abc", "17-0abc-1"]);
@@ -58,7 +58,7 @@ mod reader {
         Prefilter::Is { field: Field::Named("responseStatus.code"), literal: Literal::Number(403) }
     }
 
-    /// Reads the years around now, and answers the ids of the records and how many there were.
+    /// Reads the years around now, and returns the ids and the number of records.
     async fn read(cloudwatch: &CloudWatch) -> (BTreeSet<String>, usize) {
         let window = Window::new(Second(1_700_000_000), Second(4_000_000_000)).expect("not empty");
         let (mut ids, mut records, mut token) = (BTreeSet::new(), 0, None);
@@ -74,7 +74,7 @@ mod reader {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn the_reader_reads_moto_also_in_a_role() {
+    async fn the_reader_reads_moto_with_and_without_a_role() {
         let moto = Moto::start();
         // The script puts 240 events into the group, every seventh of them cut.
         let _: Facts = answered("cloudwatch_logs.py", &[moto.endpoint()], "");
