@@ -1,7 +1,7 @@
 //! `doctor` against the fakes: a healthy log of each cloud, and what hides scans or cannot be read, with its fix.
 
 use stakeout_fakes::cloudwatch_logs::LogGroupClass;
-use stakeout_fakes::log_analytics::Plan;
+use stakeout_fakes::log_analytics::TablePlan;
 use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{DAY, HOUR, MINUTE, refused};
@@ -83,7 +83,7 @@ fn a_gke_log_without_data_access_hides_scans() {
 #[test]
 fn tables_of_aks_that_hide_scans_cost_more_or_are_empty_say_so() {
     let world = scanned(Cloud::Aks);
-    world.log_analytics.set_plan(super::envelope::WORKSPACE, "AKSAuditAdmin", Plan::Analytics).expect("a table");
+    world.log_analytics.set_plan(super::envelope::WORKSPACE, "AKSAuditAdmin", TablePlan::Analytics).expect("a table");
     world.reconfigure("table: AKSAudit,", "table: AKSAuditAdmin,");
     assert_says(&world, 1, "scans", "bad", "az monitor diagnostic-settings");
     let (_, sources) = scanned(Cloud::AksBasic).doctor(NOW);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stakeout_fakes::cloudwatch_logs::LogGroupClass;
-use stakeout_fakes::log_analytics::Plan;
+use stakeout_fakes::log_analytics::TablePlan;
 use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, Sns};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -149,7 +149,7 @@ impl World {
                 )
             }
             Cloud::Aks | Cloud::AksDiagnostics | Cloud::AksBasic => {
-                let plan = if cloud == Cloud::AksBasic { Plan::Basic } else { Plan::Analytics };
+                let plan = if cloud == Cloud::AksBasic { TablePlan::Basic } else { TablePlan::Analytics };
                 self.log_analytics.set_plan(envelope::WORKSPACE, table, plan).expect("a workspace");
                 let plan = if cloud == Cloud::AksBasic { "basic" } else { "analytics" };
                 let (endpoint, workspace) = (self.log_analytics.endpoint(), envelope::WORKSPACE);

@@ -1,7 +1,7 @@
-//! Runs all fakes until standard input ends, and prints where they are: to try clients in other languages on them.
+//! Runs all fakes until standard input ends, and prints their addresses, to try clients in other languages.
 //!
 //! The first line is a JSON object with `cloud_logging`, `cloudwatch_logs`, `log_analytics`, `sns`, `slack` and
-//! `webhook`. When the input ends, a second line tells what they received.
+//! `webhook`. When the input ends, a second line lists what they received.
 #![expect(clippy::print_stdout, reason = "an example whose output is its purpose")]
 
 use std::error::Error;

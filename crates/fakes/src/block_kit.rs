@@ -1,8 +1,8 @@
-//! A strict judge of Slack messages: which members, blocks, elements and lengths Block Kit allows.
+//! A strict validator of Slack messages: the members, blocks, elements and lengths that Block Kit allows.
 //! <https://docs.slack.dev/reference/block-kit/blocks>
 //!
-//! Stricter than Slack where that costs nothing: unknown members are refused, lengths are counted in UTF-16 units, and
-//! block and element types that an alert has no use for (menus, inputs, rich text) are not known.
+//! It is stricter than Slack: it refuses unknown members, counts lengths in UTF-16 units, and refuses block and element
+//! types that no alert needs (menus, inputs, rich text).
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use crate::slack_refusal::SlackRefusal;
 
 const BLOCKS_MAX: usize = 50;
 const MESSAGE_TEXT_MAX: usize = 40_000;
-/// Not documented; messages are known to fail with `msg_blocks_too_long` a little above it.
+/// Undocumented; messages a little above it fail with `msg_blocks_too_long`.
 const BLOCKS_TEXT_MAX: usize = 13_000;
 const ATTACHMENTS_MAX: usize = 20;
 
-/// One broken rule, at a JSON pointer into the message.
+/// One violated rule, at a JSON pointer into the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// JSON pointer.
@@ -31,7 +31,7 @@ impl Problem {
     }
 }
 
-/// Judges a whole message; the error is what Slack answers, and why.
+/// Validates a message; the error is the answer of Slack, with the reasons.
 pub fn check(message: &Value) -> Result<(), (SlackRefusal, Vec<Problem>)> {
     let Value::Object(members) = message else {
         return Err((SlackRefusal::InvalidPayload, vec![Problem::new("", "must be an object")]));
@@ -61,14 +61,14 @@ fn is_blank(value: Option<&Value>) -> bool {
     }
 }
 
-/// Which kinds of text object a place takes.
+/// The kinds of text object that a member accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Plain,
     Any,
 }
 
-/// Collects problems, and what must be unique or short over a whole message.
+/// Collects problems, and the values that must be unique or short in a whole message.
 #[derive(Default)]
 struct Judge {
     problems: Vec<Problem>,
@@ -280,7 +280,7 @@ impl Judge {
         self.required_length(&format!("{at}/alt_text"), image.get("alt_text"), 2000);
     }
 
-    /// Judges a text object.
+    /// Validates a text object.
     fn text(&mut self, at: &str, text: Option<&Value>, kind: Kind, max: usize) {
         let Some(text) = text else {
             return self.says(at, "is missing");
@@ -316,7 +316,7 @@ impl Judge {
         }
     }
 
-    /// Judges a member that may be missing; answers it if it is a text of the right length.
+    /// Validates an optional member; returns it if it is a text of valid length.
     fn length<'v>(&mut self, at: &str, text: Option<&'v Value>, min: usize, max: usize) -> Option<&'v str> {
         let text = text?;
         match text.as_str().filter(|text| (min..=max).contains(&units(text))) {

@@ -1,4 +1,4 @@
-//! The time that a fake believes in: the wall clock until a test sets or advances it.
+//! The clock of a fake: the wall clock until a test sets or advances it.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use jiff::Timestamp;
 
 use crate::guarded::Guarded;
 
-/// The time that a fake believes in.
+/// The clock of a fake.
 #[derive(Debug, Default)]
-pub struct Clock(Guarded<Hands>);
+pub struct Clock(Guarded<ClockState>);
 
 #[derive(Debug, Default)]
-struct Hands {
+struct ClockState {
     stopped_at: Option<Timestamp>,
     ahead: Duration,
 }
 
 impl Clock {
-    /// Tells the time.
-    #[expect(clippy::disallowed_methods, reason = "the wall clock is what a fake begins with")]
+    /// Returns the time.
+    #[expect(clippy::disallowed_methods, reason = "a fake starts with the wall clock")]
     pub fn now(&self) -> Timestamp {
-        let hands = self.0.lock();
-        let base = hands.stopped_at.unwrap_or_else(Timestamp::now);
-        base.checked_add(hands.ahead).unwrap_or(Timestamp::MAX)
+        let state = self.0.lock();
+        let base = state.stopped_at.unwrap_or_else(Timestamp::now);
+        base.checked_add(state.ahead).unwrap_or(Timestamp::MAX)
     }
 
-    /// Stops the clock at a moment; only [`Clock::advance`] moves it from there.
+    /// Stops the clock at a time; only [`Clock::advance`] moves it from there.
     pub fn set(&self, now: Timestamp) {
-        *self.0.lock() = Hands { stopped_at: Some(now), ahead: Duration::ZERO };
+        *self.0.lock() = ClockState { stopped_at: Some(now), ahead: Duration::ZERO };
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        let mut hands = self.0.lock();
-        hands.ahead = hands.ahead.saturating_add(by);
+        let mut state = self.0.lock();
+        state.ahead = state.ahead.saturating_add(by);
     }
 }

@@ -1,8 +1,8 @@
-//! CloudWatch Logs over AWS JSON 1.1: `FilterLogEvents`, and as much more as loading data and looking around needs.
+//! CloudWatch Logs over AWS JSON 1.1: `FilterLogEvents`, and the operations to load data and to list groups and streams.
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 //!
-//! Members that the API does not know are refused, where the cloud is silent. Groups are not kept apart by region, and
-//! signatures are not verified; who signed and for which region is in [`Server::requests`].
+//! The fake refuses unknown members, which the cloud ignores. Groups belong to all regions, and signatures are not
+//! verified; [`Server::requests`] has the access key and region of each request.
 
 mod describe;
 mod search;
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::exchange::{Answer, Asked};
+use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
 use crate::guarded::Guarded;
 use crate::server::{Server, Service};
@@ -33,10 +33,10 @@ use wire::LogsError;
 
 /// The account that every ARN names.
 pub const ACCOUNT: &str = "000000000000";
-/// What precedes the operation in `X-Amz-Target`.
+/// The prefix of the operation in `X-Amz-Target`.
 const TARGET_PREFIX: &str = "Logs_20140328.";
 
-/// A running fake of CloudWatch Logs; dropping it ends it.
+/// A running fake of CloudWatch Logs; dropping it stops it.
 #[derive(Debug)]
 pub struct CloudWatchLogs {
     server: Server,
@@ -50,19 +50,19 @@ impl CloudWatchLogs {
         Ok(Self { server: Server::start(Arc::clone(&logs)).await?, logs })
     }
 
-    /// The endpoint URL to give to an SDK.
+    /// Returns the endpoint URL for an SDK.
     pub fn endpoint(&self) -> String {
         self.server.url()
     }
 
-    /// Makes a log group, or changes the class of one that is there.
+    /// Creates a log group, or changes the class of an existing one.
     pub fn create_group(&self, group: &str, class: LogGroupClass) {
         let now = self.clock().now();
         self.logs.state.lock().store.group_or_new(group, now).class = class;
     }
 
-    /// Puts an event into a group and stream, which are made where they are missing. No limit of `PutLogEvents`
-    /// applies, and the event is visible to every search that begins after this. Answers its event id.
+    /// Adds an event to a group and stream, and creates these if they are missing. No limit of `PutLogEvents` applies.
+    /// Every search that begins later finds the event. Returns its event id.
     pub fn ingest(&self, group: &str, stream: &str, timestamp_ms: i64, message: &str) -> String {
         let now = self.clock().now();
         self.logs.state.lock().store.ingest(group, stream, timestamp_ms, message, now)
@@ -73,7 +73,7 @@ impl CloudWatchLogs {
         self.logs.state.lock().searches.paging = paging;
     }
 
-    /// Makes every token given so far invalid, as 24 hours would.
+    /// Invalidates all tokens, as 24 hours would.
     pub fn expire_tokens(&self) {
         self.logs.state.lock().searches.forget();
     }
@@ -83,12 +83,12 @@ impl CloudWatchLogs {
         self.logs.state.lock().store.accepts_any_age = accepted;
     }
 
-    /// What `FilterLogEvents` handed out so far.
+    /// Returns what `FilterLogEvents` delivered so far.
     pub fn served(&self) -> Served {
         self.logs.state.lock().searches.served
     }
 
-    /// The number of events that a group holds.
+    /// Returns the number of events in a group.
     pub fn stored_events(&self, group: &str) -> usize {
         self.logs.state.lock().store.groups.get(group).map_or(0, |group| group.events.len())
     }
@@ -104,11 +104,11 @@ impl Deref for CloudWatchLogs {
 
 #[derive(Debug, Default)]
 struct Logs {
-    state: Guarded<State>,
+    state: Guarded<CloudWatchState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CloudWatchState {
     store: Store,
     searches: Searches,
 }
@@ -116,42 +116,42 @@ struct State {
 impl Service for Logs {
     const NAME: &'static str = "cloudwatch-logs";
 
-    fn target(&self, asked: &Asked) -> String {
-        let target = asked.header("x-amz-target").unwrap_or_default();
+    fn target(&self, request: &HttpRequest) -> String {
+        let target = request.header("x-amz-target").unwrap_or_default();
         target.strip_prefix(TARGET_PREFIX).unwrap_or(target).to_owned()
     }
 
-    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
-        self.carry_out(asked, now).map_or_else(|error| error.answer(), |body| wire::json(200, body))
+    fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
+        self.carry_out(request, now).map_or_else(|error| error.answer(), |body| wire::json(200, body))
     }
 
-    fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer {
-        LogsError::from_refusal(refusal, &self.target(asked)).answer()
+    fn refuse(&self, refusal: Refusal, request: &HttpRequest) -> Answer {
+        LogsError::from_refusal(refusal, &self.target(request)).answer()
     }
 }
 
 impl Logs {
-    fn carry_out(&self, asked: &Asked, now: Timestamp) -> Result<Option<Value>, LogsError> {
-        let scope = sigv4::check(asked, "logs").map_err(LogsError::from)?;
-        if asked.content_type() != wire::CONTENT_TYPE {
+    fn carry_out(&self, request: &HttpRequest, now: Timestamp) -> Result<Option<Value>, LogsError> {
+        let scope = sigv4::check(request, "logs").map_err(LogsError::from)?;
+        if request.content_type() != wire::CONTENT_TYPE {
             return Err(LogsError::serialization(format!("Content-Type must be {}", wire::CONTENT_TYPE)));
         }
-        let target = asked.header("x-amz-target").unwrap_or_default();
+        let target = request.header("x-amz-target").unwrap_or_default();
         let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
         let mut state = self.state.lock();
-        let State { store, searches } = &mut *state;
+        let CloudWatchState { store, searches } = &mut *state;
         match operation {
-            "FilterLogEvents" => searches.filter_log_events(store, input(asked)?, &scope.region, now).map(Some),
-            "PutLogEvents" => store.put_log_events(&input(asked)?, now).map(Some),
-            "CreateLogGroup" => store.create_log_group(input(asked)?, now).map(|()| None),
-            "CreateLogStream" => store.create_log_stream(&input(asked)?, now).map(|()| None),
-            "DescribeLogGroups" => store.describe_log_groups(&input(asked)?, &scope.region).map(Some),
-            "DescribeLogStreams" => store.describe_log_streams(&input(asked)?, &scope.region).map(Some),
+            "FilterLogEvents" => searches.filter_log_events(store, input(request)?, &scope.region, now).map(Some),
+            "PutLogEvents" => store.put_log_events(&input(request)?, now).map(Some),
+            "CreateLogGroup" => store.create_log_group(input(request)?, now).map(|()| None),
+            "CreateLogStream" => store.create_log_stream(&input(request)?, now).map(|()| None),
+            "DescribeLogGroups" => store.describe_log_groups(&input(request)?, &scope.region).map(Some),
+            "DescribeLogStreams" => store.describe_log_streams(&input(request)?, &scope.region).map(Some),
             _ => Err(LogsError::unknown_operation(target)),
         }
     }
 }
 
-fn input<T: DeserializeOwned>(asked: &Asked) -> Result<T, LogsError> {
-    serde_json::from_slice(&asked.body).map_err(|error| LogsError::serialization(error.to_string()))
+fn input<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, LogsError> {
+    serde_json::from_slice(&request.body).map_err(|error| LogsError::serialization(error.to_string()))
 }

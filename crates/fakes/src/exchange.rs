@@ -1,4 +1,4 @@
-//! One exchange over HTTP, in the plain form that services work with: what was asked, and what is answered.
+//! One exchange over HTTP, in the plain form that services work with: a request and its answer.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts};
@@ -6,16 +6,16 @@ use axum::response::Response;
 
 /// A request with its body read.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct HttpRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
-    /// What follows the `?`, still escaped; empty where there is none.
+    /// The query string, still escaped; empty if there is none.
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Asked {
+impl HttpRequest {
     pub(crate) fn new(head: Parts, body: Bytes) -> Self {
         let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
         Self { method: head.method, path, query, headers: head.headers, body }
@@ -33,7 +33,7 @@ impl Asked {
     }
 }
 
-/// An answer before it is put on the wire.
+/// An answer before it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -55,7 +55,7 @@ impl Answer {
         self
     }
 
-    /// Leaves out the second half of the body.
+    /// Drops the second half of the body.
     pub(crate) fn truncated(mut self) -> Self {
         let half = self.body.floor_char_boundary(self.body.len() / 2);
         self.body.truncate(half);

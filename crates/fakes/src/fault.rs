@@ -1,5 +1,5 @@
-//! The fault knobs that all fakes share: which fault, and which of the next requests meets it.
-//! How a refusal is worded belongs to each service.
+//! The faults that all fakes share: which fault, and which of the next requests it hits. Each service words its own
+//! refusals.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -11,119 +11,119 @@ use crate::guarded::Guarded;
 /// One way for a request to go wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Refused for asking too often, with a `Retry-After` header where seconds are given.
+    /// Refused because of too many requests, with a `Retry-After` header if seconds are given.
     Throttled {
         /// Seconds of the `Retry-After` header.
         retry_after_s: Option<u32>,
     },
-    /// The service's own 500.
+    /// The service's 500.
     InternalError,
-    /// The service's own 503.
+    /// The service's 503.
     Unavailable,
-    /// Refused for want of permission.
+    /// Refused because of a missing permission.
     Denied,
-    /// Exactly this answer; the request is not carried out.
+    /// Exactly this answer; the request is not executed.
     Answer {
         /// HTTP status.
         status: u16,
         /// Body, sent as plain text.
         body: String,
     },
-    /// Held until [`FaultSwitch::release`], then carried out; dropped if the caller has gone by then.
+    /// Held until [`FaultSwitch::release`], then executed; dropped if the caller has gone by then.
     Hang,
-    /// Carried out, then the connection is reset in the middle of the answer's body.
+    /// Executed, then the connection is reset in the middle of the answer's body.
     ResetMidBody,
-    /// Carried out, then half of the answer's body is sent as though it were whole.
+    /// Executed, then half of the answer's body is sent as if it were complete.
     TruncatedBody,
-    /// Carried out, then the connection is reset before the first byte of the answer.
+    /// Executed, then the connection is reset before the first byte of the answer.
     AnswerLost,
 }
 
-/// Which requests meet a fault. The script goes first, one entry a request; then every n-th; then always.
+/// Which requests a fault hits. The script comes first, with one entry per request; then every n-th; then always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// What the next requests meet, one entry each; `None` lets a request pass.
+    /// The faults of the next requests, one entry each; `None` lets a request pass.
     pub script: VecDeque<Option<Fault>>,
-    /// Every n-th request since the faults were set meets this.
+    /// The fault of every n-th request since the faults were set.
     pub every: Option<(NonZeroU32, Fault)>,
-    /// Every other request meets this.
+    /// The fault of every other request.
     pub always: Option<Fault>,
 }
 
 impl Faults {
-    /// Lets the next `n` requests meet the fault, and all after them pass.
+    /// Injects the fault into the next `n` requests; all later ones pass.
     pub fn next(n: usize, fault: &Fault) -> Self {
         Self { script: vec![Some(fault.clone()); n].into(), ..Self::default() }
     }
 
-    /// Lets every n-th request meet the fault.
+    /// Injects the fault into every n-th request.
     pub fn every(nth: NonZeroU32, fault: Fault) -> Self {
         Self { every: Some((nth, fault)), ..Self::default() }
     }
 
-    /// Lets every request meet the fault.
+    /// Injects the fault into every request.
     pub fn always(fault: Fault) -> Self {
         Self { always: Some(fault), ..Self::default() }
     }
 }
 
-/// Holds the faults of one fake and hands them out, one request at a time.
+/// Holds the faults of one fake and applies them, one request at a time.
 #[derive(Debug, Default)]
 pub struct FaultSwitch {
-    set: Guarded<Set>,
+    set: Guarded<FaultState>,
     released: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Set {
+struct FaultState {
     faults: Faults,
-    asked: u32,
+    requests: u32,
 }
 
 impl FaultSwitch {
-    /// Replaces all faults, and counts requests anew.
+    /// Replaces all faults, and restarts the count of requests.
     pub fn set(&self, faults: Faults) {
-        *self.set.lock() = Set { faults, asked: 0 };
+        *self.set.lock() = FaultState { faults, requests: 0 };
     }
 
-    /// Adds to the script: after what it holds already, `n` requests meet the fault.
+    /// Appends `n` faults to the script.
     pub fn script_next(&self, n: usize, fault: &Fault) {
         self.set.lock().faults.script.extend(vec![Some(fault.clone()); n]);
     }
 
-    /// Takes all faults away and releases what hangs.
+    /// Removes all faults and releases held requests.
     pub fn clear(&self) {
         self.set(Faults::default());
         self.release();
     }
 
-    /// Lets every request that hangs now go on.
+    /// Releases every request that is held now.
     pub fn release(&self) {
         self.released.send_modify(|times| *times += 1);
     }
 
-    /// Takes the fault of one request, and what to wait on if that is [`Fault::Hang`].
+    /// Takes the fault of one request, and the signal to wait for in case of [`Fault::Hang`].
     pub(crate) fn take(&self) -> (Option<Fault>, watch::Receiver<u64>) {
-        // Subscribed before the fault is known to anyone, so a release that follows is never missed.
+        // Subscribes before the fault is visible, so that a later release is never missed.
         let release = self.released.subscribe();
         (self.set.lock().take(), release)
     }
 }
 
-impl Set {
+impl FaultState {
     fn take(&mut self) -> Option<Fault> {
-        self.asked = self.asked.wrapping_add(1);
+        self.requests = self.requests.wrapping_add(1);
         if let Some(scripted) = self.faults.script.pop_front() {
             return scripted;
         }
         match &self.faults.every {
-            Some((nth, fault)) if self.asked.is_multiple_of(nth.get()) => Some(fault.clone()),
+            Some((nth, fault)) if self.requests.is_multiple_of(nth.get()) => Some(fault.clone()),
             _ => self.faults.always.clone(),
         }
     }
 }
 
-/// A refusal that each service words in its own dialect.
+/// A refusal that each service expresses in its own format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Throttled,
@@ -132,9 +132,9 @@ pub(crate) enum Refusal {
     Denied,
 }
 
-/// How a request that is carried out ends on the wire.
+/// How the answer to an executed request ends on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum AnswerEnding {
     Whole,
     ResetMidBody,
     TruncatedBody,
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_script_goes_before_every_nth_and_always() {
+    fn the_script_comes_before_every_nth_and_always() {
         let switch = FaultSwitch::default();
         switch.set(Faults {
             script: vec![None, Some(Fault::Denied)].into(),

@@ -1,10 +1,10 @@
-//! Filter patterns of CloudWatch Logs, evaluated for real: those on JSON, and the one quoted phrase.
+//! Parses and evaluates filter patterns of CloudWatch Logs: patterns on JSON, and a single quoted phrase.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
 //!
-//! Where the documentation leaves a question open, an event does *not* fit, so a client that leans on a guess loses
-//! events here and not in the cloud: literals never change type (`403` is not `"403"`), an absent or null property fits
-//! no comparison, and that includes `!=`. Several terms, terms without quotes, `?` and `-` terms, space-delimited patterns
-//! and regular expressions are refused.
+//! Where the documentation leaves a question open, an event does *not* fit: a client that relies on a guess loses events
+//! here and not in the cloud. Literals never change type (`403` is not `"403"`). An absent or null property fits no
+//! comparison, not even `!=`. The fake refuses several terms, terms without quotes, `?` and `-` terms, space-delimited
+//! patterns and regular expressions.
 
 mod parse;
 #[cfg(test)]
@@ -21,13 +21,13 @@ pub const PATTERN_CHARS_MAX: usize = 1024;
 
 /// A parsed filter pattern.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FilterPattern(Kind);
+pub struct FilterPattern(PatternKind);
 
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+enum PatternKind {
     /// The empty pattern.
     Everything,
-    /// A quoted phrase, which is looked for in the message's text, be that JSON or not.
+    /// A quoted phrase, which is searched in the text of the message, JSON or not.
     Phrase(String),
     /// A comparison of a JSON event's properties.
     Json(Expression),
@@ -40,10 +40,10 @@ pub enum PatternError {
     Malformed {
         /// Byte at which the parser stopped.
         at: usize,
-        /// What it wanted there.
+        /// What it expected there.
         wanted: String,
     },
-    /// The cloud would take it; this fake does not evaluate it.
+    /// The cloud accepts it; this fake does not support it.
     Unsupported(&'static str),
 }
 
@@ -75,10 +75,10 @@ enum Check {
     NotExists,
 }
 
-/// A literal; `spelled` keeps a number as it was written.
+/// A literal; `source` is the text of a number in the pattern.
 #[derive(Clone, Debug, PartialEq)]
 enum Literal {
-    Number { value: f64, spelled: String },
+    Number { value: f64, source: String },
     Text { text: String, quoted: bool },
 }
 
@@ -88,13 +88,13 @@ impl FilterPattern {
         parse::pattern(pattern).map(Self)
     }
 
-    /// Tells whether a message fits. Text that is not a JSON object fits no JSON pattern, so an event that was truncated
-    /// on its way into the log is found by a phrase only. Upper and lower case differ.
+    /// Returns whether a message fits. Text that is not a JSON object fits no JSON pattern, so only a phrase finds an
+    /// event that was truncated on its way into the log. Case matters.
     pub fn fits(&self, message: &str) -> bool {
         match &self.0 {
-            Kind::Everything => true,
-            Kind::Phrase(phrase) => message.contains(phrase.as_str()),
-            Kind::Json(expression) => match serde_json::from_str(message) {
+            PatternKind::Everything => true,
+            PatternKind::Phrase(phrase) => message.contains(phrase.as_str()),
+            PatternKind::Json(expression) => match serde_json::from_str(message) {
                 Ok(event @ Value::Object(_)) => expression.fits(&event),
                 _ => false,
             },
@@ -114,7 +114,7 @@ impl Expression {
 }
 
 impl Selector {
-    /// All values at the path: at most one, unless the path holds a wildcard.
+    /// Returns all values at the path: at most one, unless the path has a wildcard.
     fn select<'v>(&self, event: &'v Value) -> Vec<&'v Value> {
         self.0
             .iter()
@@ -179,7 +179,7 @@ impl Literal {
     }
 }
 
-/// Matches `*` against any run of characters, without backtracking further than the last `*`.
+/// Matches `*` with any characters, without backtracking behind the last `*`.
 fn wildcard_fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -202,9 +202,9 @@ fn wildcard_fits(pattern: &str, text: &str) -> bool {
 impl fmt::Display for FilterPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Everything => Ok(()),
-            Kind::Phrase(phrase) => f.write_str(&quoted(phrase)),
-            Kind::Json(expression) => write!(f, "{{ {expression} }}"),
+            PatternKind::Everything => Ok(()),
+            PatternKind::Phrase(phrase) => f.write_str(&quoted(phrase)),
+            PatternKind::Json(expression) => write!(f, "{{ {expression} }}"),
         }
     }
 }
@@ -262,14 +262,14 @@ fn sign(comparison: Comparison) -> &'static str {
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number { spelled, .. } => f.write_str(spelled),
+            Self::Number { source, .. } => f.write_str(source),
             Self::Text { text, quoted: false } => f.write_str(text),
             Self::Text { text, quoted: true } => f.write_str(&quoted(text)),
         }
     }
 }
 
-/// A text in quotes, as a pattern spells it.
+/// Returns a text in quotes, as in a pattern.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,4 +1,4 @@
-//! State behind a lock that a panicking test cannot poison. Guards never live across an await: the services are
+//! State behind a lock that a panicking test cannot poison. No guard lives across an await: the services are
 //! synchronous, and only the server awaits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,10 +1,10 @@
-//! The Kusto Query Language, as much of it as reading a table by filters needs: parsed, checked and evaluated for real.
+//! Parses, checks and evaluates the part of the Kusto Query Language that reads a table through filters.
 //! <https://learn.microsoft.com/en-us/kusto/query/>
 //!
-//! Known are the operators `where`, `extend`, `project`, `take`, `sort`, `count` and `summarize`, comparisons, the string
-//! operators and a few dozen functions. Everything else is refused, as syntax or meaning where the cloud would refuse it,
-//! and as unsupported where it would not. Where the documentation leaves open whether a row fits, the test is null, so
-//! the row fits neither it nor its opposite: a client that leans on a guess loses rows here and not in the cloud.
+//! It supports the operators `where`, `extend`, `project`, `take`, `sort`, `count` and `summarize`, comparisons, the
+//! string operators and a few dozen functions. It refuses everything else: as an error of syntax or meaning if the cloud
+//! refuses it, and otherwise as unsupported. Where the documentation leaves open whether a row fits, the test is null, so
+//! the row fits neither the test nor its negation: a client that relies on a guess loses rows here and not in the cloud.
 
 mod datetime;
 mod function;
@@ -26,7 +26,7 @@ use std::fmt;
 pub use datetime::DateTime;
 pub use row::{BadRow, read_row};
 use stage::Stage;
-pub use value::{Column, Dynamic, Kind, Row, Value};
+pub use value::{Cell, Column, ColumnType, Dynamic, Row};
 
 /// A query that was parsed, and checked against the columns of its table.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,14 +43,14 @@ pub struct Query {
 pub enum KqlError {
     /// It cannot be parsed.
     Syntax(SyntaxError),
-    /// It names what is not there, or compares what cannot be compared.
+    /// It uses an unknown name, or compares values that cannot be compared.
     Semantic {
-        /// The cloud's number of such a mistake.
+        /// The error code of the cloud.
         code: &'static str,
-        /// The mistake in the cloud's words.
+        /// The error message of the cloud.
         message: String,
     },
-    /// The cloud would take it, or might; this fake does not evaluate it.
+    /// The cloud accepts it, or might; this fake does not support it.
     Unsupported(String),
 }
 
@@ -61,18 +61,18 @@ pub struct SyntaxError {
     pub line: usize,
     /// The character of the line, from 1.
     pub column: usize,
-    /// What stands there; empty at the end.
+    /// The token there; empty at the end.
     pub token: String,
-    /// What was wanted instead.
+    /// What was expected instead.
     pub wanted: String,
 }
 
 impl Query {
-    /// Parses a query, and checks it against the tables that there are.
+    /// Parses a query, and checks it against the existing tables.
     ///
     /// # Errors
     ///
-    /// Where the query is not one, does not fit the table, or needs what this fake does not evaluate.
+    /// If the query is invalid, does not fit the table, or needs something that this fake does not support.
     pub fn compile(text: &str, columns_of: impl Fn(&str) -> Option<Vec<Column>>) -> Result<Self, KqlError> {
         let pipeline = parse::pipeline(text)?;
         let from = columns_of(&pipeline.table).ok_or_else(|| {
@@ -102,8 +102,8 @@ impl Query {
         self.stages.iter().fold(rows, |rows, stage| stage.run(rows))
     }
 
-    /// The moments between which a column of the table must lie, both included, as far as its first `where` operators say
-    /// so plainly.
+    /// Returns the bounds of a column of the table, both included, as far as the first `where` operators state them
+    /// directly.
     pub fn bounds_of(&self, column: &str) -> (Option<DateTime>, Option<DateTime>) {
         let Some(index) = self.index_of(column) else {
             return (None, None);
@@ -115,7 +115,7 @@ impl Query {
         })
     }
 
-    /// Tells whether one of its first `where` operators reads a column of the table.
+    /// Returns whether one of its first `where` operators reads a column of the table.
     pub fn filters_on(&self, column: &str) -> bool {
         self.index_of(column).is_some_and(|index| self.filters().any(|filter| filter.reads(index)))
     }
@@ -124,7 +124,7 @@ impl Query {
         self.from.iter().position(|known| known.name == column)
     }
 
-    /// The conditions of its `where` operators, up to the first operator that changes what a column is.
+    /// Returns the conditions of its `where` operators, up to the first operator that changes a column.
     fn filters(&self) -> impl Iterator<Item = &scalar::Scalar> {
         let keeps_columns = |stage: &&Stage| match stage {
             Stage::Where(_) => true,
@@ -141,7 +141,7 @@ impl Query {
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, token, wanted } = self;
-        write!(f, "Query could not be parsed at '{token}' on line [{line},{column}]; wanted {wanted}")
+        write!(f, "Query could not be parsed at '{token}' on line [{line},{column}]; expected {wanted}")
     }
 }
 
@@ -150,7 +150,7 @@ impl fmt::Display for KqlError {
         match self {
             Self::Syntax(error) => write!(f, "SYN0002: {error}"),
             Self::Semantic { code, message } => write!(f, "{code}: {message}"),
-            Self::Unsupported(what) => write!(f, "this fake does not evaluate {what}"),
+            Self::Unsupported(what) => write!(f, "this fake does not support {what}"),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Strict loopback fakes of CloudWatch Logs, SNS, Slack and a plain webhook, with fault knobs.
+//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, SNS, Slack and a plain webhook, with faults on
+//! demand.
 //!
-//! Each server speaks the wire of its original on `127.0.0.1` and is at least as strict: what a fake takes, the
-//! cloud takes. They serve `stakeout demo` and the tests. Nothing here knows Stakeout's own types, and nothing here
-//! sleeps: time is [`Clock`], and a held answer waits for [`FaultSwitch::release`].
+//! Each server speaks the protocol of its original on `127.0.0.1` and is at least as strict: the cloud accepts every
+//! request that a fake accepts. `stakeout demo` and the tests use them. This crate knows none of Stakeout's types, and
+//! never sleeps: time is [`Clock`], and a held answer waits for [`FaultSwitch::release`]. The modules stand in the order
+//! of a request's path.
 
 mod guarded;
 mod clock;
@@ -10,7 +12,7 @@ mod fault;
 mod request;
 mod exchange;
 mod sigv4;
-mod line;
+mod connection;
 mod server;
 mod form;
 mod stable_hash;
@@ -37,7 +39,7 @@ pub use fault::{Fault, FaultSwitch, Faults};
 pub use filter_pattern::FilterPattern;
 pub use log_analytics::LogAnalytics;
 pub use logging_filter::LoggingFilter;
-pub use request::Request;
+pub use request::RecordedRequest;
 pub use server::Server;
 pub use slack::Slack;
 pub use sns::Sns;

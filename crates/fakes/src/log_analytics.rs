@@ -1,10 +1,9 @@
 //! Log Analytics' query API with Microsoft Entra and the instance metadata service, all on one port.
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/overview>
 //!
-//! Queries are parsed and evaluated for real by [`crate::kql`]. Members of a request that the API does not know are
-//! refused, where the cloud may be silent. A query without a token is answered unless
-//! [`LogAnalytics::allow_anonymous`] says otherwise; a token that is not one of this fake's, or that its clock has
-//! outlived, never is.
+//! [`crate::kql`] parses and evaluates the queries. The fake refuses unknown members of a request, which the cloud may
+//! ignore. It answers queries without a token unless [`LogAnalytics::allow_anonymous`] forbids it, and never those with
+//! an unknown or expired token.
 
 mod entra;
 mod interval;
@@ -23,7 +22,7 @@ use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::exchange::{Answer, Asked};
+use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
 use crate::guarded::Guarded;
 pub use crate::kql::BadRow;
@@ -34,11 +33,11 @@ use entra::{EntraError, Tokens};
 pub use query::{Answering, RowOrder, Served};
 use query::{Api, Searches};
 pub use schema::columns;
-pub use store::Plan;
 use store::Store;
+pub use store::TablePlan;
 use wire::ApiError;
 
-/// A running fake of Log Analytics; dropping it ends it.
+/// A running fake of Log Analytics; dropping it stops it.
 #[derive(Debug)]
 pub struct LogAnalytics {
     server: Server,
@@ -52,27 +51,27 @@ impl LogAnalytics {
         Ok(Self { server: Server::start(Arc::clone(&logs)).await?, logs })
     }
 
-    /// The base URL of the query API, of Entra (the authority host) and of the metadata service alike.
+    /// Returns the base URL of the query API, of Entra (the authority host) and of the metadata service.
     pub fn endpoint(&self) -> String {
         self.server.url()
     }
 
-    /// Puts a row, an object by column names, into a table, which is made where it is missing. It is visible to every
-    /// query that begins after this. Columns that are left out are empty; `TimeGenerated` must be there.
+    /// Adds a row, an object by column names, to a table, and creates the table if it is missing. Every later query sees
+    /// it. Missing columns are empty; `TimeGenerated` is required.
     ///
     /// # Errors
     ///
-    /// Where the workspace is no GUID, the table is not known, or the row does not fit the table's columns.
+    /// If the workspace is not a GUID, the table is unknown, or the row does not fit the table's columns.
     pub fn ingest(&self, workspace: &str, table: &str, row: Value) -> Result<(), BadRow> {
         self.logs.state.lock().store.ingest(workspace, table, row)
     }
 
-    /// Sets the plan of a table, which is made where it is missing.
+    /// Sets the plan of a table, and creates the table if it is missing.
     ///
     /// # Errors
     ///
-    /// Where the workspace is no GUID, or the table is not known.
-    pub fn set_plan(&self, workspace: &str, table: &str, plan: Plan) -> Result<(), BadRow> {
+    /// If the workspace is not a GUID, or the table is unknown.
+    pub fn set_plan(&self, workspace: &str, table: &str, plan: TablePlan) -> Result<(), BadRow> {
         self.logs.state.lock().store.table_or_new(workspace, table)?.plan = plan;
         Ok(())
     }
@@ -82,37 +81,37 @@ impl LogAnalytics {
         self.logs.state.lock().searches.answering = answering;
     }
 
-    /// What was answered to queries so far.
+    /// Returns what queries received so far.
     pub fn served(&self) -> Served {
         self.logs.state.lock().searches.served
     }
 
-    /// The number of rows that a table holds.
+    /// Returns the number of rows in a table.
     pub fn stored_rows(&self, workspace: &str, table: &str) -> usize {
         self.logs.state.lock().store.table(workspace, table).map_or(0, |table| table.rows.len())
     }
 
-    /// Whether a query without a token is answered; so it is until this is told otherwise.
+    /// Sets whether queries without a token are answered; the default is yes.
     pub fn allow_anonymous(&self, allowed: bool) {
         self.logs.state.lock().tokens.needs_token = !allowed;
     }
 
-    /// Names an application and what it must prove itself with. Until the first is named, any application is believed.
+    /// Registers an application with its credential. Until the first is registered, any application is accepted.
     pub fn register(&self, client_id: &str, proof: Proof) {
         self.logs.state.lock().tokens.register(client_id, proof);
     }
 
-    /// Sets for how long the tokens that are issued from now on are good; an hour until then.
+    /// Sets the life of all tokens that are issued later; the default is an hour.
     pub fn set_token_life(&self, life: Duration) {
         self.logs.state.lock().tokens.life = life;
     }
 
-    /// Ends every token issued so far.
+    /// Expires all tokens.
     pub fn expire_tokens(&self) {
         self.logs.state.lock().tokens.expire();
     }
 
-    /// The number of tokens issued so far.
+    /// Returns the number of tokens issued so far.
     pub fn tokens_issued(&self) -> u64 {
         self.logs.state.lock().tokens.issued()
     }
@@ -128,27 +127,27 @@ impl Deref for LogAnalytics {
 
 #[derive(Debug, Default)]
 struct Logs {
-    state: Guarded<State>,
+    state: Guarded<LogAnalyticsState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LogAnalyticsState {
     store: Store,
     searches: Searches,
     tokens: Tokens,
 }
 
-/// What a path leads to.
+/// The service behind a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place<'p> {
+enum Route<'p> {
     Token,
     Discovery { tenant: &'p str },
     Metadata,
     Query { workspace: &'p str, api: Api },
-    Nowhere,
+    Unknown,
 }
 
-impl<'p> Place<'p> {
+impl<'p> Route<'p> {
     fn of(method: &Method, path: &'p str) -> Self {
         let steps: Vec<&str> = path.split('/').skip(1).collect();
         match (method, steps.as_slice()) {
@@ -157,7 +156,7 @@ impl<'p> Place<'p> {
             (&Method::GET, ["metadata", "identity", "oauth2", "token"]) => Self::Metadata,
             (&Method::POST, ["v1", "workspaces", workspace, "query"]) => Self::Query { workspace, api: Api::Query },
             (&Method::POST, ["v1", "workspaces", workspace, "search"]) => Self::Query { workspace, api: Api::Search },
-            _ => Self::Nowhere,
+            _ => Self::Unknown,
         }
     }
 }
@@ -165,31 +164,31 @@ impl<'p> Place<'p> {
 impl Service for Logs {
     const NAME: &'static str = "log-analytics";
 
-    fn target(&self, asked: &Asked) -> String {
-        format!("{} {}", asked.method, asked.path)
+    fn target(&self, request: &HttpRequest) -> String {
+        format!("{} {}", request.method, request.path)
     }
 
-    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
+    fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
         let mut state = self.state.lock();
-        let State { store, searches, tokens } = &mut *state;
-        match Place::of(&asked.method, &asked.path) {
-            Place::Token => tokens.grant(asked, now).unwrap_or_else(|error| error.answer(now)),
-            Place::Discovery { tenant } => entra::describe(tenant),
-            Place::Metadata => metadata::token(asked, tokens, now),
-            Place::Query { workspace, api } => {
-                let authorized = tokens.authorize(asked, now);
-                let answered = authorized.and_then(|()| searches.answer(asked, store, workspace, api, now));
+        let LogAnalyticsState { store, searches, tokens } = &mut *state;
+        match Route::of(&request.method, &request.path) {
+            Route::Token => tokens.grant(request, now).unwrap_or_else(|error| error.answer(now)),
+            Route::Discovery { tenant } => entra::describe(tenant),
+            Route::Metadata => metadata::token(request, tokens, now),
+            Route::Query { workspace, api } => {
+                let authorized = tokens.authorize(request, now);
+                let answered = authorized.and_then(|()| searches.answer(request, store, workspace, api, now));
                 answered.unwrap_or_else(|error| error.answer())
             }
-            Place::Nowhere => ApiError::path_not_found().answer(),
+            Route::Unknown => ApiError::path_not_found().answer(),
         }
     }
 
-    fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer {
-        match Place::of(&asked.method, &asked.path) {
-            Place::Token | Place::Discovery { .. } => EntraError::from_refusal(refusal).answer(Timestamp::UNIX_EPOCH),
-            Place::Metadata => metadata::refuse(refusal),
-            Place::Query { .. } | Place::Nowhere => ApiError::from_refusal(refusal).answer(),
+    fn refuse(&self, refusal: Refusal, request: &HttpRequest) -> Answer {
+        match Route::of(&request.method, &request.path) {
+            Route::Token | Route::Discovery { .. } => EntraError::from_refusal(refusal).answer(Timestamp::UNIX_EPOCH),
+            Route::Metadata => metadata::refuse(refusal),
+            Route::Query { .. } | Route::Unknown => ApiError::from_refusal(refusal).answer(),
         }
     }
 }

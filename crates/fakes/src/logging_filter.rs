@@ -1,14 +1,14 @@
-//! Filters in the Logging query language, evaluated for real on entries in their JSON form.
+//! Parses filters in the Logging query language and evaluates them on entries in their JSON form.
 //! <https://cloud.google.com/logging/docs/view/logging-query-language>
 //!
-//! `NOT` binds closest, then `OR`, then `AND`, which may be left out between comparisons. Where the documentation leaves
-//! open whether an entry fits, it does *not* fit, and neither does it fit the negation: a client that leans on a guess
-//! loses entries here and not in the cloud. Open are an order of texts, a `*` inside of a text, texts that differ in the
-//! case of letters beyond ASCII, `=` on an object, `!=` on an array whose items differ, and a regular expression on what
-//! is no text. Field names are taken in camelCase and in their exact case only.
+//! `NOT` binds closest, then `OR`, then `AND`, which may be omitted between comparisons. Where the documentation leaves
+//! open whether an entry fits, it fits neither the filter nor its negation: a client that relies on a guess loses entries
+//! here and not in the cloud. Undocumented are the order of texts, a `*` inside of a text, the case of letters outside of
+//! ASCII, `=` on an object, `!=` on an array with different items, and a regular expression on anything but text. Field
+//! names must be in camelCase and in their exact case.
 //!
-//! Functions other than `log_id`, `sample` and `ip_in_net` are refused, and so are `cast`, durations and deprecated
-//! fields. What the language does not know is refused as well.
+//! The fake refuses functions other than `log_id`, `sample` and `ip_in_net`, and also `cast`, durations, deprecated fields
+//! and everything that is not part of the language.
 
 mod check;
 mod function;
@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use check::{Check, Literal};
 use function::Function;
-use schema::Kind;
-pub(crate) use schema::{Kind as EntryKind, LOG_ENTRY, severity, timestamp};
+
+pub(crate) use schema::{FieldKind, LOG_ENTRY, severity, timestamp};
 
 /// The longest filter that `entries.list` takes.
 pub const FILTER_CHARS_MAX: usize = 20_000;
@@ -41,7 +41,7 @@ pub enum FilterError {
     Malformed {
         /// Byte at which the parser stopped.
         at: usize,
-        /// What it wanted there.
+        /// What it expected there.
         wanted: String,
     },
     /// A field that `LogEntry` does not define.
@@ -49,7 +49,7 @@ pub enum FilterError {
         /// The field as it was written.
         field: String,
     },
-    /// The cloud would take it, or its pages do not tell; this fake does not evaluate it.
+    /// The cloud accepts it, or does not document it; this fake does not support it.
     Unsupported(&'static str),
 }
 
@@ -61,7 +61,7 @@ enum Expression {
     All(Vec<Expression>),
     Any(Vec<Expression>),
     Not(Box<Expression>),
-    /// A global restriction: a text that any field has.
+    /// A global restriction: a text in any field.
     Anywhere(Literal),
     Test(Arc<Field>, Check),
     Call(Function),
@@ -71,7 +71,7 @@ enum Expression {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
     path: Vec<String>,
-    kind: Kind,
+    kind: FieldKind,
 }
 
 impl LoggingFilter {
@@ -80,7 +80,7 @@ impl LoggingFilter {
         parse::filter(filter).map(Self)
     }
 
-    /// Tells whether a `LogEntry` in its JSON form fits.
+    /// Returns whether a `LogEntry` in its JSON form fits.
     pub fn fits(&self, entry: &Value) -> bool {
         self.0.holds(entry) == Some(true)
     }
@@ -110,7 +110,7 @@ impl Field {
     fn meets(&self, entry: &Value, check: &Check) -> Truth {
         let found = self.select(entry);
         match (check, found.is_empty(), self.kind.default_value()) {
-            // A field of LogEntry that is not there compares as its default; in payloads and labels, nothing compares.
+            // A missing field of LogEntry compares like its default; in payloads and labels, a missing value fits nothing.
             (Check::Present, true, _) | (_, true, None) => Some(false),
             (check, true, Some(default)) => check.holds(&default),
             (Check::Present, false, default) => any(found.into_iter().map(|value| is_present(value, default.as_ref()))),
@@ -127,7 +127,7 @@ fn items(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// A field of `LogEntry` is present if it is not its default; of null and of an empty object the pages do not tell.
+/// A field of `LogEntry` is present if it differs from its default; null and an empty object are undocumented.
 fn is_present(value: &Value, default: Option<&Value>) -> Truth {
     match value {
         Value::Null => None,
@@ -152,7 +152,7 @@ fn any(parts: impl Iterator<Item = Truth>) -> Truth {
     all(parts.map(|part| part.map(|holds| !holds))).map(|holds| !holds)
 }
 
-/// What all parts say alike.
+/// Returns the common result of all parts.
 fn unanimous(mut parts: impl Iterator<Item = Truth>) -> Truth {
     let first = parts.next()??;
     parts.all(|part| part == Some(first)).then_some(first)

@@ -1,28 +1,28 @@
-//! Which parts of a message Slack would bring to life: mentions that ring, links that can be clicked.
+//! Finds the active parts of a Slack message: mentions that notify people, links that can be clicked.
 //! <https://docs.slack.dev/messaging/formatting-message-text>
 //!
-//! Told on the side of caution: sequences inside code spans count, and so do names that Slack turns into mentions by
-//! itself in mrkdwn objects that are not `verbatim`.
+//! It errs on the side of caution: sequences inside code spans count, and so do names that Slack turns into mentions in
+//! mrkdwn objects that are not `verbatim`.
 
 use serde_json::Value;
 
-/// One live part of a message.
+/// One active part of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveMarkup {
     /// JSON pointer to the text that holds it.
     pub at: String,
     /// What it does.
     pub kind: ActiveKind,
-    /// The sequence as it stands in the message.
+    /// The sequence in the message.
     pub raw: String,
 }
 
-/// What a live part does.
+/// The effect of an active part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActiveKind {
-    /// `<!channel>`, `<!here>`, `<!everyone>`: rings everybody.
+    /// `<!channel>`, `<!here>`, `<!everyone>`: notifies everybody.
     Broadcast,
-    /// `<@U...>`, `<!subteam^S...>`: rings somebody.
+    /// `<@U...>`, `<!subteam^S...>`: notifies a person or group.
     Mention,
     /// `<#C...>`.
     Channel,
@@ -30,13 +30,13 @@ pub enum ActiveKind {
     Link,
     /// Any other `<!...>`, such as a date.
     Special,
-    /// `@here`, `@channel`, `@everyone` or `#name` as plain words, where Slack resolves names by itself.
+    /// `@here`, `@channel`, `@everyone` or `#name` as plain words, where Slack resolves names itself.
     Name,
-    /// A URL as plain words; harmless where `unfurl_links` and `unfurl_media` are false, and told only where they are not.
+    /// A URL as plain words; harmless, and not reported, if `unfurl_links` and `unfurl_media` are false.
     UnfurledUrl,
 }
 
-/// Finds all live parts of a message, in the order of its texts.
+/// Finds all active parts of a message, in the order of its texts.
 pub fn active_markup(message: &Value) -> Vec<ActiveMarkup> {
     let is_off = |name: &str| message.get(name) == Some(&Value::Bool(false));
     let unfurls = !(is_off("unfurl_links") && is_off("unfurl_media"));
@@ -83,26 +83,26 @@ fn walk(at: &str, value: &Value, unfurls: bool, found: &mut Vec<ActiveMarkup>) {
 }
 
 fn find_in(at: &str, text: &str, reading: Reading, found: &mut Vec<ActiveMarkup>) {
-    let mut tell = |kind, raw: &str| {
+    let mut report = |kind, raw: &str| {
         found.push(ActiveMarkup { at: at.to_owned(), kind, raw: raw.to_owned() });
     };
     let mut rest = text;
     while let Some(open) = rest.find('<') {
-        words(&rest[..open], reading, &mut tell);
+        words(&rest[..open], reading, &mut report);
         rest = &rest[open..];
         let end = rest.find('>').map(|close| close + 1);
         match end.and_then(|end| kind_of(&rest[1..end - 1]).map(|kind| (end, kind))) {
             Some((end, kind)) => {
-                tell(kind, &rest[..end]);
+                report(kind, &rest[..end]);
                 rest = &rest[end..];
             }
             None => rest = &rest[1..],
         }
     }
-    words(rest, reading, &mut tell);
+    words(rest, reading, &mut report);
 }
 
-/// Tells what the inside of `<...>` does, if anything.
+/// Returns the effect of the inside of `<...>`, if any.
 fn kind_of(inside: &str) -> Option<ActiveKind> {
     let target = inside.split('|').next().unwrap_or_default();
     match target.chars().next()? {
@@ -126,17 +126,17 @@ fn is_url(target: &str) -> bool {
     is_scheme && !rest.is_empty() && !target.contains(char::is_whitespace)
 }
 
-fn words(text: &str, reading: Reading, tell: &mut impl FnMut(ActiveKind, &str)) {
+fn words(text: &str, reading: Reading, report: &mut impl FnMut(ActiveKind, &str)) {
     for word in text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | ';' | '"' | '`' | '*')) {
         let lower = word.to_lowercase();
         let broadcasts = ["@here", "@channel", "@everyone"];
         let is_channel = lower.strip_prefix('#').is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
         let is_name = is_channel || broadcasts.iter().any(|broadcast| lower.starts_with(broadcast));
         if reading.resolves_names && is_name {
-            tell(ActiveKind::Name, word);
+            report(ActiveKind::Name, word);
         }
         if reading.unfurls && (lower.starts_with("http://") || lower.starts_with("https://")) {
-            tell(ActiveKind::UnfurledUrl, word);
+            report(ActiveKind::UnfurledUrl, word);
         }
     }
 }

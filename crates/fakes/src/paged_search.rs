@@ -157,7 +157,7 @@ impl<Q: PartialEq, R: Record, O> PagedSearches<Q, R, O> {
         is_valid.then_some(bookmark)
     }
 
-    /// Tells whether the token of this page is to be refused, and counts that.
+    /// Returns whether to refuse the token of this page, and counts the refusal.
     fn withholds(&mut self, page: u32) -> bool {
         match &mut self.paging.token_gone {
             Some(gone) if gone.page == page && gone.times > 0 => {

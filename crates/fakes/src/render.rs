@@ -1,10 +1,10 @@
-//! A Slack message as plain text in a border, as `stakeout demo` prints it.
+//! Renders a Slack message as plain text in a border, for `stakeout demo`.
 //!
-//! What a message says comes from whoever scans the cluster: control characters never reach the terminal.
+//! A message contains text of an attacker: control characters never reach the terminal.
 
 use serde_json::Value;
 
-/// Narrower, and words are broken more often than not.
+/// In a narrower box most words are broken.
 const WIDTH_MIN: usize = 24;
 
 /// Draws a message in a box that is `width` columns wide.
@@ -78,7 +78,7 @@ fn text_of(text: Option<&Value>) -> String {
     }
 }
 
-/// Turns `<target|label>` into words, takes the stars of bold text away, and undoes escapes last.
+/// Turns `<target|label>` into words, removes the stars of bold text, and undoes escapes last.
 fn unmarked(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
@@ -128,7 +128,7 @@ fn unescaped(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
-/// Replaces what a terminal would obey, and what turns the reading direction.
+/// Replaces characters that control a terminal or the reading direction.
 fn harmless(text: &str) -> String {
     let is_obeyed = |c: char| {
         (c.is_control() && c != '\n')
@@ -168,7 +168,7 @@ fn boxed(lines: &[Line], inner: usize) -> String {
     let mut drawn = format!("\u{256d}{rule}\u{256e}\n");
     for (index, line) in lines.iter().enumerate() {
         match line {
-            // A rule next to the border would say nothing.
+            // A rule next to the border is useless.
             Line::Rule if index + 1 == lines.len() => {}
             Line::Rule => drawn += &format!("\u{251c}{rule}\u{2524}\n"),
             Line::Text(text) => {
@@ -238,7 +238,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_line_has_the_width_and_nothing_to_obey(text in ".{0,120}", width in 0_usize..90) {
+        fn every_line_has_the_width_and_no_control_characters(text in ".{0,120}", width in 0_usize..90) {
             let message = json!({"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text}}]});
             for line in render(&message, width).lines() {
                 prop_assert_eq!(columns(line), width.max(WIDTH_MIN), "{}", line);

@@ -1,20 +1,20 @@
-//! What a fake writes down of each request that it was asked.
+//! A request that a fake has recorded.
 
 use jiff::Timestamp;
 
 use crate::fault::Fault;
 
-/// One request as a fake saw it, health checks left out.
+/// One request as a fake received it. Health checks are not recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The operation (`FilterLogEvents`, `Publish`), or method and path where the wire has no operations.
+pub struct RecordedRequest {
+    /// The operation (`FilterLogEvents`, `Publish`), or method and path if the protocol has no operations.
     pub target: String,
     /// The body as text; bytes that are not UTF-8 are replaced.
     pub body: String,
-    /// When it came, by the fake's clock.
+    /// The time of arrival by the fake's clock.
     pub at: Timestamp,
-    /// The access key and region of the SigV4 credential scope, where there was one.
+    /// The access key and region of the SigV4 credential scope, if there was one.
     pub signed_by: Option<(String, String)>,
-    /// The fault that it met.
+    /// The fault that was injected.
     pub fault: Option<Fault>,
 }

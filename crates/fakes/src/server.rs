@@ -1,5 +1,5 @@
-//! The one HTTP server under all fakes: it reads a request, writes it down, applies the fault and asks the service.
-//! Services are synchronous, so no lock of theirs can be held across an await.
+//! The HTTP server of all fakes: it reads a request, records it, applies the fault and calls the service. Services are
+//! synchronous, so they cannot hold a lock across an await.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,52 +15,52 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::exchange::{Answer, Asked};
-use crate::fault::{Ending, Fault, FaultSwitch, Faults, Refusal};
+use crate::connection::{ConnectionCutter, CuttableListener};
+use crate::exchange::{Answer, HttpRequest};
+use crate::fault::{AnswerEnding, Fault, FaultSwitch, Faults, Refusal};
 use crate::guarded::Guarded;
-use crate::line::{Lines, Scissors};
-use crate::request::Request;
+use crate::request::RecordedRequest;
 use crate::sigv4;
 
 /// Larger than the largest request of any of the originals (a 1 MB batch of events, escaped as JSON).
 const BODY_BYTES_MAX: usize = 16 << 20;
 
-/// What a fake does with a request; everything around it belongs to [`Server`].
+/// How a fake answers a request; everything around it belongs to [`Server`].
 pub(crate) trait Service: Send + Sync + 'static {
-    /// The name that the health answer gives.
+    /// The name in the health answer.
     const NAME: &'static str;
 
     /// Names the operation, for the list of requests.
-    fn target(&self, asked: &Asked) -> String;
+    fn target(&self, request: &HttpRequest) -> String;
 
-    /// Carries a request out.
-    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer;
+    /// Executes a request.
+    fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer;
 
-    /// Words a refusal as the original does.
-    fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer;
+    /// Returns a refusal in the format of the original.
+    fn refuse(&self, refusal: Refusal, request: &HttpRequest) -> Answer;
 }
 
-/// A running server: what all fakes have, whatever they serve. Dropping it ends it.
+/// A running server, common to all fakes. Dropping it stops it.
 #[derive(Debug)]
 pub struct Server {
-    desk: Arc<Desk>,
+    controls: Arc<Controls>,
     address: SocketAddr,
-    /// Only its drop matters: it ends the listener and whatever hangs.
+    /// Only its drop matters: it ends the listener and all held requests.
     _open: watch::Sender<()>,
 }
 
-/// What tests set and read while requests come in.
+/// Set and read by tests while requests arrive.
 #[derive(Debug, Default)]
-struct Desk {
+struct Controls {
     clock: Clock,
     faults: FaultSwitch,
-    requests: Guarded<Vec<Request>>,
+    requests: Guarded<Vec<RecordedRequest>>,
 }
 
-/// What a request comes to.
-struct Site<S> {
+/// Shared by all requests.
+struct SharedServer<S> {
     service: Arc<S>,
-    desk: Arc<Desk>,
+    controls: Arc<Controls>,
     closed: watch::Receiver<()>,
 }
 
@@ -70,14 +70,15 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (open, closed) = watch::channel(());
-        let desk = Arc::new(Desk::default());
-        let site = Arc::new(Site { service, desk: Arc::clone(&desk), closed });
-        let router = Router::new().fallback(exchange::<S>).with_state(Arc::clone(&site));
-        let mut closed = site.closed.clone();
-        let serve = axum::serve(Lines(listener), router.into_make_service_with_connect_info::<Scissors>())
-            .with_graceful_shutdown(async move { while closed.changed().await.is_ok() {} });
+        let controls = Arc::new(Controls::default());
+        let shared = Arc::new(SharedServer { service, controls: Arc::clone(&controls), closed });
+        let router = Router::new().fallback(exchange::<S>).with_state(Arc::clone(&shared));
+        let mut closed = shared.closed.clone();
+        let serve =
+            axum::serve(CuttableListener(listener), router.into_make_service_with_connect_info::<ConnectionCutter>())
+                .with_graceful_shutdown(async move { while closed.changed().await.is_ok() {} });
         tokio::spawn(async move { serve.await });
-        Ok(Self { desk, address, _open: open })
+        Ok(Self { controls, address, _open: open })
     }
 
     /// The base URL.
@@ -85,9 +86,9 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// The time that the fake believes in.
+    /// The clock of the fake.
     pub fn clock(&self) -> &Clock {
-        &self.desk.clock
+        &self.controls.clock
     }
 
     /// Replaces the faults.
@@ -97,66 +98,66 @@ impl Server {
 
     /// The faults, to script and to release.
     pub fn faults(&self) -> &FaultSwitch {
-        &self.desk.faults
+        &self.controls.faults
     }
 
     /// All requests so far, in order.
-    pub fn requests(&self) -> Vec<Request> {
-        self.desk.requests.lock().clone()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.controls.requests.lock().clone()
     }
 }
 
-/// Takes one request from its first byte to its last.
+/// Handles one request.
 async fn exchange<S: Service>(
-    State(site): State<Arc<Site<S>>>,
-    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    State(shared): State<Arc<SharedServer<S>>>,
+    ConnectInfo(cutter): ConnectInfo<ConnectionCutter>,
     request: axum::extract::Request,
 ) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
         return Answer::text(413, "request body too large or cut short").into_response();
     };
-    let asked = Asked::new(head, body);
-    if asked.method == Method::GET && asked.path == "/" {
+    let request = HttpRequest::new(head, body);
+    if request.method == Method::GET && request.path == "/" {
         return health(S::NAME).into_response();
     }
-    let (fault, release) = site.desk.faults.take();
-    site.write_down(&asked, fault.clone());
+    let (fault, release) = shared.controls.faults.take();
+    shared.record(&request, fault.clone());
     let ending = match fault {
-        None => Ending::Whole,
+        None => AnswerEnding::Whole,
         Some(Fault::Throttled { retry_after_s }) => {
-            return site.throttle(retry_after_s, &asked).into_response();
+            return shared.throttle(retry_after_s, &request).into_response();
         }
-        Some(Fault::InternalError) => return site.refuse(Refusal::InternalError, &asked),
-        Some(Fault::Unavailable) => return site.refuse(Refusal::Unavailable, &asked),
-        Some(Fault::Denied) => return site.refuse(Refusal::Denied, &asked),
+        Some(Fault::InternalError) => return shared.refuse(Refusal::InternalError, &request),
+        Some(Fault::Unavailable) => return shared.refuse(Refusal::Unavailable, &request),
+        Some(Fault::Denied) => return shared.refuse(Refusal::Denied, &request),
         Some(Fault::Answer { status, body }) => return Answer::text(status, body).into_response(),
-        Some(Fault::Hang) => site.hang(release).await,
-        Some(Fault::ResetMidBody) => Ending::ResetMidBody,
-        Some(Fault::TruncatedBody) => Ending::TruncatedBody,
-        Some(Fault::AnswerLost) => Ending::Lost,
+        Some(Fault::Hang) => shared.hang(release).await,
+        Some(Fault::ResetMidBody) => AnswerEnding::ResetMidBody,
+        Some(Fault::TruncatedBody) => AnswerEnding::TruncatedBody,
+        Some(Fault::AnswerLost) => AnswerEnding::Lost,
     };
-    finish(site.service.answer(&asked, site.desk.clock.now()), ending, &scissors)
+    finish(shared.service.answer(&request, shared.controls.clock.now()), ending, &cutter)
 }
 
-impl<S: Service> Site<S> {
-    fn write_down(&self, asked: &Asked, fault: Option<Fault>) {
-        let scope = asked.header(header::AUTHORIZATION.as_str()).and_then(sigv4::scope_of);
-        self.desk.requests.lock().push(Request {
-            target: self.service.target(asked),
-            body: String::from_utf8_lossy(&asked.body).into_owned(),
-            at: self.desk.clock.now(),
+impl<S: Service> SharedServer<S> {
+    fn record(&self, request: &HttpRequest, fault: Option<Fault>) {
+        let scope = request.header(header::AUTHORIZATION.as_str()).and_then(sigv4::scope_of);
+        self.controls.requests.lock().push(RecordedRequest {
+            target: self.service.target(request),
+            body: String::from_utf8_lossy(&request.body).into_owned(),
+            at: self.controls.clock.now(),
             signed_by: scope.map(|scope| (scope.access_key, scope.region)),
             fault,
         });
     }
 
-    fn refuse(&self, refusal: Refusal, asked: &Asked) -> Response {
-        self.service.refuse(refusal, asked).into_response()
+    fn refuse(&self, refusal: Refusal, request: &HttpRequest) -> Response {
+        self.service.refuse(refusal, request).into_response()
     }
 
-    fn throttle(&self, retry_after_s: Option<u32>, asked: &Asked) -> Answer {
-        let answer = self.service.refuse(Refusal::Throttled, asked);
+    fn throttle(&self, retry_after_s: Option<u32>, request: &HttpRequest) -> Answer {
+        let answer = self.service.refuse(Refusal::Throttled, request);
         match retry_after_s {
             Some(seconds) => answer.with_header("retry-after", seconds.to_string()),
             None => answer,
@@ -164,25 +165,25 @@ impl<S: Service> Site<S> {
     }
 
     /// Waits for the release, or for the end of the server.
-    async fn hang(&self, mut release: watch::Receiver<u64>) -> Ending {
+    async fn hang(&self, mut release: watch::Receiver<u64>) -> AnswerEnding {
         let mut closed = self.closed.clone();
         tokio::select! {
-            _ = release.changed() => Ending::Whole,
-            _ = closed.changed() => Ending::Lost,
+            _ = release.changed() => AnswerEnding::Whole,
+            _ = closed.changed() => AnswerEnding::Lost,
         }
     }
 }
 
-fn finish(answer: Answer, ending: Ending, scissors: &Scissors) -> Response {
+fn finish(answer: Answer, ending: AnswerEnding, cutter: &ConnectionCutter) -> Response {
     match ending {
-        Ending::Whole => answer.into_response(),
-        Ending::TruncatedBody => answer.truncated().into_response(),
-        Ending::Lost => {
-            scissors.cut_now();
+        AnswerEnding::Whole => answer.into_response(),
+        AnswerEnding::TruncatedBody => answer.truncated().into_response(),
+        AnswerEnding::Lost => {
+            cutter.cut_now();
             answer.into_response()
         }
-        Ending::ResetMidBody => {
-            scissors.cut_in_body(answer.body.len() / 2);
+        AnswerEnding::ResetMidBody => {
+            cutter.cut_in_body(answer.body.len() / 2);
             answer.into_response()
         }
     }

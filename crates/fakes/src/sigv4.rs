@@ -1,9 +1,9 @@
-//! The form of an AWS Signature Version 4 header. The signature itself is not computed again: a fake holds no
-//! secrets, and what goes wrong in practice is a missing header, a wrong service or a wrong region.
+//! The form of an AWS Signature Version 4 header. The fake holds no secrets and does not verify the signature itself: the
+//! mistakes in practice are a missing header, a wrong service or a wrong region.
 
-use crate::exchange::Asked;
+use crate::exchange::HttpRequest;
 
-/// Who signed, for what.
+/// The credential scope: who signed, for which service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scope {
     pub(crate) access_key: String,
@@ -12,7 +12,7 @@ pub(crate) struct Scope {
     pub(crate) service: String,
 }
 
-/// Why a request does not count as signed.
+/// Why a request is not validly signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unsigned {
     MissingToken,
@@ -21,8 +21,8 @@ pub(crate) enum Unsigned {
 }
 
 /// Checks the header's form and that it was signed for this service.
-pub(crate) fn check(asked: &Asked, service: &str) -> Result<Scope, Unsigned> {
-    let header = asked.header("authorization").ok_or(Unsigned::MissingToken)?;
+pub(crate) fn check(request: &HttpRequest, service: &str) -> Result<Scope, Unsigned> {
+    let header = request.header("authorization").ok_or(Unsigned::MissingToken)?;
     let scope = scope_of(header).ok_or_else(|| Unsigned::Incomplete(format!("Authorization header {header:?}")))?;
     let signed = part(header, "SignedHeaders").unwrap_or_default();
     if !signed.split(';').any(|name| name == "host") {
@@ -32,7 +32,7 @@ pub(crate) fn check(asked: &Asked, service: &str) -> Result<Scope, Unsigned> {
     if signature.len() != 64 || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Unsigned::Incomplete("Signature is not 64 hexadecimal digits".to_owned()));
     }
-    let Some(date) = asked.header("x-amz-date") else {
+    let Some(date) = request.header("x-amz-date") else {
         return Err(Unsigned::Incomplete("X-Amz-Date is missing".to_owned()));
     };
     if !date.starts_with(&scope.date) {
@@ -44,7 +44,7 @@ pub(crate) fn check(asked: &Asked, service: &str) -> Result<Scope, Unsigned> {
     Ok(scope)
 }
 
-/// Reads the credential scope, if the header holds a whole one.
+/// Reads the credential scope, if the header holds a complete one.
 pub(crate) fn scope_of(header: &str) -> Option<Scope> {
     header.strip_prefix("AWS4-HMAC-SHA256 ")?;
     let credential = part(header, "Credential")?;
@@ -64,7 +64,7 @@ pub(crate) fn scope_of(header: &str) -> Option<Scope> {
     })
 }
 
-/// The value of one `name=value` part.
+/// Returns the value of one `name=value` part.
 fn part<'h>(header: &'h str, name: &str) -> Option<&'h str> {
     let parts = header.strip_prefix("AWS4-HMAC-SHA256 ")?;
     parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))

@@ -1,4 +1,4 @@
-//! A Slack incoming webhook: judges each message with [`block_kit`], answers as Slack does, and keeps what it took.
+//! A Slack incoming webhook: validates each message with [`block_kit`], answers like Slack, and keeps accepted messages.
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>
 
 use std::io;
@@ -11,33 +11,33 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::block_kit::{self, Problem};
-use crate::exchange::{Answer, Asked};
+use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
 use crate::guarded::Guarded;
 use crate::markup::{self, ActiveMarkup};
 use crate::server::{Server, Service};
 pub use crate::slack_refusal::SlackRefusal;
 
-/// The team, channel and secret of the one webhook that a fake begins with.
+/// The team, channel and secret of the only webhook of a fake.
 const DEFAULT_PATH: &str = "/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX";
-/// What one webhook may post when [`Slack::limit_rate`] asks for it.
+/// The interval between messages with [`Slack::limit_rate`].
 const MESSAGE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A running fake of Slack; dropping it ends it.
+/// A running fake of Slack; dropping it stops it.
 #[derive(Debug)]
 pub struct Slack {
     server: Server,
     channel: Arc<Channel>,
 }
 
-/// A message that was refused, with the reasons that Slack would keep to itself.
+/// A refused message, with reasons that Slack does not reveal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
-    /// What was answered.
+    /// The answer.
     pub refusal: SlackRefusal,
-    /// Why.
+    /// The reasons.
     pub problems: Vec<Problem>,
-    /// The body as it came.
+    /// The unchanged body.
     pub body: String,
 }
 
@@ -48,39 +48,39 @@ impl Slack {
         Ok(Self { server: Server::start(Arc::clone(&channel)).await?, channel })
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// The URL to post messages to.
+    /// Returns the URL to post messages to.
     pub fn webhook_url(&self) -> String {
         format!("{}{DEFAULT_PATH}", self.server.url())
     }
 
-    /// All messages that were taken, in order.
+    /// Returns all accepted messages in order.
     pub fn messages(&self) -> Vec<Value> {
-        self.channel.inbox.lock().taken.iter().map(|(_, message)| message.clone()).collect()
+        self.channel.state.lock().taken.iter().map(|(_, message)| message.clone()).collect()
     }
 
-    /// All messages that were taken, each with its time.
+    /// Returns all accepted messages, each with its time.
     pub fn received(&self) -> Vec<(Timestamp, Value)> {
-        self.channel.inbox.lock().taken.clone()
+        self.channel.state.lock().taken.clone()
     }
 
-    /// All messages that were refused for what they are, in order.
+    /// Returns all messages that were refused as invalid, in order.
     pub fn refused(&self) -> Vec<Refused> {
-        self.channel.inbox.lock().refused.clone()
+        self.channel.state.lock().refused.clone()
     }
 
-    /// The mentions and links that are live in the messages taken so far.
+    /// Returns the active mentions and links in the accepted messages.
     pub fn active_markup(&self) -> Vec<ActiveMarkup> {
         self.messages().iter().flat_map(markup::active_markup).collect()
     }
 
-    /// Answers 429 to a message that follows another within a second, by the fake's clock.
+    /// Answers 429 to a message within a second after another, by the fake's clock.
     pub fn limit_rate(&self, limited: bool) {
-        self.channel.inbox.lock().is_rate_limited = limited;
+        self.channel.state.lock().is_rate_limited = limited;
     }
 }
 
@@ -94,11 +94,11 @@ impl Deref for Slack {
 
 #[derive(Debug, Default)]
 struct Channel {
-    inbox: Guarded<Inbox>,
+    state: Guarded<ChannelState>,
 }
 
 #[derive(Debug, Default)]
-struct Inbox {
+struct ChannelState {
     taken: Vec<(Timestamp, Value)>,
     refused: Vec<Refused>,
     is_rate_limited: bool,
@@ -107,37 +107,37 @@ struct Inbox {
 impl Service for Channel {
     const NAME: &'static str = "slack";
 
-    fn target(&self, asked: &Asked) -> String {
-        // The path of a webhook is its secret, also here.
-        let hook = if asked.path == DEFAULT_PATH { "webhook" } else { asked.path.as_str() };
-        format!("{} {hook}", asked.method)
+    fn target(&self, request: &HttpRequest) -> String {
+        // The path of a webhook is a secret.
+        let hook = if request.path == DEFAULT_PATH { "webhook" } else { request.path.as_str() };
+        format!("{} {hook}", request.method)
     }
 
-    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
-        if let Err(refusal) = check_path(&asked.path) {
+    fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
+        if let Err(refusal) = check_path(&request.path) {
             return refusal.answer();
         }
-        if asked.method != Method::POST {
+        if request.method != Method::POST {
             return Answer::text(405, "method_not_allowed");
         }
-        let mut inbox = self.inbox.lock();
-        if let Some(wait) = inbox.wait(now) {
+        let mut state = self.state.lock();
+        if let Some(wait) = state.wait(now) {
             return too_many().with_header("retry-after", wait.as_secs().max(1).to_string());
         }
-        match judge(asked) {
+        match validate(request) {
             Ok(message) => {
-                inbox.taken.push((now, message));
+                state.taken.push((now, message));
                 Answer::new(200, "text/html", "ok")
             }
             Err(refused) => {
                 let answer = refused.refusal.answer();
-                inbox.refused.push(refused);
+                state.refused.push(refused);
                 answer
             }
         }
     }
 
-    fn refuse(&self, refusal: Refusal, _asked: &Asked) -> Answer {
+    fn refuse(&self, refusal: Refusal, _request: &HttpRequest) -> Answer {
         match refusal {
             Refusal::Throttled => too_many(),
             Refusal::InternalError => SlackRefusal::RollupError.answer(),
@@ -147,8 +147,8 @@ impl Service for Channel {
     }
 }
 
-impl Inbox {
-    /// How long the next message must wait, if it must.
+impl ChannelState {
+    /// Returns how long the next message must wait, if at all.
     fn wait(&self, now: Timestamp) -> Option<Duration> {
         let (last, _) = self.taken.last().filter(|_| self.is_rate_limited)?;
         let passed = now.duration_since(*last).unsigned_abs();
@@ -168,14 +168,14 @@ fn check_path(path: &str) -> Result<(), SlackRefusal> {
     Err(if same_hook { SlackRefusal::InvalidToken } else { SlackRefusal::NoService })
 }
 
-fn judge(asked: &Asked) -> Result<Value, Refused> {
-    let body = String::from_utf8_lossy(&asked.body).into_owned();
+fn validate(request: &HttpRequest) -> Result<Value, Refused> {
+    let body = String::from_utf8_lossy(&request.body).into_owned();
     let refuse = |refusal, problems| Refused { refusal, problems, body: body.clone() };
-    if asked.content_type() != "application/json" {
+    if request.content_type() != "application/json" {
         let problem = Problem::new("", "Content-Type must be application/json");
         return Err(refuse(SlackRefusal::InvalidPayload, vec![problem]));
     }
-    let message: Value = serde_json::from_slice(&asked.body)
+    let message: Value = serde_json::from_slice(&request.body)
         .map_err(|error| refuse(SlackRefusal::InvalidPayload, vec![Problem::new("", &error.to_string())]))?;
     match block_kit::check(&message) {
         Ok(()) => Ok(message),

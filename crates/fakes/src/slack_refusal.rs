@@ -1,10 +1,10 @@
-//! How Slack refuses a webhook message: by a status, and a word for a body.
+//! Slack's refusals of a webhook message: a status, and a word as the body.
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>
 
 use crate::exchange::Answer;
 use crate::fault::Fault;
 
-/// Slack's own refusals of a webhook message.
+/// Slack's refusals of a webhook message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlackRefusal {
     /// 400: not JSON, or not the shape of a message.
@@ -23,12 +23,12 @@ pub enum SlackRefusal {
     ChannelNotFound,
     /// 410: its channel is archived.
     ChannelIsArchived,
-    /// 500: Slack's fault.
+    /// 500: an error of Slack.
     RollupError,
 }
 
 impl SlackRefusal {
-    /// The HTTP status and the body that Slack answers with.
+    /// Returns the HTTP status and the body of the answer.
     pub fn status_and_body(self) -> (u16, &'static str) {
         match self {
             Self::InvalidPayload => (400, "invalid_payload"),

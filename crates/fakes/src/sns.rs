@@ -1,8 +1,7 @@
 //! SNS over the AWS Query protocol: topics and `Publish`, recorded instead of delivered.
 //! <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
 //!
-//! Parameters that the API does not know are refused. A topic belongs to the region of its ARN; signatures are not
-//! verified.
+//! The fake refuses unknown parameters. A topic belongs to the region of its ARN; signatures are not verified.
 
 mod publish;
 mod topic;
@@ -15,7 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::exchange::{Answer, Asked};
+use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
 use crate::form;
 use crate::guarded::Guarded;
@@ -28,7 +27,7 @@ use wire::{Parameters, SnsError};
 /// The account that every ARN names.
 pub const ACCOUNT: &str = "000000000000";
 
-/// A running fake of SNS; dropping it ends it.
+/// A running fake of SNS; dropping it stops it.
 #[derive(Debug)]
 pub struct Sns {
     server: Server,
@@ -40,11 +39,11 @@ pub struct Sns {
 pub struct Published {
     /// The topic.
     pub topic_arn: String,
-    /// The subject, where there was one.
+    /// The subject, if there was one.
     pub subject: Option<String>,
     /// The message.
     pub message: String,
-    /// Name to data type and value.
+    /// By name: data type and value.
     pub attributes: BTreeMap<String, (String, String)>,
     /// `MessageGroupId`.
     pub group_id: Option<String>,
@@ -52,9 +51,9 @@ pub struct Published {
     pub dedup_id: Option<String>,
     /// Accepted, but not delivered: a FIFO topic had it within the five minutes before.
     pub duplicate: bool,
-    /// What the answer named it; a duplicate has the id of its first.
+    /// The id in the answer; a duplicate has the id of the original.
     pub message_id: String,
-    /// When it came, by the fake's clock.
+    /// The time of arrival by the fake's clock.
     pub at: Timestamp,
 }
 
@@ -65,22 +64,22 @@ impl Sns {
         Ok(Self { server: Server::start(Arc::clone(&messaging)).await?, messaging })
     }
 
-    /// The endpoint URL to give to an SDK.
+    /// Returns the endpoint URL for an SDK.
     pub fn endpoint(&self) -> String {
         self.server.url()
     }
 
-    /// Makes a topic, FIFO if the name ends in `.fifo`, and answers its ARN.
+    /// Creates a topic, FIFO if the name ends in `.fifo`, and returns its ARN.
     pub fn create_topic(&self, region: &str, name: &str) -> String {
         self.messaging.topics.lock().create(region, name, false)
     }
 
-    /// Makes a FIFO topic that takes the message itself where no deduplication id is given, and answers its ARN.
+    /// Creates a FIFO topic with content-based deduplication, and returns its ARN.
     pub fn create_content_based_topic(&self, region: &str, name: &str) -> String {
         self.messaging.topics.lock().create(region, name, true)
     }
 
-    /// All messages that were accepted, in order, duplicates included.
+    /// Returns all accepted messages in order, duplicates included.
     pub fn messages(&self) -> Vec<Published> {
         self.messaging.topics.lock().published.clone()
     }
@@ -102,27 +101,27 @@ struct Messaging {
 impl Service for Messaging {
     const NAME: &'static str = "sns";
 
-    fn target(&self, asked: &Asked) -> String {
-        let pairs = form::decode(&asked.body).unwrap_or_default();
+    fn target(&self, request: &HttpRequest) -> String {
+        let pairs = form::decode(&request.body).unwrap_or_default();
         pairs.into_iter().find(|(name, _)| name == "Action").map(|(_, action)| action).unwrap_or_default()
     }
 
-    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
-        self.carry_out(asked, now).unwrap_or_else(|error| error.answer())
+    fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
+        self.carry_out(request, now).unwrap_or_else(|error| error.answer())
     }
 
-    fn refuse(&self, refusal: Refusal, asked: &Asked) -> Answer {
-        SnsError::from_refusal(refusal, &self.target(asked)).answer()
+    fn refuse(&self, refusal: Refusal, request: &HttpRequest) -> Answer {
+        SnsError::from_refusal(refusal, &self.target(request)).answer()
     }
 }
 
 impl Messaging {
-    fn carry_out(&self, asked: &Asked, now: Timestamp) -> Result<Answer, SnsError> {
-        let scope = sigv4::check(asked, "sns").map_err(SnsError::from)?;
-        if asked.content_type() != "application/x-www-form-urlencoded" {
+    fn carry_out(&self, request: &HttpRequest, now: Timestamp) -> Result<Answer, SnsError> {
+        let scope = sigv4::check(request, "sns").map_err(SnsError::from)?;
+        if request.content_type() != "application/x-www-form-urlencoded" {
             return Err(SnsError::invalid("Content-Type must be application/x-www-form-urlencoded"));
         }
-        let mut parameters = Parameters::read(&asked.body)?;
+        let mut parameters = Parameters::read(&request.body)?;
         let action = parameters.take("Action").unwrap_or_default();
         if parameters.take("Version").as_deref() != Some(wire::VERSION) {
             return Err(SnsError::unknown_action(&format!("{action} without Version {}", wire::VERSION)));

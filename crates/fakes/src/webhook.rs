@@ -1,4 +1,4 @@
-//! A plain webhook: takes JSON or JSON lines on any path, and keeps them.
+//! A plain webhook: accepts JSON or JSON lines on any path, and keeps them.
 
 use std::io;
 use std::ops::Deref;
@@ -8,22 +8,22 @@ use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::exchange::{Answer, Asked};
+use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
 use crate::guarded::Guarded;
 use crate::server::{Server, Service};
 
-/// A running webhook; dropping it ends it.
+/// A running webhook; dropping it stops it.
 #[derive(Debug)]
 pub struct Webhook {
     server: Server,
     recorder: Arc<Recorder>,
 }
 
-/// One body that was taken.
+/// One accepted body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Post {
-    /// The path that it went to.
+    /// Its path.
     pub path: String,
     /// The media type without parameters.
     pub content_type: String,
@@ -31,7 +31,7 @@ pub struct Post {
     pub headers: Vec<(String, String)>,
     /// The JSON value, or one for each line.
     pub values: Vec<Value>,
-    /// When it came, by the fake's clock.
+    /// The time of arrival by the fake's clock.
     pub at: Timestamp,
 }
 
@@ -42,17 +42,17 @@ impl Webhook {
         Ok(Self { server: Server::start(Arc::clone(&recorder)).await?, recorder })
     }
 
-    /// The URL to post to; any path below it does too.
+    /// Returns the URL to post to; any path below it also works.
     pub fn url(&self) -> String {
         format!("{}/hook", self.server.url())
     }
 
-    /// All bodies that were taken, in order.
+    /// Returns all accepted bodies in order.
     pub fn posts(&self) -> Vec<Post> {
         self.recorder.posts.lock().clone()
     }
 
-    /// All JSON values of all bodies, in order.
+    /// Returns all JSON values of all bodies in order.
     pub fn values(&self) -> Vec<Value> {
         self.posts().into_iter().flat_map(|post| post.values).collect()
     }
@@ -74,15 +74,15 @@ struct Recorder {
 impl Service for Recorder {
     const NAME: &'static str = "webhook";
 
-    fn target(&self, asked: &Asked) -> String {
-        format!("{} {}", asked.method, asked.path)
+    fn target(&self, request: &HttpRequest) -> String {
+        format!("{} {}", request.method, request.path)
     }
 
-    fn answer(&self, asked: &Asked, now: Timestamp) -> Answer {
-        if asked.method != Method::POST {
+    fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
+        if request.method != Method::POST {
             return Answer::text(405, "POST only");
         }
-        let values = match read_values(&asked.body) {
+        let values = match read_values(&request.body) {
             Ok(values) => values,
             Err(error) => {
                 return Answer::text(400, format!("neither JSON nor JSON lines: {error}"));
@@ -90,16 +90,16 @@ impl Service for Recorder {
         };
         let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         self.posts.lock().push(Post {
-            path: asked.path.clone(),
-            content_type: asked.content_type().to_owned(),
-            headers: asked.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            path: request.path.clone(),
+            content_type: request.content_type().to_owned(),
+            headers: request.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             values,
             at: now,
         });
         Answer::new(200, "application/json", r#"{"status":"ok"}"#)
     }
 
-    fn refuse(&self, refusal: Refusal, _asked: &Asked) -> Answer {
+    fn refuse(&self, refusal: Refusal, _request: &HttpRequest) -> Answer {
         match refusal {
             Refusal::Throttled => Answer::text(429, "too many requests"),
             Refusal::InternalError => Answer::text(500, "internal error"),
@@ -109,7 +109,7 @@ impl Service for Recorder {
     }
 }
 
-/// Reads one value, pretty-printed or not, or one a line; an empty body is refused.
+/// Reads one value, pretty-printed or not, or one per line; refuses an empty body.
 fn read_values(body: &[u8]) -> Result<Vec<Value>, serde_json::Error> {
     let values: Vec<Value> = serde_json::Deserializer::from_slice(body).into_iter().collect::<Result<_, _>>()?;
     if values.is_empty() {

@@ -34,8 +34,8 @@ async fn client(config: AzureMonitorConfig) -> AzureMonitor {
 async fn start(table: Table, plan: Plan) -> (LogAnalytics, AzureMonitor) {
     let logs = LogAnalytics::start().await.expect("a free port");
     let of_table = match plan {
-        Plan::Analytics => log_analytics::Plan::Analytics,
-        Plan::Basic => log_analytics::Plan::Basic,
+        Plan::Analytics => log_analytics::TablePlan::Analytics,
+        Plan::Basic => log_analytics::TablePlan::Basic,
     };
     logs.set_plan(WORKSPACE, table.as_str(), of_table).expect("a table");
     let config = AzureMonitorConfig { plan, ..config(&logs, table) };

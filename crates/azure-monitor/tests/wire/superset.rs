@@ -13,7 +13,7 @@ use stakeout_core::observation::{Identity, Observation};
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::source::Provider;
 use stakeout_core::time::Second;
-use stakeout_fakes::kql::{self, DateTime, Kind, Query};
+use stakeout_fakes::kql::{self, ColumnType, DateTime, Query};
 use stakeout_fakes::log_analytics;
 
 use crate::prefilters::{ANNOTATIONS, FIELDS, HOSTILE, prefilter};
@@ -179,13 +179,13 @@ fn cut(text: &str, thousandth: usize) -> String {
 fn stored(table: Table, row: &Value) -> kql::Row {
     let columns = log_analytics::columns(table.as_str()).expect("a table");
     let cell = |column: &kql::Column| match (column.kind, &row[&column.name]) {
-        (Kind::String, cell) => kql::Value::text(cell.as_str().unwrap_or("")),
-        (_, Value::Null) => kql::Value::Null,
-        (Kind::DateTime, cell) => {
-            kql::Value::DateTime(DateTime::parse(cell.as_str().expect("a text")).expect("a time"))
+        (ColumnType::String, cell) => kql::Cell::text(cell.as_str().unwrap_or("")),
+        (_, Value::Null) => kql::Cell::Null,
+        (ColumnType::DateTime, cell) => {
+            kql::Cell::DateTime(DateTime::parse(cell.as_str().expect("a text")).expect("a time"))
         }
-        (_, Value::String(text)) => kql::Value::parse_json(text),
-        (_, cell) => kql::Value::dynamic(cell.clone()),
+        (_, Value::String(text)) => kql::Cell::parse_json(text),
+        (_, cell) => kql::Cell::dynamic(cell.clone()),
     };
     columns.iter().map(cell).collect()
 }

@@ -18,7 +18,7 @@ fn section(text: &str) -> Value {
 }
 
 #[test]
-fn good_messages_are_taken() {
+fn good_messages_are_accepted() {
     let button = json!({"type": "button", "text": {"type": "plain_text", "text": "Open", "emoji": true}, "url": "https://x.example", "style": "danger"});
     let image = json!({"type": "image", "image_url": "https://x.example/i.png", "alt_text": "i"});
     for message in [
@@ -41,7 +41,7 @@ fn good_messages_are_taken() {
 }
 
 #[test]
-fn bad_payloads_are_told_from_bad_blocks() {
+fn bad_payloads_differ_from_bad_blocks() {
     let long = "x".repeat(40_001);
     for (message, at) in [
         (json!([]), ""),
@@ -60,7 +60,7 @@ fn bad_payloads_are_told_from_bad_blocks() {
 }
 
 #[test]
-fn bad_blocks_are_refused_where_they_are_bad() {
+fn errors_point_at_the_bad_block() {
     let text = |kind: &str, length: usize| json!({"type": kind, "text": "x".repeat(length)});
     let button = |member: &str, value: Value| {
         let mut button = json!({"type": "button", "text": text("plain_text", 1)});

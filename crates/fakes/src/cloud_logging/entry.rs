@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::logging_filter::{EntryKind, LOG_ENTRY, severity, timestamp};
+use crate::logging_filter::{FieldKind, LOG_ENTRY, severity, timestamp};
 
 const LOG_ID_CHARS_MAX: usize = 512;
 const PRIVATE_LOGS: [&str; 2] =
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) bytes: usize,
 }
 
-/// Why something is no valid entry.
+/// Why an entry is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EntryError(pub(super) String);
 
@@ -35,9 +35,9 @@ impl fmt::Display for EntryError {
 }
 
 impl Entry {
-    /// Checks an entry, and gives it the times that it lacks.
+    /// Checks an entry, and fills in missing times.
     pub(super) fn new(mut json: Value, received: Timestamp) -> Result<Self, EntryError> {
-        check(&json, EntryKind::Message(LOG_ENTRY), "LogEntry")?;
+        check(&json, FieldKind::Message(LOG_ENTRY), "LogEntry")?;
         let log_name = text(&json, "logName").ok_or_else(|| wrong("logName", "is missing"))?;
         let project = project_of(&log_name)?;
         if json["resource"]["type"].as_str().is_none_or(str::is_empty) {
@@ -64,23 +64,23 @@ impl Entry {
         self.bytes = self.json.to_string().len();
     }
 
-    /// What tells an entry from others: of two that agree in it, the API's pages say, one is removed from an answer.
+    /// Returns the identity of an entry. As documented, an answer omits one of two entries with the same identity.
     pub(super) fn identity(&self) -> (String, Timestamp, String) {
         (self.project.clone(), self.timestamp, self.insert_id.clone())
     }
 
-    /// The documented order of a search.
+    /// Returns the sort key of the documented order.
     pub(super) fn order(&self) -> (Timestamp, &str, &str) {
         (self.timestamp, &self.insert_id, &self.log_name)
     }
 
-    /// Tells whether the log is shown only to those with the permission `logging.privateLogEntries.list`.
+    /// Returns whether reading the log needs the permission `logging.privateLogEntries.list`.
     /// <https://cloud.google.com/logging/docs/access-control#considerations>
     pub(super) fn is_private(&self) -> bool {
         PRIVATE_LOGS.iter().any(|id| self.log_name.ends_with(id))
     }
 
-    /// Tells whether a text may be a project's id or number.
+    /// Returns whether a text can be the id or number of a project.
     pub(super) fn is_project(text: &str) -> bool {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | ':' | '.');
         !text.is_empty() && text.chars().all(fits)
@@ -95,7 +95,7 @@ fn wrong(member: &str, why: &str) -> EntryError {
     EntryError(format!("{member} {why}"))
 }
 
-/// Reads the project of a log's name, whose id must be URL-encoded.
+/// Reads the project from the name of a log. The id of the log must be URL-encoded.
 fn project_of(log_name: &str) -> Result<String, EntryError> {
     let Some((project, id)) = log_name.strip_prefix("projects/").and_then(|rest| rest.split_once("/logs/")) else {
         return Err(wrong("logName", "must be projects/PROJECT/logs/LOG"));
@@ -108,22 +108,22 @@ fn project_of(log_name: &str) -> Result<String, EntryError> {
     Ok(project.to_owned())
 }
 
-/// Checks a value, and all that is in it, against its kind.
-fn check(value: &Value, kind: EntryKind, name: &str) -> Result<(), EntryError> {
+/// Checks a value and all values in it against its kind.
+fn check(value: &Value, kind: FieldKind, name: &str) -> Result<(), EntryError> {
     let is_whole = |value: &Value| value.is_i64() || value.as_str().is_some_and(|digits| digits.parse::<i64>().is_ok());
     let is_of_kind = match kind {
-        EntryKind::Text | EntryKind::Label | EntryKind::Span => value.is_string(),
-        EntryKind::Number => is_whole(value),
-        EntryKind::Flag => value.is_boolean(),
-        EntryKind::Time => value.as_str().and_then(timestamp).is_some(),
-        EntryKind::Severity => value.as_str().map_or_else(|| value.is_i64(), |name| severity(name).is_some()),
-        EntryKind::Payload => value.is_object(),
-        EntryKind::Labels | EntryKind::Message(_) => return check_members(value, kind, name),
+        FieldKind::Text | FieldKind::Label | FieldKind::Span => value.is_string(),
+        FieldKind::Number => is_whole(value),
+        FieldKind::Flag => value.is_boolean(),
+        FieldKind::Time => value.as_str().and_then(timestamp).is_some(),
+        FieldKind::Severity => value.as_str().map_or_else(|| value.is_i64(), |name| severity(name).is_some()),
+        FieldKind::Payload => value.is_object(),
+        FieldKind::Labels | FieldKind::Message(_) => return check_members(value, kind, name),
     };
     if is_of_kind { Ok(()) } else { Err(wrong(name, "is not of its type")) }
 }
 
-fn check_members(value: &Value, kind: EntryKind, name: &str) -> Result<(), EntryError> {
+fn check_members(value: &Value, kind: FieldKind, name: &str) -> Result<(), EntryError> {
     let members = value.as_object().ok_or_else(|| wrong(name, "is no object"))?;
     members.iter().try_for_each(|(member, value)| {
         let kind = kind.member(member).ok_or_else(|| wrong(name, &format!("has no member {member:?}")))?;

@@ -1,4 +1,4 @@
-//! `entries.list`: a search is fixed when its first page is asked for, and its tokens lead through it.
+//! `entries.list`: which entries a search finds, and their pages.
 //! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
 
 use std::collections::HashSet;
@@ -131,7 +131,7 @@ fn arrange(paging: &Paging, mut entries: Vec<Arc<Stored>>, direction: Direction)
 }
 
 impl ListLogEntries {
-    /// Checks everything that needs no project.
+    /// Checks everything that does not depend on a project.
     fn check(&self) -> Result<LoggingFilter, LoggingError> {
         self.page_entries()?;
         self.direction()?;
@@ -187,8 +187,8 @@ fn project<'s>(name: &str, store: &'s Store) -> Result<&'s [Arc<Stored>], Loggin
             "views",
             _,
         ] if !id.is_empty() => {
-            Err(LoggingError::new(Code::NotFound, format!("{name} is not there: the fake has no log views")))
+            Err(LoggingError::new(Code::NotFound, format!("{name} does not exist: the fake has no log views")))
         }
-        _ => Err(LoggingError::invalid_field("resource_names", format!("{name:?} is no resource's name"))),
+        _ => Err(LoggingError::invalid_field("resource_names", format!("{name:?} is not the name of a resource"))),
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Store {
     projects: BTreeMap<String, Vec<Arc<Stored>>>,
 }
 
-/// An entry, and from when it is found.
+/// An entry, and the time from which searches find it.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) entry: Entry,

@@ -1,4 +1,4 @@
-//! The REST shapes of Google's APIs: a `google.rpc.Status` under `error`.
+//! The REST format of Google's APIs: a `google.rpc.Status` under `error`.
 //! <https://cloud.google.com/apis/design/errors>
 
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ impl Code {
     }
 }
 
-/// An error as clients read it: the HTTP status again, the code's name, a message and details.
+/// An error in the form that clients read: the HTTP status, the name of the code, a message and details.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LoggingError {
     code: Code,
@@ -56,7 +56,7 @@ impl LoggingError {
         Self::new(Code::InvalidArgument, message)
     }
 
-    /// A member whose value is refused; its name goes into the details, as Google's front end does it.
+    /// An invalid value of a member; its name is in the details, as in answers of Google's front end.
     pub(super) fn invalid_field(field: &str, description: impl Into<String>) -> Self {
         let description = description.into();
         let violations = json!([{"field": field, "description": description}]);

@@ -11,9 +11,9 @@ use super::entry::{Entry, EntryError};
 use super::store::Store;
 use super::wire::LoggingError;
 
-/// "Log entries that are more than 24 hours in the future [...] might be discarded": here they are.
+/// "Log entries that are more than 24 hours in the future [...] might be discarded": the fake discards them.
 const AHEAD_MAX: Duration = Duration::from_hours(24);
-/// The retention of the bucket `_Default`, beyond which entries are discarded.
+/// The retention of the bucket `_Default`; older entries are discarded.
 const AGE_MAX: Duration = Duration::from_hours(30 * 24);
 
 #[derive(Debug, Deserialize)]
@@ -25,7 +25,7 @@ pub(super) struct WriteLogEntries {
     labels: Option<Map<String, Value>>,
     #[serde(default)]
     partial_success: bool,
-    /// The official Python client spells it with an underscore; the API takes both.
+    /// The official Python client writes it with an underscore; the API accepts both.
     #[serde(default, alias = "dry_run")]
     dry_run: bool,
 }
@@ -47,7 +47,7 @@ impl Store {
 }
 
 impl WriteLogEntries {
-    /// The entries, each with what it leaves to the request.
+    /// Returns the entries, each with the defaults of the request.
     fn made(&self, now: Timestamp) -> impl Iterator<Item = Result<Entry, EntryError>> {
         self.entries.iter().map(move |entry| {
             let mut entry = entry.clone();
@@ -66,7 +66,7 @@ impl WriteLogEntries {
     }
 }
 
-/// Tells whether the cloud keeps an entry; it says nothing of those that it discards.
+/// Returns whether the cloud keeps an entry; it discards others silently.
 fn is_kept(entry: &Entry, now: Timestamp) -> bool {
     let age = now.duration_since(entry.timestamp);
     age.unsigned_abs() <= if age.is_negative() { AHEAD_MAX } else { AGE_MAX }

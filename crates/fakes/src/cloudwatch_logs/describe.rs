@@ -1,4 +1,4 @@
-//! `DescribeLogGroups` and `DescribeLogStreams`. Their tokens are the name to begin after.
+//! `DescribeLogGroups` and `DescribeLogStreams`. Their tokens are the name after which a page begins.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::store::{Group, LogGroupClass, Store, Stream, group_arn, name_of_ident
 use super::wire::{LogsError, constrain_range};
 use super::write::constrain_stream_name;
 
-/// The default and the most of both operations.
+/// The default and the maximum of both operations.
 const LIMIT: i64 = 50;
 
 #[derive(Debug, Deserialize)]

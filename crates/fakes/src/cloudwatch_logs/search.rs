@@ -1,4 +1,4 @@
-//! `FilterLogEvents`: a search is fixed when its first page is asked for, and its tokens lead through it.
+//! `FilterLogEvents`: which events a search finds, and their pages.
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 
 use std::sync::Arc;
@@ -195,7 +195,7 @@ impl FilterLogEvents {
     }
 }
 
-/// How many of these events go on one page: at least one, so that a search always gets on.
+/// Returns how many of these events fit on one page: at least one, so that a search always makes progress.
 fn fitting(events: &[Arc<Event>], events_max: usize) -> usize {
     let mut bytes = 0;
     let fits = |event: &&Arc<Event>| {

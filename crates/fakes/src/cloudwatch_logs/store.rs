@@ -1,4 +1,4 @@
-//! Log groups, their streams and their events. Events lie in order of timestamp, so that a window is a range.
+//! Log groups, their streams and their events. Events are in order of timestamp, so that a window is a range.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -131,21 +131,21 @@ impl Stream {
 }
 
 impl Event {
-    /// What the cloud counts for an event: its message and 26 bytes.
+    /// Returns the billed size of an event: its message and 26 bytes.
     pub(super) fn billed_bytes(&self) -> usize {
         self.message.len() + EVENT_OVERHEAD_BYTES
     }
 }
 
-/// What the cloud adds to each event when it counts bytes.
+/// Bytes that the cloud adds to each event when it bills.
 pub(super) const EVENT_OVERHEAD_BYTES: usize = 26;
 
-/// The ARN of a log group, without the `:*` that stands for its streams.
+/// Returns the ARN of a log group, without the `:*` for its streams.
 pub(super) fn group_arn(region: &str, name: &str) -> String {
     format!("arn:aws:logs:{region}:{ACCOUNT}:log-group:{name}")
 }
 
-/// Reads a group's name out of a `logGroupIdentifier`, which is a name or an ARN.
+/// Reads the group's name from a `logGroupIdentifier`, which is a name or an ARN.
 pub(super) fn name_of_identifier<'i>(identifier: &'i str, region: &str) -> Result<&'i str, LogsError> {
     if !identifier.starts_with("arn:") {
         return Ok(identifier);

@@ -8,7 +8,7 @@ use crate::sigv4::Unsigned;
 
 pub(super) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-/// An answer of success; operations without output answer an empty body.
+/// Returns a successful answer; operations without output have an empty body.
 pub(super) fn json(status: u16, body: Option<Value>) -> Answer {
     Answer::new(status, CONTENT_TYPE, body.map(|body| body.to_string()).unwrap_or_default())
         .with_header("x-amzn-requestid", "00000000-0000-4000-8000-000000000000")
@@ -51,8 +51,8 @@ impl LogsError {
         Self::new(400, "UnknownOperationException", format!("{target:?} is no operation of this fake"))
     }
 
-    /// The cloud's page on log classes says only that the operation is not supported there; this name is the one that
-    /// the API keeps for operations that do not fit the resource.
+    /// The documentation of log classes says only that the operation is not supported. This is the API's name for
+    /// operations that do not fit the resource.
     pub(super) fn class_without_search() -> Self {
         let message = "FilterLogEvents is not supported for log groups of this log class.";
         Self::new(400, "InvalidOperationException", message)
@@ -61,7 +61,7 @@ impl LogsError {
     pub(super) fn from_refusal(refusal: Refusal, operation: &str) -> Self {
         match refusal {
             Refusal::Throttled => Self::new(400, "ThrottlingException", "Rate exceeded"),
-            Refusal::InternalError => Self::new(500, "InternalFailure", "internal error of the fake, as told"),
+            Refusal::InternalError => Self::new(500, "InternalFailure", "injected internal error of the fake"),
             Refusal::Unavailable => {
                 Self::new(503, "ServiceUnavailableException", "The service cannot complete the request.")
             }
@@ -91,7 +91,7 @@ impl From<Unsigned> for LogsError {
     }
 }
 
-/// Refuses a value outside of a constraint, in the words of the cloud.
+/// Refuses a value that violates a constraint, with the message of the cloud.
 pub(super) fn constrain(holds: bool, member: &str, value: &str, constraint: &str) -> Result<(), LogsError> {
     if holds {
         return Ok(());

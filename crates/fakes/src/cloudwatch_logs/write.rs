@@ -95,7 +95,7 @@ impl Store {
         Ok(put_answer(too_old, new_enough, input.log_events.len()))
     }
 
-    /// The earliest and latest timestamp that a batch may bring.
+    /// Returns the earliest and latest valid timestamp of a batch.
     fn accepted_span(&self, now_ms: i64) -> (i64, i64) {
         let earliest = if self.accepts_any_age { i64::MIN } else { now_ms - AGE_MS_MAX };
         (earliest, now_ms + AHEAD_MS_MAX)

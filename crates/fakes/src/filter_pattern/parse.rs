@@ -1,12 +1,12 @@
 //! The parser of filter patterns. `&&` binds closer than `||`.
 
-use super::{Check, Expression, Kind, Literal, PATTERN_CHARS_MAX, PatternError, Selector, Step};
+use super::{Check, Expression, Literal, PATTERN_CHARS_MAX, PatternError, PatternKind, Selector, Step};
 use crate::expression::{Comparison, joined};
 
 /// Wildcards in one selector, and selectors with a wildcard in one pattern, that the cloud takes.
 const SELECTOR_WILDCARDS_MAX: usize = 1;
 const WILDCARD_SELECTORS_MAX: usize = 3;
-/// Nested parentheses that the parser follows; it recurses, and a stack is not endless.
+/// Most nested parentheses: the parser recurses, and the stack is limited.
 const DEPTH_MAX: usize = 64;
 
 /// Longest first, so that `<=` is not read as `<`.
@@ -20,23 +20,23 @@ const COMPARISONS: [(&str, Comparison); 6] = [
 ];
 
 /// Parses a whole pattern.
-pub(super) fn pattern(text: &str) -> Result<Kind, PatternError> {
+pub(super) fn pattern(text: &str) -> Result<PatternKind, PatternError> {
     if text.chars().count() > PATTERN_CHARS_MAX {
         return Err(malformed(0, format!("at most {PATTERN_CHARS_MAX} characters")));
     }
     let mut parser = Parser { text, at: 0, wildcard_selectors: 0, depth: 0 };
     parser.skip_spaces();
     match parser.peek() {
-        None => Ok(Kind::Everything),
-        Some('{') => parser.braced().map(Kind::Json),
-        Some('"') => parser.phrase().map(Kind::Phrase),
+        None => Ok(PatternKind::Everything),
+        Some('{') => parser.braced().map(PatternKind::Json),
+        Some('"') => parser.phrase().map(PatternKind::Phrase),
         Some('[') => Err(PatternError::Unsupported("space-delimited patterns are")),
         Some('%') => Err(PatternError::Unsupported("regular expressions are")),
         Some(_) => Err(TERMS),
     }
 }
 
-/// The cloud looks for such terms too, but where they begin and end in a message is not told exactly.
+/// The cloud supports such terms, but does not document exactly where they begin and end in a message.
 const TERMS: PatternError = PatternError::Unsupported("patterns of several or unquoted terms are");
 
 struct Parser<'t> {
@@ -211,7 +211,7 @@ impl<'t> Parser<'t> {
             return Err(self.wanted("a number, a word or a quoted text"));
         }
         match number(word) {
-            Some(value) => Ok(Literal::Number { value, spelled: word.to_owned() }),
+            Some(value) => Ok(Literal::Number { value, source: word.to_owned() }),
             None => Ok(Literal::Text { text: word.to_owned(), quoted: false }),
         }
     }

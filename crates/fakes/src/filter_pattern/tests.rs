@@ -57,7 +57,7 @@ fn documented_patterns_fit() {
 }
 
 #[test]
-fn what_does_not_fit() {
+fn patterns_that_do_not_fit() {
     for pattern in [
         r#"{ $.eventType = "updatetrail" }"#,
         r#"{ $.eventType = "Trail" }"#,
@@ -125,7 +125,7 @@ fn malformed_patterns_are_refused() {
 }
 
 #[test]
-fn other_kinds_of_pattern_are_told_apart() {
+fn unsupported_patterns_are_refused_as_such() {
     for pattern in [
         "ERROR",
         "\"\"",
@@ -147,7 +147,7 @@ fn other_kinds_of_pattern_are_told_apart() {
 }
 
 #[test]
-fn a_phrase_fits_wherever_it_stands() {
+fn a_phrase_fits_anywhere() {
     let cut = r#"{"verb":"list","requestObject":{"a":"b\\c[Truncated...]"#;
     for (pattern, fits) in [
         (r#""[Truncated...]""#, true),
@@ -224,8 +224,8 @@ proptest! {
     }
 
     #[test]
-    fn a_phrase_is_found_in_what_holds_it(before in ".{0,20}", phrase in ".{1,20}", after in ".{0,20}") {
-        let pattern = FilterPattern(Kind::Phrase(phrase.clone())).to_string();
+    fn a_phrase_is_found_in_a_text_that_contains_it(before in ".{0,20}", phrase in ".{1,20}", after in ".{0,20}") {
+        let pattern = FilterPattern(PatternKind::Phrase(phrase.clone())).to_string();
         let parsed = FilterPattern::parse(&pattern).expect("printed by us");
         let message = format!("{before}{phrase}{after}");
         prop_assert!(parsed.fits(&message));

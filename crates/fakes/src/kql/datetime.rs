@@ -1,4 +1,4 @@
-//! Moments in ticks of 100 ns, as Kusto counts them.
+//! Times in ticks of 100 ns, as in Kusto.
 //! <https://learn.microsoft.com/en-us/kusto/query/scalar-data-types/datetime>
 
 use std::fmt;
@@ -11,14 +11,14 @@ use jiff::tz::TimeZone;
 const TICKS_PER_S: i64 = 10_000_000;
 const NANOS_PER_TICK: i128 = 100;
 
-/// A moment, in ticks of 100 ns since 1970.
+/// A time, in ticks of 100 ns since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DateTime(i64);
 
 impl DateTime {
-    /// The first moment there is.
+    /// The earliest time.
     pub const MIN: Self = Self(i64::MIN);
-    /// The last moment there is.
+    /// The latest time.
     pub const MAX: Self = Self(i64::MAX);
 
     /// Reads a date, or a date and a time, with at most seven digits of a second; without a zone it is UTC.
@@ -35,24 +35,24 @@ impl DateTime {
         zoned().or_else(|| civil().or_else(date).and_then(in_utc)).map(Self::from)
     }
 
-    /// The moment this much earlier, or the first there is.
+    /// Returns the time this much earlier, or the earliest.
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(ticks(span)))
     }
 
-    /// The moment this much later, or the last there is.
+    /// Returns the time this much later, or the latest.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(ticks(span)))
     }
 
-    /// The time until a later moment; none where that is earlier.
+    /// Returns the duration until a later time; zero if it is earlier.
     pub fn until(self, later: Self) -> Duration {
         let ticks = u64::try_from(i128::from(later.0) - i128::from(self.0)).unwrap_or_default();
         let per_s = TICKS_PER_S.unsigned_abs();
         Duration::from_secs(ticks / per_s) + Duration::from_nanos(ticks % per_s * 100)
     }
 
-    /// Its text with all seven digits, as `tostring` gives it.
+    /// Returns its text with all seven digits, like `tostring`.
     pub fn in_full(self) -> String {
         let (seconds, ticks) = (self.0.div_euclid(TICKS_PER_S), self.0.rem_euclid(TICKS_PER_S));
         let second = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
@@ -76,7 +76,7 @@ impl From<Timestamp> for DateTime {
     }
 }
 
-/// Without the zeros at the end, as the query API writes it.
+/// Omits trailing zeros, like the query API.
 impl fmt::Display for DateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.in_full();

@@ -1,12 +1,12 @@
-//! The scalar functions: what they take and what they make of it.
+//! The scalar functions: their arguments and results.
 //! <https://learn.microsoft.com/en-us/kusto/query/scalar-functions>
 
 use serde_json::Value as Json;
 
 use super::datetime::DateTime;
-use super::value::{Kind, Value};
+use super::value::{Cell, ColumnType};
 
-/// A function of one argument or two.
+/// A function with one or two arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
     ArrayLength,
@@ -28,11 +28,11 @@ pub(super) enum Function {
     ToUpper,
 }
 
-/// What an argument may be.
+/// The type of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
     Anything,
-    Only(Kind),
+    Only(ColumnType),
     TextOrDynamic,
 }
 
@@ -70,70 +70,70 @@ impl Function {
 
     pub(super) fn takes(self) -> &'static [Takes] {
         match self {
-            Self::ArrayLength => &[Takes::Only(Kind::Dynamic)],
-            Self::Not => &[Takes::Only(Kind::Bool)],
+            Self::ArrayLength => &[Takes::Only(ColumnType::Dynamic)],
+            Self::Not => &[Takes::Only(ColumnType::Bool)],
             Self::ParseJson => &[Takes::TextOrDynamic],
-            Self::SetHasElement => &[Takes::Only(Kind::Dynamic), Takes::Anything],
-            Self::StrLen | Self::ToLower | Self::ToUpper => &[Takes::Only(Kind::String)],
+            Self::SetHasElement => &[Takes::Only(ColumnType::Dynamic), Takes::Anything],
+            Self::StrLen | Self::ToLower | Self::ToUpper => &[Takes::Only(ColumnType::String)],
             _ => &[Takes::Anything],
         }
     }
 
-    pub(super) fn gives(self) -> Kind {
+    pub(super) fn gives(self) -> ColumnType {
         match self {
-            Self::ArrayLength | Self::StrLen | Self::ToLong => Kind::Long,
-            Self::GetType | Self::ToLower | Self::ToString | Self::ToUpper => Kind::String,
-            Self::ParseJson => Kind::Dynamic,
-            Self::ToDateTime => Kind::DateTime,
-            Self::ToInt => Kind::Int,
-            Self::ToReal => Kind::Real,
+            Self::ArrayLength | Self::StrLen | Self::ToLong => ColumnType::Long,
+            Self::GetType | Self::ToLower | Self::ToString | Self::ToUpper => ColumnType::String,
+            Self::ParseJson => ColumnType::Dynamic,
+            Self::ToDateTime => ColumnType::DateTime,
+            Self::ToInt => ColumnType::Int,
+            Self::ToReal => ColumnType::Real,
             Self::IsEmpty | Self::IsNotEmpty | Self::IsNotNull | Self::IsNull | Self::Not | Self::SetHasElement => {
-                Kind::Bool
+                ColumnType::Bool
             }
         }
     }
 
     /// Evaluates it; the number of arguments was checked.
-    pub(super) fn call(self, arguments: &[Value]) -> Value {
+    pub(super) fn call(self, arguments: &[Cell]) -> Cell {
         let [first, rest @ ..] = arguments else {
-            return Value::Null;
+            return Cell::Null;
         };
         match self {
-            Self::ArrayLength => first.json().and_then(Json::as_array).map_or(Value::Null, |items| count(items.len())),
-            Self::GetType => Value::text(type_of(first)),
-            Self::IsEmpty => Value::Bool(first.to_text().is_empty()),
-            Self::IsNotEmpty => Value::Bool(!first.to_text().is_empty()),
-            Self::IsNotNull => Value::Bool(*first != Value::Null),
-            Self::IsNull => Value::Bool(*first == Value::Null),
-            Self::Not => Value::bool(first.fact().map(|fact| !fact)),
+            Self::ArrayLength => first.json().and_then(Json::as_array).map_or(Cell::Null, |items| count(items.len())),
+            Self::GetType => Cell::text(type_of(first)),
+            Self::IsEmpty => Cell::Bool(first.to_text().is_empty()),
+            Self::IsNotEmpty => Cell::Bool(!first.to_text().is_empty()),
+            Self::IsNotNull => Cell::Bool(*first != Cell::Null),
+            Self::IsNull => Cell::Bool(*first == Cell::Null),
+            Self::Not => Cell::bool(first.truth().map(|truth| !truth)),
             Self::ParseJson => parse_json(first),
-            Self::SetHasElement => rest.first().map_or(Value::Null, |element| set_has_element(first, element)),
+            Self::SetHasElement => rest.first().map_or(Cell::Null, |element| set_has_element(first, element)),
             Self::StrLen => count(first.to_text().chars().count()),
             Self::ToDateTime => to_datetime(first),
             Self::ToInt => within_int(to_long(first)),
             Self::ToLong => to_long(first),
-            Self::ToLower => Value::text(&first.to_text().to_lowercase()),
+            Self::ToLower => Cell::text(&first.to_text().to_lowercase()),
             Self::ToReal => to_real(first),
-            Self::ToString => Value::String(first.to_text()),
-            Self::ToUpper => Value::text(&first.to_text().to_uppercase()),
+            Self::ToString => Cell::String(first.to_text()),
+            Self::ToUpper => Cell::text(&first.to_text().to_uppercase()),
         }
     }
 }
 
-fn count(number: usize) -> Value {
-    i64::try_from(number).map_or(Value::Null, Value::Long)
+fn count(number: usize) -> Cell {
+    i64::try_from(number).map_or(Cell::Null, Cell::Long)
 }
 
 /// The names that `gettype` gives. <https://learn.microsoft.com/en-us/kusto/query/gettype-function>
-fn type_of(value: &Value) -> &'static str {
+fn type_of(value: &Cell) -> &'static str {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::DateTime(_) => "datetime",
-        Value::Long(_) => "long",
-        Value::Real(_) => "double",
-        Value::String(_) => "string",
-        Value::Dynamic(dynamic) => match &dynamic.json {
+        Cell::Null => "null",
+        Cell::Bool(_) => "bool",
+        Cell::DateTime(_) => "datetime",
+        Cell::Long(_) => "long",
+        Cell::Real(_) => "double",
+        Cell::String(_) => "string",
+        Cell::Dynamic(dynamic) => match &dynamic.json {
             Json::Null => "null",
             Json::Bool(_) => "bool",
             Json::Number(number) if number.is_i64() => "long",
@@ -146,64 +146,64 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 /// A dynamic value stays what it is: text inside of it is not parsed.
-fn parse_json(value: &Value) -> Value {
+fn parse_json(value: &Cell) -> Cell {
     match value {
-        Value::String(text) => Value::parse_json(text),
+        Cell::String(text) => Cell::parse_json(text),
         other => other.clone(),
     }
 }
 
-fn set_has_element(set: &Value, element: &Value) -> Value {
+fn set_has_element(set: &Cell, element: &Cell) -> Cell {
     let element = match element {
-        Value::String(text) => Json::String(text.to_string()),
-        Value::Long(number) => Json::from(*number),
-        Value::Real(number) => Json::from(*number),
-        Value::Bool(fact) => Json::Bool(*fact),
-        Value::Dynamic(dynamic) => dynamic.json.clone(),
-        Value::DateTime(_) | Value::Null => return Value::Null,
+        Cell::String(text) => Json::String(text.to_string()),
+        Cell::Long(number) => Json::from(*number),
+        Cell::Real(number) => Json::from(*number),
+        Cell::Bool(truth) => Json::Bool(*truth),
+        Cell::Dynamic(dynamic) => dynamic.json.clone(),
+        Cell::DateTime(_) | Cell::Null => return Cell::Null,
     };
     let items = set.json().and_then(Json::as_array);
-    Value::bool(items.map(|items| items.contains(&element)))
+    Cell::bool(items.map(|items| items.contains(&element)))
 }
 
-fn to_long(value: &Value) -> Value {
+fn to_long(value: &Cell) -> Cell {
     let whole = |number: f64| format!("{:.0}", number.trunc()).parse().ok();
     let number = match value {
-        Value::Long(number) => Some(*number),
-        Value::Bool(fact) => Some(i64::from(*fact)),
-        Value::Real(number) => whole(*number),
-        Value::String(text) => text.parse().ok(),
-        Value::Dynamic(dynamic) => match &dynamic.json {
+        Cell::Long(number) => Some(*number),
+        Cell::Bool(truth) => Some(i64::from(*truth)),
+        Cell::Real(number) => whole(*number),
+        Cell::String(text) => text.parse().ok(),
+        Cell::Dynamic(dynamic) => match &dynamic.json {
             Json::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
             Json::String(text) => text.parse().ok(),
             _ => None,
         },
-        Value::DateTime(_) | Value::Null => None,
+        Cell::DateTime(_) | Cell::Null => None,
     };
-    number.map_or(Value::Null, Value::Long)
+    number.map_or(Cell::Null, Cell::Long)
 }
 
-fn within_int(value: Value) -> Value {
+fn within_int(value: Cell) -> Cell {
     match value {
-        Value::Long(number) if i32::try_from(number).is_err() => Value::Null,
+        Cell::Long(number) if i32::try_from(number).is_err() => Cell::Null,
         other => other,
     }
 }
 
-fn to_real(value: &Value) -> Value {
+fn to_real(value: &Cell) -> Cell {
     let number = match value {
-        Value::Real(number) => Some(*number),
-        Value::Long(number) => number.to_string().parse().ok(),
-        Value::Dynamic(dynamic) => dynamic.json.as_f64(),
-        Value::String(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
+        Cell::Real(number) => Some(*number),
+        Cell::Long(number) => number.to_string().parse().ok(),
+        Cell::Dynamic(dynamic) => dynamic.json.as_f64(),
+        Cell::String(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
         _ => None,
     };
-    number.map_or(Value::Null, Value::Real)
+    number.map_or(Cell::Null, Cell::Real)
 }
 
-fn to_datetime(value: &Value) -> Value {
+fn to_datetime(value: &Cell) -> Cell {
     match value {
-        Value::DateTime(moment) => Value::DateTime(*moment),
-        other => DateTime::parse(&other.to_text()).map_or(Value::Null, Value::DateTime),
+        Cell::DateTime(moment) => Cell::DateTime(*moment),
+        other => DateTime::parse(&other.to_text()).map_or(Cell::Null, Cell::DateTime),
     }
 }

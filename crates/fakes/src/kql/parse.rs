@@ -4,15 +4,15 @@
 use super::KqlError;
 use super::syntax::{Direction, Expression, InTest, Named, Operator, Pipeline, Relation, TextTest};
 use super::token::{Token, Word, syntax_error, unsupported, words};
-use super::value::{Kind, Value};
+use super::value::{Cell, ColumnType};
 use crate::expression::{Comparison, joined};
 
-/// Nested parentheses and calls that the parser follows; it recurses, and a stack is not endless.
+/// Most nested parentheses and calls: the parser recurses, and the stack is limited.
 const DEPTH_MAX: usize = 64;
-/// Members and indexes that may follow one value; evaluation recurses through them.
+/// Most members and indexes after one value: evaluation recurses through them.
 const PATH_STEPS_MAX: usize = 8;
 
-/// Operators and statements of Kusto that this fake knows only by name.
+/// Operators and statements of Kusto that this fake does not support.
 const OTHER_OPERATORS: [&str; 30] = [
     "as",
     "consume",
@@ -83,7 +83,7 @@ const COMPARISONS: [(&str, Comparison); 7] = [
     (">=", Comparison::GreaterOrEqual),
 ];
 
-/// Words that cannot name a column unless they stand between brackets.
+/// Words that can name a column only between brackets.
 const KEYWORDS: [&str; 8] = ["and", "or", "by", "in", "asc", "desc", "contains", "has"];
 
 /// Parses a whole query.
@@ -301,8 +301,8 @@ impl Parser<'_> {
 
     fn indexed(&mut self, operand: Expression) -> Result<Expression, KqlError> {
         match self.primary()? {
-            Expression::Literal(Value::String(name), _) => Ok(Expression::Member(operand.into(), name.to_string())),
-            Expression::Literal(Value::Long(index), _) => Ok(Expression::Item(operand.into(), index)),
+            Expression::Literal(Cell::String(name), _) => Ok(Expression::Member(operand.into(), name.to_string())),
+            Expression::Literal(Cell::Long(index), _) => Ok(Expression::Item(operand.into(), index)),
             _ => Err(unsupported("indexes that are not literals")),
         }
     }
@@ -312,13 +312,15 @@ impl Parser<'_> {
             return self.negative();
         }
         let literal = match self.peek().clone() {
-            Token::Text(text) => Expression::Literal(Value::text(&text), Kind::String),
-            Token::Long(number) => Expression::Literal(Value::Long(number), Kind::Long),
-            Token::Real(number) => Expression::Literal(Value::Real(number), Kind::Real),
-            Token::DateTime(moment) => Expression::Literal(moment.map_or(Value::Null, Value::DateTime), Kind::DateTime),
-            Token::Dynamic(json) => Expression::Literal(Value::dynamic(json), Kind::Dynamic),
+            Token::Text(text) => Expression::Literal(Cell::text(&text), ColumnType::String),
+            Token::Long(number) => Expression::Literal(Cell::Long(number), ColumnType::Long),
+            Token::Real(number) => Expression::Literal(Cell::Real(number), ColumnType::Real),
+            Token::DateTime(moment) => {
+                Expression::Literal(moment.map_or(Cell::Null, Cell::DateTime), ColumnType::DateTime)
+            }
+            Token::Dynamic(json) => Expression::Literal(Cell::dynamic(json), ColumnType::Dynamic),
             Token::Name(name) if matches!(name.as_str(), "true" | "false") => {
-                Expression::Literal(Value::Bool(name == "true"), Kind::Bool)
+                Expression::Literal(Cell::Bool(name == "true"), ColumnType::Bool)
             }
             Token::Name(_) if *self.peek_after() == Token::Sign("(") => return self.call(),
             Token::Name(_) | Token::Bracketed(_) => return self.name("a value").map(Expression::Name),
@@ -336,8 +338,8 @@ impl Parser<'_> {
 
     fn negative(&mut self) -> Result<Expression, KqlError> {
         let negative = match *self.peek() {
-            Token::Long(number) => Expression::Literal(Value::Long(-number), Kind::Long),
-            Token::Real(number) => Expression::Literal(Value::Real(-number), Kind::Real),
+            Token::Long(number) => Expression::Literal(Cell::Long(-number), ColumnType::Long),
+            Token::Real(number) => Expression::Literal(Cell::Real(-number), ColumnType::Real),
             _ => return Err(unsupported("arithmetic")),
         };
         self.advance();

@@ -1,7 +1,7 @@
-//! Looks up the names of an operator and checks its types, in the words of the cloud where they are known.
+//! Resolves the names of an operator and checks its types, with the error messages of the cloud where they are known.
 //!
-//! Two things are stricter here than there: a dynamic value is compared only after a conversion, and a computed column
-//! needs a name.
+//! The fake is stricter than the cloud in two ways: a dynamic value must be converted before a comparison, and a computed
+//! column needs a name.
 
 use super::KqlError;
 use super::function::{Function, Takes};
@@ -9,10 +9,10 @@ use super::scalar::Scalar;
 use super::stage::{Aggregate, Stage};
 use super::syntax::{Expression, InTest, Named, Operator, Relation, TextTest};
 use super::token::unsupported;
-use super::value::{Column, Kind};
+use super::value::{Column, ColumnType};
 use crate::expression::Comparison;
 
-/// Checks an operator against the columns that reach it, and makes them those that leave it.
+/// Checks an operator against its input columns, and replaces these with its output columns.
 pub(super) fn stage(operator: Operator, columns: &mut Vec<Column>) -> Result<Stage, KqlError> {
     let scope = Scope { operator: operator.name(), columns };
     match operator {
@@ -39,7 +39,7 @@ pub(super) fn stage(operator: Operator, columns: &mut Vec<Column>) -> Result<Sta
             keys.into_iter().map(key).collect::<Result<_, _>>().map(Stage::Sort)
         }
         Operator::Count => {
-            *columns = vec![Column { name: "Count".to_owned(), kind: Kind::Long }];
+            *columns = vec![Column { name: "Count".to_owned(), kind: ColumnType::Long }];
             Ok(Stage::Count)
         }
         Operator::Summarize { aggregates, by } => {
@@ -63,7 +63,7 @@ struct Scope<'c> {
 impl Scope<'_> {
     fn condition(&self, expression: &Expression) -> Result<Scalar, KqlError> {
         let (scalar, kind) = self.scalar(expression)?;
-        if kind == Kind::Bool { Ok(scalar) } else { Err(self.wrong_type(kind, "bool")) }
+        if kind == ColumnType::Bool { Ok(scalar) } else { Err(self.wrong_type(kind, "bool")) }
     }
 
     /// Several expressions of one `extend` do not see each other.
@@ -112,7 +112,7 @@ impl Scope<'_> {
 
     fn sort_key(&self, key: &Expression) -> Result<Scalar, KqlError> {
         let (scalar, kind) = self.scalar(key)?;
-        if kind == Kind::Dynamic { Err(self.wrong_type(kind, "a type with an order")) } else { Ok(scalar) }
+        if kind == ColumnType::Dynamic { Err(self.wrong_type(kind, "a type with an order")) } else { Ok(scalar) }
     }
 
     fn aggregate(&self, named: Named) -> Result<(Column, Aggregate), KqlError> {
@@ -124,13 +124,13 @@ impl Scope<'_> {
             _ => Err(unsupported("computed columns without a name")),
         };
         let (default, kind, aggregate) = match (function.as_str(), arguments.as_slice()) {
-            ("count", []) => (Ok("count_".to_owned()), Kind::Long, Aggregate::Count),
+            ("count", []) => (Ok("count_".to_owned()), ColumnType::Long, Aggregate::Count),
             ("countif", [condition]) => {
-                (Ok("countif_".to_owned()), Kind::Long, Aggregate::CountIf(self.condition(condition)?))
+                (Ok("countif_".to_owned()), ColumnType::Long, Aggregate::CountIf(self.condition(condition)?))
             }
             ("max" | "min", [value]) => {
                 let (scalar, kind) = self.scalar(value)?;
-                if matches!(kind, Kind::Dynamic | Kind::String) {
+                if matches!(kind, ColumnType::Dynamic | ColumnType::String) {
                     return Err(unsupported("max and min of dynamic values and texts"));
                 }
                 let aggregate = if function == "max" { Aggregate::Max(scalar) } else { Aggregate::Min(scalar) };
@@ -143,7 +143,7 @@ impl Scope<'_> {
         Ok((Column { name, kind }, aggregate))
     }
 
-    fn scalar(&self, expression: &Expression) -> Result<(Scalar, Kind), KqlError> {
+    fn scalar(&self, expression: &Expression) -> Result<(Scalar, ColumnType), KqlError> {
         match expression {
             Expression::Literal(value, kind) => Ok((Scalar::Literal(value.clone()), *kind)),
             Expression::Name(name) => {
@@ -152,15 +152,15 @@ impl Scope<'_> {
             }
             Expression::Member(inner, name) => {
                 let inner = self.dynamic(inner)?;
-                Ok((Scalar::Member(inner.into(), name.clone()), Kind::Dynamic))
+                Ok((Scalar::Member(inner.into(), name.clone()), ColumnType::Dynamic))
             }
             Expression::Item(inner, index) => {
                 let inner = self.dynamic(inner)?;
-                Ok((Scalar::Item(inner.into(), *index), Kind::Dynamic))
+                Ok((Scalar::Item(inner.into(), *index), ColumnType::Dynamic))
             }
             Expression::Call(name, arguments) => self.call(name, arguments),
-            Expression::Any(parts) => Ok((Scalar::Any(self.conditions(parts)?), Kind::Bool)),
-            Expression::All(parts) => Ok((Scalar::All(self.conditions(parts)?), Kind::Bool)),
+            Expression::Any(parts) => Ok((Scalar::Any(self.conditions(parts)?), ColumnType::Bool)),
+            Expression::All(parts) => Ok((Scalar::All(self.conditions(parts)?), ColumnType::Bool)),
             Expression::Compare(comparison, left, right) => self.compare(*comparison, left, right),
             Expression::Text(test, left, right) => self.text(*test, left, right),
             Expression::In { test, left, list } => self.in_list(*test, left, list),
@@ -173,10 +173,10 @@ impl Scope<'_> {
 
     fn dynamic(&self, expression: &Expression) -> Result<Scalar, KqlError> {
         let (scalar, kind) = self.scalar(expression)?;
-        if kind == Kind::Dynamic { Ok(scalar) } else { Err(self.wrong_type(kind, "dynamic")) }
+        if kind == ColumnType::Dynamic { Ok(scalar) } else { Err(self.wrong_type(kind, "dynamic")) }
     }
 
-    fn call(&self, name: &str, arguments: &[Expression]) -> Result<(Scalar, Kind), KqlError> {
+    fn call(&self, name: &str, arguments: &[Expression]) -> Result<(Scalar, ColumnType), KqlError> {
         let unknown = || KqlError::Semantic { code: "SEM0260", message: format!("Unknown function: '{name}'.") };
         let function = Function::named(name).ok_or_else(unknown)?;
         let takes = function.takes();
@@ -189,7 +189,7 @@ impl Scope<'_> {
             let fits = match takes {
                 Takes::Anything => true,
                 Takes::Only(wanted) => kind == *wanted,
-                Takes::TextOrDynamic => matches!(kind, Kind::String | Kind::Dynamic),
+                Takes::TextOrDynamic => matches!(kind, ColumnType::String | ColumnType::Dynamic),
             };
             if !fits {
                 return Err(self.wrong_type(kind, &format!("what {name}() takes")));
@@ -204,27 +204,27 @@ impl Scope<'_> {
         comparison: Comparison,
         left: &Expression,
         right: &Expression,
-    ) -> Result<(Scalar, Kind), KqlError> {
+    ) -> Result<(Scalar, ColumnType), KqlError> {
         let ((left, left_kind), (right, right_kind)) = (self.scalar(left)?, self.scalar(right)?);
         check_comparable(left_kind, right_kind)?;
-        if comparison.is_order() && matches!(left_kind, Kind::Bool | Kind::String) {
+        if comparison.is_order() && matches!(left_kind, ColumnType::Bool | ColumnType::String) {
             return Err(unsupported(&format!("the order of {left_kind} values")));
         }
-        Ok((Scalar::Compare(comparison, left.into(), right.into()), Kind::Bool))
+        Ok((Scalar::Compare(comparison, left.into(), right.into()), ColumnType::Bool))
     }
 
     /// `has` and `contains` look into a dynamic value's text; the other tests want a text.
-    fn text(&self, test: TextTest, left: &Expression, right: &Expression) -> Result<(Scalar, Kind), KqlError> {
+    fn text(&self, test: TextTest, left: &Expression, right: &Expression) -> Result<(Scalar, ColumnType), KqlError> {
         let ((left, left_kind), (right, right_kind)) = (self.scalar(left)?, self.scalar(right)?);
         let looks_inside = matches!(test.relation, Relation::Has | Relation::Contains);
-        let fits = left_kind == Kind::String || (left_kind == Kind::Dynamic && looks_inside);
-        if !fits || right_kind != Kind::String {
+        let fits = left_kind == ColumnType::String || (left_kind == ColumnType::Dynamic && looks_inside);
+        if !fits || right_kind != ColumnType::String {
             return Err(incomparable(left_kind, right_kind));
         }
-        Ok((Scalar::Text(test, left.into(), right.into()), Kind::Bool))
+        Ok((Scalar::Text(test, left.into(), right.into()), ColumnType::Bool))
     }
 
-    fn in_list(&self, test: InTest, left: &Expression, list: &[Expression]) -> Result<(Scalar, Kind), KqlError> {
+    fn in_list(&self, test: InTest, left: &Expression, list: &[Expression]) -> Result<(Scalar, ColumnType), KqlError> {
         let (left, left_kind) = self.scalar(left)?;
         let mut scalars = Vec::with_capacity(list.len());
         for item in list {
@@ -232,10 +232,10 @@ impl Scope<'_> {
             check_comparable(left_kind, kind)?;
             scalars.push(scalar);
         }
-        if test.ignores_case && left_kind != Kind::String {
+        if test.ignores_case && left_kind != ColumnType::String {
             return Err(self.wrong_type(left_kind, "string"));
         }
-        Ok((Scalar::In { test, left: left.into(), list: scalars }, Kind::Bool))
+        Ok((Scalar::In { test, left: left.into(), list: scalars }, ColumnType::Bool))
     }
 
     fn index(&self, name: &str) -> Option<usize> {
@@ -253,9 +253,8 @@ impl Scope<'_> {
         KqlError::Semantic { code: "SEM0022", message }
     }
 
-    fn wrong_type(&self, kind: Kind, wanted: &str) -> KqlError {
-        let message =
-            format!("'{}' operator: an expression of type {kind} stands where {wanted} is wanted", self.operator);
+    fn wrong_type(&self, kind: ColumnType, wanted: &str) -> KqlError {
+        let message = format!("'{}' operator: an expression of type {kind} where {wanted} is expected", self.operator);
         KqlError::Semantic { code: "SEM0085", message }
     }
 }
@@ -265,12 +264,12 @@ fn wrong_count(function: &str) -> KqlError {
     KqlError::Semantic { code: "SEM0219", message }
 }
 
-fn check_comparable(left: Kind, right: Kind) -> Result<(), KqlError> {
-    let fits = left != Kind::Dynamic && (left == right || (left.is_number() && right.is_number()));
+fn check_comparable(left: ColumnType, right: ColumnType) -> Result<(), KqlError> {
+    let fits = left != ColumnType::Dynamic && (left == right || (left.is_number() && right.is_number()));
     if fits { Ok(()) } else { Err(incomparable(left, right)) }
 }
 
-fn incomparable(left: Kind, right: Kind) -> KqlError {
+fn incomparable(left: ColumnType, right: ColumnType) -> KqlError {
     let message = format!("Cannot compare values of types {left} and {right}. Try adding explicit casts");
     KqlError::Semantic { code: "SEM0064", message }
 }

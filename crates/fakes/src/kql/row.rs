@@ -1,13 +1,13 @@
-//! Rows as others write them: an object of JSON by names of columns.
+//! Rows in JSON: an object by column names.
 
 use std::fmt;
 
 use serde_json::Value as Json;
 
 use super::datetime::DateTime;
-use super::value::{Column, Kind, Row, Value};
+use super::value::{Cell, Column, ColumnType, Row};
 
-/// Why something is no row of a table.
+/// Why a value is not a row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRow(pub(crate) String);
 
@@ -19,18 +19,18 @@ impl fmt::Display for BadRow {
 
 impl std::error::Error for BadRow {}
 
-/// Reads a row by the columns of its table. What is left out is empty.
+/// Reads a row by the columns of its table. Missing cells are empty.
 ///
 /// # Errors
 ///
-/// Where a cell does not fit its column, or there is no such column.
+/// If a cell does not fit its column, or the column does not exist.
 pub fn read_row(columns: &[Column], row: Json) -> Result<Row, BadRow> {
     let Json::Object(mut cells) = row else {
         return Err(BadRow("a row is an object by column names".to_owned()));
     };
     let read = |column: &Column| {
         let cell = cells.remove(&column.name).unwrap_or(Json::Null);
-        read_cell(column.kind, cell).ok_or_else(|| BadRow(format!("{} is no {}", column.name, column.kind)))
+        read_cell(column.kind, cell).ok_or_else(|| BadRow(format!("{} is not a {}", column.name, column.kind)))
     };
     let row = columns.iter().map(read).collect::<Result<_, _>>()?;
     match cells.keys().next() {
@@ -39,18 +39,18 @@ pub fn read_row(columns: &[Column], row: Json) -> Result<Row, BadRow> {
     }
 }
 
-/// Reads a cell; text in a dynamic column is the JSON that the cloud answers there, and no text at all is empty.
-fn read_cell(kind: Kind, cell: Json) -> Option<Value> {
+/// Reads a cell; text in a dynamic column is JSON, as in answers of the cloud.
+fn read_cell(kind: ColumnType, cell: Json) -> Option<Cell> {
     match (kind, cell) {
-        (Kind::String, Json::Null) => Some(Value::text("")),
-        (_, Json::Null) => Some(Value::Null),
-        (Kind::String, Json::String(text)) => Some(Value::text(&text)),
-        (Kind::DateTime, Json::String(text)) => DateTime::parse(&text).map(Value::DateTime),
-        (Kind::Dynamic, Json::String(text)) => Some(Value::parse_json(&text)),
-        (Kind::Dynamic, json) => Some(Value::dynamic(json)),
-        (Kind::Bool, Json::Bool(fact)) => Some(Value::Bool(fact)),
-        (Kind::Int | Kind::Long, json) => json.as_i64().map(Value::Long),
-        (Kind::Real, json) => json.as_f64().map(Value::Real),
+        (ColumnType::String, Json::Null) => Some(Cell::text("")),
+        (_, Json::Null) => Some(Cell::Null),
+        (ColumnType::String, Json::String(text)) => Some(Cell::text(&text)),
+        (ColumnType::DateTime, Json::String(text)) => DateTime::parse(&text).map(Cell::DateTime),
+        (ColumnType::Dynamic, Json::String(text)) => Some(Cell::parse_json(&text)),
+        (ColumnType::Dynamic, json) => Some(Cell::dynamic(json)),
+        (ColumnType::Bool, Json::Bool(truth)) => Some(Cell::Bool(truth)),
+        (ColumnType::Int | ColumnType::Long, json) => json.as_i64().map(Cell::Long),
+        (ColumnType::Real, json) => json.as_f64().map(Cell::Real),
         _ => None,
     }
 }

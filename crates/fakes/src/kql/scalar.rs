@@ -1,4 +1,4 @@
-//! Scalar expressions whose names are looked up and whose types fit, and their evaluation.
+//! Scalar expressions with resolved names and checked types, and their evaluation.
 //!
 //! A bool has three values. Null compares as the documentation says: it equals nothing, differs from everything but
 //! null, and is neither less nor more. <https://learn.microsoft.com/en-us/kusto/query/scalar-data-types/null-values>
@@ -10,14 +10,14 @@ use serde_json::Value as Json;
 use super::datetime::DateTime;
 use super::function::Function;
 use super::syntax::{InTest, Relation, TextTest};
-use super::text::stands;
-use super::value::Value;
+use super::text::holds;
+use super::value::Cell;
 use crate::expression::Comparison;
 
 /// An expression over the columns of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scalar {
-    Literal(Value),
+    Literal(Cell),
     Column(usize),
     Member(Box<Scalar>, String),
     Item(Box<Scalar>, i64),
@@ -31,43 +31,43 @@ pub(super) enum Scalar {
 
 impl Scalar {
     /// Evaluates it over a row.
-    pub(super) fn of(&self, row: &[Value]) -> Value {
+    pub(super) fn of(&self, row: &[Cell]) -> Cell {
         match self {
             Self::Literal(value) => value.clone(),
-            Self::Column(index) => row.get(*index).cloned().unwrap_or(Value::Null),
-            Self::Member(inner, name) => inner.of(row).json().and_then(|json| json.get(name)).map_or(Value::Null, copy),
+            Self::Column(index) => row.get(*index).cloned().unwrap_or(Cell::Null),
+            Self::Member(inner, name) => inner.of(row).json().and_then(|json| json.get(name)).map_or(Cell::Null, copy),
             Self::Item(inner, index) => inner
                 .of(row)
                 .json()
                 .and_then(Json::as_array)
                 .and_then(|items| item(items, *index))
-                .map_or(Value::Null, copy),
+                .map_or(Cell::Null, copy),
             Self::Call(function, arguments) => {
-                let arguments: Vec<Value> = arguments.iter().map(|argument| argument.of(row)).collect();
+                let arguments: Vec<Cell> = arguments.iter().map(|argument| argument.of(row)).collect();
                 function.call(&arguments)
             }
-            Self::Any(parts) => Value::bool(any(parts.iter().map(|part| part.fact(row)))),
-            Self::All(parts) => Value::bool(not(any(parts.iter().map(|part| not(part.fact(row)))))),
-            Self::Compare(comparison, left, right) => Value::bool(compare(*comparison, &left.of(row), &right.of(row))),
+            Self::Any(parts) => Cell::bool(any(parts.iter().map(|part| part.truth(row)))),
+            Self::All(parts) => Cell::bool(not(any(parts.iter().map(|part| not(part.truth(row)))))),
+            Self::Compare(comparison, left, right) => Cell::bool(compare(*comparison, &left.of(row), &right.of(row))),
             Self::Text(test, left, right) => {
                 let (text, part) = (left.of(row).to_text(), right.of(row).to_text());
-                let fact = stands(test.relation, test.ignores_case, &text, &part);
-                Value::bool(if test.is_negated { not(fact) } else { fact })
+                let truth = holds(test.relation, test.ignores_case, &text, &part);
+                Cell::bool(if test.is_negated { not(truth) } else { truth })
             }
             Self::In { test, left, list } => {
                 let left = left.of(row);
-                let fact = any(list.iter().map(|item| is_same(*test, &left, &item.of(row))));
-                Value::bool(if test.is_negated { not(fact) } else { fact })
+                let truth = any(list.iter().map(|item| is_same(*test, &left, &item.of(row))));
+                Cell::bool(if test.is_negated { not(truth) } else { truth })
             }
         }
     }
 
-    /// Evaluates a condition; `None` is the null.
-    pub(super) fn fact(&self, row: &[Value]) -> Option<bool> {
-        self.of(row).fact()
+    /// Evaluates a condition; `None` is null.
+    pub(super) fn truth(&self, row: &[Cell]) -> Option<bool> {
+        self.of(row).truth()
     }
 
-    /// Tells whether it reads a column.
+    /// Returns whether it reads a column.
     pub(super) fn reads(&self, column: usize) -> bool {
         let read = |parts: &[Self]| parts.iter().any(|part| part.reads(column));
         match self {
@@ -80,18 +80,18 @@ impl Scalar {
         }
     }
 
-    /// The bounds of a column that a condition demands plainly, each as (at least, at most).
+    /// Returns the bounds of a column that a condition states directly, each as (at least, at most).
     pub(super) fn bounds_of(&self, column: usize) -> Vec<(Option<DateTime>, Option<DateTime>)> {
         match self {
             Self::All(parts) => parts.iter().flat_map(|part| part.bounds_of(column)).collect(),
             Self::Compare(comparison, left, right) if **left == Self::Column(column) => match (comparison, &**right) {
-                (Comparison::Greater | Comparison::GreaterOrEqual, Self::Literal(Value::DateTime(at))) => {
+                (Comparison::Greater | Comparison::GreaterOrEqual, Self::Literal(Cell::DateTime(at))) => {
                     vec![(Some(*at), None)]
                 }
-                (Comparison::Less | Comparison::LessOrEqual, Self::Literal(Value::DateTime(at))) => {
+                (Comparison::Less | Comparison::LessOrEqual, Self::Literal(Cell::DateTime(at))) => {
                     vec![(None, Some(*at))]
                 }
-                (Comparison::Equal, Self::Literal(Value::DateTime(at))) => vec![(Some(*at), Some(*at))],
+                (Comparison::Equal, Self::Literal(Cell::DateTime(at))) => vec![(Some(*at), Some(*at))],
                 _ => Vec::new(),
             },
             _ => Vec::new(),
@@ -99,8 +99,8 @@ impl Scalar {
     }
 }
 
-fn copy(json: &Json) -> Value {
-    Value::dynamic(json.clone())
+fn copy(json: &Json) -> Cell {
+    Cell::dynamic(json.clone())
 }
 
 fn item(items: &[Json], index: i64) -> Option<&Json> {
@@ -108,15 +108,15 @@ fn item(items: &[Json], index: i64) -> Option<&Json> {
     items.get(usize::try_from(index).ok().or_else(from_end)?)
 }
 
-fn not(fact: Option<bool>) -> Option<bool> {
-    fact.map(|fact| !fact)
+fn not(truth: Option<bool>) -> Option<bool> {
+    truth.map(|truth| !truth)
 }
 
 /// True where one is, else null where one is.
-fn any(facts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut is_open = false;
-    for fact in facts {
-        match fact {
+    for truth in truths {
+        match truth {
             Some(true) => return Some(true),
             Some(false) => {}
             None => is_open = true,
@@ -125,10 +125,10 @@ fn any(facts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     if is_open { None } else { Some(false) }
 }
 
-fn compare(comparison: Comparison, left: &Value, right: &Value) -> Option<bool> {
+fn compare(comparison: Comparison, left: &Cell, right: &Cell) -> Option<bool> {
     match (left, right) {
-        (Value::Null, Value::Null) => None,
-        (Value::Null, _) | (_, Value::Null) => match comparison {
+        (Cell::Null, Cell::Null) => None,
+        (Cell::Null, _) | (_, Cell::Null) => match comparison {
             Comparison::Equal => Some(false),
             Comparison::NotEqual => Some(true),
             _ => None,
@@ -138,27 +138,27 @@ fn compare(comparison: Comparison, left: &Value, right: &Value) -> Option<bool> 
 }
 
 /// Orders two values that are not null and of types that compare.
-pub(super) fn order(left: &Value, right: &Value) -> Option<Ordering> {
+pub(super) fn order(left: &Cell, right: &Cell) -> Option<Ordering> {
     match (left, right) {
-        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
-        (Value::DateTime(left), Value::DateTime(right)) => Some(left.cmp(right)),
-        (Value::Long(left), Value::Long(right)) => Some(left.cmp(right)),
-        (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+        (Cell::Bool(left), Cell::Bool(right)) => Some(left.cmp(right)),
+        (Cell::DateTime(left), Cell::DateTime(right)) => Some(left.cmp(right)),
+        (Cell::Long(left), Cell::Long(right)) => Some(left.cmp(right)),
+        (Cell::String(left), Cell::String(right)) => Some(left.cmp(right)),
         _ => number(left)?.partial_cmp(&number(right)?),
     }
 }
 
-fn number(value: &Value) -> Option<f64> {
+fn number(value: &Cell) -> Option<f64> {
     match value {
-        Value::Real(number) => Some(*number),
-        Value::Long(number) => number.to_string().parse().ok(),
+        Cell::Real(number) => Some(*number),
+        Cell::Long(number) => number.to_string().parse().ok(),
         _ => None,
     }
 }
 
-fn is_same(test: InTest, left: &Value, right: &Value) -> Option<bool> {
+fn is_same(test: InTest, left: &Cell, right: &Cell) -> Option<bool> {
     match (left, right) {
-        (Value::String(left), Value::String(right)) => stands(Relation::Equals, test.ignores_case, left, right),
+        (Cell::String(left), Cell::String(right)) => holds(Relation::Equals, test.ignores_case, left, right),
         _ => compare(Comparison::Equal, left, right),
     }
 }

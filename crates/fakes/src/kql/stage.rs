@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 
 use super::scalar::{Scalar, order};
 use super::syntax::Direction;
-use super::value::{Row, Value};
+use super::value::{Cell, Row};
 
-/// An operator whose expressions are checked.
+/// An operator with checked expressions.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Stage {
     Where(Scalar),
-    /// Columns to set: those beyond the last one are new.
+    /// Columns to set: those behind the last one are new.
     Extend(Vec<(usize, Scalar)>),
     Project(Vec<Scalar>),
     Take(usize),
@@ -22,7 +22,7 @@ pub(super) enum Stage {
     },
 }
 
-/// What is made of the rows of a group.
+/// An aggregate over the rows of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Aggregate {
     Count,
@@ -35,7 +35,7 @@ impl Stage {
     pub(super) fn run(&self, mut rows: Vec<Row>) -> Vec<Row> {
         match self {
             Self::Where(condition) => {
-                rows.retain(|row| condition.fact(row) == Some(true));
+                rows.retain(|row| condition.truth(row) == Some(true));
                 rows
             }
             Self::Extend(columns) => rows.iter().map(|row| extend(row, columns)).collect(),
@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-fn extend(row: &[Value], columns: &[(usize, Scalar)]) -> Row {
+fn extend(row: &[Cell], columns: &[(usize, Scalar)]) -> Row {
     let mut values = row.to_vec();
     for (index, column) in columns {
         let value = column.of(row);
@@ -69,7 +69,7 @@ fn extend(row: &[Value], columns: &[(usize, Scalar)]) -> Row {
 }
 
 /// The keys that a row is sorted by.
-struct Keys(Vec<(Value, Direction)>);
+struct Keys(Vec<(Cell, Direction)>);
 
 impl Ord for Keys {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -96,29 +96,29 @@ impl PartialEq for Keys {
 impl Eq for Keys {}
 
 /// Nulls come first in ascending order, and so last in descending.
-fn with_nulls(left: &Value, right: &Value) -> Ordering {
-    match (left == &Value::Null, right == &Value::Null) {
+fn with_nulls(left: &Cell, right: &Cell) -> Ordering {
+    match (left == &Cell::Null, right == &Cell::Null) {
         (false, false) => order(left, right).unwrap_or(Ordering::Equal),
         (left, right) => right.cmp(&left),
     }
 }
 
-fn count(number: usize) -> Value {
-    i64::try_from(number).map_or(Value::Null, Value::Long)
+fn count(number: usize) -> Cell {
+    i64::try_from(number).map_or(Cell::Null, Cell::Long)
 }
 
-/// Makes a row of each group, in the order in which the groups are met; without `by` there is always exactly one.
+/// Returns one row per group, in the order of their first rows; without `by` there is always exactly one.
 fn summarize(rows: &[Row], by: &[Scalar], aggregates: &[Aggregate]) -> Vec<Row> {
-    let mut groups: Vec<(Vec<Value>, Vec<&Row>)> =
+    let mut groups: Vec<(Vec<Cell>, Vec<&Row>)> =
         if by.is_empty() { vec![(Vec::new(), Vec::new())] } else { Vec::new() };
     for row in rows {
-        let key: Vec<Value> = by.iter().map(|part| part.of(row)).collect();
+        let key: Vec<Cell> = by.iter().map(|part| part.of(row)).collect();
         match groups.iter_mut().find(|(known, _)| *known == key) {
             Some((_, members)) => members.push(row),
             None => groups.push((key, vec![row])),
         }
     }
-    let finish = |(mut values, members): (Vec<Value>, Vec<&Row>)| {
+    let finish = |(mut values, members): (Vec<Cell>, Vec<&Row>)| {
         values.extend(aggregates.iter().map(|aggregate| aggregate.of(&members)));
         values.into()
     };
@@ -126,16 +126,16 @@ fn summarize(rows: &[Row], by: &[Scalar], aggregates: &[Aggregate]) -> Vec<Row> 
 }
 
 impl Aggregate {
-    fn of(&self, rows: &[&Row]) -> Value {
+    fn of(&self, rows: &[&Row]) -> Cell {
         let best = |scalar: &Scalar, wanted: Ordering| {
-            let values = rows.iter().map(|row| scalar.of(row)).filter(|value| *value != Value::Null);
+            let values = rows.iter().map(|row| scalar.of(row)).filter(|value| *value != Cell::Null);
             values.reduce(|best, next| if order(&next, &best) == Some(wanted) { next } else { best })
         };
         match self {
             Self::Count => count(rows.len()),
-            Self::CountIf(condition) => count(rows.iter().filter(|row| condition.fact(row) == Some(true)).count()),
-            Self::Max(scalar) => best(scalar, Ordering::Greater).unwrap_or(Value::Null),
-            Self::Min(scalar) => best(scalar, Ordering::Less).unwrap_or(Value::Null),
+            Self::CountIf(condition) => count(rows.iter().filter(|row| condition.truth(row) == Some(true)).count()),
+            Self::Max(scalar) => best(scalar, Ordering::Greater).unwrap_or(Cell::Null),
+            Self::Min(scalar) => best(scalar, Ordering::Less).unwrap_or(Cell::Null),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What a query says before its names are looked up.
+//! The syntax tree of a query, before its names are resolved.
 
-use super::value::{Kind, Value};
+use super::value::{Cell, ColumnType};
 use crate::expression::Comparison;
 
-/// A table and what is done with its rows, in order.
+/// A table and its operators, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pipeline {
     pub(super) table: String,
@@ -22,7 +22,7 @@ pub(super) enum Operator {
     Summarize { aggregates: Vec<Named>, by: Vec<Named> },
 }
 
-/// An expression, and the name that its column shall have where one is given.
+/// An expression, and the name of its column if there is one.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Named {
     pub(super) name: Option<String>,
@@ -39,7 +39,7 @@ pub(super) enum Direction {
 /// A scalar expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expression {
-    Literal(Value, Kind),
+    Literal(Cell, ColumnType),
     Name(String),
     /// A member of a dynamic value by name.
     Member(Box<Expression>, String),
@@ -65,7 +65,7 @@ pub(super) struct TextTest {
     pub(super) is_negated: bool,
 }
 
-/// How one text stands in another.
+/// A relation between two texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relation {
     Equals,
@@ -83,7 +83,7 @@ pub(super) struct InTest {
 }
 
 impl Operator {
-    /// The word that it is spelled with.
+    /// Returns its keyword.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Where(_) => "where",

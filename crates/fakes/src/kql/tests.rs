@@ -1,19 +1,19 @@
-//! Each operator and function by itself, the refusals, and whatever anybody may type.
+//! Each operator and function by itself, the refusals, and arbitrary text.
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{Column, DateTime, Kind, KqlError, Query, Row, Value};
+use super::{Cell, Column, ColumnType, DateTime, KqlError, Query, Row};
 
 fn columns() -> Vec<Column> {
-    let column = |(name, kind): &(&str, Kind)| Column { name: (*name).to_owned(), kind: *kind };
+    let column = |(name, kind): &(&str, ColumnType)| Column { name: (*name).to_owned(), kind: *kind };
     let all = [
-        ("Time", Kind::DateTime),
-        ("Text", Kind::String),
-        ("Bag", Kind::Dynamic),
-        ("Number", Kind::Long),
-        ("Share", Kind::Real),
-        ("Fact", Kind::Bool),
+        ("Time", ColumnType::DateTime),
+        ("Text", ColumnType::String),
+        ("Bag", ColumnType::Dynamic),
+        ("Number", ColumnType::Long),
+        ("Share", ColumnType::Real),
+        ("Fact", ColumnType::Bool),
     ];
     all.iter().map(column).collect()
 }
@@ -22,14 +22,14 @@ fn compile(query: &str) -> Result<Query, KqlError> {
     Query::compile(query, |table| (table == "T").then(columns))
 }
 
-/// Returns why a query is refused, as it is told.
+/// Returns the error of a refused query.
 fn refusal(query: &str) -> String {
     compile(query).expect_err(query).to_string()
 }
 
 fn row(text: &str, bag: Json) -> Row {
-    let time = Value::DateTime(DateTime::parse("2026-11-22T01:00:00.5Z").expect("is a time"));
-    [time, Value::text(text), Value::dynamic(bag), Value::Long(403), Value::Real(0.5), Value::Bool(true)].into()
+    let time = Cell::DateTime(DateTime::parse("2026-11-22T01:00:00.5Z").expect("is a time"));
+    [time, Cell::text(text), Cell::dynamic(bag), Cell::Long(403), Cell::Real(0.5), Cell::Bool(true)].into()
 }
 
 fn rows() -> Vec<Row> {
@@ -42,7 +42,7 @@ fn rows() -> Vec<Row> {
 /// Returns the cells of the answer over the two rows.
 fn cells(query: &str) -> Vec<Vec<Json>> {
     let query = compile(query).unwrap_or_else(|error| panic!("{query}: {error}"));
-    query.run(rows()).iter().map(|row| row.iter().map(Value::to_cell).collect()).collect()
+    query.run(rows()).iter().map(|row| row.iter().map(Cell::to_cell).collect()).collect()
 }
 
 /// Returns an expression's value on the first row.
@@ -89,7 +89,7 @@ fn texts_are_tested_as_documented() {
 }
 
 #[test]
-fn what_the_documentation_leaves_open_fits_neither_way() {
+fn undocumented_comparisons_fit_neither_way() {
     for expression in [
         r#""\u212aubectl" =~ "kubectl""#,
         r#""\u212aubectl" !~ "kubectl""#,
@@ -106,7 +106,7 @@ fn what_the_documentation_leaves_open_fits_neither_way() {
 }
 
 #[test]
-fn numbers_moments_and_facts_compare() {
+fn numbers_times_and_bools_compare() {
     for (expression, expected) in [
         ("Number == 403 and Number >= 403 and Number <= 403 and Number > -1 and Number < 403.5", true),
         ("Number != 403 or Number <> 403", false),
@@ -142,7 +142,7 @@ fn null_equals_nothing_and_is_neither_less_nor_more() {
 }
 
 #[test]
-fn dynamic_values_are_reached_into_and_converted() {
+fn dynamic_values_are_accessed_and_converted() {
     for (expression, expected) in [
         ("tostring(Bag.a[\"b-c\"][1])", json!("two")),
         ("tostring(Bag['a']['b-c'][-3])", json!("1")),
@@ -203,11 +203,11 @@ fn literals_are_read_to_the_last_escape() {
     for bad in [r#""open"#, "\"a\nb\"", r#""\q""#, r#""\u00f""#, r#""\u00zz""#, "\"\\\u{fc}\"", "@\"open"] {
         assert!(refusal(&format!("T | where Text == {bad}")).starts_with("SYN0002"), "{bad}");
     }
-    assert!(refusal(r#"T | where Text == "\ud83d""#).contains("does not evaluate"));
+    assert!(refusal(r#"T | where Text == "\ud83d""#).contains("does not support"));
 }
 
 #[test]
-fn rows_are_kept_made_sorted_and_counted() {
+fn rows_are_filtered_projected_sorted_and_counted() {
     let texts = |query: &str| -> Vec<Json> { cells(query).into_iter().map(|row| row[0].clone()).collect() };
     assert_eq!(texts("T | where Text == \"\" | project Text"), [""]);
     assert_eq!(texts("T | filter isnotempty(Text) // why\n| project A = strlen(Text), ['b c'] = 1"), [11]);
@@ -226,17 +226,17 @@ fn rows_are_kept_made_sorted_and_counted() {
     let names: Vec<&str> = newest.columns().iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["Rows", "Newest", "min_Number", "countif_"]);
     assert_eq!(
-        newest.run(rows()).iter().map(|row| row.iter().map(Value::to_cell).collect()).collect::<Vec<Vec<_>>>(),
+        newest.run(rows()).iter().map(|row| row.iter().map(Cell::to_cell).collect()).collect::<Vec<Vec<_>>>(),
         [[json!(2), json!("2026-11-22T01:00:00.5Z"), json!(403), json!(1)]]
     );
-    assert_eq!(newest.run(Vec::new()), vec![Row::from([Value::Long(0), Value::Null, Value::Null, Value::Long(0)])]);
+    assert_eq!(newest.run(Vec::new()), vec![Row::from([Cell::Long(0), Cell::Null, Cell::Null, Cell::Long(0)])]);
     assert_eq!(cells("T | summarize count() by Text"), [[json!("Foo-bar baz"), json!(1)], [json!(""), json!(1)]]);
     assert_eq!(cells("T | take 0 | summarize count() by Text"), Vec::<Vec<Json>>::new());
     assert_eq!(cells("T | summarize by Number"), [[json!(403)]]);
 }
 
 #[test]
-fn the_span_of_a_column_is_read_off_the_conditions() {
+fn the_bounds_of_a_column_come_from_the_conditions() {
     let at = |text: &str| DateTime::parse(text);
     let bounds = |query: &str| compile(query).expect(query).bounds_of("Time");
     let (from, to) = (at("2026-11-22T00:50:00Z"), at("2026-11-22T01:50:00Z"));
@@ -250,7 +250,7 @@ fn the_span_of_a_column_is_read_off_the_conditions() {
 }
 
 #[test]
-fn refusals_are_worded_as_by_the_service() {
+fn refusals_look_like_those_of_the_service() {
     for (query, expected) in [
         ("", "SYN0002: Query could not be parsed at '' on line [1,1]"),
         ("T\n| where Text = \"x\"", "SYN0002: Query could not be parsed at '=' on line [2,14]"),
@@ -299,7 +299,7 @@ fn refusals_are_worded_as_by_the_service() {
         let refused = refusal(query);
         assert!(refused.starts_with(expected), "{query}: {refused}");
     }
-    for beyond in [
+    for unsupported in [
         "let x = 1; T | take 1",
         "T | take 1; T | count",
         "union T, T",
@@ -318,8 +318,8 @@ fn refusals_are_worded_as_by_the_service() {
         "T | where Text == h\"x\"",
         "T | where Number == 0x10",
     ] {
-        let refused = refusal(beyond);
-        assert!(refused.starts_with("this fake does not evaluate"), "{beyond}: {refused}");
+        let refused = refusal(unsupported);
+        assert!(refused.starts_with("this fake does not support"), "{unsupported}: {refused}");
     }
 }
 
@@ -424,14 +424,14 @@ proptest! {
     }
 
     #[test]
-    fn bounds_are_only_what_the_conditions_demand(seconds in proptest::collection::vec(0_u32..60, 1..20), low in 0_u32..60, high in 0_u32..60) {
+    fn bounds_never_exceed_the_conditions(seconds in proptest::collection::vec(0_u32..60, 1..20), low in 0_u32..60, high in 0_u32..60) {
         let at = |second: u32| DateTime::parse(&format!("2026-11-22T01:00:{second:02}Z")).expect("is a time");
         let text = format!("T | where Time >= datetime(2026-11-22T01:00:{low:02}Z) and Time < datetime(2026-11-22T01:00:{high:02}Z)");
         let query = compile(&text).expect("is a query");
         let (from, to) = query.bounds_of("Time");
         for second in seconds {
             let mut row = row("", Json::Null).to_vec();
-            row[0] = Value::DateTime(at(second));
+            row[0] = Cell::DateTime(at(second));
             let is_kept = !query.run(vec![row.into()]).is_empty();
             prop_assert_eq!(is_kept, (low..high).contains(&second));
             prop_assert!(!is_kept || (from <= Some(at(second)) && Some(at(second)) <= to));
@@ -439,7 +439,7 @@ proptest! {
     }
 
     #[test]
-    fn a_moment_is_read_back_from_its_text(ticks in -10_000_000_000_000_i64..20_000_000_000_000_000) {
+    fn a_time_round_trips_through_its_text(ticks in -10_000_000_000_000_i64..20_000_000_000_000_000) {
         let moment = DateTime::parse("1970-01-01").expect("is a date").after(std::time::Duration::from_nanos(ticks.unsigned_abs() * 100));
         prop_assert_eq!(DateTime::parse(&moment.to_string()), Some(moment));
         prop_assert_eq!(DateTime::parse(&moment.in_full()), Some(moment));

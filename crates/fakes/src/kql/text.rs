@@ -1,10 +1,10 @@
-//! The tests of texts. Case is ignored among ASCII letters; whether Kusto does so among others is not documented.
+//! The tests of texts. Case is ignored for ASCII letters; for other letters the behaviour of Kusto is undocumented.
 //! <https://learn.microsoft.com/en-us/kusto/query/datatypes-string-operators>
 
 use super::syntax::Relation;
 
-/// Tells whether one text stands in another; `None` where the documentation leaves it open.
-pub(super) fn stands(relation: Relation, ignores_case: bool, text: &str, part: &str) -> Option<bool> {
+/// Returns whether the relation holds between two texts; `None` if that is undocumented.
+pub(super) fn holds(relation: Relation, ignores_case: bool, text: &str, part: &str) -> Option<bool> {
     if !ignores_case {
         return relate(relation, text, part);
     }
@@ -13,7 +13,7 @@ pub(super) fn stands(relation: Relation, ignores_case: bool, text: &str, part: &
     if plain == Some(true) || is_ascii {
         return plain;
     }
-    // Letters beyond ASCII may have been folded or not, so only what holds either way is an answer.
+    // Letters outside of ASCII may be folded or not, so only a result that holds either way is returned.
     let folded = relate(relation, &text.to_lowercase(), &part.to_lowercase());
     if folded == plain { plain } else { None }
 }
@@ -28,7 +28,7 @@ fn relate(relation: Relation, text: &str, part: &str) -> Option<bool> {
     }
 }
 
-/// How a place between two characters may be seen.
+/// Whether a term begins or ends between two characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Edge {
     Between,
@@ -36,16 +36,16 @@ enum Edge {
     Inside,
 }
 
-/// Looks for a part that begins and ends where a term does; terms are runs of letters and digits. An underscore and
-/// characters beyond ASCII may belong to a term or not.
+/// Searches a part that begins and ends where a term does; terms are runs of letters and digits. Whether an underscore and
+/// characters outside of ASCII belong to a term is undocumented.
 fn has_term(text: &str, part: &str) -> Option<bool> {
     if part.is_empty() {
         return None;
     }
     let mut is_open = false;
-    // Places may overlap, so `match_indices` would pass over some.
-    let places = text.char_indices().map(|(at, _)| at).filter(|at| text[*at..].starts_with(part));
-    for at in places {
+    // Matches may overlap, so `match_indices` would skip some.
+    let positions = text.char_indices().map(|(at, _)| at).filter(|at| text[*at..].starts_with(part));
+    for at in positions {
         let edges = [edge(text, at), edge(text, at + part.len())];
         if edges == [Edge::Between; 2] {
             return Some(true);

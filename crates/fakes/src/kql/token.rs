@@ -50,7 +50,7 @@ pub(super) fn words(text: &str) -> Result<Vec<Word>, KqlError> {
     }
 }
 
-/// Makes a syntax error at a byte of the text.
+/// Returns a syntax error at a byte of the text.
 pub(super) fn syntax_error(text: &str, at: usize, token: &str, wanted: &str) -> KqlError {
     let before = &text[..text.floor_char_boundary(at)];
     let line = before.matches('\n').count() + 1;
@@ -89,7 +89,7 @@ impl<'t> Reader<'t> {
             "datetime" | "date" if self.peek() == Some('(') => self.datetime(),
             "dynamic" if self.peek() == Some('(') => self.dynamic(),
             "h" | "H" if matches!(self.peek(), Some('"' | '\'' | '@')) => Err(unsupported("obfuscated texts")),
-            // `project-away` and its kin are one word, where an operator stands.
+            // Operators such as `project-away` are one word.
             _ if begins_stage && self.peek() == Some('-') => {
                 self.at += 1;
                 let more = self.run(|c| is_name_part(c) || c == '-');
@@ -152,7 +152,7 @@ impl<'t> Reader<'t> {
         unit.ok_or_else(|| self.wrong(at, "hexadecimal digits"))
     }
 
-    /// Reads `@"..."`, in which only the doubled quote is not itself.
+    /// Reads `@"..."`, in which only a doubled quote is special.
     fn verbatim(&mut self) -> Result<String, KqlError> {
         let begin = self.at;
         self.at += 1;
@@ -218,7 +218,7 @@ impl<'t> Reader<'t> {
         Ok(inner)
     }
 
-    /// Tells whether `['name']` stands here, rather than an index: that follows what it indexes without a blank.
+    /// Returns whether this is `['name']` and not an index, which follows its value without a space.
     fn bracketed_name_begins(&self) -> bool {
         let before = self.text[..self.at].chars().next_back();
         let follows = before.is_some_and(|c| is_name_part(c) || matches!(c, ')' | ']'));

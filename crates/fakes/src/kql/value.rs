@@ -1,4 +1,4 @@
-//! What a cell holds: the scalar types of Kusto that the audit tables use.
+//! The value of a cell: the scalar types of Kusto in the audit tables.
 //! <https://learn.microsoft.com/en-us/kusto/query/scalar-data-types/>
 
 use std::fmt;
@@ -10,12 +10,12 @@ use super::datetime::DateTime;
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnType {
     /// `bool`
     Bool,
     /// `datetime`
     DateTime,
-    /// `dynamic`: whatever JSON can say.
+    /// `dynamic`: any JSON.
     Dynamic,
     /// `int`
     Int,
@@ -33,15 +33,15 @@ pub struct Column {
     /// Its name; case matters.
     pub name: String,
     /// Its type.
-    pub kind: Kind,
+    pub kind: ColumnType,
 }
 
 /// A row: as many values as there are columns.
-pub type Row = Arc<[Value]>;
+pub type Row = Arc<[Cell]>;
 
-/// What a cell holds.
+/// The value of a cell.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Cell {
     /// Nothing, in a column of any type but `string`.
     Null,
     /// A `bool`.
@@ -58,7 +58,7 @@ pub enum Value {
     String(Arc<str>),
 }
 
-/// A value of JSON, with the text that it came as where it came as one.
+/// A JSON value, with its original text if it came as text.
 #[derive(Clone, Debug)]
 pub struct Dynamic {
     pub(super) json: Json,
@@ -71,7 +71,7 @@ impl PartialEq for Dynamic {
     }
 }
 
-impl Kind {
+impl ColumnType {
     /// The name of the type.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -90,19 +90,19 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl Value {
-    /// Makes a `string`.
+impl Cell {
+    /// Returns a `string`.
     pub fn text(text: &str) -> Self {
         Self::String(text.into())
     }
 
-    /// Makes a `dynamic`.
+    /// Returns a `dynamic`.
     pub fn dynamic(json: Json) -> Self {
         match json {
             Json::Null => Self::Null,
@@ -110,7 +110,7 @@ impl Value {
         }
     }
 
-    /// Makes a `dynamic` as `parse_json` does: text that is no JSON becomes itself, and no text at all null.
+    /// Returns a `dynamic` like `parse_json`: text that is not JSON becomes a string, and empty text null.
     /// <https://learn.microsoft.com/en-us/kusto/query/parse-json-function>
     pub fn parse_json(text: &str) -> Self {
         match serde_json::from_str(text) {
@@ -121,14 +121,14 @@ impl Value {
         }
     }
 
-    pub(super) fn bool(fact: Option<bool>) -> Self {
-        fact.map_or(Self::Null, Self::Bool)
+    pub(super) fn bool(truth: Option<bool>) -> Self {
+        truth.map_or(Self::Null, Self::Bool)
     }
 
-    /// Reads a bool; `None` is the null.
-    pub(super) fn fact(&self) -> Option<bool> {
+    /// Reads a bool; `None` is null.
+    pub(super) fn truth(&self) -> Option<bool> {
         match self {
-            Self::Bool(fact) => Some(*fact),
+            Self::Bool(truth) => Some(*truth),
             _ => None,
         }
     }
@@ -140,7 +140,7 @@ impl Value {
         }
     }
 
-    /// The value as `tostring` gives it; null is the empty text.
+    /// Returns the value like `tostring`; null is the empty text.
     /// <https://learn.microsoft.com/en-us/kusto/query/tostring-function>
     pub(super) fn to_text(&self) -> Arc<str> {
         match self {
@@ -155,11 +155,11 @@ impl Value {
         }
     }
 
-    /// The value as a cell of an answer: a dynamic one is JSON as text.
+    /// Returns the value as a cell of an answer: a dynamic value is JSON in a string.
     pub(crate) fn to_cell(&self) -> Json {
         match self {
             Self::Null => Json::Null,
-            Self::Bool(fact) => Json::Bool(*fact),
+            Self::Bool(truth) => Json::Bool(*truth),
             Self::DateTime(moment) => Json::String(moment.to_string()),
             Self::Dynamic(dynamic) => Json::String(dynamic.to_json_text()),
             Self::Long(number) => Json::from(*number),
@@ -170,7 +170,7 @@ impl Value {
 }
 
 impl Dynamic {
-    /// A text is itself, and everything else is its JSON.
+    /// Shows a string as it is, and everything else as JSON.
     fn to_text(&self) -> String {
         match &self.json {
             Json::String(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! Microsoft Entra: tokens for client credentials, and the check of what queries bring.
+//! Microsoft Entra: issues tokens for client credentials, and checks the tokens of queries.
 //! <https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
 //!
 //! A token is opaque to its bearer, so these are plain numbers. Assertions of a workload identity are compared, not
@@ -13,24 +13,24 @@ use serde_json::json;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::wire::{ApiError, CONTENT_TYPE};
-use crate::exchange::{Answer, Asked};
+use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
 use crate::form;
 
 const LIFE: Duration = Duration::from_hours(1);
-/// Tokens that are remembered; a test that takes more of them loses the oldest.
+/// Tokens that are remembered; a test that requests more loses the oldest.
 const TOKENS_MAX: usize = 1_000;
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// The resource names that Log Analytics answers to.
 /// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/access-api>
 pub(super) const RESOURCES: [&str; 2] = ["https://api.loganalytics.io", "https://api.loganalytics.azure.com"];
 
-/// What an application proves itself with.
+/// The credential of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A client secret.
     Secret(String),
-    /// The very text of a federated token, such as a Kubernetes service account's.
+    /// The exact text of a federated token, such as that of a Kubernetes service account.
     Assertion(String),
 }
 
@@ -63,7 +63,7 @@ impl Tokens {
         self.issued
     }
 
-    /// Makes a token that is good from now on.
+    /// Issues a token that is valid from now on.
     pub(super) fn issue(&mut self, now: Timestamp) -> String {
         self.issued += 1;
         let mut hasher = SipHasher13::new_with_keys(0x656e_7472_6100, 0);
@@ -77,9 +77,9 @@ impl Tokens {
         token
     }
 
-    /// Lets a query pass or not by its `Authorization` header.
-    pub(super) fn authorize(&self, asked: &Asked, now: Timestamp) -> Result<(), ApiError> {
-        let Some(authorization) = asked.header("authorization") else {
+    /// Accepts or refuses a query by its `Authorization` header.
+    pub(super) fn authorize(&self, request: &HttpRequest, now: Timestamp) -> Result<(), ApiError> {
+        let Some(authorization) = request.header("authorization") else {
             return if self.needs_token { Err(ApiError::unauthenticated()) } else { Ok(()) };
         };
         let token = authorization.strip_prefix("Bearer ").ok_or_else(ApiError::unauthenticated)?;
@@ -92,11 +92,11 @@ impl Tokens {
     }
 
     /// Answers `POST /TENANT/oauth2/v2.0/token`.
-    pub(super) fn grant(&mut self, asked: &Asked, now: Timestamp) -> Result<Answer, EntraError> {
-        if asked.content_type() != "application/x-www-form-urlencoded" {
+    pub(super) fn grant(&mut self, request: &HttpRequest, now: Timestamp) -> Result<Answer, EntraError> {
+        if request.content_type() != "application/x-www-form-urlencoded" {
             return Err(EntraError::malformed("the body must be application/x-www-form-urlencoded"));
         }
-        let pairs = form::decode(&asked.body).ok_or_else(|| EntraError::malformed("the body cannot be decoded"))?;
+        let pairs = form::decode(&request.body).ok_or_else(|| EntraError::malformed("the body cannot be decoded"))?;
         let form: BTreeMap<String, String> = pairs.into_iter().collect();
         let grant = form.get("grant_type").map(String::as_str);
         if grant != Some("client_credentials") {
@@ -140,7 +140,7 @@ fn wanted<'f>(form: &'f BTreeMap<String, String>, name: &str) -> Result<&'f str,
     form.get(name).map(String::as_str).filter(|value| !value.is_empty()).ok_or_else(|| EntraError::missing(name))
 }
 
-/// An application asks for all that it may do, `RESOURCE/.default`; MSAL adds OpenID's own scopes for people only.
+/// An application requests all its permissions, `RESOURCE/.default`; MSAL adds the scopes of OpenID for users only.
 fn check_scope(scope: &str) -> Result<(), EntraError> {
     let Some(resource) = scope.strip_suffix("/.default") else {
         return Err(EntraError::invalid_scope(scope));
@@ -149,8 +149,8 @@ fn check_scope(scope: &str) -> Result<(), EntraError> {
     if RESOURCES.contains(&resource) { Ok(()) } else { Err(EntraError::unknown_resource(resource)) }
 }
 
-/// Answers `GET /TENANT/v2.0/.well-known/openid-configuration`, which MSAL asks first. The URLs are the cloud's own, since
-/// MSAL takes no other than https; whoever led it here leads it on.
+/// Answers `GET /TENANT/v2.0/.well-known/openid-configuration`, which MSAL requests first. The URLs are those of the cloud,
+/// since MSAL accepts only https; the test redirects them again.
 pub(super) fn describe(tenant: &str) -> Answer {
     let base = format!("https://login.microsoftonline.com/{tenant}");
     let body = json!({
@@ -166,7 +166,7 @@ pub(super) fn describe(tenant: &str) -> Answer {
     Answer::new(200, CONTENT_TYPE, body.to_string())
 }
 
-/// A refusal of a token, with the number that Entra is searched by.
+/// A refusal of a token, with the AADSTS number.
 /// <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EntraError {

@@ -33,7 +33,7 @@ impl Interval {
         (interval.from <= interval.to).then_some(interval)
     }
 
-    /// The part of it that lies between two bounds, which may be open.
+    /// Returns the part between two bounds, each of which may be open.
     pub(super) fn within(self, from: Option<DateTime>, to: Option<DateTime>) -> Self {
         Self { from: from.map_or(self.from, |from| from.max(self.from)), to: to.map_or(self.to, |to| to.min(self.to)) }
     }
@@ -43,7 +43,7 @@ impl Interval {
     }
 }
 
-/// Reads `PnDTnHnMnS`; weeks, and seconds with a fraction, are taken, months and years are not.
+/// Reads `PnDTnHnMnS`; accepts weeks and fractions of a second, but not months and years.
 fn duration(text: &str) -> Option<Duration> {
     let (days, times) = text.strip_prefix('P')?.split_once('T').unwrap_or((text.strip_prefix('P')?, ""));
     let is_cut = text.ends_with('T') || text == "P";
@@ -52,7 +52,7 @@ fn duration(text: &str) -> Option<Duration> {
     if is_cut { None } else { Duration::try_from_secs_f64(total).ok() }
 }
 
-/// Sums numbers with units, which must come in the order given.
+/// Sums numbers with units, which must be in this order.
 fn parts(mut text: &str, units: &[(char, f64)]) -> Option<f64> {
     let mut total = 0.0;
     for (unit, seconds) in units {

@@ -1,4 +1,4 @@
-//! The instance metadata service, which gives tokens to a machine's managed identity.
+//! The instance metadata service, which issues tokens to the managed identity of a machine.
 //! <https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>
 
 use std::collections::BTreeMap;
@@ -8,24 +8,24 @@ use serde_json::json;
 
 use super::entra::{RESOURCES, Tokens};
 use super::wire::CONTENT_TYPE;
-use crate::exchange::{Answer, Asked};
+use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
 use crate::form;
 
-/// The versions that its page and the SDKs name.
+/// The versions in the documentation and the SDKs.
 const API_VERSIONS: [&str; 2] = ["2018-02-01", "2019-08-01"];
-/// All that a request may say.
+/// The parameters of a request.
 const PARAMETERS: [&str; 6] = ["api-version", "resource", "client_id", "object_id", "mi_res_id", "msi_res_id"];
 
 /// Answers `GET /metadata/identity/oauth2/token`.
-pub(super) fn token(asked: &Asked, tokens: &mut Tokens, now: Timestamp) -> Answer {
-    if !asked.header("metadata").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+pub(super) fn token(request: &HttpRequest, tokens: &mut Tokens, now: Timestamp) -> Answer {
+    if !request.header("metadata").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return refusal(400, "bad_request_102", "Required metadata header not specified");
     }
-    if asked.header("x-forwarded-for").is_some() {
+    if request.header("x-forwarded-for").is_some() {
         return refusal(400, "invalid_request", "x-forwarded-for must not be there");
     }
-    let pairs = form::decode(asked.query.as_bytes()).unwrap_or_default();
+    let pairs = form::decode(request.query.as_bytes()).unwrap_or_default();
     if let Some((name, _)) = pairs.iter().find(|(name, _)| !PARAMETERS.contains(&name.as_str())) {
         return refusal(400, "invalid_request", &format!("unknown parameter {name:?}"));
     }
@@ -55,7 +55,7 @@ pub(super) fn token(asked: &Asked, tokens: &mut Tokens, now: Timestamp) -> Answe
     Answer::new(200, CONTENT_TYPE, body.to_string())
 }
 
-/// Words a fault as the service does.
+/// Returns a fault in the format of the service.
 pub(super) fn refuse(fault: Refusal) -> Answer {
     match fault {
         Refusal::Throttled => refusal(429, "too_many_requests", "Too many requests"),

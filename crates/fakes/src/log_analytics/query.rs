@@ -8,38 +8,38 @@ use serde::Deserialize;
 
 use super::interval::Interval;
 use super::schema::TIME;
-use super::store::{Plan, Store, Table};
+use super::store::{Store, Table, TablePlan};
 use super::wire::{self, ApiError};
-use crate::exchange::{Answer, Asked};
+use crate::exchange::{Answer, HttpRequest};
 use crate::kql::{DateTime, Query, Row};
 use crate::stable_hash;
 
 /// <https://learn.microsoft.com/en-us/azure/azure-monitor/service-limits#log-analytics-workspaces>
 const ROWS_MAX: usize = 500_000;
-/// The longest that a client may ask the cloud to wait.
+/// The longest wait that a client may request.
 /// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/timeouts>
 const WAIT_S_MAX: u32 = 600;
 
-/// How queries are answered, and what goes wrong with the answers.
+/// How queries are answered, and the faults of the answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answering {
-    /// The most rows of an answer, below the cloud's 500,000. What more there would be is left out, and the answer says
-    /// so: HTTP 200 with `error` beside `tables`.
+    /// The most rows of an answer, below the cloud's 500,000. A larger answer is partial: HTTP 200 with `error` beside
+    /// `tables`.
     pub rows_max: usize,
-    /// So many of the next answers are partial whatever their size: the later half of their rows is left out.
+    /// This many of the next answers are partial, whatever their size: they lack the later half of their rows.
     pub partial_next: u32,
-    /// So many of the next answers are 204, without a body.
+    /// This many of the next answers are 204, without a body.
     pub no_content_next: u32,
-    /// So many of the next answers are 200 with an empty body.
+    /// This many of the next answers are 200 with an empty body.
     pub empty_body_next: u32,
-    /// Queries over a longer span of time are answered 504. The span is that of `timespan` and of what the query demands
-    /// of `TimeGenerated`, whichever is shorter.
+    /// Queries over a longer time span are answered 504. The span is the intersection of `timespan` and the conditions of
+    /// the query on `TimeGenerated`.
     pub span_max: Option<Duration>,
-    /// The order of rows where the query asks for none.
+    /// The order of rows if the query does not sort them.
     pub order: RowOrder,
 }
 
-/// The order of rows where the query asks for none.
+/// The order of rows if the query does not sort them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOrder {
     /// Shuffled, the same way for the same seed. The default, with seed 0: a reader must not rely on an order.
@@ -61,14 +61,14 @@ impl Default for Answering {
     }
 }
 
-/// What was answered.
+/// What queries received so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Served {
     /// Queries that were answered with tables.
     pub answers: u64,
     /// How many of these were partial.
     pub partial: u64,
-    /// Rows in them, each time that they were handed out.
+    /// Rows in them, counted each time that they were delivered.
     pub rows: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
@@ -76,7 +76,7 @@ pub struct Served {
     pub wait_s: Option<u32>,
 }
 
-/// Which of the two paths a query came by.
+/// The path of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
     Query,
@@ -85,7 +85,7 @@ pub(super) enum Api {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+struct QueryRequest {
     query: String,
     timespan: Option<String>,
     workspaces: Option<Vec<String>>,
@@ -100,14 +100,14 @@ pub(super) struct Searches {
 impl Searches {
     pub(super) fn answer(
         &mut self,
-        asked: &Asked,
+        http_request: &HttpRequest,
         store: &Store,
         workspace: &str,
         api: Api,
         now: Timestamp,
     ) -> Result<Answer, ApiError> {
-        let request = read(asked)?;
-        self.served.wait_s = wait(asked)?;
+        let request = read(http_request)?;
+        self.served.wait_s = wait(http_request)?;
         if !store.has_workspace(workspace) {
             return Err(ApiError::path_not_found());
         }
@@ -138,16 +138,16 @@ impl Searches {
         }
     }
 
-    /// Makes the answer of what the query found, and leaves out what is to be left out.
+    /// Builds the answer of a query, and truncates it as configured.
     fn cut(&mut self, query: &Query, mut rows: Vec<Row>) -> Answer {
         let answering = &mut self.answering;
-        if took_one(&mut answering.no_content_next) {
+        if take_one(&mut answering.no_content_next) {
             return Answer::new(204, wire::CONTENT_TYPE, "");
         }
-        if took_one(&mut answering.empty_body_next) {
+        if take_one(&mut answering.empty_body_next) {
             return Answer::new(200, wire::CONTENT_TYPE, "");
         }
-        let is_halved = took_one(&mut answering.partial_next);
+        let is_halved = take_one(&mut answering.partial_next);
         let limit = if is_halved { answering.rows_max.min(rows.len() / 2) } else { answering.rows_max };
         let is_partial = is_halved || rows.len() > limit;
         rows.truncate(limit);
@@ -160,23 +160,24 @@ impl Searches {
     }
 }
 
-/// Takes one of what is left, and tells whether there was one.
-fn took_one(left: &mut u32) -> bool {
+/// Takes one of what is left, and returns whether there was one.
+fn take_one(left: &mut u32) -> bool {
     let had_one = *left > 0;
     *left = left.saturating_sub(1);
     had_one
 }
 
-fn read(asked: &Asked) -> Result<Request, ApiError> {
-    if asked.content_type() != "application/json" {
+fn read(http_request: &HttpRequest) -> Result<QueryRequest, ApiError> {
+    if http_request.content_type() != "application/json" {
         return Err(ApiError::invalid("Content-Type must be application/json"));
     }
-    serde_json::from_slice(&asked.body).map_err(|error| ApiError::invalid(&format!("the body cannot be read: {error}")))
+    serde_json::from_slice(&http_request.body)
+        .map_err(|error| ApiError::invalid(&format!("the body cannot be read: {error}")))
 }
 
-/// Reads `Prefer: wait=`, the only preference that this fake knows. The SDK for Python sends an empty one.
-fn wait(asked: &Asked) -> Result<Option<u32>, ApiError> {
-    let preferences = asked.header("prefer").unwrap_or_default();
+/// Reads `Prefer: wait=`, the only preference that this fake supports. The SDK for Python sends an empty one.
+fn wait(http_request: &HttpRequest) -> Result<Option<u32>, ApiError> {
+    let preferences = http_request.header("prefer").unwrap_or_default();
     if preferences.is_empty() {
         return Ok(None);
     }
@@ -186,27 +187,29 @@ fn wait(asked: &Asked) -> Result<Option<u32>, ApiError> {
     seconds.ok_or_else(wrong).map(Some)
 }
 
-fn timespan(request: &Request, now: Timestamp) -> Result<Option<Interval>, ApiError> {
+fn timespan(request: &QueryRequest, now: Timestamp) -> Result<Option<Interval>, ApiError> {
     let parse = |text: &String| {
         let interval = Interval::parse(text, DateTime::from(now));
-        interval.ok_or_else(|| ApiError::invalid(&format!("{text:?} is no ISO 8601 time period")))
+        interval.ok_or_else(|| ApiError::invalid(&format!("{text:?} is not an ISO 8601 time period")))
     };
     request.timespan.as_ref().map(parse).transpose()
 }
 
-/// Holds the tables against the path that the query came by. For a Basic table "you can't specify the query time range
+/// Checks that the path of the query fits the plan of the tables. For a Basic table "you can't specify the query time range
 /// using a where statement", nor ask several workspaces.
 /// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/basic-logs-query>
-fn check_plan(api: Api, tables: &[&Table], request: &Request, query: &Query) -> Result<(), ApiError> {
-    let is_basic = tables.iter().any(|table| table.plan == Plan::Basic);
+fn check_plan(api: Api, tables: &[&Table], request: &QueryRequest, query: &Query) -> Result<(), ApiError> {
+    let is_basic = tables.iter().any(|table| table.plan == TablePlan::Basic);
     let name = query.table();
     let wrong = match api {
-        Api::Query if is_basic => format!("table {name} has the plan Basic: ask by /search"),
+        Api::Query if is_basic => format!("table {name} has the plan Basic: use /search"),
         Api::Query => return Ok(()),
-        Api::Search if !is_basic => format!("table {name} has the plan Analytics: ask by /query"),
+        Api::Search if !is_basic => format!("table {name} has the plan Analytics: use /query"),
         Api::Search if request.workspaces.is_some() => "/search takes no workspaces".to_owned(),
         Api::Search if request.timespan.is_none() => "/search needs a timespan".to_owned(),
-        Api::Search if query.filters_on(TIME) => format!("/search takes the time by timespan, not by where on {TIME}"),
+        Api::Search if query.filters_on(TIME) => {
+            format!("/search takes the time from timespan, not from a where on {TIME}")
+        }
         Api::Search => return Ok(()),
     };
     Err(ApiError::invalid(&wrong))

@@ -1,64 +1,64 @@
-//! The tables that AKS writes its audit log to, and their columns.
+//! The tables of the audit log of AKS, and their columns.
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/aksaudit>
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/azurediagnostics>
 //!
-//! `AzureDiagnostics` has a column for each field that any resource ever sent; here are those that AKS fills.
+//! `AzureDiagnostics` has a column for each field that any resource ever sent; this is the part that AKS fills.
 
-use crate::kql::{Column, Kind};
+use crate::kql::{Column, ColumnType};
 
-/// Columns of `AKSAudit`, and of `AKSAuditAdmin`, which is the same but for the reading verbs.
-const AKS_AUDIT: &[(&str, Kind)] = &[
-    ("TenantId", Kind::String),
-    ("TimeGenerated", Kind::DateTime),
-    ("Level", Kind::String),
-    ("AuditId", Kind::String),
-    ("Stage", Kind::String),
-    ("RequestUri", Kind::String),
-    ("Verb", Kind::String),
-    ("User", Kind::Dynamic),
-    ("SourceIps", Kind::Dynamic),
-    ("UserAgent", Kind::String),
-    ("ObjectRef", Kind::Dynamic),
-    ("ResponseStatus", Kind::Dynamic),
-    ("RequestObject", Kind::Dynamic),
-    ("ResponseObject", Kind::Dynamic),
-    ("RequestReceivedTime", Kind::DateTime),
-    ("StageReceivedTime", Kind::DateTime),
-    ("Annotations", Kind::Dynamic),
-    ("PodName", Kind::String),
-    ("SourceSystem", Kind::String),
-    ("Type", Kind::String),
-    ("_ResourceId", Kind::String),
+/// Columns of `AKSAudit`, and of `AKSAuditAdmin`, which lacks only the reading verbs.
+const AKS_AUDIT: &[(&str, ColumnType)] = &[
+    ("TenantId", ColumnType::String),
+    ("TimeGenerated", ColumnType::DateTime),
+    ("Level", ColumnType::String),
+    ("AuditId", ColumnType::String),
+    ("Stage", ColumnType::String),
+    ("RequestUri", ColumnType::String),
+    ("Verb", ColumnType::String),
+    ("User", ColumnType::Dynamic),
+    ("SourceIps", ColumnType::Dynamic),
+    ("UserAgent", ColumnType::String),
+    ("ObjectRef", ColumnType::Dynamic),
+    ("ResponseStatus", ColumnType::Dynamic),
+    ("RequestObject", ColumnType::Dynamic),
+    ("ResponseObject", ColumnType::Dynamic),
+    ("RequestReceivedTime", ColumnType::DateTime),
+    ("StageReceivedTime", ColumnType::DateTime),
+    ("Annotations", ColumnType::Dynamic),
+    ("PodName", ColumnType::String),
+    ("SourceSystem", ColumnType::String),
+    ("Type", ColumnType::String),
+    ("_ResourceId", ColumnType::String),
 ];
 
-const AZURE_DIAGNOSTICS: &[(&str, Kind)] = &[
-    ("TenantId", Kind::String),
-    ("TimeGenerated", Kind::DateTime),
-    ("ResourceId", Kind::String),
-    ("Category", Kind::String),
-    ("ResourceGroup", Kind::String),
-    ("SubscriptionId", Kind::String),
-    ("ResourceProvider", Kind::String),
-    ("Resource", Kind::String),
-    ("ResourceType", Kind::String),
-    ("OperationName", Kind::String),
-    ("SourceSystem", Kind::String),
-    ("log_s", Kind::String),
-    ("stream_s", Kind::String),
-    ("pod_s", Kind::String),
-    ("containerID_s", Kind::String),
-    ("Type", Kind::String),
-    ("_ResourceId", Kind::String),
+const AZURE_DIAGNOSTICS: &[(&str, ColumnType)] = &[
+    ("TenantId", ColumnType::String),
+    ("TimeGenerated", ColumnType::DateTime),
+    ("ResourceId", ColumnType::String),
+    ("Category", ColumnType::String),
+    ("ResourceGroup", ColumnType::String),
+    ("SubscriptionId", ColumnType::String),
+    ("ResourceProvider", ColumnType::String),
+    ("Resource", ColumnType::String),
+    ("ResourceType", ColumnType::String),
+    ("OperationName", ColumnType::String),
+    ("SourceSystem", ColumnType::String),
+    ("log_s", ColumnType::String),
+    ("stream_s", ColumnType::String),
+    ("pod_s", ColumnType::String),
+    ("containerID_s", ColumnType::String),
+    ("Type", ColumnType::String),
+    ("_ResourceId", ColumnType::String),
 ];
 
 /// The tables by name.
-const TABLES: &[(&str, &[(&str, Kind)])] =
+const TABLES: &[(&str, &[(&str, ColumnType)])] =
     &[("AKSAudit", AKS_AUDIT), ("AKSAuditAdmin", AKS_AUDIT), ("AzureDiagnostics", AZURE_DIAGNOSTICS)];
 
-/// The column of every table that its rows are ordered and kept by.
+/// The column that orders the rows of every table.
 pub(super) const TIME: &str = "TimeGenerated";
 
-/// Returns the columns of a table; `None` where the fake does not know it.
+/// Returns the columns of a table; `None` if the fake does not know it.
 pub fn columns(table: &str) -> Option<Vec<Column>> {
     let (_, columns) = TABLES.iter().find(|(name, _)| *name == table)?;
     Some(columns.iter().map(|(name, kind)| Column { name: (*name).to_owned(), kind: *kind }).collect())

@@ -1,20 +1,20 @@
-//! Workspaces, their tables and their rows. Rows lie in order of `TimeGenerated`, so that a timespan is a range.
+//! Workspaces, their tables and their rows. Rows are in order of `TimeGenerated`, so that a timespan is a range.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
 use super::schema::{self, TIME};
-use crate::kql::{BadRow, Column, DateTime, Row, Value, read_row};
+use crate::kql::{BadRow, Cell, Column, DateTime, Row, read_row};
 
-/// What a table's rows cost and how they may be asked for.
+/// The plan of a table: its price and its query API.
 /// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/data-platform-logs#table-plans>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Plan {
-    /// Asked for by `/query`.
+pub enum TablePlan {
+    /// Queried by `/query`.
     #[default]
     Analytics,
-    /// Cheaper; asked for by `/search`, where the time is told by `timespan` alone.
+    /// Cheaper; queried by `/search`, which takes the time only from `timespan`.
     Basic,
 }
 
@@ -26,14 +26,14 @@ pub(super) struct Store {
 
 #[derive(Debug)]
 pub(super) struct Table {
-    pub(super) plan: Plan,
+    pub(super) plan: TablePlan,
     pub(super) columns: Vec<Column>,
     /// Keyed by `TimeGenerated` and order of arrival.
     pub(super) rows: BTreeMap<(DateTime, u64), Row>,
 }
 
 impl Store {
-    /// Tells whether there is such a workspace; their ids are GUIDs, and case does not matter.
+    /// Returns whether the workspace exists; ids are GUIDs, and case does not matter.
     pub(super) fn has_workspace(&self, workspace: &str) -> bool {
         self.workspaces.contains_key(&workspace.to_ascii_lowercase())
     }
@@ -48,7 +48,7 @@ impl Store {
         }
         let columns = schema::columns(table).ok_or_else(|| BadRow(format!("the fake knows no table {table:?}")))?;
         let tables = self.workspaces.entry(workspace.to_ascii_lowercase()).or_default();
-        let new = || Table { plan: Plan::default(), columns, rows: BTreeMap::new() };
+        let new = || Table { plan: TablePlan::default(), columns, rows: BTreeMap::new() };
         Ok(tables.entry(table.to_owned()).or_insert_with(new))
     }
 
@@ -58,7 +58,7 @@ impl Store {
         let table = self.table_or_new(workspace, table)?;
         let row = read_row(&table.columns, row)?;
         let time = table.columns.iter().zip(row.iter()).find(|(column, _)| column.name == TIME);
-        let Some((_, Value::DateTime(time))) = time else {
+        let Some((_, Cell::DateTime(time))) = time else {
             return Err(BadRow(format!("a row needs {TIME}")));
         };
         table.rows.insert((*time, arrival), row.clone());
@@ -67,14 +67,14 @@ impl Store {
 }
 
 impl Table {
-    /// All rows between two moments, both included.
+    /// Returns all rows between two times, both included.
     pub(super) fn between(&self, from: DateTime, to: DateTime) -> impl Iterator<Item = &Row> {
         let range = (from <= to).then(|| self.rows.range((from, 0)..=(to, u64::MAX)));
         range.into_iter().flatten().map(|(_, row)| row)
     }
 }
 
-/// Tells whether a text is a GUID as `8-4-4-4-12` hexadecimal digits.
+/// Returns whether a text is a GUID, as `8-4-4-4-12` hexadecimal digits.
 pub(super) fn is_guid(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let has_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());

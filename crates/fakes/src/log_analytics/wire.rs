@@ -1,7 +1,7 @@
-//! The JSON of the query API: tables, and the errors as the cloud words them.
+//! The JSON of the query API: tables, and the errors of the cloud.
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/errors>
 //!
-//! Where the page knows no words for a refusal, those in the threads of Microsoft's own SDKs are taken.
+//! Where the documentation lacks a message, it is taken from threads of Microsoft's SDKs.
 
 use serde_json::{Value as Json, json};
 
@@ -11,7 +11,7 @@ use crate::kql::{Column, KqlError, Row};
 
 pub(super) const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 
-/// An error of the API, with what lies inside it.
+/// An error of the API, with its inner errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ApiError {
     status: u16,
@@ -32,12 +32,12 @@ impl ApiError {
         Self::new(400, "BadArgumentError", "The request had some invalid properties").with_inner(inner)
     }
 
-    /// A request whose body or headers are not as the API takes them.
+    /// A request with an invalid body or header.
     pub(super) fn invalid(message: &str) -> Self {
         Self::bad_argument(json!({"code": "ValidationError", "message": message}))
     }
 
-    /// A query that this fake refuses where the cloud would take it, or where its words are not known.
+    /// A query that this fake refuses and the cloud accepts, or whose error message is unknown.
     pub(super) fn not_here(message: &str) -> Self {
         Self::bad_argument(json!({"code": "NotInThisStandIn", "message": message}))
     }
@@ -56,7 +56,7 @@ impl ApiError {
             .with_inner(inner)
     }
 
-    /// A query of which the answer would have taken longer than the caller was ready to wait.
+    /// A query whose answer would take longer than the caller waits.
     pub(super) fn timed_out() -> Self {
         Self::new(504, "GatewayTimeout", "The query was aborted, for it took longer than its timeout allows")
     }
@@ -64,7 +64,7 @@ impl ApiError {
     pub(super) fn from_refusal(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Throttled => Self::new(429, "ThrottledError", "Rate limit is exceeded"),
-            Refusal::InternalError => Self::new(500, "InternalServerError", "internal error of the fake, as told"),
+            Refusal::InternalError => Self::new(500, "InternalServerError", "injected internal error of the fake"),
             Refusal::Unavailable => Self::new(503, "ServiceUnavailableError", "The service is not available"),
             Refusal::Denied => {
                 let message = "The provided credentials have insufficient access to perform the requested operation";
@@ -99,14 +99,14 @@ impl From<KqlError> for ApiError {
                 "message": "A semantic error occurred.",
                 "innererror": {"code": code, "message": message},
             })),
-            KqlError::Unsupported(what) => Self::not_here(&format!("this fake does not evaluate {what}")),
+            KqlError::Unsupported(what) => Self::not_here(&format!("this fake does not support {what}")),
         }
     }
 }
 
 const CORRELATION_ID: &str = "00000000-0000-4000-8000-000000000000";
 
-/// What lies beside the tables when they do not hold everything. The cloud answers it with 200.
+/// Returns the error beside the tables of a partial answer, which has status 200.
 /// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/response-format>
 pub(super) fn partial_error(limit: usize) -> Json {
     let too_large = format!(
@@ -122,11 +122,11 @@ pub(super) fn partial_error(limit: usize) -> Json {
     })
 }
 
-/// The answer to a query: one table, and an error where it does not hold everything.
+/// Returns the answer to a query: one table, and an error if it is partial.
 pub(super) fn tables(columns: &[Column], rows: &[Row], error: Option<Json>) -> Answer {
     let columns: Vec<Json> =
         columns.iter().map(|column| json!({"name": column.name, "type": column.kind.as_str()})).collect();
-    let rows: Vec<Vec<Json>> = rows.iter().map(|row| row.iter().map(crate::kql::Value::to_cell).collect()).collect();
+    let rows: Vec<Vec<Json>> = rows.iter().map(|row| row.iter().map(crate::kql::Cell::to_cell).collect()).collect();
     let mut body = json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]});
     if let Some(error) = error {
         body["error"] = error;

@@ -1,5 +1,5 @@
-//! Comparisons of one value. The right-hand side is converted to the type of the field, says the documentation, so `403`
-//! and `"403"` are one; what cannot be converted is neither equal nor unequal.
+//! Comparisons of one value. As documented, the right-hand side is converted to the type of the field, so `403` equals
+//! `"403"`; a value that cannot be converted is neither equal nor unequal.
 
 use jiff::Timestamp;
 use regex::Regex;
@@ -17,31 +17,31 @@ pub(super) enum Literal {
     Text(String),
 }
 
-/// A comparison with its right-hand side, made for the kind of its field.
+/// A comparison with its right-hand side, converted to the kind of its field.
 #[derive(Clone, Debug)]
 pub(super) enum Check {
     Present,
     Equal(Literal),
     NotEqual(Literal),
     Compare(Comparison, f64),
-    /// An order against what is no number, which no value keeps and none breaks.
+    /// A comparison with something that is not a number, whose result is undocumented.
     CompareUndocumented,
     Has(Literal),
     Matches(Regex),
     MatchesNot(Regex),
     Time(Comparison, Timestamp),
     Severity(Comparison, i64),
-    /// Of a field that the API defines as a number, and may write as text.
+    /// A field that the API defines as a number, and may write as text.
     Number(Comparison, f64),
 }
 
-/// Compares two numbers; nothing is known of one that is not a number.
+/// Compares two numbers; the result is undocumented for NaN.
 fn compare(comparison: Comparison, number: f64, bound: f64) -> Truth {
     number.partial_cmp(&bound).map(|ordering| comparison.holds(ordering))
 }
 
 impl Check {
-    /// Tells whether the check says what must not be; such a one is told of an array only if its items agree.
+    /// Returns whether the check is negative; its result on an array is documented only if all items agree.
     pub(super) fn is_negative(&self) -> bool {
         matches!(self, Self::NotEqual(_) | Self::MatchesNot(_))
     }
@@ -78,8 +78,8 @@ impl Literal {
         }
     }
 
-    /// The `:` operator: a text has what is a part of it, an object or array what a value in it has. Whether a part of a
-    /// number or a member's name counts, the pages do not tell.
+    /// The `:` operator: a text contains its parts, an object or array what a value in it contains. Whether parts of a
+    /// number or the name of a member count is undocumented.
     pub(super) fn is_contained_in(&self, value: &Value) -> Truth {
         let Self::Text(text) = self else {
             return None;
@@ -99,13 +99,13 @@ impl Literal {
     }
 }
 
-/// No, or that the pages do not tell.
+/// Returns false, or that the result is undocumented.
 fn false_unless(is_undocumented: bool) -> Truth {
     if is_undocumented { None } else { Some(false) }
 }
 
-/// Equality of texts without regard to case. What differs beyond ASCII, or would be equal if `*` stood for any text, is
-/// not told.
+/// Returns whether texts are equal except for case. The result is undocumented outside of ASCII, and if `*` could be a
+/// wildcard.
 fn same(text: &str, found: &str) -> Truth {
     if text.eq_ignore_ascii_case(found) {
         return Some(true);
@@ -120,7 +120,7 @@ fn contains(found: &str, text: &str) -> Truth {
     false_unless(text.contains('*') || found.to_lowercase().contains(&text.to_lowercase()))
 }
 
-/// Reads decimal and scientific notation; Rust's own `inf` and `nan` are no numbers.
+/// Reads decimal and scientific notation; Rust's `inf` and `nan` are not numbers.
 pub(super) fn number(text: &str) -> Option<f64> {
     let is_numeric = text.bytes().any(|byte| byte.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E'));

@@ -20,7 +20,7 @@ pub(super) enum Function {
     IpInNet(Field, Network),
 }
 
-/// An address and how many of its bits count.
+/// An address and the length of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
     address: IpAddr,
@@ -35,7 +35,7 @@ impl Function {
                 super::check::Check::Equal(id.clone()).holds(&Value::from(found))
             }
             Self::Sample(field, fraction) => match field.select(entry)[..] {
-                [Value::String(text)] => Some(place(text) < *fraction),
+                [Value::String(text)] => Some(fraction_of(text) < *fraction),
                 _ => None,
             },
             Self::IpInNet(field, network) => {
@@ -55,7 +55,7 @@ impl Network {
         (bits <= most).then_some(Self { address, bits })
     }
 
-    /// Tells whether an address lies in the network; of what is no address, the pages do not tell.
+    /// Returns whether an address is in the network; the result for other texts is undocumented.
     fn holds(self, address: &str) -> Truth {
         match (self.address, address.parse().ok()?) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -69,8 +69,8 @@ impl Network {
     }
 }
 
-/// A text's place between 0 and 1, of 65,536 that there are.
-fn place(text: &str) -> f64 {
+/// Returns the hash of a text as a fraction between 0 and 1, in steps of 1/65,536.
+fn fraction_of(text: &str) -> f64 {
     let mut hasher = SipHasher13::new();
     hasher.write(text.as_bytes());
     let [low, high, ..] = hasher.finish().to_le_bytes();

@@ -6,11 +6,11 @@ use regex::Regex;
 
 use super::check::{Check, Literal, flag, number};
 use super::function::{Function, Network};
-use super::schema::{Kind, severity, timestamp};
+use super::schema::{FieldKind, severity, timestamp};
 use super::{Expression, FILTER_CHARS_MAX, Field, FilterError};
 use crate::expression::{Comparison, joined};
 
-/// Nested parentheses that the parser follows; it recurses, and a stack is not endless.
+/// Most nested parentheses: the parser recurses, and the stack is limited.
 const DEPTH_MAX: usize = 64;
 
 /// Longest first, so that `<=` is not read as `<`.
@@ -34,7 +34,7 @@ enum Operator {
     MatchesNot,
 }
 
-/// What stands between parentheses: comparisons, or the values of one comparison.
+/// The contents of parentheses: comparisons, or the values of one comparison.
 #[derive(Clone, Copy, Debug)]
 enum Inside<'f> {
     Filter,
@@ -123,7 +123,7 @@ impl<'t> Parser<'t> {
         Ok(whole)
     }
 
-    /// A comparison, a function, or a text that any field may have.
+    /// Reads a comparison, a function, or a text in any field.
     fn term(&mut self) -> Result<Expression, FilterError> {
         if self.peek() == Some('"') {
             return Ok(Expression::Anywhere(Literal::Text(self.quoted(Escapes::OfText)?)));
@@ -238,8 +238,8 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads names with dots between them; after a dot a name may be quoted. Answers nothing, and stays, where what
-    /// stands there is no path.
+    /// Reads names with dots between them; after a dot a name may be quoted. Returns `None` and does not move if there is
+    /// no path.
     fn path(&mut self) -> Result<Option<Vec<String>>, FilterError> {
         let start = self.at;
         let mut names = Vec::new();
@@ -293,7 +293,7 @@ impl<'t> Parser<'t> {
         Err(self.wanted("a closing '\"'"))
     }
 
-    /// Reads a word of what needs no quotes for certain, and no more after it but what ends a word.
+    /// Reads a word of characters that certainly need no quotes, followed by the end of a word.
     fn unquoted(&mut self) -> Result<String, FilterError> {
         let start = self.at;
         let word = self.run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '+')).to_owned();
@@ -306,7 +306,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Takes a word in capitals, if it stands alone.
+    /// Takes a word in capitals, if it is a whole word.
     fn took_word(&mut self, word: &str) -> bool {
         let Some(after) = self.rest().strip_prefix(word) else {
             return false;
@@ -318,7 +318,7 @@ impl<'t> Parser<'t> {
         is_alone
     }
 
-    /// Takes a minus that negates; among values, one before a digit belongs to the number.
+    /// Takes a minus that negates. Among values, a minus before a digit belongs to the number.
     fn took_minus(&mut self, inside: Inside<'_>) -> bool {
         let Some(after) = self.rest().strip_prefix('-') else {
             return false;
@@ -357,8 +357,8 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// What may follow a backslash. In a regular expression that is only what makes the rest plain, so `\d` is written
-/// `\\d`: whether the cloud takes the former, its pages do not tell.
+/// The characters after a backslash. In a regular expression only `"` and `\` are allowed, so `\d` is written `\\d`;
+/// whether the cloud accepts the former is undocumented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escapes {
     OfText,
@@ -379,13 +379,13 @@ fn malformed(at: usize, wanted: String) -> FilterError {
 }
 
 fn field(path: Vec<String>) -> Result<Field, FilterError> {
-    match Kind::of(&path) {
+    match FieldKind::of(&path) {
         Some(kind) => Ok(Field { path, kind }),
         None => Err(FilterError::Undefined { field: path.join(".") }),
     }
 }
 
-/// Why a right-hand side does not go with a field.
+/// Why a right-hand side does not fit a field.
 enum Refused {
     Wants(String),
     Unsupported(&'static str),
@@ -400,47 +400,51 @@ impl Refused {
     }
 }
 
-/// Makes the check of a field's kind.
-fn check(kind: Kind, operator: Operator, literal: Literal) -> Result<Check, Refused> {
+/// Builds the check for the kind of a field.
+fn check(kind: FieldKind, operator: Operator, literal: Literal) -> Result<Check, Refused> {
     let text = match (&literal, kind) {
         (Literal::Text(text), _) => text.as_str(),
-        (Literal::Null, Kind::Payload) => "",
+        (Literal::Null, FieldKind::Payload) => "",
         (Literal::Null, _) => {
-            return Err(Refused::Wants("another value than NULL_VALUE, for a field that is never null".to_owned()));
+            return Err(Refused::Wants("a value other than NULL_VALUE, since the field is never null".to_owned()));
         }
     };
     let wants = |what: &str| Refused::Wants(what.to_owned());
     match (kind, operator) {
-        (Kind::Text | Kind::Label | Kind::Payload, Operator::Matches) => regex(text).map(Check::Matches),
-        (Kind::Text | Kind::Label | Kind::Payload, Operator::MatchesNot) => regex(text).map(Check::MatchesNot),
+        (FieldKind::Text | FieldKind::Label | FieldKind::Payload, Operator::Matches) => regex(text).map(Check::Matches),
+        (FieldKind::Text | FieldKind::Label | FieldKind::Payload, Operator::MatchesNot) => {
+            regex(text).map(Check::MatchesNot)
+        }
         (_, Operator::Matches | Operator::MatchesNot) => Err(wants("a text field before a regular expression")),
         (_, Operator::Has) if literal == Literal::Null => Err(wants("= or != before NULL_VALUE")),
-        (Kind::Time, Operator::Has) => Err(Refused::Unsupported("parts of a time are")),
-        (Kind::Time, Operator::Compare(comparison)) => {
+        (FieldKind::Time, Operator::Has) => Err(Refused::Unsupported("parts of a time are")),
+        (FieldKind::Time, Operator::Compare(comparison)) => {
             timestamp(text).map(|time| Check::Time(comparison, time)).ok_or_else(|| wants("a time as of RFC 3339"))
         }
-        (Kind::Severity, operator) => {
+        (FieldKind::Severity, operator) => {
             severity(text).map(|rank| Check::Severity(operator.comparison(), rank)).ok_or_else(|| wants("a severity"))
         }
-        (Kind::Number, operator) => {
+        (FieldKind::Number, operator) => {
             number(text).map(|number| Check::Number(operator.comparison(), number)).ok_or_else(|| wants("a number"))
         }
-        (Kind::Flag, _) if flag(text).is_none() => Err(wants("true or false")),
-        (Kind::Span, _) => Err(Refused::Unsupported("durations are")),
+        (FieldKind::Flag, _) if flag(text).is_none() => Err(wants("true or false")),
+        (FieldKind::Span, _) => Err(Refused::Unsupported("durations are")),
         (_, Operator::Has) => Ok(Check::Has(literal)),
-        (Kind::Message(_) | Kind::Labels, _) => Err(wants("a field of the object, or ':'")),
+        (FieldKind::Message(_) | FieldKind::Labels, _) => Err(wants("a field of the object, or ':'")),
         (_, Operator::Compare(Comparison::Equal)) => Ok(Check::Equal(literal)),
         (_, Operator::Compare(Comparison::NotEqual)) => Ok(Check::NotEqual(literal)),
-        (Kind::Payload, Operator::Compare(comparison)) => {
+        (FieldKind::Payload, Operator::Compare(comparison)) => {
             Ok(number(text).map_or(Check::CompareUndocumented, |bound| Check::Compare(comparison, bound)))
         }
-        (Kind::Flag, Operator::Compare(_)) => Err(wants("= or != for what is true or false")),
-        (Kind::Text | Kind::Label, Operator::Compare(_)) => Err(Refused::Unsupported("orders of texts are")),
+        (FieldKind::Flag, Operator::Compare(_)) => Err(wants("= or != for what is true or false")),
+        (FieldKind::Text | FieldKind::Label, Operator::Compare(_)) => {
+            Err(Refused::Unsupported("comparisons of texts by order are"))
+        }
     }
 }
 
 impl Operator {
-    /// The order that a number or a severity must have; the pages do not keep `:` apart from `=` for them.
+    /// Returns the comparison of a number or a severity; for these, `:` is the same as `=`.
     fn comparison(self) -> Comparison {
         match self {
             Self::Compare(comparison) => comparison,
@@ -449,7 +453,7 @@ impl Operator {
     }
 }
 
-/// The cloud's syntax is RE2's. This engine takes a part of that: it refuses classes of Unicode such as `\pL`.
+/// The cloud has the syntax of RE2. This engine supports a part of it: it refuses Unicode classes such as `\pL`.
 fn regex(text: &str) -> Result<Regex, Refused> {
     Regex::new(text).map_err(|error| Refused::Wants(format!("a regular expression ({error})")))
 }

@@ -1,4 +1,4 @@
-//! What `LogEntry` defines: which fields there are, and of what kind.
+//! The fields of `LogEntry`, and their kinds.
 //! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry>
 
 use jiff::Timestamp;
@@ -6,9 +6,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FieldKind {
     Text,
     /// A whole number; proto JSON writes those of 64 bits as text.
     Number,
@@ -21,55 +21,57 @@ pub(crate) enum Kind {
     Labels,
     /// One of the labels.
     Label,
-    /// Whatever the writer put there: `jsonPayload`, `protoPayload`, and all that is in them.
+    /// Any JSON: `jsonPayload`, `protoPayload`, and everything in them.
     Payload,
     /// A message with these fields.
     Message(Fields),
 }
 
 /// The fields of a message.
-pub(crate) type Fields = &'static [(&'static str, Kind)];
+pub(crate) type Fields = &'static [(&'static str, FieldKind)];
 
 /// The fields of `LogEntry`.
 pub(crate) const LOG_ENTRY: Fields = &[
-    ("logName", Kind::Text),
-    ("resource", Kind::Message(RESOURCE)),
-    ("timestamp", Kind::Time),
-    ("receiveTimestamp", Kind::Time),
-    ("severity", Kind::Severity),
-    ("insertId", Kind::Text),
-    ("httpRequest", Kind::Message(HTTP_REQUEST)),
-    ("labels", Kind::Labels),
-    ("operation", Kind::Message(OPERATION)),
-    ("trace", Kind::Text),
-    ("spanId", Kind::Text),
-    ("traceSampled", Kind::Flag),
-    ("sourceLocation", Kind::Message(SOURCE_LOCATION)),
-    ("split", Kind::Message(SPLIT)),
-    ("textPayload", Kind::Text),
-    ("jsonPayload", Kind::Payload),
-    ("protoPayload", Kind::Payload),
+    ("logName", FieldKind::Text),
+    ("resource", FieldKind::Message(RESOURCE)),
+    ("timestamp", FieldKind::Time),
+    ("receiveTimestamp", FieldKind::Time),
+    ("severity", FieldKind::Severity),
+    ("insertId", FieldKind::Text),
+    ("httpRequest", FieldKind::Message(HTTP_REQUEST)),
+    ("labels", FieldKind::Labels),
+    ("operation", FieldKind::Message(OPERATION)),
+    ("trace", FieldKind::Text),
+    ("spanId", FieldKind::Text),
+    ("traceSampled", FieldKind::Flag),
+    ("sourceLocation", FieldKind::Message(SOURCE_LOCATION)),
+    ("split", FieldKind::Message(SPLIT)),
+    ("textPayload", FieldKind::Text),
+    ("jsonPayload", FieldKind::Payload),
+    ("protoPayload", FieldKind::Payload),
 ];
-const RESOURCE: Fields = &[("type", Kind::Text), ("labels", Kind::Labels)];
-const OPERATION: Fields = &[("id", Kind::Text), ("producer", Kind::Text), ("first", Kind::Flag), ("last", Kind::Flag)];
-const SOURCE_LOCATION: Fields = &[("file", Kind::Text), ("line", Kind::Number), ("function", Kind::Text)];
-const SPLIT: Fields = &[("uid", Kind::Text), ("index", Kind::Number), ("totalSplits", Kind::Number)];
+const RESOURCE: Fields = &[("type", FieldKind::Text), ("labels", FieldKind::Labels)];
+const OPERATION: Fields =
+    &[("id", FieldKind::Text), ("producer", FieldKind::Text), ("first", FieldKind::Flag), ("last", FieldKind::Flag)];
+const SOURCE_LOCATION: Fields =
+    &[("file", FieldKind::Text), ("line", FieldKind::Number), ("function", FieldKind::Text)];
+const SPLIT: Fields = &[("uid", FieldKind::Text), ("index", FieldKind::Number), ("totalSplits", FieldKind::Number)];
 const HTTP_REQUEST: Fields = &[
-    ("requestMethod", Kind::Text),
-    ("requestUrl", Kind::Text),
-    ("requestSize", Kind::Number),
-    ("status", Kind::Number),
-    ("responseSize", Kind::Number),
-    ("userAgent", Kind::Text),
-    ("remoteIp", Kind::Text),
-    ("serverIp", Kind::Text),
-    ("referer", Kind::Text),
-    ("latency", Kind::Span),
-    ("cacheLookup", Kind::Flag),
-    ("cacheHit", Kind::Flag),
-    ("cacheValidatedWithOriginServer", Kind::Flag),
-    ("cacheFillBytes", Kind::Number),
-    ("protocol", Kind::Text),
+    ("requestMethod", FieldKind::Text),
+    ("requestUrl", FieldKind::Text),
+    ("requestSize", FieldKind::Number),
+    ("status", FieldKind::Number),
+    ("responseSize", FieldKind::Number),
+    ("userAgent", FieldKind::Text),
+    ("remoteIp", FieldKind::Text),
+    ("serverIp", FieldKind::Text),
+    ("referer", FieldKind::Text),
+    ("latency", FieldKind::Span),
+    ("cacheLookup", FieldKind::Flag),
+    ("cacheHit", FieldKind::Flag),
+    ("cacheValidatedWithOriginServer", FieldKind::Flag),
+    ("cacheFillBytes", FieldKind::Number),
+    ("protocol", FieldKind::Text),
 ];
 
 /// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#LogSeverity>
@@ -85,8 +87,8 @@ const SEVERITIES: [(&str, i64); 9] = [
     ("EMERGENCY", 800),
 ];
 
-impl Kind {
-    /// The kind of a path below `LogEntry`, if that is defined.
+impl FieldKind {
+    /// Returns the kind of a path below `LogEntry`, if it is defined.
     pub(super) fn of(path: &[String]) -> Option<Self> {
         path.iter().try_fold(Self::Message(LOG_ENTRY), |kind, name| kind.member(name))
     }
@@ -100,7 +102,7 @@ impl Kind {
         }
     }
 
-    /// What a field compares as when it is not there; payloads, labels and times are then missing.
+    /// Returns the value of a missing field in comparisons; payloads, labels and times have none.
     pub(super) fn default_value(self) -> Option<Value> {
         match self {
             Self::Text => Some(json!("")),
@@ -112,14 +114,14 @@ impl Kind {
     }
 }
 
-/// The rank of a severity, given by name in any case or by number.
+/// Returns the rank of a severity, which is a name in any case or a number.
 pub(crate) fn severity(text: &str) -> Option<i64> {
     let named = SEVERITIES.iter().find(|(name, rank)| name.eq_ignore_ascii_case(text) || rank.to_string() == text);
     named.map(|(_, rank)| *rank)
 }
 
-/// Reads a timestamp of RFC 3339, or of ISO 8601 in that its offset may lack the colon (as the official Python client
-/// writes it) and that the time may be left out; that is midnight in UTC.
+/// Reads a timestamp of RFC 3339. As in ISO 8601, the offset may lack the colon (the official Python client writes it
+/// so), and the time may be missing, which means midnight in UTC.
 pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let is_plain =
         text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'+' | b'.' | b'T' | b'Z'));

@@ -35,8 +35,8 @@ fn parse(filter: &str) -> LoggingFilter {
 
 fn assert_all(filters: &[&str], expected: Truth) {
     for filter in filters {
-        let told = parse(filter).0.holds(&entry());
-        assert_eq!(told, expected, "{filter}");
+        let truth = parse(filter).0.holds(&entry());
+        assert_eq!(truth, expected, "{filter}");
         let negated = parse(&format!("NOT ({filter})")).0.holds(&entry());
         assert_eq!(negated, expected.map(|holds| !holds), "the negation of {filter}");
     }
@@ -126,7 +126,7 @@ fn precedence_is_not_then_or_then_and() {
 }
 
 #[test]
-fn values_in_parentheses_stand_for_a_comparison_each() {
+fn each_value_in_parentheses_is_a_comparison() {
     let code = |values: &str| parse(&format!("protoPayload.status.code = {values}")).fits(&entry());
     for (values, fits) in [
         ("(7 OR 16)", true),
@@ -196,7 +196,7 @@ fn severities_have_an_order() {
 }
 
 #[test]
-fn what_is_missing_fits_no_comparison_and_what_is_defined_has_its_default() {
+fn a_missing_value_fits_no_comparison_and_a_missing_field_has_its_default() {
     assert_all(
         &[
             "labels.none=x",
@@ -234,7 +234,7 @@ fn what_is_missing_fits_no_comparison_and_what_is_defined_has_its_default() {
 }
 
 #[test]
-fn any_item_of_an_array_will_do() {
+fn any_item_of_an_array_may_fit() {
     assert_all(
         &[
             r#"protoPayload.authorizationInfo.permission="io.k8s.core.v1.pods.watch""#,
@@ -249,7 +249,7 @@ fn any_item_of_an_array_will_do() {
 }
 
 #[test]
-fn a_text_alone_may_be_anywhere() {
+fn a_bare_text_may_be_in_any_field() {
     assert_all(&["forbidden", r#""SYSTEM:anon""#, "403", r#""gke-prod" AND list"#, r#"labels:"forbid""#], Some(true));
     assert_all(&[r#"protoPayload:"gke-prod""#, r#""nowhere at all""#, "labels:forbidden"], Some(false));
 }
@@ -280,7 +280,7 @@ fn functions_are_evaluated() {
 }
 
 #[test]
-fn what_is_not_told_fits_neither_way() {
+fn undocumented_comparisons_fit_neither_way() {
     assert_all(
         &[
             "protoPayload.methodName > io",
@@ -379,7 +379,7 @@ fn malformed_filters_are_refused() {
 }
 
 #[test]
-fn undefined_fields_are_told_apart() {
+fn undefined_fields_are_an_error_of_their_own() {
     for field in
         ["thud", "operation.thud", "textPayload.thud", "Severity", "log_name", "resource.labels.a.b", "metadata"]
     {
@@ -389,7 +389,7 @@ fn undefined_fields_are_told_apart() {
 }
 
 #[test]
-fn what_the_stand_in_does_not_evaluate_is_told_apart() {
+fn unsupported_filters_are_an_error_of_their_own() {
     for filter in [
         "insertId > a",
         "labels.n < 8",

@@ -1,4 +1,4 @@
-//! `Publish`: what a message may be, and what a FIFO topic drops.
+//! `Publish`: the limits of a message, and the deduplication of FIFO topics.
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html>
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::wire::{Parameters, SnsError, element};
 const MESSAGE_BYTES_MAX: usize = 262_144;
 /// "Less than 100 characters long".
 const SUBJECT_CHARS_MAX: usize = 99;
-/// More are dropped by subscriptions with raw message delivery, so a publisher that may meet one must not send more.
+/// Subscriptions with raw message delivery drop more, so no publisher may send more.
 const ATTRIBUTES_MAX: usize = 10;
 const ID_CHARS_MAX: usize = 128;
 const DEDUP_INTERVAL: Duration = Duration::from_mins(5);
@@ -62,7 +62,7 @@ impl Topics {
 }
 
 impl Topic {
-    /// The message that made this one a duplicate, if there was one within the interval.
+    /// Returns the original of a duplicate within the interval, if there is one.
     fn first_delivery(&self, dedup_id: &str, now: Timestamp) -> Option<String> {
         let (at, message_id) = self.delivered.get(dedup_id)?;
         (now.duration_since(*at).unsigned_abs() < DEDUP_INTERVAL).then(|| message_id.clone())
@@ -107,7 +107,7 @@ impl Publish {
         }
     }
 
-    /// Checks what belongs to FIFO topics, and fills in the content-based deduplication id.
+    /// Checks the parameters of FIFO topics, and fills in the content-based deduplication id.
     fn check_ids(&mut self, topic: &Topic) -> Result<(), SnsError> {
         for (name, id) in [("MessageGroupId", &self.group_id), ("MessageDeduplicationId", &self.dedup_id)] {
             if id.as_deref().is_some_and(|id| !is_id(id)) {
@@ -185,7 +185,7 @@ fn check_attribute(name: &str, kind: &str, value: &str) -> Result<(), SnsError> 
     if fits { Ok(()) } else { Err(SnsError::invalid_value(format!("the value of '{name}' is no {kind}"))) }
 }
 
-/// A JSON array whose items are no arrays or objects.
+/// Checks for a JSON array without nested arrays or objects.
 fn is_flat_array(value: &str) -> bool {
     match serde_json::from_str(value) {
         Ok(Value::Array(items)) => items.iter().all(|item| !item.is_array() && !item.is_object()),
@@ -219,12 +219,12 @@ fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= ID_CHARS_MAX && id.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Stands for the cloud's SHA-256 of the message; only its equality is ever looked at.
+/// Replaces the cloud's SHA-256 of the message; only its equality matters.
 fn content_id(message: &str) -> String {
     format!("{:032x}", SipHasher13::new().hash(message.as_bytes()).as_u128())
 }
 
-/// A UUID that counts.
+/// Returns a UUID made from a counter.
 fn message_id(before: usize) -> String {
     let number = u128::from(u64::try_from(before).unwrap_or(u64::MAX));
     let digits = format!("{:032x}", SipHasher13::new().hash(&number.to_be_bytes()).as_u128());

@@ -19,7 +19,7 @@ pub(super) struct Topics {
 pub(super) struct Topic {
     pub(super) is_fifo: bool,
     pub(super) is_content_based: bool,
-    /// When each deduplication id was last delivered, and as which message.
+    /// The last delivery of each deduplication id: its time and message.
     pub(super) delivered: BTreeMap<String, (Timestamp, String)>,
 }
 
@@ -87,7 +87,7 @@ impl Topics {
         Ok(format!("<Topics>{members}</Topics>"))
     }
 
-    /// Finds the topic of an ARN, in the region that the request was signed for.
+    /// Finds the topic of an ARN in the signed region.
     pub(super) fn find(&mut self, arn: &str, region: &str) -> Result<&mut Topic, SnsError> {
         let fields: Vec<&str> = arn.split(':').collect();
         match fields[..] {

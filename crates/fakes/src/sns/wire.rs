@@ -1,4 +1,4 @@
-//! The AWS Query shapes of SNS: flattened parameters in, XML out.
+//! The AWS Query format of SNS: flattened parameters in, XML out.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub(super) const VERSION: &str = "2010-03-31";
 const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 const REQUEST_ID: &str = "00000000-0000-4000-8000-000000000000";
 
-/// The parameters of a request; what is not taken is unknown.
+/// The parameters of a request; those that nothing takes are unknown.
 #[derive(Debug)]
 pub(super) struct Parameters(BTreeMap<String, String>);
 
@@ -32,7 +32,7 @@ impl Parameters {
     }
 
     /// Takes a map that was flattened to `{map}.entry.{n}.{key}` and `{map}.entry.{n}.{member}`, counted from 1.
-    /// Answers each key with all the members of its value.
+    /// Returns each key with all members of its value.
     pub(super) fn take_map(&mut self, map: &str, key: &str) -> Vec<(String, BTreeMap<String, String>)> {
         let mut entries = Vec::new();
         for index in 1.. {
@@ -47,7 +47,7 @@ impl Parameters {
         entries
     }
 
-    /// Refuses what nobody took.
+    /// Refuses parameters that nothing took.
     pub(super) fn finish(self) -> Result<(), SnsError> {
         match self.0.into_keys().next() {
             Some(name) => Err(SnsError::invalid(format!("{name} is unknown to this operation of the fake"))),
@@ -56,7 +56,7 @@ impl Parameters {
     }
 }
 
-/// An error as the SDKs read it.
+/// An error in the form that the SDKs read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SnsError {
     status: u16,
@@ -88,7 +88,7 @@ impl SnsError {
     pub(super) fn from_refusal(refusal: Refusal, action: &str) -> Self {
         match refusal {
             Refusal::Throttled => Self::new(400, "Throttling", "Rate exceeded"),
-            Refusal::InternalError => Self::new(500, "InternalError", "internal error of the fake, as told"),
+            Refusal::InternalError => Self::new(500, "InternalError", "injected internal error of the fake"),
             Refusal::Unavailable => Self::new(503, "ServiceUnavailable", "Service is unavailable"),
             Refusal::Denied => {
                 let who = format!("arn:aws:iam::{}:user/fake", super::ACCOUNT);
@@ -125,14 +125,14 @@ impl From<Unsigned> for SnsError {
     }
 }
 
-/// The answer of an operation around its result, which is XML already.
+/// Returns the answer of an operation around its result, which is XML.
 pub(super) fn success(action: &str, result: &str) -> Answer {
     let metadata = format!("<ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata>");
     let result = format!("<{action}Result>{result}</{action}Result>");
     xml(200, format!("<{action}Response xmlns=\"{NAMESPACE}\">{result}{metadata}</{action}Response>"))
 }
 
-/// One element with text in it.
+/// Returns an element with text.
 pub(super) fn element(name: &str, text: &str) -> String {
     format!("<{name}>{}</{name}>", escape(text))
 }

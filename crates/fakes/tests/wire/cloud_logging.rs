@@ -1,5 +1,5 @@
-//! Cloud Logging over plain HTTP, as its REST clients speak it. The official Rust SDK is tried on it in the crate of the
-//! reader, the official Python client among the tests of `wire_truth`.
+//! Cloud Logging over plain HTTP, like its REST clients. The crate of the reader tests it with the official Rust SDK,
+//! `wire_truth` with the official Python client.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn entry(n: u32, timestamp: &str) -> Value {
     })
 }
 
-/// Puts entries in at ten a second, five of which have one time.
+/// Adds ten entries per second, five of them with the same time.
 fn fill(logging: &CloudLogging, count: u32) {
     for n in 0..count {
         let timestamp = format!("2026-11-22T01:00:{:02}.{}Z", n / 10, n % 10 / 5);
@@ -57,7 +57,7 @@ fn ids(answer: &Value) -> Vec<String> {
     entries.iter().map(|entry| entry["insertId"].as_str().expect("each has one").to_owned()).collect()
 }
 
-/// Reads all pages; answers the ids and the number of entries of each page.
+/// Reads all pages; returns the ids and the number of entries of each page.
 async fn read(logging: &CloudLogging, search: &Value) -> Result<(Vec<String>, Vec<usize>), Value> {
     let (mut all, mut pages, mut search) = (Vec::new(), Vec::new(), search.clone());
     loop {
@@ -139,7 +139,7 @@ async fn bad_requests_are_refused() {
 }
 
 #[tokio::test]
-async fn a_page_has_50_entries_unless_told_and_1000_at_most() {
+async fn a_page_has_50_entries_by_default_and_1000_at_most() {
     let logging = start().await;
     for n in 0..1_001 {
         logging.ingest(&entry(n, "2026-11-22T01:00:00Z").to_string());
@@ -180,7 +180,7 @@ async fn pages_hold_every_entry_once_in_order_of_time() {
 }
 
 #[tokio::test]
-async fn what_was_handed_out_is_counted() {
+async fn delivered_pages_and_entries_are_counted() {
     let logging = start().await;
     let given = json!({"receiveTimestamp": "2026-11-22T01:00:01Z"});
     let mut whole = entry(0, "2026-11-22T01:00:00Z");
@@ -193,7 +193,7 @@ async fn what_was_handed_out_is_counted() {
 }
 
 #[tokio::test]
-async fn what_was_written_twice_is_answered_once_unless_told() {
+async fn an_entry_that_was_written_twice_comes_once_by_default() {
     let logging = start().await;
     let written = entry(0, "2026-11-22T01:00:00Z");
     let later = entry(0, "2026-11-22T01:00:00.000000001Z");
@@ -288,7 +288,7 @@ async fn a_token_may_be_required() {
 }
 
 #[tokio::test]
-async fn private_logs_are_hidden_without_a_word() {
+async fn private_logs_are_hidden_silently() {
     let logging = start().await;
     fill(&logging, 3);
     logging.ingest(&entry(9, "2026-11-22T01:00:01Z").to_string().replace("data_access", "activity"));
@@ -300,7 +300,7 @@ async fn private_logs_are_hidden_without_a_word() {
 }
 
 #[tokio::test]
-async fn faults_are_worded_as_google_does() {
+async fn faults_look_like_those_of_google() {
     let logging = start().await;
     fill(&logging, 3);
     let search = json!({"resourceNames": [PROJECT]});
@@ -369,7 +369,7 @@ async fn data_is_loaded_over_the_wire() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "no valid LogEntry: resource.type is missing")]
-async fn a_test_that_ingests_nonsense_is_told() {
+#[should_panic(expected = "invalid LogEntry: resource.type is missing")]
+async fn ingesting_an_invalid_entry_panics() {
     start().await.ingest(r#"{"logName": "projects/acme-prod/logs/x"}"#);
 }

@@ -24,7 +24,7 @@ pub(crate) async fn refusal(search: FilterLogEventsFluentBuilder) -> String {
     code(&search.send().await.expect_err("must be refused"))
 }
 
-/// Reads all pages; answers the messages and the number of events of each page.
+/// Reads all pages; returns the messages and the number of events of each page.
 pub(crate) async fn read(search: FilterLogEventsFluentBuilder) -> Result<(Vec<String>, Vec<usize>), String> {
     let (mut messages, mut pages, mut token) = (Vec::new(), Vec::new(), None);
     loop {
@@ -157,7 +157,7 @@ async fn faults_arrive_as_the_sdk_names_them() {
 }
 
 #[tokio::test]
-async fn a_hanging_request_goes_on_when_released_and_ends_with_the_server() {
+async fn a_held_request_continues_when_released_and_ends_with_the_server() {
     let (logs, client) = start().await;
     fill(&logs, 1);
     let search = client.filter_log_events().log_group_name(GROUP);

@@ -8,7 +8,7 @@ use stakeout_fakes::cloudwatch_logs::{EventOrder, Paging, Served, TokenGone};
 use crate::cloudwatch_logs::{GROUP, fill, read, refusal, start};
 
 #[tokio::test]
-async fn pages_hold_every_event_once_in_an_order_of_their_own() {
+async fn pages_hold_every_event_once_in_shuffled_order() {
     let (logs, client) = start().await;
     fill(&logs, 100);
     logs.set_paging(Paging { page_records: 30, empty_pages: 2, last_page_has_token: true, ..Paging::default() });
@@ -95,7 +95,7 @@ async fn tokens_are_bound_and_expire() {
 }
 
 #[tokio::test]
-async fn the_same_token_for_ever_is_a_knob() {
+async fn the_same_token_can_be_repeated_forever() {
     let (logs, client) = start().await;
     fill(&logs, 9);
     logs.set_paging(Paging { page_records: 3, same_token: true, ..Paging::default() });

@@ -1,11 +1,10 @@
-//! Log Analytics, Entra and the metadata service over plain HTTP. What the official SDKs make of them is tested with
-//! those.
+//! Log Analytics, Entra and the metadata service over plain HTTP. Other tests use the official SDKs.
 
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
-use stakeout_fakes::log_analytics::{Answering, Plan, Proof, RowOrder, Served};
+use stakeout_fakes::log_analytics::{Answering, Proof, RowOrder, Served, TablePlan};
 use stakeout_fakes::{Fault, Faults, LogAnalytics};
 
 const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
@@ -14,11 +13,11 @@ const RESOURCE: &str = "https://api.loganalytics.io";
 
 async fn start() -> LogAnalytics {
     let logs = LogAnalytics::start().await.expect("a loopback port is free");
-    logs.set_plan(WORKSPACE, "AKSAudit", Plan::Analytics).expect("is a table");
+    logs.set_plan(WORKSPACE, "AKSAudit", TablePlan::Analytics).expect("is a table");
     logs
 }
 
-/// A row `second` seconds after one o'clock.
+/// Returns a row `second` seconds after one o'clock.
 fn row(second: u32) -> Value {
     json!({
         "TimeGenerated": format!("2026-11-22T01:{:02}:{:02}.748919Z", second / 60, second % 60),
@@ -39,25 +38,25 @@ fn ask(logs: &LogAnalytics, api: &str, body: &Value) -> RequestBuilder {
     crate::http().post(format!("{}/v1/workspaces/{WORKSPACE}/{api}", logs.endpoint())).json(body)
 }
 
-async fn told(request: RequestBuilder) -> (u16, Value) {
+async fn response_of(request: RequestBuilder) -> (u16, Value) {
     let answer: Response = request.send().await.expect("is answered");
     let status = answer.status().as_u16();
     let text = answer.text().await.expect("has a body");
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-/// Asks by `/query`, and returns the status and the body.
+/// Queries by `/query`, and returns the status and the body.
 async fn query(logs: &LogAnalytics, query: &str) -> (u16, Value) {
-    told(ask(logs, "query", &json!({"query": query}))).await
+    response_of(ask(logs, "query", &json!({"query": query}))).await
 }
 
-/// The first cells of the rows of an answer.
+/// Returns the first cells of the rows of an answer.
 fn firsts(body: &Value) -> Vec<&str> {
     let rows = body["tables"][0]["rows"].as_array().expect("has rows");
     rows.iter().map(|row| row[0].as_str().expect("is a text")).collect()
 }
 
-/// The status, and the codes from the outermost error to the innermost.
+/// Returns the status, and the codes from the outermost error to the innermost.
 fn codes((status, body): &(u16, Value)) -> String {
     let mut codes = status.to_string();
     let mut error = &body["error"];
@@ -102,13 +101,13 @@ async fn a_query_is_answered_with_one_table() {
 }
 
 #[tokio::test]
-async fn time_is_told_by_the_query_the_timespan_or_both() {
+async fn the_query_the_timespan_or_both_limit_the_time() {
     let logs = start().await;
     fill(&logs, 120);
     let count = |timespan: Option<&str>, condition: &str| {
         let query = format!("AKSAudit {condition} | count");
         let body = timespan.map_or(json!({"query": query}), |timespan| json!({"query": query, "timespan": timespan}));
-        let asked = told(ask(&logs, "query", &body));
+        let asked = response_of(ask(&logs, "query", &body));
         async { asked.await.1["tables"][0]["rows"][0][0].as_i64() }
     };
     let late = "| where TimeGenerated >= datetime(2026-11-22T01:01:00.748919Z)";
@@ -124,7 +123,7 @@ async fn time_is_told_by_the_query_the_timespan_or_both() {
 }
 
 #[tokio::test]
-async fn no_order_may_be_leant_on_but_the_one_asked_for() {
+async fn rows_are_in_order_only_if_the_query_sorts_them() {
     let logs = start().await;
     fill(&logs, 50);
     let sorted: Vec<String> = (0..50).map(|second: u32| second.to_string()).collect();
@@ -179,10 +178,10 @@ async fn answers_can_be_partial_empty_or_late() {
 async fn each_plan_has_its_own_path() {
     let logs = start().await;
     fill(&logs, 2);
-    logs.set_plan(WORKSPACE, "AKSAuditAdmin", Plan::Basic).expect("is a table");
+    logs.set_plan(WORKSPACE, "AKSAuditAdmin", TablePlan::Basic).expect("is a table");
     logs.ingest(WORKSPACE, "AKSAuditAdmin", row(1)).expect("is a row");
     let basic = json!({"query": "AKSAuditAdmin | project AuditId", "timespan": "2026-11-22T01:00:00Z/PT1H"});
-    let (status, body) = told(ask(&logs, "search", &basic)).await;
+    let (status, body) = response_of(ask(&logs, "search", &basic)).await;
     assert_eq!((status, firsts(&body)), (200, vec!["1"]));
     let with = |member: &str, value: Value| {
         let mut body = basic.clone();
@@ -197,10 +196,10 @@ async fn each_plan_has_its_own_path() {
         (
             "search",
             with("query", json!("AKSAuditAdmin | where TimeGenerated > datetime(2026-11-22)")),
-            "takes the time by timespan",
+            "takes the time from timespan",
         ),
     ] {
-        let refused = told(ask(&logs, api, &body)).await;
+        let refused = response_of(ask(&logs, api, &body)).await;
         assert_eq!(codes(&refused), "400 BadArgumentError ValidationError");
         assert!(refused.1.to_string().contains(expected), "{refused:?}");
     }
@@ -233,9 +232,9 @@ async fn bad_requests_are_refused() {
         (query(json!({"query": "AKSAudit | distinct Verb"})), "400 BadArgumentError NotInThisStandIn"),
     ] {
         let shown = format!("{asked:?}");
-        assert_eq!(codes(&told(asked).await), expected, "{shown}");
+        assert_eq!(codes(&response_of(asked).await), expected, "{shown}");
     }
-    assert_eq!(told(query(take).header("prefer", "wait=600")).await.0, 200);
+    assert_eq!(response_of(query(take).header("prefer", "wait=600")).await.0, 200);
     assert_eq!(logs.served().wait_s, Some(600));
 }
 
@@ -252,8 +251,8 @@ async fn bad_rows_are_refused() {
         (WORKSPACE, "Heartbeat", row(1), "the fake knows no table \"Heartbeat\""),
         (WORKSPACE, "AKSAudit", json!([]), "a row is an object by column names"),
         (WORKSPACE, "AKSAudit", with("log_s", json!("")), "the table has no column \"log_s\""),
-        (WORKSPACE, "AKSAudit", with("Verb", json!(1)), "Verb is no string"),
-        (WORKSPACE, "AKSAudit", with("TimeGenerated", json!("yesterday")), "TimeGenerated is no datetime"),
+        (WORKSPACE, "AKSAudit", with("Verb", json!(1)), "Verb is not a string"),
+        (WORKSPACE, "AKSAudit", with("TimeGenerated", json!("yesterday")), "TimeGenerated is not a datetime"),
         (WORKSPACE, "AKSAudit", with("TimeGenerated", Value::Null), "a row needs TimeGenerated"),
     ] {
         let refused = logs.ingest(workspace, table, row).expect_err(expected);
@@ -265,15 +264,15 @@ async fn bad_rows_are_refused() {
 }
 
 #[tokio::test]
-async fn workspaces_are_asked_together() {
+async fn one_query_reads_several_workspaces() {
     let logs = start().await;
     fill(&logs, 1);
     logs.ingest(OTHER_WORKSPACE, "AKSAudit", row(7)).expect("is a row");
     let both = json!({"query": "AKSAudit | sort by AuditId asc | project AuditId", "workspaces": [OTHER_WORKSPACE]});
-    assert_eq!(firsts(&told(ask(&logs, "query", &both)).await.1), ["0", "7"]);
+    assert_eq!(firsts(&response_of(ask(&logs, "query", &both)).await.1), ["0", "7"]);
 }
 
-/// Asks Entra for a token with the form's pairs over those of a good request.
+/// Requests a token from Entra, with these form pairs in place of those of a good request.
 fn entra(logs: &LogAnalytics, changed: &[(&str, &str)]) -> RequestBuilder {
     let scope = format!("{RESOURCE}/.default");
     let good = [("grant_type", "client_credentials"), ("client_id", "app"), ("scope", &scope), ("client_secret", "s")];
@@ -288,22 +287,22 @@ fn entra(logs: &LogAnalytics, changed: &[(&str, &str)]) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn entra_believes_whom_it_knows() {
+async fn entra_accepts_registered_applications() {
     let logs = start().await;
-    let (status, granted) = told(entra(&logs, &[])).await;
+    let (status, granted) = response_of(entra(&logs, &[])).await;
     assert_eq!((status, &granted["token_type"], &granted["expires_in"]), (200, &json!("Bearer"), &json!(3600)));
     logs.register("app", Proof::Secret("s&+%".to_owned()));
     logs.register("pod", Proof::Assertion("jwt".to_owned()));
     let jwt = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     let pod = [("client_id", "pod"), ("client_secret", "-"), ("client_assertion_type", jwt)];
     let pod = |assertion: &'static str| [pod.as_slice(), &[("client_assertion", assertion)]].concat();
-    assert_eq!(told(entra(&logs, &[("client_secret", "s&+%")])).await.0, 200);
-    assert_eq!(told(entra(&logs, &pod("jwt"))).await.0, 200);
+    assert_eq!(response_of(entra(&logs, &[("client_secret", "s&+%")])).await.0, 200);
+    assert_eq!(response_of(entra(&logs, &pod("jwt"))).await.0, 200);
     for (changed, expected) in [
         (vec![], "401 invalid_client AADSTS7000215"),
         (pod("other"), "401 invalid_client AADSTS700213"),
         (vec![("client_secret", "-")], "401 invalid_client AADSTS7000218"),
-        (vec![("client_id", "nobody")], "400 unauthorized_client AADSTS700016"),
+        (vec![("client_id", "unknown")], "400 unauthorized_client AADSTS700016"),
         (vec![("client_id", "-")], "400 invalid_request AADSTS900144"),
         (vec![("grant_type", "password")], "400 unsupported_grant_type AADSTS70003"),
         (vec![("grant_type", "-")], "400 invalid_request AADSTS900144"),
@@ -314,7 +313,7 @@ async fn entra_believes_whom_it_knows() {
             "400 invalid_resource AADSTS500011",
         ),
     ] {
-        let (status, body) = told(entra(&logs, &changed)).await;
+        let (status, body) = response_of(entra(&logs, &changed)).await;
         let description = body["error_description"].as_str().unwrap_or_default();
         let number = description.split(':').next().unwrap_or_default();
         assert_eq!(format!("{status} {} {number}", body["error"].as_str().unwrap_or_default()), expected);
@@ -323,27 +322,27 @@ async fn entra_believes_whom_it_knows() {
 }
 
 #[tokio::test]
-async fn a_query_needs_a_token_that_is_good_now() {
+async fn a_query_needs_a_valid_token() {
     let logs = start().await;
     fill(&logs, 1);
     logs.clock().set("2026-11-22T02:00:00Z".parse().expect("is a time"));
     let take = json!({"query": "AKSAudit | take 1"});
-    let with = |token: &str| told(ask(&logs, "query", &take).header("authorization", format!("Bearer {token}")));
-    assert_eq!(told(ask(&logs, "query", &take)).await.0, 200);
+    let with = |token: &str| response_of(ask(&logs, "query", &take).header("authorization", format!("Bearer {token}")));
+    assert_eq!(response_of(ask(&logs, "query", &take)).await.0, 200);
     assert_eq!(codes(&with("guessed").await), "401 InvalidTokenError InvalidToken");
     logs.allow_anonymous(false);
-    assert_eq!(codes(&told(ask(&logs, "query", &take)).await), "401 AuthorizationRequiredError");
+    assert_eq!(codes(&response_of(ask(&logs, "query", &take)).await), "401 AuthorizationRequiredError");
     logs.set_token_life(Duration::from_mins(5));
-    let (_, granted) = told(entra(&logs, &[])).await;
+    let (_, granted) = response_of(entra(&logs, &[])).await;
     let token = granted["access_token"].as_str().expect("is a token");
     assert_eq!(with(token).await.0, 200);
     let basic = ask(&logs, "query", &take).header("authorization", format!("Basic {token}"));
-    assert_eq!(codes(&told(basic).await), "401 AuthorizationRequiredError");
+    assert_eq!(codes(&response_of(basic).await), "401 AuthorizationRequiredError");
     logs.clock().advance(Duration::from_secs(299));
     assert_eq!(with(token).await.0, 200);
     logs.clock().advance(Duration::from_secs(1));
     assert_eq!(codes(&with(token).await), "401 InvalidTokenError InvalidToken");
-    let (_, granted) = told(entra(&logs, &[])).await;
+    let (_, granted) = response_of(entra(&logs, &[])).await;
     logs.expire_tokens();
     let token = granted["access_token"].as_str().expect("is a token");
     assert_eq!(codes(&with(token).await), "401 InvalidTokenError InvalidToken");
@@ -356,12 +355,12 @@ async fn the_metadata_service_answers_only_machines() {
     logs.clock().set("2026-11-22T00:00:00Z".parse().expect("is a time"));
     let get = |query: &str| crate::http().get(format!("{}/metadata/identity/oauth2/token?{query}", logs.endpoint()));
     let good = "api-version=2018-02-01&resource=https%3A%2F%2Fapi.loganalytics.io&client_id=me";
-    let (status, body) = told(get(good).header("metadata", "true")).await;
+    let (status, body) = response_of(get(good).header("metadata", "true")).await;
     assert_eq!((status, &body["client_id"], &body["resource"]), (200, &json!("me"), &json!(RESOURCE)));
     assert_eq!((&body["expires_in"], &body["expires_on"]), (&json!("3600"), &json!("1795309200")));
     let token = body["access_token"].as_str().expect("is a token");
     let take = ask(&logs, "query", &json!({"query": "AKSAudit | take 1"})).bearer_auth(token);
-    assert_eq!(told(take).await.0, 200);
+    assert_eq!(response_of(take).await.0, 200);
     for (asked, expected) in [
         (get(good), "bad_request_102"),
         (get(good).header("metadata", "true").header("x-forwarded-for", "1.2.3.4"), "invalid_request"),
@@ -370,13 +369,13 @@ async fn the_metadata_service_answers_only_machines() {
         (get("api-version=2018-02-01&resource=https://vault.azure.net").header("metadata", "true"), "invalid_resource"),
         (get(&format!("{good}&unknown=1")).header("metadata", "true"), "invalid_request"),
     ] {
-        let (status, body) = told(asked).await;
+        let (status, body) = response_of(asked).await;
         assert_eq!((status, &body["error"]), (400, &json!(expected)));
     }
 }
 
 #[tokio::test]
-async fn faults_are_worded_as_each_service_does() {
+async fn faults_look_like_those_of_each_service() {
     let logs = start().await;
     fill(&logs, 1);
     let asked = || ask(&logs, "query", &json!({"query": "AKSAudit | take 1"}));
@@ -387,14 +386,14 @@ async fn faults_are_worded_as_each_service_does() {
         (Fault::Denied, "403 InsufficientAccessError UnauthorizedClient"),
     ] {
         logs.set_faults(Faults::next(1, &fault));
-        assert_eq!(codes(&told(asked()).await), expected);
+        assert_eq!(codes(&response_of(asked()).await), expected);
     }
     logs.set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: Some(7) }));
     let throttled = asked().send().await.expect("is answered");
     assert_eq!(throttled.headers()["retry-after"], "7");
     logs.set_faults(Faults::next(1, &Fault::Denied));
-    assert_eq!(told(entra(&logs, &[])).await.1["error"], "invalid_client");
+    assert_eq!(response_of(entra(&logs, &[])).await.1["error"], "invalid_client");
     logs.set_faults(Faults::next(1, &Fault::TruncatedBody));
-    assert!(told(asked()).await.1.is_string(), "half of the JSON is no JSON");
-    assert_eq!(told(asked()).await.0, 200);
+    assert!(response_of(asked()).await.1.is_string(), "half of the JSON is no JSON");
+    assert_eq!(response_of(asked()).await.0, 200);
 }

@@ -10,7 +10,7 @@ mod webhook;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 
-/// A configuration for loopback: keys that open nothing, and no retries, so that each fault is seen.
+/// Returns a configuration for loopback: worthless keys, and no retries, so that each fault is visible.
 async fn aws(endpoint: String) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().build_http();
     aws_config::defaults(BehaviorVersion::latest())
@@ -23,7 +23,7 @@ async fn aws(endpoint: String) -> SdkConfig {
         .await
 }
 
-/// A client without a proxy. It never meets TLS, but reqwest is built only where a provider is installed.
+/// Returns a client without a proxy. It never uses TLS, but reqwest needs an installed provider.
 fn http() -> reqwest::Client {
     // Another test of this binary may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();

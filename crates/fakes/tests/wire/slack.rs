@@ -15,7 +15,7 @@ async fn post(url: &str, message: &Value) -> (u16, Option<String>, String) {
 }
 
 #[tokio::test]
-async fn messages_are_taken_and_kept() {
+async fn messages_are_accepted_and_kept() {
     let slack = Slack::start().await.expect("a loopback port is free");
     let message = json!({"text": "Scan by <!channel>", "blocks": [{"type": "divider"}]});
     assert_eq!(post(&slack.webhook_url(), &message).await, (200, None, "ok".to_owned()));
@@ -46,7 +46,7 @@ async fn bad_messages_and_hooks_get_slacks_answers() {
 }
 
 #[tokio::test]
-async fn faults_are_worded_as_slack_words_them() {
+async fn faults_look_like_those_of_slack() {
     let slack = Slack::start().await.expect("a loopback port is free");
     let text = json!({"text": "x"});
     let archived = Fault::from(SlackRefusal::ChannelIsArchived);
@@ -68,7 +68,7 @@ async fn faults_are_worded_as_slack_words_them() {
 }
 
 #[tokio::test]
-async fn one_message_a_second_is_a_knob() {
+async fn the_rate_can_be_limited_to_one_message_a_second() {
     let slack = Slack::start().await.expect("a loopback port is free");
     let text = json!({"text": "x"});
     slack.clock().set("2026-11-22T00:00:00Z".parse().expect("a timestamp"));
@@ -80,7 +80,7 @@ async fn one_message_a_second_is_a_knob() {
 }
 
 #[tokio::test]
-async fn the_health_answer_is_no_request_and_the_port_closes_on_drop() {
+async fn health_checks_are_not_recorded_and_the_port_closes_on_drop() {
     let slack = Slack::start().await.expect("a loopback port is free");
     let url = slack.url();
     let health = crate::http().get(&url).send().await.expect("is answered").text().await.expect("has a body");

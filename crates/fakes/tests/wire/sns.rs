@@ -65,7 +65,7 @@ async fn a_message_is_recorded_as_it_was_sent() {
 async fn bad_messages_are_refused() {
     let (sns, client) = start().await;
     let arn = sns.create_topic("eu-west-1", "findings");
-    let elsewhere = sns.create_topic("us-east-1", "findings");
+    let other_region = sns.create_topic("us-east-1", "findings");
     let publish = || client.publish().topic_arn(&arn).message("x");
     let with = |kind: &str, value: &str| publish().message_attributes("a", attribute(kind, value));
     let many =
@@ -73,7 +73,7 @@ async fn bad_messages_are_refused() {
     for (bad, expected) in [
         (client.publish().topic_arn(format!("{arn}-none")).message("x"), "NotFound"),
         (client.publish().topic_arn("findings").message("x"), "InvalidParameter"),
-        (client.publish().topic_arn(&elsewhere).message("x"), "InvalidParameter"),
+        (client.publish().topic_arn(&other_region).message("x"), "InvalidParameter"),
         (client.publish().topic_arn(&arn).message(""), "InvalidParameter"),
         (client.publish().topic_arn(&arn).message("x".repeat(262_145)), "InvalidParameter"),
         (

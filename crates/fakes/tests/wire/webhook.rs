@@ -22,7 +22,7 @@ async fn json_and_json_lines_are_kept() {
 }
 
 #[tokio::test]
-async fn every_nth_request_meets_a_fault() {
+async fn every_nth_request_gets_a_fault() {
     let webhook = Webhook::start().await.expect("a loopback port is free");
     let second = NonZeroU32::new(2).expect("two is not zero");
     webhook.set_faults(Faults::every(second, Fault::Answer { status: 418, body: "teapot".to_owned() }));
