@@ -1,6 +1,6 @@
 //! Reads JSON values whose type may differ from the expected one, and objects that may break off.
 //!
-//! A value of another type counts as missing and never as an error. What JSON is, serde_json decides.
+//! A value of another type counts as missing and never as an error. serde_json decides what is valid JSON.
 
 use std::borrow::Cow;
 use std::fmt;
