@@ -101,24 +101,43 @@ fn the_first_commands_of_the_readme_are_those_that_ci_runs() {
     }
 }
 
-/// Returns (name, text) of each `describe_` line of the metrics.
-fn described() -> Vec<(String, String)> {
+/// Reads the code of the metrics: (name, text) of each description, and the code around them.
+fn described() -> (Vec<(String, String)>, String) {
     let file = text("crates/daemon/src/metric.rs");
-    let lines = file.lines().filter(|line| line.trim_start().starts_with("describe_"));
-    let quoted = lines.map(|line| line.split('"').skip(1).step_by(2).collect::<Vec<_>>());
-    quoted.map(|texts| (texts[0].to_owned(), texts[1].to_owned())).collect()
+    let mut pieces = file.split("describe_");
+    let mut code = pieces.next().unwrap_or_default().to_owned();
+    let mut described = Vec::new();
+    for piece in pieces {
+        let is_macro = piece.starts_with("counter!(") || piece.starts_with("gauge!(");
+        let (description, rest) = piece.split_once(");").filter(|_| is_macro).unwrap_or(("", piece));
+        if let [name, text] = description.split('"').skip(1).step_by(2).collect::<Vec<_>>()[..] {
+            described.push((name.to_owned(), text.to_owned()));
+        }
+        code.push_str(rest);
+    }
+    (described, code)
 }
 
 #[test]
 fn every_metric_is_described_counted_and_documented() {
-    let file = text("crates/daemon/src/metric.rs");
-    let names: BTreeSet<String> = described().into_iter().map(|(name, _)| name).collect();
-    let is_description = |line: &&str| line.trim_start().starts_with("describe_");
-    let counted = metric_names(&file.lines().filter(|line| !is_description(line)).collect::<Vec<_>>().join("\n"));
+    let (described, code) = described();
+    let names: BTreeSet<String> = described.into_iter().map(|(name, _)| name).collect();
     let is_crate = |name: &String| ["stakeout_core", "stakeout_notify"].contains(&name.as_str());
-    let counted: BTreeSet<String> = counted.into_iter().filter(|name| !is_crate(name)).collect();
+    let counted: BTreeSet<String> = metric_names(&code).into_iter().filter(|name| !is_crate(name)).collect();
     assert_eq!(counted, names);
     assert_eq!(metric_names(&text("docs/operations.md")), names);
     let alerted = metric_names(&text("deploy/prometheus/alerts.yml"));
     assert_eq!(alerted.difference(&names).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn the_documents_say_of_a_metric_what_prometheus_shows() {
+    let page = text("docs/operations.md");
+    let said = |name: &str| {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")))?;
+        Some(row.trim_end_matches(" |").rsplit("| ").next()?.to_owned())
+    };
+    let mut differ = described().0;
+    differ.retain(|(name, text)| said(name).as_ref() != Some(text));
+    assert_eq!(differ, Vec::<(String, String)>::new(), "docs/operations.md says something different");
 }
