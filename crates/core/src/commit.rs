@@ -7,32 +7,32 @@ use crate::source::SourceId;
 use crate::tally::Rows;
 use crate::time::Minute;
 
-/// What a window changes. The ledger writes all of it or nothing.
+/// The changes of a window. The ledger writes all of them or none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
-    /// The source whose window it is.
+    /// The log whose window it is.
     pub source: SourceId,
-    /// Minutes of this source to overwrite, ascending.
+    /// Minutes of this log to overwrite, ascending.
     pub minutes: Vec<(Minute, Rows)>,
-    /// Minutes of any source that are not needed any more.
+    /// Minutes of any log that are no longer needed.
     pub expired: Vec<(SourceId, Minute)>,
-    /// How far the source has been read.
+    /// How far the log has been read.
     pub progress: Progress,
     /// Findings to write, new or changed.
     pub findings: Vec<Finding>,
-    /// Findings that are over and past every re-read.
+    /// Findings that are over and past every reread.
     pub forgotten: Vec<FindingKey>,
-    /// What is owed to destinations now.
+    /// New deliveries.
     pub deliveries: Vec<Delivery>,
     /// The number that the next commit's first delivery will have.
     pub next_delivery: DeliveryId,
 }
 
 impl Commit {
-    /// Returns the same write with what is owed cut into deliveries of a bounded size, so that settling thousands of
-    /// messages one by one costs as much for each as settling a few.
+    /// Returns the commit with its deliveries split into parts of a bounded size, so that settling a message costs as much
+    /// among thousands as among a few.
     #[must_use]
-    pub fn with_parted_deliveries(mut self) -> Commit {
+    pub fn with_split_deliveries(mut self) -> Commit {
         let Some(first) = self.deliveries.first().map(|delivery| delivery.id) else {
             return self;
         };
@@ -54,7 +54,7 @@ mod tests {
     use crate::time::Second;
 
     #[test]
-    fn parts_of_deliveries_take_the_numbers_from_the_first_on() {
+    fn parts_of_deliveries_are_numbered_from_the_first_delivery_on() {
         let entry = |key| Entry { finding: FindingKey(key), activity: Activity::Create };
         let delivery = |id, destination: &str, keys: std::ops::Range<u128>| Delivery {
             id: DeliveryId(id),
@@ -75,7 +75,7 @@ mod tests {
         let max = ENTRIES_MAX as u128;
         let whole = commit(vec![delivery(5, "bus", 0..max + 1), delivery(6, "secops", 0..1)], 7);
         let parts = vec![delivery(5, "bus", 0..max), delivery(6, "bus", max..max + 1), delivery(7, "secops", 0..1)];
-        assert_eq!(whole.with_parted_deliveries(), commit(parts, 8));
-        assert_eq!(commit(Vec::new(), 9).with_parted_deliveries(), commit(Vec::new(), 9));
+        assert_eq!(whole.with_split_deliveries(), commit(parts, 8));
+        assert_eq!(commit(Vec::new(), 9).with_split_deliveries(), commit(Vec::new(), 9));
     }
 }

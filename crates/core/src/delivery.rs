@@ -1,4 +1,4 @@
-//! What a commit owes a destination.
+//! Deliveries: what a commit sends to each destination, until the destination has taken it.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::finding::{Finding, FindingKey};
 use crate::notice::Notice;
 use crate::rule::Level;
 
-/// Most entries of one stored delivery: settling one of thousands of messages rewrites the delivery that it is of.
+/// Most entries of one stored delivery: settling one of thousands of messages rewrites its whole delivery.
 pub const ENTRIES_MAX: usize = 64;
 
 /// What happened to a finding; the numbers are OCSF's `activity_id`.
@@ -20,19 +20,19 @@ pub enum Activity {
     Close = 3,
 }
 
-/// What a destination wants to hear.
+/// What a destination receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationFilter {
-    /// The destination's name from the config; owed deliveries are kept by it.
+    /// The destination's name from the config, by which pending deliveries are stored.
     pub destination: String,
-    /// Findings below this level are not told.
+    /// The lowest level of findings that it receives.
     pub level_min: Level,
-    /// Whether every update and every close is told (SNS, webhook, stdout), or only creates and the updates
-    /// that add a cluster or raise the level (a Slack webhook, which cannot edit what it said).
+    /// Whether it receives every update and close (SNS, webhook, stdout), or only creates and the updates that add a cluster
+    /// or raise the level (a Slack webhook, which cannot edit its messages).
     pub every_change: bool,
 }
 
-/// One thing to tell of one finding.
+/// One activity of one finding to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// The finding.
@@ -41,25 +41,25 @@ pub struct Entry {
     pub activity: Activity,
 }
 
-/// The number of a delivery: commits count up, so a higher one is owed later.
+/// The number of a delivery. Commits count up, so a later delivery has a higher number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeliveryId(pub u64);
 
-/// What one commit owes one destination, or a part of it: at most one entry for each finding.
+/// What one commit sends to one destination, or a part of it: at most one entry for each finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Its number, unique in the ledger.
     pub id: DeliveryId,
-    /// The destination that is owed.
+    /// The destination.
     pub destination: String,
-    /// What there is to tell of findings.
+    /// The activities of findings to report.
     pub entries: Vec<Entry>,
-    /// What there is to tell of the watch itself.
+    /// The notices to report.
     pub notices: Vec<Notice>,
 }
 
-/// What a destination took: these entries and notices of these deliveries are not owed any more.
+/// What a destination has taken: these entries and notices of these deliveries are no longer pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
     /// The entries that were taken.
@@ -69,8 +69,8 @@ pub struct Settlement {
 }
 
 impl Delivery {
-    /// Returns the same in parts of at most [`ENTRIES_MAX`] entries, in their order, which take the numbers from `next` on.
-    /// Notices go with the last part: they are told after the findings.
+    /// Returns the delivery in parts of at most [`ENTRIES_MAX`] entries, in their order, numbered from `next` on. Notices go
+    /// with the last part, because they follow the findings.
     #[must_use]
     pub fn into_parts(self, next: DeliveryId) -> Vec<Delivery> {
         let numbered = (next.0..).map(DeliveryId);
@@ -98,14 +98,14 @@ impl Settlement {
 }
 
 impl NotificationFilter {
-    /// Tells whether this destination wants to hear of `activity` on `finding`; `escalated` says that a cluster
-    /// was added or the level rose.
+    /// Tells whether this destination receives `activity` of `finding`. `is_escalated` says that the activity added a cluster
+    /// or raised the level.
     #[must_use]
-    pub fn wants(&self, finding: &Finding, activity: Activity, escalated: bool) -> bool {
+    pub fn wants(&self, finding: &Finding, activity: Activity, is_escalated: bool) -> bool {
         finding.rule.level >= self.level_min
             && match activity {
                 Activity::Create => true,
-                Activity::Update => self.every_change || escalated,
+                Activity::Update => self.every_change || is_escalated,
                 Activity::Close => self.every_change,
             }
     }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_cut_into_parts_that_tell_the_same_in_the_same_order() {
+    fn parts_of_a_delivery_hold_all_entries_in_their_order() {
         let window = Window::new(Second(0), Second(60)).expect("not empty");
         let (source, cluster) = ("onprem".to_owned(), "onprem".to_owned());
         let notice = Notice { source, cluster, window, kind: NoticeKind::GapFilled };

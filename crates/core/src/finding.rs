@@ -1,7 +1,7 @@
-//! A finding: an episode that was told.
+//! A finding: an episode that was reported.
 //!
-//! Its key and uid come from the rule, the group and the first second as it was first told, and never change;
-//! `episode.first` may move earlier when late events are found.
+//! Its key and uid come from the rule, the group and the first second as first reported, and never change;
+//! `episode.first` may move earlier when late events arrive.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,12 +29,12 @@ use crate::time::Second;
 pub struct FindingKey(pub u128);
 
 impl FindingKey {
-    /// Returns the key of the finding of `rule` and `group` that was first told to begin at `opening`.
+    /// Returns the key of the finding of `rule` and `group` that was first reported to begin at `opening`.
     #[must_use]
     pub fn new(rule: &str, group: &GroupKey, opening: Second) -> FindingKey {
-        let spelled =
-            serde_json::to_vec(&(rule, group, opening)).expect("names, values and a number always spell as JSON");
-        FindingKey(SipHasher24::new().hash(&spelled).as_u128())
+        let encoded =
+            serde_json::to_vec(&(rule, group, opening)).expect("names, values and a number are always valid JSON");
+        FindingKey(SipHasher24::new().hash(&encoded).as_u128())
     }
 }
 
@@ -53,25 +53,25 @@ impl fmt::Debug for FindingKey {
 
 /// Whether a finding is going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Status {
-    /// More requests would belong to it.
+pub enum FindingStatus {
+    /// More requests may still join it.
     Open,
-    /// Every healthy source was read past its quiet time.
+    /// Every healthy log has been read past its quiet time.
     Quiet,
-    /// Late events joined its episode with an earlier finding's, which goes on in its place.
+    /// Late events joined its episode with that of an earlier finding, which goes on in its place.
     MergedInto(FindingKey),
 }
 
 /// The distinct values that a rule counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DistinctValues {
-    /// The field, as rules spell it.
+    /// The field, by its name in rules.
     pub field: String,
-    /// Its values, hashed; none where the field is `source_ip`, because the finding lists the sources themselves.
+    /// Hashes of its values; empty for `source_ip`, because the finding lists the sources themselves.
     pub texts: Distinct<TextHash>,
 }
 
-/// What else a source was found at: of its other findings, of any rule, that lie at most a day apart.
+/// Other findings of the same source, of any rule, that are at most a day apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelatedActivity {
     /// The names of their rules.
@@ -96,49 +96,49 @@ impl RelatedActivity {
     }
 }
 
-/// An episode that was told, with what is shown of it.
+/// An episode that was reported, with everything that a destination shows of it.
 ///
-/// What is shown of the rule is shared by all its findings, and stored once: a stored finding holds a
+/// All findings of a rule share its metadata, which is stored once: a stored finding holds a
 /// [`HeadKey`](crate::rule::HeadKey) in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding<R = Arc<RuleHead>> {
     /// The key, which is the uid.
     pub key: FindingKey,
-    /// What is shown of the rule, as it was when the finding was last touched.
+    /// The metadata of the rule when the finding last changed.
     pub rule: R,
     /// The group that the rule counted by, in the order of `rule.group_by`.
     pub group: GroupKey,
     /// First and last request, and how many.
     pub episode: Episode,
-    /// Its requests, by how they were answered.
+    /// Its requests by response code.
     pub codes: Codes,
-    /// The part of the episode whose minutes are not stored any more.
+    /// The part of the episode whose minutes are no longer stored.
     pub pruned: Option<PrunedSpan>,
-    /// The requests of that part, by how they were answered.
+    /// The requests of that part by response code.
     pub pruned_codes: Codes,
-    /// How long without a match until it is over, in seconds.
+    /// Seconds without a match after which it is over.
     pub quiet_seconds: i64,
     /// Whether it goes on.
-    pub status: Status,
+    pub status: FindingStatus,
     /// The clusters that were asked.
     pub clusters: BTreeSet<String>,
     /// The services that kept the records.
     pub providers: BTreeSet<Provider>,
-    /// Who sent its requests, where the group is no address or the rule counts addresses.
+    /// The senders of its requests, where the group is not an address or the rule counts addresses.
     pub sources: Distinct<SourceIp>,
-    /// The distinct values that were counted, where the rule counts such.
+    /// The counted distinct values, where the rule counts any.
     pub values: Option<DistinctValues>,
-    /// Findings of the rules that its rule joins, of the same group and at most a timespan away.
+    /// Findings of its referenced rules, of the same group and at most a timespan away.
     pub related: BTreeSet<FindingKey>,
-    /// What else its source was found at within a day.
-    pub elsewhere: RelatedActivity,
-    /// What else its source asked for around it; `None` where nobody looked.
+    /// Other findings of its source within a day.
+    pub related_activity: RelatedActivity,
+    /// What else its source asked for at the time; `None` where no context query ran.
     pub context: Option<FindingContext>,
     /// Samples of its requests.
     pub evidence: Evidence,
-    /// Whether some of its requests were found by a re-read.
+    /// Whether a reread found some of its requests.
     pub late: bool,
-    /// When it was first told.
+    /// When it was first reported.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
@@ -163,7 +163,7 @@ impl<R> Finding<R> {
             sources: self.sources,
             values: self.values,
             related: self.related,
-            elsewhere: self.elsewhere,
+            related_activity: self.related_activity,
             context: self.context,
             evidence: self.evidence,
             late: self.late,
@@ -205,6 +205,6 @@ impl Finding {
     /// Tells whether it goes on.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.status == Status::Open
+        self.status == FindingStatus::Open
     }
 }

@@ -1,7 +1,7 @@
 //! The fold: a window is opened, takes observations in any order, and closes into one commit.
 //!
 //! `observe` keeps what matched and drops the rest, so memory follows matches and groups, not the size of the
-//! window. What is already known of other windows and sources is asked for only at the end (see [`CloseInput`]).
+//! window. Stored state of other windows and logs is needed only at the end (see [`CloseInput`]).
 
 mod close;
 mod close_input;
@@ -10,10 +10,10 @@ mod findings;
 mod follow_ups;
 mod group_index;
 mod hashed;
+mod memberships;
 mod merge;
 mod row_limit;
 mod samples;
-mod sets;
 mod values;
 mod window_counts;
 
@@ -34,15 +34,15 @@ use crate::rule::{Level, Match, Matcher, Pass, Rules};
 use crate::time::{Second, Window};
 
 use hashed::ByHash;
-use samples::Samples;
-use sets::{Member, Sets};
-use values::Values;
+use memberships::{Membership, Memberships};
+use samples::WindowSamples;
+use values::WindowValues;
 
 pub use close::{Closed, close_progress, keys_expiring};
 pub use close_input::CloseInput;
 pub use window_counts::WindowCounts;
 
-/// What a window may hold before it is told as a sum.
+/// What a window may hold. Whatever exceeds a limit is reported as a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Distinct matched requests; about 50 bytes of memory each.
@@ -55,19 +55,19 @@ pub struct Limits {
     pub values_max: usize,
     /// Rows (rule, group, minute) in an hour of record time that are stored.
     pub rows_max: usize,
-    /// Findings that one commit opens; 2 KB of memory each, and as much again while they are written. The largest are opened,
-    /// and the others are told as a sum.
+    /// Findings that one commit opens; 2 KB of memory each, and as much again while they are written. The largest are
+    /// opened, and the others are reported as a sum.
     pub findings_max: usize,
-    /// Findings that are stored, over all rules and a day: each commit reads them. Where there are as many, a commit opens
+    /// Stored findings, over all rules and a day: each commit reads them. At this limit a commit still opens
     /// `findings_always` more, so that a flood hides nothing that comes after it.
     pub findings_stored_max: usize,
-    /// Findings that a commit may open however many are stored.
+    /// Findings that a commit may open however many are stored already.
     pub findings_always: usize,
-    /// Follow-ups that one commit owes.
+    /// Follow-ups that one commit adds.
     pub follow_ups_max: usize,
     /// Sources of one follow-up.
     pub follow_up_sources_max: usize,
-    /// Around new findings of at least this level is looked; around none where there is no level.
+    /// Minimum level of a new finding for which a context query runs; `None` runs none.
     pub context_query_min: Option<Level>,
 }
 
@@ -91,8 +91,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns the limits of a replay, whose one window may hold months: only rows, their values and samples are bounded, and
-    /// nobody's filter need take what is followed up.
+    /// Returns the limits of a replay, whose one window may hold months: only rows, their values and samples are bounded.
+    /// A follow-up may have any number of sources, because no provider's filter has to hold them.
     #[must_use]
     pub fn of_replay() -> Limits {
         Limits {
@@ -107,63 +107,65 @@ impl Limits {
     }
 }
 
-/// What a fold has seen.
+/// How many requests a fold has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct FoldCounts {
     /// Observations.
     pub observed: u64,
     /// Observations that some rule counted.
     pub matched: u64,
-    /// Observations of a request that was seen already in this read.
+    /// Observations of a request that this read had already counted.
     pub duplicates: u64,
     /// Observations outside of the window.
     pub outside: u64,
-    /// Observations that fit a rule but name no address to count them for.
+    /// Observations that fit a rule but have no address to be counted for.
     pub unattributed: u64,
-    /// Matched requests beyond the limit, which are told as a sum only.
-    pub beyond_limit: u64,
+    /// Matched requests over the limit, which are reported only as a sum.
+    pub over_limit: u64,
 }
 
-/// An open window.
+/// An open window that counts observations.
 pub struct Fold {
     rules: Arc<Rules>,
     matcher: Matcher,
     window: Window,
     is_reread: bool,
-    /// What is followed up; `None` where the window is read for all other rules and legs.
+    /// The spans of each rule and source that are followed up; `None` in the first pass.
     follow_ups: Option<HashMap<(RuleKey, SourceIp), Vec<Window>>>,
     hash_key: HashKey,
     limits: Limits,
-    counts: Counts,
-    /// By identity, the place among the requests.
-    seen: ByHash<u32>,
-    requests: Vec<Seen>,
+    counts: FoldCounts,
+    /// The index of each request by its identity.
+    request_by_identity: ByHash<u32>,
+    requests: Vec<MatchedRequest>,
     groups: Vec<Group>,
-    /// By the keyed hash of each group's key.
-    places: ByHash<u32>,
-    sets: Sets,
-    samples: Samples,
-    values: Values,
-    beyond: row_limit::Largest,
-    /// Room for what one request counts for.
+    /// The index of each group by the keyed hash of its key.
+    group_by_hash: ByHash<u32>,
+    memberships: Memberships,
+    samples: WindowSamples,
+    values: WindowValues,
+    /// The sources of requests over the limits.
+    overflow: row_limit::LargestSources,
+    /// Reused for each request.
     matches: Vec<Match>,
-    members: Vec<Member>,
+    /// Reused for each request.
+    request_memberships: Vec<Membership>,
 }
 
-/// A matched request: when, how many, and the set of groups that it counts for.
+/// A matched request: when it came, how many it stands for, and its set of memberships.
 #[derive(Clone, Copy)]
-struct Seen {
+struct MatchedRequest {
     first: Second,
     last_after_seconds: u32,
     n: u32,
-    set: u32,
-    /// The minute in which it was received, as far as 32 bits reach.
+    membership_set: u32,
+    /// The minute in which the API server received it, as far as 32 bits reach.
     received: i32,
 }
 
-impl Seen {
+impl MatchedRequest {
     /// Joins another record of the same request.
-    fn note_again(&mut self, first: Second, n: u32) {
+    fn join(&mut self, first: Second, n: u32) {
         self.first = self.first.min(first);
         self.n = self.n.max(n);
     }
@@ -174,13 +176,13 @@ struct Group {
     clusters: Vec<Arc<str>>,
 }
 
-/// Opens `window` for `rules`. `is_reread` marks what is found as late; `hash_key` chooses the evidence.
+/// Opens `window` for `rules`. `is_reread` marks new matches as late; `hash_key` chooses the samples.
 #[must_use]
 pub fn open(rules: Arc<Rules>, window: Window, is_reread: bool, hash_key: HashKey, limits: Limits) -> Fold {
     Fold { is_reread, ..open_pass(rules, Pass::First, window, hash_key, limits) }
 }
 
-/// Opens `window` for what `follow_ups` say alone: the follow-up legs of their rules, and the requests of their sources.
+/// Opens `window` for `follow_ups` only: the follow-up rules of their correlations, and the requests of their sources.
 #[must_use]
 pub fn open_follow_ups(
     rules: Arc<Rules>,
@@ -207,23 +209,23 @@ fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, hash_key: HashKey, l
         follow_ups: None,
         hash_key,
         limits,
-        counts: Counts::default(),
-        seen: ByHash::default(),
+        counts: FoldCounts::default(),
+        request_by_identity: ByHash::default(),
         requests: Vec::new(),
         groups: Vec::new(),
-        places: ByHash::default(),
-        sets: Sets::new(hash_key),
-        samples: Samples::new(limits.samples_max),
-        values: Values::new(limits.values_max),
-        beyond: row_limit::Largest::default(),
+        group_by_hash: ByHash::default(),
+        memberships: Memberships::new(hash_key),
+        samples: WindowSamples::new(limits.samples_max),
+        values: WindowValues::new(limits.values_max),
+        overflow: row_limit::LargestSources::default(),
         matches: Vec::new(),
-        members: Vec::new(),
+        request_memberships: Vec::new(),
     }
 }
 
 impl Fold {
-    /// Counts one observation. A request that was seen already in this read counts once, at its earliest time; one
-    /// that claims the same identity but was answered otherwise, or counts for other groups or values, is another request.
+    /// Counts one observation. A request counts once per read, at its earliest time. An observation with the same identity
+    /// but another answer, other groups or other values is another request.
     pub fn observe(&mut self, observation: &Observation) {
         self.counts.observed += 1;
         if !self.window.contains(observation.first) {
@@ -241,51 +243,51 @@ impl Fold {
     fn count_matches(&mut self, observation: &Observation, matches: &[Match]) {
         let code = Code::of(observation.event.response_code);
         let identity = self.identity_of(observation, code, matches);
-        let known = self.seen.get(&identity).copied();
+        let known = self.request_by_identity.get(&identity).copied();
         if known.is_none() && self.is_full(matches) {
-            self.counts.beyond_limit += u64::from(observation.n);
-            self.beyond.add(observation);
+            self.counts.over_limit += u64::from(observation.n);
+            self.overflow.add(observation);
             return;
         }
         let received = received_minute(observation);
         self.sample(observation, matches, received);
-        if let Some(place) = known {
+        if let Some(index) = known {
             self.counts.duplicates += 1;
-            self.requests[place as usize].note_again(observation.first, observation.n);
+            self.requests[index as usize].join(observation.first, observation.n);
             return;
         }
         self.counts.matched += 1;
-        let seen = Seen {
+        let request = MatchedRequest {
             first: observation.first,
             last_after_seconds: u32::try_from(observation.last.0.saturating_sub(observation.first.0))
                 .unwrap_or(u32::MAX),
             n: observation.n.max(1),
-            set: self.set_of(matches, code, received),
+            membership_set: self.membership_set_of(matches, code, received),
             received,
         };
-        self.note(identity, seen);
+        self.add_request(identity, request);
     }
 
-    fn note(&mut self, identity: u64, seen: Seen) {
-        let place = u32::try_from(self.requests.len()).expect("so many requests do not fit into memory");
-        self.seen.insert(identity, place);
-        self.requests.push(seen);
+    fn add_request(&mut self, identity: u64, request: MatchedRequest) {
+        let index = u32::try_from(self.requests.len()).expect("so many requests do not fit into memory");
+        self.request_by_identity.insert(identity, index);
+        self.requests.push(request);
     }
 
-    /// Counts an observation of which it is known that no rule matches it.
+    /// Counts an observation that a filter already ruled out for every rule.
     pub fn pass_over(&mut self) {
         self.counts.observed += 1;
     }
 
-    /// Returns what was seen so far.
+    /// Returns the counts so far.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> FoldCounts {
         self.counts
     }
 
-    /// Tells whether one more request that counts for `matches` would be too many.
+    /// Tells whether one more request with `matches` would exceed a limit.
     fn is_full(&self, matches: &[Match]) -> bool {
-        let new = matches.iter().filter(|one| !self.places.contains_key(&one.hash)).count();
+        let new = matches.iter().filter(|one| !self.group_by_hash.contains_key(&one.hash)).count();
         self.requests.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
     }
 
@@ -299,8 +301,8 @@ impl Fold {
         }
     }
 
-    /// Tells whether a request at `at` lies in a span that is followed up, or nothing is. Of several records of a request
-    /// the earliest counts, so it cannot be told before all were seen.
+    /// Tells whether a request at `at` is in a span that is followed up, or the fold follows up nothing. Of several records of
+    /// a request the earliest counts, so this is known only after the last record.
     fn is_followed(&self, key: &CountKey, at: Second) -> bool {
         let Some(follow_ups) = &self.follow_ups else {
             return true;
@@ -309,8 +311,7 @@ impl Fold {
         spans.is_some_and(|spans| spans.iter().any(|span| span.contains(at)))
     }
 
-    /// Returns what makes an observation the same request as another: who it says to be, how it was answered, and what it
-    /// counts for.
+    /// Returns the hash that makes an observation the same request as another: its identity, its answer, and its matches.
     fn identity_of(&self, observation: &Observation, code: Code, matches: &[Match]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.hash_key.0);
         (&observation.identity, code, matches.len()).hash(&mut hasher);
@@ -323,58 +324,58 @@ impl Fold {
     fn sample(&mut self, observation: &Observation, matches: &[Match], received: i32) {
         let sample = SampleDraft::of(observation, &self.hash_key);
         for found in matches {
-            let place = self.place_of(found, observation);
-            let group = &mut self.groups[place as usize];
+            let group_index = self.group_of(found, observation);
+            let group = &mut self.groups[group_index as usize];
             if !group.clusters.contains(&observation.cluster) {
                 group.clusters.reserve_exact(1);
                 group.clusters.push(observation.cluster.clone());
             }
-            self.samples.add(place, received, &sample);
+            self.samples.add(group_index, received, &sample);
         }
     }
 
-    fn place_of(&mut self, found: &Match, observation: &Observation) -> u32 {
-        match self.places.get(&found.hash) {
-            Some(place) => *place,
+    fn group_of(&mut self, found: &Match, observation: &Observation) -> u32 {
+        match self.group_by_hash.get(&found.hash) {
+            Some(index) => *index,
             None => {
                 let key = self.matcher.key_of(found, observation);
-                self.put(found.hash, Group { key, clusters: Vec::new() })
+                self.add_group(found.hash, Group { key, clusters: Vec::new() })
             }
         }
     }
 
-    /// Returns the place of a group, with the clusters that it brings.
-    fn place_of_group(&mut self, group: Group) -> u32 {
+    /// Returns the index of a group, to which the clusters of `group` are added.
+    fn merge_group(&mut self, group: Group) -> u32 {
         let hash = self.matcher.hash_of(&group.key);
-        if let Some(place) = self.places.get(&hash) {
-            let known = &mut self.groups[*place as usize].clusters;
+        if let Some(index) = self.group_by_hash.get(&hash) {
+            let known = &mut self.groups[*index as usize].clusters;
             let more = group.clusters.into_iter().filter(|cluster| !known.contains(cluster));
             known.extend(more.collect::<Vec<_>>());
-            return *place;
+            return *index;
         }
-        self.put(hash, group)
+        self.add_group(hash, group)
     }
 
-    fn put(&mut self, hash: u64, group: Group) -> u32 {
-        let place = u32::try_from(self.groups.len()).expect("so many groups do not fit into memory");
-        self.places.insert(hash, place);
+    fn add_group(&mut self, hash: u64, group: Group) -> u32 {
+        let index = u32::try_from(self.groups.len()).expect("so many groups do not fit into memory");
+        self.group_by_hash.insert(hash, index);
         self.groups.push(group);
-        place
+        index
     }
 
-    fn set_of(&mut self, matches: &[Match], code: Code, received: i32) -> u32 {
-        self.members.clear();
+    fn membership_set_of(&mut self, matches: &[Match], code: Code, received: i32) -> u32 {
+        self.request_memberships.clear();
         for Match { hash, legs, source, text, .. } in matches {
-            let place = self.places[hash];
-            let (source, text) = self.values.note(place, *source, *text, received);
-            self.members.push(Member { place, legs: *legs, code, source, text });
+            let group = self.group_by_hash[hash];
+            let (source, text) = self.values.add(group, *source, *text, received);
+            self.request_memberships.push(Membership { group, referenced: *legs, code, source, text });
         }
-        self.sets.number_of(&self.members)
+        self.memberships.number_of(&self.request_memberships)
     }
 }
 
-/// Returns the minute in which a request was received. It is the event's own: copies of a record may bring other times,
-/// but not another one of it.
+/// Returns the minute in which the API server received a request. The event itself has it, so all copies of a record
+/// agree on it.
 fn received_minute(observation: &Observation) -> i32 {
     let received = observation.event.received_time_ms().map_or(observation.first, Second::of_millis);
     i32::try_from(received.minute().0).unwrap_or(i32::MAX)

@@ -4,53 +4,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Window;
 
-/// Something to tell of the watch itself, not of an attacker.
+/// A notice about the watch itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Notice {
     /// The source, by its name in the config.
     pub source: String,
     /// The cluster that it watches.
     pub cluster: String,
-    /// The window that it is about.
+    /// The window of the notice.
     pub window: Window,
-    /// What there is to tell.
+    /// What happened.
     pub kind: NoticeKind,
 }
 
-/// What can be wrong with the watch.
+/// What can happen to the watch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NoticeKind {
-    /// The window could not be read and is passed over; it is tried again with the re-reads.
+    /// The window could not be read. It is a gap until a reread fills it.
     Gap {
         /// Why.
         reason: String,
     },
-    /// A gap was read after all.
+    /// A reread filled a gap.
     GapFilled,
-    /// The log held no record at all for this many windows: is audit logging on?
+    /// The log held no records for this many windows: is audit logging on?
     Silent {
         /// Windows in a row without a record.
         windows: u32,
     },
     /// The log has records again.
     SilenceOver,
-    /// Sources whose later requests were to be looked for, and were not.
+    /// The follow-up of some sources was given up.
     NotFollowedUp {
-        /// How many.
+        /// The number of sources.
         sources: usize,
         /// Why.
         reason: String,
     },
-    /// More groups crossed a threshold than one commit may open findings for: the largest have one, the rest is a sum.
+    /// More groups crossed a threshold than one commit may open findings for. The largest have one, the rest is a sum.
     TooManyFindings {
-        /// Groups that have none.
+        /// Groups without a finding.
         findings: u64,
-        /// Their requests; one that several rules count is in it several times.
+        /// Their requests. A request that several rules count is included several times.
         requests: u64,
         /// The largest sources among them, with their requests.
         top: Vec<(String, u64)>,
     },
-    /// More groups than a window may store: the largest are counted exactly, the rest is told as a sum.
+    /// The window has more groups than may be stored. The largest are counted exactly, the rest is a sum.
     Overflow {
         /// Rows (rule, group, minute) that are not stored.
         rows: u64,

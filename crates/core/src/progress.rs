@@ -1,5 +1,4 @@
-//! How far a log has been read: its cursor, the windows that will be looked at again, the gaps, and what
-//! there is to tell of them.
+//! How far a log has been read: its cursor, pending rereads, gaps, follow-ups and context queries.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,46 +9,46 @@ use crate::source::LogId;
 use crate::text::bounded;
 use crate::time::{Second, Window};
 
-/// How long a window may fail until it is passed over, in seconds.
+/// How long a window may fail before it becomes a gap, in seconds.
 const GAP_AFTER_SECONDS: i64 = 6 * 3600;
-/// How long after it was given up a gap is tried again where no re-read is left, in seconds.
+/// How long after it was recorded a gap is read again where no reread is left, in seconds.
 const RETRY_GAP_SECONDS: i64 = 3600;
-/// Windows in a row without any record after which a log is called silent.
+/// Windows in a row without records after which a log counts as silent.
 const SILENT_WINDOWS: u32 = 3;
-/// Gaps that are remembered, the latest ones.
+/// Gaps that are kept, the latest ones.
 const GAPS_MAX: usize = 100;
-/// Follow-ups that are owed at once: as many windows as four days have.
+/// Most pending follow-ups: as many as four days have windows.
 const FOLLOW_UPS_MAX: usize = 100;
-/// Ticks in a row that a follow-up may fail until it is given up.
+/// Ticks in a row after which a failing follow-up is given up.
 const FOLLOW_UP_FAILURES_MAX: u32 = 6;
 /// Longest reason of a failure that is kept, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
-/// Everything the ledger knows of one log beside its minutes.
+/// All that the ledger stores of one log beside its minutes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The log.
     pub log: LogId,
-    /// All before it was read, or is a recorded gap.
+    /// Everything before it has been read or is a recorded gap.
     pub cursor: Second,
-    /// Windows that are still to be looked at again, oldest first.
+    /// Pending rereads, oldest first.
     pub rereads: Vec<Reread>,
     /// Windows that could not be read, oldest first.
     pub gaps: Vec<Gap>,
-    /// What is to be read of single sources, oldest first.
+    /// Pending follow-ups, oldest first.
     pub follow_ups: Vec<FollowUp>,
-    /// The new findings around which is still to be looked, at most [`CONTEXT_QUERIES_MAX`].
+    /// Pending context queries, at most [`CONTEXT_QUERIES_MAX`].
     pub context_queries: Vec<ContextQuery>,
-    /// Since when the window at the cursor has been failing, and why.
+    /// The failure of the window at the cursor.
     pub failing: Option<Failing>,
-    /// How many windows in a row held no record at all.
+    /// Windows in a row without records.
     pub silent_windows: u32,
-    /// Whether the silence was told; a record ends it.
-    pub silence_told: bool,
+    /// Whether the silence was reported; a record ends it.
+    pub silence_reported: bool,
 }
 
 impl Progress {
-    /// Returns the progress of a log of which nothing was read yet: it begins at `cursor`.
+    /// Returns the progress of a log that has never been read and begins at `cursor`.
     #[must_use]
     pub fn new(log: LogId, cursor: Second) -> Progress {
         Progress {
@@ -61,14 +60,14 @@ impl Progress {
             context_queries: Vec::new(),
             failing: None,
             silent_windows: 0,
-            silence_told: false,
+            silence_reported: false,
         }
     }
 
-    /// Notes that the window at the cursor was read at `at`, and returns what there is to tell of it.
+    /// Notes that the window at the cursor was read at `at`, and returns a notice if the log became silent or spoke again.
     ///
-    /// It will be read again each of `reread_seconds` after its end; those that are due already are left out.
-    /// `has_records` says whether the log held any record at all, where that is known.
+    /// The window will be read again each of `reread_seconds` after its end, but for those that are over at `at`.
+    /// `has_records` says whether the log held any record, where that is known.
     pub fn note_read(
         &mut self,
         window: Window,
@@ -81,16 +80,16 @@ impl Progress {
         self.plan_rereads(window, at, reread_seconds);
         if has_records? {
             self.silent_windows = 0;
-            return std::mem::take(&mut self.silence_told).then_some(NoticeKind::SilenceOver);
+            return std::mem::take(&mut self.silence_reported).then_some(NoticeKind::SilenceOver);
         }
         self.silent_windows = self.silent_windows.saturating_add(1);
-        if self.silent_windows < SILENT_WINDOWS || std::mem::replace(&mut self.silence_told, true) {
+        if self.silent_windows < SILENT_WINDOWS || std::mem::replace(&mut self.silence_reported, true) {
             return None;
         }
         Some(NoticeKind::Silent { windows: self.silent_windows })
     }
 
-    /// Notes that a window was read again at `at`, and returns what there is to tell of it.
+    /// Notes that a window was read again at `at`, and returns a notice if that filled a gap.
     pub fn note_reread(&mut self, window: Window, at: Second) -> Option<NoticeKind> {
         self.drop_due(window, at);
         let gaps = self.gaps.len();
@@ -98,9 +97,9 @@ impl Progress {
         (self.gaps.len() < gaps).then_some(NoticeKind::GapFilled)
     }
 
-    /// Notes that the window at the cursor could not be read at `at`. When the log has been failing for six hours, and
-    /// the window has been over for as long, it becomes a gap, which is told once and tried again with the re-reads;
-    /// until then nothing is told. Where every re-read is due already, it gets one of its own.
+    /// Notes that the window at the cursor could not be read at `at`. When the log has been failing for six hours, and the
+    /// window has been over for as long, it becomes a gap, with one notice and another try at each reread. A window whose
+    /// rereads are over gets one of its own.
     pub fn note_failure(
         &mut self,
         window: Window,
@@ -121,7 +120,7 @@ impl Progress {
         Some(self.note_gap(window, reason))
     }
 
-    /// Notes that a window is passed over, and returns what there is to tell.
+    /// Records a window as a gap, and returns the notice of it.
     pub fn note_gap(&mut self, window: Window, reason: String) -> NoticeKind {
         self.cursor = window.latest();
         self.gaps.push(Gap { window, reason: reason.clone() });
@@ -130,12 +129,12 @@ impl Progress {
         NoticeKind::Gap { reason }
     }
 
-    /// Gives up the re-reads of `window` that are due at `at`: they could not be read in time.
+    /// Gives up the rereads of `window` that are due at `at`.
     pub fn give_up_reread(&mut self, window: Window, at: Second) {
         self.drop_due(window, at);
     }
 
-    /// Returns the windows that are to be read again at `at`, oldest first.
+    /// Returns the windows whose reread is due at `at`, oldest first.
     #[must_use]
     pub fn due_rereads(&self, at: Second) -> Vec<Window> {
         let is_due =
@@ -143,7 +142,7 @@ impl Progress {
         self.rereads.iter().filter(is_due).map(|reread| reread.window).collect()
     }
 
-    /// Tells whether a re-read of `window` has been due for so long at `at` that it is given up.
+    /// Tells whether a reread of `window` has been due for so long at `at` that it should be given up.
     #[must_use]
     pub fn is_reread_overdue(&self, window: Window, at: Second) -> bool {
         let reread = self.rereads.iter().find(|reread| reread.window == window);
@@ -152,14 +151,14 @@ impl Progress {
             .is_some_and(|after| window.latest().plus(*after + GAP_AFTER_SECONDS) <= at)
     }
 
-    /// Owes a follow-up, and returns how many sources are given up for it: the oldest, where too much is owed.
+    /// Adds a follow-up, and returns how many sources it displaces: where too many are pending, the oldest are dropped.
     pub fn add_follow_up(&mut self, follow_up: FollowUp) -> usize {
         self.follow_ups.push(follow_up);
         let surplus = self.follow_ups.len().saturating_sub(FOLLOW_UPS_MAX);
         self.follow_ups.drain(..surplus).map(|given_up| given_up.sources.len()).sum()
     }
 
-    /// Returns the parts of the follow-ups that lie before the cursor, each with the window that holds it.
+    /// Returns the parts of the follow-ups before the cursor, each with the window that holds it.
     #[must_use]
     pub fn due_follow_ups(&self) -> Vec<(FollowUp, Window)> {
         let parts = self.follow_ups.iter().filter_map(|follow_up| {
@@ -170,22 +169,22 @@ impl Progress {
         parts.collect()
     }
 
-    /// Notes that `part`, which lay before `until`, was read.
+    /// Notes that `part`, which was before `until`, was read.
     pub fn note_followed(&mut self, part: &FollowUp, until: Second) {
-        for owed in self.follow_ups.iter_mut().filter(|owed| owed.before(until) == *part) {
-            *owed = FollowUp { failures: 0, ..owed.from(until) };
+        for pending in self.follow_ups.iter_mut().filter(|pending| pending.before(until) == *part) {
+            *pending = FollowUp { failures: 0, ..pending.from(until) };
         }
-        self.follow_ups.retain(|owed| !owed.sources.is_empty());
+        self.follow_ups.retain(|pending| !pending.sources.is_empty());
     }
 
-    /// Notes that `parts`, which lay before `until`, could not be read, and returns what there is to tell: after six times
-    /// a part is given up.
+    /// Notes that `parts`, which were before `until`, could not be read. After six times a part is given up, and a notice
+    /// says so.
     pub fn note_follow_up_failure(&mut self, parts: &[FollowUp], until: Second, reason: &str) -> Option<NoticeKind> {
         let is_last = |part: &&FollowUp| part.failures + 1 >= FOLLOW_UP_FAILURES_MAX;
         let (given_up, failed): (Vec<&FollowUp>, Vec<&FollowUp>) = parts.iter().partition(is_last);
         for part in failed {
-            for owed in self.follow_ups.iter_mut().filter(|owed| owed.before(until) == *part) {
-                owed.failures += 1;
+            for pending in self.follow_ups.iter_mut().filter(|pending| pending.before(until) == *part) {
+                pending.failures += 1;
             }
         }
         given_up.iter().for_each(|part| self.note_followed(part, until));
@@ -194,13 +193,13 @@ impl Progress {
         (!given_up.is_empty()).then_some(NoticeKind::NotFollowedUp { sources, reason })
     }
 
-    /// Owes context queries, the first ones first, as far as there is room.
+    /// Adds context queries in their order, up to the limit.
     pub fn add_context_queries(&mut self, context_queries: impl IntoIterator<Item = ContextQuery>) {
-        let room = CONTEXT_QUERIES_MAX.saturating_sub(self.context_queries.len());
-        self.context_queries.extend(context_queries.into_iter().take(room));
+        let left = CONTEXT_QUERIES_MAX.saturating_sub(self.context_queries.len());
+        self.context_queries.extend(context_queries.into_iter().take(left));
     }
 
-    /// Returns the earliest second that may be read again, or for the first time.
+    /// Returns the earliest second that any read may still need.
     #[must_use]
     pub fn earliest_due(&self) -> Second {
         let rereads = self.rereads.iter().map(|reread| reread.window.earliest());
@@ -224,12 +223,12 @@ impl Progress {
     }
 }
 
-/// A window that is read again, because every provider delivers late.
+/// A window to read again, because every provider delivers late.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reread {
     /// The window.
     pub window: Window,
-    /// When, in seconds after the window's end, it is still to be read again; ascending, never empty.
+    /// When to read it again, in seconds after its end; ascending, never empty.
     pub after_seconds: Vec<i64>,
 }
 
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reread_comes_due_once_and_one_that_is_due_at_the_first_read_is_left_out() {
+    fn a_reread_is_due_once_and_left_out_when_its_time_is_over_at_the_first_read() {
         let mut read = progress();
         read.note_read(window(0), Second(HOUR + 600), &[HOUR, 24 * HOUR], Some(true));
         assert_eq!(read.due_rereads(Second(2 * HOUR - 1)), []);
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_whose_rereads_are_due_already_is_tried_again_all_the_same() {
+    fn a_gap_whose_rereads_are_over_gets_another_reread() {
         for (reread_seconds, due) in [(vec![HOUR], 51 * HOUR), (Vec::new(), 51 * HOUR)] {
             let mut failed = progress();
             failed.note_failure(window(0), Second(40 * HOUR), &reread_seconds, "down");
@@ -317,60 +316,60 @@ mod tests {
     }
 
     #[test]
-    fn a_follow_up_is_read_as_far_as_its_log_and_given_up_aloud() {
+    fn a_follow_up_is_read_as_far_as_its_log_and_given_up_with_a_notice() {
         let mut read = progress();
         let source = SourceIp::V4([198, 51, 100, 7].into());
         let span = |from, to| Window::new(Second(from), Second(to)).expect("not empty");
-        let owed = |spans: &[Window], failures| FollowUp {
+        let pending = |spans: &[Window], failures| FollowUp {
             rule: RuleKey(1),
             sources: vec![(source, spans.to_vec())],
             failures,
         };
-        assert_eq!(read.add_follow_up(owed(&[span(100, 200), span(3000, 5000)], 0)), 0);
+        assert_eq!(read.add_follow_up(pending(&[span(100, 200), span(3000, 5000)], 0)), 0);
         assert_eq!((read.due_follow_ups(), read.earliest_due()), (Vec::new(), Second(0)));
         read.note_read(window(0), Second(HOUR + 600), &[], Some(true));
         assert_eq!(read.earliest_due(), Second(100));
-        let part = owed(&[span(100, 200), span(3000, 3600)], 0);
+        let part = pending(&[span(100, 200), span(3000, 3600)], 0);
         assert_eq!(read.due_follow_ups(), [(part.clone(), span(100, 3600))]);
         assert_eq!(read.note_follow_up_failure(std::slice::from_ref(&part), read.cursor, "down"), None);
         let part = FollowUp { failures: 1, ..part };
         read.note_followed(&part, read.cursor);
-        assert_eq!((&read.follow_ups, read.earliest_due()), (&vec![owed(&[span(3600, 5000)], 0)], Second(HOUR)));
+        assert_eq!((&read.follow_ups, read.earliest_due()), (&vec![pending(&[span(3600, 5000)], 0)], Second(HOUR)));
 
         read.note_read(window(1), Second(2 * HOUR + 600), &[], Some(true));
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for _ in 0..6 {
             let parts: Vec<FollowUp> = read.due_follow_ups().into_iter().map(|(part, _)| part).collect();
-            told.extend(read.note_follow_up_failure(&parts, read.cursor, "down"));
+            reported.extend(read.note_follow_up_failure(&parts, read.cursor, "down"));
         }
-        assert_eq!(told, [NoticeKind::NotFollowedUp { sources: 1, reason: "down".to_owned() }]);
+        assert_eq!(reported, [NoticeKind::NotFollowedUp { sources: 1, reason: "down".to_owned() }]);
         assert_eq!(read.follow_ups, []);
     }
 
     #[test]
-    fn follow_ups_that_fail_together_are_given_up_each_at_its_time_and_told_as_a_sum() {
+    fn follow_ups_that_fail_together_are_given_up_each_at_its_time_and_reported_as_a_sum() {
         let mut read = progress();
-        let owed = |n: u8, failures| FollowUp {
+        let pending = |n: u8, failures| FollowUp {
             rule: RuleKey(1),
             sources: vec![(SourceIp::V4([198, 51, 100, n].into()), vec![window(0)])],
             failures,
         };
-        for follow_up in [owed(1, 5), owed(2, 4), owed(3, 5)] {
+        for follow_up in [pending(1, 5), pending(2, 4), pending(3, 5)] {
             read.add_follow_up(follow_up);
         }
         read.note_read(window(0), Second(HOUR + 600), &[], Some(true));
         let mut fail = || {
             let parts: Vec<FollowUp> = read.due_follow_ups().into_iter().map(|(part, _)| part).collect();
-            let told = read.note_follow_up_failure(&parts, read.cursor, "down");
-            (told, read.follow_ups.clone())
+            let reported = read.note_follow_up_failure(&parts, read.cursor, "down");
+            (reported, read.follow_ups.clone())
         };
-        let told = |sources| Some(NoticeKind::NotFollowedUp { sources, reason: "down".to_owned() });
-        assert_eq!(fail(), (told(2), vec![owed(2, 5)]));
-        assert_eq!(fail(), (told(1), Vec::new()));
+        let reported = |sources| Some(NoticeKind::NotFollowedUp { sources, reason: "down".to_owned() });
+        assert_eq!(fail(), (reported(2), vec![pending(2, 5)]));
+        assert_eq!(fail(), (reported(1), Vec::new()));
     }
 
     #[test]
-    fn too_much_that_is_owed_gives_up_the_oldest() {
+    fn too_many_follow_ups_displace_the_oldest() {
         let mut read = progress();
         let source = |n: u8| (SourceIp::V4([198, 51, 100, n].into()), vec![window(0)]);
         let given_up: Vec<usize> = (0..102)
@@ -381,14 +380,14 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_told_once_and_so_is_its_end() {
+    fn silence_is_reported_once_and_so_is_its_end() {
         let mut read = progress();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for (hour, has_records) in [false, false, false, false, true, true].into_iter().enumerate() {
             let hour = i64::try_from(hour).expect("small");
-            told.push(read.note_read(window(hour), Second((hour + 1) * HOUR), &[], Some(has_records)));
+            reported.push(read.note_read(window(hour), Second((hour + 1) * HOUR), &[], Some(has_records)));
         }
         let expected = [None, None, Some(NoticeKind::Silent { windows: 3 }), None, Some(NoticeKind::SilenceOver), None];
-        assert_eq!(told, expected);
+        assert_eq!(reported, expected);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::FindingKey;
-use stakeout_core::fold::{Closed, Counts};
+use stakeout_core::fold::{Closed, FoldCounts};
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_notify::destination::Destination;
@@ -56,8 +56,8 @@ pub(crate) fn describe() {
     gauge!("stakeout_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
 }
 
-/// Counts a committed window.
-pub(crate) fn window(source: &str, cost: &ScanCost, counts: &Counts, closed: &Closed) {
+/// FoldCounts a committed window.
+pub(crate) fn window(source: &str, cost: &ScanCost, counts: &FoldCounts, closed: &Closed) {
     let source = source.to_owned();
     for (name, n) in [
         ("stakeout_windows_total", 1),
@@ -71,7 +71,7 @@ pub(crate) fn window(source: &str, cost: &ScanCost, counts: &Counts, closed: &Cl
         ("stakeout_records_truncated_total", cost.truncated),
         ("stakeout_requests_matched_total", counts.matched),
         ("stakeout_requests_unattributed_total", counts.unattributed),
-        ("stakeout_requests_over_limit_total", counts.beyond_limit),
+        ("stakeout_requests_over_limit_total", counts.over_limit),
         ("stakeout_rows_retained_total", closed.rows_retained),
     ] {
         counter!(name, "source" => source.clone()).increment(n);
@@ -102,19 +102,19 @@ pub(crate) fn state(bytes: u64, blobs: usize) {
     gauge!("stakeout_state_blobs").set(blobs as f64);
 }
 
-/// Counts a failed attempt to read a window.
+/// FoldCounts a failed attempt to read a window.
 pub(crate) fn window_failed(source: &str) {
     counter!("stakeout_windows_failed_total", "source" => source.to_owned()).increment(1);
 }
 
-/// Counts a notice.
+/// FoldCounts a notice.
 pub(crate) fn notice(notice: &Notice) {
     if let NoticeKind::Gap { .. } = notice.kind {
         counter!("stakeout_gaps_total", "source" => notice.source.clone()).increment(1);
     }
 }
 
-/// Counts a message that was sent or failed.
+/// FoldCounts a message that was sent or failed.
 pub(crate) fn message(destination: &Destination, is_sent: bool) {
     let outcome = if is_sent { "sent" } else { "failed" };
     counter!("stakeout_messages_total", "destination" => destination.name().to_owned(), "outcome" => outcome)
@@ -127,7 +127,7 @@ pub(crate) fn messages_pending(destination: &Destination, messages: usize) {
     gauge!("stakeout_messages_pending", "destination" => destination.name().to_owned()).set(messages);
 }
 
-/// Counts a reload of the config.
+/// FoldCounts a reload of the config.
 pub(crate) fn reload(done: bool) {
     let outcome = if done { "done" } else { "refused" };
     counter!("stakeout_reloads_total", "outcome" => outcome).increment(1);

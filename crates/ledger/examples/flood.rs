@@ -121,7 +121,7 @@ fn close_input(ledger: &Ledger, counted: &WindowCounts, window: Window) -> Resul
         own,
         minutes,
         findings,
-        owed: pending,
+        pending,
         providers: HashMap::from([(source_id, Provider::File)]),
         forget_before: Second(BEGIN),
         notification_filters: vec![NotificationFilter {

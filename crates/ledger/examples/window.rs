@@ -61,7 +61,7 @@ fn commit(source: SourceId, log: LogId, first: u32) -> Commit {
             context_queries: Vec::new(),
             failing: None,
             silent_windows: 0,
-            silence_told: false,
+            silence_reported: false,
         },
         findings: Vec::new(),
         forgotten: Vec::new(),

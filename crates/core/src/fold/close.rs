@@ -8,7 +8,7 @@ use super::close_input::CloseInput;
 use super::findings::Findings;
 use super::group_index::GroupIndex;
 use super::window_counts::leaving;
-use super::{Counts, Fold, Limits, WindowCounts};
+use super::{Fold, FoldCounts, Limits, WindowCounts};
 use crate::commit::Commit;
 use crate::delivery::Activity;
 use crate::finding::{Finding, FindingKey};
@@ -19,16 +19,16 @@ use crate::source::Source;
 use crate::tally::{Rows, StoredMinute};
 use crate::time::{Minute, Window};
 
-/// A closed window: what to write, and what was seen on the way.
+/// A closed window: the commit to write, and what changed with it.
 #[derive(Clone, Debug)]
 pub struct Closed {
-    /// What to write.
+    /// The commit to write.
     pub commit: Commit,
-    /// What was seen.
-    pub counts: Counts,
+    /// The requests of the window.
+    pub counts: FoldCounts,
     /// Stored rows for which a reread found fewer requests; the larger count stays.
     pub rows_retained: u64,
-    /// What changed: new findings, grown ones and ended ones.
+    /// New findings, grown ones and closed ones.
     pub changes: Vec<(FindingKey, Activity)>,
     /// Notices about the watch itself.
     pub notices: Vec<Notice>,
@@ -78,9 +78,10 @@ impl WindowCounts {
         Closed { counts: self.counts, rows_retained, ..closed }
     }
 
-    /// Joins the stored rows of this source's minutes: nothing is taken away from them.
+    /// Joins the stored rows of this log's minutes and takes nothing away from them. Returns how many stored counts were
+    /// larger.
     fn join_stored(&self, minutes: &mut BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> u64 {
-        let mut kept = 0;
+        let mut retained = 0;
         if self.is_reread {
             for tally in minutes.values_mut().flat_map(BTreeMap::values_mut) {
                 tally.late = true;
@@ -93,11 +94,11 @@ impl WindowCounts {
                 if self.is_follow_up {
                     new.join_seconds(old);
                 } else {
-                    kept += u64::from(new.join(old));
+                    retained += u64::from(new.join(old));
                 }
             }
         }
-        kept
+        retained
     }
 }
 
@@ -158,7 +159,7 @@ fn finish(
         deliveries,
         next_delivery,
     };
-    Closed { commit, counts: Counts::default(), rows_retained: 0, changes, notices: input.notices }
+    Closed { commit, counts: FoldCounts::default(), rows_retained: 0, changes, notices: input.notices }
 }
 
 fn notice(source: &Source, window: Window, kind: NoticeKind) -> Notice {
@@ -171,7 +172,7 @@ fn span_of(minutes: &[StoredMinute]) -> Option<Window> {
     Window::new(minutes().min()?, minutes().max()?.plus(60))
 }
 
-/// Returns the rules and groups whose rows are other ones than those that are stored.
+/// Returns the rules and groups whose rows differ from the stored ones.
 fn changed_keys<'m>(minutes: &'m BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> HashSet<&'m CountKey> {
     let stored: HashMap<Minute, &Rows> = own.iter().map(|stored| (stored.minute, &stored.rows)).collect();
     let rows = minutes.iter().flat_map(|(minute, rows)| rows.iter().map(|(key, tally)| (*minute, key, tally)));
@@ -180,6 +181,7 @@ fn changed_keys<'m>(minutes: &'m BTreeMap<Minute, Rows>, own: &[StoredMinute]) -
         .collect()
 }
 
+/// Returns the minutes that differ from the stored ones.
 fn changed_minutes(minutes: BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> Vec<(Minute, Rows)> {
     let stored: HashMap<Minute, &Rows> = own.iter().map(|stored| (stored.minute, &stored.rows)).collect();
     minutes.into_iter().filter(|(minute, rows)| stored.get(minute).is_none_or(|old| *old != rows)).collect()

@@ -1,4 +1,4 @@
-//! What must be known of other windows and sources to close one. It is asked for at the end, and never before.
+//! The stored state that closing a window needs, of its own log and of others. It is read at the end, and never before.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,16 +11,16 @@ use crate::source::{LogId, Provider, SourceId};
 use crate::tally::StoredMinute;
 use crate::time::Second;
 
-/// What must be known of other windows and sources to close one.
+/// The stored state that closing a window needs.
 #[derive(Clone, Debug)]
 pub struct CloseInput {
-    /// The number of the source that was read.
+    /// The number of the log that was read.
     pub source_id: SourceId,
-    /// How far the source has been read with this window.
+    /// How far the log has been read with this window.
     pub progress: Progress,
-    /// The stored minutes of this source inside the window, with all their rows.
+    /// The stored minutes of this log inside the window, with all their rows.
     pub own: Vec<StoredMinute>,
-    /// The stored minutes of this source in [`Fold::followed_from`](super::WindowCounts::followed_from), with the rows of rules
+    /// The stored minutes of this log in [`WindowCounts::followed_from`](super::WindowCounts::followed_from), with the rows of rules
     /// that [have follow-ups](super::WindowCounts::has_follow_ups).
     pub found_before: Vec<StoredMinute>,
     /// All stored minutes, with the rows of [`WindowCounts::keys_needed`](super::WindowCounts::keys_needed).
@@ -29,26 +29,26 @@ pub struct CloseInput {
     pub expired: Vec<StoredMinute>,
     /// Every stored finding.
     pub findings: Vec<Finding>,
-    /// What was found around some of them.
+    /// New contexts of some findings.
     pub context: Vec<(FindingKey, FindingContext)>,
-    /// Findings that some destination is still owed.
-    pub owed: BTreeSet<FindingKey>,
-    /// The service that keeps each source's log.
+    /// Findings with pending deliveries.
+    pub pending: BTreeSet<FindingKey>,
+    /// The service that keeps each log.
     pub providers: HashMap<SourceId, Provider>,
-    /// All before it was read from every healthy source, this window included.
+    /// Everything before it has been read from every healthy log, this window included.
     pub read_until: Second,
-    /// No source will be read again before it, and no minute before it is stored.
+    /// No log will be read again before it, and no minute before it is stored.
     pub forget_before: Second,
-    /// What the destinations want to hear.
+    /// What each destination receives.
     pub notification_filters: Vec<NotificationFilter>,
-    /// What there is to tell of the watch itself.
+    /// Notices about the watch itself.
     pub notices: Vec<Notice>,
     /// The number of the next delivery.
     pub next_delivery: DeliveryId,
 }
 
 impl CloseInput {
-    /// Returns what is known where there is no ledger: nothing but that all before `read_until` was read.
+    /// Returns the input without a ledger: everything before `read_until` has been read, and nothing is stored.
     #[must_use]
     pub fn nothing(log: LogId, read_until: Second) -> CloseInput {
         CloseInput {
@@ -60,7 +60,7 @@ impl CloseInput {
             expired: Vec::new(),
             findings: Vec::new(),
             context: Vec::new(),
-            owed: BTreeSet::new(),
+            pending: BTreeSet::new(),
             providers: HashMap::new(),
             read_until,
             forget_before: read_until,

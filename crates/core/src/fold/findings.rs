@@ -1,5 +1,5 @@
-//! The stored findings, and what a commit does to them: episodes are laid over them, what expires moves into them,
-//! what is over is closed, and what changed is owed.
+//! What a commit does to the findings: it matches episodes with findings, keeps the counts of expired minutes, closes quiet
+//! findings, and makes deliveries of the changes.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -18,7 +18,7 @@ use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
 use crate::distinct::{Distinct, SecondSet};
 use crate::episode::{Episode, PrunedSpan, episodes};
 use crate::evidence::Evidence;
-use crate::finding::{DistinctValues, Finding, FindingKey, RelatedActivity, Status};
+use crate::finding::{DistinctValues, Finding, FindingKey, FindingStatus, RelatedActivity};
 use crate::group::{CountKey, GroupKey};
 use crate::notice::NoticeKind;
 use crate::rule::{Level, Rule, Rules};
@@ -28,15 +28,15 @@ use crate::time::Second;
 
 /// Most findings that one commit forgets; the rest waits for the next.
 const FORGOTTEN_MAX: usize = 1000;
-/// How far apart, in seconds, findings of one source may lie to be told with each other: a runbook asks for a day.
-const ELSEWHERE_SECONDS: i64 = 24 * 3600;
-/// Findings of one source that are looked at for each of them: a source may open one for every name it calls itself.
-const ELSEWHERE_MAX: usize = 256;
-/// Most findings that one names as related: some rules have one in every quiet time of a week.
+/// How far apart, in seconds, findings of one source may be to count as related activity: a runbook asks for a day.
+const RELATED_ACTIVITY_SECONDS: i64 = 24 * 3600;
+/// Findings of one source that related activity compares: a source may open one for every user agent that it claims.
+const RELATED_ACTIVITY_MAX: usize = 256;
+/// Most related findings that a finding names: some rules open one in every quiet time of a week.
 const RELATED_MAX: usize = 20;
 
-/// A finding on its way through the commit.
-struct Change {
+/// What the commit does to a finding.
+struct FindingChange {
     activity: Option<Activity>,
     is_escalated: bool,
     is_written: bool,
@@ -45,7 +45,8 @@ struct Change {
 /// The findings, with what this commit does to them.
 pub(super) struct Findings {
     findings: Vec<Finding>,
-    changes: Vec<Change>,
+    changes: Vec<FindingChange>,
+    /// The indices of the findings of each group.
     by_group: HashMap<GroupKey, Vec<usize>>,
     now: Timestamp,
 }
@@ -54,7 +55,7 @@ impl Findings {
     pub(super) fn new(findings: Vec<Finding>, now: Timestamp) -> Findings {
         let mut all = Findings { findings: Vec::new(), changes: Vec::new(), by_group: HashMap::new(), now };
         for finding in findings {
-            all.put(finding, Change { activity: None, is_escalated: false, is_written: false });
+            all.put(finding, FindingChange { activity: None, is_escalated: false, is_written: false });
         }
         all
     }
@@ -64,20 +65,20 @@ impl Findings {
         &self.findings
     }
 
-    /// Returns the places of the findings of a rule and group.
-    fn places_of<'f>(&'f self, rule: &'f str, group: &GroupKey) -> impl Iterator<Item = usize> + 'f {
-        let places = self.by_group.get(group).into_iter().flatten().copied();
-        places.filter(move |place| self.findings[*place].rule.name == rule)
+    /// Returns the indices of the findings of a rule and group.
+    fn indices_of<'f>(&'f self, rule: &'f str, group: &GroupKey) -> impl Iterator<Item = usize> + 'f {
+        let indices = self.by_group.get(group).into_iter().flatten().copied();
+        indices.filter(move |index| self.findings[*index].rule.name == rule)
     }
 
-    fn put(&mut self, finding: Finding, change: Change) -> usize {
-        let place = self.findings.len();
-        let places = self.by_group.entry(finding.group.clone()).or_default();
-        places.reserve_exact(1);
-        places.push(place);
+    fn put(&mut self, finding: Finding, change: FindingChange) -> usize {
+        let index = self.findings.len();
+        let indices = self.by_group.entry(finding.group.clone()).or_default();
+        indices.reserve_exact(1);
+        indices.push(index);
         self.findings.push(finding);
         self.changes.push(change);
-        place
+        index
     }
 
     /// Updates the findings of the `touched` groups to their episodes and opens new ones, then notes what else each changed
@@ -101,19 +102,19 @@ impl Findings {
         left_out
     }
 
-    /// Lays the episodes of one group over its findings, and returns those that lie over none.
+    /// Updates the findings of one group to its episodes, and returns the episodes that have no finding.
     fn update_group<'a>(&mut self, rule: &'a Rule, key: &'a CountKey, history: &GroupHistory<'_>) -> Vec<Opening<'a>> {
         let mut openings = Vec::new();
-        let mut told: Vec<usize> = self
-            .places_of(&rule.head.name, &key.group)
-            .filter(|place| !matches!(self.findings[*place].status, Status::MergedInto(_)))
+        let mut reported: Vec<usize> = self
+            .indices_of(&rule.head.name, &key.group)
+            .filter(|index| !matches!(self.findings[*index].status, FindingStatus::MergedInto(_)))
             .collect();
-        told.sort_by_key(|place| (self.findings[*place].episode, self.findings[*place].key));
-        let spans: Vec<PrunedSpan> = told.iter().filter_map(|place| self.findings[*place].pruned).collect();
+        reported.sort_by_key(|index| (self.findings[*index].episode, self.findings[*index].key));
+        let spans: Vec<PrunedSpan> = reported.iter().filter_map(|index| self.findings[*index].pruned).collect();
         for episode in episodes(&history.timeline, &spans, &rule.threshold, &ThresholdKind::of(rule)) {
-            let mut overlapped = told.iter().copied().filter(|place| {
-                let finding = &self.findings[*place];
-                !matches!(finding.status, Status::MergedInto(_)) && finding.episode.overlaps(&episode)
+            let mut overlapped = reported.iter().copied().filter(|index| {
+                let finding = &self.findings[*index];
+                !matches!(finding.status, FindingStatus::MergedInto(_)) && finding.episode.overlaps(&episode)
             });
             match overlapped.next() {
                 None => openings.push(Opening { rule, key, episode }),
@@ -129,9 +130,9 @@ impl Findings {
         openings
     }
 
-    /// Opens findings, as many as there is room for, and returns what is to be told of the others.
+    /// Opens findings within the limits, and returns a notice of the others.
     fn open(&mut self, openings: Vec<Opening<'_>>, index: &GroupIndex<'_>, limits: &Limits) -> Option<NoticeKind> {
-        let (opened, notice) = finding_limit::share(openings, limits.findings_room(self.findings.len()));
+        let (opened, notice) = finding_limit::choose(openings, limits.openings_max(self.findings.len()));
         for Opening { rule, key, episode } in opened {
             self.create(rule, key, episode, &index.history(key));
         }
@@ -148,13 +149,13 @@ impl Findings {
             pruned: None,
             pruned_codes: Codes::default(),
             quiet_seconds: rule.threshold.quiet_seconds,
-            status: Status::Open,
+            status: FindingStatus::Open,
             clusters: BTreeSet::new(),
             providers: BTreeSet::new(),
             sources: Distinct::default(),
             values: rule.counted_field().map(|field| DistinctValues { field, texts: Distinct::default() }),
             related: BTreeSet::new(),
-            elsewhere: RelatedActivity::default(),
+            related_activity: RelatedActivity::default(),
             context: None,
             evidence: Evidence::default(),
             late: false,
@@ -162,12 +163,12 @@ impl Findings {
             updated_at: self.now,
         };
         show(&mut finding, history);
-        self.put(finding, Change { activity: Some(Activity::Create), is_escalated: false, is_written: true });
+        self.put(finding, FindingChange { activity: Some(Activity::Create), is_escalated: false, is_written: true });
     }
 
-    /// Updates a told finding to `episode`. What was told is never taken back, whatever became of the rule.
-    fn grow(&mut self, place: usize, rule: &Rule, episode: Episode, history: &GroupHistory<'_>) {
-        let finding = &mut self.findings[place];
+    /// Updates a reported finding to `episode`. It never shrinks, even if its rule has changed.
+    fn grow(&mut self, index: usize, rule: &Rule, episode: Episode, history: &GroupHistory<'_>) {
+        let finding = &mut self.findings[index];
         let before = finding.clone();
         finding.episode = Episode {
             first: before.episode.first.min(episode.first),
@@ -179,30 +180,30 @@ impl Findings {
             return;
         }
         let is_more = finding.episode != before.episode || finding.clusters != before.clusters;
-        let change = &mut self.changes[place];
+        let change = &mut self.changes[index];
         change.is_written = true;
         if is_more {
             change.is_escalated |= finding.clusters != before.clusters || rule.head.level > before.rule.level;
             finding.rule = rule.head.clone();
             finding.quiet_seconds = rule.threshold.quiet_seconds;
             finding.updated_at = self.now;
-            finding.status = Status::Open;
+            finding.status = FindingStatus::Open;
             change.activity = change.activity.or(Some(Activity::Update));
         }
     }
 
-    fn merge(&mut self, place: usize, into: usize) {
+    fn merge(&mut self, index: usize, into: usize) {
         let into_key = self.findings[into].key;
-        let merged = &mut self.findings[place];
-        merged.status = Status::MergedInto(into_key);
+        let merged = &mut self.findings[index];
+        merged.status = FindingStatus::MergedInto(into_key);
         merged.updated_at = self.now;
         let pruned = merged.pruned;
-        let change = &mut self.changes[place];
+        let change = &mut self.changes[index];
         change.is_written = true;
         change.activity = Some(Activity::Close);
         if let Some(span) = pruned {
-            // What was deleted of its minutes is shown by nobody else.
-            let merged = self.findings[place].clone();
+            // Of its deleted minutes, only the finding itself still has the counts.
+            let merged = self.findings[index].clone();
             let kept = &mut self.findings[into];
             kept.pruned = Some(joined(kept.pruned, span));
             kept.pruned_codes.add_all(&merged.pruned_codes);
@@ -218,71 +219,73 @@ impl Findings {
         }
     }
 
-    /// Names in each changed finding of a sequence the findings of its legs: of the rules that bear their names, of the
-    /// same group, and at most a timespan away. What was named stays named.
+    /// Names in each changed finding of a temporal correlation the findings of its referenced rules: those of the same group
+    /// that are at most a timespan away. A name stays once it is there.
     fn relate(&mut self, rules: &Rules) {
-        for place in 0..self.findings.len() {
-            let finding = &self.findings[place];
+        for index in 0..self.findings.len() {
+            let finding = &self.findings[index];
             let rule = rules.named(&finding.rule.name).filter(|rule| !rule.referenced_rules().is_empty());
-            let Some(rule) = rule.filter(|_| self.changes[place].is_written) else {
+            let Some(rule) = rule.filter(|_| self.changes[index].is_written) else {
                 continue;
             };
             let (episode, group) = (finding.episode, &finding.group);
             let mut related = finding.related.clone();
-            for leg in rule.referenced_rules() {
-                let near = self.places_of(&leg.name, group).map(|place| &self.findings[place]).filter(|other| {
-                    let apart = seconds_apart(&episode, &other.episode);
-                    !matches!(other.status, Status::MergedInto(_)) && apart <= rule.threshold.timespan_seconds
-                });
+            for referenced in rule.referenced_rules() {
+                let near =
+                    self.indices_of(&referenced.name, group).map(|index| &self.findings[index]).filter(|other| {
+                        let apart = seconds_apart(&episode, &other.episode);
+                        !matches!(other.status, FindingStatus::MergedInto(_))
+                            && apart <= rule.threshold.timespan_seconds
+                    });
                 related.extend(near.map(|other| other.key));
             }
             while related.len() > RELATED_MAX {
                 related.pop_last();
             }
-            self.findings[place].related = related;
+            self.findings[index].related = related;
         }
     }
 
-    /// Notes in each changed finding of one source what else the source was found at. What was noted stays.
+    /// Notes in each changed finding of one source the related activity of that source. Notes stay.
     fn note_related_activity(&mut self) {
         let written = self.findings.iter().zip(&self.changes).filter(|(_, change)| change.is_written);
         let mut by_source: HashMap<SourceIp, Vec<usize>> =
             written.filter_map(|(finding, _)| Some((finding.source_ip()?, Vec::new()))).collect();
-        for (place, finding) in self.findings.iter().enumerate() {
-            let places = finding.source_ip().and_then(|source| by_source.get_mut(&source));
-            if let Some(places) = places.filter(|places| places.len() < ELSEWHERE_MAX)
-                && !matches!(finding.status, Status::MergedInto(_))
+        for (index, finding) in self.findings.iter().enumerate() {
+            let indices = finding.source_ip().and_then(|source| by_source.get_mut(&source));
+            if let Some(indices) = indices.filter(|indices| indices.len() < RELATED_ACTIVITY_MAX)
+                && !matches!(finding.status, FindingStatus::MergedInto(_))
             {
-                places.push(place);
+                indices.push(index);
             }
         }
-        for place in (0..self.findings.len()).filter(|place| self.changes[*place].is_written).collect::<Vec<_>>() {
-            let finding = &self.findings[place];
-            let Some(places) = finding.source_ip().and_then(|source| by_source.get(&source)) else {
+        for index in (0..self.findings.len()).filter(|index| self.changes[*index].is_written).collect::<Vec<_>>() {
+            let finding = &self.findings[index];
+            let Some(indices) = finding.source_ip().and_then(|source| by_source.get(&source)) else {
                 continue;
             };
-            let mut elsewhere = finding.elsewhere.clone();
-            for other in places.iter().filter(|other| **other != place).map(|other| &self.findings[*other]) {
-                if seconds_apart(&finding.episode, &other.episode) <= ELSEWHERE_SECONDS {
-                    elsewhere.add(other);
+            let mut related_activity = finding.related_activity.clone();
+            for other in indices.iter().filter(|other| **other != index).map(|other| &self.findings[*other]) {
+                if seconds_apart(&finding.episode, &other.episode) <= RELATED_ACTIVITY_SECONDS {
+                    related_activity.add(other);
                 }
             }
-            self.findings[place].elsewhere = elsewhere;
+            self.findings[index].related_activity = related_activity;
         }
     }
 
-    /// Keeps what was found around findings. Nothing is told of it: who is still owed its finding hears of both.
+    /// Attaches contexts to their findings. This makes no delivery: a pending delivery of the finding shows both.
     pub(super) fn attach(&mut self, context: Vec<(FindingKey, FindingContext)>) {
-        for (key, around) in context {
-            if let Some(place) = self.findings.iter().position(|finding| finding.key == key) {
-                self.findings[place].context = Some(around);
-                self.changes[place].is_written = true;
+        for (key, found) in context {
+            if let Some(index) = self.findings.iter().position(|finding| finding.key == key) {
+                self.findings[index].context = Some(found);
+                self.changes[index].is_written = true;
             }
         }
     }
 
-    /// Returns the context queries that new findings of at least `level_min` owe, most severe first, then those with most
-    /// requests; no more than a log can owe.
+    /// Returns the context queries of new findings of at least `level_min`, the most severe first, then those with most
+    /// requests; at most as many as a log may have pending.
     pub(super) fn context_queries(&self, level_min: Level) -> Vec<ContextQuery> {
         let new =
             self.findings.iter().zip(&self.changes).filter(|(_, change)| change.activity == Some(Activity::Create));
@@ -292,36 +295,38 @@ impl Findings {
         new.into_iter().filter_map(ContextQuery::of).take(CONTEXT_QUERIES_MAX).collect()
     }
 
-    /// Moves what expires of told episodes into their findings.
+    /// Moves the counts of expired minutes into the findings of their episodes.
     pub(super) fn prune(&mut self, expired: &[StoredMinute], rules: &Rules) {
         for stored in expired {
             for (key, tally) in &stored.rows {
                 let Some(rule) = rules.rules.iter().find(|rule| rule.key == key.rule) else {
                     continue;
                 };
-                let places: Vec<usize> = self.places_of(&rule.head.name, &key.group).collect();
+                let indices: Vec<usize> = self.indices_of(&rule.head.name, &key.group).collect();
                 for (second, code, n) in tally.codes_at(stored.minute) {
-                    let told = places.iter().copied().find(|place| {
-                        let finding = &self.findings[*place];
-                        let is_merged = matches!(finding.status, Status::MergedInto(_));
+                    let reported = indices.iter().copied().find(|index| {
+                        let finding = &self.findings[*index];
+                        let is_merged = matches!(finding.status, FindingStatus::MergedInto(_));
                         !is_merged && finding.episode.first <= second && second <= finding.episode.last
                     });
-                    let Some(place) = told else { continue };
-                    let finding = &mut self.findings[place];
+                    let Some(index) = reported else { continue };
+                    let finding = &mut self.findings[index];
                     finding.pruned = Some(joined(finding.pruned, PrunedSpan { first: second, last: second, count: n }));
                     finding.pruned_codes.add(code, n);
-                    self.changes[place].is_written = true;
+                    self.changes[index].is_written = true;
                 }
             }
         }
     }
 
+    /// Closes findings whose quiet time is over.
     pub(super) fn close_quiet(&mut self, read_until: Second) {
         for (finding, change) in self.findings.iter_mut().zip(&mut self.changes) {
-            // A commit tells one thing of a finding. What people hear of, its beginning or another cluster, goes first.
-            let is_heard = change.activity == Some(Activity::Create) || change.is_escalated;
-            if !is_heard && finding.is_open() && finding.is_quiet_at(read_until) {
-                finding.status = Status::Quiet;
+            // A commit reports one activity of a finding. What destinations must report, its beginning or another cluster, goes
+            // first.
+            let is_reported = change.activity == Some(Activity::Create) || change.is_escalated;
+            if !is_reported && finding.is_open() && finding.is_quiet_at(read_until) {
+                finding.status = FindingStatus::Quiet;
                 finding.updated_at = self.now;
                 change.is_written = true;
                 change.activity = Some(Activity::Close);
@@ -329,7 +334,7 @@ impl Findings {
         }
     }
 
-    /// Returns the findings that are over, told everywhere, and that no late event can join any more.
+    /// Returns the findings that are over, have no pending delivery, and that no late event can join any more.
     pub(super) fn forgettable(&self, input: &CloseInput) -> Vec<FindingKey> {
         self.findings
             .iter()
@@ -338,22 +343,24 @@ impl Findings {
                 change.activity.is_none()
                     && !finding.is_open()
                     && finding.is_quiet_at(input.forget_before)
-                    && !input.owed.contains(&finding.key)
+                    && !input.pending.contains(&finding.key)
             })
             .map(|(finding, _)| finding.key)
             .take(FORGOTTEN_MAX)
             .collect()
     }
 
+    /// Returns what happened to each changed finding.
     pub(super) fn changes(&self) -> Vec<(FindingKey, Activity)> {
         let changed = self.findings.iter().zip(&self.changes);
         changed.filter_map(|(finding, change)| Some((finding.key, change.activity?))).collect()
     }
 
+    /// Returns the deliveries of the changes and notices, with the number of the next delivery.
     pub(super) fn deliveries(&self, input: &CloseInput) -> (Vec<Delivery>, DeliveryId) {
         let mut next = input.next_delivery;
         let mut deliveries = Vec::new();
-        for notification_filter in &input.notification_filters {
+        for filter in &input.notification_filters {
             let entries: Vec<Entry> = self
                 .findings
                 .iter()
@@ -361,7 +368,7 @@ impl Findings {
                 .filter_map(|(finding, change)| {
                     let activity = change.activity?;
                     let entry = Entry { finding: finding.key, activity };
-                    notification_filter.wants(finding, activity, change.is_escalated).then_some(entry)
+                    filter.wants(finding, activity, change.is_escalated).then_some(entry)
                 })
                 .collect();
             if entries.is_empty() && input.notices.is_empty() {
@@ -369,7 +376,7 @@ impl Findings {
             }
             deliveries.push(Delivery {
                 id: next,
-                destination: notification_filter.destination.clone(),
+                destination: filter.destination.clone(),
                 entries,
                 notices: input.notices.clone(),
             });
@@ -378,6 +385,7 @@ impl Findings {
         (deliveries, next)
     }
 
+    /// Returns the findings to write.
     pub(super) fn written(self, forgotten: &[FindingKey]) -> Vec<Finding> {
         self.findings
             .into_iter()
@@ -388,7 +396,7 @@ impl Findings {
     }
 }
 
-/// Adds what is shown of the rows inside the finding's episode.
+/// Adds to the finding what it shows of the rows inside its episode.
 fn show(finding: &mut Finding, history: &GroupHistory<'_>) {
     let episode = finding.episode;
     let mut codes = finding.pruned_codes.clone();
@@ -408,7 +416,7 @@ fn show(finding: &mut Finding, history: &GroupHistory<'_>) {
     finding.codes.join(&codes);
 }
 
-/// Returns how long after one episode the other begins; nothing or less where they meet.
+/// Returns how many seconds after one episode the other begins; zero or less where they overlap.
 fn seconds_apart(one: &Episode, other: &Episode) -> i64 {
     one.first.0.saturating_sub(other.last.0).max(other.first.0.saturating_sub(one.last.0))
 }

@@ -1,4 +1,4 @@
-//! What a closed window owes beside its findings: to look for the later legs of sequences whose first were found.
+//! The follow-ups of a closed window: searches for the later rules of sequences whose first rules matched.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::tally::{Rows, StoredMinute};
 use crate::threshold::Temporal;
 use crate::time::Window;
 
-/// What is owed, and how many sources had no room in it.
+/// The follow-ups of a window, and how many sources exceeded the limits.
 #[derive(Debug, Default)]
 pub(super) struct DueFollowUps {
     pub(super) follow_ups: Vec<FollowUp>,
@@ -20,11 +20,11 @@ pub(super) struct DueFollowUps {
 }
 
 impl WindowCounts {
-    /// Returns where the first legs can lie whose follow-ups reach into a window that is read again: in it, and as long
-    /// before it as requests of one sequence can lie apart. `None` where nothing is owed for what was found before.
+    /// Returns the span in which the first rules of a sequence may have matched whose follow-ups reach into a reread window:
+    /// the window itself, and before it as long as requests of one sequence can be apart. `None` in a first read.
     ///
-    /// The first read of a window owes what begins in it, and what reaches in is still owed by then. What is delivered
-    /// late is found with the window that it lies in, so each re-read owes once what reaches in.
+    /// The first read of a window adds the follow-ups that begin in it, and those that reach into it are still pending by
+    /// then. A late record is found by the reread of its window, so each reread adds once the follow-ups that reach in.
     #[must_use]
     pub fn followed_from(&self) -> Option<Window> {
         let rules = self.rules.rules.iter().filter(|rule| is_followed_up(rule));
@@ -32,14 +32,14 @@ impl WindowCounts {
         Window::new(self.window.earliest().plus(-reach), self.window.latest())
     }
 
-    /// Tells whether rows of `rule` can owe a follow-up.
+    /// Tells whether `rule` has follow-ups.
     #[must_use]
     pub fn has_follow_ups(&self, rule: RuleKey) -> bool {
         self.rules.rules.iter().any(|known| known.key == rule && is_followed_up(known))
     }
 
-    /// Returns the groups in which later legs may have to be looked for: those of the window, and those that were
-    /// `found_before` and may reach into it. A follow-up has none.
+    /// Returns the groups that may need a follow-up: those of the window, and those `found_before` that may reach into it. A
+    /// follow-up itself has none.
     pub(super) fn keys_to_follow(&self, found_before: &[StoredMinute]) -> HashSet<CountKey> {
         let rules = self.rules.rules.iter().filter(|rule| !self.is_follow_up && is_followed_up(rule));
         let followed: HashSet<RuleKey> = rules.map(|rule| rule.key).collect();
@@ -47,21 +47,21 @@ impl WindowCounts {
         minutes.flat_map(Rows::keys).filter(|key| followed.contains(&key.rule)).cloned().collect()
     }
 
-    /// Returns the follow-ups of what the window found, and of what reaches into it. Those with most requests go first.
+    /// Returns the follow-ups of the groups of the window and of those that reach into it. Those with most requests go first.
     pub(super) fn due_follow_ups(&self, index: &GroupIndex<'_>, followed: &HashSet<CountKey>) -> DueFollowUps {
         let mut due = DueFollowUps::default();
         for rule in self.rules.rules.iter().filter(|rule| is_followed_up(rule)) {
             let groups = index.groups_of(rule.key).filter(|(key, _)| followed.contains(*key));
             let mut found: Vec<(u64, SourceIp, Vec<Window>)> = groups
                 .filter_map(|(key, history)| {
-                    let spans = self.spans_behind(rule, &history);
+                    let spans = self.spans_to_follow(rule, &history);
                     let requests = history.timeline.total();
                     (!spans.is_empty()).then_some((requests, key.group.source_ip()?, spans))
                 })
                 .collect();
             found.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.1.cmp(&right.1)));
-            let room = self.limits.follow_ups_max.saturating_sub(due.follow_ups.len());
-            let sources_max = room.saturating_mul(self.limits.follow_up_sources_max);
+            let left = self.limits.follow_ups_max.saturating_sub(due.follow_ups.len());
+            let sources_max = left.saturating_mul(self.limits.follow_up_sources_max);
             due.sources_left_out += found.len().saturating_sub(sources_max);
             found.truncate(sources_max);
             due.follow_ups.extend(found.chunks(self.limits.follow_up_sources_max).map(|some| FollowUp {
@@ -73,14 +73,14 @@ impl WindowCounts {
         due
     }
 
-    /// Returns when the legs behind the first ones count, from the window's begin on. What came in the window may complete
-    /// them later, as long as requests of one sequence can lie apart.
-    fn spans_behind(&self, rule: &Rule, history: &GroupHistory<'_>) -> Vec<Window> {
+    /// Returns the spans in which the rules after the first ones count, from the begin of the window on. They may end after
+    /// the window, by as long as requests of one sequence can be apart.
+    fn spans_to_follow(&self, rule: &Rule, history: &GroupHistory<'_>) -> Vec<Window> {
         let conditions: Vec<_> = rule
             .referenced_rules()
             .iter()
-            .take_while(|rule| !rule.follow_up)
-            .map(|rule| rule.count_condition)
+            .take_while(|referenced| !referenced.follow_up)
+            .map(|referenced| referenced.count_condition)
             .collect();
         let timespan_seconds = rule.threshold.timespan_seconds;
         let earliest = self.followed_from().unwrap_or(self.window).earliest();
@@ -92,5 +92,5 @@ impl WindowCounts {
 }
 
 fn is_followed_up(rule: &Rule) -> bool {
-    rule.referenced_rules().iter().any(|leg| leg.follow_up)
+    rule.referenced_rules().iter().any(|referenced| referenced.follow_up)
 }

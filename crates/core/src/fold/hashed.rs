@@ -1,21 +1,21 @@
-//! Maps whose keys nobody who sends requests can choose: they need no hash that withstands an attack.
+//! Maps whose keys no client can choose: they need no hash that withstands an attack.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use rustc_hash::FxHashMap;
 
-/// A map by numbers that are given here, and by times that the API server or the provider gave.
+/// A map by numbers that this program gives, and by times that the API server or the provider gives.
 pub(super) type ByNumber<K, T> = FxHashMap<K, T>;
 
-/// A map by a number that nobody without the key can choose.
-pub(super) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Itself>>;
+/// A map by keyed hashes, which nobody without the key can choose.
+pub(super) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Identity>>;
 
-/// A hash of a number that is the number itself.
+/// Hashes a number to itself.
 #[derive(Default)]
-pub(super) struct Itself(u64);
+pub(super) struct Identity(u64);
 
-impl Hasher for Itself {
+impl Hasher for Identity {
     fn finish(&self) -> u64 {
         self.0
     }

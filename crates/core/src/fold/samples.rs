@@ -1,8 +1,8 @@
-//! The samples of a window while it is open: bounded over all groups, and the same in whatever order requests come.
+//! The samples of an open window: bounded over all groups, and the same in whatever order requests come.
 //!
-//! Each group keeps the samples of lowest rank of every minute in which requests were received. Where that is too
-//! many over all groups, the highest rank that is kept at all is halved. How far it must be halved depends on the
-//! requests alone, and a group with many of them is likely to keep some.
+//! Each group keeps the samples of lowest rank of every minute in which the API server received requests. Where that is
+//! too many over all groups, the highest rank kept is halved. How often depends on the requests alone, and a group with
+//! many of them is likely to keep some.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::evidence::{Evidence, SAMPLES_MAX, Sample, SampleDraft};
 
 /// The samples of an open window.
 #[derive(Debug)]
-pub(super) struct Samples {
-    /// By group and the minute in which the request was received. That minute is the event's own: copies of a record
-    /// may bring other times, but not another one of it.
+pub(super) struct WindowSamples {
+    /// By group and the minute in which the API server received the request. The event itself has it, so all copies of a
+    /// record agree on it.
     kept: ByNumber<(u32, i32), Evidence>,
     total: usize,
     total_max: usize,
     rank_max: u64,
 }
 
-impl Samples {
+impl WindowSamples {
     /// Returns an empty set that keeps at most `total_max` samples.
-    pub(super) fn new(total_max: usize) -> Samples {
-        Samples { kept: ByNumber::default(), total: 0, total_max, rank_max: u64::MAX }
+    pub(super) fn new(total_max: usize) -> WindowSamples {
+        WindowSamples { kept: ByNumber::default(), total: 0, total_max, rank_max: u64::MAX }
     }
 
-    /// Adds the sample of a request that was received in this minute, for one of its groups.
+    /// Adds the sample of a request, `received` in this minute, for one of its groups.
     pub(super) fn add(&mut self, group: u32, received: i32, sample: &SampleDraft<'_>) {
         if sample.rank() > self.rank_max {
             return;
@@ -44,12 +44,12 @@ impl Samples {
         }
     }
 
-    /// Adds the samples of `other`, whose groups stand here at `places`.
-    pub(super) fn join(&mut self, other: Samples, places: &[u32]) {
+    /// Adds the samples of `other`. Group `n` of `other` is group `groups[n]` here.
+    pub(super) fn join(&mut self, other: WindowSamples, groups: &[u32]) {
         self.rank_max = self.rank_max.min(other.rank_max);
         self.keep_below_rank();
         for ((group, received), evidence) in other.kept {
-            let kept = self.kept.entry((places[group as usize], received)).or_default();
+            let kept = self.kept.entry((groups[group as usize], received)).or_default();
             self.total -= kept.samples().len();
             kept.merge(&evidence);
             kept.keep_below(self.rank_max);
@@ -60,12 +60,12 @@ impl Samples {
         }
     }
 
-    /// Tells whether samples were left out because there were too many over all groups.
+    /// Tells whether the limit over all groups left out samples.
     pub(super) fn is_halved(&self) -> bool {
         self.rank_max < u64::MAX
     }
 
-    /// Returns every sample with its group, and whether there were others beside it.
+    /// Returns every sample with its group, and whether the group had more samples in that minute.
     pub(super) fn into_samples(self) -> impl Iterator<Item = (u32, Arc<Sample>, bool)> {
         self.kept.into_iter().flat_map(|((group, _), evidence)| {
             let is_cut = evidence.is_cut();

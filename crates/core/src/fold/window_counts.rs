@@ -1,14 +1,14 @@
-//! A window that takes no more observations: its rows, minute by minute, as many as may be stored.
+//! A window that takes no more observations: its rows, minute by minute, within the limit.
 //!
-//! What is beyond the limit never becomes a row: the size of each group is known from the requests before any is made.
+//! Requests give the size of each group before any row is made, so what exceeds the limit never becomes a row.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::hashed::{ByHash, ByNumber};
-use super::row_limit::{self, Beyond};
-use super::sets::Member;
-use super::{Counts, Fold, Group, Limits, Samples, Seen};
+use super::memberships::Membership;
+use super::row_limit::{self, RowOverflow};
+use super::{Fold, FoldCounts, Group, Limits, MatchedRequest, WindowSamples};
 use crate::evidence::SAMPLES_MAX;
 use crate::finding::Finding;
 use crate::group::CountKey;
@@ -22,23 +22,23 @@ pub struct WindowCounts {
     pub(super) rules: Arc<Rules>,
     pub(super) window: Window,
     pub(super) is_reread: bool,
-    /// Whether only what is followed up was looked for.
+    /// Whether the fold only followed up.
     pub(super) is_follow_up: bool,
     pub(super) limits: Limits,
-    pub(super) counts: Counts,
+    pub(super) counts: FoldCounts,
     pub(super) minutes: BTreeMap<Minute, Rows>,
-    /// What is told of the rows that are not stored.
+    /// The notice of the rows that are not stored.
     pub(super) overflow: Option<NoticeKind>,
 }
 
 impl Fold {
-    /// Counts what was seen, and frees the memory that every single request took.
+    /// Counts the requests into rows, and frees the memory that each request took.
     #[must_use]
     pub fn count(mut self) -> WindowCounts {
-        let largest = std::mem::take(&mut self.beyond);
-        let Beyond { parts, notice } = row_limit::cap(&self, largest);
+        let sources = std::mem::take(&mut self.overflow);
+        let RowOverflow { excluded, notice } = row_limit::limit_rows(&self, sources);
         WindowCounts {
-            minutes: self.rows(&parts),
+            minutes: self.rows(&excluded),
             rules: self.rules,
             window: self.window,
             is_reread: self.is_reread,
@@ -49,34 +49,34 @@ impl Fold {
         }
     }
 
-    /// Returns the rows of the window without those parts of groups, minute by minute.
-    fn rows(&mut self, without: &HashSet<(i64, u32)>) -> BTreeMap<Minute, Rows> {
+    /// Returns the rows of the window minute by minute, but for the groups `excluded` from an hour.
+    fn rows(&mut self, excluded: &HashSet<(i64, u32)>) -> BTreeMap<Minute, Rows> {
         let mut tallies: ByNumber<(Minute, u32), Box<Tally>> = ByNumber::default();
-        // Those of one group and minute come one after another, so that what they count to is at hand.
-        self.seen = ByHash::default();
+        // Sorted, requests of one group and minute follow each other and find their row in the cache.
+        self.request_by_identity = ByHash::default();
         let mut requests = std::mem::take(&mut self.requests);
-        requests.sort_unstable_by_key(|seen| (seen.first.minute(), seen.set));
-        for seen in &requests {
-            self.each_count(seen, |member, at, n| {
-                if without.contains(&(row_limit::hour(at.minute()), member.place)) {
+        requests.sort_unstable_by_key(|request| (request.first.minute(), request.membership_set));
+        for request in &requests {
+            self.each_count(request, |membership, at, n| {
+                if excluded.contains(&(row_limit::hour(at.minute()), membership.group)) {
                     return;
                 }
-                let group = &self.groups[member.place as usize];
-                let tally = tallies.entry((at.minute(), member.place)).or_insert_with(|| Box::new(tally_of(group)));
+                let group = &self.groups[membership.group as usize];
+                let tally = tallies.entry((at.minute(), membership.group)).or_insert_with(|| Box::new(tally_of(group)));
                 let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");
                 if n > 0 {
-                    tally.add(second, member.legs, member.code, n);
+                    tally.add(second, membership.referenced, membership.code, n);
                 }
-                self.values.mark(tally, member, seen.received, second);
+                self.values.add_to_row(tally, membership, request.received, second);
             });
         }
         drop(requests);
-        let samples = std::mem::replace(&mut self.samples, Samples::new(0));
+        let samples = std::mem::replace(&mut self.samples, WindowSamples::new(0));
         if samples.is_halved() {
             tallies.values_mut().for_each(|tally| tally.evidence.note_more());
         }
-        for (place, sample, is_cut) in samples.into_samples() {
-            if let Some(tally) = tallies.get_mut(&(sample.at.minute(), place)) {
+        for (group, sample, is_cut) in samples.into_samples() {
+            if let Some(tally) = tallies.get_mut(&(sample.at.minute(), group)) {
                 tally.evidence.add(sample, SAMPLES_MAX);
                 if is_cut {
                     tally.evidence.note_more();
@@ -84,43 +84,44 @@ impl Fold {
             }
         }
         let mut minutes: BTreeMap<Minute, Vec<(CountKey, Tally)>> = BTreeMap::new();
-        for ((minute, place), tally) in tallies {
-            let key = self.groups[place as usize].key.clone();
+        for ((minute, group), tally) in tallies {
+            let key = self.groups[group as usize].key.clone();
             minutes.entry(minute).or_default().push((key, *tally));
         }
         minutes.into_iter().map(|(minute, rows)| (minute, rows.into_iter().collect())).collect()
     }
 
-    /// Calls `count` with each group that a request counts for, and when how many of it came. The first and the last of
-    /// several are told apart.
-    pub(super) fn each_count(&self, seen: &Seen, mut count: impl FnMut(&Member, Second, u32)) {
-        let last = seen.first.plus(i64::from(seen.last_after_seconds));
-        let members = self.sets.members_of(seen.set);
-        for (number, member) in members.iter().enumerate() {
-            // A request counts once for a group, whoever sent it.
-            let n = if members[..number].iter().any(|other| other.place == member.place) { 0 } else { seen.n };
-            if !self.is_followed(&self.groups[member.place as usize].key, seen.first) {
+    /// Calls `count` with each membership of a request, with a time and the requests at it. Of several requests, the first
+    /// and the last are counted at their own times.
+    pub(super) fn each_count(&self, request: &MatchedRequest, mut count: impl FnMut(&Membership, Second, u32)) {
+        let last = request.first.plus(i64::from(request.last_after_seconds));
+        let memberships = self.memberships.of_set(request.membership_set);
+        for (index, membership) in memberships.iter().enumerate() {
+            // A request counts once for a group, even if several sources count as its sender.
+            let n =
+                if memberships[..index].iter().any(|other| other.group == membership.group) { 0 } else { request.n };
+            if !self.is_followed(&self.groups[membership.group as usize].key, request.first) {
                 continue;
             }
-            if last != seen.first && seen.n > 1 && self.window.contains(last) {
-                count(member, seen.first, n.saturating_sub(1));
-                count(member, last, n.min(1));
+            if last != request.first && request.n > 1 && self.window.contains(last) {
+                count(membership, request.first, n.saturating_sub(1));
+                count(membership, last, n.min(1));
             } else {
-                count(member, seen.first, n);
+                count(membership, request.first, n);
             }
         }
     }
 }
 
 impl WindowCounts {
-    /// Returns what was seen.
+    /// Returns the counts of the window.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> FoldCounts {
         self.counts
     }
 
-    /// Returns the rules and groups whose minutes must be known to close: those that have rows, those that were
-    /// `found_before` and are followed up, and those of told findings that lose minutes with `expired`.
+    /// Returns the rules and groups whose stored minutes closing needs: those with rows, those `found_before` that are
+    /// followed up, and those of reported findings that lose minutes with `expired`.
     #[must_use]
     pub fn keys_needed<'a>(
         &'a self,
@@ -135,7 +136,7 @@ impl WindowCounts {
     }
 }
 
-/// Returns the rules and groups of told findings that lose minutes with `expired`.
+/// Returns the rules and groups of reported findings that lose minutes with `expired`.
 pub(super) fn leaving<'a, 'f>(
     rules: &Rules,
     expired: &'a [StoredMinute],

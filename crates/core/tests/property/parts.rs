@@ -65,6 +65,6 @@ proptest! {
         let merged = close_parts(&records, &part, limits);
         let all = close_parts(&records, &part, Limits::default()).counts;
         prop_assert!(merged.counts.matched <= requests_max as u64);
-        prop_assert!(merged.counts.matched + merged.counts.beyond_limit >= all.matched);
+        prop_assert!(merged.counts.matched + merged.counts.over_limit >= all.matched);
     }
 }

@@ -70,8 +70,8 @@ proptest! {
         let all = close(&records, Limits::default());
         let capped = close(&records, Limits { requests_max, ..Limits::default() });
         prop_assert_eq!(capped.counts.matched, all.counts.matched.min(requests_max as u64));
-        prop_assert_eq!(capped.counts.matched + capped.counts.beyond_limit, all.counts.matched);
-        prop_assert_eq!(left_out(&capped).1, capped.counts.beyond_limit);
+        prop_assert_eq!(capped.counts.matched + capped.counts.over_limit, all.counts.matched);
+        prop_assert_eq!(left_out(&capped).1, capped.counts.over_limit);
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn close(ledger: &Ledger, request: CloseRequest) -> Result<Closed, Le
         Change::Progress => close_progress(ledger, &config, &source, input)?,
         Change::Context(context) => close_progress(ledger, &config, &source, CloseInput { context, ..input })?,
     };
-    let mut closed = Closed { commit: closed.commit.with_parted_deliveries(), ..closed };
+    let mut closed = Closed { commit: closed.commit.with_split_deliveries(), ..closed };
     ledger.commit_window(&mut closed.commit)?;
     Ok(closed)
 }
@@ -128,7 +128,7 @@ fn input_without_minutes(ledger: &Ledger, request: &CloseRequest) -> Result<Clos
         expired,
         findings: ledger.findings()?,
         context: Vec::new(),
-        owed,
+        pending: owed,
         providers,
         read_until: reach.read_until,
         forget_before: stored_from,

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use stakeout_core::finding::{Finding, FindingKey, Status};
+use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 
 use by_hand::{ReferencedRule, Request as ByHandRequest, count_by_hand, episodes_by_hand, sequence_by_hand};
 use timeline::{Request, Timeline, Visit, timelines};
@@ -234,7 +234,7 @@ fn expected(requests: &[Request]) -> Vec<Counted> {
 
 fn counted<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<Counted> {
     let mut counted: Vec<Counted> = findings
-        .filter(|finding| !matches!(finding.status, Status::MergedInto(_)))
+        .filter(|finding| !matches!(finding.status, FindingStatus::MergedInto(_)))
         .map(|finding| {
             let group: Vec<String> = finding.group.0.iter().map(ToString::to_string).collect();
             let episode = finding.episode;
@@ -251,8 +251,8 @@ fn survivor<'a>(finding: &'a Finding, all: &'a BTreeMap<FindingKey, Finding>) ->
     let mut kept = finding;
     for _ in 0..all.len() {
         match kept.status {
-            Status::MergedInto(key) => kept = &all[&key],
-            Status::Open | Status::Quiet => break,
+            FindingStatus::MergedInto(key) => kept = &all[&key],
+            FindingStatus::Open | FindingStatus::Quiet => break,
         }
     }
     kept
@@ -269,7 +269,11 @@ fn check(timeline: &Timeline, world: &World) -> Result<(), TestCaseError> {
         let finding = &world.told.latest[key];
         proptest::prop_assert!(!finding.is_open(), "finding {} never ended", key);
         let kept = survivor(finding, &world.told.latest);
-        proptest::prop_assert!(!matches!(kept.status, Status::MergedInto(_)), "finding {} was merged in a circle", key);
+        proptest::prop_assert!(
+            !matches!(kept.status, FindingStatus::MergedInto(_)),
+            "finding {} was merged in a circle",
+            key
+        );
         let (inner, outer) = (finding.episode, kept.episode);
         proptest::prop_assert!(
             outer.first <= inner.first && inner.last <= outer.last && finding.group == kept.group,
@@ -301,7 +305,7 @@ impl Met {
         let count = |fits: fn(&Finding) -> bool| world.stored.values().filter(|finding| fits(finding)).count();
         Met {
             findings: self.findings + world.stored.len(),
-            merged: self.merged + count(|finding| matches!(finding.status, Status::MergedInto(_))),
+            merged: self.merged + count(|finding| matches!(finding.status, FindingStatus::MergedInto(_))),
             late: self.late + count(|finding| finding.late),
             pruned: self.pruned + count(|finding| finding.pruned.is_some()),
             pruned_and_grown: self.pruned_and_grown + world.grown.len(),

@@ -159,7 +159,7 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
         }],
         failing: (cursor % 2 == 0).then(|| Failing { since: Second(i64::MIN), reason: "throttled".to_owned() }),
         silent_windows: 3,
-        silence_told: true,
+        silence_reported: true,
     }
 }
 

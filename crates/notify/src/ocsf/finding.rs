@@ -8,7 +8,7 @@ use stakeout_core::address::{self, SourceIp};
 use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
-use stakeout_core::finding::{Finding, Status};
+use stakeout_core::finding::{Finding, FindingStatus};
 
 use crate::{attack, text};
 
@@ -214,8 +214,8 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
             .map(|sample| json!({"audit_id": sample.audit_id, "time": sample.at.millis()}))
             .collect(),
     );
-    if !finding.elsewhere.rules.is_empty() {
-        let related = &finding.elsewhere;
+    if !finding.related_activity.rules.is_empty() {
+        let related = &finding.related_activity;
         put("related_activity", json!({"rules": related.rules, "clusters": related.clusters}));
     }
     if let Some(context) = &finding.context {
@@ -225,7 +225,7 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
     put("risk_score", json!(finding.rule.risk_score));
     put("quiet_seconds", json!(finding.quiet_seconds));
     put("late", json!(finding.late));
-    if let Status::MergedInto(uid) = finding.status {
+    if let FindingStatus::MergedInto(uid) = finding.status {
         put("merged_into", json!(uid.to_string()));
     }
     unmapped

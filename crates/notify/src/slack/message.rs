@@ -7,7 +7,7 @@ use stakeout_core::address::SourceIp;
 use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
-use stakeout_core::finding::{Finding, FindingKey, Status};
+use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::notice::Notice;
 
 use super::blocks::Blocks;
@@ -195,7 +195,7 @@ fn fields(finding: &Finding) -> Vec<Vec<Markup>> {
 
 /// Shows the other rules and clusters with findings of the same source.
 fn related_activity(finding: &Finding) -> Vec<Markup> {
-    let other = &finding.elsewhere;
+    let other = &finding.related_activity;
     let rules = field("Same source within 24 h", other.rules.iter().map(|rule| name(rule)));
     let clusters: Vec<String> = other.clusters.difference(&finding.clusters).map(|cluster| name(cluster)).collect();
     let clusters =
@@ -339,9 +339,9 @@ fn context(finding: &Finding) -> Vec<Markup> {
         parts.push("includes late records".to_owned());
     }
     match finding.status {
-        Status::Open => {}
-        Status::Quiet => parts.push("ended".to_owned()),
-        Status::MergedInto(uid) => parts.push(format!("merged into `{uid}`")),
+        FindingStatus::Open => {}
+        FindingStatus::Quiet => parts.push("ended".to_owned()),
+        FindingStatus::MergedInto(uid) => parts.push(format!("merged into `{uid}`")),
     }
     if !finding.related.is_empty() {
         parts.push(format!("follows {}", related(finding)));

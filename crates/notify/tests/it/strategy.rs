@@ -14,7 +14,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::distinct::Distinct;
 use stakeout_core::episode::Episode;
 use stakeout_core::evidence::{Evidence, SAMPLES_MAX, Sample};
-use stakeout_core::finding::{DistinctValues, Finding, FindingKey, RelatedActivity, Status};
+use stakeout_core::finding::{DistinctValues, Finding, FindingKey, FindingStatus, RelatedActivity};
 use stakeout_core::group::{GroupKey, GroupValue};
 use stakeout_core::hash::TextHash;
 use stakeout_core::notice::{Notice, NoticeKind};
@@ -189,11 +189,11 @@ fn values() -> impl Strategy<Value = Option<DistinctValues>> {
     }))
 }
 
-fn status() -> impl Strategy<Value = Status> {
+fn status() -> impl Strategy<Value = FindingStatus> {
     prop_oneof![
-        Just(Status::Open),
-        Just(Status::Quiet),
-        any::<u128>().prop_map(|uid| Status::MergedInto(FindingKey(uid)))
+        Just(FindingStatus::Open),
+        Just(FindingStatus::Quiet),
+        any::<u128>().prop_map(|uid| FindingStatus::MergedInto(FindingKey(uid)))
     ]
 }
 
@@ -228,7 +228,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 sources,
                 values,
                 related,
-                elsewhere: related_activity,
+                related_activity: related_activity,
                 context,
                 evidence,
                 late,
@@ -295,13 +295,13 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
         pruned: None,
         pruned_codes: Codes::default(),
         quiet_seconds: 3_600,
-        status: Status::Open,
+        status: FindingStatus::Open,
         clusters: BTreeSet::from(["prod".to_owned(), "dev".to_owned()]),
         providers: BTreeSet::from([Provider::Cloudwatch]),
         sources: Distinct::default(),
         values: None,
         related: BTreeSet::new(),
-        elsewhere: RelatedActivity::default(),
+        related_activity: RelatedActivity::default(),
         context: None,
         evidence: Evidence::default(),
         late: false,
