@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
-use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan, Table, pushdown};
+use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan, AuditTable, pushdown};
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
@@ -37,7 +37,7 @@ const EVERY: usize = 11;
 /// A query and its origin.
 #[derive(Debug)]
 struct PushedQuery {
-    table: Table,
+    table: AuditTable,
     plan: Plan,
     prefilter: Prefilter,
     query: String,
@@ -48,7 +48,7 @@ fn window() -> Window {
     Window::new(Second(1_795_309_260), Second(1_795_309_320)).expect("not empty")
 }
 
-fn config(table: Table, plan: Plan, cluster: &str) -> AzureMonitorConfig {
+fn config(table: AuditTable, plan: Plan, cluster: &str) -> AzureMonitorConfig {
     AzureMonitorConfig { plan, ..AzureMonitorConfig::new(WORKSPACE, table, cluster, Credential::Anonymous) }
 }
 
@@ -61,11 +61,11 @@ fn prefilters(shapes: usize) -> Vec<Prefilter> {
 }
 
 fn queries(shapes: usize) -> Vec<PushedQuery> {
-    let plans = Table::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]);
-    let plans: Vec<(Table, Plan)> = plans.collect();
+    let plans = AuditTable::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]);
+    let plans: Vec<(AuditTable, Plan)> = plans.collect();
     let pushed = prefilters(shapes).into_iter().enumerate().flat_map(|(index, prefilter)| {
         let cluster = if index % 2 == 0 { "aks-prod" } else { CLUSTER };
-        let ask = move |(table, plan): &(Table, Plan)| {
+        let ask = move |(table, plan): &(AuditTable, Plan)| {
             let query = pushdown::query(window(), &prefilter, &config(*table, *plan, cluster));
             PushedQuery { table: *table, plan: *plan, prefilter: prefilter.clone(), query }
         };
@@ -77,7 +77,7 @@ fn queries(shapes: usize) -> Vec<PushedQuery> {
 /// Returns the other queries of the client, besides those for windows.
 async fn queries_of_doctor() -> Vec<String> {
     let logs = LogAnalytics::start().await.expect("a free port");
-    for (table, plan) in Table::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]) {
+    for (table, plan) in AuditTable::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]) {
         let of_table =
             if plan == Plan::Basic { log_analytics::TablePlan::Basic } else { log_analytics::TablePlan::Analytics };
         logs.set_plan(WORKSPACE, table.as_str(), of_table).expect("is a table");
@@ -104,12 +104,12 @@ struct Checked {
 }
 
 fn checked(queries: &[String]) -> Vec<Checked> {
-    let columns = |table: Table| log_analytics::columns(table.as_str()).expect("the fake knows it");
+    let columns = |table: AuditTable| log_analytics::columns(table.as_str()).expect("the fake knows it");
     let types = |table| -> Map<String, Value> {
         columns(table).into_iter().map(|column| (column.name, json!(column.kind.as_str()))).collect()
     };
     let tables: Map<String, Value> =
-        Table::ALL.into_iter().map(|table| (table.as_str().to_owned(), Value::Object(types(table)))).collect();
+        AuditTable::ALL.into_iter().map(|table| (table.as_str().to_owned(), Value::Object(types(table)))).collect();
     let printed = node("kusto.js", &json!({"tables": tables, "queries": queries}).to_string());
     let checked: Vec<Checked> = serde_json::from_str(&printed).expect("the script prints JSON");
     assert_eq!(checked.len(), queries.len());
@@ -190,7 +190,7 @@ fn the_language_service_reads_our_literals_back() {
     let ask = |text: &String| {
         let literal = Literal::Text { text: text.clone(), cased: true };
         let prefilter = Prefilter::Is { field: Field::Named("verb"), literal };
-        pushdown::query(window(), &prefilter, &config(Table::AksAudit, Plan::Basic, ""))
+        pushdown::query(window(), &prefilter, &config(AuditTable::AksAudit, Plan::Basic, ""))
     };
     let queries: Vec<String> = texts.iter().map(ask).collect();
     let mut compared = 0;
@@ -205,14 +205,14 @@ fn the_language_service_reads_our_literals_back() {
 }
 
 /// Returns rows of a table: some of the recorded ones, and unusual ones.
-fn sample(table: Table) -> Vec<Map<String, Value>> {
+fn sample(table: AuditTable) -> Vec<Map<String, Value>> {
     let is_of_table = |row: &Map<String, Value>| row["Type"] == table.as_str().replace("Admin", "");
     let recorded: Vec<Map<String, Value>> =
         recordings().into_iter().flat_map(|(_, rows)| rows).filter(is_of_table).collect();
     let mut rows: Vec<Map<String, Value>> = recorded.iter().step_by(13).cloned().collect();
     let first = recorded.first().expect("there are some").clone();
     let changes: &[(&str, &str)] = match table {
-        Table::AzureDiagnostics => &[
+        AuditTable::AzureDiagnostics => &[
             (
                 "log_s",
                 "{\"verb\":\"list\",\"responseStatus\":{\"code\":403},\"user\":{\"username\":\"system:anonymous\"}}\n",
@@ -227,7 +227,7 @@ fn sample(table: Table) -> Vec<Map<String, Value>> {
             ("TimeGenerated", "2026-11-22T01:01:00Z"),
             ("TimeGenerated", "2026-11-22T01:02:00Z"),
         ],
-        Table::AksAudit | Table::AksAuditAdmin => &[
+        AuditTable::AksAudit | AuditTable::AksAuditAdmin => &[
             ("ResponseStatus", "{\"code\":403}"),
             ("ResponseStatus", "{\"code\":\"403\"}"),
             ("ResponseStatus", "{\"code\":403,\"mess"),
@@ -303,7 +303,7 @@ struct Found {
 #[test]
 fn duckdb_finds_the_same_rows_and_every_wanted_row() {
     let samples: BTreeMap<&str, Vec<Map<String, Value>>> =
-        Table::ALL.into_iter().map(|table| (table.as_str(), sample(table))).collect();
+        AuditTable::ALL.into_iter().map(|table| (table.as_str(), sample(table))).collect();
     let mut rows = BTreeMap::new();
     let mut tables = Map::new();
     for (name, sample) in &samples {

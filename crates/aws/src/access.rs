@@ -1,28 +1,28 @@
-//! Where AWS is asked and as whom, and what follows from that without asking anybody.
+//! The endpoint and the identity for AWS, and what follows from them without a request.
 
 use std::fmt;
 
 use stakeout_http::Endpoint;
 
-/// How a service of AWS is reached, and as whom.
+/// How to reach a service of AWS, and with which identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The region, such as `eu-west-1`.
     pub region: String,
     /// The address to ask instead of the region's own.
     pub endpoint: Option<Endpoint>,
-    /// The role to take on first, where the service belongs to another account.
+    /// The role to assume first, where the service belongs to another account.
     pub assume_role: Option<AssumeRole>,
     /// Where the credentials come from that sign the first request.
     pub credential: Credential,
 }
 
-/// A role that is taken on before the service is asked.
+/// A role that is assumed before the first request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AssumeRole {
     /// The role's ARN.
     pub arn: String,
-    /// What the role's owner asks for beside the ARN. It is nearly a password, so `Debug` leaves it out.
+    /// The external id that the role's owner requires. It is nearly a password, so `Debug` leaves it out.
     pub external_id: Option<String>,
 }
 
@@ -32,7 +32,7 @@ pub enum Credential {
     /// The SDK's chain: environment, profile, web identity (IRSA), container (EKS Pod Identity), instance metadata.
     #[default]
     Default,
-    /// A placeholder, for fakes: it signs in form and opens nothing.
+    /// A placeholder for fakes: its signatures have the right form and grant nothing.
     Anonymous,
 }
 

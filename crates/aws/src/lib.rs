@@ -1,6 +1,6 @@
-//! How AWS is reached, and as whom: what the clients of all its services are set up with.
+//! How to reach AWS, and with which identity: the setup of the clients of all its services.
 //!
-//! No service is known here, and nobody is asked. Parsing YAML and refusing nonsense in it is the config's job.
+//! It knows no service and sends no request. Parsing and checking YAML is the config's job.
 
 mod access;
 mod sdk;

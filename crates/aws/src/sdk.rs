@@ -1,6 +1,6 @@
 //! The setup that the SDK's clients are built from.
 //!
-//! The SDK's own retries are off, because our callers hold the budget that all who ask in an account share. TLS is
+//! The SDK's own retries are off, because the callers hold the budget that all clients of an account share. TLS is
 //! rustls with ring.
 
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::access::{Access, AssumeRole, Credential};
 
 /// Longest wait for a connection: a region's endpoint answers in well under a second, also from another continent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// What the other account's CloudTrail shows as the name of the session.
+/// The session name that the other account's CloudTrail shows.
 const SESSION_NAME: &str = "stakeout";
 
-/// Reads the environment and the AWS profile, and returns what a client of any service is built from. Nobody is asked
+/// Reads the environment and the AWS profile, and returns what a client of any service is built from. It sends no request
 /// yet. `answer_timeout` is the longest wait for a whole answer, credentials included.
 ///
 /// `Debug` of the result, and of a client that is built from it, shows the role's external id.
@@ -29,7 +29,7 @@ pub async fn sdk_config(access: &Access, answer_timeout: Duration) -> SdkConfig 
     let Some(role) = &access.assume_role else {
         return service.load().await;
     };
-    // A fake gives the role's credentials itself. A private endpoint of one service knows nothing of roles.
+    // A fake gives the role's credentials itself. A private endpoint of one service does not serve roles.
     let sts = loader(access, access.loopback_endpoint(), answer_timeout).load().await;
     service.credentials_provider(role_provider(role, &sts).await).load().await
 }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_is_told_where_how_long_and_never_to_retry() {
+    async fn a_client_gets_endpoint_and_time_limits_and_never_retries() {
         let sdk = sdk_config(&fake(), Duration::from_secs(9)).await;
         assert_eq!(
             (sdk.region().map(Region::as_ref), sdk.endpoint_url()),
@@ -90,10 +90,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_placeholder_signs_for_a_stand_in() {
+    async fn a_placeholder_signs_for_a_fake() {
         let sdk = sdk_config(&fake(), Duration::from_secs(9)).await;
         let provider = sdk.credentials_provider().expect("set above");
-        let credentials = provider.provide_credentials().await.expect("nobody has to be asked");
+        let credentials = provider.provide_credentials().await.expect("no request is needed");
         assert_eq!(credentials.access_key_id(), "ANONYMOUS");
     }
 }

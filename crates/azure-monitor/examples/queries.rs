@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
-use stakeout_azure_monitor::{AzureMonitorConfig, Credential, Plan, Table, pushdown};
+use stakeout_azure_monitor::{AuditTable, AzureMonitorConfig, Credential, Plan, pushdown};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
@@ -78,7 +78,7 @@ fn window() -> Result<Window, &'static str> {
 }
 
 fn configs() -> impl Iterator<Item = AzureMonitorConfig> {
-    Table::ALL.into_iter().zip(CLUSTERS.iter().cycle()).flat_map(|(table, cluster)| {
+    AuditTable::ALL.into_iter().zip(CLUSTERS.iter().cycle()).flat_map(|(table, cluster)| {
         [Plan::Analytics, Plan::Basic].map(|plan| {
             let config = AzureMonitorConfig::new("w", table, *cluster, Credential::Anonymous);
             AzureMonitorConfig { plan, ..config }

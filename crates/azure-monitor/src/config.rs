@@ -1,7 +1,6 @@
-//! What is to be read, and as whom; and what follows from that without asking anybody: the budget that its queries draw
-//! on.
+//! Which log to read, with which identity, and what follows from that without a request: the budget for its queries.
 //!
-//! Parsing YAML and refusing nonsense in it is not done here.
+//! Parsing and checking YAML is not done here.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,13 +18,13 @@ pub const REQUESTS_PERIOD: Duration = Duration::from_secs(30);
 /// Where the public cloud answers queries.
 pub(crate) const PUBLIC_ENDPOINT: &str = "https://api.loganalytics.io";
 
-/// One cluster's audit log in one workspace, and how to get at it.
+/// One cluster's audit log in one workspace, and how to reach it.
 #[derive(Clone, Debug)]
 pub struct AzureMonitorConfig {
     /// The workspace's id, a GUID (`customerId`), not its name.
     pub workspace_id: String,
     /// The table that the cluster's diagnostic setting writes to.
-    pub table: Table,
+    pub table: AuditTable,
     /// The table's plan.
     pub plan: Plan,
     /// The cluster's name, or its whole resource id where several clusters of one name write to the workspace.
@@ -33,24 +32,24 @@ pub struct AzureMonitorConfig {
     /// The address to query instead of the public cloud's: another cloud's, or a fake on this machine, which gives out
     /// the tokens as well.
     pub endpoint: Option<Endpoint>,
-    /// As whom it is read.
+    /// The identity that reads it.
     pub credential: Credential,
 }
 
 /// A table that AKS writes its audit log to.
 /// <https://learn.microsoft.com/azure/aks/monitor-aks#aks-control-plane-resource-logs>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
+pub enum AuditTable {
     /// Every request; the resource-specific table of the category `kube-audit`.
     AksAudit,
     /// Requests that change something; the resource-specific table of `kube-audit-admin`. It holds neither get nor
-    /// list, so it shows hardly a scan.
+    /// list, so it shows hardly any scan.
     AksAuditAdmin,
     /// The shared table of all resources, where an audit event is a text in `log_s`.
     AzureDiagnostics,
 }
 
-/// What a table costs, and what may be asked of it.
+/// What a table costs, and which queries it allows.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/basic-logs-query>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Plan {
@@ -61,7 +60,7 @@ pub enum Plan {
     Basic,
 }
 
-/// As whom a workspace is read.
+/// The identity that reads a workspace.
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// A pod's federated identity. What is `None` comes from AZURE_TENANT_ID, AZURE_CLIENT_ID and
@@ -89,7 +88,7 @@ pub enum Credential {
         /// Its secret.
         secret: SecretString,
     },
-    /// Nobody, for a fake on a loopback address.
+    /// No identity, for a fake on this machine.
     Anonymous,
 }
 
@@ -98,7 +97,7 @@ impl AzureMonitorConfig {
     #[must_use]
     pub fn new(
         workspace_id: impl Into<String>,
-        table: Table,
+        table: AuditTable,
         cluster: impl Into<String>,
         credential: Credential,
     ) -> AzureMonitorConfig {
@@ -112,7 +111,7 @@ impl AzureMonitorConfig {
         }
     }
 
-    /// Returns whose quota a query counts against: the identity, and the endpoint that it asks. Sources with equal keys
+    /// Returns the key of the quota that a query counts against: the identity and the endpoint. Sources with equal keys
     /// share [`REQUESTS_MAX`] and [`Plan::concurrent_requests_max`], whatever workspace they read: the service counts by
     /// user.
     #[must_use]
@@ -125,17 +124,17 @@ impl AzureMonitorConfig {
     }
 }
 
-impl Table {
+impl AuditTable {
     /// Every table, in the order of how well it shows scans.
-    pub const ALL: [Table; 3] = [Table::AksAudit, Table::AzureDiagnostics, Table::AksAuditAdmin];
+    pub const ALL: [AuditTable; 3] = [AuditTable::AksAudit, AuditTable::AzureDiagnostics, AuditTable::AksAuditAdmin];
 
     /// Returns the table's name in the workspace.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Table::AksAudit => "AKSAudit",
-            Table::AksAuditAdmin => "AKSAuditAdmin",
-            Table::AzureDiagnostics => "AzureDiagnostics",
+            AuditTable::AksAudit => "AKSAudit",
+            AuditTable::AksAuditAdmin => "AKSAuditAdmin",
+            AuditTable::AzureDiagnostics => "AzureDiagnostics",
         }
     }
 }
@@ -161,7 +160,7 @@ impl Credential {
         Credential::WorkloadIdentity { tenant_id: None, client_id: None, token_file: None }
     }
 
-    /// Returns a name that tells identities apart, without anything secret.
+    /// Returns a distinct name of the identity, without anything secret.
     fn identity(&self) -> String {
         match self {
             Credential::WorkloadIdentity { client_id, .. } => {
@@ -187,17 +186,17 @@ mod tests {
             client_id: "c".to_owned(),
             secret: SecretString::from("hush-hush"),
         };
-        let config = AzureMonitorConfig::new("w-1", Table::AksAudit, "prod", secret);
+        let config = AzureMonitorConfig::new("w-1", AuditTable::AksAudit, "prod", secret);
         let key = ("client_secret/t/c".to_owned(), PUBLIC_ENDPOINT.to_owned());
         assert_eq!(config.budget_key(), key);
         let other = AzureMonitorConfig { workspace_id: "w-2".to_owned(), ..config.clone() };
         assert_eq!(other.budget_key(), key);
-        let stand_in = AzureMonitorConfig {
+        let fake = AzureMonitorConfig {
             endpoint: Endpoint::parse_base("http://127.0.0.1:4566/").ok(),
             credential: Credential::Anonymous,
             ..config.clone()
         };
-        assert_eq!(stand_in.budget_key(), ("anonymous".to_owned(), "http://127.0.0.1:4566".to_owned()));
+        assert_eq!(fake.budget_key(), ("anonymous".to_owned(), "http://127.0.0.1:4566".to_owned()));
         assert!(!format!("{config:?}").contains("hush"));
     }
 }

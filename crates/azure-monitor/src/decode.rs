@@ -19,18 +19,18 @@ use stakeout_core::record::{Page, RawRecord};
 use stakeout_core::text::bounded;
 use stakeout_core::time::Window;
 
-pub use self::answer::{Answer, rows};
-use self::cell::{Cell, spelled, text};
+pub use self::answer::{QueryAnswer, rows};
+use self::cell::{Cell, as_json, text};
 use crate::pushdown::CATEGORIES;
 
 /// The key of the rows' hashes. It is fixed, so that a row has the same id in every run.
 const ROW_KEY: [u8; 16] = *b"stakeout/az/row1";
 
-/// The columns of a row that are read. In an export the first letters are small, and the event lies in `properties`.
+/// The columns of a row that are read. In an export the first letters are small, and the event is in `properties`.
 /// <https://learn.microsoft.com/azure/azure-monitor/platform/resource-logs-schema>
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Row<'a> {
+struct LogRow<'a> {
     #[serde(rename = "TimeGenerated", borrow)]
     time_generated: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -76,7 +76,7 @@ struct Row<'a> {
 /// What a diagnostic setting puts around a line of the API server's.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Properties<'a> {
+struct ExportProperties<'a> {
     #[serde(borrow)]
     log: Option<&'a RawValue>,
 }
@@ -90,7 +90,7 @@ struct Properties<'a> {
 ///
 /// `OtherService` where the row's category is not an audit log's; else as [`stakeout_core::decode::decode`].
 pub fn row(json: &str) -> Result<Enveloped, DecodeError> {
-    let row: Row<'_> = serde_json::from_str(json).map_err(|fault| DecodeError::NotJson(fault.to_string()))?;
+    let row: LogRow<'_> = serde_json::from_str(json).map_err(|error| DecodeError::NotJson(error.to_string()))?;
     if let Some(category) = text(row.category)
         && !CATEGORIES.iter().any(|known| category.eq_ignore_ascii_case(known))
     {
@@ -109,12 +109,12 @@ pub fn row(json: &str) -> Result<Enveloped, DecodeError> {
 
 /// Returns the page that holds those of an answer's rows that lie in the window.
 ///
-/// On the plan Basic the span that was asked for is wider than the window; and nothing outside of the window is believed,
-/// whatever was asked for.
+/// On the plan Basic the span that was asked for is wider than the window; and rows outside of the window are dropped,
+/// whatever the service sends.
 pub(crate) fn page_of(window: Window, rows: Vec<String>) -> Page {
     let mut page = Page::default();
     for body in rows {
-        match serde_json::from_str::<Row<'_>>(&body).ok().and_then(|row| time_of(&row)) {
+        match serde_json::from_str::<LogRow<'_>>(&body).ok().and_then(|row| time_of(&row)) {
             None => page.unusable = page.unusable.saturating_add(1),
             Some(time_ms) if (window.earliest().millis()..window.latest().millis()).contains(&time_ms) => {
                 page.bytes += body.len() as u64;
@@ -135,16 +135,16 @@ fn line(log: &RawValue) -> Result<Decoded, DecodeError> {
 /// Reads the envelope of an export, which may be an object or an object's text.
 fn exported(properties: &RawValue) -> Result<Decoded, DecodeError> {
     let properties = text(Some(properties)).unwrap_or_else(|| Cow::Borrowed(properties.get()));
-    let properties: Properties<'_> =
-        serde_json::from_str(&properties).map_err(|fault| DecodeError::NotJson(format!("properties: {fault}")))?;
+    let properties: ExportProperties<'_> =
+        serde_json::from_str(&properties).map_err(|error| DecodeError::NotJson(format!("properties: {error}")))?;
     line(properties.log.ok_or_else(|| DecodeError::NotJson("no log in properties".to_owned()))?)
 }
 
 /// Puts the cells of a resource-specific table together as the event that they were taken from, and reads that.
 ///
-/// A cell that was cut goes to the end, where it cuts the event. Of several only one can: the one that tells most. The
-/// addresses come last, since of a cut list the sender's own is gone.
-fn assembled(row: &Row<'_>) -> Result<Decoded, DecodeError> {
+/// A cell that was cut goes to the end, where it cuts the event. Only one cell can: the most
+/// informative. The addresses come last, since a cut list lacks the sender's own.
+fn assembled(row: &LogRow<'_>) -> Result<Decoded, DecodeError> {
     let columns = [
         ("level", row.level),
         ("auditID", row.audit_id),
@@ -166,7 +166,7 @@ fn assembled(row: &Row<'_>) -> Result<Decoded, DecodeError> {
     let mut cut = None;
     for (key, column) in columns {
         if let Some(value) = column {
-            member(&mut json, key, &spelled(value));
+            member(&mut json, key, &as_json(value));
         }
     }
     for (key, column) in cells {
@@ -192,7 +192,7 @@ fn member(json: &mut String, key: &str, value: &str) {
     json.push_str(value);
 }
 
-fn time_of(row: &Row<'_>) -> Option<i64> {
+fn time_of(row: &LogRow<'_>) -> Option<i64> {
     let time = text(row.time_generated.or(row.time))?;
     // Some printers leave the zone out; the service knows no other than UTC.
     let at = time.parse::<Timestamp>().or_else(|_| format!("{time}Z").parse()).ok()?;
@@ -201,7 +201,7 @@ fn time_of(row: &Row<'_>) -> Option<i64> {
 
 /// Returns the cluster that a row belongs to: the end of its resource id, which the shared table spells in capitals.
 /// Names of clusters do not differ by case alone.
-fn cluster_of(row: &Row<'_>) -> Option<String> {
+fn cluster_of(row: &LogRow<'_>) -> Option<String> {
     let resource = text(row.resource.or(row.shown_resource))?;
     let name = resource.trim_end_matches('/').rsplit('/').next().unwrap_or("");
     (!name.is_empty()).then(|| name.to_ascii_lowercase())

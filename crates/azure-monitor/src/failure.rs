@@ -1,6 +1,6 @@
-//! Says of a query that failed what the caller may do about it, and to a person what fixes it.
+//! Maps a failed query to what the caller may do about it, and names the fix for a person.
 //!
-//! Nothing here asks again or waits.
+//! Nothing here retries or waits.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use stakeout_core::record::FetchError;
 use stakeout_core::text;
 use stakeout_http::error_chain::{chain, find, message};
 
-use crate::config::{AzureMonitorConfig, Credential, Table};
+use crate::config::{AuditTable, AzureMonitorConfig, Credential};
 use crate::transport::TransportError;
 
 /// Deepest error within an error that is read.
 const INNER_MAX: usize = 8;
 
-/// The codes that say that a shorter window would be answered.
+/// The codes for which a shorter window would be answered.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/api/errors>
 const TOO_MUCH: &[&str] = &["ResponseSizeError", "ResponsePayloadTooLarge", "QueryTimeout", "GatewayTimeout"];
-/// The code of a name that no table or column has.
+/// The code of an unknown table or column.
 /// <https://learn.microsoft.com/kusto/query/errors/sem0100>
 const NO_SUCH_NAME: &str = "SEM0100";
 
-/// A query that failed: which part of the setup that points at, in the words of a check, and what fixes it.
+/// A failed query, with the check that it belongs to and the fix.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) subject: &'static str,
@@ -33,7 +33,7 @@ pub(crate) struct Failure {
     pub(crate) is_query_refused: bool,
 }
 
-/// An answer that is no table.
+/// An answer that is not a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
@@ -65,12 +65,12 @@ impl Failure {
         Failure { fix: Some(fix), ..Failure::of(subject, FetchError::Denied { reason }) }
     }
 
-    /// Returns the failure of an answer that should not be.
+    /// Returns the failure of an unexpected answer.
     pub(crate) fn unavailable(reason: &str) -> Failure {
         Failure::of("log", FetchError::Unavailable { reason: text::reason(reason) })
     }
 
-    /// Returns the failure of an answer that holds a part only.
+    /// Returns the failure of an incomplete answer.
     pub(crate) fn truncated(reason: &str) -> Failure {
         Failure::of("quota", FetchError::Truncated { reason: text::reason(reason) })
     }
@@ -96,7 +96,7 @@ impl Refusal {
         Refusal { status, retry_after, errors }
     }
 
-    /// Returns what the refusal allows.
+    /// Returns what the caller may do.
     pub(crate) fn failure(&self, config: &AzureMonitorConfig) -> Failure {
         let reason = self.reason();
         if self.status == 429 {
@@ -128,7 +128,7 @@ impl Refusal {
         }
     }
 
-    /// Returns what to do about a refusal that no waiting helps, and what it points at.
+    /// Returns the part of the setup that a permanent refusal points at, and the fix.
     fn fix(&self, config: &AzureMonitorConfig) -> (&'static str, String) {
         let workspace = &config.workspace_id;
         if self.has_code(|code| code == NO_SUCH_NAME) {
@@ -158,7 +158,7 @@ impl Refusal {
     }
 }
 
-/// Says how a cluster's log gets into the table that is read.
+/// Returns how a cluster's log gets into the table that is read.
 pub(crate) fn missing_table(config: &AzureMonitorConfig) -> String {
     format!(
         "the table {} holds nothing of the cluster until a diagnostic setting sends its log there: {}",
@@ -168,15 +168,15 @@ pub(crate) fn missing_table(config: &AzureMonitorConfig) -> String {
 }
 
 /// Returns the command that sends the cluster's log to a table. Of the shared one, all of it.
-pub(crate) fn diagnostic_setting(config: &AzureMonitorConfig, table: Table) -> String {
+pub(crate) fn diagnostic_setting(config: &AzureMonitorConfig, table: AuditTable) -> String {
     let cluster = match config.cluster.starts_with('/') {
         true => config.cluster.clone(),
         false => format!("\"$(az aks list --query \"[?name=='{}'].id\" -o tsv)\"", config.cluster),
     };
     let (category, mode) = match table {
-        Table::AksAudit => ("kube-audit", " --export-to-resource-specific true"),
-        Table::AksAuditAdmin => ("kube-audit-admin", " --export-to-resource-specific true"),
-        Table::AzureDiagnostics => ("kube-audit", ""),
+        AuditTable::AksAudit => ("kube-audit", " --export-to-resource-specific true"),
+        AuditTable::AksAuditAdmin => ("kube-audit-admin", " --export-to-resource-specific true"),
+        AuditTable::AzureDiagnostics => ("kube-audit", ""),
     };
     format!(
         "az monitor diagnostic-settings create --name stakeout --resource {cluster} --workspace {workspace} --logs '[{{\"category\":\"{category}\",\"enabled\":true}}]'{mode}",
@@ -190,7 +190,7 @@ fn workspace_resource(config: &AzureMonitorConfig) -> String {
     format!("\"$(az monitor log-analytics workspace list --query \"[?customerId=='{id}'].id\" -o tsv)\"")
 }
 
-/// Maps a query that got no answer, or more of one than is read.
+/// Maps a query whose answer is missing or too long.
 pub(crate) fn unanswered(error: &azure_core::Error, config: &AzureMonitorConfig) -> Failure {
     match find::<TransportError>(error) {
         Some(TransportError::NoToken { status, retry_after, message }) => {
@@ -202,8 +202,7 @@ pub(crate) fn unanswered(error: &azure_core::Error, config: &AzureMonitorConfig)
     }
 }
 
-/// Maps a credential that cannot be made or renewed. An answer that is no token may come right the next time; what the
-/// environment lacks does not come by itself.
+/// Maps a credential that cannot be created or renewed. A garbled answer is temporary; a gap in the environment is not.
 pub(crate) fn no_credential(error: &azure_core::Error, config: &AzureMonitorConfig) -> Failure {
     let is_garbled = chain(error)
         .filter_map(|cause| cause.downcast_ref::<azure_core::Error>())
@@ -215,7 +214,7 @@ pub(crate) fn no_credential(error: &azure_core::Error, config: &AzureMonitorConf
     Failure::denied("credentials", reason, credential_fix(&config.credential).to_owned())
 }
 
-/// Maps a token that was asked for and not given. The metadata service answers 404 and 410 while it starts and while it
+/// Maps a refused token. The metadata service answers 404 and 410 while it starts and while it
 /// is updated.
 /// <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling>
 fn no_token(status: u16, retry_after: Option<Duration>, message: &str, credential: &Credential) -> Failure {

@@ -1,6 +1,6 @@
-//! Asks Log Analytics for the rows of a window. One call is one query, and one page.
+//! Queries Log Analytics for the rows of a window. One call is one query, and one page.
 //!
-//! Nothing here asks twice, waits or logs, because the caller holds the budget that all sources of an identity share.
+//! Nothing here retries, waits or logs, because the caller holds the budget that all sources of an identity share.
 //! What the answers mean is in `decode` and `failure`.
 
 use std::fmt;
@@ -17,11 +17,11 @@ use stakeout_http::{ClientError, Endpoint, Route};
 use thiserror::Error;
 
 use crate::config::{AzureMonitorConfig, Credential, PUBLIC_ENDPOINT, Plan};
-use crate::decode::{self, Answer};
+use crate::decode::{self, QueryAnswer};
 use crate::failure::{self, Failure, Refusal};
 use crate::identity::{self, Session, Transports};
 use crate::pushdown;
-use crate::transport::{HttpTransport, Purpose, retry_after};
+use crate::transport::{HttpTransport, RequestPurpose, retry_after};
 
 /// Lets a query take as long as the service allows, ten minutes instead of three.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/api/timeouts>
@@ -32,7 +32,7 @@ pub(crate) const ROWS_MAX: usize = 500_000;
 /// Leads to a read without a filter.
 const WHOLE: &str = "whole";
 
-/// One cluster's audit log in one workspace, ready to be asked.
+/// One cluster's audit log in one workspace, ready to be read.
 #[derive(Clone)]
 pub struct AzureMonitor {
     config: AzureMonitorConfig,
@@ -45,7 +45,7 @@ pub struct AzureMonitor {
 /// Why a source cannot be set up with its config.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SetupError {
-    /// The real service lets nobody in without a credential.
+    /// The real service requires a credential.
     #[error(
         "`credential: anonymous` is for an endpoint on this machine only: name another credential, or an endpoint such as http://127.0.0.1:PORT"
     )]
@@ -57,14 +57,14 @@ pub enum SetupError {
 
 /// The body of a request.
 #[derive(Serialize)]
-struct Question<'a> {
+struct QueryBody<'a> {
     query: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     timespan: Option<String>,
 }
 
 impl AzureMonitor {
-    /// Gets ready to read a log, and asks nobody yet.
+    /// Prepares to read a log, and sends no request yet.
     ///
     /// # Errors
     ///
@@ -79,25 +79,25 @@ impl AzureMonitor {
             _ => Route::Proxy,
         };
         let transports = Transports {
-            queries: HttpTransport::new(Purpose::Query, fake.clone(), Route::Proxy)?,
-            tokens: HttpTransport::new(Purpose::Token, fake, token_route)?,
+            queries: HttpTransport::new(RequestPurpose::Query, fake.clone(), Route::Proxy)?,
+            tokens: HttpTransport::new(RequestPurpose::Token, fake, token_route)?,
         };
         let endpoint = https_url(&config);
         let url = query_url(&endpoint, &config);
         Ok(AzureMonitor { config, url, endpoint, transports, session: Arc::default() })
     }
 
-    /// Returns what is read and as whom.
+    /// Returns the config.
     #[must_use]
     pub fn config(&self) -> &AzureMonitorConfig {
         &self.config
     }
 
     /// Reads a window. There is one page, unless the service does not understand the filter: then the page is empty and
-    /// leads to a read without one. A filter saves work, it is never worth an event.
+    /// leads to a read without one. A filter saves work, and must never cost an event.
     ///
-    /// The pages of a window together hold every row that the prefilter accepts, and every one that was cut where it would
-    /// tell; other rows may be among them, and an event may come twice.
+    /// The pages of a window together hold every row that the prefilter accepts, and every one whose relevant cell was
+    /// cut; other rows may be among them, and an event may come twice.
     ///
     /// # Errors
     ///
@@ -153,8 +153,8 @@ impl AzureMonitor {
         }
     }
 
-    /// Tells whether the log holds any record in the window at all, so that "nothing suspicious" and "nothing is
-    /// logged" can be told apart.
+    /// Returns whether the log holds any record in the window, which distinguishes "nothing suspicious" from "nothing
+    /// logged".
     ///
     /// # Errors
     ///
@@ -172,41 +172,42 @@ impl AzureMonitor {
         };
         if body.is_empty() {
             return Err(Failure::unavailable(
-                "the answer is empty, which only a query in a wrong form gets: report it as a fault of Stakeout",
+                "the answer is empty, which means that the service rejected the query's form: report it as a bug in Stakeout",
             ));
         }
-        let Ok(Answer { rows, error }) = decode::rows(&String::from_utf8_lossy(&body)) else {
-            return Err(Failure::unavailable("the answer is no table, or breaks off"));
+        let Ok(QueryAnswer { rows, error }) = decode::rows(&String::from_utf8_lossy(&body)) else {
+            return Err(Failure::unavailable("the answer is not a table, or breaks off"));
         };
         match error {
             Some(error) => Err(Failure::truncated(&error)),
-            None if rows.len() >= ROWS_MAX => {
-                Err(Failure::truncated(&format!("{} rows came, and more cannot", rows.len())))
-            }
+            None if rows.len() >= ROWS_MAX => Err(Failure::truncated(&format!(
+                "the answer has {} rows, the most that an answer can have",
+                rows.len()
+            ))),
             None => Ok(rows),
         }
     }
 
-    /// Sends a query and returns the body of its answer, or `None` where the service says that there is no content: no
-    /// rows, no table.
+    /// Sends a query and returns the body of its answer, or `None` if the service answers "no content": neither rows
+    /// nor a table.
     async fn ask(&self, query: &str, window: Window) -> Result<Option<ResponseBody>, Failure> {
         let timespan = (self.config.plan == Plan::Basic).then(|| pushdown::timespan(window));
         let mut request = Request::new(self.url.clone(), Method::Post);
         request.insert_header(CONTENT_TYPE, "application/json");
         request.insert_header(HeaderName::from_static("prefer"), PREFER);
-        let body = serde_json::to_vec(&Question { query, timespan });
-        request.set_body(body.map_err(|fault| Failure::unavailable(&fault.to_string()))?);
+        let body = serde_json::to_vec(&QueryBody { query, timespan });
+        request.set_body(body.map_err(|error| Failure::unavailable(&error.to_string()))?);
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
         let answer = self.pipeline()?.send(&Context::new(), &mut request, Some(options)).await;
         let (status, headers, body) = answer.map_err(|error| failure::unanswered(&error, &self.config))?.deconstruct();
         match u16::from(status) {
             200 => {
-                self.session.accepted();
+                self.session.token_accepted();
                 Ok(Some(body))
             }
             204 => Ok(None),
-            401 if self.session.refused() => {
-                Err(Failure::unavailable("the token is no longer accepted: the next query asks for a new one"))
+            401 if self.session.token_refused() => {
+                Err(Failure::unavailable("the service no longer accepts the token: the next query requests a new one"))
             }
             status => Err(Refusal::read(status, retry_after(&headers), &body).failure(&self.config)),
         }
@@ -248,7 +249,7 @@ fn within(window: Window) -> Window {
     Window::new(window.earliest().plus(1), window.latest().plus(-1)).unwrap_or(window)
 }
 
-/// Shows what is read. The lines would show nothing more.
+/// Shows the config; the transports add nothing to it.
 impl fmt::Debug for AzureMonitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AzureMonitor").field("config", &self.config).finish_non_exhaustive()

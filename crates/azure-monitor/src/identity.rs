@@ -1,4 +1,4 @@
-//! As whom Azure is asked: the configured credential, and the pipeline that puts its token on every query.
+//! The identity that Azure sees: the configured credential, and the pipeline that puts its token on every query.
 //!
 //! Tokens are kept by `azure_identity` and renewed five minutes before they end. What a refused one means is in
 //! `failure`.
@@ -19,7 +19,7 @@ use secrecy::ExposeSecret;
 use crate::config::{AzureMonitorConfig, Credential};
 use crate::transport::HttpTransport;
 
-/// What a token has to be good for in the public cloud.
+/// The scope of tokens in the public cloud.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/api/access-api>
 const PUBLIC_SCOPE: &str = "https://api.loganalytics.io/.default";
 
@@ -30,8 +30,8 @@ pub(crate) struct Transports {
     pub(crate) tokens: HttpTransport,
 }
 
-/// The pipeline in use, with its tokens. It is made with the first query: what a credential lacks in the environment may
-/// come later.
+/// The pipeline in use, with its tokens. It is created with the first query, because the environment
+/// of a credential may be incomplete at the start.
 #[derive(Debug, Default)]
 pub(crate) struct Session(Mutex<SessionState>);
 
@@ -47,7 +47,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Says what the environment lacks for the credential.
+    /// Where the environment is incomplete for the credential.
     pub(crate) fn pipeline(&self, make: impl FnOnce() -> azure_core::Result<Pipeline>) -> azure_core::Result<Pipeline> {
         let mut state = self.state();
         match &state.pipeline {
@@ -56,14 +56,14 @@ impl Session {
         }
     }
 
-    /// Is told that a token was good.
-    pub(crate) fn accepted(&self) {
+    /// Records that the service accepted a token.
+    pub(crate) fn token_accepted(&self) {
         self.state().is_accepted = true;
     }
 
-    /// Is told that a token was refused, and tells whether a new one may help: where the one before was good. Those that
-    /// `azure_identity` keeps would be sent until they end by themselves, so they are given up with the pipeline.
-    pub(crate) fn refused(&self) -> bool {
+    /// Records that the service refused a token, and returns whether a new one may help: if an earlier one was accepted.
+    /// `azure_identity` would send its cached tokens until they expire, so they are dropped with the pipeline.
+    pub(crate) fn token_refused(&self) -> bool {
         std::mem::take(&mut *self.state()).is_accepted
     }
 
@@ -76,7 +76,7 @@ impl Session {
 ///
 /// # Errors
 ///
-/// Says what the environment lacks for the credential.
+/// Where the environment is incomplete for the credential.
 pub(crate) fn pipeline(
     config: &AzureMonitorConfig,
     endpoint: &Url,
@@ -95,7 +95,7 @@ pub(crate) fn pipeline(
     ))
 }
 
-/// Returns the credential, or `None` where nobody asks.
+/// Returns the credential, or `None` for [`Credential::Anonymous`].
 fn credential(
     credential: &Credential,
     transport: HttpTransport,
@@ -136,8 +136,8 @@ fn options(transport: HttpTransport, cloud: Option<CloudConfiguration>) -> Clien
     }
 }
 
-/// Returns which cloud an endpoint belongs to, and what a token has to be good for there. Where that is the public one,
-/// AZURE_AUTHORITY_HOST has the say who gives tokens out.
+/// Returns the cloud that an endpoint belongs to, and the scope of its tokens. For the public cloud, AZURE_AUTHORITY_HOST
+/// decides who issues tokens.
 fn cloud(endpoint: &Url) -> (Option<CloudConfiguration>, String) {
     let host = endpoint.host_str().unwrap_or("");
     let cloud = match host.rsplit('.').next() {

@@ -1,21 +1,22 @@
 //! Reads the AKS audit log from Log Analytics, one query at a time.
 //!
-//! This crate knows Log Analytics and `stakeout-core`, and decides nothing about events. It asks, it says what came and
-//! what a refusal allows next; waiting, asking again, counting and logging are the caller's.
+//! This crate knows Log Analytics and `stakeout-core`, and decides nothing about events. It
+//! sends a query and returns what came, or what the caller may do next; the caller waits, retries, counts and logs.
 //!
 //! ```text
-//! config -> pushdown (the query, and what it may leave out) -> identity (as whom, over which line) -> fetch (one query)
-//!   -> decode (answer -> rows -> events) or failure (refusal -> what the caller may do); doctor asks all of it at once
+//! config -> pushdown (the query, and what it may leave out) -> decode (answer -> rows -> events)
+//!   -> transport (one HTTP exchange) -> identity (token) -> failure (error -> what the caller may do)
+//!   -> fetch (one query) -> doctor (a few queries that check a log)
 //! ```
 
 mod config;
+pub mod pushdown;
 pub mod decode;
-mod doctor;
+mod transport;
+mod identity;
 mod failure;
 mod fetch;
-mod identity;
-pub mod pushdown;
-mod transport;
+mod doctor;
 
-pub use config::{AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD, Table};
+pub use config::{AuditTable, AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD};
 pub use fetch::{AzureMonitor, SetupError};

@@ -2,42 +2,42 @@
 //!
 //! <https://learn.microsoft.com/kusto/query/>
 //!
-//! A query returns at least the rows that its prefilter accepts; whatever cannot be said safely is left out. Events are
+//! A query returns at least the rows that its prefilter accepts; whatever cannot be expressed safely is left out. Events are
 //! never matched here, and no text of an event ever gets into a query: its literals come from config and rules.
 
 mod kql;
-mod spot;
+mod column_mapping;
 
 use jiff::Timestamp;
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
 
-use self::kql::{Said, literal};
-use self::spot::{CODE, Spot};
-use crate::config::{AzureMonitorConfig, Plan, Table};
+use self::column_mapping::{CODE, ColumnMapping};
+use self::kql::{Condition, literal};
+use crate::config::{AuditTable, AzureMonitorConfig, Plan};
 
 /// Longest query that is sent. The service documents no limit of its own short of Kusto's two million characters, but it
-/// refuses conditions that it finds too complex, and one this long is a list that says little.
+/// refuses conditions that it finds too complex, and one this long is a list that narrows little.
 /// <https://learn.microsoft.com/kusto/concepts/query-limits>
 const QUERY_CHARS_MAX: usize = 16_384;
 
-/// The columns of [`Table::AksAudit`] and [`Table::AksAuditAdmin`] that hold anything of an audit event but its bodies.
+/// The columns of [`AuditTable::AksAudit`] and [`AuditTable::AksAuditAdmin`] that hold anything of an audit event but its bodies.
 /// <https://learn.microsoft.com/azure/azure-monitor/reference/tables/aksaudit>
 const AUDIT_COLUMNS: &str = "TimeGenerated, Level, AuditId, Stage, RequestUri, Verb, User, SourceIps, UserAgent, ObjectRef, ResponseStatus, RequestReceivedTime, StageReceivedTime, Annotations, _ResourceId";
-/// The columns of [`Table::AzureDiagnostics`] that hold an audit event.
+/// The columns of [`AuditTable::AzureDiagnostics`] that hold an audit event.
 const DIAGNOSTICS_COLUMNS: &str = "TimeGenerated, Category, log_s, _ResourceId";
 
-/// The categories of AKS that hold audit events. What changes something stands in both.
+/// The categories of AKS that hold audit events. Both contain the requests that change something.
 pub(crate) const CATEGORIES: [&str; 2] = ["kube-audit", "kube-audit-admin"];
 
-/// The last second that a `datetime` of the service and a calendar of ours both hold.
+/// The last second that a `datetime` of the service and jiff's calendar both hold.
 const LAST_SECOND: i64 = 253_402_207_199;
 
-/// How much of a prefilter is said.
+/// How much of a prefilter a query expresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Detail {
-    /// All that can be said.
+    /// Everything that can be expressed.
     Whole,
     /// Comparisons that leave out much of a log: a denial or a name is rare, a verb or a resource is not.
     Rare,
@@ -64,8 +64,8 @@ pub fn first_rows(window: Window, prefilter: &Prefilter, rows_max: u32, config: 
 fn ending(window: Window, prefilter: &Prefilter, last: &[String], config: &AzureMonitorConfig) -> String {
     let prefilter = prefilter.clone().simplified();
     let columns = match config.table {
-        Table::AksAudit | Table::AksAuditAdmin => AUDIT_COLUMNS,
-        Table::AzureDiagnostics => DIAGNOSTICS_COLUMNS,
+        AuditTable::AksAudit | AuditTable::AksAuditAdmin => AUDIT_COLUMNS,
+        AuditTable::AzureDiagnostics => DIAGNOSTICS_COLUMNS,
     };
     let last = [last, &[format!("project {columns}")]].concat();
     [Detail::Whole, Detail::Rare]
@@ -84,18 +84,18 @@ fn ending(window: Window, prefilter: &Prefilter, last: &[String], config: &Azure
         })
 }
 
-/// Returns the query that tells whether the window holds any row of the cluster.
+/// Returns the query for one row of the cluster in the window.
 #[must_use]
 pub fn any_row(window: Window, config: &AzureMonitorConfig) -> String {
     first_of(window, config, None)
 }
 
-/// Returns the query that tells whether the window holds any request that only reads, as a scan does.
+/// Returns the query for one request in the window that only reads, as a scan does.
 #[must_use]
 pub fn any_read(window: Window, config: &AzureMonitorConfig) -> String {
     let reads = match config.table {
-        Table::AksAudit | Table::AksAuditAdmin => r#"where Verb in~ ("get", "list", "watch")"#,
-        Table::AzureDiagnostics => r#"where Category =~ "kube-audit""#,
+        AuditTable::AksAudit | AuditTable::AksAuditAdmin => r#"where Verb in~ ("get", "list", "watch")"#,
+        AuditTable::AzureDiagnostics => r#"where Category =~ "kube-audit""#,
     };
     first_of(window, config, Some(reads))
 }
@@ -108,7 +108,7 @@ pub fn newest(window: Window, config: &AzureMonitorConfig) -> String {
     piped(config.table, &stages)
 }
 
-/// Returns the span of time that goes beside a query on the plan Basic. Whether its ends belong to it is not said, so it
+/// Returns the span of time that goes beside a query on the plan Basic. Whether its ends belong to it is undocumented, so it
 /// is a second longer than the window on either side.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/basic-logs-query>, "Time range"
 #[must_use]
@@ -124,7 +124,7 @@ fn first_of(window: Window, config: &AzureMonitorConfig, condition: Option<&str>
     piped(config.table, &stages)
 }
 
-fn piped(table: Table, stages: &[String]) -> String {
+fn piped(table: AuditTable, stages: &[String]) -> String {
     stages.iter().fold(table.as_str().to_owned(), |query, stage| format!("{query}\n| {stage}"))
 }
 
@@ -137,7 +137,7 @@ fn scope(window: Window, config: &AzureMonitorConfig) -> Vec<String> {
         let (earliest, latest) = (moment(window.earliest()), moment(window.latest()));
         stages.push(format!("where TimeGenerated >= datetime({earliest}) and TimeGenerated < datetime({latest})"));
     }
-    if config.table == Table::AzureDiagnostics {
+    if config.table == AuditTable::AzureDiagnostics {
         stages.push(format!("where Category in~ ({})", CATEGORIES.map(literal).join(", ")));
     }
     if config.cluster.starts_with('/') {
@@ -149,48 +149,51 @@ fn scope(window: Window, config: &AzureMonitorConfig) -> Vec<String> {
     stages
 }
 
-/// Returns the stages that leave out what the prefilter does not accept; none where it cannot be said.
-fn filter(prefilter: &Prefilter, table: Table, detail: Detail) -> Vec<String> {
+/// Returns the stages that leave out what the prefilter does not accept; none where it cannot be expressed.
+fn filter(prefilter: &Prefilter, table: AuditTable, detail: Detail) -> Vec<String> {
     match table {
-        Table::AksAudit | Table::AksAuditAdmin => audit_filter(prefilter, detail),
-        Table::AzureDiagnostics => diagnostics_filter(prefilter, detail),
+        AuditTable::AksAudit | AuditTable::AksAuditAdmin => audit_filter(prefilter, detail),
+        AuditTable::AzureDiagnostics => diagnostics_filter(prefilter, detail),
     }
 }
 
 /// Of the resource-specific tables, most columns can be compared as they are; some hold JSON, which is read first.
 fn audit_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
-    let said = kql::said(prefilter, &|field, value| {
-        let spot = detail.covers(field).then(|| Spot::in_audit_table(field)).flatten()?;
-        let mut ways = comparisons(field, value, &spot)?;
-        ways.extend(spot.cell.map(|cell| cell.is_cut()));
+    let condition = kql::condition(prefilter, &|field, value| {
+        let mapping = detail.covers(field).then(|| ColumnMapping::in_audit_table(field)).flatten()?;
+        let mut ways = comparisons(field, value, &mapping)?;
+        ways.extend(mapping.json_column.map(|column| column.is_cut()));
         Some(ways)
     });
-    let Some(condition) = said.map(Said::alone) else {
+    let Some(condition) = condition.map(Condition::alone) else {
         return Vec::new();
     };
-    let read: Vec<String> =
-        spot::CELLS.iter().filter(|cell| condition.contains(cell.json)).map(|cell| cell.read()).collect();
+    let read: Vec<String> = column_mapping::JSON_COLUMNS
+        .iter()
+        .filter(|column| condition.contains(column.json))
+        .map(|column| column.read())
+        .collect();
     let extend = (!read.is_empty()).then(|| format!("extend {}", read.join(", ")));
     extend.into_iter().chain([format!("where {condition}")]).collect()
 }
 
 /// Of the shared table, the text is searched first, which is cheap, and only what is left is read as JSON. A text that
-/// was cut is none, so it passes; what core reads of it stands in the part that is left.
+/// was cut is none, so it passes; core reads the part that is left.
 fn diagnostics_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
-    let mentioned = kql::said(prefilter, &|field, value| {
-        let _is_sayable = detail.covers(field).then(|| Spot::in_event(field)).flatten()?;
+    let mentioned = kql::condition(prefilter, &|field, value| {
+        let _mapping = detail.covers(field).then(|| ColumnMapping::in_event(field)).flatten()?;
         Some(vec![kql::mentions("log_s", &fragment(field, value)?)])
     });
-    let said = kql::said(prefilter, &|field, value| {
-        let spot = detail.covers(field).then(|| Spot::in_event(field)).flatten()?;
-        comparisons(field, value, &spot)
+    let condition = kql::condition(prefilter, &|field, value| {
+        let mapping = detail.covers(field).then(|| ColumnMapping::in_event(field)).flatten()?;
+        comparisons(field, value, &mapping)
     });
-    let mentioned = mentioned.map(|said| format!("where {}", said.alone()));
-    let said = said.map(|said| {
+    let mentioned = mentioned.map(|condition| format!("where {}", condition.alone()));
+    let stages = condition.map(|condition| {
         let read = "extend Event = parse_json(log_s)".to_owned();
-        [read, format!("where gettype(Event) != \"dictionary\" or {}", said.nested_in_or())]
+        [read, format!("where gettype(Event) != \"dictionary\" or {}", condition.nested_in_or())]
     });
-    mentioned.into_iter().chain(said.into_iter().flatten()).collect()
+    mentioned.into_iter().chain(stages.into_iter().flatten()).collect()
 }
 
 impl Detail {
@@ -200,30 +203,30 @@ impl Detail {
     }
 }
 
-/// Returns the ways in which a spot may hold a value, or `None` where that cannot be said.
-fn comparisons(field: &Field, value: &Literal, spot: &Spot) -> Option<Vec<String>> {
-    if *field == CODE || spot.is_list {
-        return Some(vec![kql::mentions(&spot.text, &fragment(field, value)?)]);
+/// Returns the ways in which a column may hold a value, or `None` where that cannot be expressed.
+fn comparisons(field: &Field, value: &Literal, mapping: &ColumnMapping) -> Option<Vec<String>> {
+    if *field == CODE || mapping.is_list {
+        return Some(vec![kql::mentions(&mapping.text, &fragment(field, value)?)]);
     }
     match value {
-        Literal::Number(number) => Some(vec![kql::equals(&spot.text, &number.to_string())]),
-        Literal::Text { text, cased: true } if is_pushable(text) => Some(vec![kql::equals(&spot.text, text)]),
+        Literal::Number(number) => Some(vec![kql::equals(&mapping.text, &number.to_string())]),
+        Literal::Text { text, cased: true } if is_pushable(text) => Some(vec![kql::equals(&mapping.text, text)]),
         Literal::Text { text, cased: false } if is_pushable(text) && text.is_ascii() => {
-            Some(kql::equals_uncased(&spot.text, text))
+            Some(kql::equals_uncased(&mapping.text, text))
         }
         Literal::Text { .. } => None,
     }
 }
 
-/// Tells whether a text means the same to the service as to us. An absent value equals the empty text there; a
-/// character beyond the basic plane needs two escapes, which not every reader joins again; and nobody tells what becomes
-/// of a NUL.
+/// Returns whether a text means the same to the service as to a rule. An absent value equals the empty text there; a
+/// character beyond the basic plane needs two escapes, which not every reader joins again; and the handling of NUL
+/// is undocumented.
 fn is_pushable(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c != '\0' && u32::from(c) <= 0xffff)
 }
 
-/// Returns a text that stands in every JSON in which the field has this value, however that spells it; `None` where
-/// there is none that would tell anything.
+/// Returns a text that every JSON contains in which the field has this value, in whatever spelling; `None` where
+/// there is none that would narrow anything.
 ///
 /// A code is written as a number, as text, with a fraction of zero or with zeros before it. All hold its digits.
 fn fragment(field: &Field, value: &Literal) -> Option<String> {

@@ -14,9 +14,9 @@ use stakeout_http::header::HeaderMap;
 use stakeout_http::{BodyLimit, Client, ClientError, Endpoint, ExchangeError, Method, Route, Url, exchange};
 use thiserror::Error;
 
-/// What a request is about, which says how its answer is taken.
+/// What a request is for, which decides the limits of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum RequestPurpose {
     /// A token, from Entra or the machine's metadata service.
     Token,
     /// Rows.
@@ -29,7 +29,7 @@ pub(crate) struct HttpTransport {
     client: Client,
     /// The fake that gets every request, where one is configured.
     fake: Option<Endpoint>,
-    purpose: Purpose,
+    purpose: RequestPurpose,
 }
 
 /// Why a request got no usable answer.
@@ -41,7 +41,7 @@ pub(crate) enum TransportError {
         /// What happened.
         reason: String,
     },
-    /// The answer is longer than [`Purpose::body_bytes_max`].
+    /// The answer is longer than [`RequestPurpose::body_bytes_max`].
     #[error("the answer is longer than {bytes_max} bytes")]
     TooLong {
         /// The limit.
@@ -59,12 +59,12 @@ pub(crate) enum TransportError {
     },
 }
 
-impl Purpose {
+impl RequestPurpose {
     /// Longest wait for a whole answer. A query may take ten minutes, and its rows have to come over the line yet.
     fn timeout(self) -> Duration {
         match self {
-            Purpose::Token => Duration::from_secs(30),
-            Purpose::Query => Duration::from_secs(660),
+            RequestPurpose::Token => Duration::from_secs(30),
+            RequestPurpose::Query => Duration::from_secs(660),
         }
     }
 
@@ -73,15 +73,19 @@ impl Purpose {
     /// <https://learn.microsoft.com/azure/azure-monitor/service-limits>, "Log queries and language"
     fn body_bytes_max(self) -> usize {
         match self {
-            Purpose::Token => 64 << 10,
-            Purpose::Query => 64 << 20,
+            RequestPurpose::Token => 64 << 10,
+            RequestPurpose::Query => 64 << 20,
         }
     }
 }
 
 impl HttpTransport {
     /// Returns a transport. The machine's metadata service demands a direct route; a fake gets one as well.
-    pub(crate) fn new(purpose: Purpose, fake: Option<Endpoint>, route: Route) -> Result<HttpTransport, ClientError> {
+    pub(crate) fn new(
+        purpose: RequestPurpose,
+        fake: Option<Endpoint>,
+        route: Route,
+    ) -> Result<HttpTransport, ClientError> {
         let route = if fake.is_some() { Route::Direct } else { route };
         let client = stakeout_http::client(route, purpose.timeout())?;
         Ok(HttpTransport { client, fake, purpose })
@@ -101,7 +105,7 @@ impl HttpTransport {
         }
         let limit = BodyLimit::Refuse(self.purpose.body_bytes_max());
         let answer = exchange(sent, limit).await.map_err(|error| failed(error, &host))?;
-        if self.purpose == Purpose::Token && !(200..300).contains(&answer.status) {
+        if self.purpose == RequestPurpose::Token && !(200..300).contains(&answer.status) {
             let message = text::reason(String::from_utf8_lossy(&answer.body).trim());
             return Err(TransportError::NoToken { status: answer.status, retry_after: answer.retry_after(), message });
         }

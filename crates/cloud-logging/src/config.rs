@@ -1,7 +1,7 @@
-//! What is to be read; and what follows from that without asking anybody: the budget that its requests draw on, and
-//! whether its endpoint is on this machine.
+//! Which log to read, and what follows from that without a request: the budget for its requests, and whether its endpoint
+//! is on this machine.
 //!
-//! Parsing YAML and refusing nonsense in it is not done here.
+//! Parsing and checking YAML is not done here.
 
 use stakeout_http::Endpoint;
 
@@ -9,7 +9,7 @@ use stakeout_http::Endpoint;
 /// <https://cloud.google.com/logging/quotas#api-limits>, "Number of entries.list requests".
 pub const REQUESTS_PER_MINUTE: u32 = 60;
 
-/// The audit log of one cluster, and how to get at it.
+/// The audit log of one cluster, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudLoggingConfig {
     /// The id of the project that the cluster is in; not its number, which entries do not name.
@@ -61,14 +61,14 @@ impl CloudLoggingConfig {
         }
     }
 
-    /// Returns whose quota a request counts against: the project, or the endpoint where it is on this machine. Sources
+    /// Returns the key of the quota that a request counts against: the project, or an endpoint on this machine. Sources
     /// with equal keys share [`REQUESTS_PER_MINUTE`].
     #[must_use]
     pub fn budget_key(&self) -> &str {
         self.loopback_endpoint().map_or(&self.project, Endpoint::authority)
     }
 
-    /// Tells whether the endpoint may be asked with this credential: asking without one is for this machine only.
+    /// Returns whether this endpoint and this credential may be used together: only this machine is asked without one.
     pub(crate) fn is_credential_allowed(&self) -> bool {
         self.credential != Credential::Anonymous || self.loopback_endpoint().is_some()
     }

@@ -3,7 +3,7 @@
 //! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry>,
 //! <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog>
 //!
-//! What GKE does not pass on of the API server's own event is missing here, and no rule can ask for it:
+//! GKE leaves out these parts of the API server's own event, so no rule can use them:
 //!
 //! - `requestURI` is put together from `resourceName`: no query, no `//`, no trailing slash, no odd spelling of the path.
 //!   Rules that mean "lists pods" are better off with `objectRef`.
@@ -14,7 +14,7 @@
 //!   code stands for.
 //!
 //! A Binary Authorization denial has status 7 and an answer with code 403. Its event says 403 as well, because this is
-//! what the client was told and what the API server of any other cloud logs when admission refuses a request that RBAC
+//! what the client received and what the API server of any other cloud logs when admission refuses a request that RBAC
 //! allowed; so one rule counts the same everywhere. It differs from an RBAC denial by the annotation
 //! `authorization.k8s.io/decision`, which is `allow`: rules that mean RBAC ask for `forbid`.
 
@@ -23,42 +23,42 @@ use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::text::bounded;
 
-use crate::method::{self, Call};
-use crate::object::Object;
+use crate::json_object::JsonObject;
+use crate::method::{self, ApiCall};
 use crate::status;
 
 /// The service whose entries are the audit log of the Kubernetes API; GKE's own API is `container.googleapis.com`.
 const SERVICE: &str = "k8s.io";
-/// Whoever brings no credentials, where the API server lets them ask.
+/// The user name of requests without credentials, where the API server allows them.
 pub(crate) const ANONYMOUS: &str = "system:anonymous";
 /// The group of everybody who is anonymous; entries do not name it.
 pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
-/// The annotation that says what the authorizer decided.
+/// The annotation with the authorizer's decision.
 pub(crate) const DECISION: &str = "authorization.k8s.io/decision";
-/// The annotation by which the API server says that it left bodies out.
+/// The annotation that marks events without their bodies.
 const TRUNCATED: &str = "audit.k8s.io/truncated";
 /// Longest part of a record that goes into an error.
 const SHOWN_CHARS_MAX: usize = 64;
 
-/// Returns the event that an entry tells of, with what the entry says of it.
+/// Returns the event in an entry, with the entry's time, id and cluster.
 ///
 /// An entry that is the first of an operation and not the last, and every part but the first of an entry that Cloud
-/// Logging split, has the stage `RequestReceived`: another entry tells the request. The event never has a
+/// Logging split, has the stage `RequestReceived`: another entry stands for the request. The event never has a
 /// `requestReceivedTimestamp`, so that its identity is the record's id: `insertId` alone is the `auditID`, which clients
 /// choose.
 ///
 /// # Errors
 ///
-/// `NotJson` where the text is no object or lacks log name, time or insert id; `NotAnEvent` where it is no audit entry;
+/// `NotJson` where the text is no object or lacks log name, time or insert id; `NotAnEvent` where it is not an audit entry;
 /// `OtherService` where it is one of another service.
 pub fn entry(json: &str) -> Result<Enveloped, DecodeError> {
-    let entry = Object::parse(json.strip_prefix('\u{feff}').unwrap_or(json))
-        .map_err(|fault| DecodeError::NotJson(fault.to_string()))?;
+    let entry = JsonObject::parse(json.strip_prefix('\u{feff}').unwrap_or(json))
+        .map_err(|error| DecodeError::NotJson(error.to_string()))?;
     let payload = audit_log_of(&entry)?;
-    let unplaced = || DecodeError::NotJson("no logName, timestamp or insertId in it".to_owned());
-    let log_name = entry.text("logName").ok_or_else(unplaced)?;
-    let at: Timestamp = entry.text("timestamp").and_then(|at| at.parse().ok()).ok_or_else(unplaced)?;
-    let insert_id = entry.text("insertId").ok_or_else(unplaced)?;
+    let incomplete = || DecodeError::NotJson("no logName, timestamp or insertId in it".to_owned());
+    let log_name = entry.text("logName").ok_or_else(incomplete)?;
+    let at: Timestamp = entry.text("timestamp").and_then(|at| at.parse().ok()).ok_or_else(incomplete)?;
+    let insert_id = entry.text("insertId").ok_or_else(incomplete)?;
     let labels = entry.object("labels");
     let is_truncated = entry.has("split") || labels.text(TRUNCATED).is_some_and(|value| value == "true");
     Ok(Enveloped {
@@ -69,14 +69,14 @@ pub fn entry(json: &str) -> Result<Enveloped, DecodeError> {
     })
 }
 
-/// Returns what tells an entry from all others. Two entries that agree in it are copies of one.
+/// Returns an entry's identity. Two entries with the same identity are copies of one.
 /// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry>, `insertId`
 pub(crate) fn record_id(log_name: &str, at: Timestamp, insert_id: &str) -> String {
     format!("{log_name}/{at}/{insert_id}")
 }
 
 /// Returns an entry's `AuditLog`, if it is one of the Kubernetes API.
-fn audit_log_of<'a>(entry: &Object<'a>) -> Result<Object<'a>, DecodeError> {
+fn audit_log_of<'a>(entry: &JsonObject<'a>) -> Result<JsonObject<'a>, DecodeError> {
     if !entry.has("protoPayload") {
         let payload = ["jsonPayload", "textPayload"].into_iter().find(|payload| entry.has(payload));
         let kind = entry.text("kind").unwrap_or_else(|| payload.unwrap_or("unknown").to_owned());
@@ -90,14 +90,14 @@ fn audit_log_of<'a>(entry: &Object<'a>) -> Result<Object<'a>, DecodeError> {
     }
 }
 
-fn event_of(entry: &Object<'_>, payload: &Object<'_>, labels: &Object<'_>) -> AuditEvent {
+fn event_of(entry: &JsonObject<'_>, payload: &JsonObject<'_>, labels: &JsonObject<'_>) -> AuditEvent {
     let operation = entry.object("operation");
     let caller = payload.object("requestMetadata");
     let answer = Answer::of(payload);
     let username = principal_of(&payload.object("authenticationInfo"));
     let is_anonymous = username.as_deref() == Some(ANONYMOUS);
     let method = payload.text("methodName").unwrap_or_default();
-    let Call { verb, object_ref, request_uri } =
+    let ApiCall { verb, object_ref, request_uri } =
         method::call(&method, &payload.text("resourceName").unwrap_or_default());
     AuditEvent {
         audit_id: operation.text("id"),
@@ -105,7 +105,7 @@ fn event_of(entry: &Object<'_>, payload: &Object<'_>, labels: &Object<'_>) -> Au
         request_uri,
         verb,
         groups: is_anonymous.then(|| UNAUTHENTICATED.to_owned()).into_iter().collect(),
-        // Google takes the name out of a denied read, so that nobody can learn names by asking for what he may not see.
+        // Google removes the name from a denied read, so that forbidden reads do not reveal names.
         // <https://cloud.google.com/logging/docs/audit#user-id>
         principal_redacted: username.is_none() && answer.code == Some(403),
         username,
@@ -120,12 +120,12 @@ fn event_of(entry: &Object<'_>, payload: &Object<'_>, labels: &Object<'_>) -> Au
     }
 }
 
-/// Returns the stage that an entry's place in its operation stands for. Most operations are one entry, first and last.
-fn stage_of(entry: &Object<'_>, operation: &Object<'_>) -> Option<&'static str> {
+/// Returns the stage that corresponds to an entry's position in its operation. Most operations are one entry, first and last.
+fn stage_of(entry: &JsonObject<'_>, operation: &JsonObject<'_>) -> Option<&'static str> {
     // An entry that is too long comes in parts, which agree in all but the bodies: the first stands for the request.
     // <https://cloud.google.com/logging/docs/audit/split-logs>
     let is_later_part = entry.object("split").number("index").is_some_and(|index| index > 0);
-    let [is_first, is_last] = ["first", "last"].map(|place| operation.fact(place) == Some(true));
+    let [is_first, is_last] = ["first", "last"].map(|key| operation.boolean(key) == Some(true));
     match (is_first, is_last) {
         _ if is_later_part => Some("RequestReceived"),
         (_, true) => Some("ResponseComplete"),
@@ -134,11 +134,11 @@ fn stage_of(entry: &Object<'_>, operation: &Object<'_>) -> Option<&'static str> 
     }
 }
 
-fn principal_of(authentication: &Object<'_>) -> Option<String> {
+fn principal_of(authentication: &JsonObject<'_>) -> Option<String> {
     ["principalEmail", "principalSubject", "authoritySelector"].into_iter().find_map(|key| authentication.text(key))
 }
 
-/// What the client was told.
+/// What the client received.
 struct Answer {
     code: Option<i64>,
     reason: Option<String>,
@@ -148,12 +148,12 @@ struct Answer {
 impl Answer {
     /// Reads the API server's own `Status` where the entry holds it, else the gRPC status, in which a success is
     /// nothing or an empty object.
-    fn of(payload: &Object<'_>) -> Answer {
+    fn of(payload: &JsonObject<'_>) -> Answer {
         let status = payload.object("status");
         let response = payload.object("response");
         let is_status = response.text("kind").is_some_and(|kind| kind == "Status")
             || response.text("@type").is_some_and(|name| name.ends_with(".Status"));
-        let response = if is_status { response } else { Object::default() };
+        let response = if is_status { response } else { JsonObject::default() };
         let grpc = if status.has("code") { status.number("code") } else { Some(0) };
         Answer {
             code: response.number("code").or_else(|| grpc.and_then(status::http_of)),
@@ -164,14 +164,14 @@ impl Answer {
 }
 
 /// Returns the API server's annotations, which GKE makes labels of; every annotation has a prefix and a slash. Where the
-/// decision is not among them, `authorizationInfo` may tell it: a denial there is `granted: false`, or, since JSON leaves
-/// `false` out, no `granted` beside a 403. A request that nobody authorized, such as a 401, has no decision.
-fn annotations(labels: &Object<'_>, payload: &Object<'_>, code: Option<i64>) -> Vec<(String, String)> {
+/// decision is not among them, `authorizationInfo` may contain it: a denial there is `granted: false`, or, since JSON leaves
+/// `false` out, no `granted` beside a 403. A request without authorization, such as a 401, has no decision.
+fn annotations(labels: &JsonObject<'_>, payload: &JsonObject<'_>, code: Option<i64>) -> Vec<(String, String)> {
     let mut annotations = labels.texts();
     annotations.retain(|(key, _)| key.contains('/'));
     if !labels.names(DECISION) {
         let granted: Vec<Option<bool>> =
-            payload.objects("authorizationInfo").iter().map(|checked| checked.fact("granted")).collect();
+            payload.objects("authorizationInfo").iter().map(|checked| checked.boolean("granted")).collect();
         let is_denied = |granted: &Option<bool>| *granted == Some(false) || (granted.is_none() && code == Some(403));
         let decision = match granted.as_slice() {
             [] => None,

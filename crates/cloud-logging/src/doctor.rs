@@ -1,21 +1,21 @@
-//! Finds out whether a cluster's audit log shows scans: with a few requests, because they draw on the budget that all
-//! sources of the project share.
+//! Checks a cluster's audit log for `stakeout doctor`, with few requests, because they draw on the budget that all sources
+//! of the project share.
 //!
-//! What needs other APIs than `entries.list`, and permissions that the daemon should not have, is not asked: whether an
-//! empty data access log is off or only hidden from these credentials, nobody is told here.
+//! It calls only `entries.list`, because other APIs need permissions that the daemon should not have. So it cannot
+//! distinguish an empty data access log that is off from one that these credentials cannot see.
 
 use stakeout_core::check::{Check, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
 use crate::config::REQUESTS_PER_MINUTE;
-use crate::failure::{Failure, Meaning, grant};
-use crate::fetch::{CloudLogging, Order};
+use crate::failure::{Failure, FailureMeaning, grant};
+use crate::fetch::{CloudLogging, EntryOrder};
 use crate::page::time_of;
-use crate::place::{Pass, Place};
+use crate::page_position::{PagePosition, Pass};
 use crate::pushdown::{self, AuditLog};
 
-/// How far back the newest entry is looked for: a cluster that is in use is read and written every day.
+/// How far back the newest entry is searched: a cluster in use is read and written every day.
 const LOOK_BACK_SECONDS: i64 = 24 * 60 * 60;
 /// How old the newest entry may be. Controllers renew their leases every few seconds, and a delivery takes minutes.
 const AGE_MINUTES_MAX: i64 = 60;
@@ -28,21 +28,21 @@ const PAGES_MAX: u32 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Newest {
     AtMillis(i64),
-    /// There is none in the time looked at.
+    /// There is none in the time searched.
     Nowhere,
-    /// The search had not come to an end.
+    /// The search did not finish.
     Unknown,
 }
 
 impl CloudLogging {
-    /// Looks at the log as `stakeout doctor` does. `window` and `prefilter` are those of an ordinary read, whose pages are
-    /// counted; `now_ms` says how old the newest entry is. Takes 3 to 11 requests.
+    /// Checks the log. `window` and `prefilter` are those of an ordinary read, whose pages are counted; `now_ms` is the time
+    /// from which the age of the newest entry counts. Sends 3 to 11 requests.
     pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
         let any = match self.newest(&AuditLog::ALL, now_ms).await {
             Ok(newest) => newest,
             Err(failure) => return vec![self.unreadable(&failure)],
         };
-        let mut checks = vec![Check::good("credentials", "Cloud Logging takes them"), self.log(any)];
+        let mut checks = vec![Check::good("credentials", "Cloud Logging accepts them"), self.log(any)];
         match self.newest(&[AuditLog::DataAccess], now_ms).await {
             Ok(reads) => checks.extend([self.permission(reads), self.scans(reads)]),
             Err(failure) => checks.push(self.unreadable(&failure)),
@@ -60,7 +60,7 @@ impl CloudLogging {
         let filter = pushdown::scope(window, logs, self.config());
         let mut token = String::new();
         for _ in 0..EMPTY_PAGES_MAX {
-            let answer = self.ask(filter.clone(), Order::NewestFirst, 1, &token).await?;
+            let answer = self.ask(filter.clone(), EntryOrder::NewestFirst, 1, &token).await?;
             if let Some(at) = answer.entries.first().and_then(time_of) {
                 return Ok(Newest::AtMillis(at.as_millisecond()));
             }
@@ -72,41 +72,43 @@ impl CloudLogging {
         Ok(Newest::Unknown)
     }
 
-    /// Says why nothing can be said of the log.
+    /// Returns why the log cannot be checked.
     fn unreadable(&self, failure: &Failure) -> Check {
         let subject = if failure.is_of_credentials() { "credentials" } else { "permission" };
         match failure.meaning(self.config(), false) {
-            Meaning::Denied { reason, fix } => Check::of(subject, Status::Bad, reason, fix),
-            Meaning::Throttled { reason, .. } => Check::of(
+            FailureMeaning::Denied { reason, fix } => Check::of(subject, Status::Bad, reason, fix),
+            FailureMeaning::Throttled { reason, .. } => Check::of(
                 "quota",
                 Status::Unknown,
                 reason,
                 format!(
-                    "wait a minute: {REQUESTS_PER_MINUTE} requests a minute are for all who read this project's logs"
+                    "wait a minute: all readers of this project's logs share {REQUESTS_PER_MINUTE} requests per minute"
                 ),
             ),
-            Meaning::Unavailable { reason } | Meaning::TokenGone { reason } | Meaning::Truncated { reason } => {
-                Check::of("log", Status::Unknown, reason, "ask again later: https://status.cloud.google.com")
+            FailureMeaning::Unavailable { reason }
+            | FailureMeaning::TokenGone { reason }
+            | FailureMeaning::Truncated { reason } => {
+                Check::of("log", Status::Unknown, reason, "run doctor again later: https://status.cloud.google.com")
             }
         }
     }
 
     fn log(&self, newest: Newest) -> Check {
-        let place = self.place();
+        let cluster = self.cluster();
         match newest {
-            Newest::AtMillis(_) => Check::good("log", format!("the audit log of {place} is there")),
+            Newest::AtMillis(_) => Check::good("log", format!("the audit log of {cluster} contains entries")),
             Newest::Unknown => Check::of(
                 "log",
                 Status::Unknown,
-                format!("Cloud Logging searched for an audit entry of {place} and did not come to an end"),
-                "ask again later",
+                format!("Cloud Logging did not finish its search for an audit entry of {cluster}"),
+                "run doctor again later",
             ),
             Newest::Nowhere => Check::of(
                 "log",
                 Status::Bad,
-                format!("no audit entry of {place} within a day"),
+                format!("no audit entry of {cluster} within a day"),
                 format!(
-                    "compare name and location with `gcloud container clusters list --project={}`; the project is given by its id, not its number",
+                    "compare name and location with `gcloud container clusters list --project={}`; write the project's id, not its number",
                     self.config().project
                 ),
             ),
@@ -115,11 +117,11 @@ impl CloudLogging {
 
     fn permission(&self, reads: Newest) -> Check {
         match reads {
-            Newest::AtMillis(_) => Check::good("permission", "both audit logs can be read"),
+            Newest::AtMillis(_) => Check::good("permission", "both audit logs are readable"),
             Newest::Nowhere | Newest::Unknown => Check::of(
                 "permission",
                 Status::Unknown,
-                "entries can be listed; those of the data access log are left out without a word where the role for private logs is missing",
+                "entries can be listed; without the role for private logs, the answer silently lacks those of the data access log",
                 grant(&self.config().project, "roles/logging.privateLogViewer"),
             ),
         }
@@ -127,17 +129,17 @@ impl CloudLogging {
 
     fn scans(&self, reads: Newest) -> Check {
         match reads {
-            Newest::AtMillis(_) => Check::good("scans", "reads are logged, and with them scans"),
+            Newest::AtMillis(_) => Check::good("scans", "reads are logged, so scans show"),
             Newest::Unknown => Check::of(
                 "scans",
                 Status::Unknown,
-                "Cloud Logging searched for a data access entry and did not come to an end",
-                "ask again later",
+                "Cloud Logging did not finish its search for a data access entry",
+                "run doctor again later",
             ),
             Newest::Nowhere => Check::of(
                 "scans",
                 Status::Bad,
-                "no data access entry within a day: reads are not logged, or not shown to these credentials, and a scan reads",
+                "no data access entry within a day: reads are not logged, or these credentials cannot see them, so scans do not show",
                 turn_reads_on(&self.config().project),
             ),
         }
@@ -156,7 +158,7 @@ impl CloudLogging {
                 Status::Doubtful,
                 finding,
                 format!(
-                    "see whether the cluster runs and its log arrives: `gcloud container clusters list --project={}`",
+                    "check whether the cluster runs and its log arrives: `gcloud container clusters list --project={}`",
                     self.config().project
                 ),
             ),
@@ -169,17 +171,21 @@ impl CloudLogging {
         for pages in 1..=PAGES_MAX {
             match self.page(window, prefilter, token.as_ref()).await {
                 Ok(page) => token = page.next,
-                Err(failure) => return Check::of("quota", Status::Unknown, failure.to_string(), "ask again later"),
+                Err(failure) => {
+                    return Check::of("quota", Status::Unknown, failure.to_string(), "run doctor again later");
+                }
             }
             let Some(token) = &token else {
-                let finding = format!("the window takes {pages} of {REQUESTS_PER_MINUTE} requests a minute");
+                let finding = format!("the window takes {pages} of {REQUESTS_PER_MINUTE} requests per minute");
                 return Check::good("quota", finding);
             };
-            if pushdown::narrows(prefilter) && Place::read(token).is_ok_and(|place| place.pass == Pass::Whole) {
+            if pushdown::narrows(prefilter)
+                && PagePosition::read(token).is_ok_and(|position| position.pass == Pass::Whole)
+            {
                 return Check::of(
                     "quota",
                     Status::Doubtful,
-                    "Cloud Logging refuses the filter that the rules make, so every entry is read",
+                    "Cloud Logging refuses the filter of the rules, so every entry is read",
                     "find the rule with `stakeout rules list`, and report it",
                 );
             }
@@ -187,12 +193,12 @@ impl CloudLogging {
         Check::of(
             "quota",
             Status::Doubtful,
-            format!("the window takes more than {PAGES_MAX} of {REQUESTS_PER_MINUTE} requests a minute"),
+            format!("the window takes more than {PAGES_MAX} of {REQUESTS_PER_MINUTE} requests per minute"),
             "name codes, users or verbs in the rules that match most, or shorten the schedule",
         )
     }
 
-    fn place(&self) -> String {
+    fn cluster(&self) -> String {
         let config = self.config();
         match &config.location {
             Some(location) => format!("cluster {} in {location}, project {}", config.cluster, config.project),
@@ -201,7 +207,7 @@ impl CloudLogging {
     }
 }
 
-/// Returns what turns the data access log on. Lists and gets of objects are `ADMIN_READ`, what is in pods is `DATA_READ`.
+/// Returns how to turn the data access log on. Lists and gets of objects are `ADMIN_READ`, those inside pods `DATA_READ`.
 /// <https://cloud.google.com/kubernetes-engine/docs/concepts/audit-policy>,
 /// <https://cloud.google.com/logging/docs/audit/configure-data-access>
 fn turn_reads_on(project: &str) -> String {

@@ -1,6 +1,6 @@
-//! Says of a request that failed what the caller may do about it, and to a person what fixes it.
+//! Maps a failed request to what the caller may do about it, and names the fix for a person.
 //!
-//! Nothing here asks again or waits.
+//! Nothing here retries or waits.
 
 use std::time::Duration;
 
@@ -21,23 +21,23 @@ const MEND_CREDENTIALS: &str = "give the pod a Kubernetes service account with w
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The endpoint must not be asked without a credential.
-    Unfit,
+    CredentialNotAllowed,
     /// No client could be made; there are no credentials, or none that can be read.
-    Unready(client_builder::Error),
+    NoClient(client_builder::Error),
     /// The answer took longer than this.
-    Late(Duration),
+    TimedOut(Duration),
     /// The service refused, or the way to it failed.
-    Unanswered(Error),
+    RequestFailed(Error),
 }
 
-/// What a failure means, before it is told to anybody.
+/// What a failure means, with the fix apart from the reason.
 #[derive(Debug)]
-pub(crate) enum Meaning {
+pub(crate) enum FailureMeaning {
     /// Too many requests.
     Throttled { retry_after: Option<Duration>, reason: String },
-    /// It passes by itself.
+    /// It is temporary.
     Unavailable { reason: String },
-    /// The token leads nowhere.
+    /// The token cannot be continued.
     TokenGone { reason: String },
     /// An entry of the page cannot be read; a shorter window has fewer beside it.
     Truncated { reason: String },
@@ -46,68 +46,70 @@ pub(crate) enum Meaning {
 }
 
 impl Failure {
-    /// Returns what a failed request allows. `is_continued` tells that it carried a token, which means that all else in
-    /// it had been accepted before.
-    pub(crate) fn allows(&self, config: &CloudLoggingConfig, is_continued: bool) -> FetchError {
+    /// Returns what the caller may do. `is_continued` means that the request carried a token, so that everything else in
+    /// it was accepted before.
+    pub(crate) fn fetch_error(&self, config: &CloudLoggingConfig, is_continued: bool) -> FetchError {
         match self.meaning(config, is_continued) {
-            Meaning::Throttled { retry_after, reason } => FetchError::Throttled { retry_after, reason },
-            Meaning::Unavailable { reason } => FetchError::Unavailable { reason },
-            Meaning::TokenGone { reason } => FetchError::TokenGone { reason },
-            Meaning::Truncated { reason } => FetchError::Truncated { reason },
-            Meaning::Denied { reason, fix } => FetchError::Denied { reason: format!("{reason} ({fix})") },
+            FailureMeaning::Throttled { retry_after, reason } => FetchError::Throttled { retry_after, reason },
+            FailureMeaning::Unavailable { reason } => FetchError::Unavailable { reason },
+            FailureMeaning::TokenGone { reason } => FetchError::TokenGone { reason },
+            FailureMeaning::Truncated { reason } => FetchError::Truncated { reason },
+            FailureMeaning::Denied { reason, fix } => FetchError::Denied { reason: format!("{reason} ({fix})") },
         }
     }
 
     /// Returns what a failed request means, with the fix beside the reason.
-    pub(crate) fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> Meaning {
+    pub(crate) fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> FailureMeaning {
         match self {
-            Failure::Unfit => Meaning::Denied {
+            Failure::CredentialNotAllowed => FailureMeaning::Denied {
                 reason: "`credential: anonymous` is for an endpoint on this machine only".to_owned(),
                 fix: "remove it, or use an endpoint such as http://127.0.0.1:PORT".to_owned(),
             },
-            Failure::Late(after) => Meaning::Unavailable { reason: format!("no answer within {} s", after.as_secs()) },
-            Failure::Unready(error) => {
-                let fix = if error.is_transport() { "correct the source's endpoint" } else { MEND_CREDENTIALS };
-                Meaning::Denied { reason: text::reason(&message(error)), fix: fix.to_owned() }
+            Failure::TimedOut(after) => {
+                FailureMeaning::Unavailable { reason: format!("no answer within {} s", after.as_secs()) }
             }
-            Failure::Unanswered(error) => unanswered(error, config, is_continued),
+            Failure::NoClient(error) => {
+                let fix = if error.is_transport() { "correct the source's endpoint" } else { MEND_CREDENTIALS };
+                FailureMeaning::Denied { reason: text::reason(&message(error)), fix: fix.to_owned() }
+            }
+            Failure::RequestFailed(error) => unanswered(error, config, is_continued),
         }
     }
 
-    /// Tells whether the service does not understand the request.
+    /// Returns whether the service does not understand the request.
     pub(crate) fn is_of_request(&self) -> bool {
-        matches!(self, Failure::Unanswered(error) if code_of(error) == Some(Code::InvalidArgument))
+        matches!(self, Failure::RequestFailed(error) if code_of(error) == Some(Code::InvalidArgument))
     }
 
-    /// Tells whether an entry of the answer is nested deeper than the SDK reads.
+    /// Returns whether an entry of the answer is nested deeper than the SDK reads.
     pub(crate) fn is_too_deep(&self) -> bool {
-        matches!(self, Failure::Unanswered(error) if code_of(error).is_none() && is_too_deep(error))
+        matches!(self, Failure::RequestFailed(error) if code_of(error).is_none() && is_too_deep(error))
     }
 
-    /// Tells whether the fault is in the credentials, not in what they may do.
+    /// Returns whether the error is in the credentials, not in what they may do.
     pub(crate) fn is_of_credentials(&self) -> bool {
         match self {
-            Failure::Unfit | Failure::Unready(_) => true,
-            Failure::Late(_) => false,
-            Failure::Unanswered(error) => error.is_authentication() || code_of(error) == Some(Code::Unauthenticated),
+            Failure::CredentialNotAllowed | Failure::NoClient(_) => true,
+            Failure::TimedOut(_) => false,
+            Failure::RequestFailed(error) => error.is_authentication() || code_of(error) == Some(Code::Unauthenticated),
         }
     }
 }
 
-fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) -> Meaning {
+fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) -> FailureMeaning {
     let reason = match (code_of(error), error.status()) {
         (Some(code), Some(status)) => text::reason(&format!("{code}: {}", status.message)),
         _ => text::reason(&message(error)),
     };
     if error.is_authentication() {
         return match find::<CredentialsError>(error).is_some_and(CredentialsError::is_transient) {
-            true => Meaning::Unavailable { reason },
-            false => Meaning::Denied { reason, fix: MEND_CREDENTIALS.to_owned() },
+            true => FailureMeaning::Unavailable { reason },
+            false => FailureMeaning::Denied { reason, fix: MEND_CREDENTIALS.to_owned() },
         };
     }
     match code_of(error) {
-        Some(Code::ResourceExhausted) => Meaning::Throttled { retry_after: retry_after(error), reason },
-        Some(Code::InvalidArgument) if is_continued => Meaning::TokenGone { reason },
+        Some(Code::ResourceExhausted) => FailureMeaning::Throttled { retry_after: retry_after(error), reason },
+        Some(Code::InvalidArgument) if is_continued => FailureMeaning::TokenGone { reason },
         Some(
             code @ (Code::InvalidArgument
             | Code::FailedPrecondition
@@ -116,20 +118,20 @@ fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) ->
             | Code::PermissionDenied
             | Code::Unauthenticated
             | Code::Unimplemented),
-        ) => Meaning::Denied { reason, fix: fix(code, error, config) },
-        _ if is_too_deep(error) => Meaning::Truncated { reason },
-        _ => Meaning::Unavailable { reason },
+        ) => FailureMeaning::Denied { reason, fix: fix(code, error, config) },
+        _ if is_too_deep(error) => FailureMeaning::Truncated { reason },
+        _ => FailureMeaning::Unavailable { reason },
     }
 }
 
-/// Tells whether an answer came whole and is nested deeper than the SDK reads, which asking again does not change. It
-/// takes a request body to do that, which somebody chose; so it must not cost more than the second it was sent in.
+/// Returns whether an answer came whole and is nested deeper than the SDK reads, which a retry does not change. The
+/// sender chooses the request body that causes it; so it must not hide more than the second of that request.
 fn is_too_deep(error: &Error) -> bool {
     error.is_deserialization() && message(error).contains("recursion limit exceeded")
 }
 
-/// Returns the code of a refusal; `None` where there was no answer, or one that says nothing. Of an answer that is not
-/// Google's, such as a proxy's page, the HTTP status tells.
+/// Returns the code of a refusal; `None` where there was no answer, or an empty one. For an answer that is not
+/// Google's, such as a proxy's page, the HTTP status decides.
 fn code_of(error: &Error) -> Option<Code> {
     let of_status = error.status().map(|status| status.code).filter(|code| *code != Code::Unknown);
     of_status.or(match error.http_status_code()? {
@@ -141,7 +143,7 @@ fn code_of(error: &Error) -> Option<Code> {
     })
 }
 
-/// Returns what to do about a code that no waiting helps.
+/// Returns the fix for a permanent error.
 fn fix(code: Code, error: &Error, config: &CloudLoggingConfig) -> String {
     let project = &config.project;
     match code {
@@ -154,7 +156,7 @@ fn fix(code: Code, error: &Error, config: &CloudLoggingConfig) -> String {
             grant(project, "roles/logging.privateLogViewer")
         ),
         Code::NotFound => {
-            format!("project {project} does not exist, or its id is spelled otherwise: `gcloud projects list`")
+            format!("project {project} does not exist, or its id is spelled differently: `gcloud projects list`")
         }
         _ => "correct project, location and cluster of the source: `gcloud container clusters list`".to_owned(),
     }
@@ -172,7 +174,7 @@ fn is_service_disabled(error: &Error) -> bool {
     details.iter().any(|detail| matches!(detail, StatusDetails::ErrorInfo(info) if info.reason == "SERVICE_DISABLED"))
 }
 
-/// Returns how long an answer asks to wait. Cloud Logging does not say, but a proxy on the way may.
+/// Returns how long an answer asks to wait. Cloud Logging sends no such header, but a proxy on the way may.
 fn retry_after(error: &Error) -> Option<Duration> {
     let headers = error.http_headers()?;
     stakeout_http::retry_after(|name| headers.get(name)?.to_str().ok())
@@ -185,25 +187,25 @@ mod tests {
     use super::*;
 
     fn allowed(failure: &Failure) -> FetchError {
-        failure.allows(&CloudLoggingConfig::new("acme", "prod"), true)
+        failure.fetch_error(&CloudLoggingConfig::new("acme", "prod"), true)
     }
 
     #[test]
-    fn credentials_are_missing_or_only_out_of_reach() {
+    fn credentials_are_missing_or_temporarily_unreachable() {
         let unsigned = |is_transient| {
-            Failure::Unanswered(Error::authentication(CredentialsError::from_msg(is_transient, "no token")))
+            Failure::RequestFailed(Error::authentication(CredentialsError::from_msg(is_transient, "no token")))
         };
         assert!(matches!(allowed(&unsigned(true)), FetchError::Unavailable { reason } if reason.contains("no token")));
         assert!(unsigned(false).is_of_credentials());
-        for failure in [unsigned(false), Failure::Unready(client_builder::Error::cred("no file"))] {
+        for failure in [unsigned(false), Failure::NoClient(client_builder::Error::cred("no file"))] {
             let FetchError::Denied { reason } = allowed(&failure) else { panic!("not denied") };
             assert!(reason.ends_with(&format!("({MEND_CREDENTIALS})")), "{reason}");
         }
     }
 
     #[test]
-    fn the_words_of_an_error_are_bounded_and_visible() {
-        let FetchError::Unavailable { reason } = allowed(&Failure::Unanswered(Error::io("\u{202e}".repeat(5_000))))
+    fn the_text_of_an_error_is_bounded_and_visible() {
+        let FetchError::Unavailable { reason } = allowed(&Failure::RequestFailed(Error::io("\u{202e}".repeat(5_000))))
         else {
             panic!("not unavailable")
         };

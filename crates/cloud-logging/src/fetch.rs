@@ -1,9 +1,9 @@
 //! Asks Cloud Logging for one page. One call is one request.
 //!
-//! Nothing here asks twice, waits or logs: the SDK's retries are off and its paginator is not used, because the caller
-//! holds the budget that all sources of a project share. What the answers mean is in `page`, `place` and `failure`.
+//! Nothing here retries, waits or logs: the SDK's retries are off and its paginator is not used, because the caller
+//! holds the budget that all sources of a project share. What the answers mean is in `page`, `page_position` and `failure`.
 //!
-//! Only `entries.list` is used, which the SDK asks over REST: its gRPC side leaves `protoPayload` out.
+//! Only `entries.list` is used, which the SDK calls over REST: its gRPC side leaves `protoPayload` out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::config::{CloudLoggingConfig, Credential};
 use crate::failure::Failure;
 use crate::page;
-use crate::place::{Pass, Place};
+use crate::page_position::{PagePosition, Pass};
 use crate::pushdown::{self, AuditLog};
 
 /// Longest wait for a whole answer, with the credentials that it may need first: the service gives a page back within
@@ -36,23 +36,23 @@ const PAGE_SIZE_MAX: i32 = 1_000;
 /// not find an entry in the time it takes for a page.
 const EMPTY_PAGES_MAX: usize = 10;
 
-/// The audit log of one cluster, ready to be asked.
+/// The audit log of one cluster, ready to be read.
 #[derive(Clone)]
 pub struct CloudLogging {
     config: CloudLoggingConfig,
     client: Arc<OnceCell<LoggingServiceV2>>,
 }
 
-/// In which order entries are wanted.
+/// The order of entries in an answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Order {
+pub(crate) enum EntryOrder {
     OldestFirst,
     NewestFirst,
 }
 
 impl CloudLogging {
-    /// Gets ready to read a cluster's audit log; looks for credentials and asks nobody before the first page. Credentials
-    /// that are missing then are looked for again with every page.
+    /// Prepares to read a cluster's audit log; looks for credentials and sends requests only from the first page on.
+    /// Credentials that are missing then are looked for again with every page.
     ///
     /// Before the first page, the process must have a default crypto provider of rustls; without one, the SDK panics.
     #[must_use]
@@ -60,7 +60,7 @@ impl CloudLogging {
         CloudLogging { config, client: Arc::default() }
     }
 
-    /// Returns what is read and as whom.
+    /// Returns the config.
     #[must_use]
     pub fn config(&self) -> &CloudLoggingConfig {
         &self.config
@@ -70,7 +70,7 @@ impl CloudLogging {
     ///
     /// The pages of a window together hold every entry of whose event the prefilter accepts; other entries may be among
     /// them, and one may come twice. Where the service refuses a filter, the page is empty and leads to a read without
-    /// the prefilter: a filter saves work, it is never worth an event.
+    /// the prefilter: a filter saves work, and must never cost an event.
     ///
     /// # Errors
     ///
@@ -111,47 +111,47 @@ impl CloudLogging {
         token: Option<&PageToken>,
         page_size: i32,
     ) -> Result<Page, FetchError> {
-        let place = match token {
-            Some(token) => Place::read(token)?,
-            None => Place::first_of(if pushdown::narrows(prefilter) { Pass::Matching } else { Pass::Whole }),
+        let position = match token {
+            Some(token) => PagePosition::read(token)?,
+            None => PagePosition::first_of(if pushdown::narrows(prefilter) { Pass::Matching } else { Pass::Whole }),
         };
-        let filter = match place.pass {
+        let filter = match position.pass {
             Pass::Whole => pushdown::filter(window, &Prefilter::Any, &self.config),
             Pass::Matching => pushdown::filter(window, prefilter, &self.config),
         };
         let page_size = page_size.clamp(1, PAGE_SIZE_MAX);
-        match self.ask(filter, Order::OldestFirst, page_size, &place.token).await {
-            Ok(answer) => page_of(window, place, answer),
-            Err(failure) if place.pass == Pass::Matching && !place.is_continued() && failure.is_of_request() => {
-                Ok(Page { next: Some(Place::first_of(Pass::Whole).to_page_token()), ..Page::default() })
+        match self.ask(filter, EntryOrder::OldestFirst, page_size, &position.token).await {
+            Ok(answer) => page_of(window, position, answer),
+            Err(failure) if position.pass == Pass::Matching && !position.is_continued() && failure.is_of_request() => {
+                Ok(Page { next: Some(PagePosition::first_of(Pass::Whole).to_page_token()), ..Page::default() })
             }
-            // Whoever nests a request body that deep must not hide more than the second that he sent it in.
+            // A sender who nests a request body that deep must not hide more than the second of that request.
             Err(failure) if failure.is_too_deep() && window.halves().is_none() => {
                 Ok(Page { unusable: 1, ..Page::default() })
             }
-            Err(failure) => Err(failure.allows(&self.config, place.is_continued())),
+            Err(failure) => Err(failure.fetch_error(&self.config, position.is_continued())),
         }
     }
 
-    /// Tells whether the log holds any record in the window at all, so that "nothing suspicious" and "nothing is
-    /// logged" can be told apart. It asks without a prefilter for one entry, and follows at most ten empty pages.
+    /// Returns whether the log holds any record in the window, which distinguishes "nothing suspicious" from "nothing
+    /// logged". It asks for one entry without a prefilter, and follows at most ten empty pages.
     ///
     /// # Errors
     ///
-    /// As [`CloudLogging::page`]; and `Unavailable` where ten pages were empty and the end had not come.
+    /// As [`CloudLogging::page`]; and `Unavailable` if ten pages are empty and more follow.
     pub async fn has_records(&self, window: Window) -> Result<bool, FetchError> {
         let filter = pushdown::scope(window, &AuditLog::ALL, &self.config);
-        let mut place = Place::first_of(Pass::Whole);
+        let mut position = PagePosition::first_of(Pass::Whole);
         for _ in 0..EMPTY_PAGES_MAX {
-            let asked = self.ask(filter.clone(), Order::OldestFirst, 1, &place.token).await;
-            let answer = asked.map_err(|failure| failure.allows(&self.config, place.is_continued()))?;
-            let page = page_of(window, place, answer)?;
+            let asked = self.ask(filter.clone(), EntryOrder::OldestFirst, 1, &position.token).await;
+            let answer = asked.map_err(|failure| failure.fetch_error(&self.config, position.is_continued()))?;
+            let page = page_of(window, position, answer)?;
             if !page.records.is_empty() || page.unusable > 0 {
                 return Ok(true);
             }
             match page.next {
                 None => return Ok(false),
-                Some(token) => place = Place::read(&token)?,
+                Some(token) => position = PagePosition::read(&token)?,
             }
         }
         Err(FetchError::Unavailable { reason: format!("{EMPTY_PAGES_MAX} pages were empty and more follow") })
@@ -162,37 +162,37 @@ impl CloudLogging {
     pub(crate) async fn ask(
         &self,
         filter: String,
-        order: Order,
+        order: EntryOrder,
         page_size: i32,
         token: &str,
     ) -> Result<ListLogEntriesResponse, Failure> {
         let request = ListLogEntriesRequest::new()
             .set_resource_names([format!("projects/{}", self.config.project)])
             .set_filter(filter)
-            .set_order_by(order.spelled())
+            .set_order_by(order.as_str())
             .set_page_size(page_size)
             .set_page_token(token);
         let answer = async {
             let client = self.client.get_or_try_init(|| connect(&self.config)).await?;
             let request = client.list_log_entries().with_request(request).with_retry_policy(NeverRetry);
-            request.send().await.map_err(Failure::Unanswered)
+            request.send().await.map_err(Failure::RequestFailed)
         };
-        timeout(ANSWER_TIMEOUT, answer).await.unwrap_or(Err(Failure::Late(ANSWER_TIMEOUT)))
+        timeout(ANSWER_TIMEOUT, answer).await.unwrap_or(Err(Failure::TimedOut(ANSWER_TIMEOUT)))
     }
 }
 
-impl Order {
-    fn spelled(self) -> &'static str {
+impl EntryOrder {
+    fn as_str(self) -> &'static str {
         match self {
-            Order::OldestFirst => "timestamp asc",
-            Order::NewestFirst => "timestamp desc",
+            EntryOrder::OldestFirst => "timestamp asc",
+            EntryOrder::NewestFirst => "timestamp desc",
         }
     }
 }
 
 async fn connect(config: &CloudLoggingConfig) -> Result<LoggingServiceV2, Failure> {
     if !config.is_credential_allowed() {
-        return Err(Failure::Unfit);
+        return Err(Failure::CredentialNotAllowed);
     }
     let mut builder = LoggingServiceV2::builder();
     if let Some(endpoint) = &config.endpoint {
@@ -201,11 +201,11 @@ async fn connect(config: &CloudLoggingConfig) -> Result<LoggingServiceV2, Failur
     if config.credential == Credential::Anonymous {
         builder = builder.with_credentials(anonymous::Builder::new().build());
     }
-    builder.build().await.map_err(Failure::Unready)
+    builder.build().await.map_err(Failure::NoClient)
 }
 
-fn page_of(window: Window, place: Place, answer: ListLogEntriesResponse) -> Result<Page, FetchError> {
-    let next = place.next(answer.next_page_token)?.map(|place| place.to_page_token());
+fn page_of(window: Window, position: PagePosition, answer: ListLogEntriesResponse) -> Result<Page, FetchError> {
+    let next = position.next(answer.next_page_token)?.map(|position| position.to_page_token());
     Ok(page::page_of(window, answer.entries, next))
 }
 

@@ -1,31 +1,31 @@
 //! Reads the GKE audit log from Cloud Logging, one page at a time.
 //!
-//! This crate knows Cloud Logging and `stakeout-core`, and decides nothing about events. It asks, it says what came and
-//! what a refusal allows next; waiting, asking again, counting and logging are the caller's.
+//! This crate knows Cloud Logging and `stakeout-core`, and decides nothing about events. It
+//! sends a request and returns what came, or what the caller may do next; the caller waits, retries, counts and logs.
 //!
 //! ```text
-//! config -> pushdown (what the service may leave out) -> place (which pass, which token) -> fetch (one request)
-//!   -> page (entry -> record) or failure (refusal -> what the caller may do)
-//!   -> decode (record -> audit event), over `object` (odd JSON), `method` (what was asked for), `status` (codes)
-//! needle: what stands in an entry before it is decoded, for exports
-//! doctor: a few requests of its own, and what they mean for somebody who wants to see scans
+//! config; status (codes), json_object (untrusted JSON), method (what was requested)
+//!   -> decode (record -> audit event) -> page (entry -> record)
+//!   -> pushdown (what the service may leave out), needle (what an entry contains literally, for exports)
+//!   -> page_position (pass and token) -> failure (error -> what the caller may do) -> fetch (one request)
+//!   -> doctor (a few requests that check a log)
 //! ```
 //!
-//! TLS is rustls, whose provider the process installs once, before anything is asked: the SDK's own choice would bring
+//! TLS is rustls, whose provider the process installs once, before the first request: the SDK's own choice would bring
 //! a second one.
 
 mod config;
+mod status;
+mod json_object;
+mod method;
 pub mod decode;
-mod doctor;
+mod page;
+pub mod pushdown;
+pub mod needle;
+mod page_position;
 mod failure;
 mod fetch;
-mod method;
-pub mod needle;
-mod object;
-mod page;
-mod place;
-pub mod pushdown;
-mod status;
+mod doctor;
 
 pub use config::{CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE};
 pub use fetch::CloudLogging;

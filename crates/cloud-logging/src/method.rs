@@ -12,9 +12,9 @@ const CORE_GROUP: &str = "core";
 /// Groups whose own name is one word; any other `io.k8s.WORD` is `WORD.k8s.io`.
 const PLAIN_GROUPS: [&str; 5] = ["apps", "autoscaling", "batch", "extensions", "policy"];
 
-/// What the two names say together.
+/// What the two names mean together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Call {
+pub(crate) struct ApiCall {
     pub(crate) verb: Option<String>,
     pub(crate) object_ref: Option<ObjectRef>,
     pub(crate) request_uri: Option<String>,
@@ -34,12 +34,12 @@ struct Path<'a> {
 }
 
 /// Returns what a request did, as far as its names can be read.
-pub(crate) fn call(method_name: &str, resource_name: &str) -> Call {
+pub(crate) fn call(method_name: &str, resource_name: &str) -> ApiCall {
     let path = Path::parse(resource_name);
     match Method::parse(method_name, path.as_ref().map(|path| path.version)) {
-        None => Call::default(),
+        None => ApiCall::default(),
         Some(Method::NonResource { verb }) => {
-            Call { verb: present(verb), object_ref: None, request_uri: Some(format!("/{resource_name}")) }
+            ApiCall { verb: present(verb), object_ref: None, request_uri: Some(format!("/{resource_name}")) }
         }
         Some(Method::Resource { group, version, resource, subresource, verb }) => {
             let mut object = ObjectRef {
@@ -52,7 +52,7 @@ pub(crate) fn call(method_name: &str, resource_name: &str) -> Call {
             if let Some(path) = &path {
                 path.complete(&mut object, resource);
             }
-            Call { verb: present(verb), object_ref: Some(object), request_uri: path.map(|path| path.request_uri()) }
+            ApiCall { verb: present(verb), object_ref: Some(object), request_uri: path.map(|path| path.request_uri()) }
         }
     }
 }
@@ -88,7 +88,7 @@ impl<'a> Path<'a> {
         (!group.is_empty() && !version.is_empty()).then_some(Path { group, version, below })
     }
 
-    /// Adds to an object what only the path tells. A namespace itself is its own namespace, as the API server has it.
+    /// Adds to an object what only the path contains. A namespace itself is its own namespace, as the API server has it.
     fn complete(&self, object: &mut ObjectRef, resource: &str) {
         let mut segments = self.below.split('/');
         object.api_group = (self.group != CORE_GROUP).then(|| self.group.to_owned());
@@ -138,7 +138,7 @@ mod tests {
 
     /// Returns verb, resource, subresource, namespace, name, group, version and URI, `-` where there is none.
     fn read(method: &str, resource: &str) -> String {
-        let Call { verb, object_ref, request_uri } = call(method, resource);
+        let ApiCall { verb, object_ref, request_uri } = call(method, resource);
         let object = object_ref.unwrap_or_default();
         let parts = [
             verb,
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_the_api_server_would_have_put_it() {
-        for (method, resource, said) in [
+        for (method, resource, expected) in [
             ("io.k8s.core.v1.pods.list", "core/v1/pods", "list pods - - - - v1 /api/v1/pods"),
             (
                 "io.k8s.core.v1.pods.exec.create",
@@ -202,13 +202,13 @@ mod tests {
             ("io.k8s.get", "", "get - - - - - - /"),
             ("io.k8s.get", "healthz/etcd", "get - - - - - - /healthz/etcd"),
         ] {
-            assert_eq!(read(method, resource), said, "{method}");
+            assert_eq!(read(method, resource), expected, "{method}");
         }
     }
 
     #[test]
     fn without_a_path_the_method_says_what_it_can() {
-        for (method, said) in [
+        for (method, expected) in [
             ("io.k8s.authorization.rbac.v1.roles.list", "list roles - - - rbac.authorization.k8s.io v1 -"),
             ("io.k8s.batch.v1.jobs.list", "list jobs - - - batch v1 -"),
             ("io.k8s.core.v1.pods.list", "list pods - - - - v1 -"),
@@ -217,7 +217,7 @@ mod tests {
             ("list", "- - - - - - - -"),
             ("", "- - - - - - - -"),
         ] {
-            assert_eq!(read(method, ""), said, "{method}");
+            assert_eq!(read(method, ""), expected, "{method}");
         }
     }
 }

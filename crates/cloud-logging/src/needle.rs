@@ -1,5 +1,5 @@
-//! What of a rule stands in an entry as it is, and can be searched for before the entry is read: the way back from
-//! `decode`. What is put together of other words there is left out.
+//! The values of a rule that an entry contains literally, so that a text search finds them before the entry is decoded.
+//! Values that `decode` composes of several parts are left out.
 
 use stakeout_core::field::Field;
 use stakeout_core::needle::{Needles, Spelling};
@@ -8,26 +8,26 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 use crate::decode::{ANONYMOUS, DECISION, UNAUTHENTICATED};
 use crate::status;
 
-/// Returns the needles of which every entry holds one whose event fits `prefilter`, or `None` where any entry can fit.
+/// Returns needles of which every entry whose event fits `prefilter` contains one, or `None` where any entry can fit.
 #[must_use]
 pub fn needles(prefilter: &Prefilter) -> Option<Needles> {
-    Needles::of(&spelled(prefilter).simplified(), Spelling::Native)
+    Needles::of(&literal_filter(prefilter).simplified(), Spelling::Native)
 }
 
-/// Returns a filter over what entries spell that holds wherever `prefilter` does.
-fn spelled(prefilter: &Prefilter) -> Prefilter {
+/// Returns a filter over the literal text of entries that accepts at least what `prefilter` accepts.
+fn literal_filter(prefilter: &Prefilter) -> Prefilter {
     match prefilter {
         Prefilter::Any => Prefilter::Any,
-        Prefilter::Or(parts) => Prefilter::Or(parts.iter().map(spelled).collect()),
-        Prefilter::And(parts) => Prefilter::And(parts.iter().map(spelled).collect()),
+        Prefilter::Or(parts) => Prefilter::Or(parts.iter().map(literal_filter).collect()),
+        Prefilter::And(parts) => Prefilter::And(parts.iter().map(literal_filter).collect()),
         Prefilter::Is { field: Field::Named("responseStatus.code"), literal } => code(literal),
         Prefilter::Is { field: Field::Named("user.groups"), literal } => group(literal),
-        Prefilter::Is { field, .. } if is_as_it_is(field) => prefilter.clone(),
+        Prefilter::Is { field, .. } if is_literal(field) => prefilter.clone(),
         Prefilter::Is { .. } => Prefilter::Any,
     }
 }
 
-fn is_as_it_is(field: &Field) -> bool {
+fn is_literal(field: &Field) -> bool {
     match field {
         Field::Annotation(key) => key != DECISION,
         Field::Named(name) => matches!(
@@ -42,7 +42,7 @@ fn is_as_it_is(field: &Field) -> bool {
     }
 }
 
-/// An entry has the code of the API server's answer, or one of gRPC for it; a success may be nothing at all.
+/// An entry contains the code of the API server's answer, or a gRPC code for it; a success may be absent.
 fn code(literal: &Literal) -> Prefilter {
     let http = match literal {
         Literal::Number(number) => Some(*number),
@@ -55,7 +55,7 @@ fn code(literal: &Literal) -> Prefilter {
     Prefilter::Or(std::iter::once(http).chain(status::grpc_of(http)).map(is).collect())
 }
 
-/// Entries name no groups: who is anonymous belongs to one.
+/// Entries name no groups; anonymous requests belong to one.
 fn group(literal: &Literal) -> Prefilter {
     let is_theirs = matches!(literal, Literal::Text { text, .. } if text.eq_ignore_ascii_case(UNAUTHENTICATED));
     let anonymous = Literal::Text { text: ANONYMOUS.to_owned(), cased: true };
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_is_found_in_the_words_of_grpc_and_of_http() {
+    fn a_denial_is_found_by_its_grpc_and_its_http_code() {
         let refused = is("responseStatus.code", Literal::Number(403));
         for entry in [r#"{"status":{"code":7}}"#, r#"{"status": {"code" : 7.0 }}"#, r#"{"response":{"code":"403"}}"#] {
             assert!(hits(&refused, entry), "{entry}");
@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn who_is_anonymous_is_in_the_group_of_the_anonymous() {
+    fn the_group_of_anonymous_requests_is_found_by_their_user_name() {
         let group = is("user.groups", text(UNAUTHENTICATED));
         assert!(hits(&group, r#"{"principalEmail":"system:anonymous"}"#));
         assert!(!hits(&group, r#"{"principalEmail":"eve@example.com"}"#));
     }
 
     #[test]
-    fn what_is_put_together_of_other_words_is_not_searched_for() {
+    fn composed_values_are_not_searched_for() {
         for prefilter in [
             is("verb", text("list")),
             is("requestURI", text("/api/v1/pods")),

@@ -1,4 +1,4 @@
-//! Makes records of the entries that the service sends. What is written in a record is for `decode` to read.
+//! Turns the entries that the service sends into records. `decode` reads what a record contains.
 
 use google_cloud_logging_v2::model::LogEntry;
 use jiff::Timestamp;
@@ -7,8 +7,8 @@ use stakeout_core::time::Window;
 
 use crate::decode;
 
-/// Returns the page that holds those of `entries` that lie in the window; nothing outside of it is believed, whatever
-/// was asked for.
+/// Returns the page that holds those of `entries` that lie in the window; entries outside of it are dropped, whatever
+/// the service sends.
 pub(crate) fn page_of(window: Window, entries: Vec<LogEntry>, next: Option<PageToken>) -> Page {
     let mut page = Page { next, ..Page::default() };
     for entry in entries {
@@ -30,7 +30,7 @@ pub(crate) fn time_of(entry: &LogEntry) -> Option<Timestamp> {
     Timestamp::new(at.seconds(), at.nanos()).ok()
 }
 
-/// Returns an entry as a record, or `None` where it has no time, no log, or no id to tell it from others.
+/// Returns an entry as a record, or `None` where it has no time, no log, or no id of its own.
 fn record_of(entry: &LogEntry) -> Option<RawRecord> {
     let at = time_of(entry)?;
     if entry.log_name.is_empty() || entry.insert_id.is_empty() {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_holds_what_lies_in_the_window_and_counts_what_is_no_record() {
+    fn a_page_holds_the_records_of_its_window_and_counts_unusable_entries() {
         let window = Window::new(Second(60), Second(120)).expect("not empty");
         let next = Some(PageToken("whole:t".to_owned()));
         let first = entry("first", "1970-01-01T00:01:00Z");

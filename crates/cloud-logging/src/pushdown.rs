@@ -2,11 +2,11 @@
 //!
 //! <https://cloud.google.com/logging/docs/view/logging-query-language>
 //!
-//! A filter accepts at least what its prefilter accepts of the events that `decode` makes; whatever cannot be said
-//! safely is left out. Entries are never matched here, and no text of an entry ever gets into a filter: its literals
-//! come from the config and from rules. Which field of an entry a rule's field is made of stands in `condition`.
+//! A filter accepts at least what its prefilter accepts of the events that `decode` makes; whatever cannot be
+//! expressed safely is left out. Entries are never matched here, and no text of an entry ever gets into a filter: its literals
+//! come from the config and from rules. `condition` maps a rule's field to the fields of an entry.
 //!
-//! `OR` binds closer than `AND` in this language, unlike in most: every alternative stands in parentheses.
+//! `OR` binds closer than `AND` in this language, unlike in most: so alternatives are put in parentheses.
 
 mod condition;
 
@@ -83,23 +83,23 @@ fn nameable(second: Second) -> Second {
 
 /// Returns the expression for a prefilter, of at most `chars_max` characters, or `None` where nothing can be pushed down.
 fn pushed(prefilter: &Prefilter, chars_max: usize) -> Option<String> {
-    let mut weaker = weakened(prefilter.clone().simplified());
+    let mut relaxed = pushable(prefilter.clone().simplified());
     loop {
-        let expression = printed(&weaker)?;
+        let expression = printed(&relaxed)?;
         if expression.len() <= chars_max {
             return Some(expression);
         }
-        weaker = weakened(weaker.with_one_conjunct_less(&is_rare, &length));
+        relaxed = pushable(relaxed.with_one_conjunct_less(&is_rare, &length));
     }
 }
 
-/// Tells whether anything of a prefilter can be pushed down.
+/// Returns whether anything of a prefilter can be pushed down.
 pub(crate) fn narrows(prefilter: &Prefilter) -> bool {
-    weakened(prefilter.clone().simplified()) != Prefilter::Any
+    pushable(prefilter.clone().simplified()) != Prefilter::Any
 }
 
-/// Returns the part of a prefilter that a filter can say.
-fn weakened(prefilter: Prefilter) -> Prefilter {
+/// Returns the part of a prefilter that a filter can express.
+fn pushable(prefilter: Prefilter) -> Prefilter {
     prefilter.weakened(&|field, literal| condition::alternatives(field, literal).is_some())
 }
 
@@ -123,7 +123,7 @@ fn length(prefilter: &Prefilter) -> usize {
     printed(prefilter).map_or(0, |text| text.len())
 }
 
-/// Tells whether a comparison of the field leaves out much of a log: a denial or a name is rare, a verb is not.
+/// Returns whether a comparison of the field leaves out much of a log: a denial or a name is rare, a verb is not.
 fn is_rare(field: &Field) -> bool {
     matches!(field, Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "user.groups"))
 }

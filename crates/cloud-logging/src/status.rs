@@ -1,5 +1,4 @@
-//! What a code of gRPC is in HTTP, which is how the API server answers: one table for reading entries and for asking
-//! for them.
+//! The HTTP status of each gRPC code: one table for decoding entries and for querying them.
 
 /// The code of `google.rpc.Code` and the HTTP status that Google's APIs map it to.
 /// <https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto>

@@ -1,7 +1,6 @@
-//! What is to be read; and what follows from that without asking anybody: the group's name, the budget that its requests
-//! draw on.
+//! Which log to read, and what follows from that without a request: the group's name, and the budget for its requests.
 //!
-//! Parsing YAML and refusing nonsense in it is not done here.
+//! Parsing and checking YAML is not done here.
 
 use stakeout_aws::Access;
 use stakeout_http::Endpoint;
@@ -9,10 +8,10 @@ use stakeout_http::Endpoint;
 /// How EKS names the streams of the audit log; other streams of the group hold other logs of the control plane.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
 pub(crate) const AUDIT_STREAM_PREFIX: &str = "kube-apiserver-audit";
-/// Stands for the account of the default credentials, whose number is not known without asking.
+/// The account of the default credentials, whose number is unknown without a request.
 const OWN_ACCOUNT: &str = "default";
 
-/// One log group, and how to get at it.
+/// One log group, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudWatchConfig {
     /// How CloudWatch Logs is reached, in the region that holds the group, and as whom.
@@ -37,8 +36,8 @@ impl CloudWatchConfig {
         }
     }
 
-    /// Returns whose quota a request counts against: the account that asks (or its role, where that names none), and
-    /// the region. Sources with equal keys share [`requests_per_second`].
+    /// Returns the key of the quota that a request counts against: the calling account (or its role, if that names no
+    /// account) and the region. Sources with equal keys share [`requests_per_second`].
     #[must_use]
     pub fn budget_key(&self) -> (String, String) {
         (self.calling_account().to_owned(), self.access.region.clone())
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_known_by_name_and_by_arn() {
+    fn a_group_is_given_by_name_or_by_arn() {
         assert_eq!(group_arn(ARN), Some("arn:aws-cn:logs:cn-north-1:210987654321:log-group:/aws/eks/prod/cluster"));
         assert_eq!(group_arn("/aws/eks/prod/cluster"), None);
         assert_eq!(group_arn("arn:aws:logs:eu-west-1:1:destination:x"), None);
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn quotas_are_those_of_the_page() {
+    fn quotas_are_as_documented() {
         assert_eq!(["us-east-1", "eu-central-1", "eu-west-1", "moon-1"].map(requests_per_second), [25, 5, 10, 10]);
     }
 }

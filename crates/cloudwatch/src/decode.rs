@@ -1,4 +1,4 @@
-//! Makes records of the events that the service sends. What is written in a record is core's to read.
+//! Turns the events that the service sends into records. Core decodes what a record contains.
 
 use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use jiff::Timestamp;
@@ -12,8 +12,8 @@ use crate::config::AUDIT_STREAM_PREFIX;
 
 /// Returns the page that holds those of `events` that lie in the window.
 ///
-/// The service takes both bounds as inclusive milliseconds, so the half-open ones are kept here; and nothing outside of
-/// the window is believed, whatever was asked for.
+/// The service takes both bounds as inclusive milliseconds, so the half-open ones are kept here; and events outside of
+/// the window are dropped, whatever the service sends.
 pub(crate) fn page_of(group: &str, window: Window, events: Vec<FilteredLogEvent>, next: Option<PageToken>) -> Page {
     let mut page = Page { next, ..Page::default() };
     for event in events {
@@ -37,14 +37,14 @@ pub(crate) fn page_of(group: &str, window: Window, events: Vec<FilteredLogEvent>
 ///
 /// # Errors
 ///
-/// Where it is neither, or where its message is no audit event. Messages of other control plane logs are told apart as
-/// being of another service where their stream says so.
+/// Where it is neither, or where its message is not an audit event. A message of another control plane log is
+/// `OtherService` if its stream's name shows that.
 pub fn exported(record: &str) -> Result<Enveloped, DecodeError> {
     if record.starts_with(|c: char| c.is_ascii_digit()) {
         return exported_line(record);
     }
-    let event: ExportedEvent =
-        serde_json::from_str(record).map_err(|fault| DecodeError::NotJson(format!("no exported event: {fault}")))?;
+    let event: ExportedEvent = serde_json::from_str(record)
+        .map_err(|error| DecodeError::NotJson(format!("not an exported event: {error}")))?;
     let stream = event.log_stream_name.unwrap_or_default();
     if !stream.is_empty() && !stream.starts_with(AUDIT_STREAM_PREFIX) {
         return Err(DecodeError::OtherService(format!("stream {}", bounded(&stream, 64))));
@@ -70,12 +70,12 @@ fn exported_line(line: &str) -> Result<Enveloped, DecodeError> {
     let decoded = decode(message.as_bytes())?;
     let time_ms = time
         .parse::<Timestamp>()
-        .map_err(|_| DecodeError::NotJson(format!("it begins with {:?}, which is no time", bounded(time, 40))))?
+        .map_err(|_| DecodeError::NotJson(format!("it begins with {:?}, which is not a time", bounded(time, 40))))?
         .as_millisecond();
     Ok(Enveloped { decoded, time_ms, record_id: String::new(), cluster: None })
 }
 
-/// Returns an event as a record, or `None` where it has no time, no text, or no id to tell it from others.
+/// Returns an event as a record, or `None` where it has no time, no text, or no id of its own.
 fn record_of(group: &str, event: FilteredLogEvent) -> Option<RawRecord> {
     let stream = event.log_stream_name?;
     let event_id = event.event_id.filter(|id| !id.is_empty())?;
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_holds_what_lies_in_the_window_and_counts_what_is_no_record() {
+    fn a_page_holds_the_records_of_its_window_and_counts_unusable_events() {
         let window = Window::new(Second(60), Second(120)).expect("not empty");
         let next = Some(PageToken("whole:t".to_owned()));
         let events = vec![

@@ -1,6 +1,6 @@
-//! Says of a request that failed what the caller may do about it, and to a person what fixes it.
+//! Maps a failed request to what the caller may do about it, and names the fix for a person.
 //!
-//! Nothing here asks again or waits.
+//! Nothing here retries or waits.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ const THROTTLED: &[&str] = &[
     "TooManyRequests",
     "TooManyRequestsException",
 ];
-/// The codes below 500 that pass by themselves.
-const PASSING: &[&str] = &[
+/// The codes below 500 that are temporary.
+const TEMPORARY: &[&str] = &[
     "RequestTimeout",
     "RequestTimeoutException",
     "ServiceUnavailable",
@@ -35,11 +35,11 @@ const PASSING: &[&str] = &[
     "InternalFailure",
 ];
 
-/// Why a page did not come, in the SDK's words.
+/// The error of the SDK for a page.
 pub(crate) type FilterFailure = SdkError<FilterLogEventsError, HttpResponse>;
 
-/// Returns what a failed request allows. `is_continued` tells that it carried a token, which means that all else in it
-/// had been accepted before.
+/// Returns what the caller may do. `is_continued` means that the request carried a token, so that everything else in it
+/// was accepted before.
 pub(crate) fn fetch_error(failure: &FilterFailure, log_group: &str, is_continued: bool) -> FetchError {
     match failure {
         SdkError::ServiceError(refusal) => {
@@ -49,11 +49,11 @@ pub(crate) fn fetch_error(failure: &FilterFailure, log_group: &str, is_continued
     }
 }
 
-/// Tells whether the service did not understand the filter pattern, as opposed to any other part of the request.
+/// Returns whether the service did not understand the filter pattern, as opposed to any other part of the request.
 pub(crate) fn is_pattern_refused(failure: &FilterFailure) -> bool {
     let about_pattern = |meta: &ErrorMetadata| {
-        let words = meta.message().unwrap_or("").to_ascii_lowercase();
-        words.contains("filter pattern") || words.contains("filterpattern")
+        let message = meta.message().unwrap_or("").to_ascii_lowercase();
+        message.contains("filter pattern") || message.contains("filterpattern")
     };
     failure
         .as_service_error()
@@ -81,7 +81,7 @@ fn refused(
     if THROTTLED.contains(&code) || status == 429 {
         return FetchError::Throttled { retry_after: retry_after(raw), reason };
     }
-    if status >= 500 || PASSING.contains(&code) {
+    if status >= 500 || TEMPORARY.contains(&code) {
         return FetchError::Unavailable { reason };
     }
     if code == "InvalidParameterException" && is_continued {
@@ -90,8 +90,7 @@ fn refused(
     FetchError::Denied { reason: format!("{reason} ({})", fix(code, log_group)) }
 }
 
-/// Maps a request that got no answer, or half of one. Where there were no credentials to sign it with, only somebody
-/// with permissions can help; the rest is the way's fault.
+/// Maps a request that got no answer, or half of one. Missing credentials need a person with permissions; the rest is a problem of the network.
 fn unanswered(failure: &FilterFailure) -> FetchError {
     let reason = text::reason(&message(failure));
     match find::<CredentialsError>(failure) {
@@ -105,7 +104,7 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
         }
         Some(CredentialsError::ProviderError(_)) => {
             match find::<ErrorMetadata>(failure).and_then(ErrorMetadata::code) {
-                Some(code) if !THROTTLED.contains(&code) && !PASSING.contains(&code) => FetchError::Denied {
+                Some(code) if !THROTTLED.contains(&code) && !TEMPORARY.contains(&code) => FetchError::Denied {
                     reason: format!("{reason} ({code}: check the role's ARN, its trust policy and the external id)"),
                 },
                 _ => FetchError::Unavailable { reason },
@@ -115,7 +114,7 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
     }
 }
 
-/// Returns what to do about a code that no waiting helps.
+/// Returns the fix for a permanent error.
 fn fix(code: &str, log_group: &str) -> String {
     match code {
         "ResourceNotFoundException" => format!(
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_mistaken_credentials_are_denied_and_slow_ones_are_not() {
+    fn missing_and_wrong_credentials_are_denied_and_slow_ones_are_not() {
         assert!(
             matches!(unsigned(CredentialsError::not_loaded_no_source()), FetchError::Denied { reason } if reason.contains("AWS_PROFILE"))
         );
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_an_error_are_bounded() {
+    fn the_text_of_an_error_is_bounded() {
         let FetchError::Unavailable { reason } = unsigned(CredentialsError::provider_error("x".repeat(5_000))) else {
             panic!("not unavailable")
         };

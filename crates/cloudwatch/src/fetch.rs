@@ -1,7 +1,7 @@
 //! Asks CloudWatch Logs for one page. One call is one request.
 //!
-//! Nothing here asks twice, waits or logs: the SDK's retries are off and its paginator is not used, because the caller
-//! holds the budget that all sources of an account share. What the answers mean is in `decode`, `place` and `failure`.
+//! Nothing here retries, waits or logs: the SDK's retries are off and its paginator is not used, because the caller
+//! holds the budget that all sources of an account share. What the answers mean is in `decode`, `page_position` and `failure`.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use stakeout_core::time::Window;
 
 use crate::config::{CloudWatchConfig, group_arn, group_name};
 use crate::failure::FilterFailure;
-use crate::place::{self, Pass, Place};
+use crate::page_position::{PagePosition, Pass, token_gone};
 use crate::{decode, failure, pushdown};
 
 /// Longest wait for a whole answer: the service gives a page back within seconds even where it found nothing, and 1 MB
@@ -24,13 +24,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most events that a page may be asked for. <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 const PAGE_SIZE_MAX: i32 = 10_000;
 /// How many empty pages are followed to find out whether there is any record at all. Without a filter the first page
-/// nearly always tells.
+/// nearly always holds one.
 const EMPTY_PAGES_MAX: usize = 10;
-/// Finds the events that EKS cut: a quoted phrase is looked for in the text as it stands.
+/// Finds the events that EKS cut: a quoted phrase is searched for in the raw text.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
 const CUT_PATTERN: &str = "\"[Truncated...]\"";
 
-/// One log group, ready to be asked.
+/// One log group, ready to be read.
 #[derive(Clone)]
 pub struct CloudWatch {
     config: CloudWatchConfig,
@@ -38,13 +38,13 @@ pub struct CloudWatch {
 }
 
 impl CloudWatch {
-    /// Gets ready to read a group: reads the environment and the AWS profile, and asks nobody yet.
+    /// Prepares to read a group: reads the environment and the AWS profile, and sends no request yet.
     pub async fn new(config: CloudWatchConfig) -> CloudWatch {
         let client = Client::new(&stakeout_aws::sdk_config(&config.access, ANSWER_TIMEOUT).await);
         CloudWatch { config, client }
     }
 
-    /// Returns what is read and as whom.
+    /// Returns the config.
     #[must_use]
     pub fn config(&self) -> &CloudWatchConfig {
         &self.config
@@ -59,7 +59,7 @@ impl CloudWatch {
     ///
     /// The pages of a window together hold every event that the prefilter accepts, and every event that EKS cut; other
     /// events may be among them, and an event may come twice. Where the service refuses a pattern, the page is empty and
-    /// leads to a read without one: a filter saves work, it is never worth an event.
+    /// leads to a read without one: a filter saves work, and must never cost an event.
     ///
     /// # Errors
     ///
@@ -99,51 +99,51 @@ impl CloudWatch {
         limit: Option<i32>,
     ) -> Result<Page, FetchError> {
         let pattern = pushdown::filter_pattern(prefilter);
-        let place = match token {
-            Some(token) => Place::read(token)?,
-            None => Place::first_of(if pattern.is_some() { Pass::Matching } else { Pass::Whole }),
+        let position = match token {
+            Some(token) => PagePosition::read(token)?,
+            None => PagePosition::first_of(if pattern.is_some() { Pass::Matching } else { Pass::Whole }),
         };
-        let filter = match place.pass {
+        let filter = match position.pass {
             Pass::Whole => None,
-            Pass::Matching => Some(pattern.ok_or_else(|| place::gone("it belongs to a read with another filter"))?),
+            Pass::Matching => Some(pattern.ok_or_else(|| token_gone("it belongs to a read with another filter"))?),
             Pass::Cut => Some(CUT_PATTERN.to_owned()),
         };
-        let request = self.request(window, &place).set_filter_pattern(filter).set_limit(limit);
+        let request = self.request(window, &position).set_filter_pattern(filter).set_limit(limit);
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(failure) if place.opens_filtered() && failure::is_pattern_refused(&failure) => {
-                let next = Some(Place::first_of(Pass::Whole).to_page_token());
+            Err(failure) if position.opens_filtered() && failure::is_pattern_refused(&failure) => {
+                let next = Some(PagePosition::first_of(Pass::Whole).to_page_token());
                 return Ok(Page { next, ..Page::default() });
             }
-            Err(failure) => return Err(self.fetch_error(&failure, &place)),
+            Err(failure) => return Err(self.fetch_error(&failure, &position)),
         };
-        self.page_of(window, place, answer)
+        self.page_of(window, position, answer)
     }
 
-    /// Tells whether the log holds any record in the window at all, so that "nothing suspicious" and "nothing is
-    /// logged" can be told apart. It asks without a filter for one event, and follows at most ten empty pages.
+    /// Returns whether the log holds any record in the window, which distinguishes "nothing suspicious" from "nothing
+    /// logged". It asks for one event without a filter, and follows at most ten empty pages.
     ///
     /// # Errors
     ///
-    /// As [`CloudWatch::page`]; and `Unavailable` where ten pages were empty and the end had not come.
+    /// As [`CloudWatch::page`]; and `Unavailable` if ten pages are empty and more follow.
     pub async fn has_records(&self, window: Window) -> Result<bool, FetchError> {
-        let mut place = Place::first_of(Pass::Whole);
+        let mut position = PagePosition::first_of(Pass::Whole);
         for _ in 0..EMPTY_PAGES_MAX {
-            let sent = self.request(window, &place).limit(1).send().await;
-            let answer = sent.map_err(|failure| self.fetch_error(&failure, &place))?;
-            let page = self.page_of(window, place, answer)?;
+            let sent = self.request(window, &position).limit(1).send().await;
+            let answer = sent.map_err(|failure| self.fetch_error(&failure, &position))?;
+            let page = self.page_of(window, position, answer)?;
             if !page.records.is_empty() || page.unusable > 0 {
                 return Ok(true);
             }
             match page.next {
                 None => return Ok(false),
-                Some(token) => place = Place::read(&token)?,
+                Some(token) => position = PagePosition::read(&token)?,
             }
         }
         Err(FetchError::Unavailable { reason: format!("{EMPTY_PAGES_MAX} pages were empty and more follow") })
     }
 
-    fn request(&self, window: Window, place: &Place) -> FilterLogEventsFluentBuilder {
+    fn request(&self, window: Window, position: &PagePosition) -> FilterLogEventsFluentBuilder {
         let prefix = Some(&self.config.stream_prefix).filter(|prefix| !prefix.is_empty());
         let request = self
             .client
@@ -151,26 +151,31 @@ impl CloudWatch {
             .start_time(window.earliest().millis().max(0))
             .end_time(window.latest().millis().saturating_sub(1).max(0))
             .set_log_stream_name_prefix(prefix.cloned())
-            .set_next_token(place.token.clone());
+            .set_next_token(position.token.clone());
         match group_arn(&self.config.log_group) {
             Some(arn) => request.log_group_identifier(arn),
             None => request.log_group_name(&self.config.log_group),
         }
     }
 
-    /// Makes a page of an answer. The SDK reads a missing body as an answer in which nothing stands; the service always
-    /// says something, so that is no answer, and no empty page.
-    fn page_of(&self, window: Window, place: Place, answer: FilterLogEventsOutput) -> Result<Page, FetchError> {
+    /// Makes a page of an answer. The SDK reads a missing body as an empty answer; the service always sends a body, so a
+    /// missing one is an error and not an empty page.
+    fn page_of(
+        &self,
+        window: Window,
+        position: PagePosition,
+        answer: FilterLogEventsOutput,
+    ) -> Result<Page, FetchError> {
         if answer.events.is_none() && answer.searched_log_streams.is_none() && answer.next_token.is_none() {
-            return Err(FetchError::Unavailable { reason: "the answer says nothing".to_owned() });
+            return Err(FetchError::Unavailable { reason: "the answer is empty".to_owned() });
         }
-        let next = place.next(answer.next_token)?.map(|place| place.to_page_token());
+        let next = position.next(answer.next_token)?.map(|position| position.to_page_token());
         let group = group_name(&self.config.log_group);
         Ok(decode::page_of(group, window, answer.events.unwrap_or_default(), next))
     }
 
-    fn fetch_error(&self, failure: &FilterFailure, place: &Place) -> FetchError {
-        failure::fetch_error(failure, &self.config.log_group, place.token.is_some())
+    fn fetch_error(&self, failure: &FilterFailure, position: &PagePosition) -> FetchError {
+        failure::fetch_error(failure, &self.config.log_group, position.token.is_some())
     }
 }
 

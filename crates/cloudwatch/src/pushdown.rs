@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
 //!
-//! A pattern accepts at least what its prefilter accepts; whatever cannot be said safely is left out. Events are never
+//! A pattern accepts at least what its prefilter accepts; whatever cannot be expressed safely is left out. Events are never
 //! matched here, and no text of an event ever gets into a pattern: its literals come from rules.
 
 use stakeout_core::field::Field;
@@ -13,7 +13,7 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 const PATTERN_CHARS_MAX: usize = 1_024;
 
 /// Most selectors with a wildcard in one pattern (same page). A list needs one for each value, because the sender chooses
-/// how many addresses stand before the own, and the place of a group says nothing.
+/// how many addresses precede its own, and groups have no fixed order.
 const WILDCARD_SELECTORS_MAX: usize = 3;
 
 /// The field that the API server writes as a number.
@@ -24,21 +24,21 @@ const CODE: Field = Field::Named("responseStatus.code");
 /// A prefilter that fits nothing gives `None` as well: should it be wrong, no event is lost.
 #[must_use]
 pub fn filter_pattern(prefilter: &Prefilter) -> Option<String> {
-    let mut weaker = weakened(prefilter.clone().simplified());
-    if wildcard_selectors(&weaker) > WILDCARD_SELECTORS_MAX {
-        weaker = with_fewer_wildcards(&weaker);
+    let mut relaxed = pushable(prefilter.clone().simplified());
+    if wildcard_selectors(&relaxed) > WILDCARD_SELECTORS_MAX {
+        relaxed = with_fewer_wildcards(&relaxed);
     }
     loop {
-        let pattern = format!("{{ {} }}", printed(&weaker)?);
+        let pattern = format!("{{ {} }}", printed(&relaxed)?);
         if pattern.len() <= PATTERN_CHARS_MAX {
             return Some(pattern);
         }
-        weaker = weakened(weaker.with_one_conjunct_less(&is_rare, &length));
+        relaxed = pushable(relaxed.with_one_conjunct_less(&is_rare, &length));
     }
 }
 
-/// Returns the part of a prefilter that a pattern can say.
-fn weakened(prefilter: Prefilter) -> Prefilter {
+/// Returns the part of a prefilter that a pattern can express.
+fn pushable(prefilter: Prefilter) -> Prefilter {
     prefilter.weakened(&is_pushable)
 }
 
@@ -57,15 +57,15 @@ fn with_fewer_wildcards(prefilter: &Prefilter) -> Prefilter {
     let lists = [Field::Named("user.groups"), Field::Named("sourceIPs")];
     let choices = lists.chunks(1).chain([lists.as_slice()]);
     let mut fewer = choices.map(|left_out| prefilter.clone().weakened(&|field, _| !left_out.contains(field)));
-    let is_sayable =
+    let is_pushable =
         |fewer: &Prefilter| *fewer != Prefilter::Any && wildcard_selectors(fewer) <= WILDCARD_SELECTORS_MAX;
-    fewer.find(is_sayable).unwrap_or(Prefilter::Any)
+    fewer.find(is_pushable).unwrap_or(Prefilter::Any)
 }
 
-/// Tells whether a comparison means the same to the service as to us.
+/// Returns whether a comparison means the same to the service as to a rule.
 ///
 /// Text is compared there letter by letter, with `*` as a wildcard and `%` around a regular expression. Whether an
-/// absent field equals the empty text is not said, so that is left out.
+/// absent field equals the empty text is undocumented, so the empty text is left out.
 fn is_pushable(field: &Field, literal: &Literal) -> bool {
     let is_literal_plain = match literal {
         // It would take two selectors with a wildcard, and no address or group is a number.
@@ -79,7 +79,7 @@ fn is_pushable(field: &Field, literal: &Literal) -> bool {
     is_literal_plain && field.is_audited() && is_selectable(field)
 }
 
-/// Tells whether a field's name can stand in a selector, where a dot always means a deeper field.
+/// Returns whether a field's name can be a selector, where a dot always means a deeper field.
 fn is_selectable(field: &Field) -> bool {
     match field {
         Field::Named(_) => true,
@@ -89,7 +89,7 @@ fn is_selectable(field: &Field) -> bool {
     }
 }
 
-/// Returns a prefilter as an expression, or `None` for `Any`, which no expression says.
+/// Returns a prefilter as an expression, or `None` for `Any`, which needs none.
 fn printed(prefilter: &Prefilter) -> Option<String> {
     let (operator, operands) = match prefilter {
         Prefilter::Any => return None,
@@ -134,7 +134,7 @@ fn length(prefilter: &Prefilter) -> usize {
     printed(prefilter).map_or(0, |text| text.len())
 }
 
-/// Tells whether a comparison of the field leaves out much of a log: a denial or a name is rare, a verb is not.
+/// Returns whether a comparison of the field leaves out much of a log: a denial or a name is rare, a verb is not.
 fn is_rare(field: &Field) -> bool {
     let rare = ["responseStatus.code", "responseStatus.reason", "user.username", "user.groups", "sourceIPs"];
     matches!(field, Field::Named(name) if rare.contains(name))

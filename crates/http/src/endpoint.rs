@@ -21,7 +21,7 @@ pub struct Endpoint {
     url: Url,
 }
 
-/// Why a text is not an address that may be asked.
+/// Why an address is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{}: {}", self.problem(), self.fix())]
 pub enum EndpointError {
@@ -94,7 +94,7 @@ impl Endpoint {
         self.url.authority()
     }
 
-    /// Tells whether the address is on this machine.
+    /// Returns whether the address is on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self.url.host() {
@@ -105,7 +105,7 @@ impl Endpoint {
         }
     }
 
-    /// Tells whether the address is plain http, and therefore on this machine.
+    /// Returns whether the address is plain http, and therefore on this machine.
     #[must_use]
     pub fn is_plain_http(&self) -> bool {
         self.url.scheme() == "http"
@@ -150,12 +150,12 @@ impl EndpointError {
     }
 }
 
-/// Tells whether every reader of URLs takes a byte for the same: visible ASCII without the signs that some repair.
+/// Returns whether every reader of URLs takes a byte for the same: visible ASCII without the signs that some repair.
 fn is_unambiguous(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>')
 }
 
-/// Tells whether the URL has the host that the text shows. [`Url`] repairs a lot: `http:/x`, `http:///x`, `127.1` and
+/// Returns whether the URL has the host that the text shows. [`Url`] repairs a lot: `http:/x`, `http:///x`, `127.1` and
 /// `local%68ost` all get a host that the text does not show. An empty port is the default one to some readers and an
 /// error to others.
 fn is_as_written(text: &str, url: &Url) -> bool {

@@ -1,8 +1,8 @@
-//! The one door for HTTP: which addresses may be asked, the client that asks, and what every answer says alike.
+//! The one door for HTTP: which addresses are allowed, the client, and what all answers have in common.
 //!
 //! The safety rules are here and nowhere else: plain http stays on this machine, redirects are not followed, and no
 //! error names an address, because an address may be a secret. What an answer means to a service is for that service's
-//! crate to say. Nothing here retries or waits.
+//! crate to decide. Nothing here retries or waits.
 //!
 //! ```text
 //! error_chain (an error and its causes) -> endpoint (an address that is safe to ask) -> client (TLS, proxy, time limits)

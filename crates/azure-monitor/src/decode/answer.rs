@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use stakeout_core::decode::DecodeError;
 use stakeout_core::text::{bounded, visible};
 
-/// The name of the table that holds the rows; others beside it tell of the query.
+/// The name of the table that holds the rows; the other tables describe the query.
 const PRIMARY: &str = "PrimaryResult";
 /// Longest text of an answer's own error, in characters.
 const ERROR_CHARS_MAX: usize = 600;
@@ -15,32 +15,32 @@ const ERROR_DEPTH_MAX: usize = 8;
 
 /// What an answer holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct QueryAnswer {
     /// The rows, each a JSON object by the names of its columns; empty cells are left out.
     pub rows: Vec<String>,
-    /// What the answer says to have gone wrong; then the rows are a part only.
+    /// The answer's own error; the rows are then incomplete.
     pub error: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Tables<'a> {
+struct AnswerTables<'a> {
     #[serde(borrow)]
-    tables: Vec<Table<'a>>,
+    tables: Vec<AnswerTable<'a>>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Table<'a> {
+struct AnswerTable<'a> {
     #[serde(default)]
     name: String,
-    columns: Vec<Column>,
+    columns: Vec<AnswerColumn>,
     #[serde(borrow)]
     rows: Vec<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
-struct Column {
+struct AnswerColumn {
     name: String,
 }
 
@@ -50,13 +50,13 @@ struct Column {
 /// # Errors
 ///
 /// `NotJson` where it is neither.
-pub fn rows(json: &str) -> Result<Answer, DecodeError> {
-    let not_json = |fault: serde_json::Error| DecodeError::NotJson(fault.to_string());
+pub fn rows(json: &str) -> Result<QueryAnswer, DecodeError> {
+    let not_json = |error: serde_json::Error| DecodeError::NotJson(error.to_string());
     if json.trim_start().starts_with('[') {
         let rows: Vec<&RawValue> = serde_json::from_str(json).map_err(not_json)?;
-        return Ok(Answer { rows: rows.into_iter().map(|row| row.get().to_owned()).collect(), error: None });
+        return Ok(QueryAnswer { rows: rows.into_iter().map(|row| row.get().to_owned()).collect(), error: None });
     }
-    let Tables { tables, error } = serde_json::from_str(json).map_err(not_json)?;
+    let AnswerTables { tables, error } = serde_json::from_str(json).map_err(not_json)?;
     let error = error.map(RawValue::get).filter(|error| *error != "null");
     let is_named = tables.iter().any(|table| table.name == PRIMARY);
     let rows = tables
@@ -64,10 +64,10 @@ pub fn rows(json: &str) -> Result<Answer, DecodeError> {
         .filter(|table| !is_named || table.name == PRIMARY)
         .flat_map(|table| table.rows.iter().map(|cells| object(&table.columns, cells)))
         .collect();
-    Ok(Answer { rows, error: error.map(|error| visible(&bounded(&innermost(error), ERROR_CHARS_MAX))) })
+    Ok(QueryAnswer { rows, error: error.map(|error| visible(&bounded(&innermost(error), ERROR_CHARS_MAX))) })
 }
 
-/// Returns the message that lies deepest in an error: those around it say only that something went wrong.
+/// Returns the innermost message of an error: the outer ones only report that something went wrong.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format>
 fn innermost(error: &str) -> String {
     let Ok(json) = serde_json::from_str::<Value>(error) else {
@@ -80,7 +80,7 @@ fn innermost(error: &str) -> String {
 }
 
 /// Returns a row as an object.
-fn object(columns: &[Column], cells: &[&RawValue]) -> String {
+fn object(columns: &[AnswerColumn], cells: &[&RawValue]) -> String {
     let mut row = String::from("{");
     for (column, cell) in columns.iter().zip(cells) {
         if cell.get() == "null" {

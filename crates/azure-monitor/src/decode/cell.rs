@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 /// A cell that ought to hold an object or a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cell<'a> {
-    /// Nothing stands in it.
+    /// The cell is empty.
     Empty,
     /// JSON.
     Whole(Cow<'a, str>),
@@ -23,7 +23,7 @@ pub(super) fn text(cell: Option<&RawValue>) -> Option<Cow<'_, str>> {
     if !json.starts_with('"') {
         return None;
     }
-    // Most texts have no escapes and can be lent.
+    // Most texts have no escapes and can be borrowed.
     if let Ok(text) = serde_json::from_str::<&str>(json) {
         return (!text.is_empty()).then_some(Cow::Borrowed(text));
     }
@@ -32,7 +32,7 @@ pub(super) fn text(cell: Option<&RawValue>) -> Option<Cow<'_, str>> {
 }
 
 /// Returns a cell as JSON that every reader takes.
-pub(super) fn spelled(cell: &RawValue) -> Cow<'_, str> {
+pub(super) fn as_json(cell: &RawValue) -> Cow<'_, str> {
     let is_readable = !cell.get().contains("\\u") || serde_json::from_str::<String>(cell.get()).is_ok();
     match text(Some(cell)) {
         Some(text) if !is_readable => Cow::Owned(serde_json::Value::from(text.as_ref()).to_string()),
@@ -41,7 +41,7 @@ pub(super) fn spelled(cell: &RawValue) -> Cow<'_, str> {
 }
 
 /// Returns a text with the halves of pairs replaced that stand alone in it. A cut that counts in UTF-16 leaves one where
-/// the sender put an emoji there, and whoever sends it must not hide his request with that.
+/// the sender put an emoji there, and the sender must not hide a request with it.
 fn fixed(json: &str) -> Option<String> {
     struct Bytes;
 
@@ -77,7 +77,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Takes what stands before anything that no longer belongs to the first value: a damaged cell must not be able to
+    /// Takes the first value and drops what follows it: a damaged cell must not be able to
     /// add members of another.
     fn of_json(json: Cow<'a, str>) -> Cell<'a> {
         let mut values = serde_json::Deserializer::from_str(&json).into_iter::<&RawValue>();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_cell_is_told_from_a_damaged_one() {
+    fn a_cut_cell_differs_from_a_damaged_one() {
         assert_eq!(cell(r#""{\"code\":403,\"mess""#), Cell::Cut(Cow::Borrowed(r#"{"code":403,"mess"#)));
         let damaged = r#""{\"code\":200},\"user\":{\"username\":\"system:masters\"}""#;
         assert_eq!(cell(damaged), Cell::Whole(Cow::Borrowed(r#"{"code":200}"#)));

@@ -17,7 +17,7 @@ const AT_MS: i64 = 1_795_309_200_001;
 
 fn read(folder: &str, name: &str) -> String {
     let path = format!("{}/../../tests/data/{folder}/{name}.gz", env!("CARGO_MANIFEST_DIR"));
-    let file = std::fs::File::open(&path).unwrap_or_else(|fault| panic!("{path}: {fault}"));
+    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut text = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("UTF-8");
     text
@@ -40,7 +40,7 @@ fn diagnostics_row(log: &Value) -> String {
 }
 
 fn event_of(row: &str) -> AuditEvent {
-    super::row(row).unwrap_or_else(|fault| panic!("{row}: {fault}")).decoded.event
+    super::row(row).unwrap_or_else(|error| panic!("{row}: {error}")).decoded.event
 }
 
 /// The rows of both tables hold what the API server wrote, field by field: there is no exception in the recordings.
@@ -93,7 +93,7 @@ fn a_line_is_read_in_every_envelope() {
         exported(json!(properties.to_string())),
         exported(json!({"log": object})),
     ] {
-        let read = super::row(&row).unwrap_or_else(|fault| panic!("{row}: {fault}"));
+        let read = super::row(&row).unwrap_or_else(|error| panic!("{row}: {error}"));
         assert_eq!(Enveloped { record_id: String::new(), ..read }, expected, "{row}");
     }
 }
@@ -183,8 +183,8 @@ fn answers_and_what_az_prints_are_rows() {
     let beside = json!({"name": "QueryStatistics", "columns": columns, "rows": [["no", 1]]});
     let expected: Vec<String> = [r#"{"A":"x","B\"":{"y":[1]}}"#, "{}", r#"{"B\"":"z"}"#].map(str::to_owned).to_vec();
     let whole = json!({"tables": [table, beside]}).to_string();
-    assert_eq!(rows(&whole), Ok(Answer { rows: expected.clone(), error: None }));
-    for (error, said) in [
+    assert_eq!(rows(&whole), Ok(QueryAnswer { rows: expected.clone(), error: None }));
+    for (error, message) in [
         (json!({"code": "PartialError"}), r#"{"code":"PartialError"}"#),
         (
             json!({"message": "a", "details": [{"message": "b", "innererror": {"message": "too many rows"}}]}),
@@ -193,10 +193,10 @@ fn answers_and_what_az_prints_are_rows() {
         (json!("odd"), "\"odd\""),
     ] {
         let partial = json!({"tables": [table], "error": error}).to_string();
-        assert_eq!(rows(&partial), Ok(Answer { rows: expected.clone(), error: Some(said.to_owned()) }));
+        assert_eq!(rows(&partial), Ok(QueryAnswer { rows: expected.clone(), error: Some(message.to_owned()) }));
     }
     let printed = format!(" [{}]", expected.join(",\n"));
-    assert_eq!(rows(&printed), Ok(Answer { rows: expected, error: None }));
+    assert_eq!(rows(&printed), Ok(QueryAnswer { rows: expected, error: None }));
     for other in ["", "{}", "<html>", "{\"tables\":[{}]}", "[1,"] {
         assert!(rows(other).is_err(), "{other}");
     }

@@ -1,12 +1,12 @@
 //! What a config alone allows and refuses, and where its queries go.
 
 use super::*;
-use crate::config::Table;
+use crate::config::AuditTable;
 
 const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
 
 fn config(endpoint: &str, credential: Credential) -> AzureMonitorConfig {
-    let config = AzureMonitorConfig::new(WORKSPACE, Table::AksAudit, "prod", credential);
+    let config = AzureMonitorConfig::new(WORKSPACE, AuditTable::AksAudit, "prod", credential);
     AzureMonitorConfig { endpoint: Some(Endpoint::parse_base(endpoint).expect("an address")), ..config }
 }
 
@@ -25,7 +25,7 @@ async fn only_a_fake_is_asked_without_a_credential() {
 #[tokio::test]
 async fn a_query_goes_to_the_workspace_by_the_path_of_its_plan() {
     let of = async |config: AzureMonitorConfig| AzureMonitor::new(config).await.expect("a config").url.to_string();
-    let public = AzureMonitorConfig::new(WORKSPACE, Table::AksAudit, "prod", Credential::workload_identity());
+    let public = AzureMonitorConfig::new(WORKSPACE, AuditTable::AksAudit, "prod", Credential::workload_identity());
     let path = format!("https://api.loganalytics.io/v1/workspaces/{WORKSPACE}");
     assert_eq!(of(public.clone()).await, format!("{path}/query"));
     assert_eq!(of(AzureMonitorConfig { plan: Plan::Basic, ..public.clone() }).await, format!("{path}/search"));

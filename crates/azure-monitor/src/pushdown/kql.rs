@@ -1,11 +1,9 @@
-//! The small words of KQL: literals, comparisons, and how they are joined.
-//!
-//! What may be compared with what is said in `pushdown`; here it is only spelled.
+//! The syntax of KQL: literals, comparisons, and how they are joined. `pushdown` decides what is compared with what.
 
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 
-/// Shortest text that is searched for: a shorter one stands in nearly every event.
+/// Shortest text that is searched for: nearly every event contains a shorter one.
 const RUN_CHARS_MIN: usize = 3;
 
 /// The one character beyond ASCII whose lower case is in it: the Kelvin sign, which is `k` to core and not to KQL.
@@ -16,24 +14,24 @@ const AND: &str = " and ";
 
 /// A condition: operands and what joins them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct Condition {
     operator: &'static str,
     operands: Vec<String>,
 }
 
-impl Said {
+impl Condition {
     /// Joins operands, each once; `None` where there are none.
-    fn of(operator: &'static str, all: impl IntoIterator<Item = String>) -> Option<Said> {
+    fn of(operator: &'static str, all: impl IntoIterator<Item = String>) -> Option<Condition> {
         let mut operands: Vec<String> = Vec::new();
         for operand in all {
             if !operands.contains(&operand) {
                 operands.push(operand);
             }
         }
-        (!operands.is_empty()).then_some(Said { operator, operands })
+        (!operands.is_empty()).then_some(Condition { operator, operands })
     }
 
-    /// Returns the condition where nothing stands beside it.
+    /// Returns the condition on its own.
     pub(super) fn alone(self) -> String {
         self.operands.join(self.operator)
     }
@@ -49,22 +47,27 @@ impl Said {
     }
 }
 
-/// Returns what can be said of a prefilter, or `None` where that is nothing. `leaf` returns the ways in which a field
-/// may have a value, any one of which is enough, or `None` where they cannot be said.
-pub(super) fn said(prefilter: &Prefilter, leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>) -> Option<Said> {
+/// Returns the part of a prefilter that KQL can express, or `None` where that is nothing. `leaf` returns the ways in which
+/// a field may have a value, any one of which is enough, or `None` where they cannot be expressed.
+pub(super) fn condition(
+    prefilter: &Prefilter,
+    leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>,
+) -> Option<Condition> {
     printed(&prefilter.clone().weakened(&|field, literal| leaf(field, literal).is_some()), leaf)
 }
 
-/// Returns a prefilter of which everything can be said as a condition, or `None` for `Any`, which no condition says.
-fn printed(prefilter: &Prefilter, leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>) -> Option<Said> {
+/// Returns a prefilter that can be expressed whole as a condition, or `None` for `Any`, which needs none.
+fn printed(prefilter: &Prefilter, leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>) -> Option<Condition> {
     match prefilter {
         Prefilter::Any => None,
-        Prefilter::Is { field, literal } => Said::of(OR, leaf(field, literal)?),
-        Prefilter::And(parts) => Said::of(AND, parts.iter().filter_map(|part| printed(part, leaf)).map(Said::nested)),
+        Prefilter::Is { field, literal } => Condition::of(OR, leaf(field, literal)?),
+        Prefilter::And(parts) => {
+            Condition::of(AND, parts.iter().filter_map(|part| printed(part, leaf)).map(Condition::nested))
+        }
         Prefilter::Or(parts) => {
-            let parts: Vec<Said> = parts.iter().map(|part| printed(part, leaf)).collect::<Option<_>>()?;
-            let alternatives = |part: Said| if part.operator == OR { part.operands } else { vec![part.nested()] };
-            Said::of(OR, parts.into_iter().flat_map(alternatives))
+            let parts: Vec<Condition> = parts.iter().map(|part| printed(part, leaf)).collect::<Option<_>>()?;
+            let alternatives = |part: Condition| if part.operator == OR { part.operands } else { vec![part.nested()] };
+            Condition::of(OR, parts.into_iter().flat_map(alternatives))
         }
     }
 }
@@ -86,7 +89,7 @@ pub(super) fn literal(text: &str) -> String {
     quoted
 }
 
-/// Says that `text` is exactly this.
+/// Returns the comparison that `text` is exactly this.
 pub(super) fn equals(text: &str, value: &str) -> String {
     format!("{text} == {}", literal(value))
 }
@@ -100,13 +103,13 @@ pub(super) fn equals_uncased(text: &str, value: &str) -> Vec<String> {
     ways
 }
 
-/// Says that `text` holds this somewhere, in whatever case.
+/// Returns the comparison that `text` holds this somewhere, in whatever case.
 pub(super) fn mentions(text: &str, value: &str) -> String {
     format!("{text} contains {}", literal(value))
 }
 
 /// Returns the longest run of characters in `text` that every writer of JSON leaves as they are, or `None` where it
-/// tells too little. Where case does not count, the letter that has a double beyond ASCII ends a run.
+/// narrows too little. Where case does not count, the letter that has a double beyond ASCII ends a run.
 pub(super) fn plain_run(text: &str, cased: bool) -> Option<&str> {
     if !cased && !text.is_ascii() {
         return None;

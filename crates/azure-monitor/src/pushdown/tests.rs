@@ -1,4 +1,4 @@
-//! What queries say, word by word. That they lose no row is proven in `tests/wire/superset.rs`.
+//! The exact text of queries. That they lose no row is tested in `tests/wire/superset.rs`.
 
 use super::*;
 use crate::config::Credential;
@@ -6,7 +6,7 @@ use crate::config::Credential;
 const RESOURCE: &str =
     "/subscriptions/1/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks-prod";
 
-fn config(table: Table) -> AzureMonitorConfig {
+fn config(table: AuditTable) -> AzureMonitorConfig {
     AzureMonitorConfig::new("w", table, "aks-prod", Credential::Anonymous)
 }
 
@@ -32,7 +32,7 @@ fn annotation(key: &str, text: &str) -> Prefilter {
 }
 
 /// The stages of a query behind those of its scope and before the columns.
-fn filter_of(table: Table, prefilter: &Prefilter) -> Vec<String> {
+fn filter_of(table: AuditTable, prefilter: &Prefilter) -> Vec<String> {
     let query = query(window(), prefilter, &config(table));
     let scope = scope(window(), &config(table)).len();
     let stages: Vec<String> = query.split("\n| ").skip(1 + scope).map(str::to_owned).collect();
@@ -44,7 +44,7 @@ fn refused_and_anonymous_requests_make_this_query() {
     let wanted = Prefilter::Or(vec![number(403), text("user.username", "system:anonymous")]);
     let lines = |query: String| query.lines().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(
-        lines(query(window(), &wanted, &config(Table::AksAudit))),
+        lines(query(window(), &wanted, &config(AuditTable::AksAudit))),
         [
             "AKSAudit",
             "| where TimeGenerated >= datetime(2026-11-22T00:50:00Z) and TimeGenerated < datetime(2026-11-22T01:50:00Z)",
@@ -54,10 +54,10 @@ fn refused_and_anonymous_requests_make_this_query() {
             "| project TimeGenerated, Level, AuditId, Stage, RequestUri, Verb, User, SourceIps, UserAgent, ObjectRef, ResponseStatus, RequestReceivedTime, StageReceivedTime, Annotations, _ResourceId",
         ]
     );
-    let first = lines(first_rows(window(), &wanted, 200, &config(Table::AksAudit)));
+    let first = lines(first_rows(window(), &wanted, 200, &config(AuditTable::AksAudit)));
     assert_eq!(first[5..7], ["| sort by TimeGenerated asc", "| take 200"]);
     let by_id =
-        AzureMonitorConfig { cluster: RESOURCE.to_owned(), plan: Plan::Basic, ..config(Table::AzureDiagnostics) };
+        AzureMonitorConfig { cluster: RESOURCE.to_owned(), plan: Plan::Basic, ..config(AuditTable::AzureDiagnostics) };
     assert_eq!(
         lines(query(window(), &wanted, &by_id)),
         [
@@ -73,7 +73,7 @@ fn refused_and_anonymous_requests_make_this_query() {
 }
 
 #[test]
-fn a_value_is_looked_for_where_the_table_keeps_it() {
+fn a_value_is_compared_in_its_column() {
     let cut = |column: &str| format!("(isnotempty(tostring({column})) and gettype({column}Json) != \"dictionary\")");
     let read = |column: &str| format!("extend {column}Json = parse_json(tostring({column}))");
     let cases = [
@@ -102,12 +102,12 @@ fn a_value_is_looked_for_where_the_table_keeps_it() {
     ];
     for (prefilter, column, condition) in cases {
         let expected: Vec<String> = column.map(read).into_iter().chain([format!("where {condition}")]).collect();
-        assert_eq!(filter_of(Table::AksAudit, &prefilter), expected);
-        assert_eq!(filter_of(Table::AksAuditAdmin, &prefilter), expected);
+        assert_eq!(filter_of(AuditTable::AksAudit, &prefilter), expected);
+        assert_eq!(filter_of(AuditTable::AksAuditAdmin, &prefilter), expected);
     }
     let both = Prefilter::And(vec![text("verb", "list"), Prefilter::Or(vec![number(403), text("userAgent", "a/b")])]);
     assert_eq!(
-        filter_of(Table::AzureDiagnostics, &both),
+        filter_of(AuditTable::AzureDiagnostics, &both),
         [
             "where log_s contains \"list\"",
             "extend Event = parse_json(log_s)",
@@ -119,7 +119,7 @@ fn a_value_is_looked_for_where_the_table_keeps_it() {
 #[test]
 fn every_shipped_rule_narrows_the_query() {
     let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules");
-    for table in Table::ALL {
+    for table in AuditTable::ALL {
         assert!(!filter_of(table, &rules.prefilter()).is_empty(), "{table:?}");
     }
 }
@@ -128,11 +128,14 @@ fn every_shipped_rule_narrows_the_query() {
 fn literals_are_ascii_and_cannot_end_early() {
     let hostile = "a\"\\b\n\u{7f}ü\u{202e}`'";
     assert_eq!(literal(hostile), r#""a\"\\b\u000a\u007f\u00fc\u202e`'""#);
-    assert_eq!(filter_of(Table::AksAudit, &text("verb", hostile)), [format!("where Verb == {}", literal(hostile))]);
+    assert_eq!(
+        filter_of(AuditTable::AksAudit, &text("verb", hostile)),
+        [format!("where Verb == {}", literal(hostile))]
+    );
 }
 
 #[test]
-fn what_cannot_be_said_is_left_out() {
+fn what_cannot_be_expressed_is_left_out() {
     let unpushable = [
         uncased("verb", "jürgen"),
         text("verb", "a\0b"),
@@ -150,7 +153,7 @@ fn what_cannot_be_said_is_left_out() {
         Prefilter::Any,
         Prefilter::Or(vec![]),
     ];
-    for table in Table::ALL {
+    for table in AuditTable::ALL {
         for part in &unpushable {
             assert!(filter_of(table, part).is_empty(), "{part:?}");
             let beside_another = Prefilter::Or(vec![number(403), part.clone()]);
@@ -164,13 +167,13 @@ fn what_cannot_be_said_is_left_out() {
 }
 
 #[test]
-fn a_query_that_is_too_long_says_less_and_keeps_what_is_rare() {
+fn a_query_that_is_too_long_becomes_weaker_and_keeps_what_is_rare() {
     let listed = |n: usize| {
         Prefilter::And(vec![text("requestURI", &format!("/{n:0200}")), text("user.username", &format!("user-{n}"))])
     };
     let user = |n: usize| text("user.username", &format!("user-{n}"));
     let of = |part: &dyn Fn(usize) -> Prefilter, n: usize| Prefilter::Or((0..n).map(part).collect());
-    for table in Table::ALL {
+    for table in AuditTable::ALL {
         assert_ne!(filter_of(table, &of(&listed, 20)), filter_of(table, &of(&user, 20)));
         assert_eq!(filter_of(table, &of(&listed, 100)), filter_of(table, &of(&user, 100)));
         assert!(filter_of(table, &of(&user, 1_000)).is_empty());
@@ -178,7 +181,7 @@ fn a_query_that_is_too_long_says_less_and_keeps_what_is_rare() {
 }
 
 #[test]
-fn time_stays_within_what_the_service_can_say() {
+fn time_stays_within_the_range_of_the_service() {
     assert_eq!(timespan(window()), "2026-11-22T00:49:59Z/2026-11-22T01:50:01Z");
     assert_eq!(timespan(Window::ALL), "1970-01-01T00:00:00Z/9999-12-30T21:59:59Z");
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan, Table};
+use stakeout_azure_monitor::{AuditTable, AzureMonitor, AzureMonitorConfig, Credential, Plan};
 use stakeout_core::record::FetchError;
 use stakeout_fakes::log_analytics::Proof;
 use stakeout_fakes::{Fault, Faults, LogAnalytics};
@@ -18,8 +18,8 @@ const ASSERTION: &str = "eyJhbGciOiJSUzI1NiJ9.of-the-service-account.x";
 
 /// A fake that answers nobody without a token, with one row that is to be read.
 async fn closed() -> LogAnalytics {
-    let (logs, _) = start(Table::AksAudit, Plan::Analytics).await;
-    ingest(&logs, Table::AksAudit, row(Table::AksAudit, "1", 0, 403));
+    let (logs, _) = start(AuditTable::AksAudit, Plan::Analytics).await;
+    ingest(&logs, AuditTable::AksAudit, row(AuditTable::AksAudit, "1", 0, 403));
     logs.allow_anonymous(false);
     logs
 }
@@ -47,7 +47,7 @@ fn workload(file: &tempfile::NamedTempFile) -> Credential {
 }
 
 async fn with(logs: &LogAnalytics, credential: Credential) -> AzureMonitor {
-    client(AzureMonitorConfig { credential, ..config(logs, Table::AksAudit) }).await
+    client(AzureMonitorConfig { credential, ..config(logs, AuditTable::AksAudit) }).await
 }
 
 async fn rows(azure_monitor: &AzureMonitor) -> Result<usize, FetchError> {

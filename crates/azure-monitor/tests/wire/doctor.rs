@@ -1,7 +1,7 @@
 //! What `doctor` finds out about logs that are whole, blind, empty, late or closed.
 
 use serde_json::json;
-use stakeout_azure_monitor::{AzureMonitor, Plan, Table};
+use stakeout_azure_monitor::{AuditTable, AzureMonitor, Plan};
 use stakeout_core::check::{Check, Status};
 use stakeout_fakes::log_analytics::Answering;
 use stakeout_fakes::{Fault, Faults};
@@ -25,7 +25,7 @@ fn of<'a>(checks: &'a [Check], subject: &str) -> &'a Check {
 #[tokio::test]
 async fn a_whole_log_is_good_in_every_way() {
     use Status::{Doubtful, Good};
-    for table in [Table::AksAudit, Table::AzureDiagnostics] {
+    for table in [AuditTable::AksAudit, AuditTable::AzureDiagnostics] {
         for plan in [Plan::Analytics, Plan::Basic] {
             let (logs, azure_monitor) = start(table, plan).await;
             ingest(&logs, table, row(table, "1", HOUR_MS - 60_000, 403));
@@ -49,9 +49,9 @@ async fn a_whole_log_is_good_in_every_way() {
 #[tokio::test]
 async fn a_log_that_shows_no_scans_is_bad() {
     for (table, cell, value) in [
-        (Table::AksAuditAdmin, "Verb", "create"),
-        (Table::AksAudit, "Verb", "create"),
-        (Table::AzureDiagnostics, "Category", "kube-audit-admin"),
+        (AuditTable::AksAuditAdmin, "Verb", "create"),
+        (AuditTable::AksAudit, "Verb", "create"),
+        (AuditTable::AzureDiagnostics, "Category", "kube-audit-admin"),
     ] {
         let (logs, azure_monitor) = start(table, Plan::Analytics).await;
         let mut write = row(table, "1", 0, 403);
@@ -66,14 +66,14 @@ async fn a_log_that_shows_no_scans_is_bad() {
 
 #[tokio::test]
 async fn a_log_that_is_empty_late_or_large_is_told() {
-    let (logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
+    let (logs, azure_monitor) = start(AuditTable::AksAudit, Plan::Analytics).await;
     let found = checks(&azure_monitor, 0).await;
     let log = of(&found, "log");
     assert_eq!(log.status, Status::Bad);
     assert!(log.fix.as_deref().is_some_and(|fix| fix.contains("az monitor diagnostic-settings create")));
 
     for n in 0..4 {
-        ingest(&logs, Table::AksAudit, row(Table::AksAudit, &n.to_string(), n, 403));
+        ingest(&logs, AuditTable::AksAudit, row(AuditTable::AksAudit, &n.to_string(), n, 403));
     }
     let found = checks(&azure_monitor, HOUR_MS).await;
     assert_eq!(of(&found, "newest event").status, Status::Doubtful, "{found:?}");
@@ -84,7 +84,7 @@ async fn a_log_that_is_empty_late_or_large_is_told() {
 
 #[tokio::test]
 async fn a_log_that_cannot_be_read_says_why_and_no_more_is_asked() {
-    let (logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
+    let (logs, azure_monitor) = start(AuditTable::AksAudit, Plan::Analytics).await;
     logs.set_faults(Faults::next(1, &Fault::Denied));
     let found = checks(&azure_monitor, 0).await;
     assert_eq!(verdicts(&found), [("permission", Status::Bad)]);
@@ -93,7 +93,7 @@ async fn a_log_that_cannot_be_read_says_why_and_no_more_is_asked() {
     logs.set_faults(Faults::next(1, &Fault::Unavailable));
     assert_eq!(verdicts(&checks(&azure_monitor, 0).await), [("log", Status::Unknown)]);
 
-    let missing = client(config(&logs, Table::AzureDiagnostics)).await;
+    let missing = client(config(&logs, AuditTable::AzureDiagnostics)).await;
     assert_eq!(verdicts(&checks(&missing, 0).await), [("log", Status::Bad)]);
 
     logs.allow_anonymous(false);

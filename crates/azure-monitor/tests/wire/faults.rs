@@ -1,8 +1,8 @@
-//! What goes wrong on the way, what the caller is told, and that asking again as told loses nothing.
+//! Failures on the way: the error that the caller gets, and that following it loses nothing.
 
 use std::time::Duration;
 
-use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Plan, Table};
+use stakeout_azure_monitor::{AuditTable, AzureMonitor, AzureMonitorConfig, Plan};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page};
 use stakeout_fakes::{Fault, Faults, LogAnalytics};
@@ -10,9 +10,9 @@ use stakeout_fakes::{Fault, Faults, LogAnalytics};
 use crate::{client, config, forbidden, ingest, row, start, window};
 
 async fn started() -> (LogAnalytics, AzureMonitor, Page) {
-    let (logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
+    let (logs, azure_monitor) = start(AuditTable::AksAudit, Plan::Analytics).await;
     for n in 0..8 {
-        ingest(&logs, Table::AksAudit, row(Table::AksAudit, &format!("{n}"), n * 1_000, 403));
+        ingest(&logs, AuditTable::AksAudit, row(AuditTable::AksAudit, &format!("{n}"), n * 1_000, 403));
     }
     let whole = azure_monitor.page(window(), &forbidden(), None).await.expect("is answered");
     assert_eq!(whole.records.len(), 8);
@@ -113,16 +113,16 @@ async fn what_only_people_can_mend_is_denied() {
         logs.set_faults(Faults::next(1, &fault));
         assert_denied(&azure_monitor, fix).await;
     }
-    for table in [Table::AksAuditAdmin, Table::AzureDiagnostics] {
+    for table in [AuditTable::AksAuditAdmin, AuditTable::AzureDiagnostics] {
         let other = client(config(&logs, table)).await;
         assert_denied(&other, "az monitor diagnostic-settings create").await;
     }
     let nowhere = AzureMonitorConfig {
         workspace_id: "ffffffff-0000-4000-8000-aabbccddeeff".to_owned(),
-        ..config(&logs, Table::AksAudit)
+        ..config(&logs, AuditTable::AksAudit)
     };
     assert_denied(&client(nowhere).await, "--query customerId").await;
-    let basic = AzureMonitorConfig { plan: Plan::Basic, ..config(&logs, Table::AksAudit) };
+    let basic = AzureMonitorConfig { plan: Plan::Basic, ..config(&logs, AuditTable::AksAudit) };
     assert_denied(&client(basic).await, "plan").await;
 }
 

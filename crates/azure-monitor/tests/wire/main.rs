@@ -9,7 +9,7 @@ mod superset;
 mod windows;
 
 use serde_json::{Value, json};
-use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan, Table};
+use stakeout_azure_monitor::{AuditTable, AzureMonitor, AzureMonitorConfig, Credential, Plan};
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
@@ -21,7 +21,7 @@ const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
 const RESOURCE: &str =
     "/subscriptions/1/resourcegroups/rg/providers/microsoft.containerservice/managedclusters/aks-prod";
 
-fn config(logs: &LogAnalytics, table: Table) -> AzureMonitorConfig {
+fn config(logs: &LogAnalytics, table: AuditTable) -> AzureMonitorConfig {
     let config = AzureMonitorConfig::new(WORKSPACE, table, "AKS-prod", Credential::Anonymous);
     AzureMonitorConfig { endpoint: Endpoint::parse_base(&logs.endpoint()).ok(), ..config }
 }
@@ -31,7 +31,7 @@ async fn client(config: AzureMonitorConfig) -> AzureMonitor {
 }
 
 /// Starts a fake that has an empty table, and a client that reads it.
-async fn start(table: Table, plan: Plan) -> (LogAnalytics, AzureMonitor) {
+async fn start(table: AuditTable, plan: Plan) -> (LogAnalytics, AzureMonitor) {
     let logs = LogAnalytics::start().await.expect("a free port");
     let of_table = match plan {
         Plan::Analytics => log_analytics::TablePlan::Analytics,
@@ -52,7 +52,7 @@ fn forbidden() -> Prefilter {
 }
 
 /// A row of a table, `after_ms` after the window's beginning.
-fn row(table: Table, id: &str, after_ms: i64, code: u16) -> Value {
+fn row(table: AuditTable, id: &str, after_ms: i64, code: u16) -> Value {
     let at = jiff::Timestamp::from_millisecond(window().earliest().millis() + after_ms).expect("a time").to_string();
     let event = json!({
         "kind": "Event", "auditID": id, "stage": "ResponseComplete", "verb": "list", "user": {"username": "jane"},
@@ -60,11 +60,11 @@ fn row(table: Table, id: &str, after_ms: i64, code: u16) -> Value {
         "requestReceivedTimestamp": at, "stageTimestamp": at,
     });
     match table {
-        Table::AzureDiagnostics => json!({
+        AuditTable::AzureDiagnostics => json!({
             "TimeGenerated": at, "Category": "kube-audit", "log_s": format!("{event}\n"), "_ResourceId": RESOURCE,
             "ResourceId": RESOURCE.to_uppercase(),
         }),
-        Table::AksAudit | Table::AksAuditAdmin => json!({
+        AuditTable::AksAudit | AuditTable::AksAuditAdmin => json!({
             "TimeGenerated": at, "AuditId": id, "Stage": event["stage"], "Verb": event["verb"], "User": event["user"],
             "SourceIps": event["sourceIPs"], "ResponseStatus": event["responseStatus"].to_string(),
             "RequestReceivedTime": at, "StageReceivedTime": at, "_ResourceId": RESOURCE,
@@ -72,7 +72,7 @@ fn row(table: Table, id: &str, after_ms: i64, code: u16) -> Value {
     }
 }
 
-fn ingest(logs: &LogAnalytics, table: Table, row: Value) {
+fn ingest(logs: &LogAnalytics, table: AuditTable, row: Value) {
     logs.ingest(WORKSPACE, table.as_str(), row).expect("a row");
 }
 

@@ -83,8 +83,8 @@ fn literal() -> impl Strategy<Value = Literal> {
 fn field() -> impl Strategy<Value = Field> {
     // The first eight, which rules name most, come four times as often.
     prop_oneof![
-        8 => (0..8_usize).prop_map(|place| Field::Named(FIELDS[place])),
-        3 => (8..FIELDS.len()).prop_map(|place| Field::Named(FIELDS[place])),
+        8 => (0..8_usize).prop_map(|index| Field::Named(FIELDS[index])),
+        3 => (8..FIELDS.len()).prop_map(|index| Field::Named(FIELDS[index])),
         1 => prop::sample::select(&ANNOTATIONS[..]).prop_map(|key| Field::Annotation(key.to_owned())),
     ]
 }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use stakeout_azure_monitor::{AzureMonitorConfig, Credential, Plan, Table, decode, pushdown};
+use stakeout_azure_monitor::{AuditTable, AzureMonitorConfig, Credential, Plan, decode, pushdown};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::field::{Field, FieldValue};
 use stakeout_core::observation::{Identity, Observation};
@@ -25,7 +25,7 @@ const AT: &str = "2026-11-22T01:00:00.001Z";
 /// How a row's JSON came: what a column of type `dynamic` may hold, and where it ends.
 #[derive(Clone, Debug)]
 struct Shape {
-    table: Table,
+    table: AuditTable,
     is_text: bool,
     /// The thousandth at which a text ends early, of the cell that it cuts.
     cut: Option<(usize, usize)>,
@@ -76,7 +76,7 @@ fn config(shape: &Shape) -> AzureMonitorConfig {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let cut = prop::option::weighted(0.4, (0..5_usize, 0..1_000_usize));
-    (prop::sample::select(&Table::ALL[..]), any::<bool>(), cut).prop_map(|(table, is_text, cut)| Shape {
+    (prop::sample::select(&AuditTable::ALL[..]), any::<bool>(), cut).prop_map(|(table, is_text, cut)| Shape {
         table,
         is_text,
         cut,
@@ -98,7 +98,7 @@ fn event(prefilter: &Prefilter, choices: &[u8], noise: &[Option<String>]) -> Val
     });
     for (field, value) in FIELDS.iter().zip(noise) {
         if let Some(value) = value {
-            place(&mut event, &Field::Named(field), json!(value));
+            insert(&mut event, &Field::Named(field), json!(value));
         }
     }
     fit(prefilter, &mut event, &mut choices.iter().copied().cycle());
@@ -112,7 +112,7 @@ fn fit(prefilter: &Prefilter, event: &mut Value, choices: &mut impl Iterator<Ite
         Prefilter::Any => {}
         Prefilter::Or(parts) => fit(&parts[choice % parts.len()], event, choices),
         Prefilter::And(parts) => parts.iter().for_each(|part| fit(part, event, choices)),
-        Prefilter::Is { field, literal } => place(event, field, spelled(literal, choice)),
+        Prefilter::Is { field, literal } => insert(event, field, spelled(literal, choice)),
     }
 }
 
@@ -129,7 +129,7 @@ fn spelled(literal: &Literal, choice: usize) -> Value {
 
 /// Puts a value at a field. The API server writes a number into the code only, lists where they belong, and no derived
 /// field.
-fn place(event: &mut Value, field: &Field, value: Value) {
+fn insert(event: &mut Value, field: &Field, value: Value) {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match (field, field.name().split_once('.')) {
         (Field::Annotation(key), _) => event["annotations"][key] = json!(text),
@@ -144,7 +144,7 @@ fn place(event: &mut Value, field: &Field, value: Value) {
 
 /// Returns the row that holds an event.
 fn row(event: &Value, shape: &Shape) -> Value {
-    if shape.table == Table::AzureDiagnostics {
+    if shape.table == AuditTable::AzureDiagnostics {
         let log = format!("{event}\n");
         let log = shape.cut.map_or(log.clone(), |(_, thousandth)| cut(&log, thousandth));
         return json!({"TimeGenerated": AT, "Category": "kube-audit", "log_s": log, "_ResourceId": RESOURCE});
@@ -161,7 +161,7 @@ fn row(event: &Value, shape: &Shape) -> Value {
         let part = &event[part];
         row[column] = match shape.cut {
             _ if part.is_null() => Value::Null,
-            Some((place, thousandth)) if place == n => json!(cut(&part.to_string(), thousandth)),
+            Some((index, thousandth)) if index == n => json!(cut(&part.to_string(), thousandth)),
             _ if shape.is_text => json!(part.to_string()),
             _ => part.clone(),
         };
@@ -176,7 +176,7 @@ fn cut(text: &str, thousandth: usize) -> String {
 }
 
 /// Returns a row as the table stores it.
-fn stored(table: Table, row: &Value) -> kql::Row {
+fn stored(table: AuditTable, row: &Value) -> kql::Row {
     let columns = log_analytics::columns(table.as_str()).expect("a table");
     let cell = |column: &kql::Column| match (column.kind, &row[&column.name]) {
         (ColumnType::String, cell) => kql::Cell::text(cell.as_str().unwrap_or("")),
@@ -206,7 +206,7 @@ fn observation(row: &Value) -> Observation {
     }
 }
 
-/// Tells what core says of a prefilter in its own words, field by field.
+/// Returns how core judges a prefilter, field by field.
 fn accepts(prefilter: &Prefilter, observation: &Observation) -> bool {
     match prefilter {
         Prefilter::Any => true,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use stakeout_azure_monitor::{AzureMonitor, Plan, Table};
+use stakeout_azure_monitor::{AuditTable, AzureMonitor, Plan};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, PageToken, RawRecord};
 use stakeout_core::time::{Second, Window};
@@ -15,7 +15,7 @@ use crate::{RESOURCE, forbidden, ingest, row, sorted_ids, start, window};
 const HOUR_MS: i64 = 3_600_000;
 
 /// Fills a table with what must be read, and with what lies just beside: of other clusters, times and codes.
-fn fill(logs: &LogAnalytics, table: Table) -> Vec<String> {
+fn fill(logs: &LogAnalytics, table: AuditTable) -> Vec<String> {
     let mut expected = Vec::new();
     for n in 0..40 {
         let code = if n % 4 == 0 { 403 } else { 200 };
@@ -37,7 +37,7 @@ fn fill(logs: &LogAnalytics, table: Table) -> Vec<String> {
         other["_ResourceId"] = json!(resource);
         ingest(logs, table, other);
     }
-    if table == Table::AzureDiagnostics {
+    if table == AuditTable::AzureDiagnostics {
         let mut other = row(table, "of another log", 1_000, 403);
         other["Category"] = json!("guard");
         ingest(logs, table, other);
@@ -69,7 +69,7 @@ fn ids(records: &[RawRecord]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_window_holds_what_lies_in_it_in_every_table_and_plan() {
-    for table in Table::ALL {
+    for table in AuditTable::ALL {
         for plan in [Plan::Analytics, Plan::Basic] {
             let (logs, azure_monitor) = start(table, plan).await;
             let expected = fill(&logs, table);
@@ -92,8 +92,8 @@ async fn halves_of_a_window_make_a_whole() {
             Answering { partial_next: 3, ..Answering::default() },
             Answering { span_max: Some(Duration::from_secs(300)), ..Answering::default() },
         ] {
-            let (logs, azure_monitor) = start(Table::AksAudit, plan).await;
-            let expected = fill(&logs, Table::AksAudit);
+            let (logs, azure_monitor) = start(AuditTable::AksAudit, plan).await;
+            let expected = fill(&logs, AuditTable::AksAudit);
             logs.set_answering(answering.clone());
             let first = azure_monitor.page(window(), &forbidden(), None).await;
             assert!(matches!(first, Err(FetchError::Truncated { .. })), "{answering:?}: {first:?}");
@@ -105,8 +105,8 @@ async fn halves_of_a_window_make_a_whole() {
 
 #[tokio::test]
 async fn no_content_is_no_rows_and_an_empty_body_is_no_answer() {
-    let (logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
-    let expected = fill(&logs, Table::AksAudit);
+    let (logs, azure_monitor) = start(AuditTable::AksAudit, Plan::Analytics).await;
+    let expected = fill(&logs, AuditTable::AksAudit);
     logs.set_answering(Answering { no_content_next: 2, ..Answering::default() });
     let page = azure_monitor.page(window(), &forbidden(), None).await.expect("is answered");
     assert_eq!((page.records, page.next), (vec![], None));
@@ -124,7 +124,7 @@ async fn no_content_is_no_rows_and_an_empty_body_is_no_answer() {
 
 #[tokio::test]
 async fn whether_anything_is_logged_can_be_told() {
-    for table in Table::ALL {
+    for table in AuditTable::ALL {
         for plan in [Plan::Analytics, Plan::Basic] {
             let (logs, azure_monitor) = start(table, plan).await;
             for after_ms in [-1, HOUR_MS + 500] {
@@ -139,7 +139,7 @@ async fn whether_anything_is_logged_can_be_told() {
 
 #[tokio::test]
 async fn there_is_no_second_page() {
-    let (_logs, azure_monitor) = start(Table::AksAudit, Plan::Analytics).await;
+    let (_logs, azure_monitor) = start(AuditTable::AksAudit, Plan::Analytics).await;
     let token = PageToken("another provider's".to_owned());
     let answer = azure_monitor.page(window(), &forbidden(), Some(&token)).await;
     assert!(matches!(answer, Err(FetchError::TokenGone { .. })), "{answer:?}");

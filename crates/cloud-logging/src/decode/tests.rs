@@ -162,8 +162,8 @@ fn a_decision_without_a_label_is_what_was_granted() {
     {
         assert_eq!(decision(checked, code), None);
     }
-    let said = event(json!({"protoPayload": {"authorizationInfo": [{"granted": true}]}}));
-    assert_eq!(said.annotations, [(DECISION.to_owned(), "forbid".to_owned())]);
+    let shown = event(json!({"protoPayload": {"authorizationInfo": [{"granted": true}]}}));
+    assert_eq!(shown.annotations, [(DECISION.to_owned(), "forbid".to_owned())]);
 }
 
 #[test]
@@ -203,17 +203,17 @@ fn an_address_is_kept_as_it_was_written() {
 }
 
 #[test]
-fn a_record_of_anything_else_says_what_it_is() {
-    let said = |change: Value| entry(&denied(change).to_string()).expect_err("no audit entry").to_string();
+fn an_error_names_the_kind_of_record() {
+    let shown = |change: Value| entry(&denied(change).to_string()).expect_err("no audit entry").to_string();
     let other = "not of the Kubernetes API: container.googleapis.com";
-    assert_eq!(said(json!({"protoPayload": {"serviceName": "container.googleapis.com"}})), other);
-    assert_eq!(said(json!({"protoPayload": {"serviceName": null}})), "not of the Kubernetes API: no serviceName");
-    assert_eq!(said(json!({"protoPayload": null, "textPayload": "x"})), "not an audit event: kind is textPayload");
-    assert_eq!(said(json!({"protoPayload": null, "kind": "Event"})), "not an audit event: kind is Event");
+    assert_eq!(shown(json!({"protoPayload": {"serviceName": "container.googleapis.com"}})), other);
+    assert_eq!(shown(json!({"protoPayload": {"serviceName": null}})), "not of the Kubernetes API: no serviceName");
+    assert_eq!(shown(json!({"protoPayload": null, "textPayload": "x"})), "not an audit event: kind is textPayload");
+    assert_eq!(shown(json!({"protoPayload": null, "kind": "Event"})), "not an audit event: kind is Event");
     for missing in ["logName", "timestamp", "insertId"] {
-        assert_eq!(said(json!({missing: null})), "not audit JSON: no logName, timestamp or insertId in it");
+        assert_eq!(shown(json!({missing: null})), "not audit JSON: no logName, timestamp or insertId in it");
     }
-    assert_eq!(said(json!({"timestamp": "yesterday"})), "not audit JSON: no logName, timestamp or insertId in it");
+    assert_eq!(shown(json!({"timestamp": "yesterday"})), "not audit JSON: no logName, timestamp or insertId in it");
     for text in ["", "[]", "\"x\"", "{\"insertId\":", "null", "{}{}"] {
         assert!(matches!(entry(text), Err(DecodeError::NotJson(_))), "{text}");
     }
@@ -362,7 +362,7 @@ fn pointers(value: &Value, at: &str) -> Vec<String> {
             .flat_map(|(key, value)| pointers(value, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))))
             .collect(),
         Value::Array(elements) => {
-            elements.iter().enumerate().flat_map(|(place, value)| pointers(value, &format!("{at}/{place}"))).collect()
+            elements.iter().enumerate().flat_map(|(index, value)| pointers(value, &format!("{at}/{index}"))).collect()
         }
         _ => Vec::new(),
     };
@@ -380,9 +380,9 @@ proptest! {
         cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
         let mut document = denied(json!({"protoPayload": {"response": {"kind": "Status", "code": 403}}, "split": {"index": 0}}));
-        for (place, value) in changes {
+        for (index, value) in changes {
             let pointers = pointers(&document, "");
-            *document.pointer_mut(&pointers[place.index(pointers.len())]).expect("it is there") = value;
+            *document.pointer_mut(&pointers[index.index(pointers.len())]).expect("it is there") = value;
         }
         let mut text = document.to_string();
         if let Some(cut) = cut {

@@ -1,4 +1,4 @@
-//! What a comparison of a rule is in terms of an entry: the way back from `decode`, through the same tables.
+//! A rule's comparison in terms of an entry: the way back from `decode`, through the same tables.
 
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::Literal;
@@ -17,7 +17,7 @@ const PATH: &str = "protoPayload.resourceName";
 
 /// A text that a rule compares with, as far as the service can be trusted to compare in the same way.
 #[derive(Clone, Copy)]
-struct Text<'a> {
+struct ComparedText<'a> {
     text: &'a str,
     cased: bool,
 }
@@ -29,10 +29,10 @@ pub(super) fn alternatives(field: &Field, literal: &Literal) -> Option<Vec<Strin
     }
     let number;
     let text = match literal {
-        Literal::Text { text, cased } => Text { text, cased: *cased },
+        Literal::Text { text, cased } => ComparedText { text, cased: *cased },
         Literal::Number(of) => {
             number = of.to_string();
-            Text { text: &number, cased: true }
+            ComparedText { text: &number, cased: true }
         }
     };
     if !text.is_plain() {
@@ -49,13 +49,15 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn named(name: &str, text: Text<'_>) -> Option<Vec<String>> {
+fn named(name: &str, text: ComparedText<'_>) -> Option<Vec<String>> {
     match name {
         "auditID" => Some(text.equals(&["operation.id"])),
         "requestURI" => request_uri(text),
         "verb" => text.ends_segments(METHOD, '.').map(one),
         "user.username" => Some(text.equals(&PRINCIPALS)),
-        "user.groups" => text.is(UNAUTHENTICATED).then(|| Text { text: ANONYMOUS, cased: true }.equals(&PRINCIPALS)),
+        "user.groups" => {
+            text.is(UNAUTHENTICATED).then(|| ComparedText { text: ANONYMOUS, cased: true }.equals(&PRINCIPALS))
+        }
         "sourceIPs" => {
             Some(text.equals(&["protoPayload.requestMetadata.callerIp", "protoPayload.requestMetadata.callerIP"]))
         }
@@ -78,28 +80,28 @@ fn codes(literal: &Literal) -> Option<Vec<String>> {
         Literal::Number(number) => *number,
         Literal::Text { text, .. } => text.parse().ok()?,
     };
-    let is_sayable = (100..600).contains(&http) && status::grpc_of(http).all(|grpc| grpc != 0);
+    let is_pushable = (100..600).contains(&http) && status::grpc_of(http).all(|grpc| grpc != 0);
     let of_status = status::grpc_of(http).map(|grpc| format!("protoPayload.status.code={grpc}"));
-    is_sayable.then(|| of_status.chain([format!("protoPayload.response.code={http}")]).collect())
+    is_pushable.then(|| of_status.chain([format!("protoPayload.response.code={http}")]).collect())
 }
 
 /// Returns the paths that a URI can have been put together from.
-fn request_uri(text: Text<'_>) -> Option<Vec<String>> {
+fn request_uri(text: ComparedText<'_>) -> Option<Vec<String>> {
     let without = |prefix: &str| {
         let (head, rest) = text.text.split_at_checked(prefix.len())?;
-        Text { text: head, ..text }.is(prefix).then_some(rest)
+        ComparedText { text: head, ..text }.is(prefix).then_some(rest)
     };
     let core = without("/api/").map(|rest| format!("core/{rest}"));
     let paths = [without("/").map(str::to_owned), without("/apis/").map(str::to_owned), core];
     let paths: Vec<String> = paths.into_iter().flatten().collect();
     let is_any_empty = paths.iter().any(String::is_empty);
-    let equals = |path: &String| Text { text: path, ..text }.equals(&[PATH]);
+    let equals = |path: &String| ComparedText { text: path, ..text }.equals(&[PATH]);
     (!paths.is_empty() && !is_any_empty).then(|| paths.iter().flat_map(equals).collect())
 }
 
-/// Returns the label that an annotation is. The decision may come from elsewhere where its label is missing.
-fn annotation(key: &str, text: Text<'_>) -> Option<Vec<String>> {
-    let is_key_plain = key.contains('/') && Text { text: key, cased: true }.is_plain();
+/// Returns the label that an annotation is. The decision may come from `authorizationInfo` if its label is missing.
+fn annotation(key: &str, text: ComparedText<'_>) -> Option<Vec<String>> {
+    let is_key_plain = key.contains('/') && ComparedText { text: key, cased: true }.is_plain();
     let label = format!("labels.{}", quoted(key));
     let mut alternatives = is_key_plain.then(|| text.equals(&[label.as_str()]))?;
     if key == DECISION {
@@ -112,11 +114,11 @@ fn one(comparison: String) -> Vec<String> {
     vec![comparison]
 }
 
-impl Text<'_> {
-    /// Tells whether `=` accepts, of a field, at least what equals the text to us.
+impl ComparedText<'_> {
+    /// Returns whether `=` accepts at least the field values that equal the text for a rule.
     ///
     /// `=` ignores case. Whether a `*` is one there, what an empty text equals, and how case is ignored beyond ASCII is
-    /// not said. So is that of `k`, which is the lower case of the Kelvin sign as well.
+    /// undocumented. So is that of `k`, which is the lower case of the Kelvin sign as well.
     fn is_plain(self) -> bool {
         !self.text.is_empty()
             && self.text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'*')

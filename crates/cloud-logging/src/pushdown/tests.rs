@@ -25,8 +25,8 @@ fn expression(prefilter: &Prefilter) -> Option<String> {
     pushed(prefilter, FILTER_CHARS_MAX)
 }
 
-fn said(field: &'static str, of: &str) -> String {
-    expression(&text(Field::Named(field), of)).expect("can be said")
+fn condition(field: &'static str, of: &str) -> String {
+    expression(&text(Field::Named(field), of)).expect("can be condition")
 }
 
 fn config() -> CloudLoggingConfig {
@@ -68,30 +68,36 @@ fn each_field_is_said_in_terms_of_what_it_is_decoded_from() {
             .map(|field| format!("protoPayload.authenticationInfo.{field}=\"{name}\""))
             .join(" OR ")
     };
-    assert_eq!(said("user.username", "system:anonymous"), format!("({})", principals("system:anonymous")));
-    assert_eq!(said("user.groups", "system:unauthenticated"), said("user.username", "system:anonymous"));
-    assert_eq!(said("responseStatus.code", "401"), "(protoPayload.status.code=16 OR protoPayload.response.code=401)");
-    assert_eq!(said("responseStatus.code", "422"), "protoPayload.response.code=422");
-    assert_eq!(said("verb", "list"), "protoPayload.methodName=~\"[.]list$\"");
-    assert_eq!(said("objectRef.resource", "pods"), "protoPayload.methodName=~\"[.]pods[.]\"");
+    assert_eq!(condition("user.username", "system:anonymous"), format!("({})", principals("system:anonymous")));
+    assert_eq!(condition("user.groups", "system:unauthenticated"), condition("user.username", "system:anonymous"));
     assert_eq!(
-        said("objectRef.subresource", "exec"),
+        condition("responseStatus.code", "401"),
+        "(protoPayload.status.code=16 OR protoPayload.response.code=401)"
+    );
+    assert_eq!(condition("responseStatus.code", "422"), "protoPayload.response.code=422");
+    assert_eq!(condition("verb", "list"), "protoPayload.methodName=~\"[.]list$\"");
+    assert_eq!(condition("objectRef.resource", "pods"), "protoPayload.methodName=~\"[.]pods[.]\"");
+    assert_eq!(
+        condition("objectRef.subresource", "exec"),
         "(protoPayload.methodName=~\"[.]exec[.]\" OR protoPayload.resourceName=~\"[/]exec([/]|$)\")"
     );
-    assert_eq!(said("objectRef.namespace", "a.b"), "protoPayload.resourceName=~\"/namespaces/a[.]b(/|$)\"");
-    assert_eq!(said("objectRef.name", "web-1"), "protoPayload.resourceName=~\"[/]web-1([/]|$)\"");
+    assert_eq!(condition("objectRef.namespace", "a.b"), "protoPayload.resourceName=~\"/namespaces/a[.]b(/|$)\"");
+    assert_eq!(condition("objectRef.name", "web-1"), "protoPayload.resourceName=~\"[/]web-1([/]|$)\"");
     assert_eq!(
-        said("requestURI", "/api/v1/pods"),
+        condition("requestURI", "/api/v1/pods"),
         "(protoPayload.resourceName=\"api/v1/pods\" OR protoPayload.resourceName=\"core/v1/pods\")"
     );
     assert_eq!(
-        said("requestURI", "/apis/apps/v1"),
+        condition("requestURI", "/apis/apps/v1"),
         "(protoPayload.resourceName=\"apis/apps/v1\" OR protoPayload.resourceName=\"apps/v1\")"
     );
-    assert_eq!(said("requestURI", "/version"), "protoPayload.resourceName=\"version\"");
-    assert_eq!(said("userAgent", "a\"\\b OR"), r#"protoPayload.requestMetadata.callerSuppliedUserAgent="a\"\\b OR""#);
+    assert_eq!(condition("requestURI", "/version"), "protoPayload.resourceName=\"version\"");
     assert_eq!(
-        said("sourceIPs", "::1"),
+        condition("userAgent", "a\"\\b OR"),
+        r#"protoPayload.requestMetadata.callerSuppliedUserAgent="a\"\\b OR""#
+    );
+    assert_eq!(
+        condition("sourceIPs", "::1"),
         "(protoPayload.requestMetadata.callerIp=\"::1\" OR protoPayload.requestMetadata.callerIP=\"::1\")"
     );
     let decision = text(Field::Annotation(crate::decode::DECISION.to_owned()), "forbid");
@@ -103,7 +109,7 @@ fn each_field_is_said_in_terms_of_what_it_is_decoded_from() {
 }
 
 #[test]
-fn what_cannot_be_said_is_left_out() {
+fn what_cannot_be_expressed_is_left_out() {
     let unsayable = [
         text(Field::Named("user.groups"), "system:authenticated"),
         text(Field::Named("objectRef.apiGroup"), "apps"),

@@ -1,4 +1,4 @@
-//! What goes wrong on the way, what the caller is told, and that asking again as told loses nothing.
+//! Failures on the way: the error that the caller gets, and that following it loses nothing.
 
 use std::time::Duration;
 
@@ -136,8 +136,8 @@ async fn what_only_people_can_mend_is_denied() {
     assert_denied(&reader, "`gcloud auth application-default login`").await;
     logs.require_token(None);
 
-    let elsewhere = CloudLoggingConfig { project: "acme-test".to_owned(), ..config(&logs) };
-    assert_denied(&CloudLogging::new(elsewhere), "project acme-test does not exist").await;
+    let other_project = CloudLoggingConfig { project: "acme-test".to_owned(), ..config(&logs) };
+    assert_denied(&CloudLogging::new(other_project), "project acme-test does not exist").await;
 }
 
 #[tokio::test]

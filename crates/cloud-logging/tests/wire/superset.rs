@@ -41,7 +41,7 @@ const FIELDS: &[&str] = &[
 
 const ANNOTATIONS: &[&str] = &["authorization.k8s.io/decision", "audit.k8s.io/truncated", "x.io/\" OR (\\"];
 
-/// What stands at each place of an entry, ordinary and otherwise.
+/// The values of each field of an entry, ordinary and odd.
 const METHODS: &[&str] = &[
     "io.k8s.core.v1.pods.list",
     "io.k8s.core.v1.pods.exec.create",
@@ -242,7 +242,7 @@ fn prefilter(known: Vec<(Field, Literal)>) -> impl Strategy<Value = Prefilter> {
     })
 }
 
-/// Tells what core says of a prefilter in its own words, field by field.
+/// Returns how core judges a prefilter, field by field.
 fn accepts(prefilter: &Prefilter, observation: &Observation) -> bool {
     match prefilter {
         Prefilter::Any => true,

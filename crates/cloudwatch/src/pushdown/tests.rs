@@ -30,11 +30,11 @@ fn pattern(prefilter: &Prefilter) -> Option<String> {
 #[test]
 fn a_code_is_looked_for_as_number_and_as_text() {
     let alternatives = Prefilter::Or(vec![number(CODE, 403), text(USERNAME, "system:anonymous")]);
-    let said = "{ ($.responseStatus.code = 403) || ($.responseStatus.code = \"403\") || ($.user.username = \"system:anonymous\") }";
-    assert_eq!(pattern(&alternatives).as_deref(), Some(said));
+    let expected = "{ ($.responseStatus.code = 403) || ($.responseStatus.code = \"403\") || ($.user.username = \"system:anonymous\") }";
+    assert_eq!(pattern(&alternatives).as_deref(), Some(expected));
     let both = Prefilter::And(vec![text(CODE, "403"), text(VERB, "list")]);
-    let said = "{ (($.responseStatus.code = 403) || ($.responseStatus.code = \"403\")) && ($.verb = \"list\") }";
-    assert_eq!(pattern(&both).as_deref(), Some(said));
+    let expected = "{ (($.responseStatus.code = 403) || ($.responseStatus.code = \"403\")) && ($.verb = \"list\") }";
+    assert_eq!(pattern(&both).as_deref(), Some(expected));
     assert_eq!(pattern(&text(VERB, "list")).as_deref(), Some("{ $.verb = \"list\" }"));
 }
 
@@ -43,11 +43,11 @@ fn a_code_is_looked_for_as_number_and_as_text() {
 fn up_to_three_addresses_are_looked_for_in_every_entry() {
     let sources = |addresses: &[&str]| Prefilter::Or(addresses.iter().map(|one| text(SOURCE_IPS, one)).collect());
     let let_in = |addresses: &[&str]| Prefilter::And(vec![sources(addresses), number(CODE, 200)]);
-    let said = "{ (($.sourceIPs[*] = \"203.0.113.7\") || ($.sourceIPs[*] = \"203.0.113.8\")) && \
+    let expected = "{ (($.sourceIPs[*] = \"203.0.113.7\") || ($.sourceIPs[*] = \"203.0.113.8\")) && \
                 (($.responseStatus.code = 200) || ($.responseStatus.code = \"200\")) }";
-    assert_eq!(pattern(&let_in(&["203.0.113.7", "203.0.113.8"])).as_deref(), Some(said));
-    let said = "{ ($.responseStatus.code = 200) || ($.responseStatus.code = \"200\") }";
-    assert_eq!(pattern(&let_in(&["a", "b", "c", "d"])).as_deref(), Some(said));
+    assert_eq!(pattern(&let_in(&["203.0.113.7", "203.0.113.8"])).as_deref(), Some(expected));
+    let expected = "{ ($.responseStatus.code = 200) || ($.responseStatus.code = \"200\") }";
+    assert_eq!(pattern(&let_in(&["a", "b", "c", "d"])).as_deref(), Some(expected));
 }
 
 /// Nobody in particular: what `unauthenticated: true` asks for.
@@ -58,9 +58,9 @@ fn a_group_is_looked_for_beside_what_else_says_that_nobody_was_logged_in() {
         text(GROUPS, "system:unauthenticated"),
         number(CODE, 401),
     ]);
-    let said = "{ ($.user.username = \"system:anonymous\") || ($.user.groups[*] = \"system:unauthenticated\") || \
+    let expected = "{ ($.user.username = \"system:anonymous\") || ($.user.groups[*] = \"system:unauthenticated\") || \
                 ($.responseStatus.code = 401) || ($.responseStatus.code = \"401\") }";
-    assert_eq!(pattern(&nobody).as_deref(), Some(said));
+    assert_eq!(pattern(&nobody).as_deref(), Some(expected));
 
     // Beside three addresses there is no room for it, beside an alternative of four none for them.
     let sources = |n: usize| Prefilter::Or((0..n).map(|n| text(SOURCE_IPS, &format!("203.0.113.{n}"))).collect());
@@ -72,7 +72,7 @@ fn a_group_is_looked_for_beside_what_else_says_that_nobody_was_logged_in() {
 }
 
 #[test]
-fn what_cannot_be_said_is_left_out() {
+fn what_cannot_be_expressed_is_left_out() {
     let unpushable = [
         uncased(USERNAME, "system:anonymous"),
         number(SOURCE_IPS, 7),
@@ -112,13 +112,13 @@ fn quotes_and_backslashes_are_escaped() {
 }
 
 #[test]
-fn a_part_that_another_includes_is_not_said() {
+fn a_part_that_another_includes_is_left_out() {
     let narrower = Prefilter::And(vec![number(CODE, 403), text(VERB, "list")]);
     assert_eq!(pattern(&Prefilter::Or(vec![narrower, number(CODE, 403)])), pattern(&number(CODE, 403)));
 }
 
 #[test]
-fn a_pattern_that_is_too_long_says_less_and_keeps_what_is_rare() {
+fn a_pattern_that_is_too_long_becomes_weaker_and_keeps_what_is_rare() {
     let user = |n: usize| text(USERNAME, &format!("system:serviceaccount:{n:080}"));
     let listed = |n: usize| Prefilter::And(vec![user(n), text(VERB, "list")]);
     let long = |n: usize| {
@@ -134,14 +134,14 @@ fn a_pattern_that_is_too_long_says_less_and_keeps_what_is_rare() {
 
 /// The value of a field in an event of one level.
 #[derive(Clone, Debug, PartialEq)]
-enum Value {
+enum FieldValue {
     Number(i64),
     Text(String),
 }
 
-type Event = BTreeMap<String, Value>;
+type Event = BTreeMap<String, FieldValue>;
 
-/// Tells whether an event fits a prefilter, as generously as any rule could mean it.
+/// Returns whether an event fits a prefilter, as generously as any rule could mean it.
 fn fits(prefilter: &Prefilter, event: &Event) -> bool {
     match prefilter {
         Prefilter::Any => true,
@@ -149,8 +149,8 @@ fn fits(prefilter: &Prefilter, event: &Event) -> bool {
         Prefilter::And(parts) => parts.iter().all(|part| fits(part, event)),
         Prefilter::Is { field, literal } => event.get(&field.name()).is_some_and(|value| {
             let held = match value {
-                Value::Number(number) => number.to_string(),
-                Value::Text(text) => text.clone(),
+                FieldValue::Number(number) => number.to_string(),
+                FieldValue::Text(text) => text.clone(),
             };
             match literal {
                 Literal::Number(number) => held == number.to_string(),
@@ -162,13 +162,13 @@ fn fits(prefilter: &Prefilter, event: &Event) -> bool {
 }
 
 /// Reads a pattern from its text, and refuses all that the service's syntax does not have.
-struct Reader<'a> {
+struct PatternReader<'a> {
     rest: &'a str,
     event: &'a Event,
     literals: Vec<String>,
 }
 
-impl Reader<'_> {
+impl PatternReader<'_> {
     fn take(&mut self, token: &str) -> bool {
         let rest = self.rest.trim_start().strip_prefix(token);
         self.rest = rest.unwrap_or(self.rest);
@@ -201,7 +201,7 @@ impl Reader<'_> {
         assert!(self.take("$."), "no selector: {}", self.rest);
         let (field, rest) = self.rest.split_once(" = ").expect("a comparison");
         self.rest = rest;
-        let value = if self.take("\"") { Value::Text(self.quoted()) } else { Value::Number(self.number()) };
+        let value = if self.take("\"") { FieldValue::Text(self.quoted()) } else { FieldValue::Number(self.number()) };
         // Every list of these tests holds one value.
         self.event.get(field.strip_suffix("[*]").unwrap_or(field)) == Some(&value)
     }
@@ -250,13 +250,13 @@ fn event_of(prefilter: &Prefilter, choices: &[u8]) -> Event {
         };
         let value = match choice % 4 {
             0 => continue,
-            1 => text.parse().map_or(Value::Text(text), Value::Number),
-            2 => Value::Text(text),
-            _ => Value::Text(text.to_uppercase()),
+            1 => text.parse().map_or(FieldValue::Text(text), FieldValue::Number),
+            2 => FieldValue::Text(text),
+            _ => FieldValue::Text(text.to_uppercase()),
         };
         // The API server writes texts everywhere but in the code.
         let value = match value {
-            Value::Number(number) if *field != CODE => Value::Text(number.to_string()),
+            FieldValue::Number(number) if *field != CODE => FieldValue::Text(number.to_string()),
             value => value,
         };
         event.insert(field.name(), value);
@@ -320,7 +320,7 @@ proptest! {
         let Some(pattern) = filter_pattern(&prefilter) else { return Ok(()) };
         let event = event_of(&prefilter, &choices);
         let recorded = recorded(&event);
-        let mut reader = Reader { rest: &pattern, event: &recorded, literals: Vec::new() };
+        let mut reader = PatternReader { rest: &pattern, event: &recorded, literals: Vec::new() };
         let is_accepted = reader.pattern();
         prop_assert!(is_accepted || !fits(&prefilter, &event), "{pattern} refuses {event:?}");
 
@@ -336,7 +336,7 @@ proptest! {
     }
 }
 
-/// What alternatives have in common is said once, so that there is room for all that narrows them.
+/// What alternatives have in common is expected once, so that there is room for all that narrows them.
 #[test]
 fn the_shipped_rules_fit_into_a_pattern_whole() {
     let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules");

@@ -1,4 +1,4 @@
-//! What goes wrong on the way, what the caller is told, and that asking again as told loses nothing.
+//! Failures on the way: the error that the caller gets, and that following it loses nothing.
 
 use std::time::Duration;
 

@@ -98,8 +98,8 @@ fn literal() -> impl Strategy<Value = Literal> {
 
 fn prefilter() -> impl Strategy<Value = Prefilter> {
     // The first eight, which patterns can say, come nine times as often.
-    let place = prop_oneof![9 => 0..8_usize, 1 => 8..FIELDS.len()];
-    let field = place.prop_map(|place| Field::Named(FIELDS[place]));
+    let index = prop_oneof![9 => 0..8_usize, 1 => 8..FIELDS.len()];
+    let field = index.prop_map(|index| Field::Named(FIELDS[index]));
     let leaf = (field, literal()).prop_map(|(field, literal)| Prefilter::Is { field, literal });
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
@@ -122,7 +122,7 @@ fn message(prefilter: &Prefilter, choices: &[u8], noise: &[Option<String>]) -> S
     });
     for (field, value) in FIELDS.iter().zip(noise) {
         if let Some(value) = value {
-            place(&mut event, field, json!(value));
+            insert(&mut event, field, json!(value));
         }
     }
     fit(prefilter, &mut event, &mut choices.iter().copied().cycle());
@@ -146,13 +146,13 @@ fn fit(prefilter: &Prefilter, event: &mut Value, choices: &mut impl Iterator<Ite
                     _ => json!(text),
                 },
             };
-            place(event, &field.name(), value);
+            insert(event, &field.name(), value);
         }
     }
 }
 
 /// Puts a value at a field. The API server writes a number into the code only, lists into groups, and no derived field.
-fn place(event: &mut Value, field: &str, value: Value) {
+fn insert(event: &mut Value, field: &str, value: Value) {
     if field == "source_ip_public" {
         return;
     }
@@ -188,7 +188,7 @@ fn observation(message: &str) -> Observation {
     }
 }
 
-/// Tells what core says of a prefilter in its own words, field by field.
+/// Returns how core judges a prefilter, field by field.
 fn accepts(prefilter: &Prefilter, observation: &Observation) -> bool {
     match prefilter {
         Prefilter::Any => true,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stakeout_azure_monitor::{
-    AzureMonitor, AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD, Table, decode as wire,
+    AuditTable, AzureMonitor, AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD, decode as wire,
 };
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
@@ -60,7 +60,7 @@ impl Settings {
         let workspace_fix =
             "add the workspace's id, as `az monitor log-analytics workspace show --query customerId` prints it";
         let workspace_id = guid(&map.need("workspace_id", workspace_fix)?)?;
-        let table = map.get("table").map_or(Ok(Table::AksAudit), |at| table(&at))?;
+        let table = map.get("table").map_or(Ok(AuditTable::AksAudit), |at| table(&at))?;
         let plan = map.get("plan").map_or(Ok(Plan::Analytics), |at| plan(&at))?;
         let cluster = cluster(&map.need("cluster", "add the cluster's name, as `az aks list` shows it")?)?;
         let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
@@ -94,10 +94,10 @@ impl Settings {
     }
 }
 
-fn table(at: &At<'_>) -> Result<Table, Diagnostic> {
+fn table(at: &At<'_>) -> Result<AuditTable, Diagnostic> {
     let text = at.text()?;
-    let known = Table::ALL.map(Table::as_str);
-    Table::ALL
+    let known = AuditTable::ALL.map(AuditTable::as_str);
+    AuditTable::ALL
         .into_iter()
         .find(|table| table.as_str().eq_ignore_ascii_case(text))
         .ok_or_else(|| at.fault(format!("`{text}` contains no audit events"), suggestion(text, &known)))

@@ -1,4 +1,4 @@
-//! Where the tables keep the fields of an audit event.
+//! The columns in which the tables keep the fields of an audit event.
 
 use stakeout_core::field::Field;
 
@@ -7,20 +7,20 @@ use super::kql;
 /// The field that the API server writes as a number.
 pub(super) const CODE: Field = Field::Named("responseStatus.code");
 
-/// What a field is to a query.
+/// The column of a field, as a query reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Spot {
+pub(super) struct ColumnMapping {
     /// The expression for its text.
     pub(super) text: String,
     /// Whether that is a list, or holds one, as JSON.
     pub(super) is_list: bool,
-    /// The cell of JSON that it is read from, which may have been cut.
-    pub(super) cell: Option<&'static Cell>,
+    /// The JSON column that it is read from, whose cells may have been cut.
+    pub(super) json_column: Option<&'static JsonColumn>,
 }
 
 /// A column that holds JSON: an object, or an object's text where it came as such.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(super) struct JsonColumn {
     /// The part of an audit event that it holds.
     part: &'static str,
     /// The column's name.
@@ -29,32 +29,33 @@ pub(super) struct Cell {
     pub(super) json: &'static str,
 }
 
-/// The cells whose members a prefilter may name.
-pub(super) const CELLS: &[Cell] = &[
-    Cell { part: "user", column: "User", json: "UserJson" },
-    Cell { part: "objectRef", column: "ObjectRef", json: "ObjectRefJson" },
-    Cell { part: "responseStatus", column: "ResponseStatus", json: "ResponseStatusJson" },
-    Cell { part: "annotations", column: "Annotations", json: "AnnotationsJson" },
+/// The JSON columns whose members a prefilter may name.
+pub(super) const JSON_COLUMNS: &[JsonColumn] = &[
+    JsonColumn { part: "user", column: "User", json: "UserJson" },
+    JsonColumn { part: "objectRef", column: "ObjectRef", json: "ObjectRefJson" },
+    JsonColumn { part: "responseStatus", column: "ResponseStatus", json: "ResponseStatusJson" },
+    JsonColumn { part: "annotations", column: "Annotations", json: "AnnotationsJson" },
 ];
 
-impl Cell {
-    /// Returns the definition of what is read of the cell.
+impl JsonColumn {
+    /// Returns the definition of what is read of the column.
     pub(super) fn read(&self) -> String {
         format!("{} = parse_json(tostring({}))", self.json, self.column)
     }
 
-    /// Returns the condition that something stands in the cell and is no object. `parse_json` gives a text back where
+    /// Returns the condition that a cell is neither empty nor an object. `parse_json` gives a text back where
     /// it is no JSON: <https://learn.microsoft.com/kusto/query/parse-json-function>.
     pub(super) fn is_cut(&self) -> String {
         format!("(isnotempty(tostring({})) and gettype({}) != \"dictionary\")", self.column, self.json)
     }
 }
 
-impl Spot {
+impl ColumnMapping {
     /// Returns where the resource-specific tables keep a field, or `None` where they do not.
-    pub(super) fn in_audit_table(field: &Field) -> Option<Spot> {
-        let column = |name: &str| Some(Spot { text: name.to_owned(), is_list: false, cell: None });
-        let list = |name: &str| Some(Spot { text: format!("tostring({name})"), is_list: true, cell: None });
+    pub(super) fn in_audit_table(field: &Field) -> Option<ColumnMapping> {
+        let column = |name: &str| Some(ColumnMapping { text: name.to_owned(), is_list: false, json_column: None });
+        let list =
+            |name: &str| Some(ColumnMapping { text: format!("tostring({name})"), is_list: true, json_column: None });
         let name = match field {
             Field::Named(name) => *name,
             Field::Annotation(key) => return member("annotations", &indexed(key)?),
@@ -76,19 +77,19 @@ impl Spot {
     }
 
     /// Returns where an event of the shared table keeps a field, or `None` where it is not one of its own.
-    pub(super) fn in_event(field: &Field) -> Option<Spot> {
+    pub(super) fn in_event(field: &Field) -> Option<ColumnMapping> {
         let path = match field {
             Field::Named(name) if field.is_audited() => format!("Event.{name}"),
             Field::Named(_) => return None,
             Field::Annotation(key) => format!("Event.annotations{}", indexed(key)?),
         };
-        Some(Spot { text: format!("tostring({path})"), is_list: field.is_array(), cell: None })
+        Some(ColumnMapping { text: format!("tostring({path})"), is_list: field.is_array(), json_column: None })
     }
 }
 
-fn member(part: &str, path: &str) -> Option<Spot> {
-    let cell = CELLS.iter().find(|cell| cell.part == part)?;
-    Some(Spot { text: format!("tostring({}{path})", cell.json), is_list: false, cell: Some(cell) })
+fn member(part: &str, path: &str) -> Option<ColumnMapping> {
+    let column = JSON_COLUMNS.iter().find(|column| column.part == part)?;
+    Some(ColumnMapping { text: format!("tostring({}{path})", column.json), is_list: false, json_column: Some(column) })
 }
 
 /// Returns how an annotation is named in brackets. A key of Kubernetes has letters, digits and a few signs; anything

@@ -1,8 +1,8 @@
-//! Reads JSON objects of which nobody says that they hold what they should.
+//! Reads JSON objects whose content is not trusted to have the expected types.
 //!
-//! A value of another type than the one asked for is missing, and so is an empty text; of a key that stands twice the
-//! last counts. What is not asked for is passed over without building it, so that neither depth nor size of a request
-//! body costs more than looking at it once.
+//! A value of an unexpected type counts as missing, and so does an empty text; of a repeated key the last one counts.
+//! Other members are skipped without building them, so that neither depth nor size of a request body costs more than
+//! reading it once.
 
 use std::fmt;
 
@@ -12,34 +12,34 @@ use serde_json::value::RawValue;
 
 /// An object's members, each value as it is spelled.
 #[derive(Debug, Default)]
-pub(crate) struct Object<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct JsonObject<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'a> Object<'a> {
+impl<'a> JsonObject<'a> {
     /// Reads the object that `json` is.
-    pub(crate) fn parse(json: &'a str) -> serde_json::Result<Object<'a>> {
+    pub(crate) fn parse(json: &'a str) -> serde_json::Result<JsonObject<'a>> {
         serde_json::from_str(json)
     }
 
     /// Returns the text at a key, unless it is empty.
     pub(crate) fn text(&self, key: &str) -> Option<String> {
-        text(self.spelled(key)?)
+        text(self.raw(key)?)
     }
 
-    /// Returns the object at a key; an empty one where there is none.
-    pub(crate) fn object(&self, key: &str) -> Object<'a> {
-        self.spelled(key).and_then(|json| Object::parse(json).ok()).unwrap_or_default()
+    /// Returns the object at a key; an empty one if there is none.
+    pub(crate) fn object(&self, key: &str) -> JsonObject<'a> {
+        self.raw(key).and_then(|json| JsonObject::parse(json).ok()).unwrap_or_default()
     }
 
     /// Returns the objects of the list at a key; an element that is none is an empty one.
-    pub(crate) fn objects(&self, key: &str) -> Vec<Object<'a>> {
+    pub(crate) fn objects(&self, key: &str) -> Vec<JsonObject<'a>> {
         let elements: Vec<&RawValue> =
-            self.spelled(key).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        elements.into_iter().map(|element| Object::parse(element.get()).unwrap_or_default()).collect()
+            self.raw(key).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        elements.into_iter().map(|element| JsonObject::parse(element.get()).unwrap_or_default()).collect()
     }
 
     /// Returns the whole number at a key; it may have a fraction of zero, or be a text of digits.
     pub(crate) fn number(&self, key: &str) -> Option<i64> {
-        let json = self.spelled(key)?;
+        let json = self.raw(key)?;
         if let Some(text) = text(json) {
             return text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
         }
@@ -51,19 +51,19 @@ impl<'a> Object<'a> {
         whole.parse().ok()
     }
 
-    /// Tells whether `true` stands at a key, or `false`, or neither.
-    pub(crate) fn fact(&self, key: &str) -> Option<bool> {
-        self.spelled(key)?.parse().ok()
+    /// Returns the boolean at a key.
+    pub(crate) fn boolean(&self, key: &str) -> Option<bool> {
+        self.raw(key)?.parse().ok()
     }
 
-    /// Tells whether anything but `null` stands at a key.
+    /// Returns whether a key has a value other than `null`.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.spelled(key).is_some_and(|json| json != "null")
+        self.raw(key).is_some_and(|json| json != "null")
     }
 
-    /// Tells whether anything at all stands at a key.
+    /// Returns whether there is a key of this name.
     pub(crate) fn names(&self, key: &str) -> bool {
-        self.spelled(key).is_some()
+        self.raw(key).is_some()
     }
 
     /// Returns the members that are texts, each key once, in the order of the keys.
@@ -75,7 +75,7 @@ impl<'a> Object<'a> {
         texts
     }
 
-    fn spelled(&self, key: &str) -> Option<&'a str> {
+    fn raw(&self, key: &str) -> Option<&'a str> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.get())
     }
 }
@@ -84,23 +84,23 @@ fn text(json: &str) -> Option<String> {
     serde_json::from_str::<String>(json).ok().filter(|text| !text.is_empty())
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Object<'a>, D::Error> {
+impl<'de: 'a, 'a> Deserialize<'de> for JsonObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<JsonObject<'a>, D::Error> {
         struct Members;
 
         impl<'de> Visitor<'de> for Members {
-            type Value = Object<'de>;
+            type Value = JsonObject<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject<'de>, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Object(members))
+                Ok(JsonObject(members))
             }
         }
 
@@ -113,9 +113,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_what_was_asked_for_is_missing() {
+    fn a_value_of_another_type_is_missing() {
         let json = r#"{"a":1,"t":"x","t":"y","e":"","n":null,"o":{"k":"v"},"l":[{"k":"1"},2],"yes":true,"s":"true"}"#;
-        let object = Object::parse(json).expect("an object");
+        let object = JsonObject::parse(json).expect("an object");
         assert_eq!(
             ["t", "a", "e", "n", "o", "?"].map(|key| object.text(key)),
             [Some("y".to_owned()), None, None, None, None, None]
@@ -124,17 +124,17 @@ mod tests {
         assert_eq!(object.object("l").text("k"), None);
         let elements: Vec<_> = object.objects("l").iter().map(|element| element.text("k")).collect();
         assert_eq!(elements, [Some("1".to_owned()), None]);
-        assert_eq!(["yes", "s", "a"].map(|key| object.fact(key)), [Some(true), None, None]);
+        assert_eq!(["yes", "s", "a"].map(|key| object.boolean(key)), [Some(true), None, None]);
         assert_eq!(["n", "e", "?"].map(|key| object.has(key)), [false, true, false]);
         assert_eq!(object.texts(), [("s", "true"), ("t", "y")].map(|(key, text)| (key.to_owned(), text.to_owned())));
-        assert!(Object::parse("[]").is_err() && Object::parse("{} {}").is_err());
+        assert!(JsonObject::parse("[]").is_err() && JsonObject::parse("{} {}").is_err());
     }
 
     #[test]
     fn a_number_may_be_spelled_in_many_ways() {
         let json =
             r#"{"a":403,"b":403.0,"c":"403","d":403.5,"e":"4 3","f":4e2,"g":-7,"h":99999999999999999999,"i":true}"#;
-        let object = Object::parse(json).expect("an object");
+        let object = JsonObject::parse(json).expect("an object");
         let numbers = ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(|key| object.number(key));
         assert_eq!(numbers, [Some(403), Some(403), Some(403), None, None, None, Some(-7), None, None]);
     }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn depth_costs_nothing() {
         let deep = format!(r#"{{"request":{}{},"t":"x"}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        let object = Object::parse(&deep).expect("an object");
+        let object = JsonObject::parse(&deep).expect("an object");
         assert_eq!(object.text("t").as_deref(), Some("x"));
         assert_eq!(object.object("request").texts(), []);
     }
