@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
-use stakeout_azure_monitor::{AzureMonitor, AzureMonitorConfig, Credential, Plan, AuditTable, pushdown};
+use stakeout_azure_monitor::{AuditTable, AzureMonitor, AzureMonitorConfig, Credential, Plan, pushdown};
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
@@ -77,7 +77,8 @@ fn queries(shapes: usize) -> Vec<PushedQuery> {
 /// Returns the other queries of the client, besides those for windows.
 async fn queries_of_doctor() -> Vec<String> {
     let logs = LogAnalytics::start().await.expect("a free port");
-    for (table, plan) in AuditTable::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)]) {
+    for (table, plan) in AuditTable::ALL.into_iter().flat_map(|table| [(table, Plan::Analytics), (table, Plan::Basic)])
+    {
         let of_table =
             if plan == Plan::Basic { log_analytics::TablePlan::Basic } else { log_analytics::TablePlan::Analytics };
         logs.set_plan(WORKSPACE, table.as_str(), of_table).expect("is a table");
