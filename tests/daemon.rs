@@ -47,19 +47,19 @@ impl Daemon {
         Daemon { folder, admin, systemd, child: Some(child) }
     }
 
-    /// Waits until systemd was told something that begins with `word`.
+    /// Waits until systemd received a message that begins with `word`.
     #[expect(clippy::disallowed_methods, reason = "the deadline bounds the test itself")]
     fn wait_for(&self, word: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut buffer = [0; 4096];
         while Instant::now() < deadline {
-            let length = self.systemd.recv(&mut buffer).unwrap_or_else(|_| panic!("systemd was never told {word}"));
-            let told = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if let Some(line) = told.lines().find(|line| line.starts_with(word)) {
+            let length = self.systemd.recv(&mut buffer).unwrap_or_else(|_| panic!("systemd never received {word}"));
+            let reported = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if let Some(line) = reported.lines().find(|line| line.starts_with(word)) {
                 return line.to_owned();
             }
         }
-        panic!("systemd was never told {word}");
+        panic!("systemd never received {word}");
     }
 
     /// Asks the admin page, and returns the status line and the body.
@@ -97,9 +97,9 @@ fn signal(child: &Child, name: &str) {
 
 /// Returns how a daemon ended that was asked to, or panics when it takes too long.
 fn ended(mut child: Child) -> ExitStatus {
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || tell.send(child.wait()));
-    let status = told.recv_timeout(STOP_WITHIN).expect("the daemon does not end");
+    let (sender, ended) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait()));
+    let status = ended.recv_timeout(STOP_WITHIN).expect("the daemon does not end");
     status.expect("the child is ours")
 }
 

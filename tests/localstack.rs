@@ -87,7 +87,7 @@ fn count(finding: &Value) -> u64 {
 
 fn counts(findings: &[Value]) -> Counts {
     let counts: Counts = findings.iter().map(|finding| (group(finding), count(finding))).collect();
-    assert_eq!(counts.len(), findings.len(), "a group was told twice");
+    assert_eq!(counts.len(), findings.len(), "a group was reported twice");
     counts
 }
 
@@ -110,7 +110,7 @@ struct Scene {
     moto: Moto,
     slack: Slack,
     folder: TempDir,
-    slack_told: usize,
+    slack_messages: usize,
     /// The fake lives as long as its runtime.
     _runtime: Runtime,
 }
@@ -140,7 +140,7 @@ notify:
             endpoint = moto.endpoint(),
         );
         std::fs::write(folder.path().join("stakeout.yaml"), config).expect("the folder can be written");
-        Scene { moto, slack, folder, slack_told: 0, _runtime: runtime }
+        Scene { moto, slack, folder, slack_messages: 0, _runtime: runtime }
     }
 
     fn put(&self, recording: &str, begin: Timestamp) {
@@ -160,26 +160,26 @@ notify:
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         let published = findings(&python(SCENARIO, &[self.moto.endpoint(), "receive"], ""));
         assert!(self.slack.refused().is_empty(), "{:?}", self.slack.refused());
-        let before = std::mem::replace(&mut self.slack_told, self.slack.messages().len());
-        (published, self.slack_told - before)
+        let before = std::mem::replace(&mut self.slack_messages, self.slack.messages().len());
+        (published, self.slack_messages - before)
     }
 }
 
-/// Tells how many messages Slack is sent of that many new findings.
+/// Returns how many messages Slack gets for that many new findings.
 fn messages(created: usize) -> usize {
     if created > MESSAGES_MAX { 1 } else { created }
 }
 
-/// A scan is found, goes on in the next window, and is over: each step is told once.
-fn told_once_updated_and_closed(recording: &str) {
+/// A scan is found, goes on in the next window, and is over: each step is reported once.
+fn reported_once_updated_and_closed(recording: &str) {
     let mut scene = Scene::new();
     #[expect(clippy::disallowed_methods, reason = "moto, as AWS, takes no event that is two weeks old")]
     let now = Timestamp::now().as_second();
     let tick = Timestamp::from_second(now - now.rem_euclid(3600)).expect("a time") - 4 * HOUR;
 
     scene.put(recording, tick - 15 * MINUTE);
-    let (told, slack) = scene.once(tick);
-    let [created, updated, closed] = by_activity(told);
+    let (reported, slack) = scene.once(tick);
+    let [created, updated, closed] = by_activity(reported);
     assert_eq!(counts(&created), expected(recording));
     assert_eq!((updated.len(), closed.len(), slack), (0, 0, messages(created.len())));
     assert_eq!(scene.once(tick), (Vec::new(), 0), "the second run is silent");
@@ -188,8 +188,8 @@ fn told_once_updated_and_closed(recording: &str) {
     // below a threshold may cross it now.
     scene.put(recording, tick + 5 * MINUTE);
     let tick = tick + WINDOW;
-    let (told, slack) = scene.once(tick);
-    let [more, updated, closed] = by_activity(told);
+    let (reported, slack) = scene.once(tick);
+    let [more, updated, closed] = by_activity(reported);
     let doubled: Counts = expected(recording).into_iter().map(|(group, n)| (group, 2 * n)).collect();
     assert_eq!((counts(&updated), uids(&updated)), (doubled.clone(), uids(&created)));
     assert!(counts(&more).keys().all(|group| !doubled.contains_key(group)), "opened again");
@@ -199,8 +199,8 @@ fn told_once_updated_and_closed(recording: &str) {
     // Two quiet windows: the shorter quiet time is over after the first, the longer after the second.
     let mut ended = Vec::new();
     for tick in [tick + WINDOW, tick + 2 * WINDOW] {
-        let (told, slack) = scene.once(tick);
-        let [created, updated, closed] = by_activity(told);
+        let (reported, slack) = scene.once(tick);
+        let [created, updated, closed] = by_activity(reported);
         assert_eq!((created.len(), updated.len(), slack), (0, 0, 0));
         ended.extend(closed);
         assert_eq!(scene.once(tick), (Vec::new(), 0), "the second run is silent");
@@ -210,13 +210,13 @@ fn told_once_updated_and_closed(recording: &str) {
 }
 
 #[test]
-fn a_few_findings_are_told_one_by_one() {
-    told_once_updated_and_closed("kube-hunter.audit.log");
+fn a_few_findings_are_sent_one_by_one() {
+    reported_once_updated_and_closed("kube-hunter.audit.log");
 }
 
 #[test]
 fn many_findings_are_one_digest_in_slack_and_all_of_them_in_sns() {
-    told_once_updated_and_closed("anonymous-scan.audit.log");
+    reported_once_updated_and_closed("anonymous-scan.audit.log");
 }
 
 #[test]

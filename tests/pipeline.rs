@@ -1,4 +1,4 @@
-//! The whole pipeline: the real binary reads fakes of the clouds and tells fakes of the destinations.
+//! The whole pipeline: the real binary reads fakes of the clouds and sends to fakes of the destinations.
 //!
 //! Time is an argument (`once --at`), so hours pass in milliseconds. Each test has a world of its own.
 

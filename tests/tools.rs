@@ -83,7 +83,7 @@ fn what_is_explained_holds_nothing_that_a_terminal_obeys() {
     }
 }
 
-/// A recording and its exports tell the same requests, so they are explained alike, however a cloud keeps them.
+/// A recording and its exports hold the same requests, so they are explained alike, however a cloud keeps them.
 #[test]
 fn events_are_explained_in_whatever_form_they_come() {
     let audit = verdicts(&recording("kube-hunter"));
@@ -104,7 +104,7 @@ fn verdicts(path: &str) -> BTreeMap<bool, usize> {
 }
 
 #[test]
-fn what_cannot_be_explained_is_told_with_the_exit_code() {
+fn what_cannot_be_explained_is_an_error_with_an_exit_code() {
     let run = |arguments: &[&str], stdin: &str| {
         let output = stakeout(arguments, stdin.as_bytes());
         let stderr = String::from_utf8(output.stderr).expect("text");

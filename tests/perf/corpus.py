@@ -135,7 +135,7 @@ def gke_call(event):
 
 
 def gke_entry(line, number):
-    """Returns a line as an entry of Cloud Logging tells it."""
+    """Returns a line as an entry of Cloud Logging."""
     event = json.loads(line)
     method, resource = gke_call(event)
     code = event["responseStatus"]["code"]

@@ -103,7 +103,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Makes an anonymous request for `/version` at `at` seconds and `n` milliseconds; `n` tells it from others.
+    /// Makes an anonymous request for `/version` at `at` seconds and `n` milliseconds; `n` makes it distinct.
     pub(crate) fn new(at: i64, source: &str, code: u16, n: i64) -> Asked {
         Asked {
             ms: at * 1000 + n % 1000,

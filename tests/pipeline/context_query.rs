@@ -1,4 +1,4 @@
-//! What else a source did around a new finding: read once, on each cloud, and told with it.
+//! What else a source did around a new finding: read once, on each cloud, and reported with it.
 
 use serde_json::{Value, json};
 use stakeout_fakes::{Fault, Faults};
@@ -45,16 +45,16 @@ fn requests() -> Vec<Line> {
 }
 
 /// Returns what the one message to SNS says of the context, and to Slack.
-fn told(world: &World) -> (Value, String) {
-    assert_each_opens_once(&world.told());
-    let [published] = world.sns.messages().try_into().unwrap_or_else(|told| panic!("{told:?}"));
+fn reported(world: &World) -> (Value, String) {
+    assert_each_opens_once(&world.reported());
+    let [published] = world.sns.messages().try_into().unwrap_or_else(|reported| panic!("{reported:?}"));
     let object: Value = serde_json::from_str(&published.message).expect("JSON");
-    let [message] = world.slack.messages().try_into().unwrap_or_else(|told| panic!("{told:?}"));
+    let [message] = world.slack.messages().try_into().unwrap_or_else(|reported| panic!("{reported:?}"));
     (object["unmapped"]["context"].clone(), message.to_string())
 }
 
 #[test]
-fn what_else_a_source_did_is_read_once_and_told_with_its_finding() {
+fn the_context_of_a_finding_is_read_once_and_reported_with_it() {
     std::thread::scope(|scope| {
         for cloud in [Cloud::Eks, Cloud::Gke, Cloud::Aks, Cloud::AksDiagnostics, Cloud::AksBasic] {
             scope.spawn(move || {
@@ -62,7 +62,7 @@ fn what_else_a_source_did_is_read_once_and_told_with_its_finding() {
                 world.use_rules(RULES);
                 world.ingest_into(cloud, &requests());
                 world.once_done(TICK);
-                let (around, message) = told(&world);
+                let (around, message) = reported(&world);
                 assert_eq!(around["cluster"], cloud.cluster(), "{cloud:?}");
                 assert_eq!(around["count_by_code"], json!({"200": 2, "403": 3}), "{cloud:?}");
                 assert_eq!((&around["count"], &around["are_more"]), (&json!(5), &json!(false)), "{cloud:?}");
@@ -83,7 +83,7 @@ fn a_context_query_that_fails_or_dies_costs_no_finding() {
         off.use_rules(&RULES.replace("medium", "low"));
         off.ingest_into(cloud, &requests());
         off.once_done(TICK);
-        assert_eq!(told(&off).0, Value::Null, "{cloud:?}: nobody looks around a finding of a low level");
+        assert_eq!(reported(&off).0, Value::Null, "{cloud:?}: a finding of a low level gets no context query");
         let requests_before = off.server(cloud).requests().len();
 
         let world = World::of(&[cloud]);
@@ -97,14 +97,14 @@ fn a_context_query_that_fails_or_dies_costs_no_finding() {
         child.kill().expect("it still waits");
         child.wait().expect("a child can be waited for");
         world.server(cloud).faults().release();
-        assert_eq!(world.told(), [], "{cloud:?}");
+        assert_eq!(world.reported(), [], "{cloud:?}");
 
         // The next process looks around in its place; this time it is refused.
         world.server(cloud).set_faults(Faults::next(1, &Fault::Denied));
         world.once_done(TICK);
-        let (around, message) = told(&world);
+        let (around, message) = reported(&world);
         assert!(around["unread"].as_str().is_some_and(|reason| !reason.is_empty()), "{cloud:?}: {around}");
         assert!(message.contains("could not be read"), "{cloud:?}: {message}");
-        assert_eq!(final_episodes(&world.told()), final_episodes(&off.told()), "{cloud:?}");
+        assert_eq!(final_episodes(&world.reported()), final_episodes(&off.reported()), "{cloud:?}");
     }
 }

@@ -79,7 +79,7 @@ fn matches(lines: &[Line]) -> BTreeMap<(&'static str, String), Vec<i64>> {
     seconds
 }
 
-/// Tells whether a line stands for a request: its last stage, or a failed login, which has no last stage.
+/// Returns whether a line stands for a request: its last stage, or a failed login, which has no last stage.
 fn is_request(event: &Value) -> bool {
     let nobody = event.pointer("/user/username").and_then(Value::as_str).unwrap_or_default().is_empty();
     match event["stage"].as_str() {

@@ -27,8 +27,8 @@ fn assert_says(world: &World, exit: i32, subject: &str, status: &str, words: &st
     };
     assert!(said.iter().any(|check| is_it(&check)), "no {status} {subject} with {words:?} in {said:#?}");
     assert_eq!(code, Some(exit), "{said:#?}");
-    let is_mended = |[_, how, _, fix]: &[String; 4]| how == "good" || !fix.is_empty();
-    assert!(said.iter().all(is_mended), "a finding without its fix: {said:#?}");
+    let has_fix = |[_, how, _, fix]: &[String; 4]| how == "good" || !fix.is_empty();
+    assert!(said.iter().all(has_fix), "a finding without its fix: {said:#?}");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn healthy_logs_are_good_in_every_respect() {
 }
 
 #[test]
-fn who_may_not_read_is_told_what_to_allow() {
+fn a_denied_read_names_the_permission_to_grant() {
     for (cloud, words) in
         [(Cloud::Eks, "logs:FilterLogEvents"), (Cloud::Gke, "privateLog"), (Cloud::Aks, "Log Analytics")]
     {

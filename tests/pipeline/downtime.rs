@@ -25,18 +25,18 @@ fn five_windows_are_read_in_order_and_none_twice() {
     assert_eq!(world.windows_read(), read);
     assert_eq!(world.log("dev")["cursor"], DAY + 6 * HOUR - 10 * MINUTE);
     let opened: Vec<String> = world
-        .told()
+        .reported()
         .into_iter()
-        .filter(|told| told.activity == 1 && told.episode.rule == MULTIPLE_403)
-        .map(|told| told.episode.source)
+        .filter(|reported| reported.activity == 1 && reported.episode.rule == MULTIPLE_403)
+        .map(|reported| reported.episode.source)
         .collect();
     assert_eq!(opened, ["8.8.8.0", "8.8.8.1", "8.8.8.2", "8.8.8.3", "8.8.8.4", "8.8.8.5"]);
 
     world.once_done(DAY + 6 * HOUR);
     assert_eq!(world.windows_read(), read, "a second run read a window again");
     world.once_done(DAY + 9 * HOUR);
-    assert_each_opens_once(&world.told());
-    assert_eq!(final_episodes(&world.told()), counter::episodes(&lines));
+    assert_each_opens_once(&world.reported());
+    assert_eq!(final_episodes(&world.reported()), counter::episodes(&lines));
 }
 
 #[test]
@@ -54,16 +54,16 @@ fn rereads_that_came_due_meanwhile_are_done_once_after_the_windows() {
 }
 
 #[test]
-fn what_lies_beyond_the_backfill_is_a_gap_that_is_told() {
+fn a_span_before_the_backfill_is_reported_as_a_gap() {
     let world = World::with("schedule: {max_backfill: 4h, reread: [1h]}");
     world.ingest(&refused("8.8.8.8", DAY, 1, 0));
     world.once_done(DAY + HOUR);
-    let before = world.told().len();
+    let before = world.reported().len();
     world.once_done(DAY + 12 * HOUR);
     let log = world.log("dev");
     assert_eq!(log["cursor"], DAY + 12 * HOUR - 10 * MINUTE);
     let gap = &log["gaps"][0]["window"];
     assert_eq!((&gap["earliest"], &gap["latest"]), (&(DAY + 50 * MINUTE).into(), &(DAY + 8 * HOUR).into()), "{log}");
-    let gaps = world.told()[before..].iter().filter(|told| told.title == "Audit log gap").count();
+    let gaps = world.reported()[before..].iter().filter(|reported| reported.title == "Audit log gap").count();
     assert_eq!(gaps, 1);
 }

@@ -16,36 +16,36 @@ fn scanned() -> World {
     world
 }
 
-fn assert_told_once(world: &World) {
-    assert_eq!((world.slack.messages().len(), world.told().len()), (3, 3));
-    assert_each_opens_once(&world.told());
+fn assert_reported_once(world: &World) {
+    assert_eq!((world.slack.messages().len(), world.reported().len()), (3, 3));
+    assert_each_opens_once(&world.reported());
     assert_eq!(world.state()["pending"], serde_json::json!([]));
 }
 
 #[test]
-fn a_webhook_that_is_gone_is_still_owed_and_sns_is_told_all_the_same() {
+fn a_webhook_that_is_gone_keeps_its_messages_pending_and_sns_gets_its_own() {
     for refusal in [SlackRefusal::NoService, SlackRefusal::InvalidToken, SlackRefusal::ChannelIsArchived] {
         let world = scanned();
         world.slack.set_faults(Faults::always(refusal.into()));
         world.once(TICK).assert_code(1);
-        assert_eq!((world.slack.messages().len(), world.told().len()), (0, 3));
+        assert_eq!((world.slack.messages().len(), world.reported().len()), (0, 3));
         assert_eq!(world.state()["pending"], serde_json::json!([["secops", 3]]));
         world.once(TICK).assert_code(1);
         world.slack.faults().clear();
         world.once_done(TICK);
-        assert_told_once(&world);
+        assert_reported_once(&world);
     }
 }
 
 #[test]
-fn a_topic_that_denies_is_still_owed_and_slack_is_told_all_the_same() {
+fn a_topic_that_denies_keeps_its_messages_pending_and_slack_gets_its_own() {
     let world = scanned();
     world.sns.set_faults(Faults::always(Fault::Denied));
     world.once(TICK).assert_code(1);
-    assert_eq!((world.slack.messages().len(), world.told().len()), (3, 0));
+    assert_eq!((world.slack.messages().len(), world.reported().len()), (3, 0));
     world.sns.faults().clear();
     world.once_done(TICK);
-    assert_told_once(&world);
+    assert_reported_once(&world);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_day_of_refusals_ends_in_one_digest() {
     world.slack.faults().clear();
     world.once_done(TICK + 4 * HOUR);
     assert_eq!(world.slack.messages().len(), 1);
-    assert_each_opens_once(&world.told());
+    assert_each_opens_once(&world.reported());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_rate_limit_and_short_failures_are_waited_for() {
     world.sns.set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: None }));
     world.sns.faults().script_next(1, &Fault::Unavailable);
     world.once_done(TICK);
-    assert_told_once(&world);
+    assert_reported_once(&world);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_webhook_that_takes_one_message_a_second_gets_all() {
     let world = scanned();
     world.slack.limit_rate(true);
     world.once_done(TICK);
-    assert_told_once(&world);
+    assert_reported_once(&world);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_wait_that_is_too_long_is_left_for_the_next_tick() {
     world.once(TICK).assert_code(1);
     assert_eq!(world.slack.messages().len(), 0);
     world.once_done(TICK);
-    assert_told_once(&world);
+    assert_reported_once(&world);
 }
 
 #[test]
@@ -97,11 +97,11 @@ fn a_destination_that_hangs_holds_up_no_other() {
     let world = scanned();
     world.slack.set_faults(Faults::next(1, &Fault::Hang));
     let mut child = world.begin_once(TICK);
-    world.wait_until("SNS is told while Slack hangs", || world.sns.messages().len() == 3);
+    world.wait_until("SNS gets its messages while Slack hangs", || world.sns.messages().len() == 3);
     world.wait_until("Slack is asked", || world.slack.requests().len() == 1);
     world.slack.faults().release();
     assert_eq!(child.wait().expect("a child can be waited for").code(), Some(0));
-    assert_told_once(&world);
+    assert_reported_once(&world);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn an_answer_that_is_lost_repeats_that_one_message_under_the_same_id() {
     let world = scanned();
     world.sns.set_faults(Faults::next(1, &Fault::AnswerLost));
     world.once_done(TICK);
-    let ids: Vec<String> = world.told().into_iter().map(|told| told.delivery).collect();
+    let ids: Vec<String> = world.reported().into_iter().map(|reported| reported.delivery).collect();
     assert_eq!((ids.len(), &ids[0]), (4, &ids[1]));
     assert_eq!(world.slack.messages().len(), 3);
 }
@@ -119,8 +119,8 @@ fn a_message_that_is_refused_stands_in_the_way_of_no_other() {
     let world = scanned();
     world.sns.set_faults(Faults::next(1, &Fault::Denied));
     world.once(TICK).assert_code(1);
-    assert_eq!((world.slack.messages().len(), world.told().len()), (3, 2));
+    assert_eq!((world.slack.messages().len(), world.reported().len()), (3, 2));
     assert_eq!(world.state()["pending"], serde_json::json!([["bus", 1]]));
     world.once_done(TICK);
-    assert_told_once(&world);
+    assert_reported_once(&world);
 }

@@ -16,13 +16,18 @@ fn scan() -> Vec<Line> {
 }
 
 fn assert_found(world: &World) {
-    assert_each_opens_once(&world.told());
-    assert_eq!(final_episodes(&world.told()), counter::episodes(&scan()));
+    assert_each_opens_once(&world.reported());
+    assert_eq!(final_episodes(&world.reported()), counter::episodes(&scan()));
 }
 
-/// Returns the titles of what was told of the watch itself.
+/// Returns the titles of the notices about the watch itself.
 fn notices(world: &World) -> Vec<String> {
-    world.told().into_iter().filter(|told| told.episode.rule == WATCH).map(|told| told.title).collect()
+    world
+        .reported()
+        .into_iter()
+        .filter(|reported| reported.episode.rule == WATCH)
+        .map(|reported| reported.title)
+        .collect()
 }
 
 #[test]
@@ -80,14 +85,14 @@ fn a_token_that_leads_in_a_circle_fails_the_window_and_does_not_count_twice() {
     world.ingest(&scan());
     world.logs.set_paging(Paging { page_records: 4, same_token: true, ..Paging::default() });
     world.once(TICK).assert_code(1);
-    assert_eq!(world.told(), []);
+    assert_eq!(world.reported(), []);
     world.logs.set_paging(Paging::default());
     world.once_done(TICK);
     assert_found(&world);
 }
 
 #[test]
-fn silence_is_told_after_three_windows_and_so_is_its_end() {
+fn silence_is_reported_after_three_windows_and_so_is_its_end() {
     let world = World::with("schedule: {reread: []}");
     for hour in 0..5 {
         world.once_done(TICK + hour * HOUR);
@@ -117,7 +122,7 @@ fn a_window_that_fails_for_six_hours_is_a_gap_and_a_reread_fills_it() {
     world.logs.faults().clear();
     world.once_done(TICK + 7 * HOUR);
     assert_eq!(world.log("dev")["cursor"], DAY + 7 * HOUR + 50 * MINUTE);
-    assert_eq!(final_episodes(&world.told()), [], "what lies in the gap is not known yet");
+    assert_eq!(final_episodes(&world.reported()), [], "the gap has not been read yet");
     world.once_done(TICK + 24 * HOUR);
     assert_eq!(notices(&world), ["Audit log gap", "No audit records", "Audit log gap closed"]);
     assert_found(&world);

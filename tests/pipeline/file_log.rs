@@ -31,7 +31,7 @@ fn requests() -> Vec<Line> {
     asked.iter().map(Asked::line).collect()
 }
 
-/// Returns (rule, source, requests) of each finding that is to be told.
+/// Returns (rule, source, requests) of each finding to report.
 fn expected() -> Vec<(String, String, i64)> {
     let burst = (0..SOURCES).map(|source| (BURST.to_owned(), format!("8.8.1.{source}"), 3));
     let let_in = (0..SOURCES).filter(|source| source % 5 != 0);
@@ -41,13 +41,13 @@ fn expected() -> Vec<(String, String, i64)> {
     expected
 }
 
-fn assert_told(world: &World) {
-    let told = world.told();
-    assert_each_opens_once(&told);
-    let mut found: Vec<_> = told
+fn assert_reported(world: &World) {
+    let reported = world.reported();
+    assert_each_opens_once(&reported);
+    let mut found: Vec<_> = reported
         .into_iter()
-        .filter(|told| told.activity == CREATE)
-        .map(|told| (told.episode.rule, told.episode.source, told.episode.count))
+        .filter(|reported| reported.activity == CREATE)
+        .map(|reported| (reported.episode.rule, reported.episode.source, reported.episode.count))
         .collect();
     found.sort();
     assert_eq!(found, expected());
@@ -57,8 +57,8 @@ fn assert_told(world: &World) {
 /// the number of the delivery that they are of.
 fn assert_deliveries_are_small(world: &World) {
     let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
-    for told in world.told() {
-        let number = told.delivery.split('-').next().unwrap_or_default().to_owned();
+    for reported in world.reported() {
+        let number = reported.delivery.split('-').next().unwrap_or_default().to_owned();
         *sizes.entry(number).or_default() += 1;
     }
     assert!(sizes.values().all(|size| *size <= 64), "{sizes:?}");
@@ -71,7 +71,7 @@ fn follow_ups_of_many_sources_take_one_read_of_the_file() {
     let ran = world.once_done(TICK);
     let reads: Vec<&str> = ran.stderr.lines().filter(|line| line.contains(COMMITTED)).collect();
     assert!(reads.len() == 2 && reads.iter().all(|read| read.contains("pages=1 ")), "{reads:#?}");
-    assert_told(&world);
+    assert_reported(&world);
     assert_deliveries_are_small(&world);
     let seen = world.requests_seen();
     let again = world.once_done(TICK);
@@ -79,25 +79,25 @@ fn follow_ups_of_many_sources_take_one_read_of_the_file() {
 }
 
 #[test]
-fn a_kill_before_the_follow_ups_or_after_them_loses_nothing_and_tells_nothing_twice() {
+fn a_kill_around_the_follow_ups_loses_nothing_and_reports_nothing_twice() {
     for commits in [1, 2] {
         let world = World::of_file(&requests());
         world.use_rules(RULES);
-        // Whoever is told before the kill does not answer: nobody has heard of anything then.
+        // The destinations do not answer before the kill, so no message is out.
         world.sns.set_faults(Faults::always(Fault::Hang));
         world.slack.set_faults(Faults::always(Fault::Hang));
         let mut child = world.begin_once_heard(TICK);
         let said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let committed = said.map_while(Result::ok).filter(|line| line.contains(COMMITTED)).take(commits).count();
-        child.kill().expect("it has not told anything yet");
+        child.kill().expect("it has not sent anything yet");
         child.wait().expect("a child can be waited for");
-        assert_eq!((committed, world.told()), (commits, Vec::new()));
+        assert_eq!((committed, world.reported()), (commits, Vec::new()));
         world.sns.faults().clear();
         world.slack.faults().clear();
         world.sns.faults().release();
         world.slack.faults().release();
 
         world.once_done(TICK);
-        assert_told(&world);
+        assert_reported(&world);
     }
 }

@@ -81,7 +81,7 @@ fn hostile_text_reaches_slack_harmless_in_single_messages() {
     assert_eq!(world.slack.messages().len(), 3);
     assert!(shown.contains("&lt;!channel&gt;"), "the evidence is missing: {shown}");
     assert!(shown.contains(r"\\u{1b}"), "what is hidden is not shown: {shown}");
-    assert_eq!(world.told().len(), 3);
+    assert_eq!(world.reported().len(), 3);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn hostile_text_reaches_slack_harmless_in_a_digest() {
     world.ingest(&spread);
     world.once_done(DAY + HOUR);
     assert_harmless(&world);
-    assert_eq!((world.slack.messages().len(), world.told().len()), (1, 14));
+    assert_eq!((world.slack.messages().len(), world.reported().len()), (1, 14));
 }
 
 #[test]
@@ -110,6 +110,6 @@ fn lines_that_the_provider_cut_off_are_counted() {
         world.ingest(&[Line { ms, text }]);
     }
     let ran = world.once_done(DAY + HOUR);
-    let counts: Vec<i64> = world.told().into_iter().map(|told| told.episode.count).collect();
+    let counts: Vec<i64> = world.reported().into_iter().map(|reported| reported.episode.count).collect();
     assert_eq!(counts, [12], "{}", ran.stderr);
 }

@@ -18,35 +18,35 @@ use super::world::World;
 const TURNS_MAX: u64 = 40_000;
 /// How many times longer that may be where nothing is waited for: opening the state takes that long.
 const START_TURNS: u64 = 15;
-/// Runs until everything is told, at most; more would be a run that gets nowhere.
+/// The most runs until everything is reported; more would be a run that gets nowhere.
 const RUNS_MAX: usize = 3;
 
 /// What must be the same whether somebody was killed or not.
 #[derive(Debug, PartialEq)]
 struct End {
     /// How often SNS took each (uid, activity, requests), repeats left out.
-    told: BTreeMap<(String, i64, i64), usize>,
+    reported: BTreeMap<(String, i64, i64), usize>,
     /// What Slack took, repeats left out: the line that people see first.
     shown: BTreeSet<String>,
     log: Value,
     open: Value,
     closed: Value,
-    owed: Value,
+    pending: Value,
 }
 
 fn end(world: &World) -> End {
     let mut state = world.state();
-    let mut told = BTreeMap::new();
+    let mut reported = BTreeMap::new();
     let mut deliveries = BTreeSet::new();
-    for message in world.told() {
+    for message in world.reported() {
         if deliveries.insert(message.delivery) {
-            *told.entry((message.uid, message.activity, message.episode.count)).or_default() += 1;
+            *reported.entry((message.uid, message.activity, message.episode.count)).or_default() += 1;
         }
     }
     let line = |message: &Value| message["text"].as_str().unwrap_or_default().to_owned();
     let shown = world.slack.messages().iter().map(line).collect();
     let mut take = |key: &str| state[key].take();
-    End { told, shown, log: world.log("dev"), open: take("open"), closed: take("closed"), owed: take("pending") }
+    End { reported, shown, log: world.log("dev"), open: take("open"), closed: take("closed"), pending: take("pending") }
 }
 
 fn switches(world: &World) -> [&FaultSwitch; 3] {
@@ -100,7 +100,7 @@ fn run_to_the_end(world: &World, tick: i64) {
 
 /// Asserts that SNS got nothing again but what was in flight when `taken` messages had been taken; returns how often.
 fn repeats(world: &World, taken: &[usize]) -> usize {
-    let ids: Vec<String> = world.told().into_iter().map(|told| told.delivery).collect();
+    let ids: Vec<String> = world.reported().into_iter().map(|reported| reported.delivery).collect();
     let mut repeats = 0;
     for (place, id) in ids.iter().enumerate() {
         let first = ids.iter().position(|other| other == id).expect("it is there");
@@ -122,7 +122,7 @@ fn kill_again_and_again(test: &str, make: fn() -> World, tick: i64, findings: us
     let before = untouched.requests_seen();
     untouched.once_done(tick);
     let (expected, requests) = (end(&untouched), (untouched.requests_seen() - before) as u64);
-    assert_eq!((expected.shown.len(), &expected.owed), (findings, &Value::Array(Vec::new())));
+    assert_eq!((expected.shown.len(), &expected.pending), (findings, &Value::Array(Vec::new())));
     let (mut killed, mut repeated) = (0, 0);
     while killed < kills {
         let world = make();
@@ -149,7 +149,7 @@ fn one_window() -> World {
     world
 }
 
-/// Four windows that are owed: findings open in the first, grow in the second, and close.
+/// Four due windows: findings open in the first, grow in the second, and close.
 fn four_windows() -> World {
     let world = World::with("schedule: {reread: [1h]}");
     world.once_done(DAY);

@@ -1,4 +1,4 @@
-//! Events that the provider delivers late: the re-reads find them, and what they change is told.
+//! Events that the provider delivers late: the re-reads find them, and their changes are reported.
 
 use stakeout_fakes::{Fault, Faults};
 
@@ -6,7 +6,7 @@ use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
 use super::counter::SCANNING;
 use super::dice::Dice;
 use super::ocsf::{CLOSE, CREATE};
-use super::three_ways::assert_told_and_replayed;
+use super::three_ways::assert_reported_and_replayed;
 use super::world::World;
 
 /// A line, and when it can be read.
@@ -38,9 +38,9 @@ fn a_late_event_opens_a_finding() {
     let mut arriving: Vec<Arriving> = at_once(refused("10.9.9.9", DAY + 10 * MINUTE, 5, 10)).collect();
     arriving.push((DAY + 90 * MINUTE, Asked::new(DAY + 12 * MINUTE, "10.9.9.9", 403, 77).line()));
     live(&world, &arriving, 4);
-    let opened: Vec<String> = world.told().into_iter().map(|told| told.episode.rule).collect();
+    let opened: Vec<String> = world.reported().into_iter().map(|reported| reported.episode.rule).collect();
     assert!(opened.contains(&SCANNING.to_owned()), "{opened:?}");
-    assert_told_and_replayed("a late event", &world, &lines(&arriving));
+    assert_reported_and_replayed("a late event", &world, &lines(&arriving));
 }
 
 #[test]
@@ -50,20 +50,21 @@ fn a_late_event_joins_two_findings_into_the_earlier() {
     arriving.extend(at_once(refused("10.9.9.9", DAY + 120 * MINUTE, 6, 10)));
     arriving.push((DAY + 10 * HOUR, Asked::new(DAY + 65 * MINUTE, "10.9.9.9", 403, 77).line()));
     live(&world, &arriving, 27);
-    assert_told_and_replayed("a bridge", &world, &lines(&arriving));
-    let scanning: Vec<_> = world.told().into_iter().filter(|told| told.episode.rule == SCANNING).collect();
-    let merged: Vec<i64> = scanning.iter().filter(|told| told.is_merged).map(|told| told.activity).collect();
+    assert_reported_and_replayed("a bridge", &world, &lines(&arriving));
+    let scanning: Vec<_> = world.reported().into_iter().filter(|reported| reported.episode.rule == SCANNING).collect();
+    let merged: Vec<i64> =
+        scanning.iter().filter(|reported| reported.is_merged).map(|reported| reported.activity).collect();
     assert_eq!(merged, [CLOSE]);
     let earlier: Vec<(i64, i64)> = scanning
         .iter()
-        .filter(|told| told.uid == scanning[0].uid)
-        .map(|told| (told.activity, told.episode.count))
+        .filter(|reported| reported.uid == scanning[0].uid)
+        .map(|reported| (reported.activity, reported.episode.count))
         .collect();
     assert_eq!(earlier, [(CREATE, 6), (CLOSE, 6), (CLOSE, 13)], "it was over, and is over again with what joined it");
 }
 
 #[test]
-fn a_reread_that_fails_is_owed_and_finds_the_late_event_afterwards() {
+fn a_failed_reread_stays_due_and_finds_the_late_event_afterwards() {
     let world = World::new();
     let mut lines = refused("10.9.9.9", DAY + 10 * MINUTE, 5, 10);
     world.ingest(&lines);
@@ -74,9 +75,13 @@ fn a_reread_that_fails_is_owed_and_finds_the_late_event_afterwards() {
     world.once(DAY + 2 * HOUR).assert_code(1);
     world.logs.faults().clear();
     world.once_done(DAY + 3 * HOUR);
-    let scanning = world.told().iter().filter(|told| told.episode.rule == SCANNING && told.activity == CREATE).count();
+    let scanning = world
+        .reported()
+        .iter()
+        .filter(|reported| reported.episode.rule == SCANNING && reported.activity == CREATE)
+        .count();
     assert_eq!(scanning, 1);
-    assert_told_and_replayed("a re-read that failed", &world, &lines);
+    assert_reported_and_replayed("a re-read that failed", &world, &lines);
 }
 
 #[test]
@@ -95,5 +100,5 @@ fn any_delay_up_to_a_day_changes_nothing_in_the_end() {
     }
     let world = World::new();
     live(&world, &arriving, 33);
-    assert_told_and_replayed("any delay", &world, &lines(&arriving));
+    assert_reported_and_replayed("any delay", &world, &lines(&arriving));
 }

@@ -46,7 +46,7 @@ fn requests() -> Vec<Line> {
     numbered.map(|(n, (source, minute, code))| Asked::new(DAY + minute * MINUTE, source, code, n).line()).collect()
 }
 
-/// Returns how many requests it takes to read the window where nobody is followed up.
+/// Returns how many requests it takes to read the window without follow-ups.
 fn requests_of_a_window(cloud: Cloud) -> usize {
     let world = World::of(&[cloud]);
     world.use_rules(RULES);
@@ -61,22 +61,22 @@ fn kill(mut child: Child) {
 }
 
 /// Returns rule, requests by code, and the other rules and clusters of the source, of every message so far.
-fn told(world: &World) -> Vec<(String, Value, Value)> {
+fn reported(world: &World) -> Vec<(String, Value, Value)> {
     let messages = world.sns.messages();
     let objects = messages.iter().map(|published| serde_json::from_str::<Value>(&published.message).expect("JSON"));
-    let mut told: Vec<_> = objects
+    let mut reported: Vec<_> = objects
         .map(|object| {
             let rule = object["finding_info"]["analytic"]["name"].as_str().unwrap_or_default().to_owned();
             let unmapped = &object["unmapped"];
             (rule, unmapped["count_by_code"].clone(), unmapped["related_activity"].clone())
         })
         .collect();
-    told.sort_by(|one, other| one.0.cmp(&other.0));
-    told
+    reported.sort_by(|one, other| one.0.cmp(&other.0));
+    reported
 }
 
 #[test]
-fn who_was_let_in_is_told_on_each_cloud_once_although_the_process_died_before_the_follow_up() {
+fn an_allowed_source_is_reported_once_on_each_cloud_although_the_process_died_before_the_follow_up() {
     std::thread::scope(|scope| {
         for cloud in Cloud::THREE {
             scope.spawn(move || {
@@ -94,14 +94,19 @@ fn who_was_let_in_is_told_on_each_cloud_once_although_the_process_died_before_th
                 world.server(cloud).set_faults(Faults::default());
                 world.server(cloud).faults().release();
                 assert_eq!(world.log(cloud.cluster())["cursor"], TICK - 10 * MINUTE, "{cloud:?}");
-                assert_eq!(world.told(), [], "{cloud:?}");
+                assert_eq!(world.reported(), [], "{cloud:?}");
 
                 world.once_done(TICK);
-                assert_each_opens_once(&world.told());
-                assert!(world.told().iter().all(|told| told.activity == CREATE), "{cloud:?}: {:?}", world.told());
+                assert_each_opens_once(&world.reported());
+                assert!(
+                    world.reported().iter().all(|reported| reported.activity == CREATE),
+                    "{cloud:?}: {:?}",
+                    world.reported()
+                );
                 let clusters = [cloud.cluster()];
                 let let_in = json!({"rules": [BURST], "clusters": clusters});
-                let [burst, found] = told(&world).try_into().unwrap_or_else(|told| panic!("{cloud:?}: {told:?}"));
+                let [burst, found] =
+                    reported(&world).try_into().unwrap_or_else(|reported| panic!("{cloud:?}: {reported:?}"));
                 assert_eq!((burst.0.as_str(), burst.1), (BURST, json!({"403": 3})), "{cloud:?}");
                 assert_eq!(found, (LET_IN.to_owned(), json!({"200": 1, "403": 3}), let_in), "{cloud:?}");
 

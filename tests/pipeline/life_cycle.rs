@@ -1,20 +1,22 @@
-//! A finding's life: opened, told once, grown, closed; and how `once` and `run` end.
+//! A finding's life: opened, reported once, grown, closed; and how `once` and `run` end.
 
 use std::collections::BTreeMap;
 
 use super::audit::{Asked, DAY, HOUR, MINUTE, expected, moved, recording, refused};
 use super::counter::{self, CLUSTER_SCAN, POD_SCAN, SCANNING};
-use super::ocsf::{CLOSE, CREATE, Told, UPDATE, assert_each_opens_once, final_episodes};
+use super::ocsf::{CLOSE, CREATE, Reported, UPDATE, assert_each_opens_once, final_episodes};
 use super::world::{World, terminate};
 
 /// A tick, whose window is [23:50, 00:50) by default, and a moment inside of that window.
 const TICK: i64 = DAY + HOUR;
 const INSIDE: i64 = DAY + 20 * MINUTE;
 
-/// Returns (rule, source, requests) of what was told, sorted.
-fn counted(told: &[Told]) -> Vec<(String, String, i64)> {
-    let mut counted: Vec<_> =
-        told.iter().map(|told| (told.episode.rule.clone(), told.episode.source.clone(), told.episode.count)).collect();
+/// Returns (rule, source, requests) of the reported findings, sorted.
+fn counted(reported: &[Reported]) -> Vec<(String, String, i64)> {
+    let mut counted: Vec<_> = reported
+        .iter()
+        .map(|reported| (reported.episode.rule.clone(), reported.episode.source.clone(), reported.episode.count))
+        .collect();
     counted.sort();
     counted
 }
@@ -29,24 +31,24 @@ fn expected_of(name: &str) -> Vec<(String, String, i64)> {
     rules.into_iter().flat_map(counts).collect()
 }
 
-fn activities(told: &[Told]) -> Vec<i64> {
-    told.iter().map(|told| told.activity).collect()
+fn activities(reported: &[Reported]) -> Vec<i64> {
+    reported.iter().map(|reported| reported.activity).collect()
 }
 
 #[test]
-fn a_recorded_scan_is_told_once_grows_in_silence_and_closes() {
+fn a_recorded_scan_is_reported_once_grows_in_silence_and_closes() {
     let world = World::new();
     let scan = recording("kube-hunter.audit.log");
     world.ingest(&moved(&scan, INSIDE + 25 * MINUTE));
     world.once_done(TICK);
-    let created = world.told();
+    let created = world.reported();
     assert_eq!(counted(&created), expected_of("kube-hunter.audit.log"));
     assert_eq!(activities(&created), [CREATE; 6]);
     assert_eq!(world.slack.messages().len(), 6);
 
     let seen = world.requests_seen();
     world.once_done(TICK);
-    assert_eq!(world.requests_seen(), seen, "a second run asked or told somebody again");
+    assert_eq!(world.requests_seen(), seen, "a second run asked or reported again");
 
     // One more request each, in the next window; it is none for the rule that looks for lists of pods.
     for source in ["5.5.5.66", "5.5.5.67"] {
@@ -56,17 +58,17 @@ fn a_recorded_scan_is_told_once_grows_in_silence_and_closes() {
     let grown: Vec<_> =
         expected_of("kube-hunter.audit.log").into_iter().map(|(rule, ip, n)| (rule, ip, n + 1)).collect();
     let grown: Vec<_> = grown.into_iter().filter(|(rule, ..)| rule != POD_SCAN).collect();
-    let (updated, closed): (Vec<Told>, Vec<Told>) =
-        world.told()[6..].iter().cloned().partition(|told| told.activity == UPDATE);
+    let (updated, closed): (Vec<Reported>, Vec<Reported>) =
+        world.reported()[6..].iter().cloned().partition(|reported| reported.activity == UPDATE);
     assert_eq!(counted(&updated), grown);
     assert_eq!((activities(&closed), closed[0].episode.rule.as_str()), (vec![CLOSE; 2], POD_SCAN));
 
     world.once_done(TICK + 2 * HOUR);
     world.once_done(TICK + 3 * HOUR);
-    let closed = world.told()[12..].to_vec();
+    let closed = world.reported()[12..].to_vec();
     assert_eq!((counted(&closed), activities(&closed)), (grown, vec![CLOSE; 4]));
     assert_eq!(world.slack.messages().len(), 6, "Slack hears of a finding once");
-    assert_each_opens_once(&world.told());
+    assert_each_opens_once(&world.reported());
     assert_eq!(world.state()["pending"], serde_json::json!([]));
 }
 
@@ -75,12 +77,12 @@ fn many_findings_are_one_digest_and_every_one_goes_to_sns() {
     let world = World::new();
     world.ingest(&moved(&recording("anonymous-scan.audit.log"), INSIDE));
     world.once_done(TICK);
-    assert_eq!(counted(&world.told()), expected_of("anonymous-scan.audit.log"));
+    assert_eq!(counted(&world.reported()), expected_of("anonymous-scan.audit.log"));
     assert_eq!(world.slack.messages().len(), 1);
     let digest = world.slack.messages()[0].to_string();
     assert!(digest.contains("264"), "{digest}");
     world.once_done(TICK);
-    assert_eq!((world.slack.messages().len(), world.told().len()), (1, 264));
+    assert_eq!((world.slack.messages().len(), world.reported().len()), (1, 264));
 }
 
 #[test]
@@ -92,7 +94,7 @@ fn ten_findings_are_ten_messages_and_eleven_are_one_digest() {
         }
         world.once_done(TICK);
         assert_eq!(
-            (world.told().len(), world.slack.messages().len()),
+            (world.reported().len(), world.slack.messages().len()),
             (usize::try_from(sources).expect("few"), messages)
         );
     }
@@ -120,7 +122,7 @@ fn a_state_that_a_daemon_holds_is_left_alone_until_it_stops() {
     let ran = world.once(TICK);
     assert_eq!(terminate(daemon), Some(0));
     ran.assert_code(75);
-    assert_eq!(world.told(), []);
+    assert_eq!(world.reported(), []);
 }
 
 #[test]
@@ -130,9 +132,10 @@ fn a_burst_across_the_windows_edge_is_one_finding() {
     let burst = refused("10.1.2.3", DAY + 49 * MINUTE, 7, 20);
     world.ingest(&burst);
     world.once_done(TICK);
-    assert_eq!(counted(&world.told()), [(CLUSTER_SCAN.to_owned(), "10.1.2.3".to_owned(), 3)]);
+    assert_eq!(counted(&world.reported()), [(CLUSTER_SCAN.to_owned(), "10.1.2.3".to_owned(), 3)]);
     world.once_done(TICK + HOUR);
-    let scanning: Vec<Told> = world.told().into_iter().filter(|told| told.episode.rule == SCANNING).collect();
+    let scanning: Vec<Reported> =
+        world.reported().into_iter().filter(|reported| reported.episode.rule == SCANNING).collect();
     assert_eq!(counted(&scanning), [(SCANNING.to_owned(), "10.1.2.3".to_owned(), 7)]);
-    assert_eq!(final_episodes(&world.told()), counter::episodes(&burst));
+    assert_eq!(final_episodes(&world.reported()), counter::episodes(&burst));
 }

@@ -1,4 +1,4 @@
-//! What a machine was told: OCSF objects, each held against the schema, and the episodes that the last of them leave.
+//! What a machine receives: OCSF objects, each held against the schema, and the episodes that the last of them leave.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -18,12 +18,12 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 pub(crate) const CREATE: i64 = 1;
 pub(crate) const UPDATE: i64 = 2;
 pub(crate) const CLOSE: i64 = 3;
-/// The analytic that Stakeout names for what it tells of itself.
+/// The analytic that Stakeout names for notices about itself.
 pub(crate) const WATCH: &str = "stakeout-watch";
 
 /// One message about one finding, or about the watch itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Reported {
     /// The number of the message, the same when it is sent again.
     pub(crate) delivery: String,
     /// The finding.
@@ -38,16 +38,16 @@ pub(crate) struct Told {
     pub(crate) title: String,
 }
 
-impl Told {
+impl Reported {
     /// Reads a message, after the schema had its say.
-    pub(crate) fn read(message: &str) -> Told {
+    pub(crate) fn read(message: &str) -> Reported {
         let object: Value = serde_json::from_str(message).expect("a JSON object");
         let faults: Vec<String> =
             SCHEMA.iter_errors(&object).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
         assert_eq!(faults, Vec::<String>::new(), "{message}");
         let text = |spot: &str| object.pointer(spot).and_then(Value::as_str).unwrap_or_default().to_owned();
         let number = |spot: &str| object.pointer(spot).and_then(Value::as_i64).unwrap_or_default();
-        Told {
+        Reported {
             delivery: text("/metadata/uid"),
             uid: text("/finding_info/uid"),
             activity: number("/activity_id"),
@@ -65,9 +65,9 @@ impl Told {
 }
 
 /// Returns the episodes as the last message about each finding has them; those that were merged go on in another.
-pub(crate) fn final_episodes(told: &[Told]) -> Vec<Episode> {
-    let mut last: BTreeMap<&str, &Told> = BTreeMap::new();
-    for message in told.iter().filter(|message| message.episode.rule != WATCH) {
+pub(crate) fn final_episodes(reported: &[Reported]) -> Vec<Episode> {
+    let mut last: BTreeMap<&str, &Reported> = BTreeMap::new();
+    for message in reported.iter().filter(|message| message.episode.rule != WATCH) {
         last.insert(&message.uid, message);
     }
     let mut episodes: Vec<Episode> =
@@ -77,13 +77,13 @@ pub(crate) fn final_episodes(told: &[Told]) -> Vec<Episode> {
 }
 
 /// Asserts that each finding was opened once, first, and was closed at most once and last.
-pub(crate) fn assert_each_opens_once(told: &[Told]) {
+pub(crate) fn assert_each_opens_once(reported: &[Reported]) {
     let mut activities: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for message in told.iter().filter(|message| message.episode.rule != WATCH) {
+    for message in reported.iter().filter(|message| message.episode.rule != WATCH) {
         activities.entry(&message.uid).or_default().push(message.activity);
     }
-    for (uid, told) in activities {
-        let opened = told.iter().filter(|activity| **activity == CREATE).count();
-        assert_eq!((told[0], opened), (CREATE, 1), "finding {uid} was told as {told:?}");
+    for (uid, reported) in activities {
+        let opened = reported.iter().filter(|activity| **activity == CREATE).count();
+        assert_eq!((reported[0], opened), (CREATE, 1), "finding {uid} was reported as {reported:?}");
     }
 }

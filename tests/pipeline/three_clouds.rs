@@ -23,8 +23,8 @@ fn scan() -> Vec<Line> {
 }
 
 fn assert_found(world: &World, lines: &[Line], what: &str) {
-    assert_each_opens_once(&world.told());
-    assert_eq!(final_episodes(&world.told()), counter::episodes(lines), "{what}");
+    assert_each_opens_once(&world.reported());
+    assert_eq!(final_episodes(&world.reported()), counter::episodes(lines), "{what}");
 }
 
 /// Runs a test for several things at once: each has a world of its own.
@@ -38,7 +38,7 @@ fn each<T: Sync>(of: &[T], test: impl Fn(&T) + Sync) {
 }
 
 #[test]
-fn a_scan_is_told_once_grows_over_downtime_and_by_late_records_and_ends() {
+fn a_scan_is_reported_once_grows_over_downtime_and_by_late_records_and_ends() {
     each(&OTHERS, |&cloud| {
         let world = World::of(&[cloud]);
         let mut lines = scan();
@@ -66,8 +66,8 @@ fn a_scan_is_told_once_grows_over_downtime_and_by_late_records_and_ends() {
         lines.push(late);
         world.once_done(TICK + 8 * HOUR);
         assert_found(&world, &lines, "a record that was late");
-        let findings = world.told().into_iter().filter(|told| told.episode.rule != WATCH);
-        let last: BTreeMap<String, i64> = findings.map(|told| (told.uid, told.activity)).collect();
+        let findings = world.reported().into_iter().filter(|reported| reported.episode.rule != WATCH);
+        let last: BTreeMap<String, i64> = findings.map(|reported| (reported.uid, reported.activity)).collect();
         assert!(last.values().all(|activity| *activity == CLOSE), "{cloud:?}: {last:?}");
     });
 }
@@ -113,14 +113,14 @@ fn pages_of_cloud_logging_may_be_empty_come_twice_or_lose_their_token() {
     world.ingest_into(Cloud::Gke, &scan());
     world.cloud_logging.set_paging(cloud_logging::Paging { same_token: true, ..paging(4) });
     world.once(TICK).assert_code(1);
-    assert_eq!(world.told(), [], "a circle of tokens is no window");
+    assert_eq!(world.reported(), [], "a circle of tokens is no window");
     world.cloud_logging.set_paging(cloud_logging::Paging::default());
     world.once_done(TICK);
     assert_found(&world, &scan(), "after the circle");
 }
 
 #[test]
-fn a_part_of_an_answer_is_halved_until_it_is_whole() {
+fn a_window_is_split_until_each_answer_is_complete() {
     let answering = log_analytics::Answering::default;
     let parts = [
         log_analytics::Answering { partial_next: 3, ..answering() },
@@ -156,7 +156,7 @@ fn a_second_that_is_too_full_fails_the_window_and_no_other() {
 }
 
 #[test]
-fn no_records_is_an_answer_and_silence_is_told() {
+fn an_empty_answer_is_an_answer_and_silence_is_reported() {
     each(&[Cloud::Gke, Cloud::Aks], |&cloud| {
         let world = World::of(&[cloud]);
         world
@@ -165,7 +165,7 @@ fn no_records_is_an_answer_and_silence_is_told() {
         for hour in 0..3 {
             world.once_done(TICK + hour * HOUR);
         }
-        let titles: Vec<String> = world.told().into_iter().map(|told| told.title).collect();
+        let titles: Vec<String> = world.reported().into_iter().map(|reported| reported.title).collect();
         assert_eq!(titles, ["No audit records"], "{cloud:?}");
     });
 }
@@ -210,12 +210,12 @@ fn one_scan_of_three_clouds_is_one_finding_over_three_clusters() {
         lines.extend(own);
     }
     world.once_done(TICK);
-    let told = world.told();
+    let reported = world.reported();
     let opened = |rule: &str| {
-        let of_rule: Vec<_> = told.iter().filter(|told| told.episode.rule == rule).collect();
+        let of_rule: Vec<_> = reported.iter().filter(|reported| reported.episode.rule == rule).collect();
         (
-            of_rule.iter().filter(|told| told.activity == CREATE).count(),
-            of_rule.iter().map(|told| told.episode.count).max(),
+            of_rule.iter().filter(|reported| reported.activity == CREATE).count(),
+            of_rule.iter().map(|reported| reported.episode.count).max(),
         )
     };
     assert_eq!((opened(MULTIPLE_403), opened(SCANNING)), ((1, Some(12)), (1, Some(12))));
@@ -248,6 +248,9 @@ fn one_cloud_fails_for_ever_one_hangs_and_the_third_is_on_time() {
         world.once(TICK + hour * HOUR).assert_code(1);
         assert_eq!(world.log(Cloud::Eks.cluster())["cursor"], TICK + hour * HOUR - 10 * MINUTE);
     }
-    let gaps = world.told().into_iter().filter(|told| told.episode.rule == WATCH && told.title.starts_with("Gap"));
+    let gaps = world
+        .reported()
+        .into_iter()
+        .filter(|reported| reported.episode.rule == WATCH && reported.title.starts_with("Gap"));
     assert_eq!(gaps.count(), 3, "a window of the one, which failed an hour longer, and one of the other");
 }

@@ -17,14 +17,14 @@ pub(crate) fn assert_same(name: &str, world: &World, lines: &[Line], ticks: &[i6
     for tick in ticks {
         world.once_done(*tick);
     }
-    assert_told_and_replayed(name, world, lines);
+    assert_reported_and_replayed(name, world, lines);
 }
 
-/// Asserts that what the world told, `replay` of the lines, and the counter agree.
-pub(crate) fn assert_told_and_replayed(name: &str, world: &World, lines: &[Line]) {
+/// Asserts that what the world reported, `replay` of the lines, and the counter agree.
+pub(crate) fn assert_reported_and_replayed(name: &str, world: &World, lines: &[Line]) {
     let counted = counter::episodes(lines);
-    let told = world.told();
-    assert_each_opens_once(&told);
-    assert_eq!(final_episodes(&told), counted, "{name}: the daemon and the counter");
+    let reported = world.reported();
+    assert_each_opens_once(&reported);
+    assert_eq!(final_episodes(&reported), counted, "{name}: the daemon and the counter");
     assert_eq!(world.replay(lines), counted, "{name}: replay and the counter");
 }

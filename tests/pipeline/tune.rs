@@ -1,4 +1,4 @@
-//! `tune` over the logs of a config: the figures are those of the same lines in a file, and nothing is kept or told.
+//! `tune` over the logs of a config: the figures are those of the same lines in a file, and nothing is kept or reported.
 
 use serde_json::{Value, json};
 use stakeout_fakes::{Fault, Faults};
@@ -35,7 +35,7 @@ fn the_logs_of_a_config_are_tuned_as_their_lines_are() {
     assert!(tuned.iter().all(|rule| rule["requests"].as_u64() > Some(0)), "{tuned:?}");
     let hours: Vec<_> = (0..3).map(|hour| (FROM + hour * HOUR, FROM + (hour + 1) * HOUR)).collect();
     assert_eq!(world.windows_read(), hours);
-    assert_eq!(world.requests_seen(), world.logs.requests().len(), "nobody is told");
+    assert_eq!(world.requests_seen(), world.logs.requests().len(), "nothing is sent");
     assert!(!world.has_state());
 }
 

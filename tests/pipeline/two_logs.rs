@@ -6,7 +6,7 @@ use super::audit::{DAY, HOUR, Line, MINUTE, refused};
 use super::counter::{self, MULTIPLE_403};
 use super::dice::Dice;
 use super::ocsf::{CLOSE, CREATE, assert_each_opens_once, final_episodes};
-use super::three_ways::assert_told_and_replayed;
+use super::three_ways::assert_reported_and_replayed;
 use super::timelines::any_timeline;
 use super::world::World;
 
@@ -18,8 +18,8 @@ fn scan() -> Vec<Line> {
 }
 
 fn assert_found(world: &World) {
-    assert_each_opens_once(&world.told());
-    assert_eq!(final_episodes(&world.told()), counter::episodes(&scan()));
+    assert_each_opens_once(&world.reported());
+    assert_eq!(final_episodes(&world.reported()), counter::episodes(&scan()));
 }
 
 #[test]
@@ -55,14 +55,14 @@ fn a_finding_stays_open_while_a_log_is_behind_and_a_dead_log_is_not_waited_for()
     world.ingest(&refused("8.8.8.8", DAY + 40 * MINUTE, 12, 10));
     world.once_done(TICK);
     world.other_logs.set_faults(Faults::always(Fault::Denied));
-    let closed = |world: &World| world.told().iter().filter(|told| told.activity == CLOSE).count();
+    let closed = |world: &World| world.reported().iter().filter(|reported| reported.activity == CLOSE).count();
     // One of the three is over at 01:12, and the healthy log is read until 01:50; but the other stands at 00:50.
     world.once(TICK + HOUR).assert_code(1);
     assert_eq!(closed(&world), 0);
     // Two windows failed: nobody waits for that log any more.
     world.once(TICK + 2 * HOUR).assert_code(1);
     assert_eq!(closed(&world), 3);
-    assert_each_opens_once(&world.told());
+    assert_each_opens_once(&world.reported());
 }
 
 #[test]
@@ -72,7 +72,8 @@ fn one_source_in_two_clusters_is_one_finding() {
     world.ingest(&refused("8.8.8.8", DAY + 30 * MINUTE, 6, 10));
     world.ingest_other(&refused("8.8.8.8", DAY + 31 * MINUTE, 6, 10));
     world.once_done(TICK);
-    let multiple: Vec<_> = world.told().into_iter().filter(|told| told.episode.rule == MULTIPLE_403).collect();
+    let multiple: Vec<_> =
+        world.reported().into_iter().filter(|reported| reported.episode.rule == MULTIPLE_403).collect();
     assert_eq!((multiple.len(), multiple[0].activity, multiple[0].episode.count), (1, CREATE, 12));
 }
 
@@ -90,10 +91,10 @@ fn slack_hears_of_another_cluster_whichever_log_is_read_first() {
         later.faults().clear();
         world.once_done(TICK + HOUR);
         world.once_done(TICK + 3 * HOUR);
-        let told = world.told();
-        assert_each_opens_once(&told);
-        assert_eq!(final_episodes(&told).iter().map(|episode| episode.count).collect::<Vec<_>>(), [14; 3]);
-        assert_eq!(told.iter().filter(|told| told.activity == CLOSE).count(), 3);
+        let reported = world.reported();
+        assert_each_opens_once(&reported);
+        assert_eq!(final_episodes(&reported).iter().map(|episode| episode.count).collect::<Vec<_>>(), [14; 3]);
+        assert_eq!(reported.iter().filter(|reported| reported.activity == CLOSE).count(), 3);
         let texts: Vec<String> =
             world.slack.messages()[3..].iter().map(|message| message["text"].to_string()).collect();
         let updates = texts.iter().filter(|text| text.contains("Update: ") && text.contains("prod")).count();
@@ -120,5 +121,5 @@ fn any_two_timelines_are_the_same_three_ways_though_logs_fail_now_and_then() {
         }
         world.once(DAY + hour * HOUR);
     }
-    assert_told_and_replayed("two logs", &world, &[dev, prod].concat());
+    assert_reported_and_replayed("two logs", &world, &[dev, prod].concat());
 }

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use super::audit::{Line, utc};
 use super::counter::Episode;
 use super::envelope;
-use super::ocsf::Told;
+use super::ocsf::Reported;
 use crate::support::seeds::seed_rules;
 
 /// The cluster, and the log group that EKS would give it.
@@ -237,7 +237,7 @@ sources:
         Ran::of(self.command(&["once", "--at", &utc(at)]).output())
     }
 
-    /// Runs `once --at`, and asserts that nothing stays owed.
+    /// Runs `once --at`, and asserts that nothing stays pending.
     pub(crate) fn once_done(&self, at: i64) -> Ran {
         let ran = self.once(at);
         ran.assert_code(0);
@@ -312,7 +312,7 @@ sources:
         command.args(seed_rules().iter().flat_map(|rules| ["--rules", rules]));
         let ran = Ran::of(command.arg(&path).output());
         ran.assert_code(0);
-        let mut episodes: Vec<Episode> = ran.stdout.lines().map(|line| Told::read(line).episode).collect();
+        let mut episodes: Vec<Episode> = ran.stdout.lines().map(|line| Reported::read(line).episode).collect();
         episodes.sort();
         episodes
     }
@@ -333,7 +333,7 @@ sources:
         (ran, tuned)
     }
 
-    /// Tells whether there is a state.
+    /// Returns whether there is a state.
     pub(crate) fn has_state(&self) -> bool {
         self.folder.path().join("state").exists()
     }
@@ -346,8 +346,8 @@ sources:
     }
 
     /// Returns what SNS took so far, in order.
-    pub(crate) fn told(&self) -> Vec<Told> {
-        self.sns.messages().iter().map(|published| Told::read(&published.message)).collect()
+    pub(crate) fn reported(&self) -> Vec<Reported> {
+        self.sns.messages().iter().map(|published| Reported::read(&published.message)).collect()
     }
 
     /// Returns the windows that CloudWatch Logs was asked for, in order; one that is asked for page after page once.
@@ -417,7 +417,7 @@ impl Ran {
 
 /// Ends a daemon as a service manager would, and returns its exit code.
 pub(crate) fn terminate(mut child: Child) -> Option<i32> {
-    let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-    assert!(told.is_ok_and(|status| status.success()), "the daemon is gone already");
+    let reported = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(reported.is_ok_and(|status| status.success()), "the daemon is gone already");
     child.wait().expect("a child can be waited for").code()
 }

@@ -235,7 +235,7 @@ fn clients() -> (Vec<Request>, Vec<(String, &'static str)>) {
 }
 
 #[test]
-fn nobody_is_accused_of_a_fault() {
+fn misconfigured_clients_are_not_accused() {
     let (requests, names) = clients();
     let findings = findings(&requests);
     let accused: Vec<_> = names
@@ -247,7 +247,7 @@ fn nobody_is_accused_of_a_fault() {
 
 /// Findings that name many addresses name those of the attack only, whatever else goes on.
 #[test]
-fn nobody_is_accused_beside_attackers() {
+fn innocent_clients_beside_attackers_are_not_accused() {
     let (mut requests, names) = clients();
     for at in 0..100_u32 {
         let source = format!("88.1.0.{}", at + 1);
@@ -266,7 +266,7 @@ fn nobody_is_accused_beside_attackers() {
 
 /// The runners of a hosted pipeline come and go, each with an address of its own.
 #[test]
-fn nobody_is_accused_of_running_everywhere() {
+fn clients_that_run_everywhere_are_not_accused() {
     let mut requests = Vec::new();
     for run in 0..40_u32 {
         let source = format!("54.22.{run}.7");

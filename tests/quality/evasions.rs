@@ -63,7 +63,7 @@ fn assert_found(what: &str, requests: &[Request], attackers: &[String], most: us
 }
 
 #[test]
-fn patience_hides_nobody() {
+fn slow_scans_are_found() {
     let one = [STRANGER.to_owned()];
     for code in [401, 403] {
         for targets in [&TARGETS[1..2], &TARGETS[..]] {
@@ -101,7 +101,7 @@ fn many_addresses_are_a_handful_of_findings() {
 }
 
 #[test]
-fn a_borrowed_name_hides_nobody() {
+fn scans_under_a_borrowed_name_are_found() {
     for (code, agent) in [401, 403].into_iter().flat_map(|code| NAMES.map(|agent| (code, agent))) {
         for ip in [STRANGER, "10.0.9.9", "100.64.7.9"] {
             let one = [ip.to_owned()];
@@ -121,7 +121,7 @@ fn addresses_of_one_network_are_one_source() {
 
 /// Who is named before the real source is a victim or nobody.
 #[test]
-fn a_forged_origin_accuses_nobody_else() {
+fn a_forged_origin_does_not_accuse_the_forged_address() {
     let one = [STRANGER.to_owned()];
     for (code, through_balancer) in [(401, false), (401, true), (403, false), (403, true)] {
         let mut requests = spread(12, 60, code, &one, &TARGETS[1..2]);

@@ -22,7 +22,7 @@ fn scores() -> BTreeMap<String, Score> {
 
 /// The figures that the rules are shipped with.
 #[test]
-fn attackers_are_found_and_nobody_else() {
+fn only_attackers_are_found() {
     let scores = scores();
     let accused: Vec<_> = scores.iter().filter(|(_, score)| !score.accused.is_empty()).collect();
     assert!(accused.is_empty(), "{accused:?}");

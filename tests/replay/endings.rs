@@ -15,7 +15,7 @@ fn code(arguments: &[&str]) -> Option<i32> {
 }
 
 #[test]
-fn findings_are_told_by_the_exit_code_where_that_is_asked_for() {
+fn the_exit_code_reports_findings_on_request() {
     assert_eq!(code(&[&scan()]), Some(0));
     assert_eq!(code(&["--exit-on-finding", &scan()]), Some(3));
     assert_eq!(code(&["--exit-on-finding", &quiet()]), Some(0));

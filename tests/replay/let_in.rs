@@ -67,7 +67,7 @@ fn named<'a>(findings: &'a [Value], rule: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn who_was_let_in_is_found_in_a_second_pass_with_what_it_followed() {
+fn an_allowed_source_is_found_in_a_second_pass_with_its_refusals() {
     let dir = tempfile::tempdir().expect("a folder");
     let rules = dir.path().join("rules.yml");
     std::fs::write(&rules, RULES).expect("written");

@@ -79,7 +79,7 @@ fn equal_lines_without_an_audit_id_are_requests_of_their_own() {
 }
 
 #[test]
-fn garbage_is_counted_and_told_and_stops_nothing() {
+fn garbage_is_counted_and_reported_and_stops_nothing() {
     let garbage = ["not JSON", "{", "[]", "\u{0}\u{1}", "{\"kind\":\"Pod\"}", "42", "\"text\"", "{\"verb\":}"];
     let mut lines: Vec<String> = Vec::new();
     for (second, garbage) in garbage.iter().enumerate() {
@@ -114,7 +114,7 @@ fn a_chosen_audit_id_neither_hides_nor_adds() {
 
 /// Two API servers behind one name may see one identity at once: what counts for another source is another request.
 #[test]
-fn nobody_hides_behind_the_identity_of_another() {
+fn a_reused_audit_id_hides_no_request() {
     let lines: Vec<String> = (0..7).map(line).collect();
     let other = lines.iter().map(|line| line.replace("8.8.8.8", "9.9.9.9"));
     let both: Vec<String> = lines.iter().cloned().zip(other).flat_map(|(one, other)| [one, other]).collect();

@@ -108,7 +108,7 @@ fn several_files_are_one_input() {
 
 /// Behind a trusted proxy the address before it counts, and one step at a time: what stands further left is hearsay.
 #[test]
-fn a_trusted_proxy_is_seen_through() {
+fn the_address_behind_a_trusted_proxy_is_the_source() {
     let path = recording("xff");
     let path = path.to_str().expect("plain");
     let through = counts(&findings(&replay(&["-o", "json", "--trusted-proxy", "10.0.0.50/32", path])));

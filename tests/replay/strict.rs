@@ -129,7 +129,7 @@ fn a_needle_across_the_border_of_two_blocks_is_found() {
 /// Lines without a time have that of the line before, also where that one was passed over, and the end of the input is
 /// where its last line says.
 #[test]
-fn times_are_those_of_lines_that_nobody_looked_at() {
+fn skipped_lines_still_set_the_time() {
     let untimed = |code: &str| refused(0, code).replace("stageTimestamp", "stageTimestump");
     let mut text = String::new();
     for minute in 0..12 {

@@ -43,7 +43,7 @@ pub(crate) struct ReferencedRule<T> {
     pub(crate) within: i64,
 }
 
-/// Tells whether every leg comes in `span`, in the order of `legs` where `is_ordered`.
+/// Returns whether every leg comes in `span`, in the order of `legs` where `is_ordered`.
 pub(crate) fn sequence_by_hand<T>(
     all: &[Request<T>],
     span: &[Request<T>],
