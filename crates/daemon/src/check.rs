@@ -1,4 +1,4 @@
-//! The verb `check`: config and rules, offline.
+//! The verb `check`: checks config and rules offline.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::rule_files;
 
-/// What `stakeout check` is told.
+/// The arguments of `stakeout check`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stakeout check -c stakeout.yaml
@@ -18,25 +18,25 @@ use crate::rule_files;
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Check these rules only, without a config: a file or a directory
+    /// Check only these rules, without a config: a file or a directory
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     rules: Vec<PathBuf>,
 }
 
-/// Checks the config with its rules, or rules alone. Every fault and warning names file, line, key and the fix.
+/// Checks the config with its rules, or rules alone. Each error and warning names file, line, key and fix.
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     if !args.rules.is_empty() {
         let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
-        warn(&rules.warnings);
-        warn(&rules.expired(clock::now().into()));
-        say(&format!("{} rules, {} cases: good", rules.rules.len(), rules.cases.len()));
+        print_warnings(&rules.warnings);
+        print_warnings(&rules.expired(clock::now().into()));
+        print_line(&format!("{} rules, {} cases: good", rules.rules.len(), rules.cases.len()));
         return Ok(Exit::Done);
     }
     let (config, rules) = args.config.read()?;
-    warn(&config.warnings);
-    warn(&rules.warnings);
-    warn(&rules.expired(clock::now().into()));
-    say(&format!(
+    print_warnings(&config.warnings);
+    print_warnings(&rules.warnings);
+    print_warnings(&rules.expired(clock::now().into()));
+    print_line(&format!(
         "{}: {} sources, {} destinations, {} rules: good",
         args.config.config.display(),
         config.sources.len(),
@@ -46,14 +46,14 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Tells what is allowed but hardly meant: no fault, but part of the result.
-fn warn(warnings: &[Diagnostic]) {
+/// Prints warnings: values that are allowed but probably a mistake. They are part of the result.
+fn print_warnings(warnings: &[Diagnostic]) {
     for warning in warnings {
-        say(&format!("warning: {warning}"));
+        print_line(&format!("warning: {warning}"));
     }
 }
 
 #[expect(clippy::print_stdout, reason = "this is the verb's result")]
-fn say(line: &str) {
+fn print_line(line: &str) {
     println!("{line}");
 }

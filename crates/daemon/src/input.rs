@@ -1,6 +1,6 @@
-//! Where replayed bytes come from: a file or standard input, plain or compressed with gzip or zstd.
+//! Opens a file or standard input, plain or compressed with gzip or zstd.
 //!
-//! What they are is told by their first bytes, not by the file's name.
+//! The first bytes decide the compression, not the file's name.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,12 +11,12 @@ use indicatif::ProgressBar;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// What is read of compressed bytes at once; of others, more is asked for at once and read past it.
+/// Buffer for compressed bytes. Plain bytes are read in larger blocks, which bypass it.
 const BUFFER_BYTES: usize = 64 * 1024;
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// Opens `path`, or standard input for `-`, and returns its text; `bar` follows the bytes that are read of the file.
+/// Opens `path`, or standard input for `-`, and returns its text. `bar` counts the bytes of the file.
 pub(crate) fn open(path: &Path, bar: &ProgressBar) -> io::Result<Box<dyn Read>> {
     let bytes: Box<dyn Read> =
         if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
@@ -30,7 +30,7 @@ pub(crate) fn is_compressed(bytes: &mut impl Read) -> io::Result<bool> {
     Ok(first.starts_with(GZIP) || first.starts_with(ZSTD))
 }
 
-/// Returns the text in `bytes`, decompressed where that is needed.
+/// Returns the text in `bytes`, decompressed if necessary.
 pub(crate) fn text_of(bytes: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut bytes = BufReader::with_capacity(BUFFER_BYTES, bytes);
     let first = bytes.fill_buf()?;
@@ -43,7 +43,7 @@ pub(crate) fn text_of(bytes: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     Ok(Box::new(bytes))
 }
 
-/// All frames of a zstd stream, one after the other: `zstd -T0` and `cat a.zst b.zst` write several.
+/// Decompresses all frames of a zstd stream: `zstd -T0` and `cat a.zst b.zst` write several.
 struct Zstd<R> {
     decoder: FrameDecoder,
     source: R,
@@ -51,7 +51,7 @@ struct Zstd<R> {
 }
 
 impl<R: BufRead> Zstd<R> {
-    /// Enters the next frame; `false` at the end of the stream. Frames to be skipped hold no text.
+    /// Enters the next frame, or returns `false` at the end of the stream. Skippable frames contain no text.
     fn next_frame(&mut self) -> io::Result<bool> {
         loop {
             if self.source.fill_buf()?.is_empty() {
@@ -62,7 +62,7 @@ impl<R: BufRead> Zstd<R> {
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                     io::copy(&mut (&mut self.source).take(u64::from(length)), &mut io::sink())?;
                 }
-                Err(fault) => return Err(io::Error::new(io::ErrorKind::InvalidData, fault)),
+                Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
         }
     }
@@ -75,7 +75,7 @@ impl<R: BufRead> Read for Zstd<R> {
                 while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                     self.decoder
                         .decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
-                        .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+                        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
                 }
                 let read = self.decoder.read(buffer)?;
                 if read > 0 || buffer.is_empty() {

@@ -22,7 +22,7 @@ pub(crate) struct SourceConfig {
     pub(crate) settings: Settings,
     /// How long after its end a window is read again, ascending.
     pub(crate) reread_seconds: Vec<i64>,
-    /// Where the very first window begins, counted from the tick.
+    /// Where the very first window begins, relative to the tick.
     pub(crate) start_seconds: i64,
 }
 

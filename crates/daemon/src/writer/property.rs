@@ -1,7 +1,7 @@
-//! Whatever the order, the pages, the repetition, the delay and the downtime: what was told in the end is what a
-//! counter of a few lines says that was written apart from the engine.
+//! A property: order, pages, repetition, delay and downtime do not change the reported findings. They equal the findings of
+//! a counter of a few lines, which shares no code with the engine.
 //!
-//! The writer, the ledger and the schedule are the daemon's own. `STAKEOUT_TEST_CASES` sets how many timelines are tried
+//! The writer, the ledger and the schedule are those of the daemon. `STAKEOUT_TEST_CASES` sets how many timelines are tried
 //! (300 where it is unset), `STAKEOUT_TEST_SEED` which ones; a failing run prints its seed and its smallest timeline.
 
 #[path = "../../../../tests/support/by_hand.rs"]
@@ -28,9 +28,9 @@ const REREAD_SECONDS: [i64; 2] = [3600, 7200];
 /// Timespans and quiet times of the rules below.
 const TIMESPAN_SECONDS: [i64; 3] = [600, 900, 300];
 const QUIET_SECONDS: [i64; 3] = [1200, 2700, 300];
-/// How many paths are asked for.
+/// The number of paths that requests ask for.
 const PATHS: usize = 4;
-/// What the sources are called, and their clusters.
+/// The names of the sources and of their clusters.
 const CLUSTERS: [&str; 2] = ["prod", "stage"];
 
 const RULES: &str = "
@@ -96,10 +96,10 @@ stakeout: {dedup_period: 20m}
 /// Senders of one request each, all in one hour: twice as many records as one commit deletes.
 const CROWD: u32 = 20_000;
 
-/// A rule's name, a group, and the first second, last second and requests of an episode.
-type Counted = (String, String, i64, i64, u64);
+/// An episode: rule, group, first second, last second and requests.
+type EpisodeRow = (String, String, i64, i64, u64);
 
-/// What matters of a request to the rules that count more than requests.
+/// The properties of a request that the rules below [`BY_HAND`] count.
 #[derive(Clone, Debug)]
 struct Asked {
     address: u32,
@@ -110,7 +110,7 @@ struct Asked {
 
 type Asks = [ByHandRequest<Asked>];
 
-/// What a rule asks for that counts more than requests, written once more.
+/// A rule that counts more than requests, implemented a second time.
 struct ByHand {
     name: &'static str,
     fits: fn(&Asked) -> bool,
@@ -168,7 +168,7 @@ const BY_HAND: &[ByHand] = &[
     },
 ];
 
-/// The rule whose last leg counts only for ten minutes after a second refusal within five.
+/// The rule whose last referenced rule counts only for ten minutes after a second refusal within five.
 const FOLLOWED: &str = "refused-then-let-in";
 
 fn is_followed(all: &Asks, at: i64) -> bool {
@@ -178,8 +178,8 @@ fn is_followed(all: &Asks, at: i64) -> bool {
     refused(at - 600, at).any(|second| refused(second - 300, second).count() >= 2)
 }
 
-/// Returns what must have been told of a timeline by the rules that count more than requests.
-fn expected_of_more(requests: &[Request]) -> Vec<Counted> {
+/// Returns the expected episodes of the rules that count more than requests.
+fn expected_of_more(requests: &[Request]) -> Vec<EpisodeRow> {
     let mut counted = Vec::new();
     for rule in BY_HAND {
         let mut groups: BTreeMap<String, Vec<ByHandRequest<Asked>>> = BTreeMap::new();
@@ -208,8 +208,8 @@ fn expected_of_more(requests: &[Request]) -> Vec<Counted> {
     counted
 }
 
-/// Returns what must have been told of a timeline.
-fn expected(requests: &[Request]) -> Vec<Counted> {
+/// Returns the expected episodes of a timeline.
+fn expected(requests: &[Request]) -> Vec<EpisodeRow> {
     let mut times: BTreeMap<(usize, String), Vec<i64>> = BTreeMap::new();
     for request in requests {
         let address = request.sender();
@@ -232,13 +232,13 @@ fn expected(requests: &[Request]) -> Vec<Counted> {
     counted
 }
 
-fn counted<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<Counted> {
-    let mut counted: Vec<Counted> = findings
+fn counted<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<EpisodeRow> {
+    let mut counted: Vec<EpisodeRow> = findings
         .filter(|finding| !matches!(finding.status, FindingStatus::MergedInto(_)))
         .map(|finding| {
             let group: Vec<String> = finding.group.0.iter().map(ToString::to_string).collect();
             let episode = finding.episode;
-            assert_eq!(finding.codes.total(), episode.count, "every request was answered somehow");
+            assert_eq!(finding.codes.total(), episode.count, "every request has an answer");
             (finding.rule.name.clone(), group.join(" "), episode.first.0, episode.last.0, episode.count)
         })
         .collect();
@@ -246,7 +246,7 @@ fn counted<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<Counted> {
     counted
 }
 
-/// Returns the finding that goes on in place of `finding`.
+/// Returns the finding that continues `finding`.
 fn survivor<'a>(finding: &'a Finding, all: &'a BTreeMap<FindingKey, Finding>) -> &'a Finding {
     let mut kept = finding;
     for _ in 0..all.len() {
@@ -261,14 +261,18 @@ fn survivor<'a>(finding: &'a Finding, all: &'a BTreeMap<FindingKey, Finding>) ->
 fn check(timeline: &Timeline, world: &World) -> Result<(), TestCaseError> {
     let expected = expected(&timeline.requests);
     proptest::prop_assert_eq!(&counted(world.stored.values()), &expected, "as stored");
-    proptest::prop_assert_eq!(&counted(world.told.latest.values()), &expected, "as told");
-    let told: BTreeSet<&FindingKey> = world.told.creates.keys().collect();
-    proptest::prop_assert_eq!(told, world.stored.keys().collect::<BTreeSet<_>>(), "all that is stored was told");
-    for (key, creates) in &world.told.creates {
+    proptest::prop_assert_eq!(&counted(world.reported.latest.values()), &expected, "as reported");
+    let reported: BTreeSet<&FindingKey> = world.reported.creates.keys().collect();
+    proptest::prop_assert_eq!(
+        reported,
+        world.stored.keys().collect::<BTreeSet<_>>(),
+        "every stored finding was reported"
+    );
+    for (key, creates) in &world.reported.creates {
         proptest::prop_assert_eq!(*creates, 1, "finding {} was opened {} times", key, creates);
-        let finding = &world.told.latest[key];
-        proptest::prop_assert!(!finding.is_open(), "finding {} never ended", key);
-        let kept = survivor(finding, &world.told.latest);
+        let finding = &world.reported.latest[key];
+        proptest::prop_assert!(!finding.is_open(), "finding {} is still open", key);
+        let kept = survivor(finding, &world.reported.latest);
         proptest::prop_assert!(
             !matches!(kept.status, FindingStatus::MergedInto(_)),
             "finding {} was merged in a circle",
@@ -277,25 +281,25 @@ fn check(timeline: &Timeline, world: &World) -> Result<(), TestCaseError> {
         let (inner, outer) = (finding.episode, kept.episode);
         proptest::prop_assert!(
             outer.first <= inner.first && inner.last <= outer.last && finding.group == kept.group,
-            "finding {} lies outside of what it was merged into",
+            "finding {} is outside of the finding that it was merged into",
             key
         );
     }
     Ok(())
 }
 
-/// How often timelines met what is hard.
+/// How often the timelines contained the hard cases.
 #[derive(Clone, Copy, Debug, Default)]
 struct Met {
     findings: usize,
     merged: usize,
     late: usize,
     pruned: usize,
-    /// Findings that went on after minutes of theirs were deleted.
+    /// Findings that grew after some of their minutes were deleted.
     pruned_and_grown: usize,
     /// Follow-ups that were read.
     followed: usize,
-    /// Findings of the rule that is followed up, and those of them that name what they followed.
+    /// Findings of the rule with a follow-up, and those of them that name related findings.
     let_in: usize,
     related: usize,
 }
@@ -327,7 +331,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn order_pages_repetition_delay_and_downtime_never_change_what_is_told() {
+fn order_pages_repetition_delay_and_downtime_never_change_the_findings() {
     let seed = setting("STAKEOUT_TEST_SEED").unwrap_or_else(|| crate::clock::now().as_millisecond().unsigned_abs());
     let cases = u32::try_from(setting("STAKEOUT_TEST_CASES").unwrap_or(300)).expect("fits in 32 bits");
     eprintln!("STAKEOUT_TEST_SEED={seed} STAKEOUT_TEST_CASES={cases}");
@@ -342,17 +346,17 @@ fn order_pages_repetition_delay_and_downtime_never_change_what_is_told() {
         met.set(met.get().and(&world));
         check(&timeline, &world)
     });
-    if let Err(fault) = outcome {
-        panic!("{fault}");
+    if let Err(error) = outcome {
+        panic!("{error}");
     }
     let met = met.get();
     eprintln!("{met:?}");
-    assert!(cases < 1000 || met.each_is_there(), "timelines that miss the hard cases prove nothing");
+    assert!(cases < 1000 || met.each_is_there(), "the timelines lack some hard cases and prove nothing");
 }
 
-/// More minutes expire at once than one commit deletes: an episode in the midst of them stays one, and is counted once.
+/// More minutes expire at once than one commit deletes. An episode among them stays one episode and counts once.
 #[test]
-fn what_expires_in_parts_is_counted_once() {
+fn minutes_that_expire_in_parts_count_once() {
     let request = |source, address, at| Request {
         source,
         address,
@@ -370,8 +374,8 @@ fn what_expires_in_parts_is_counted_once() {
     let timeline = Timeline { requests, visits: vec![visit; HOURS] };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let world = runtime.block_on(live(&timeline));
-    check(&timeline, &world).unwrap_or_else(|fault| panic!("{fault}"));
-    // The first hour holds 60 minutes of the crowd's, and 13 of the other source's.
+    check(&timeline, &world).unwrap_or_else(|error| panic!("{error}"));
+    // The first hour has 60 minutes of the crowd and 13 of the other source.
     let parts: Vec<usize> = world.expired.into_iter().filter(|minutes| *minutes > 0).collect();
-    assert!(parts[0] < 50, "the first hour went at once: {parts:?}");
+    assert!(parts[0] < 50, "one commit deleted the whole first hour: {parts:?}");
 }

@@ -1,4 +1,4 @@
-//! Timelines: who asked what and when, when its record can be read, and when the daemon is up.
+//! Timelines: the requests, when the record of each becomes visible, and when the daemon runs.
 
 use std::net::Ipv4Addr;
 
@@ -12,17 +12,17 @@ use super::{BEGIN, HOURS, QUIET_SECONDS, REREAD_SECONDS, TIMESPAN_SECONDS, WINDO
 pub(super) struct Request {
     /// The source whose API server audited it.
     pub(super) source: usize,
-    /// Its sender, counted from the first address of 10.0.0.0/8.
+    /// Its sender, as an offset from the first address of 10.0.0.0/8.
     pub(super) address: u32,
-    /// Whether it was refused; it was answered otherwise.
+    /// Whether it was refused; otherwise it succeeded.
     pub(super) is_refused: bool,
     /// `verb`.
     pub(super) verb: &'static str,
     /// Its second.
     pub(super) at: i64,
-    /// How many requests the record stands for.
+    /// The number of requests that the record represents.
     pub(super) n: u32,
-    /// From when on a read finds its record.
+    /// The time from which on a read finds its record.
     pub(super) visible_from: i64,
     /// The seconds of its further records.
     pub(super) copies: Vec<i64>,
@@ -35,34 +35,34 @@ impl Request {
     }
 }
 
-/// What the daemon does at one tick.
+/// The actions of the daemon at one tick.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     /// Whether each source is read.
     pub(super) reads: [bool; 2],
-    /// What orders records within a read, and the commits of the two sources.
+    /// The seed for the order of records in a read and of the commits of both sources.
     pub(super) shuffle: u64,
-    /// Whether the daemon was stopped before it.
+    /// Whether the daemon restarted before it.
     pub(super) restarts: bool,
-    /// Whether the destination can be reached.
+    /// Whether the destination is reachable.
     pub(super) settles: bool,
 }
 
-/// A timeline with the daemon's visits, one for each hour.
+/// Requests and the visits of the daemon, one per hour.
 #[derive(Clone, Debug)]
 pub(super) struct Timeline {
     pub(super) requests: Vec<Request>,
     pub(super) visits: Vec<Visit>,
 }
 
-/// Returns timelines whose gaps lie around what rules and windows are cut by.
+/// Returns timelines with gaps close to the limits of rules and windows.
 pub(super) fn timelines() -> impl Strategy<Value = Timeline> {
     let requests = prop_oneof![2 => vec(step(), 1..40), 1 => drip()].prop_map(|steps| requests(&steps));
     (requests, vec(visit(), HOURS)).prop_map(|(requests, visits)| Timeline { requests, visits })
 }
 
-/// Returns a long row of requests from one sender, about as far apart as its episodes can bear: records that come
-/// late join what was told apart, and the beginning is deleted while the end goes on.
+/// Returns a long series of requests from one sender with gaps close to the quiet time. Late records join findings that
+/// were reported separately, and the first minutes of a finding expire while it still grows.
 fn drip() -> impl Strategy<Value = Vec<Step>> {
     let apart = prop_oneof![Just(TIMESPAN_SECONDS[1]), Just(QUIET_SECONDS[0]), Just(QUIET_SECONDS[1])];
     let more = prop_oneof![8 => Just(0_i64), 4 => Just(-1), 1 => Just(1)];
@@ -81,7 +81,7 @@ fn visit() -> impl Strategy<Value = Visit> {
         .prop_map(|(reads, shuffle, restarts, settles)| Visit { reads, shuffle, restarts, settles })
 }
 
-/// A request, counted from the one before it.
+/// A request, relative to the one before it.
 #[derive(Clone, Debug)]
 struct Step {
     gap: Gap,
@@ -94,11 +94,11 @@ struct Step {
     copies: Vec<i64>,
 }
 
-/// How long after the request before.
+/// The time since the request before.
 #[derive(Clone, Debug)]
 enum Gap {
     Seconds(i64),
-    /// To the end of the window, and so many seconds on.
+    /// Seconds after the end of the window.
     Boundary(i64),
 }
 
@@ -150,7 +150,7 @@ fn requests(steps: &[Step]) -> Vec<Request> {
     requests
 }
 
-/// Returns the end of the window that holds `at`.
+/// Returns the end of the window that contains `at`.
 pub(super) fn window_end(at: i64) -> i64 {
     BEGIN + ((at - BEGIN).div_euclid(WINDOW_SECONDS) + 1) * WINDOW_SECONDS
 }

@@ -1,4 +1,4 @@
-//! A daemon without clouds: the writer, the ledger, the schedule and the folds are its own; logs are lists of requests.
+//! A daemon without clouds: it has the real writer, ledger, schedule and folds, but its logs are lists of requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,19 +23,19 @@ use crate::clock;
 use crate::config::Schedule;
 use crate::writer::{Change, CloseRequest, EngineConfig, Writer};
 
-/// Ticks after the timeline: enough for every re-read, and for the quiet time.
+/// Ticks after the timeline: enough for every reread and for the quiet time.
 const QUIET_HOURS: usize = 4;
 const DESTINATION: &str = "bus";
-/// Each cluster is at a cloud of its own.
+/// Each cluster is in its own cloud.
 const PROVIDERS: [Provider; 2] = [Provider::CloudLogging, Provider::AzureMonitor];
 
-/// Lives through a timeline and the quiet hours after it.
+/// Runs a timeline and the quiet hours after it.
 pub(super) async fn live(timeline: &Timeline) -> World {
     let mut world = World::new();
     let last = Visit { reads: [true, true], shuffle: 1, restarts: false, settles: true };
     let visits = timeline.visits.iter().cloned().chain(std::iter::repeat_n(last, QUIET_HOURS));
     for (hour, mut visit) in visits.enumerate() {
-        // Of a log that was never read, the first tick begins an hour back: it must not be missed.
+        // The first tick reads only the last hour of a new log, so no source may miss it.
         if hour == 0 {
             visit.reads = [true, true];
         }
@@ -45,14 +45,14 @@ pub(super) async fn live(timeline: &Timeline) -> World {
     world
 }
 
-/// What a destination was told: how often each finding was opened, and each finding as it was told last.
+/// The reports to a destination: how often each finding was opened, and each finding as of its last report.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Reports {
     pub(super) creates: BTreeMap<FindingKey, usize>,
     pub(super) latest: BTreeMap<FindingKey, Finding>,
 }
 
-/// A daemon without clouds: its state, and what it must not forget over a restart.
+/// A daemon without clouds.
 pub(super) struct World {
     state: tempfile::TempDir,
     writer: Option<Writer>,
@@ -61,17 +61,17 @@ pub(super) struct World {
     sources: Vec<Source>,
     engine: Arc<EngineConfig>,
     progress: [Option<Progress>; 2],
-    /// Every finding as it was written last, also those that were forgotten since.
+    /// Every finding as of its last commit, including those that were deleted since.
     pub(super) stored: BTreeMap<FindingKey, Finding>,
-    /// Findings that went on after minutes of theirs were deleted.
+    /// Findings that grew after some of their minutes were deleted.
     pub(super) grown: BTreeSet<FindingKey>,
-    /// How many minutes each commit deleted.
+    /// The number of minutes that each commit deleted.
     pub(super) expired: Vec<usize>,
-    /// How many follow-ups were read.
+    /// The number of follow-ups that were read.
     pub(super) followed: usize,
-    /// From when on no follow-up fails.
-    sure_from: Second,
-    pub(super) told: Told,
+    /// The time from which on no follow-up fails.
+    reliable_from: Second,
+    pub(super) reported: Reports,
 }
 
 impl World {
@@ -89,7 +89,7 @@ impl World {
             })
             .collect();
         let file = RuleFile { name: "rules.yml".to_owned(), text: RULES.to_owned() };
-        let rules = rule::load(&[file]).unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let rules = rule::load(&[file]).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let schedule = Schedule::default();
         let notification_filter = NotificationFilter {
             destination: DESTINATION.to_owned(),
@@ -116,12 +116,12 @@ impl World {
             grown: BTreeSet::new(),
             expired: Vec::new(),
             followed: 0,
-            sure_from: Second(BEGIN + i64::try_from(HOURS).expect("small") * WINDOW_SECONDS),
-            told: Told::default(),
+            reliable_from: Second(BEGIN + i64::try_from(HOURS).expect("small") * WINDOW_SECONDS),
+            reported: Reports::default(),
         }
     }
 
-    /// Opens the state; a writer that was just dropped may hold it for a moment longer.
+    /// Opens the state. A writer that was just dropped may hold it for a moment longer.
     fn open(&mut self) {
         self.writer = None;
         let begun = clock::monotonic();
@@ -140,30 +140,30 @@ impl World {
         self.writer.as_ref().expect("opened at the first visit")
     }
 
-    /// Does what a tick does: new windows in order, then re-reads, the two sources' commits mixed; then it tells.
+    /// Runs one tick: new windows in order, then rereads, with the commits of both sources mixed; then the deliveries.
     async fn visit(&mut self, visit: &Visit, at: Second, requests: &[Request]) {
         if visit.restarts || self.writer.is_none() {
             self.open();
         }
         let mut dice = visit.shuffle;
         let known = self.writer().progress().await.expect("the state is read");
-        let mut owed: [Vec<(Window, bool)>; 2] = [Vec::new(), Vec::new()];
-        for (source, owed) in owed.iter_mut().enumerate().filter(|(source, _)| visit.reads[*source]) {
+        let mut due: [Vec<(Window, bool)>; 2] = [Vec::new(), Vec::new()];
+        for (source, windows) in due.iter_mut().enumerate().filter(|(source, _)| visit.reads[*source]) {
             let progress = known.iter().find(|progress| progress.log == self.sources[source].log);
-            let due = self.schedule.due(progress, self.schedule.start_seconds, at);
-            owed.extend(due.rereads.into_iter().rev().map(|window| (window, true)));
-            owed.extend(due.windows.into_iter().rev().map(|window| (window, false)));
+            let read = self.schedule.due(progress, self.schedule.start_seconds, at);
+            windows.extend(read.rereads.into_iter().rev().map(|window| (window, true)));
+            windows.extend(read.windows.into_iter().rev().map(|window| (window, false)));
             self.progress[source] = progress.cloned();
         }
-        while owed.iter().any(|windows| !windows.is_empty()) {
+        while due.iter().any(|windows| !windows.is_empty()) {
             let drawn = roll(&mut dice, 2);
-            let source = if owed[drawn].is_empty() { 1 - drawn } else { drawn };
-            if let Some((window, is_reread)) = owed[source].pop() {
+            let source = if due[drawn].is_empty() { 1 - drawn } else { drawn };
+            if let Some((window, is_reread)) = due[source].pop() {
                 self.read(source, window, is_reread, at, requests, &mut dice).await;
             }
         }
         if visit.settles {
-            self.tell().await;
+            self.deliver().await;
         }
     }
 
@@ -188,8 +188,7 @@ impl World {
         self.follow_up(source, at, requests, dice).await;
     }
 
-    /// Reads what is to be followed up, in one read or one after another; sometimes that fails, and is left for the next
-    /// time.
+    /// Reads the due follow-ups, in one read or one by one. Sometimes a read fails and the follow-up stays due.
     async fn follow_up(&mut self, source: usize, at: Second, requests: &[Request], dice: &mut u64) {
         let progress = self.progress[source].clone().expect("it was read");
         let due = progress.due_follow_ups().into_iter().map(|(follow_up, window)| (vec![follow_up], window));
@@ -201,19 +200,19 @@ impl World {
                 .collect(),
         };
         for (follow_ups, window) in parts {
-            if roll(dice, 3) == 0 && at < self.sure_from {
+            if roll(dice, 3) == 0 && at < self.reliable_from {
                 continue;
             }
             let (rules, hash_key) = (self.rules.clone(), self.writer().hash_key());
             let fold = fold::open_follow_ups(rules, window, follow_ups.clone(), hash_key, Limits::default());
-            let owed = self.progress[source].as_mut().expect("it was read");
-            follow_ups.iter().for_each(|part| owed.note_followed(part, progress.cursor));
+            let current = self.progress[source].as_mut().expect("it was read");
+            follow_ups.iter().for_each(|part| current.note_followed(part, progress.cursor));
             self.followed += follow_ups.len();
             self.close(source, window, fold, at, requests, dice).await;
         }
     }
 
-    /// Folds what can be read of a window by now, and writes it.
+    /// Folds the visible records of a window and commits the result.
     async fn close(
         &mut self,
         source: usize,
@@ -231,8 +230,8 @@ impl World {
                 records.extend(times.map(|time| observation(source_read, request, number, *time)));
             }
         }
-        for place in (1..records.len()).rev() {
-            records.swap(place, roll(dice, place + 1));
+        for index in (1..records.len()).rev() {
+            records.swap(index, roll(dice, index + 1));
         }
         for record in &records {
             fold.observe(record);
@@ -257,18 +256,19 @@ impl World {
         }
     }
 
-    /// Tells the destination all that it is owed.
-    async fn tell(&mut self) {
-        let owed = self.writer().deliveries(DESTINATION).await.expect("the state is read");
+    /// Delivers everything that is pending, and settles it.
+    async fn deliver(&mut self) {
+        let pending = self.writer().deliveries(DESTINATION).await.expect("the state is read");
         let mut settlement = Settlement::default();
-        let entries = owed.iter().flat_map(|delivery| &delivery.entries);
+        let entries = pending.iter().flat_map(|delivery| &delivery.entries);
         let keys = entries.map(|entry| entry.finding).collect();
         let findings = self.writer().findings(keys).await.expect("the state is read");
-        for delivery in &owed {
+        for delivery in &pending {
             for entry in &delivery.entries {
-                *self.told.creates.entry(entry.finding).or_default() += usize::from(entry.activity == Activity::Create);
+                *self.reported.creates.entry(entry.finding).or_default() +=
+                    usize::from(entry.activity == Activity::Create);
                 let finding = findings[&entry.finding].clone();
-                self.told.latest.insert(entry.finding, finding);
+                self.reported.latest.insert(entry.finding, finding);
                 settlement.entries.push((delivery.id, *entry));
             }
         }
