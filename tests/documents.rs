@@ -93,19 +93,45 @@ fn every_command_runs() {
     }
 }
 
-/// The quick starts end with an alert, and so do they here.
+/// Runs the commands of a quick start, and returns what Slack received.
+fn slack_messages(page: &str) -> Vec<Value> {
+    let clouds = Clouds::start();
+    let sandbox = Sandbox::new(&clouds);
+    let blocks = blocks(page);
+    let config = blocks.iter().find(|block| block.yaml() == Yaml::WholeConfig).expect("a whole config");
+    sandbox.write_config(&config.text);
+    sandbox.run(page, &blocks.iter().filter(|block| block.language == "sh").collect::<Vec<_>>());
+    clouds.slack.messages()
+}
+
 #[test]
 fn every_quick_start_ends_with_an_alert() {
     for page in pages().iter().filter(|page| page.contains("quick-start")) {
-        let clouds = Clouds::start();
-        let sandbox = Sandbox::new(&clouds);
-        let blocks = blocks(page);
-        let config = blocks.iter().find(|block| block.yaml() == Yaml::WholeConfig).expect("a whole config");
-        sandbox.write_config(&config.text);
-        sandbox.run(page, &blocks.iter().filter(|block| block.language == "sh").collect::<Vec<_>>());
-        let messages: Vec<String> = clouds.slack.messages().iter().map(Value::to_string).collect();
+        let messages: Vec<String> = slack_messages(page).iter().map(Value::to_string).collect();
         let is_in = |text: &str| messages.iter().any(|message| message.contains(text));
-        assert!(is_in("Test") && is_in("5.5.5.66"), "{page}: {messages:#?}");
+        assert!(is_in("test message") && is_in("5.5.5.66"), "{page}: {messages:#?}");
+    }
+}
+
+/// The picture in README.md is drawn by hand: each of its texts, but times and ids, must be in the message.
+#[test]
+fn the_picture_shows_what_slack_receives() {
+    let messages = slack_messages("docs/quick-start-eks.md");
+    let is_shown = |message: &&Value| {
+        let text = message.to_string();
+        text.contains("Kubernetes Scanning By An Unauthenticated Address") && text.contains("`5.5.5.66`")
+    };
+    let message = messages.iter().find(is_shown).expect("the finding of the picture").to_string();
+    let message = message.replace(['*', '`', '<', '>'], "").replace("\\n", " ").replace("&amp;", "&");
+    let message = message.replace("https://attack.mitre.org/techniques/T1046/|", "");
+    let picture = fs::read_to_string(checkout().join("docs/slack-message.svg")).expect("the picture");
+    let is_of_the_frame = |text: &str| ["Stakeout", "APP", "2:00 AM"].contains(&text);
+    let differs_by_run = |text: &str| text.starts_with("at 2026-") || text.len() == 32;
+    for line in picture.lines().filter(|line| line.starts_with("<text ")) {
+        let text: String = line.split('<').filter_map(|piece| piece.split_once('>')).map(|(_, text)| text).collect();
+        let text = text.replace("&amp;", "&");
+        let is_checked = !is_of_the_frame(&text) && !differs_by_run(&text);
+        assert!(!is_checked || message.contains(&text), "Slack does not receive {text:?}:\n{message}");
     }
 }
 
