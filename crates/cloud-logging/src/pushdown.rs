@@ -100,7 +100,7 @@ pub(crate) fn narrows(prefilter: &Prefilter) -> bool {
 
 /// Returns the part of a prefilter that a filter can express.
 fn pushable(prefilter: Prefilter) -> Prefilter {
-    prefilter.weakened(&|field, literal| condition::alternatives(field, literal).is_some())
+    prefilter.relaxed(&|field, literal| condition::alternatives(field, literal).is_some())
 }
 
 /// Returns a prefilter as an expression, or `None` for `Any`, which needs none.

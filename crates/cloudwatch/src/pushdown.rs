@@ -39,7 +39,7 @@ pub fn filter_pattern(prefilter: &Prefilter) -> Option<String> {
 
 /// Returns the part of a prefilter that a pattern can express.
 fn pushable(prefilter: Prefilter) -> Prefilter {
-    prefilter.weakened(&is_pushable)
+    prefilter.relaxed(&is_pushable)
 }
 
 /// Returns how many selectors of a prefilter's pattern need a wildcard.
@@ -56,7 +56,7 @@ fn wildcard_selectors(prefilter: &Prefilter) -> usize {
 fn with_fewer_wildcards(prefilter: &Prefilter) -> Prefilter {
     let lists = [Field::Named("user.groups"), Field::Named("sourceIPs")];
     let choices = lists.chunks(1).chain([lists.as_slice()]);
-    let mut fewer = choices.map(|left_out| prefilter.clone().weakened(&|field, _| !left_out.contains(field)));
+    let mut fewer = choices.map(|left_out| prefilter.clone().relaxed(&|field, _| !left_out.contains(field)));
     let is_pushable =
         |fewer: &Prefilter| *fewer != Prefilter::Any && wildcard_selectors(fewer) <= WILDCARD_SELECTORS_MAX;
     fewer.find(is_pushable).unwrap_or(Prefilter::Any)

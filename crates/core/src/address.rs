@@ -1,4 +1,4 @@
-//! Who sent a request: the address that a client cannot choose, and whether it lies in the public internet.
+//! The sender of a request: the address that a client cannot choose, and whether it is public.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -49,9 +49,9 @@ impl fmt::Display for SourceIp {
     }
 }
 
-/// Returns the address that an entry of `sourceIPs` spells, or `None` where it spells none.
+/// Returns the address in an entry of `sourceIPs`, or `None` where the entry is not an address.
 ///
-/// A zone (`fe80::1%eth0`) is cut off. `unknown`, `host:port` and octets with a leading zero are no addresses.
+/// A zone (`fe80::1%eth0`) is cut off. `unknown`, `host:port` and octets with a leading zero are not addresses.
 #[must_use]
 pub fn parse(text: &str) -> Option<IpAddr> {
     let address = match text.split_once('%') {
@@ -61,8 +61,8 @@ pub fn parse(text: &str) -> Option<IpAddr> {
     IpAddr::from_str(address).ok().map(|address| address.to_canonical())
 }
 
-/// Networks that no public address lies in, with their names: IANA's special-purpose registries as
-/// CPython 3.11 reads them for `ipaddress.is_global`, which the first of the seed rules asks.
+/// Networks without public addresses, with their names: IANA's special-purpose registries as
+/// CPython 3.11 reads them for `ipaddress.is_global`, which the first of the seed rules uses.
 const SPECIAL_PURPOSE: &[(&str, &str)] = &[
     ("0.0.0.0/8", "this network"),
     ("10.0.0.0/8", "private"),
@@ -87,7 +87,7 @@ const SPECIAL_PURPOSE: &[(&str, &str)] = &[
     ("fe80::/10", "link-local"),
 ];
 
-/// Returns the name of the special range that `address` lies in, or `None` where it is public.
+/// Returns the name of the special range of `address`, or `None` where it is public.
 #[must_use]
 pub fn special_range(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
@@ -100,7 +100,7 @@ fn name_of<N>(table: &[(N, &'static str)], contains: impl Fn(&N) -> bool) -> Opt
     table.iter().find(|(net, _)| contains(net)).map(|(_, name)| *name)
 }
 
-/// The networks that are not global, by family: every request is looked up.
+/// The networks that are not global, by family: parsed once, because every request needs them.
 static NOT_GLOBAL: LazyLock<(Named<Ipv4Net>, Named<Ipv6Net>)> = LazyLock::new(|| {
     let mut tables = (Vec::new(), Vec::new());
     for (net, name) in SPECIAL_PURPOSE {
@@ -114,13 +114,13 @@ static NOT_GLOBAL: LazyLock<(Named<Ipv4Net>, Named<Ipv6Net>)> = LazyLock::new(||
 
 type Named<N> = Vec<(N, &'static str)>;
 
-/// Tells whether `address` lies in the public internet.
+/// Returns whether `address` is public.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     special_range(address).is_none()
 }
 
-/// The balancers and proxies of the user's own, whose word about the address before them counts.
+/// The user's own balancers and proxies, which are trusted to name the address before them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -131,24 +131,24 @@ impl TrustedProxies {
         TrustedProxies(networks)
     }
 
-    /// Returns the address that `source_ips` can be trusted to come from: from the right, the first that is no
+    /// Returns the client that `source_ips` can be trusted to name: from the right, the first address that is not a
     /// trusted proxy, or the leftmost where all are.
     ///
     /// The API server writes X-Forwarded-For, then X-Real-Ip, then the TCP peer (kubernetes/kubernetes#87167);
-    /// whoever sends the request writes all but the last. An entry that is no address ends the walk: what
-    /// stands left of it cannot be vouched for, so the proxy right of it is named.
+    /// a client can write all but the last. An entry that is not an address ends the walk: nothing vouches for the
+    /// entries left of it, so the proxy right of it is the client.
     #[must_use]
     pub fn client_of(&self, source_ips: &[String]) -> Option<IpAddr> {
-        self.place_of_client(source_ips).map(|(_, client)| client)
+        self.index_of_client(source_ips).map(|(_, client)| client)
     }
 
-    /// Returns the address as [`TrustedProxies::client_of`] does, with the place of its entry in `source_ips`.
+    /// Returns the address as [`TrustedProxies::client_of`] does, with the index of its entry in `source_ips`.
     #[must_use]
-    pub fn place_of_client(&self, source_ips: &[String]) -> Option<(usize, IpAddr)> {
+    pub fn index_of_client(&self, source_ips: &[String]) -> Option<(usize, IpAddr)> {
         let mut client = None;
-        for (place, entry) in source_ips.iter().enumerate().rev() {
+        for (index, entry) in source_ips.iter().enumerate().rev() {
             let Some(address) = parse(entry) else { break };
-            client = Some((place, address));
+            client = Some((index, address));
             if !self.contains(address) {
                 break;
             }
@@ -156,7 +156,7 @@ impl TrustedProxies {
         client
     }
 
-    /// Tells whether `address` is one of them.
+    /// Returns whether `address` is one of them.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))

@@ -1,26 +1,26 @@
-//! What `doctor` finds out about a log: one answer to one question, with the fix.
+//! Checks: what `doctor` finds out about a log, each with the fix.
 //!
-//! Provider crates ask, and say it in these words; what it means for the exit code and how it looks is the daemon's.
+//! Provider crates run the checks; the daemon prints them and chooses the exit code.
 
-/// How good an answer is.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     /// As it should be.
     Good,
-    /// It works, but something will not be seen, or will cost more than it needs to.
+    /// It works, but misses something, or costs more than it needs to.
     Doubtful,
-    /// The log cannot be read, or shows no scans.
+    /// The log cannot be read, or does not record reads.
     Bad,
-    /// Nobody could tell.
+    /// The check could not be run.
     Unknown,
 }
 
-/// One answer to one question about a log.
+/// One check of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What was looked at, in a word or two: `credentials`, `permission`, `log`, `scans`, `newest event`, `quota`.
+    /// The subject, in a word or two: `credentials`, `permission`, `log`, `scans`, `newest event`, `quota`.
     pub subject: &'static str,
-    /// How good it is.
+    /// The result.
     pub status: Status,
     /// What was found, in one sentence.
     pub finding: String,
@@ -29,13 +29,13 @@ pub struct Check {
 }
 
 impl Check {
-    /// Returns an answer that needs no fixing.
+    /// Returns a check that needs no fix.
     #[must_use]
     pub fn good(subject: &'static str, finding: impl Into<String>) -> Check {
         Check { subject, status: Status::Good, finding: finding.into(), fix: None }
     }
 
-    /// Returns an answer with its fix.
+    /// Returns a check with its fix.
     #[must_use]
     pub fn of(subject: &'static str, status: Status, finding: impl Into<String>, fix: impl Into<String>) -> Check {
         Check { subject, status, finding: finding.into(), fix: Some(fix.into()) }

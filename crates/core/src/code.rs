@@ -1,22 +1,22 @@
-//! Response codes as they are counted: those that the Kubernetes API gives, and the rest by hundreds.
+//! Response codes as counts keep them: those of the Kubernetes API, and the others by hundreds.
 //!
-//! A server behind the API may answer with any number. So that a count by code has a bound that depends on no order,
-//! only codes of a fixed set are kept apart.
+//! A server behind the API may answer with any number. Only codes of a fixed set are counted one by one, so that the
+//! number of counts is bounded and does not depend on the order of requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The codes that are kept apart, ascending: those of Kubernetes' own answers and of its HTTP server.
+/// The codes that are counted one by one, ascending: those of Kubernetes and of its HTTP server.
 const APART: [u16; 27] = [
     101, 200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 429, 500,
     501, 502, 503, 504,
 ];
-/// What stands for a code that is no answer of HTTP.
+/// Represents a code that HTTP does not have.
 const OTHER: u16 = 9;
 
-/// How a request was answered.
+/// The response code of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Code(u16);
@@ -33,7 +33,7 @@ impl Code {
         }
     }
 
-    /// Returns the number, where it is one that is kept apart.
+    /// Returns the number of a code that is counted by itself.
     #[must_use]
     pub fn number(self) -> Option<u16> {
         (self.0 >= 100).then_some(self.0)
@@ -64,14 +64,14 @@ impl Codes {
         *count = count.saturating_add(n);
     }
 
-    /// Counts all requests of `other`, which are others.
+    /// Adds the counts of `other`, which counted other requests.
     pub fn add_all(&mut self, other: &Codes) {
         for (code, n) in &other.0 {
             self.add(*code, *n);
         }
     }
 
-    /// Joins another count of the same requests: of each code the larger stays.
+    /// Joins another count of the same requests: for each code the larger count stays.
     pub fn join(&mut self, other: &Codes) {
         for (code, n) in &other.0 {
             let count = self.0.entry(*code).or_default();
@@ -79,13 +79,13 @@ impl Codes {
         }
     }
 
-    /// Tells whether none was counted.
+    /// Returns whether there are no requests.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns all requests.
+    /// Returns the number of requests.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.values().fold(0, |total, n| total.saturating_add(*n))
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_that_kubernetes_does_not_give_are_counted_by_hundreds() {
+    fn codes_unknown_to_kubernetes_are_counted_by_hundreds() {
         let shown = |code| Code::of(code).to_string();
         let codes = [Some(403), Some(418), Some(599), Some(99), Some(600), Some(-1), Some(i64::MAX), None];
         assert_eq!(codes.map(shown), ["403", "4xx", "5xx", "other", "other", "other", "other", "none"]);

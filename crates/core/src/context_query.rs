@@ -122,7 +122,7 @@ impl ContextReader {
         self.is_cut = true;
     }
 
-    /// Tells whether the reader has reached its limit.
+    /// Returns whether the reader has reached its limit.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.requests.len() >= REQUESTS_MAX as usize
@@ -195,7 +195,7 @@ impl KeptRequest {
         }
     }
 
-    /// Tells whether the API server granted the request.
+    /// Returns whether the API server granted the request.
     fn is_allowed(&self) -> bool {
         self.code.is_some_and(|code| (100..400).contains(&code))
     }

@@ -90,7 +90,7 @@ impl Delivery {
 }
 
 impl Settlement {
-    /// Tells whether nothing was taken.
+    /// Returns whether nothing was taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.notices.is_empty()
@@ -98,7 +98,7 @@ impl Settlement {
 }
 
 impl NotificationFilter {
-    /// Tells whether this destination receives `activity` of `finding`. `is_escalated` says that the activity added a cluster
+    /// Returns whether this destination receives `activity` of `finding`. `is_escalated` says that the activity added a cluster
     /// or raised the level.
     #[must_use]
     pub fn wants(&self, finding: &Finding, activity: Activity, is_escalated: bool) -> bool {

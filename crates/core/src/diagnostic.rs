@@ -1,13 +1,13 @@
-//! What is wrong in a file that a person wrote: where, what, and how to fix it.
+//! Errors in a file that a person wrote: where, what is wrong, and how to fix it.
 
 use std::fmt;
 
-/// One fault in a config or rule file.
+/// One error in a config or rule file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// The file as the user named it.
     pub file: String,
-    /// The line, from 1; 0 where the fault belongs to the whole file.
+    /// The line, from 1; 0 where the error concerns the whole file.
     pub line: usize,
     /// The path of keys, such as `sources[0].cloudwatch.region`; empty for the whole file.
     pub key: String,
@@ -17,7 +17,7 @@ pub struct Diagnostic {
     pub fix: String,
 }
 
-/// Writes `FILE:LINE: KEY: PROBLEM (MEND)` on one line, with control characters escaped.
+/// Writes `FILE:LINE: KEY: PROBLEM (FIX)` on one line, with control characters escaped.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file)?;
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typo_finds_its_word_and_nonsense_finds_none() {
+    fn a_typo_suggests_its_word_and_nonsense_suggests_none() {
         assert_eq!(nearest("regoin", &["region", "log_group"]), Some("region"));
         assert_eq!(nearest("banana", &["region", "log_group"]), None);
         assert_eq!(suggestion("banana", &["a", "b"]), "known here: a, b");

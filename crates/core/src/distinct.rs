@@ -48,13 +48,13 @@ impl SecondSet {
         SecondSet(self.0 | 1 << second)
     }
 
-    /// Tells whether `second` is in the set.
+    /// Returns whether `second` is in the set.
     #[must_use]
     pub fn contains(self, second: u8) -> bool {
         self.0 >> second & 1 == 1
     }
 
-    /// Tells whether the two share a second.
+    /// Returns whether the two share a second.
     #[must_use]
     pub fn overlaps(self, other: SecondSet) -> bool {
         self.0 & other.0 != 0
@@ -103,13 +103,13 @@ impl<T: DistinctKind> ValueSeconds<T> {
         self.kept.len()
     }
 
-    /// Tells whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty() && !self.is_cut
     }
 
-    /// Tells whether there were more values than are kept.
+    /// Returns whether there were more values than are kept.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.is_cut
@@ -178,7 +178,7 @@ impl<T: DistinctKind> Distinct<T> {
         self.is_cut |= other.is_cut;
     }
 
-    /// Tells whether `value` is kept.
+    /// Returns whether `value` is kept.
     #[must_use]
     pub fn contains(&self, value: T) -> bool {
         self.kept.binary_search(&value).is_ok()
@@ -190,13 +190,13 @@ impl<T: DistinctKind> Distinct<T> {
         self.kept.len()
     }
 
-    /// Tells whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty() && !self.is_cut
     }
 
-    /// Tells whether there were more values than are kept.
+    /// Returns whether there were more values than are kept.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.is_cut

@@ -23,7 +23,7 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// Tells whether the two share a second.
+    /// Returns whether the two share a second.
     #[must_use]
     pub fn overlaps(&self, other: &Episode) -> bool {
         self.first <= other.last && other.first <= self.last

@@ -27,7 +27,7 @@ pub struct AuditEvent {
     pub groups: Vec<String>,
     /// `impersonatedUser.username`.
     pub impersonated_username: Option<String>,
-    /// `sourceIPs`: X-Forwarded-For, X-Real-Ip, then the TCP peer, which alone is beyond the client's reach.
+    /// `sourceIPs`: X-Forwarded-For, X-Real-Ip, then the TCP peer, the only one that a client cannot write.
     pub source_ips: Vec<String>,
     /// `userAgent`, as the client sent it. A client that sent none leaves it missing.
     pub user_agent: Option<String>,
@@ -70,9 +70,9 @@ pub struct ObjectRef {
 }
 
 impl AuditEvent {
-    /// Tells whether this event stands for a request of its own, so that each request is counted once.
+    /// Returns whether this event counts as a request, so that each request counts once.
     ///
-    /// A request is told at `ResponseComplete` or `Panic`; a failed authentication is audited at
+    /// A request counts at `ResponseComplete` or `Panic`; a failed authentication is audited at
     /// `ResponseStarted` only, with code 401 and no username. An event without a stage counts.
     #[must_use]
     pub fn is_request(&self) -> bool {
@@ -80,13 +80,13 @@ impl AuditEvent {
     }
 
     /// Returns `stageTimestamp`, the API server's own time, in milliseconds since 1970; `None` where it is missing or
-    /// no time.
+    /// not a time.
     #[must_use]
     pub fn stage_time_ms(&self) -> Option<i64> {
         millis(self.stage_timestamp.as_deref()?)
     }
 
-    /// Returns `requestReceivedTimestamp` in milliseconds since 1970; `None` where it is missing or no time.
+    /// Returns `requestReceivedTimestamp` in milliseconds since 1970; `None` where it is missing or not a time.
     #[must_use]
     pub fn received_time_ms(&self) -> Option<i64> {
         millis(self.request_received_timestamp.as_deref()?)
@@ -111,7 +111,7 @@ impl AuditEvent {
         })
     }
 
-    /// Tells whether nobody was logged in: the anonymous user or group, or a failed authentication.
+    /// Returns whether the client had no valid login: the anonymous user or group, or a failed authentication.
     #[must_use]
     pub fn is_unauthenticated(&self) -> bool {
         self.username.as_deref() == Some("system:anonymous")
@@ -119,7 +119,7 @@ impl AuditEvent {
             || self.auth_failure().is_some()
     }
 
-    /// Tells whether the request asked for a health endpoint: /healthz, /livez or /readyz, or below one of them.
+    /// Returns whether the request asked for a health endpoint: /healthz, /livez or /readyz, or below one of them.
     #[must_use]
     pub fn is_health_probe(&self) -> bool {
         let uri = self.request_uri.as_deref().unwrap_or("");
@@ -129,13 +129,13 @@ impl AuditEvent {
             .any(|probe| path.strip_prefix(probe).is_some_and(|below| below.is_empty() || below.starts_with('/')))
     }
 
-    /// Returns the path that was asked for, in one spelling: without the query, escapes resolved once, runs of `/`
-    /// made one, and no `/` at the end. So the number of paths says how broad a scan is, however they are spelled.
+    /// Returns the requested path in a normal form: without the query, escapes resolved once, runs of `/` reduced to one,
+    /// and without `/` at the end. So the number of paths shows how broad a scan is, however a client writes them.
     #[must_use]
     pub fn path(&self) -> Option<Cow<'_, str>> {
         let raw = self.request_uri.as_deref()?.split('?').next().unwrap_or("");
-        let is_spelled_so = !raw.contains('%') && !raw.contains("//") && (raw.len() < 2 || !raw.ends_with('/'));
-        if is_spelled_so {
+        let is_normal = !raw.contains('%') && !raw.contains("//") && (raw.len() < 2 || !raw.ends_with('/'));
+        if is_normal {
             return Some(raw.into());
         }
         let mut path = String::with_capacity(raw.len());
@@ -150,7 +150,7 @@ impl AuditEvent {
         Some(path.into())
     }
 
-    /// Tells whether a service account asked for objects outside of its own namespace, or of the whole cluster.
+    /// Returns whether a service account asked for objects outside of its own namespace, or of the whole cluster.
     #[must_use]
     pub fn is_in_foreign_namespace(&self) -> bool {
         let account = self.username.as_deref().and_then(|name| name.strip_prefix("system:serviceaccount:"));
@@ -162,7 +162,7 @@ impl AuditEvent {
     }
 }
 
-/// Tells whether an event of this stage stands for a request of its own: see [`AuditEvent::is_request`].
+/// Returns whether an event of this stage counts as a request: see [`AuditEvent::is_request`].
 pub(crate) fn is_request(stage: Option<&str>, code: Option<i64>, username: Option<&str>) -> bool {
     match stage {
         None | Some("ResponseComplete" | "Panic") => true,
@@ -171,7 +171,7 @@ pub(crate) fn is_request(stage: Option<&str>, code: Option<i64>, username: Optio
     }
 }
 
-/// Returns `text` with each `%` and two hex digits made the byte that they spell; what is no UTF-8 then is replaced.
+/// Returns `text` with each `%` and two hex digits replaced by their byte. Invalid UTF-8 becomes replacement characters.
 fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
@@ -194,7 +194,7 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Returns a timestamp in milliseconds since 1970; `None` where it is none.
+/// Returns a timestamp in milliseconds since 1970; `None` where it is not one.
 pub(crate) fn millis(timestamp: &str) -> Option<i64> {
     timestamp.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }

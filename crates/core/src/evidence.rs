@@ -1,8 +1,8 @@
-//! What a finding shows of the requests behind it: a sample, capped, that does not depend on order.
+//! The samples that a finding shows of its requests: bounded, and the same in whatever order requests come.
 //!
-//! A sample is kept by the keyed hash of what it says, lowest first. So the same requests give the same sample
-//! in whatever order and pages they came, equal requests take one place, and without the key nobody can choose
-//! which of their requests are shown. Samples are shown, never counted.
+//! Samples are ranked by the keyed hash of what they show, and the lowest stay. So the same requests give the same samples
+//! in whatever order and pages they came, equal requests share one sample, and without the key no client can choose
+//! which of its requests are shown. Samples are shown, never counted.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -28,14 +28,14 @@ const NAME_CHARS_MAX: usize = 128;
 /// Most entries of a forwarded-for chain that are kept, counted from the right, where the trustworthy end is.
 const CHAIN_MAX: usize = 10;
 
-/// One request as a finding shows it. Every text is bounded, and none is escaped yet: each destination has its own way.
+/// One request as a finding shows it. Every text is bounded but not escaped: each destination escapes in its own way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The keyed hash of everything below but `at` and `audit_id`.
+    /// The keyed hash of all fields below except `at` and `audit_id`.
     pub rank: u64,
     /// When the request came.
     pub at: Second,
-    /// `auditID`, with which the record can be found again.
+    /// `auditID`, by which the record can be found.
     pub audit_id: String,
     /// `verb`.
     pub verb: String,
@@ -43,7 +43,7 @@ pub struct Sample {
     pub request_uri: String,
     /// `userAgent`; `None` where the client sent none.
     pub user_agent: Option<String>,
-    /// `user.username`; `None` where nobody was logged in.
+    /// `user.username`; `None` where the client was not logged in.
     pub username: Option<String>,
     /// `responseStatus.code`.
     pub code: Option<i64>,
@@ -55,11 +55,11 @@ pub struct Sample {
     pub cluster: String,
     /// `sourceIPs` as audited, at most ten entries from the right.
     pub source_ips: Vec<String>,
-    /// The source that the request was counted for; `None` where its record names none.
+    /// The source that the request counts for; `None` where its record has none.
     pub source_ip: Option<SourceIp>,
 }
 
-/// A sample that is not written yet: most requests of a group are not among those that are kept.
+/// A sample that owns nothing yet: a group keeps few of its requests.
 pub struct SampleDraft<'a> {
     observation: &'a Observation,
     rank: u64,
@@ -106,13 +106,13 @@ impl SampleDraft<'_> {
         draft
     }
 
-    /// Returns its rank, by which it is kept or not.
+    /// Returns its rank.
     #[must_use]
     pub fn rank(&self) -> u64 {
         self.rank
     }
 
-    /// Returns the sample, which is written once for all that keep it.
+    /// Returns the sample, made once for all groups that keep it.
     #[must_use]
     pub fn sample(&self) -> Arc<Sample> {
         self.written.get_or_init(|| Arc::new(self.write())).clone()
@@ -162,19 +162,18 @@ impl Evidence {
         &self.kept
     }
 
-    /// Tells whether there were requests of another kind than those of the samples. Where not, what the samples show is
-    /// all that there was.
+    /// Returns whether there were more distinct requests than samples.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.is_cut
     }
 
-    /// Notes that there were requests of another kind, which are not kept.
+    /// Notes that there were more distinct requests.
     pub fn note_more(&mut self) {
         self.is_cut = true;
     }
 
-    /// Tells whether a sample of this rank would be kept among `samples_max`.
+    /// Returns whether a sample of this rank would be kept among `samples_max`.
     #[must_use]
     pub fn would_keep(&self, rank: u64, samples_max: usize) -> bool {
         self.kept.len() < samples_max || self.kept.last().is_some_and(|last| rank <= last.rank)
@@ -184,14 +183,14 @@ impl Evidence {
     pub fn add(&mut self, sample: impl Into<Arc<Sample>>, samples_max: usize) {
         let sample = sample.into();
         match self.kept.binary_search_by_key(&sample.rank, |kept| kept.rank) {
-            Ok(place) => {
-                let kept = &mut self.kept[place];
+            Ok(index) => {
+                let kept = &mut self.kept[index];
                 if (sample.at, &sample.audit_id) < (kept.at, &kept.audit_id) {
                     *kept = sample;
                 }
             }
-            Err(place) if place < samples_max => {
-                self.kept.insert(place, sample);
+            Err(index) if index < samples_max => {
+                self.kept.insert(index, sample);
                 self.is_cut |= self.kept.len() > samples_max;
                 self.kept.truncate(samples_max);
             }

@@ -196,13 +196,13 @@ impl Finding {
         self.rule.group_by.iter().map(String::as_str).zip(&self.group.0)
     }
 
-    /// Tells whether nothing before `read_until` can belong to it any more.
+    /// Returns whether nothing before `read_until` can belong to it any more.
     #[must_use]
     pub fn is_quiet_at(&self, read_until: Second) -> bool {
         self.episode.last.plus(self.quiet_seconds) < read_until
     }
 
-    /// Tells whether it goes on.
+    /// Returns whether it goes on.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.status == FindingStatus::Open

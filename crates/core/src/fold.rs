@@ -285,7 +285,7 @@ impl Fold {
         self.counts
     }
 
-    /// Tells whether one more request with `matches` would exceed a limit.
+    /// Returns whether one more request with `matches` would exceed a limit.
     fn is_full(&self, matches: &[Match]) -> bool {
         let new = matches.iter().filter(|one| !self.group_by_hash.contains_key(&one.hash)).count();
         self.requests.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
@@ -301,7 +301,7 @@ impl Fold {
         }
     }
 
-    /// Tells whether a request at `at` is in a span that is followed up, or the fold follows up nothing. Of several records of
+    /// Returns whether a request at `at` is in a span that is followed up, or the fold follows up nothing. Of several records of
     /// a request the earliest counts, so this is known only after the last record.
     fn is_followed(&self, key: &CountKey, at: Second) -> bool {
         let Some(follow_ups) = &self.follow_ups else {

@@ -73,7 +73,7 @@ impl ReferencedRuleSet {
         ReferencedRuleSet(self.0 | 1 << index)
     }
 
-    /// Tells whether the rule at `index` is in the set.
+    /// Returns whether the rule at `index` is in the set.
     #[must_use]
     pub fn contains(self, index: usize) -> bool {
         self.0 >> index & 1 == 1

@@ -1,5 +1,5 @@
-//! A few distinct names, such as the clusters that a group asked: in their order, each once, and in little memory, because
-//! every row has some.
+//! A few distinct names, such as the clusters of a group: sorted, each once, and in little memory, because every row has
+//! some.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ impl Names {
     /// Adds all of `other`.
     pub fn join(&mut self, other: &Names) {
         for name in &other.0 {
-            if let Err(place) = self.0.binary_search(name) {
+            if let Err(index) = self.0.binary_search(name) {
                 self.0.reserve_exact(1);
-                self.0.insert(place, name.clone());
+                self.0.insert(index, name.clone());
             }
         }
     }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stand_in_their_order_and_once() {
+    fn names_are_sorted_and_unique() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Names>();
         let mut joined = names(&["prod", "dev", "prod"]);
         joined.join(&names(&["stage", "dev", "a"]));

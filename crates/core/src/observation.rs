@@ -1,4 +1,4 @@
-//! A request that rules look at: the event, who sent it, where, when, and how many of its kind it stands for.
+//! One request as rules see it: the event, its client, its cluster, its time, and how many equal requests it represents.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,22 +25,22 @@ pub enum Identity {
     Record(String),
 }
 
-/// One request, or `n` equal ones that a provider already counted; nothing after it asks which.
+/// One request, or `n` equal ones that a provider has counted already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// What makes it the same request as another record.
+    /// Identifies the request among its records.
     pub identity: Identity,
-    /// What was audited.
+    /// The audit event.
     pub event: AuditEvent,
     /// The service that kept the record.
     pub provider: Provider,
     /// The cluster that was asked.
     pub cluster: Arc<str>,
-    /// The address that sent it and that no client can choose, or `None` where the record names none.
+    /// The address of the client, which a client cannot choose; `None` where the record has none.
     pub client: Option<IpAddr>,
-    /// Whether that address is a trusted proxy itself: it did not tell whom it asked for, or not readably.
+    /// Whether that address is a trusted proxy, which did not name its client in a readable way.
     pub is_client_proxy: bool,
-    /// How many equal requests it stands for, at least 1.
+    /// How many equal requests it represents, at least 1.
     pub n: u32,
     /// When the first of them came.
     pub first: Second,
@@ -49,9 +49,9 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Returns the request that `event` tells of, or `None` where it tells only a stage of one that another event
-    /// tells whole (see [`AuditEvent::is_request`]). `at` is the provider's time of the record, and `record_id` its
-    /// id, asked for only where the event has no identity of its own.
+    /// Returns the request of `event`, or `None` where the event is only a stage of a request that another event has whole
+    /// (see [`AuditEvent::is_request`]). `at` is the provider's time of the record, and `record_id` returns its id, called
+    /// only where the event has no identity of its own.
     #[must_use]
     pub fn of_event(
         source: &Source,
@@ -63,7 +63,7 @@ impl Observation {
         event.is_request().then(|| Observation::of_stage(source, trusted, event, at, record_id))
     }
 
-    /// Returns what `event` tells of, also where it tells only a stage of a request, which is never counted.
+    /// Returns the observation of `event`, even if it is only a stage of a request, which never counts.
     #[must_use]
     pub fn of_stage(
         source: &Source,
@@ -94,15 +94,15 @@ impl Observation {
         }
     }
 
-    /// Tells whether `sourceIPs` held more than the TCP peer.
+    /// Returns whether `sourceIPs` held more than the TCP peer.
     #[must_use]
     pub fn is_forwarded(&self) -> bool {
         self.event.source_ips.len() > 1
     }
 
-    /// Tells whether `sourceIPs` names somebody else before the client, whom no trusted proxy vouches for.
+    /// Returns whether `sourceIPs` has another address before the client, for which no trusted proxy vouches.
     ///
-    /// A balancer that sets both X-Forwarded-For and X-Real-Ip tells the client twice, which is no forgery.
+    /// A balancer that sets both X-Forwarded-For and X-Real-Ip names the client twice, which is not a forgery.
     #[must_use]
     pub fn is_forged(&self) -> bool {
         if !self.is_forwarded() {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_the_client_is_forged_unless_it_is_the_client_again() {
+    fn an_entry_before_the_client_is_forged_unless_it_is_the_client_again() {
         assert_eq!(judged(&["8.8.8.8"]), (false, false));
         assert_eq!(judged(&["10.1.1.1", "8.8.8.8"]), (true, false));
         assert_eq!(judged(&["8.8.8.8", "10.0.0.50"]), (false, false));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_tells_nobody_is_left_alone() {
+    fn a_proxy_that_names_no_client_is_the_client() {
         assert_eq!(judged(&["10.0.0.50"]), (false, true));
         assert_eq!(judged(&["10.0.0.50", "10.0.0.50"]), (false, true));
         assert_eq!(judged(&["8.8.8.8:123", "10.0.0.50"]), (true, true));

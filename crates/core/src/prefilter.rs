@@ -1,7 +1,8 @@
-//! What a provider may leave out: a filter that every request fits which some rule could match.
+//! The prefilter: what a provider must return, so that it can leave out the rest. Every request that a rule could match fits
+//! it.
 //!
-//! It is always a superset. What cannot be said to a provider is `Any`, and every record that comes back is
-//! matched again here.
+//! It is always a superset. A condition that a provider cannot evaluate is `Any`, and rules match every returned record
+//! again.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -9,7 +10,7 @@ use std::net::IpAddr;
 use crate::address::SourceIp;
 use crate::field::Field;
 
-/// A filter over audit events, to be written in a provider's own language.
+/// A filter over audit events, which provider crates translate into their query languages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prefilter {
     /// Every event fits.
@@ -27,7 +28,7 @@ pub enum Prefilter {
     },
 }
 
-/// What a field is compared with.
+/// The value that a field is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Literal {
     /// A number. The field may hold it as a number or as text.
@@ -42,7 +43,7 @@ pub enum Literal {
 }
 
 impl Literal {
-    /// Tells whether `text` may be it.
+    /// Returns whether `text` may be it.
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
         match self {
@@ -53,7 +54,7 @@ impl Literal {
         }
     }
 
-    /// Tells whether `number` may be it, however it is spelled.
+    /// Returns whether `number` may be it, however it is spelled.
     #[must_use]
     pub fn is_number(&self, number: i64) -> bool {
         match self {
@@ -69,7 +70,7 @@ fn lower(text: &str) -> impl Iterator<Item = char> + '_ {
 
 impl Prefilter {
     /// Returns the filter of requests that may be counted for `source`: some entry of `sourceIPs` is its address. Of an
-    /// IPv6 source every address counts that shares the first 64 bits, which no comparison of texts says.
+    /// IPv6 source every address counts that shares the first 64 bits, which a comparison of texts cannot express.
     #[must_use]
     pub fn from_source(source: SourceIp) -> Prefilter {
         match source {
@@ -78,7 +79,7 @@ impl Prefilter {
         }
     }
 
-    /// Returns the filter of requests in whose `sourceIPs` stands `address`, as the API server spells it.
+    /// Returns the filter of requests with `address` in `sourceIPs`, as the API server writes it.
     #[must_use]
     pub fn from_address(address: IpAddr) -> Prefilter {
         Prefilter::Is {
@@ -126,28 +127,28 @@ impl Prefilter {
         }
     }
 
-    /// Returns the part of `self` that can be told a provider: what `is_sayable` refuses is left out. A list of alternatives
-    /// that fits nothing is left out as well: should it be wrong, no event is lost.
+    /// Returns the part of `self` that a provider can evaluate, without the conditions that are not `is_pushable`. A list of
+    /// alternatives that fits nothing is left out as well, so that an error in it loses no event.
     #[must_use]
-    pub fn weakened(self, is_sayable: &impl Fn(&Field, &Literal) -> bool) -> Prefilter {
-        let all = |parts: Vec<Prefilter>| parts.into_iter().map(|part| part.weakened(is_sayable)).collect();
+    pub fn relaxed(self, is_pushable: &impl Fn(&Field, &Literal) -> bool) -> Prefilter {
+        let all = |parts: Vec<Prefilter>| parts.into_iter().map(|part| part.relaxed(is_pushable)).collect();
         match self {
-            Prefilter::Is { field, literal } if is_sayable(&field, &literal) => Prefilter::Is { field, literal },
+            Prefilter::Is { field, literal } if is_pushable(&field, &literal) => Prefilter::Is { field, literal },
             Prefilter::And(parts) => Prefilter::And(all(parts)).simplified(),
             Prefilter::Or(parts) if !parts.is_empty() => Prefilter::Or(all(parts)).simplified().absorbed(),
             Prefilter::Or(_) | Prefilter::Any | Prefilter::Is { .. } => Prefilter::Any,
         }
     }
 
-    /// Returns `self` with one conjunct left out, wherever it stands: the one that tells least and, of equals, the one of
-    /// the greatest `length`; `Any` where there is no conjunct to leave out. A field that `is_rare` tells more than another.
+    /// Returns `self` without one conjunct at any depth: the least selective one and, of equals, the one of the greatest
+    /// `length`; `Any` where there is none. A field that `is_rare` is more selective than others.
     #[must_use]
     pub fn with_one_conjunct_less(
         &self,
         is_rare: &impl Fn(&Field) -> bool,
         length: &impl Fn(&Prefilter) -> usize,
     ) -> Prefilter {
-        let Some(least) = self.least_conjunct(&|part| (part.telling(is_rare), Reverse(length(part)))) else {
+        let Some(least) = self.least_conjunct(&|part| (part.selectivity(is_rare), Reverse(length(part)))) else {
             return Prefilter::Any;
         };
         let mut fewer = self.clone();
@@ -160,16 +161,16 @@ impl Prefilter {
         let Prefilter::Or(mut parts) = self else {
             return self;
         };
-        for place in (0..parts.len()).rev() {
-            let part = parts.remove(place);
+        for index in (0..parts.len()).rev() {
+            let part = parts.remove(index);
             if !any_includes(&parts, &part) {
-                parts.insert(place, part);
+                parts.insert(index, part);
             }
         }
         Prefilter::Or(parts).simplified()
     }
 
-    /// Tells whether all that fits `other` fits `self`, as far as their shapes show it.
+    /// Returns whether all that fits `other` fits `self`, as far as their shapes show it.
     fn includes(&self, other: &Prefilter) -> bool {
         match (self, other) {
             (Prefilter::Any, _) => true,
@@ -202,23 +203,23 @@ impl Prefilter {
     }
 
     /// Returns how much of a log is left out: 2 where a rare field is compared, 1 where another is, 0 for nothing.
-    fn telling(&self, is_rare: &impl Fn(&Field) -> bool) -> u8 {
+    fn selectivity(&self, is_rare: &impl Fn(&Field) -> bool) -> u8 {
         match self {
             Prefilter::Any => 0,
             Prefilter::Is { field, .. } => 1 + u8::from(is_rare(field)),
-            Prefilter::Or(parts) => parts.iter().map(|part| part.telling(is_rare)).min().unwrap_or(0),
-            Prefilter::And(parts) => parts.iter().map(|part| part.telling(is_rare)).max().unwrap_or(0),
+            Prefilter::Or(parts) => parts.iter().map(|part| part.selectivity(is_rare)).min().unwrap_or(0),
+            Prefilter::And(parts) => parts.iter().map(|part| part.selectivity(is_rare)).max().unwrap_or(0),
         }
     }
 
-    /// Tells whether nothing fits: a line of each alternative is over a field that no event has.
+    /// Returns whether nothing fits: a line of each alternative is over a field that no event has.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         matches!(self, Prefilter::Or(parts) if parts.is_empty())
     }
 }
 
-/// Tells whether all that fits `other` fits one of `parts`, as far as their shapes show it.
+/// Returns whether all that fits `other` fits one of `parts`, as far as their shapes show it.
 fn any_includes(parts: &[Prefilter], other: &Prefilter) -> bool {
     match other {
         Prefilter::Or(inner) => inner.iter().all(|one| any_includes(parts, one)),
@@ -246,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_left_out_and_what_another_part_includes_goes_with_it() {
+    fn conditions_that_are_not_pushable_are_left_out_with_the_parts_that_they_included() {
         let (code, verb, agent) = (is("responseStatus.code"), is("verb"), is("userAgent"));
         let has_no_agent = |field: &Field, _: &Literal| *field != Field::Named("userAgent");
-        let of = |prefilter: Prefilter| prefilter.weakened(&has_no_agent);
+        let of = |prefilter: Prefilter| prefilter.relaxed(&has_no_agent);
         assert_eq!(of(Prefilter::And(vec![code.clone(), agent.clone()])), code);
         assert_eq!(of(Prefilter::Or(vec![code.clone(), agent])), Prefilter::Any);
         assert_eq!(of(Prefilter::Or(vec![])), Prefilter::Any);
@@ -261,7 +262,7 @@ mod tests {
         let (code, verb, name, uri) = (is("responseStatus.code"), is("verb"), is("objectRef.name"), is("requestURI"));
         let or = |parts: &[&Prefilter]| Prefilter::Or(parts.iter().map(|part| (*part).clone()).collect());
         let and = |parts: &[&Prefilter]| Prefilter::And(parts.iter().map(|part| (*part).clone()).collect());
-        let of = |prefilter: Prefilter| prefilter.weakened(&|_, _| true);
+        let of = |prefilter: Prefilter| prefilter.relaxed(&|_, _| true);
         // Of a list of values, the first two are asked for, and one of them once more.
         let wide = and(&[&verb, &or(&[&code, &name])]);
         for narrow in [and(&[&verb, &code]), and(&[&code, &verb, &uri]), and(&[&verb, &or(&[&name, &code])])] {
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_conjunct_that_tells_least_goes_first_and_the_longest_of_equals() {
+    fn the_least_selective_conjunct_goes_first_and_the_longest_of_equals() {
         let (code, verb, agent) = (is("responseStatus.code"), is("verb"), is("userAgent"));
         let less = |prefilter: &Prefilter| {
             let length = |part: &Prefilter| usize::from(*part == is("userAgent"));

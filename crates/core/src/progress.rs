@@ -142,7 +142,7 @@ impl Progress {
         self.rereads.iter().filter(is_due).map(|reread| reread.window).collect()
     }
 
-    /// Tells whether a reread of `window` has been due for so long at `at` that it should be given up.
+    /// Returns whether a reread of `window` has been due for so long at `at` that it should be given up.
     #[must_use]
     pub fn is_reread_overdue(&self, window: Window, at: Second) -> bool {
         let reread = self.rereads.iter().find(|reread| reread.window == window);

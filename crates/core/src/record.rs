@@ -1,10 +1,10 @@
-//! A line as the cloud stored it, the page it came on, and what a failed read allows next.
+//! A line as the cloud stored it, the page that it came on, and the errors of a read.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// A log record before anything is made of it.
+/// A log record as the provider returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawRecord {
     /// The provider's own id of the record: `GROUP/STREAM/EVENT-ID`, or `FILE:BYTE-OFFSET`.
@@ -15,14 +15,14 @@ pub struct RawRecord {
     pub body: String,
 }
 
-/// Where the next page begins. It is the provider's, opaque, and good for one set of parameters only.
+/// Where the next page begins. The provider makes it; it is opaque and valid for one set of parameters only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageToken(pub String);
 
 /// One answer of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The records, in no order that can be relied on; a page may be empty although more follow.
+    /// The records in any order. A page may be empty although more follow.
     pub records: Vec<RawRecord>,
     /// Where to go on, or `None` after the last page.
     pub next: Option<PageToken>,
@@ -35,7 +35,7 @@ pub struct Page {
 /// Why a page could not be read, named after what the caller may do about it.
 #[derive(Debug, Error)]
 pub enum FetchError {
-    /// The provider wants fewer requests: wait, then ask for the same page.
+    /// The provider limits requests: wait, then ask for the same page.
     #[error("throttled: {reason}")]
     Throttled {
         /// How long the provider asks to wait, where it says.
@@ -43,13 +43,13 @@ pub enum FetchError {
         /// The provider's words.
         reason: String,
     },
-    /// The provider or the way to it is down: ask for the same page later.
+    /// The provider or the network is down: ask for the same page later.
     #[error("unavailable: {reason}")]
     Unavailable {
         /// What failed.
         reason: String,
     },
-    /// The request will not be answered until somebody changes permissions or config.
+    /// Permissions or config must change before the provider answers.
     #[error("denied: {reason}")]
     Denied {
         /// The provider's words.
@@ -61,7 +61,7 @@ pub enum FetchError {
         /// The provider's words.
         reason: String,
     },
-    /// The provider answered with a part only: ask for a shorter window.
+    /// The provider truncated its answer: ask for a shorter window.
     #[error("partial answer: {reason}")]
     Truncated {
         /// The provider's words.

@@ -1,4 +1,4 @@
-//! Where a log comes from. State belongs to the log itself, not to the name that a config gives it.
+//! Sources: the logs that are read. State belongs to the log itself, not to the name that a config gives it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -47,7 +47,7 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
-/// Tells whether a character has no shape of its own, or changes how others are shown.
+/// Returns whether a character has no shape of its own, or changes how others are shown.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     c.is_control()

@@ -79,7 +79,7 @@ impl<'t> ThresholdEvaluator<'t> {
         }
     }
 
-    /// Adds the requests of the second `at`, and tells whether the span that ends there reaches the threshold.
+    /// Adds the requests of the second `at`, and returns whether the span that ends there reaches the threshold.
     pub fn add(&mut self, at: Second, requests: &SecondRequests) -> bool {
         match self {
             ThresholdEvaluator::EventCount(count) => count.add(at, requests.n),
@@ -247,7 +247,7 @@ impl<'t> Temporal<'t> {
         spans
     }
 
-    /// Adds the requests of the rule at `index`, and tells whether they meet its condition at `at`.
+    /// Adds the requests of the rule at `index`, and returns whether they meet its condition at `at`.
     fn is_met(&mut self, index: usize, at: Second, requests: &SecondRequests) -> bool {
         let n = requests.referenced.iter().filter(|(rules, _)| rules.contains(index)).map(|(_, n)| *n).sum();
         n > 0 && self.spans[index].add(at, n) >= self.conditions[index].map_or(1, |condition| condition.count)

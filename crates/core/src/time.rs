@@ -1,4 +1,4 @@
-//! Seconds, minutes and windows: the only notions of time that decisions are made with.
+//! Seconds, minutes and windows: the only times that decisions use.
 //!
 //! Everything is UTC and counted from 1970. Sub-second precision ends where a record becomes an
 //! observation, because timespans slide to the second.
@@ -20,7 +20,7 @@ impl Second {
         Second(millis.div_euclid(1000))
     }
 
-    /// Returns the minute that this second lies in.
+    /// Returns the minute of this second.
     #[must_use]
     pub fn minute(self) -> Minute {
         Minute(self.0.div_euclid(60))
@@ -103,7 +103,7 @@ impl Window {
         Window { earliest: self.earliest.min(other.earliest), latest: self.latest.max(other.latest) }
     }
 
-    /// Tells whether the window holds `at`.
+    /// Returns whether the window holds `at`.
     #[must_use]
     pub fn contains(&self, at: Second) -> bool {
         self.earliest <= at && at < self.latest
@@ -116,7 +116,7 @@ impl Window {
         Some((Window::new(self.earliest, middle)?, Window::new(middle, self.latest)?))
     }
 
-    /// Tells whether the window holds any second of `minute`.
+    /// Returns whether the window holds any second of `minute`.
     #[must_use]
     pub fn touches(&self, minute: Minute) -> bool {
         self.earliest < minute.start().plus(60) && minute.start() < self.latest
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn times_before_1970_fall_into_the_minute_that_holds_them() {
+    fn times_before_1970_belong_to_the_minute_that_holds_them() {
         assert_eq!(Second::of_millis(-1), Second(-1));
         assert_eq!(Second(-1).minute(), Minute(-1));
         assert_eq!(Second(i64::MAX).to_string(), i64::MAX.to_string());

@@ -1,6 +1,7 @@
-//! What other thresholds would have raised, who is behind it, and what could be left out.
+//! Tuning: the findings that other thresholds of a rule would raise, the callers behind them, and filters that would exclude
+//! these callers.
 //!
-//! Rows are not counted a second way: the episodes of each threshold are those that the fold would lay over them.
+//! Each threshold uses the same rows and the same episodes as the fold.
 
 mod caller;
 mod exclusion;
@@ -22,34 +23,34 @@ use crate::timeline::Timeline;
 pub use caller::Caller;
 pub use exclusion::{Exclusion, NoExclusion};
 
-/// Highest threshold that is tried, as much as a rule can ask for.
+/// Highest threshold to try, the maximum of a rule.
 const COUNT_MAX: u64 = 1_000_000;
 
-/// What thresholds of a rule would have raised.
+/// What a rule would raise with other thresholds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tuning {
     /// The rule's name.
     pub rule: String,
-    /// What it needs for a finding now.
+    /// What it needs for a finding now, in words.
     pub needed: String,
-    /// Requests that it counted, also those in no finding. One that counts for several groups is one for each.
+    /// Requests that it counted, in findings or not. A request counts once for each of its groups.
     pub requests: u64,
-    /// Groups that it counted them for.
+    /// Groups with requests.
     pub groups: u64,
-    /// Whether legs that are followed up are missing here: they are looked for in another read than the rest.
+    /// Whether the rule has follow-ups, whose requests are missing here: another read finds them.
     pub is_without_follow_ups: bool,
-    /// Thresholds, ascending, up to the first that would have raised nothing. A sequence has only its own.
-    pub outcomes: Vec<Outcome>,
-    /// Who sent most of the requests, most first.
+    /// Thresholds, ascending, up to the first that raises nothing. A temporal correlation has only its own.
+    pub outcomes: Vec<ThresholdOutcome>,
+    /// The callers with most requests, most first.
     pub callers: Vec<Caller>,
     /// Callers that are not among them.
     pub callers_left_out: u64,
 }
 
-/// What one threshold would have raised.
+/// What one threshold raises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Outcome {
-    /// The threshold: requests, distinct values, or legs.
+pub struct ThresholdOutcome {
+    /// The threshold: requests, distinct values, or referenced rules.
     pub threshold: u64,
     /// Whether it is the rule's own.
     pub is_current: bool,
@@ -61,7 +62,7 @@ pub struct Outcome {
     pub requests: u64,
 }
 
-/// Returns what thresholds of `rule` would have raised from the rows in `minutes`.
+/// Returns what `rule` raises from the rows in `minutes` with its own and other thresholds.
 #[must_use]
 pub fn tune(rule: &Rule, minutes: &[(Minute, Rows)]) -> Tuning {
     let mut timelines: BTreeMap<&GroupKey, Timeline<'_>> = BTreeMap::new();
@@ -71,31 +72,35 @@ pub fn tune(rule: &Rule, minutes: &[(Minute, Rows)]) -> Tuning {
         }
     }
     let current = outcome(rule, rule.threshold.count, &timelines);
-    let (callers, callers_left_out) = caller::callers(rule, minutes, &current.told);
+    let (callers, callers_left_out) = caller::callers(rule, minutes, &current.by_group);
     Tuning {
         rule: rule.head.name.clone(),
         needed: rule.needed(),
         requests: timelines.values().map(Timeline::total).sum(),
         groups: timelines.len() as u64,
-        is_without_follow_ups: rule.referenced_rules().iter().any(|leg| leg.follow_up),
+        is_without_follow_ups: rule.referenced_rules().iter().any(|referenced| referenced.follow_up),
         outcomes: outcomes(rule, current.outcome, &timelines),
         callers,
         callers_left_out,
     }
 }
 
-/// What one threshold would have raised, with the findings of each group.
-struct Raised<'a> {
-    outcome: Outcome,
-    told: BTreeMap<&'a GroupKey, u64>,
+/// What one threshold raises, with the number of findings of each group.
+struct RaisedFindings<'a> {
+    outcome: ThresholdOutcome,
+    by_group: BTreeMap<&'a GroupKey, u64>,
 }
 
-fn outcomes(rule: &Rule, current: Outcome, timelines: &BTreeMap<&GroupKey, Timeline<'_>>) -> Vec<Outcome> {
+fn outcomes(
+    rule: &Rule,
+    current: ThresholdOutcome,
+    timelines: &BTreeMap<&GroupKey, Timeline<'_>>,
+) -> Vec<ThresholdOutcome> {
     if matches!(rule.counting, Counting::Sequence { .. }) {
         return vec![current];
     }
     let mut outcomes = vec![current];
-    for threshold in ladder(most_of(rule)).filter(|threshold| *threshold != current.threshold) {
+    for threshold in ladder(count_max(rule)).filter(|threshold| *threshold != current.threshold) {
         let outcome = outcome(rule, threshold, timelines).outcome;
         outcomes.push(outcome);
         if outcome.findings == 0 {
@@ -106,8 +111,8 @@ fn outcomes(rule: &Rule, current: Outcome, timelines: &BTreeMap<&GroupKey, Timel
     outcomes
 }
 
-/// Returns the most that the rule's threshold can ask for.
-fn most_of(rule: &Rule) -> u64 {
+/// Returns the highest threshold that the rule can have.
+fn count_max(rule: &Rule) -> u64 {
     match &rule.counting {
         Counting::Values { .. } if !rule.counts_sources() => <TextHash as DistinctKind>::VALUES_MAX as u64,
         Counting::Values { .. } => <crate::address::SourceIp as DistinctKind>::VALUES_MAX as u64,
@@ -121,22 +126,27 @@ fn ladder(most: u64) -> impl Iterator<Item = u64> {
     decades.flat_map(|decade| [1, 2, 5].map(|step| decade.saturating_mul(step))).take_while(move |count| *count <= most)
 }
 
-fn outcome<'a>(rule: &Rule, count: u64, timelines: &BTreeMap<&'a GroupKey, Timeline<'_>>) -> Raised<'a> {
+fn outcome<'a>(rule: &Rule, count: u64, timelines: &BTreeMap<&'a GroupKey, Timeline<'_>>) -> RaisedFindings<'a> {
     let threshold = Threshold { count, ..rule.threshold };
     let kind = ThresholdKind::with_count(rule, count);
-    let mut told = BTreeMap::new();
-    let mut outcome =
-        Outcome { threshold: count, is_current: count == rule.threshold.count, findings: 0, groups: 0, requests: 0 };
+    let mut by_group = BTreeMap::new();
+    let mut outcome = ThresholdOutcome {
+        threshold: count,
+        is_current: count == rule.threshold.count,
+        findings: 0,
+        groups: 0,
+        requests: 0,
+    };
     for (group, timeline) in timelines {
         let found: Vec<Episode> = episodes(timeline, &[], &threshold, &kind);
         if !found.is_empty() {
-            told.insert(*group, found.len() as u64);
+            by_group.insert(*group, found.len() as u64);
             outcome.findings += found.len() as u64;
             outcome.groups += 1;
             outcome.requests += found.iter().map(|episode| episode.count).sum::<u64>();
         }
     }
-    Raised { outcome, told }
+    RaisedFindings { outcome, by_group }
 }
 
 #[cfg(test)]

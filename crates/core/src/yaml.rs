@@ -1,7 +1,7 @@
-//! YAML that a person wrote, read so that every fault can name its line and key.
+//! YAML that a person wrote, read so that every error can name its line and key.
 //!
-//! Config and rules share this reader. It holds to plain YAML: a key that stands twice, an alias, a tag and a
-//! document that nests too deep are faults, not surprises.
+//! Config and rules share this reader. It reads plain YAML only: a duplicate key, an alias, a tag and too deep nesting are
+//! errors.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, suggestion};
 /// Deepest nesting that is read: rules and configs need less than ten.
 const DEPTH_MAX: usize = 32;
 
-/// A value with the line it stands on.
+/// A value with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The line, from 1.
@@ -19,16 +19,16 @@ pub struct Node {
     pub value: Value,
 }
 
-/// A YAML value. Scalars keep their spelling; what they mean is the reader's business.
+/// A YAML value. Scalars keep their text; its meaning is up to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Nothing, `~` or `null`.
     Null,
-    /// A scalar; `is_plain` where it stands without quotes, so that `403` can be a number and `"403"` a text.
+    /// A scalar; `is_plain` without quotes, so that `403` can be a number and `"403"` a text.
     Scalar {
         /// The text, unquoted.
         text: String,
-        /// Whether it stood without quotes.
+        /// Whether it has no quotes.
         is_plain: bool,
     },
     /// A sequence.
@@ -37,7 +37,7 @@ pub enum Value {
     Map(Vec<(Key, Node)>),
 }
 
-/// A key of a mapping with the line it stands on.
+/// A key of a mapping with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The key.
@@ -46,7 +46,7 @@ pub struct Key {
     pub line: usize,
 }
 
-/// Returns the documents in `text`, or the first fault; `file` is only named in it.
+/// Returns the documents in `text`, or the first error, which names `file`.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
     let mut reader = Reader { file, events: Parser::new_from_str(text) };
     let mut documents = Vec::new();
@@ -141,7 +141,7 @@ where
                 }
             };
             if entries.iter().any(|(key, _)| key.name == name) {
-                return Err(self.fault(line, &name, "this key stands twice".to_owned(), "keep one of the two"));
+                return Err(self.fault(line, &name, "duplicate key".to_owned(), "keep one of the two"));
             }
             let value = self.next()?;
             let node = self.node(value, depth + 1)?;
@@ -158,7 +158,7 @@ fn scalar(text: String, style: ScalarStyle) -> Value {
     Value::Scalar { text, is_plain }
 }
 
-/// A place in a file: a value, and the keys that lead to it.
+/// A location in a file: a value, and the path of keys to it.
 #[derive(Clone, Debug)]
 pub struct At<'a> {
     file: &'a str,
@@ -193,7 +193,7 @@ impl<'a> At<'a> {
         self.file
     }
 
-    /// Returns a fault at this place.
+    /// Returns an error at this location.
     #[must_use]
     pub fn fault(&self, problem: impl Into<String>, fix: impl Into<String>) -> Diagnostic {
         Diagnostic {
@@ -232,9 +232,9 @@ impl<'a> At<'a> {
             Value::List(items) => Ok(items
                 .iter()
                 .enumerate()
-                .map(|(place, node)| At {
+                .map(|(index, node)| At {
                     file: self.file,
-                    path: format!("{}[{place}]", self.path),
+                    path: format!("{}[{index}]", self.path),
                     line: node.line,
                     node,
                 })
@@ -246,7 +246,7 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Returns the items of the list here, or the one value that stands in place of a list.
+    /// Returns the items of the list here, or the single value as a list of one.
     pub fn list_or_one(&self) -> Result<Vec<At<'a>>, Diagnostic> {
         if matches!(self.node.value, Value::List(_)) { self.list() } else { Ok(vec![self.clone()]) }
     }
@@ -281,7 +281,7 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Tells whether nothing stands here.
+    /// Returns whether the value is null.
     #[must_use]
     pub fn is_null(&self) -> bool {
         self.node.value == Value::Null
@@ -297,20 +297,20 @@ impl<'a> At<'a> {
     }
 }
 
-/// A mapping at a place in a file.
+/// A mapping at a location in a file.
 #[derive(Clone, Debug)]
 pub struct Map<'a> {
     at: At<'a>,
 }
 
 impl<'a> Map<'a> {
-    /// Returns the place of the mapping.
+    /// Returns the location of the mapping.
     #[must_use]
     pub fn at(&self) -> &At<'a> {
         &self.at
     }
 
-    /// Returns every key with its value's place, in the order of the file.
+    /// Returns every key with the location of its value, in the order of the file.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, At<'a>)> + '_ {
         let Value::Map(entries) = &self.at.node.value else { unreachable!("a Map is only made of a mapping") };
         entries.iter().map(|(key, node)| {
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn faults_name_their_line() {
-        assert_eq!(fault("a: 1\nb: 2\na: 3\n"), "f.yaml:3: a: this key stands twice (keep one of the two)");
+        assert_eq!(fault("a: 1\nb: 2\na: 3\n"), "f.yaml:3: a: duplicate key (keep one of the two)");
         assert_eq!(fault("a: &x 1\nb: *x\n"), "f.yaml:2: aliases are not read here (write the value out)");
         assert!(fault("a: [1, 2\nb: 3\n").starts_with("f.yaml:"));
         assert!(fault(&"[".repeat(100)).contains("deeper than 32"));

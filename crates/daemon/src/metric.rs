@@ -56,7 +56,7 @@ pub(crate) fn describe() {
     gauge!("stakeout_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
 }
 
-/// FoldCounts a committed window.
+/// Counts a committed window.
 pub(crate) fn window(source: &str, cost: &ScanCost, counts: &FoldCounts, closed: &Closed) {
     let source = source.to_owned();
     for (name, n) in [

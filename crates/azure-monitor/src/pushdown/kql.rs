@@ -53,7 +53,7 @@ pub(super) fn condition(
     prefilter: &Prefilter,
     leaf: &dyn Fn(&Field, &Literal) -> Option<Vec<String>>,
 ) -> Option<Condition> {
-    printed(&prefilter.clone().weakened(&|field, literal| leaf(field, literal).is_some()), leaf)
+    printed(&prefilter.clone().relaxed(&|field, literal| leaf(field, literal).is_some()), leaf)
 }
 
 /// Returns a prefilter that can be expressed whole as a condition, or `None` for `Any`, which needs none.

@@ -32,7 +32,7 @@ impl WindowCounts {
         Window::new(self.window.earliest().plus(-reach), self.window.latest())
     }
 
-    /// Tells whether `rule` has follow-ups.
+    /// Returns whether `rule` has follow-ups.
     #[must_use]
     pub fn has_follow_ups(&self, rule: RuleKey) -> bool {
         self.rules.rules.iter().any(|known| known.key == rule && is_followed_up(known))

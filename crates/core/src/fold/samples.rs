@@ -60,7 +60,7 @@ impl WindowSamples {
         }
     }
 
-    /// Tells whether the limit over all groups left out samples.
+    /// Returns whether the limit over all groups left out samples.
     pub(super) fn is_halved(&self) -> bool {
         self.rank_max < u64::MAX
     }

@@ -429,7 +429,7 @@ impl SourceChoice {
                 (position, "the rule takes every entry for itself".to_owned())
             }
             SourceIpMode::Trusted => {
-                let position = trusted.place_of_client(entries).map(|(position, _)| position);
+                let position = trusted.index_of_client(entries).map(|(position, _)| position);
                 (position, trusted_reason(entries, position, client.is_some_and(|client| trusted.contains(client))))
             }
         };

@@ -1,4 +1,4 @@
-//! Who is behind a rule's requests: the sources that sent most, and whether each looks like one caller.
+//! The callers behind the requests of a rule: the sources that sent most, and whether each looks like one program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,34 +23,34 @@ pub struct Caller {
     /// The source, where the rule counts by one.
     #[serde(skip)]
     pub source_ip: Option<SourceIp>,
-    /// How it is shown: the source, or the values of the group.
+    /// Its name in output: the source, or the values of the group.
     #[serde(rename = "caller")]
     pub shown: String,
-    /// Requests that the rule counted of it.
+    /// Its requests.
     pub requests: u64,
     /// Findings at the rule's own threshold.
     pub findings: u64,
-    /// How many requests were looked at for what follows; the rest was counted, and not kept.
+    /// Samples behind the values below. The other requests were counted and not kept.
     pub samples: u64,
     /// `userAgent`s in the samples; `None` where the client sent none. Clients choose them.
     #[serde(serialize_with = "as_visible")]
     pub agents: BTreeSet<Option<String>>,
-    /// `user.username`s in the samples; `None` where nobody was logged in.
+    /// `user.username`s in the samples; `None` where the client was not logged in.
     #[serde(serialize_with = "as_visible")]
     pub users: BTreeSet<Option<String>>,
-    /// `objectRef.namespace`s in the samples; `None` where a request was about none.
+    /// `objectRef.namespace`s in the samples; `None` where a request had none.
     #[serde(serialize_with = "as_visible")]
     pub namespaces: BTreeSet<Option<String>>,
 }
 
 impl Caller {
-    /// Tells whether all that is known of it speaks of one program of one user.
+    /// Returns whether the samples have one user agent and one user.
     #[must_use]
     pub fn is_one(&self) -> bool {
         self.agents.len() == 1 && self.users.len() == 1
     }
 
-    /// Tells whether the samples name nobody who was logged in.
+    /// Returns whether the samples have no logged-in user.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.users.iter().all(|user| user.as_deref().is_none_or(|user| user == "system:anonymous"))
@@ -71,30 +71,34 @@ impl Caller {
     }
 }
 
-/// Writes values as people may be shown them.
+/// Serializes values in their visible form.
 fn as_visible<S: serde::Serializer>(values: &BTreeSet<Option<String>>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(values.iter().map(|value| value.as_deref().map(visible)))
 }
 
-/// Returns the callers of most requests, and how many more there are. `told` are the findings of each group.
-pub(super) fn callers(rule: &Rule, minutes: &[(Minute, Rows)], told: &BTreeMap<&GroupKey, u64>) -> (Vec<Caller>, u64) {
-    let mut requests: BTreeMap<Identity<'_>, u64> = BTreeMap::new();
+/// Returns the callers with most requests, and how many more there are. `findings_by_group` has the number of findings.
+pub(super) fn callers(
+    rule: &Rule,
+    minutes: &[(Minute, Rows)],
+    findings_by_group: &BTreeMap<&GroupKey, u64>,
+) -> (Vec<Caller>, u64) {
+    let mut requests: BTreeMap<CallerKey<'_>, u64> = BTreeMap::new();
     for (key, tally) in rows_of(rule, minutes) {
-        *requests.entry(Identity::of(key)).or_default() += tally.total();
+        *requests.entry(CallerKey::of(key)).or_default() += tally.total();
     }
-    let mut order: Vec<(Identity<'_>, u64)> = requests.into_iter().collect();
+    let mut order: Vec<(CallerKey<'_>, u64)> = requests.into_iter().collect();
     order.sort_by_key(|(identity, requests)| (std::cmp::Reverse(*requests), *identity));
     let left_out = order.len().saturating_sub(CALLERS_MAX) as u64;
     order.truncate(CALLERS_MAX);
-    let mut callers: BTreeMap<Identity<'_>, Caller> =
+    let mut callers: BTreeMap<CallerKey<'_>, Caller> =
         order.iter().map(|(identity, requests)| (*identity, identity.caller(rule, *requests))).collect();
     for (key, tally) in rows_of(rule, minutes) {
-        if let Some(caller) = callers.get_mut(&Identity::of(key)) {
+        if let Some(caller) = callers.get_mut(&CallerKey::of(key)) {
             tally.evidence.samples().iter().for_each(|sample| caller.add(sample));
         }
     }
-    for (group, findings) in told {
-        if let Some(caller) = callers.get_mut(&Identity::of(group)) {
+    for (group, findings) in findings_by_group {
+        if let Some(caller) = callers.get_mut(&CallerKey::of(group)) {
             caller.findings += findings;
         }
     }
@@ -110,27 +114,27 @@ fn rows_of<'a>(
     rows.filter(move |(row, _)| row.rule == key).map(|(row, tally)| (&row.group, tally))
 }
 
-/// What makes rows the same caller's.
+/// Identifies the caller of a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Identity<'a> {
+enum CallerKey<'a> {
     Source(SourceIp),
     Group(&'a GroupKey),
 }
 
-impl<'a> Identity<'a> {
-    fn of(group: &'a GroupKey) -> Identity<'a> {
+impl<'a> CallerKey<'a> {
+    fn of(group: &'a GroupKey) -> CallerKey<'a> {
         let source = group.0.iter().find_map(|value| match value {
             GroupValue::Address(source) => Some(*source),
             GroupValue::Text(_) | GroupValue::Missing => None,
         });
-        source.map_or(Identity::Group(group), Identity::Source)
+        source.map_or(CallerKey::Group(group), CallerKey::Source)
     }
 
     fn caller(&self, rule: &Rule, requests: u64) -> Caller {
         let (source_ip, shown) = match self {
-            Identity::Source(source) => (Some(*source), source.to_string()),
-            Identity::Group(group) if group.0.is_empty() => (None, "all requests".to_owned()),
-            Identity::Group(group) => {
+            CallerKey::Source(source) => (Some(*source), source.to_string()),
+            CallerKey::Group(group) if group.0.is_empty() => (None, "all requests".to_owned()),
+            CallerKey::Group(group) => {
                 let fields = rule.head.group_by.iter().zip(&group.0);
                 let fields: Vec<String> = fields.map(|(field, value)| format!("{field}={value}")).collect();
                 (None, visible(&fields.join(" ")))

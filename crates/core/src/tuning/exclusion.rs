@@ -1,7 +1,7 @@
-//! A Sigma filter that would leave a caller out of a rule, ready but for who answers for it and why.
+//! A suggested Sigma filter that excludes a caller from a rule. The user adds the owner and the reason.
 //!
-//! It always names the source, which no client can choose: a filter by what anybody can send from anywhere would be an
-//! invitation. Where the caller may as well be whom the rule is there for, the document says so.
+//! It always names the source, which no client can choose: an attacker could imitate any other value. Where the caller may
+//! itself be an attacker, the document says so.
 
 use std::fmt;
 
@@ -12,35 +12,35 @@ use crate::time::Second;
 
 use super::Caller;
 
-/// How long a suggested filter holds, in days: whoever wants it longer says so again.
+/// How long a suggested filter is valid, in days. The user can renew it.
 const EXPIRES_AFTER_DAYS: i64 = 90;
-/// Longest text that goes into a filter, in characters; evidence keeps no more, so a longer one may be cut off.
+/// Longest text in a filter, in characters. Samples keep no more, so a longer text may be cut.
 const TEXT_CHARS_MAX: usize = 120;
 
-/// What stands in a filter for somebody from the internet, who may hold a stolen identity or none.
+/// The comment in a filter for a public address, whose sender may have a stolen identity.
 const CAUTION: &str = "\
 # CAUTION: the address is public, and whoever scans looks like one caller too. Use this filter only
 # if you know whose address it is, such as that of your own monitoring.
 ";
 
-/// A filter that leaves out one caller, as a YAML document.
+/// A filter that excludes one caller, as a YAML document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exclusion(String);
 
 /// Why no filter is suggested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoExclusion {
-    /// It raised nothing.
+    /// The caller has no findings.
     Quiet,
-    /// The rule does not count by source, so there is no address to leave out.
+    /// The rule does not count by source, so there is no address to exclude.
     NoSource,
-    /// Requests from there are of several agents or users.
+    /// The source has several user agents or users.
     Several,
-    /// The address is not vouched for, as the rule reads it.
+    /// The rule takes an address that clients choose.
     Forgeable,
-    /// A text holds what nobody should paste.
+    /// A text is too long or has invisible characters.
     Unclean,
-    /// The rule has neither a name nor an id that a filter could name.
+    /// The rule has neither a name nor an id for a filter to name.
     Nameless,
 }
 
@@ -64,11 +64,11 @@ impl fmt::Display for Exclusion {
 }
 
 impl Exclusion {
-    /// Returns the filter that leaves `caller` out of `rule`, for ninety days after `now`.
+    /// Returns the filter that excludes `caller` from `rule` for ninety days after `now`.
     ///
     /// # Errors
     ///
-    /// Why there is none.
+    /// The reason why there is none.
     pub fn of(rule: &Rule, caller: &Caller, now: Second) -> Result<Exclusion, NoExclusion> {
         if caller.findings == 0 {
             return Err(NoExclusion::Quiet);
@@ -107,14 +107,14 @@ stakeout:
     }
 }
 
-/// Returns the name that a filter can name the rule by: a rule without a `name` is shown by its title, which is none.
+/// Returns the name or id of the rule for a filter. The title, which is shown where there is no `name`, is neither.
 fn reference_of(rule: &Rule) -> Option<&str> {
     let head = &rule.head;
     let is_word = head.name != head.title && !head.name.is_empty();
     [is_word.then_some(head.name.as_str()), Some(head.id.as_str())].into_iter().flatten().find(|text| !text.is_empty())
 }
 
-/// Returns the line of a selection that holds a text exactly, in Sigma's spelling and in YAML's.
+/// Returns the line of a selection that fits a text exactly, escaped for Sigma and for YAML.
 fn line(field: &str, value: Option<&Option<String>>) -> Result<String, NoExclusion> {
     let Some(Some(text)) = value else {
         return Ok(format!("    {field}: null\n"));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use stakeout_core::rule::Rule;
 use stakeout_core::text::{bounded, visible};
 use stakeout_core::time::Second;
-use stakeout_core::tuning::{Caller, Exclusion, Outcome, Tuning};
+use stakeout_core::tuning::{Caller, Exclusion, ThresholdOutcome, Tuning};
 
 const DAY_SECONDS: i64 = 86_400;
 /// Values of a caller that are named; the rest is a number.
@@ -103,7 +103,7 @@ impl<'a> Report<'a> {
     fn write_outcomes(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  {:>11} {:>10} {:>10} {:>8} {:>10}", "THRESHOLD", "FINDINGS", "A DAY", "GROUPS", "REQUESTS")?;
         for outcome in &self.tuning.outcomes {
-            let Outcome { threshold, is_current, findings, groups, requests } = *outcome;
+            let ThresholdOutcome { threshold, is_current, findings, groups, requests } = *outcome;
             let threshold = format!("{}{threshold}", if is_current { "now " } else { "" });
             let a_day = self.a_day(findings);
             let share = format!("{}%", requests.saturating_mul(100) / self.tuning.requests.max(1));
