@@ -102,19 +102,19 @@ pub(crate) fn state(bytes: u64, blobs: usize) {
     gauge!("stakeout_state_blobs").set(blobs as f64);
 }
 
-/// FoldCounts a failed attempt to read a window.
+/// Counts a failed attempt to read a window.
 pub(crate) fn window_failed(source: &str) {
     counter!("stakeout_windows_failed_total", "source" => source.to_owned()).increment(1);
 }
 
-/// FoldCounts a notice.
+/// Counts a notice.
 pub(crate) fn notice(notice: &Notice) {
     if let NoticeKind::Gap { .. } = notice.kind {
         counter!("stakeout_gaps_total", "source" => notice.source.clone()).increment(1);
     }
 }
 
-/// FoldCounts a message that was sent or failed.
+/// Counts a message that was sent or failed.
 pub(crate) fn message(destination: &Destination, is_sent: bool) {
     let outcome = if is_sent { "sent" } else { "failed" };
     counter!("stakeout_messages_total", "destination" => destination.name().to_owned(), "outcome" => outcome)
@@ -127,7 +127,7 @@ pub(crate) fn messages_pending(destination: &Destination, messages: usize) {
     gauge!("stakeout_messages_pending", "destination" => destination.name().to_owned()).set(messages);
 }
 
-/// FoldCounts a reload of the config.
+/// Counts a reload of the config.
 pub(crate) fn reload(done: bool) {
     let outcome = if done { "done" } else { "refused" };
     counter!("stakeout_reloads_total", "outcome" => outcome).increment(1);

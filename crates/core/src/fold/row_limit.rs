@@ -17,7 +17,7 @@ use crate::time::{Minute, Second};
 /// Sources whose approximate count is kept at once (space-saving, Metwally and others, 2005). A source of more than a
 /// thousandth of the requests is among them.
 const TRACKED_MAX: usize = 1000;
-/// LargestSources sources that a notice names.
+/// The number of largest sources that a notice names.
 pub(super) const TOP_SOURCES: usize = 10;
 
 /// The largest sources among more than can be counted one by one.
