@@ -22,6 +22,8 @@ mod absent;
 mod aks;
 #[cfg(feature = "aws")]
 pub(crate) mod eks;
+#[cfg(feature = "demo")]
+mod fake;
 mod file;
 #[cfg(feature = "gcp")]
 mod gke;
@@ -49,6 +51,9 @@ use crate::budget::{Budget, Budgets};
 use crate::file_log::FileLog;
 use crate::line_reader::TimeOf;
 use crate::section::SectionReader;
+
+#[cfg(feature = "demo")]
+pub(crate) use fake::{Fake, Served, start_fakes};
 
 /// Who keeps a log, with a thing of theirs: by default nothing, so that `Cloud` is a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,9 +1,7 @@
 //! The verb `demo`: the whole pipeline against fakes on this machine, with recorded audit logs.
 //!
-//! Nothing in it is pretended: the config is read, the logs are fetched over the wire, the state is written to a
-//! temporary directory, and what is shown is what the fake of Slack received.
-
-mod clouds;
+//! Every step is real: it reads a config, fetches the logs over the wire, writes the state to a temporary directory, and
+//! shows the messages that the fake of Slack received.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -17,6 +15,7 @@ use stakeout_fakes::{Slack, Sns, render};
 
 use crate::bootstrap;
 use crate::clock;
+use crate::cloud::{Fake, Served, start_fakes};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::in_flight::InFlight;
@@ -25,18 +24,16 @@ use crate::shutdown::shutdown;
 use crate::tick::WaitPolicy;
 use crate::watch::Watch;
 use crate::writer::Writer;
-use clouds::{Cloud, Served};
 
 /// Columns of a rendered message.
 const WIDTH: usize = 100;
 
-/// How long after its window's begin a scene begins, in seconds.
-const SCENE_BEGINS_SECONDS: i64 = 600;
+/// Seconds from the start of a window to its recordings.
+const RECORDINGS_START_SECONDS: i64 = 600;
 
-/// What the EKS cluster sees beside kube-hunter in the first window, and in the second. Recorded from a real API server
-/// that kube-hunter, nmap, ffuf, gobuster and kubectl scanned.
-#[cfg(feature = "aws")]
-const SCENES: [&[(&str, &[u8])]; 2] = [
+/// Audit logs of the first and the second window, beside kube-hunter's. They were recorded from a real API server under
+/// scans by nmap, ffuf, gobuster and kubectl.
+const RECORDINGS: [&[(&str, &[u8])]; 2] = [
     &[
         ("a stolen service account", include_bytes!("../../../tests/data/audit/rbac-enumeration.audit.log.gz")),
         ("controllers, kubelets, probes", include_bytes!("../../../tests/data/audit/benign.audit.log.gz")),
@@ -44,25 +41,25 @@ const SCENES: [&[(&str, &[u8])]; 2] = [
     &[("nmap, ffuf, gobuster and a botnet", include_bytes!("../../../tests/data/audit/anonymous-scan.audit.log.gz"))],
 ];
 
-/// What `stakeout demo` is told.
+/// The arguments of `stakeout demo`.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Keep the fakes running, and print their addresses and a config for them
+    /// Keep the fakes running after the demo, and print their addresses and a config for them
     #[arg(long)]
     keep: bool,
 }
 
-/// Runs the daemon through two windows and shows what it told.
+/// Runs the daemon over two windows and shows the messages that it sent.
 pub(crate) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
     bootstrap::runtime()?.block_on(show(args))?;
     Ok(Exit::Done)
 }
 
 async fn show(args: &DemoArgs) -> Result<()> {
-    let folder = tempfile::tempdir().context("cannot make a folder for the demo's state")?;
-    let clouds = Cloud::start_all().await?;
-    let slack = Slack::start().await.context("cannot start a fake")?;
-    let sns = Sns::start().await.context("cannot start a fake")?;
+    let folder = tempfile::tempdir().context("cannot create a directory for the demo's state")?;
+    let clouds = start_fakes().await?;
+    let slack = Slack::start().await.context("cannot start the fake of Slack")?;
+    let sns = Sns::start().await.context("cannot start the fake of SNS")?;
     let topic = sns.create_topic("eu-west-1", "stakeout-demo");
     let config_path = folder.path().join("stakeout.yaml");
     std::fs::write(&config_path, config_text(&clouds, &slack, &sns, &topic))
@@ -75,36 +72,36 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let writer = Writer::start(config.state_path.clone()).context("cannot open the demo's state")?;
     let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
     let mut out = io::stdout();
-    let names: Vec<&str> = clouds.iter().map(Cloud::name).collect();
+    let names: Vec<&str> = clouds.iter().map(|cloud| cloud.name()).collect();
     writeln!(out, "Stakeout demo, on this machine only: audit logs from fakes of {}.", names.join(", "))?;
     let (_switch, asked) = shutdown();
-    let mut told = 0;
-    for (scene, tick) in ticks.into_iter().enumerate() {
+    let mut sent = 0;
+    for (number, tick) in ticks.into_iter().enumerate() {
         let schedule = &watch.config().schedule;
         let (earliest, latest) = (tick.plus(schedule.earliest_seconds), tick.plus(schedule.latest_seconds));
         writeln!(out, "\nAt {tick} the window [{earliest}, {latest}) is read.")?;
-        let fed = feed(&mut out, &clouds, scene, earliest.plus(SCENE_BEGINS_SECONDS))?;
-        let before: Vec<Served> = clouds.iter().map(Cloud::served).collect();
+        let added = add_records(&mut out, &clouds, number, earliest.plus(RECORDINGS_START_SECONDS))?;
+        let before: Vec<Served> = clouds.iter().map(|cloud| cloud.served()).collect();
         let ticked = watch.tick(tick, WaitPolicy::UntilDone, &asked, &ProgressBar::hidden()).await?;
-        for ((cloud, before), fed) in clouds.iter().zip(&before).zip(fed) {
+        for ((cloud, before), added) in clouds.iter().zip(&before).zip(added) {
             let served = cloud.served();
             writeln!(
                 out,
-                "  fetched from {}: {} records for {fed} new ones, {} bytes in {} answers",
+                "  fetched from {}: {} records for {added} new ones, {} bytes in {} answers",
                 cloud.name(),
                 served.records - before.records,
                 served.bytes - before.bytes,
                 served.answers - before.answers,
             )?;
         }
-        writeln!(out, "  windows read: {}, messages told: {}", ticked.windows, ticked.messages)?;
+        writeln!(out, "  windows read: {}, messages sent: {}", ticked.windows, ticked.messages)?;
         let messages = slack.messages();
-        for message in &messages[told..] {
+        for message in &messages[sent..] {
             writeln!(out, "\n{}", render::render(message, WIDTH))?;
         }
-        told = messages.len();
+        sent = messages.len();
     }
-    writeln!(out, "\nSlack received {told} messages, SNS {} findings.", sns.messages().len())?;
+    writeln!(out, "\nSlack received {sent} messages, SNS {} findings.", sns.messages().len())?;
     writeln!(out, "{}", watch.writer().summary().await?)?;
     if args.keep {
         keep(&mut out, &config_path, &clouds, &slack, &sns).await?;
@@ -112,8 +109,8 @@ async fn show(args: &DemoArgs) -> Result<()> {
     Ok(())
 }
 
-fn config_text(clouds: &[Cloud], slack: &Slack, sns: &Sns, topic: &str) -> String {
-    let sources: String = clouds.iter().map(Cloud::source).collect();
+fn config_text(clouds: &[Box<dyn Fake>], slack: &Slack, sns: &Sns, topic: &str) -> String {
+    let sources: String = clouds.iter().map(|cloud| format!("  - {}\n", cloud.source())).collect();
     format!(
         "state: {{path: state}}
 sources:
@@ -126,28 +123,30 @@ sources:
     )
 }
 
-/// Puts a scene's records into the logs; returns how many each log got. One attacker visits all clouds in the first.
-fn feed(out: &mut impl Write, clouds: &[Cloud], scene: usize, begin: Second) -> Result<Vec<usize>> {
-    let mut fed = vec![0; clouds.len()];
-    for (cloud, fed) in clouds.iter().zip(&mut fed) {
-        if scene == 0 {
-            let n = cloud.feed_kube_hunter(begin).context("cannot feed kube-hunter")?;
+/// Puts the records of a window into the logs, and returns how many each log got. In the first window one attacker scans
+/// all clouds.
+fn add_records(out: &mut impl Write, clouds: &[Box<dyn Fake>], number: usize, begin: Second) -> Result<Vec<usize>> {
+    let mut added = vec![0; clouds.len()];
+    for (cloud, added) in clouds.iter().zip(&mut added) {
+        if number == 0 {
+            let n = cloud.add_kube_hunter(begin).context("cannot add the recording of kube-hunter")?;
             writeln!(out, "  in the log of {}: {n:>5} records of kube-hunter", cloud.name())?;
-            *fed += n;
+            *added += n;
         }
-        #[cfg(feature = "aws")]
-        for (title, recording) in SCENES[scene] {
-            let n = cloud.feed_lines(recording, begin).with_context(|| format!("cannot feed {title}"))?;
+        for (title, recording) in RECORDINGS[number] {
+            let n = cloud
+                .add_audit_log(recording, begin)
+                .with_context(|| format!("cannot add the recording of {title}"))?;
             if n > 0 {
                 writeln!(out, "  in the log of {}: {n:>5} records of {title}", cloud.name())?;
             }
-            *fed += n;
+            *added += n;
         }
     }
-    Ok(fed)
+    Ok(added)
 }
 
-async fn keep(out: &mut impl Write, config: &Path, clouds: &[Cloud], slack: &Slack, sns: &Sns) -> Result<()> {
+async fn keep(out: &mut impl Write, config: &Path, clouds: &[Box<dyn Fake>], slack: &Slack, sns: &Sns) -> Result<()> {
     for cloud in clouds {
         writeln!(out, "{:<22} {}", cloud.name(), cloud.endpoint())?;
     }

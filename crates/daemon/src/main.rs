@@ -14,6 +14,10 @@ mod telemetry;
 mod input;
 mod line_reader;
 mod file_log;
+#[cfg_attr(
+    not(any(feature = "aws", feature = "azure", feature = "gcp")),
+    expect(dead_code, reason = "without a cloud no requests are sent")
+)]
 mod budget;
 mod section;
 mod cloud;

@@ -176,3 +176,63 @@ fn credential(
         )),
     }
 }
+
+#[cfg(feature = "demo")]
+pub(super) use fake::start as start_fake;
+
+/// The demo's AKS cluster.
+#[cfg(feature = "demo")]
+mod fake {
+    use anyhow::{Context, Result};
+    use serde_json::Value;
+    use stakeout_core::time::Second;
+    use stakeout_fakes::LogAnalytics;
+
+    use crate::cloud::fake::{Fake, Served, move_to, unpacked};
+
+    const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
+    const KUBE_HUNTER: &[u8] = include_bytes!("../../../../tests/data/cloud/kube-hunter.aks-audit.json.gz");
+
+    /// Starts the fake.
+    pub(in crate::cloud) async fn start() -> Result<LogAnalytics> {
+        LogAnalytics::start().await.context("cannot start the fake of Log Analytics")
+    }
+
+    impl Fake for LogAnalytics {
+        fn name(&self) -> &'static str {
+            "Log Analytics (AKS)"
+        }
+
+        fn endpoint(&self) -> String {
+            LogAnalytics::endpoint(self)
+        }
+
+        fn source(&self) -> String {
+            let endpoint = LogAnalytics::endpoint(self);
+            format!(
+                "{{name: aks-prod, azure_monitor: {{workspace_id: {WORKSPACE}, cluster: aks-prod, endpoint: \"{endpoint}\"}}}}"
+            )
+        }
+
+        fn served(&self) -> Served {
+            let served = LogAnalytics::served(self);
+            Served { records: served.rows, bytes: served.bytes, answers: served.answers }
+        }
+
+        fn add_kube_hunter(&self, begin: Second) -> Result<usize> {
+            let answer: Value = serde_json::from_str(&unpacked(KUBE_HUNTER)?)?;
+            let table = &answer["tables"][0];
+            let columns = table["columns"].as_array().context("a table without columns")?;
+            let names: Vec<&str> = columns.iter().filter_map(|column| column["name"].as_str()).collect();
+            let cells = table["rows"].as_array().context("a table without rows")?.iter().filter_map(Value::as_array);
+            let mut rows: Vec<Value> = cells
+                .map(|cells| names.iter().map(|name| (*name).to_owned()).zip(cells.iter().cloned()).collect())
+                .collect();
+            move_to(&mut rows, "TimeGenerated", begin)?;
+            for row in &rows {
+                self.ingest(WORKSPACE, "AKSAudit", row.clone())?;
+            }
+            Ok(rows.len())
+        }
+    }
+}

@@ -147,3 +147,65 @@ fn stream_prefix(at: &At<'_>) -> Result<String, Diagnostic> {
     }
     Err(at.fault(format!("`{text}` is not the prefix of a stream name"), "write the prefix itself, without a star"))
 }
+
+#[cfg(feature = "demo")]
+pub(super) use fake::start as start_fake;
+
+/// The demo's EKS cluster.
+#[cfg(feature = "demo")]
+mod fake {
+    use anyhow::{Context, Result};
+    use stakeout_core::decode::decode;
+    use stakeout_core::time::Second;
+    use stakeout_fakes::CloudWatchLogs;
+    use stakeout_fakes::cloudwatch_logs::LogGroupClass;
+
+    use crate::cloud::fake::{Fake, Served, unpacked};
+
+    const GROUP: &str = "/aws/eks/eks-demo/cluster";
+    const STREAM: &str = "kube-apiserver-audit-0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+    const KUBE_HUNTER: &[u8] = include_bytes!("../../../../tests/data/audit/kube-hunter.audit.log.gz");
+
+    /// Starts the fake.
+    pub(in crate::cloud) async fn start() -> Result<CloudWatchLogs> {
+        CloudWatchLogs::start().await.context("cannot start the fake of CloudWatch Logs")
+    }
+
+    impl Fake for CloudWatchLogs {
+        fn name(&self) -> &'static str {
+            "CloudWatch Logs (EKS)"
+        }
+
+        fn endpoint(&self) -> String {
+            CloudWatchLogs::endpoint(self)
+        }
+
+        fn source(&self) -> String {
+            let endpoint = CloudWatchLogs::endpoint(self);
+            format!(
+                "{{name: eks-demo, cloudwatch: {{region: eu-west-1, log_group: {GROUP}, endpoint: \"{endpoint}\"}}}}"
+            )
+        }
+
+        fn served(&self) -> Served {
+            let served = CloudWatchLogs::served(self);
+            Served { records: served.records, bytes: served.bytes, answers: served.pages }
+        }
+
+        fn add_kube_hunter(&self, begin: Second) -> Result<usize> {
+            self.add_audit_log(KUBE_HUNTER, begin)
+        }
+
+        fn add_audit_log(&self, recording: &[u8], begin: Second) -> Result<usize> {
+            let text = unpacked(recording)?;
+            let time_of = |line: &str| decode(line.as_bytes()).ok()?.event.stage_time_ms();
+            let timed: Vec<(i64, &str)> = text.lines().filter_map(|line| Some((time_of(line)?, line))).collect();
+            let first = timed.iter().map(|(at, _)| *at).min().context("the recording is empty")?;
+            self.create_group(GROUP, LogGroupClass::Standard);
+            for (at, line) in &timed {
+                self.ingest(GROUP, STREAM, begin.millis() + at - first, line);
+            }
+            Ok(timed.len())
+        }
+    }
+}

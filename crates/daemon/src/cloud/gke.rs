@@ -120,3 +120,55 @@ fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
         "write at most 40 of a-z, 0-9 and dash, a letter first",
     ))
 }
+
+#[cfg(feature = "demo")]
+pub(super) use fake::start as start_fake;
+
+/// The demo's GKE cluster.
+#[cfg(feature = "demo")]
+mod fake {
+    use anyhow::{Context, Result};
+    use stakeout_core::time::Second;
+    use stakeout_fakes::CloudLogging;
+
+    use crate::cloud::fake::{Fake, Served, move_to, unpacked};
+
+    /// The project that the recording names.
+    const PROJECT: &str = "prod-123456";
+    const KUBE_HUNTER: &[u8] = include_bytes!("../../../../tests/data/cloud/kube-hunter.gke.json.gz");
+
+    /// Starts the fake.
+    pub(in crate::cloud) async fn start() -> Result<CloudLogging> {
+        CloudLogging::start().await.context("cannot start the fake of Cloud Logging")
+    }
+
+    impl Fake for CloudLogging {
+        fn name(&self) -> &'static str {
+            "Cloud Logging (GKE)"
+        }
+
+        fn endpoint(&self) -> String {
+            CloudLogging::endpoint(self)
+        }
+
+        fn source(&self) -> String {
+            let endpoint = CloudLogging::endpoint(self);
+            format!(
+                "{{name: gke-prod, cloud_logging: {{project: {PROJECT}, cluster: gke-prod, endpoint: \"{endpoint}\"}}}}"
+            )
+        }
+
+        fn served(&self) -> Served {
+            let served = CloudLogging::served(self);
+            Served { records: served.records, bytes: served.bytes, answers: served.pages }
+        }
+
+        fn add_kube_hunter(&self, begin: Second) -> Result<usize> {
+            let mut answer: serde_json::Value = serde_json::from_str(&unpacked(KUBE_HUNTER)?)?;
+            let entries = answer["entries"].as_array_mut().context("the recording is empty")?;
+            move_to(entries, "timestamp", begin)?;
+            entries.iter().for_each(|entry| self.ingest(&entry.to_string()));
+            Ok(entries.len())
+        }
+    }
+}

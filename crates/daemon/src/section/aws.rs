@@ -32,6 +32,7 @@ pub(crate) struct Arn<'a> {
     /// The region; empty for a role.
     pub(crate) region: &'a str,
     /// The account, 12 digits.
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "only a log group needs it"))]
     pub(crate) account: &'a str,
     /// The rest, which is the service's.
     pub(crate) resource: &'a str,
