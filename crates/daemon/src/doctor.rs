@@ -1,5 +1,5 @@
-//! The verb `doctor`: is each log there, may we read it, does it show scans, is it alive, and what does it cost? Live,
-//! and each answer with its fix. What is asked of a provider is its crate's; here it is put side by side.
+//! The verb `doctor`: checks live that each log exists, is readable, records reads and is current, and what it costs.
+//! Each problem has a fix. The provider crates decide what to check; this file runs the checks and prints them.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -22,41 +22,41 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::scan::Log;
 
-/// How long one log is waited for: some twenty requests, each of which may take its provider's whole time.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Time limit of one log: some twenty requests, each of which may take its provider's whole time limit.
+const TIME_LIMIT: Duration = Duration::from_secs(180);
 
-/// What `stakeout doctor` is told.
+/// The arguments of `stakeout doctor`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stakeout doctor -c /etc/stakeout/stakeout.yaml
   stakeout doctor -c stakeout.yaml --source prod-gke -o json
 
-It asks live, some twenty requests a log, and changes nothing. The exit code is 1 where a log cannot be read or shows
-no scans.")]
+It sends some twenty requests a log and changes nothing. The exit code is 1 if a log is not readable or does not
+record reads.")]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Look at this source only; may be given several times
+    /// Check only this source; may be repeated
     #[arg(long, value_name = "NAME")]
     source: Vec<String>,
-    /// The moment to look from, in RFC 3339; now, where it is left out
+    /// The time to check for, in RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
-    /// How the answers are printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
-/// How the answers are printed.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// For people
+    /// Text for people
     Text,
-    /// One JSON object a source
+    /// One JSON object for each source
     Json,
 }
 
-/// Looks every log over.
+/// Checks every log.
 pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     bootstrap::runtime()?.block_on(async {
         let (mut config, rules) = args.config.load()?;
@@ -69,30 +69,30 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let window = last_window(&config, now)?;
         let prefilter = Arc::new(rules.prefilter());
         let mut budgets = Budgets::default();
-        let mut looking = JoinSet::new();
-        for (place, source) in config.sources.iter().enumerate() {
+        let mut tasks = JoinSet::new();
+        for (index, source) in config.sources.iter().enumerate() {
             let log = Log::open(source, &mut budgets).await?;
             let prefilter = prefilter.clone();
-            looking.spawn(async move {
-                let looked = tokio::select! {
+            tasks.spawn(async move {
+                let checks = tokio::select! {
                     checks = log.checks(window, &prefilter, now) => checks,
-                    () = clock::sleep(PATIENCE) => vec![unanswered()],
+                    () = clock::sleep(TIME_LIMIT) => vec![unanswered()],
                 };
-                (place, log.source.clone(), looked)
+                (index, log.source.clone(), checks)
             });
         }
-        let mut looked = looking.join_all().await;
-        looked.sort_by_key(|(place, ..)| *place);
+        let mut results = tasks.join_all().await;
+        results.sort_by_key(|(index, ..)| *index);
         let mut out = io::stdout().lock();
-        for (_, source, checks) in &looked {
-            print(&mut out, args.output, source, checks).context("cannot write the answers")?;
+        for (_, source, checks) in &results {
+            print(&mut out, args.output, source, checks).context("cannot write the results")?;
         }
-        let is_bad = looked.iter().flat_map(|(_, _, checks)| checks).any(is_failing);
+        let is_bad = results.iter().flat_map(|(_, _, checks)| checks).any(is_failing);
         Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
     })
 }
 
-/// Returns the last window of the schedule that is over.
+/// Returns the last window of the schedule that has ended.
 fn last_window(config: &Config, now: Timestamp) -> anyhow::Result<Window> {
     let schedule = &config.schedule;
     let tick = schedule.tick_before(Second::from(now)).context("the schedule has no tick")?;
@@ -104,12 +104,12 @@ fn unanswered() -> Check {
     Check::of(
         "log",
         Status::Bad,
-        format!("no answer within {} s", PATIENCE.as_secs()),
-        "see that the provider's endpoint can be reached from here: proxies, firewalls, private endpoints",
+        format!("no answer within {} s", TIME_LIMIT.as_secs()),
+        "check the network path to the provider's endpoint: proxies, firewalls, private endpoints",
     )
 }
 
-/// Tells whether an answer means that the log is of no use as it is. What only a wider permission would show is not.
+/// Returns whether a check makes the log useless as it is. A check that only lacks an optional permission does not.
 fn is_failing(check: &Check) -> bool {
     let is_blind = matches!(check.subject, "credentials" | "permission") && check.status == Status::Unknown;
     check.status == Status::Bad || is_blind
