@@ -141,3 +141,17 @@ fn the_documents_say_of_a_metric_what_prometheus_shows() {
     differ.retain(|(name, text)| said(name).as_ref() != Some(text));
     assert_eq!(differ, Vec::<(String, String)>::new(), "docs/operations.md says something different");
 }
+
+/// The commented config names every key; a test of the daemon reads it.
+#[test]
+fn every_key_of_the_config_is_documented() {
+    let (config, page) = (text("config/stakeout.yaml"), text("docs/configuration.md"));
+    let lines = config.lines().map(|line| line.trim_start_matches("#~").trim_start().trim_start_matches("- "));
+    let keys = lines.filter_map(|line| line.split_once(':')).map(|(key, _)| key);
+    let is_key = |key: &&str| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let keys: BTreeSet<&str> = keys.filter(is_key).collect();
+    assert!(keys.len() > 40, "only {keys:?} were found");
+    let is_named = |key: &str| page.split('`').skip(1).step_by(2).any(|code| code.rsplit('.').next() == Some(key));
+    let missing: Vec<&str> = keys.into_iter().filter(|key| !is_named(key)).collect();
+    assert_eq!(missing, [""; 0], "docs/configuration.md does not name these keys");
+}
