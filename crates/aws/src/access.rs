@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_on_this_machine_is_known_as_one() {
+    fn a_loopback_endpoint_is_recognized() {
         let access = |text: &str| Access::fake("eu-west-1", Endpoint::parse_base(text).expect("an address"));
         assert!(access("http://127.0.0.1:1").loopback_endpoint().is_some());
         assert_eq!(access("https://logs.example.com").loopback_endpoint(), None);

@@ -236,7 +236,7 @@ fn fragment(field: &Field, value: &Literal) -> Option<String> {
         Literal::Text { .. } => None,
     };
     match (digits, value) {
-        // Codes have three digits. Larger numbers may be written in other ways, and smaller ones stand everywhere.
+        // Codes have three digits. Larger numbers may be written in other ways, and smaller ones occur everywhere.
         (Some(digits), _) => (digits.len() == 3 && !digits.starts_with('-')).then_some(digits),
         (None, Literal::Text { text, cased }) => kql::plain_run(text, *cased).map(str::to_owned),
         (None, Literal::Number(_)) => None,

@@ -31,7 +31,7 @@ use crate::status;
 const SERVICE: &str = "k8s.io";
 /// The user name of requests without credentials, where the API server allows them.
 pub(crate) const ANONYMOUS: &str = "system:anonymous";
-/// The group of everybody who is anonymous; entries do not name it.
+/// The group of all anonymous users; entries do not name it.
 pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// The annotation with the authorizer's decision.
 pub(crate) const DECISION: &str = "authorization.k8s.io/decision";
@@ -43,7 +43,7 @@ const SHOWN_CHARS_MAX: usize = 64;
 /// Returns the event in an entry, with the entry's time, id and cluster.
 ///
 /// An entry that is the first of an operation and not the last, and every part but the first of an entry that Cloud
-/// Logging split, has the stage `RequestReceived`: another entry stands for the request. The event never has a
+/// Logging split, has the stage `RequestReceived`: another entry represents the request. The event never has a
 /// `requestReceivedTimestamp`, so that its identity is the record's id: `insertId` alone is the `auditID`, which clients
 /// choose.
 ///
@@ -122,7 +122,7 @@ fn event_of(entry: &JsonObject<'_>, payload: &JsonObject<'_>, labels: &JsonObjec
 
 /// Returns the stage that corresponds to an entry's position in its operation. Most operations are one entry, first and last.
 fn stage_of(entry: &JsonObject<'_>, operation: &JsonObject<'_>) -> Option<&'static str> {
-    // An entry that is too long comes in parts, which agree in all but the bodies: the first stands for the request.
+    // An entry that is too long comes in parts, which agree in all but the bodies: the first represents the request.
     // <https://cloud.google.com/logging/docs/audit/split-logs>
     let is_later_part = entry.object("split").number("index").is_some_and(|index| index > 0);
     let [is_first, is_last] = ["first", "last"].map(|key| operation.boolean(key) == Some(true));

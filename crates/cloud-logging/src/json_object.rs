@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_may_be_spelled_in_many_ways() {
+    fn a_number_has_several_spellings() {
         let json =
             r#"{"a":403,"b":403.0,"c":"403","d":403.5,"e":"4 3","f":4e2,"g":-7,"h":99999999999999999999,"i":true}"#;
         let object = JsonObject::parse(json).expect("an object");

@@ -27,7 +27,7 @@ pub(crate) fn http_of(grpc: i64) -> Option<i64> {
     CODES.iter().find(|(code, _)| *code == grpc).map(|(_, http)| *http)
 }
 
-/// Returns the gRPC codes that stand for an HTTP status; none for most.
+/// Returns the gRPC codes of an HTTP status; most have none.
 pub(crate) fn grpc_of(http: i64) -> impl Iterator<Item = i64> {
     CODES.iter().filter(move |(_, status)| *status == http).map(|(code, _)| *code)
 }

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_follows_what_matched() {
+    fn cut_events_follow_the_matching_ones() {
         let next = |position: PagePosition, answered: Option<&str>| position.next(answered.map(str::to_owned));
         assert_eq!(next(at(Pass::Matching, "a"), Some("b")).expect("goes on"), Some(at(Pass::Matching, "b")));
         assert_eq!(next(at(Pass::Matching, "a"), None).expect("goes on"), Some(PagePosition::first_of(Pass::Cut)));

@@ -40,7 +40,7 @@ pub(super) fn as_json(cell: &RawValue) -> Cow<'_, str> {
     }
 }
 
-/// Returns a text with the halves of pairs replaced that stand alone in it. A cut that counts in UTF-16 leaves one where
+/// Returns a text with the unpaired surrogates replaced. A cut that counts in UTF-16 leaves one where
 /// the sender put an emoji there, and the sender must not hide a request with it.
 fn fixed(json: &str) -> Option<String> {
     struct Bytes;

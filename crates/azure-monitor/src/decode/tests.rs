@@ -45,7 +45,7 @@ fn event_of(row: &str) -> AuditEvent {
 
 /// The rows of both tables hold what the API server wrote, field by field: there is no exception in the recordings.
 #[test]
-fn the_recorded_scenarios_hold_what_the_api_server_wrote() {
+fn the_recorded_scenarios_match_the_api_servers_own_events() {
     for scenario in SCENARIOS {
         let mut written: BTreeMap<_, Vec<AuditEvent>> = BTreeMap::new();
         let mut lines = 0;
@@ -118,12 +118,12 @@ fn cells_are_read_as_text_and_as_objects() {
 }
 
 /// Cut anywhere, a text gives what stood before the cut, and never a wrong code; a list of addresses gives none, since
-/// the sender's own stands last.
+/// the sender's own comes last.
 #[test]
-fn what_was_cut_is_read_as_far_as_it_goes() {
+fn a_cut_text_yields_the_members_before_the_cut() {
     let status = r#"{"metadata":{},"code":403,"reason":"Forbidden","message":"no"}"#;
-    // A code is known once the key behind it is, with its colon: until then it may be the beginning of another.
-    let next_key_ends = status.find("\"reason\":").expect("there") + 9;
+    // A code is known once the next key is complete.
+    let next_key_ends = status.find("\"reason\":").expect("there") + 8;
     for cut in 1..status.len() {
         let row = audit_row(&json!({"ResponseStatus": status[..cut], "User": "{\"username\":\"jane\"}"}));
         let Enveloped { decoded, .. } = super::row(&row).expect("an event");
@@ -151,7 +151,7 @@ fn a_damaged_cell_adds_nothing_to_another() {
 }
 
 #[test]
-fn what_is_no_audit_event_says_so() {
+fn other_rows_are_an_error_that_says_why() {
     let of = |row: Value| super::row(&row.to_string());
     let other = json!({"TimeGenerated": "2026-11-22T01:00:00Z", "Category": "kube-apiserver", "log_s": "I1122 trace"});
     assert_eq!(of(other), Err(DecodeError::OtherService("category kube-apiserver".to_owned())));
@@ -167,7 +167,7 @@ fn what_is_no_audit_event_says_so() {
 }
 
 #[test]
-fn a_row_is_known_by_all_of_it() {
+fn the_id_of_a_row_depends_on_all_of_it() {
     let id = |row: &str| super::row(row).expect("an event").record_id;
     let row = audit_row(&json!({"User": "{}"}));
     assert_eq!(id(&row), id(&row));
@@ -203,7 +203,7 @@ fn answers_and_what_az_prints_are_rows() {
 }
 
 #[test]
-fn a_page_holds_what_lies_in_the_window_and_counts_what_has_no_time() {
+fn a_page_holds_the_rows_of_its_window_and_counts_those_without_a_time() {
     let window = Window::new(Second(60), Second(120)).expect("not empty");
     let row = |at: &str| json!({"TimeGenerated": at}).to_string();
     let rows: Vec<String> = [

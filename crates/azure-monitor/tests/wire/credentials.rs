@@ -16,7 +16,7 @@ const CLIENT: &str = "99990000-3333-4444-5555-666677778888";
 const SECRET: &str = "s3cret&+ %";
 const ASSERTION: &str = "eyJhbGciOiJSUzI1NiJ9.of-the-service-account.x";
 
-/// A fake that answers nobody without a token, with one row that is to be read.
+/// A fake that requires a token, with one row to read.
 async fn closed() -> LogAnalytics {
     let (logs, _) = start(AuditTable::AksAudit, Plan::Analytics).await;
     ingest(&logs, AuditTable::AksAudit, row(AuditTable::AksAudit, "1", 0, 403));
@@ -87,7 +87,7 @@ async fn every_identity_gets_one_token_and_keeps_it() {
 }
 
 #[tokio::test]
-async fn who_is_not_known_is_denied_with_the_fix() {
+async fn an_unknown_identity_is_denied_with_the_fix() {
     let logs = closed().await;
     logs.register(CLIENT, Proof::Secret(SECRET.to_owned()));
     assert_denied(&with(&logs, secret_of("s3cret-of-old")).await, &["AADSTS7000215", "az ad app credential reset"])
@@ -108,7 +108,7 @@ async fn who_is_not_known_is_denied_with_the_fix() {
 
 /// The credential of the metadata service would ask again by itself, and wait for more than a minute in between.
 #[tokio::test]
-async fn a_token_that_does_not_come_is_asked_for_once() {
+async fn a_missing_token_is_requested_once() {
     let logs = closed().await;
     let credentials = [secret_of(SECRET), Credential::ManagedIdentity { client_id: None }];
     for (n, credential) in credentials.into_iter().enumerate() {
@@ -141,7 +141,7 @@ async fn a_token_that_does_not_come_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_taken_back_is_renewed_with_the_next_query() {
+async fn a_revoked_token_is_renewed_with_the_next_query() {
     let logs = closed().await;
     let azure_monitor = with(&logs, secret_of(SECRET)).await;
     assert_eq!(rows(&azure_monitor).await.expect("is answered"), 1);

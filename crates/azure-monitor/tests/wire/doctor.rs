@@ -23,7 +23,7 @@ fn of<'a>(checks: &'a [Check], subject: &str) -> &'a Check {
 }
 
 #[tokio::test]
-async fn a_whole_log_is_good_in_every_way() {
+async fn a_complete_log_passes_every_check() {
     use Status::{Doubtful, Good};
     for table in [AuditTable::AksAudit, AuditTable::AzureDiagnostics] {
         for plan in [Plan::Analytics, Plan::Basic] {
@@ -65,7 +65,7 @@ async fn a_log_that_shows_no_scans_is_bad() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_empty_late_or_large_is_told() {
+async fn an_empty_late_or_large_log_is_reported() {
     let (logs, azure_monitor) = start(AuditTable::AksAudit, Plan::Analytics).await;
     let found = checks(&azure_monitor, 0).await;
     let log = of(&found, "log");
@@ -83,7 +83,7 @@ async fn a_log_that_is_empty_late_or_large_is_told() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_read_says_why_and_no_more_is_asked() {
+async fn an_unreadable_log_says_why_and_gets_no_more_queries() {
     let (logs, azure_monitor) = start(AuditTable::AksAudit, Plan::Analytics).await;
     logs.set_faults(Faults::next(1, &Fault::Denied));
     let found = checks(&azure_monitor, 0).await;

@@ -32,7 +32,7 @@ fn error(codes: [&str; 3]) -> String {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_asked_again_and_loses_nothing() {
+async fn a_retry_after_a_temporary_error_loses_nothing() {
     let (logs, azure_monitor, whole) = started().await;
     let lost = [
         Fault::InternalError,
@@ -58,7 +58,7 @@ async fn what_passes_by_itself_is_asked_again_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_shorter_window_would_bring_is_truncated() {
+async fn an_answer_that_is_too_large_is_truncated() {
     let (logs, azure_monitor, _) = started().await;
     for fault in [
         answer(504, "<html>gateway timeout</html>"),
@@ -103,7 +103,7 @@ async fn a_filter_that_is_not_understood_is_left_out() {
 }
 
 #[tokio::test]
-async fn what_only_people_can_mend_is_denied() {
+async fn a_permanent_error_is_denied() {
     let (logs, azure_monitor, _) = started().await;
     for (fault, fix) in [
         (Fault::Denied, "Log Analytics Reader"),

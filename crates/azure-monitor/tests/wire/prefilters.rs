@@ -28,7 +28,7 @@ pub(crate) const FIELDS: [&str; 20] = [
     "unauthenticated",
 ];
 
-/// Keys of annotations: one that AKS writes, and some that nobody should.
+/// Keys of annotations: one that AKS writes, and some invalid ones.
 pub(crate) const ANNOTATIONS: [&str; 4] =
     ["authorization.k8s.io/decision", "plain", "a\"] or true or tostring(x[\"b", "ä.b"];
 

@@ -1,4 +1,4 @@
-//! Windows of every table and plan: what is in them, what lies just beside, and that halves make a whole.
+//! Windows of every table and plan: their rows, the rows just outside, and that two halves make a whole.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{RESOURCE, forbidden, ingest, row, sorted_ids, start, window};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Fills a table with what must be read, and with what lies just beside: of other clusters, times and codes.
+/// Fills a table with the rows to read and with near misses: of other clusters, times and codes.
 fn fill(logs: &LogAnalytics, table: AuditTable) -> Vec<String> {
     let mut expected = Vec::new();
     for n in 0..40 {
@@ -68,7 +68,7 @@ fn ids(records: &[RawRecord]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_window_holds_what_lies_in_it_in_every_table_and_plan() {
+async fn a_window_holds_its_rows_in_every_table_and_plan() {
     for table in AuditTable::ALL {
         for plan in [Plan::Analytics, Plan::Basic] {
             let (logs, azure_monitor) = start(table, plan).await;
@@ -104,7 +104,7 @@ async fn halves_of_a_window_make_a_whole() {
 }
 
 #[tokio::test]
-async fn no_content_is_no_rows_and_an_empty_body_is_no_answer() {
+async fn no_content_means_no_rows_and_an_empty_body_is_an_error() {
     let (logs, azure_monitor) = start(AuditTable::AksAudit, Plan::Analytics).await;
     let expected = fill(&logs, AuditTable::AksAudit);
     logs.set_answering(Answering { no_content_next: 2, ..Answering::default() });

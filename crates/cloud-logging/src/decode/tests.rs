@@ -98,7 +98,7 @@ fn an_entry_is_an_event_with_an_envelope() {
 }
 
 #[test]
-fn who_asked_is_read_from_what_google_left() {
+fn the_user_is_read_from_the_remaining_identity_fields() {
     let user = |authentication: Value| caller(json!({"protoPayload": {"authenticationInfo": authentication}}));
     assert_eq!(user(json!({})), r#"403 system:anonymous ["system:unauthenticated"] no login"#);
     assert_eq!(user(json!({"principalEmail": "a@x.org"})), "403 a@x.org [] ");
@@ -147,7 +147,7 @@ fn a_binary_authorization_denial_is_a_403_that_rbac_allowed() {
 }
 
 #[test]
-fn a_decision_without_a_label_is_what_was_granted() {
+fn a_decision_without_a_label_comes_from_the_grants() {
     let decision = |checked: Value, code: i64| {
         let change = json!({"labels": null, "protoPayload": {"authorizationInfo": checked, "status": {"code": code}}});
         event(change).annotations.pop().map(|(key, value)| (key == DECISION).then_some(value).expect("a decision"))
@@ -274,7 +274,7 @@ fn passed_on(event: AuditEvent) -> AuditEvent {
         stage_timestamp: None,
         // A failed authentication ends at `ResponseStarted` for the API server.
         stage: Some("ResponseComplete".to_owned()),
-        // Groups are not passed on; who is anonymous is in the group of all who are.
+        // GKE leaves groups out; anonymous users are in the group of all anonymous users.
         groups: is_anonymous.then(|| "system:unauthenticated".to_owned()).into_iter().collect(),
         // One address.
         source_ips: event.source_ips.last().cloned().into_iter().collect(),
@@ -310,7 +310,7 @@ fn path_of(object: &ObjectRef) -> Option<String> {
 }
 
 #[test]
-fn recorded_entries_are_what_the_api_server_wrote_as_far_as_google_passes_it_on() {
+fn recorded_entries_match_the_api_servers_own_events() {
     let mut compared = 0;
     for scenario in SCENARIOS {
         let own = own_events(scenario);
@@ -372,10 +372,9 @@ fn pointers(value: &Value, at: &str) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_024) })]
 
-    /// Whatever stands in place of some values, and wherever the text breaks off, there is an answer; and an event has
-    /// the identity of its record and no other.
+    /// Odd values and cut texts always yield a result, and an event has only the identity of its record.
     #[test]
-    fn nothing_that_is_written_stops_the_reader(
+    fn no_entry_stops_the_reader(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any_json()), 0..4),
         cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
@@ -405,7 +404,7 @@ proptest! {
 }
 
 #[test]
-fn depth_and_length_are_passed_over() {
+fn depth_and_length_of_skipped_members_do_not_matter() {
     let deep = format!("{}1{}", "{\"a\":[".repeat(50_000), "]}".repeat(50_000));
     let text = denied(json!({})).to_string().replacen('{', &format!("{{\"x\":{deep},"), 1);
     let long = denied(json!({"protoPayload": {"requestMetadata": {"callerSuppliedUserAgent": "x".repeat(1 << 21)}}}));

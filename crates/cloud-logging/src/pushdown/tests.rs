@@ -54,7 +54,7 @@ fn a_filter_names_cluster_logs_and_window() {
 }
 
 #[test]
-fn the_config_stays_inside_of_its_quotes() {
+fn config_values_stay_inside_their_quotes() {
     let config = CloudLoggingConfig::new("p\" OR \"", "c\\");
     let filter = filter(Window::ALL, &Prefilter::Any, &config);
     assert!(filter.contains(r#"resource.labels.project_id="p\" OR \"" AND resource.labels.cluster_name="c\\" AND"#));
@@ -62,7 +62,7 @@ fn the_config_stays_inside_of_its_quotes() {
 }
 
 #[test]
-fn each_field_is_said_in_terms_of_what_it_is_decoded_from() {
+fn each_field_is_compared_with_its_source_fields() {
     let principals = |name: &str| {
         ["principalEmail", "principalSubject", "authoritySelector"]
             .map(|field| format!("protoPayload.authenticationInfo.{field}=\"{name}\""))
@@ -145,7 +145,7 @@ fn what_cannot_be_expressed_is_left_out() {
 }
 
 #[test]
-fn what_fits_nothing_is_never_believed() {
+fn a_prefilter_that_fits_nothing_is_ignored() {
     let nothing = Prefilter::Or(vec![]);
     assert_eq!(expression(&nothing), None);
     assert_eq!(expression(&Prefilter::And(vec![nothing.clone()])), None);
@@ -153,7 +153,7 @@ fn what_fits_nothing_is_never_believed() {
 }
 
 #[test]
-fn alternatives_and_conjuncts_stand_in_parentheses() {
+fn alternatives_and_conjuncts_are_in_parentheses() {
     let both = Prefilter::And(vec![number(CODE, 422), text(VERB, "list")]);
     let mixed = Prefilter::Or(vec![both, text(VERB, "get")]);
     assert_eq!(
@@ -167,7 +167,7 @@ fn alternatives_and_conjuncts_stand_in_parentheses() {
 }
 
 #[test]
-fn a_filter_that_is_too_long_says_less_and_keeps_what_is_rare() {
+fn a_filter_that_is_too_long_becomes_weaker_and_keeps_what_is_rare() {
     let user = |n: usize| text(USERNAME, &format!("system:serviceaccount:{n:080}"));
     let listed = |n: usize| Prefilter::And(vec![user(n), text(VERB, "list")]);
     let long = |n: usize| {

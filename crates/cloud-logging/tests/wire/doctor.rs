@@ -24,7 +24,7 @@ fn ingest(logs: &FakeCloudLogging, log: &'static str, minutes_before: i64) {
 }
 
 #[tokio::test]
-async fn a_log_in_order_takes_three_requests() {
+async fn a_good_log_takes_three_requests() {
     let (logs, reader) = start().await;
     ingest(&logs, "activity", 1);
     ingest(&logs, "data_access", 2);
@@ -34,7 +34,7 @@ async fn a_log_in_order_takes_three_requests() {
     assert_eq!(verdicts(&checks), all_good);
     assert!(checks.iter().all(|check| check.fix.is_none()));
     assert_eq!(checks[4].finding, "the newest entry is 1 min old");
-    assert_eq!(checks[5].finding, "the window takes 1 of 60 requests a minute");
+    assert_eq!(checks[5].finding, "the window takes 1 of 60 requests per minute");
     assert_eq!(logs.requests().len(), 3);
 }
 
@@ -60,7 +60,7 @@ async fn a_log_without_reads_shows_no_scans() {
 }
 
 #[tokio::test]
-async fn a_log_without_the_cluster_is_not_there() {
+async fn a_log_without_the_cluster_is_bad() {
     let (logs, reader) = start().await;
     Entry { cluster: "other", ..Entry::denied("x", NOW_MS - 1) }.ingest(&logs);
     ingest(&logs, "activity", 25 * 60);
@@ -70,7 +70,7 @@ async fn a_log_without_the_cluster_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_read_is_said_to_be_so_at_once() {
+async fn an_unreadable_log_is_reported_at_once() {
     let (logs, reader) = start().await;
     let unable = [
         (Fault::Denied, ("permission", Status::Bad)),
@@ -107,7 +107,7 @@ async fn however_large_the_log_few_pages_are_read() {
 }
 
 #[tokio::test]
-async fn a_filter_that_is_refused_is_told() {
+async fn a_refused_filter_is_reported() {
     let (logs, reader) = start().await;
     ingest(&logs, "data_access", 1);
     let refusal = r#"{"error":{"code":400,"message":"Unparseable filter","status":"INVALID_ARGUMENT"}}"#.to_owned();

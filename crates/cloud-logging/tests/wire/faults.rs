@@ -48,7 +48,7 @@ async fn a_token_that_expires_is_gone_and_the_window_can_be_read_again() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_under_way_is_gone() {
+async fn a_token_refused_after_the_first_page_is_gone() {
     let (logs, reader, ids, _) = under_way().await;
     let token_gone = Some(TokenGone { page: 3, times: 1 });
     logs.set_paging(Paging { page_records: 3, token_gone, ..Paging::default() });
@@ -73,7 +73,7 @@ async fn a_token_belongs_to_its_search() {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_asked_again_and_loses_nothing() {
+async fn a_retry_after_a_temporary_error_loses_nothing() {
     let (logs, reader, ids, token) = under_way().await;
     let whole = next_page(&reader, &token).await.expect("is answered");
     let status = |code: u16, name: &str| Fault::Answer {
@@ -124,7 +124,7 @@ async fn too_many_requests_are_throttled() {
 }
 
 #[tokio::test]
-async fn what_only_people_can_mend_is_denied() {
+async fn a_permanent_error_is_denied() {
     let (logs, reader, _, _) = under_way().await;
     logs.set_faults(Faults::next(1, &Fault::Denied));
     assert_denied(&reader, "--role=roles/logging.privateLogViewer").await;
@@ -141,7 +141,7 @@ async fn what_only_people_can_mend_is_denied() {
 }
 
 #[tokio::test]
-async fn a_config_that_must_not_be_followed_reaches_nobody() {
+async fn a_forbidden_config_sends_no_request() {
     let (logs, _) = start().await;
     let without_loopback = CloudLoggingConfig { endpoint: None, ..config(&logs) };
     assert_denied(&CloudLogging::new(without_loopback), "is for an endpoint on this machine only").await;
@@ -155,7 +155,7 @@ async fn assert_denied(reader: &CloudLogging, fix: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_never_comes_is_not_waited_for() {
+async fn the_wait_for_an_answer_ends() {
     let (logs, reader, ids, token) = under_way().await;
     logs.set_faults(Faults::next(1, &Fault::Hang));
     let answer = next_page(&reader, &token).await;
@@ -175,7 +175,7 @@ async fn an_entry_that_is_nested_too_deeply_asks_for_a_shorter_window() {
 }
 
 #[tokio::test]
-async fn of_a_second_that_cannot_be_halved_a_nested_entry_costs_no_more() {
+async fn a_nested_entry_costs_one_second_at_most() {
     let (logs, reader) = start().await;
     let request = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let body = format!(r#"{{"entries":[{{"protoPayload":{{"request":{{"x":{request}}}}}}}]}}"#);

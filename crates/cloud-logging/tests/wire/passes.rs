@@ -23,7 +23,7 @@ fn fill(logs: &FakeCloudLogging, number: usize) -> (Vec<String>, Vec<String>) {
     (all, denied)
 }
 
-/// Adds what lies just beside: of other clusters, services, logs and times; answers the ids of what lies just within.
+/// Adds near misses, of other clusters, services, logs and times; returns the ids of the entries just inside.
 fn surround(logs: &FakeCloudLogging) -> Vec<String> {
     let begin_ms = BEGIN * 1_000;
     let end_ms = begin_ms + SECONDS * 1_000;
@@ -46,7 +46,7 @@ fn sorted(mut ids: Vec<String>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_pages_of_a_window_hold_what_matches() {
+async fn the_pages_of_a_window_hold_the_matches() {
     let (logs, reader) = start().await;
     let (_, denied) = fill(&logs, 60);
     let expected = sorted([denied, surround(&logs)].concat());
@@ -139,7 +139,7 @@ async fn a_filter_that_is_refused_costs_no_entry() {
 }
 
 #[tokio::test]
-async fn a_window_without_records_is_told_from_one_without_matches() {
+async fn a_window_without_records_differs_from_one_without_matches() {
     let (logs, reader) = start().await;
     Entry { grpc: 0, ..Entry::denied("x", BEGIN * 1_000) }.ingest(&logs);
     logs.set_paging(Paging { empty_pages: 4, ..Paging::default() });

@@ -120,7 +120,7 @@ async fn refused(status: u16, code: &str, message: &str) -> FetchError {
 }
 
 #[tokio::test]
-async fn a_filtered_read_goes_through_what_matches_and_then_through_what_was_cut() {
+async fn a_filtered_read_takes_matching_events_and_then_cut_ones() {
     let (endpoint, asked) = serve(vec![
         page(&json!([event("a", 60_000), event("b", 120_000), event("c", 59_999)]), Some("T/1==")),
         page(&json!([]), Some("T/2==")),
@@ -239,7 +239,7 @@ async fn too_many_requests_are_throttled_with_the_wait_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_unavailable() {
+async fn a_temporary_error_is_unavailable() {
     let whole = json!({ "events": [event("a", 60_000)] }).to_string();
     let replies = [
         refusal(500, "InternalFailure", "oops"),
@@ -281,7 +281,7 @@ async fn a_service_that_never_answers_is_unavailable() {
 }
 
 #[tokio::test]
-async fn what_only_people_can_mend_is_denied_and_says_how() {
+async fn a_permanent_error_is_denied_with_the_fix() {
     for (code, fix) in [
         ("AccessDeniedException", "allow logs:FilterLogEvents"),
         ("UnrecognizedClientException", "check the access key"),
@@ -310,7 +310,7 @@ async fn a_token_that_is_refused_repeated_or_unknown_is_gone() {
 }
 
 #[tokio::test]
-async fn a_log_has_records_or_has_none_or_nobody_knows() {
+async fn a_log_has_records_or_none_or_it_is_unknown() {
     let asks = |answers: Vec<String>| async {
         let (endpoint, asked) = serve(answers).await;
         let found = CloudWatch::new(config(&endpoint)).await.has_records(window()).await;
@@ -340,7 +340,7 @@ fn with_role(endpoint: &str) -> CloudWatchConfig {
 }
 
 #[tokio::test]
-async fn a_role_is_taken_on_with_its_external_id_before_the_log_is_read() {
+async fn a_role_is_assumed_with_its_external_id_before_the_log_is_read() {
     let credentials = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
         <AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
         <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
@@ -365,7 +365,7 @@ async fn a_role_is_taken_on_with_its_external_id_before_the_log_is_read() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_be_taken_on_is_denied_and_a_sick_sts_is_unavailable() {
+async fn a_forbidden_role_is_denied_and_a_failing_sts_is_unavailable() {
     let sts = |status: u16, code: &str| {
         answer(
             status,

@@ -28,7 +28,7 @@ fn pattern(prefilter: &Prefilter) -> Option<String> {
 }
 
 #[test]
-fn a_code_is_looked_for_as_number_and_as_text() {
+fn a_code_is_searched_for_as_number_and_as_text() {
     let alternatives = Prefilter::Or(vec![number(CODE, 403), text(USERNAME, "system:anonymous")]);
     let expected = "{ ($.responseStatus.code = 403) || ($.responseStatus.code = \"403\") || ($.user.username = \"system:anonymous\") }";
     assert_eq!(pattern(&alternatives).as_deref(), Some(expected));
@@ -38,9 +38,9 @@ fn a_code_is_looked_for_as_number_and_as_text() {
     assert_eq!(pattern(&text(VERB, "list")).as_deref(), Some("{ $.verb = \"list\" }"));
 }
 
-/// The sender chooses how many entries stand before the own, and the service takes three wildcards.
+/// The sender chooses how many addresses precede its own, and the service takes three wildcards.
 #[test]
-fn up_to_three_addresses_are_looked_for_in_every_entry() {
+fn up_to_three_addresses_are_searched_for_in_every_entry() {
     let sources = |addresses: &[&str]| Prefilter::Or(addresses.iter().map(|one| text(SOURCE_IPS, one)).collect());
     let let_in = |addresses: &[&str]| Prefilter::And(vec![sources(addresses), number(CODE, 200)]);
     let expected = "{ (($.sourceIPs[*] = \"203.0.113.7\") || ($.sourceIPs[*] = \"203.0.113.8\")) && \
@@ -52,7 +52,7 @@ fn up_to_three_addresses_are_looked_for_in_every_entry() {
 
 /// Nobody in particular: what `unauthenticated: true` asks for.
 #[test]
-fn a_group_is_looked_for_beside_what_else_says_that_nobody_was_logged_in() {
+fn a_group_is_searched_for_beside_the_other_signs_of_no_login() {
     let nobody = Prefilter::Or(vec![
         text(USERNAME, "system:anonymous"),
         text(GROUPS, "system:unauthenticated"),
@@ -99,7 +99,7 @@ fn what_cannot_be_expressed_is_left_out() {
 }
 
 #[test]
-fn what_fits_nothing_is_never_believed() {
+fn a_prefilter_that_fits_nothing_is_ignored() {
     let nothing = Prefilter::Or(vec![]);
     assert_eq!(pattern(&nothing), None);
     assert_eq!(pattern(&Prefilter::And(vec![nothing.clone()])), None);

@@ -81,7 +81,7 @@ async fn a_token_belongs_to_its_search() {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_asked_again_and_loses_nothing() {
+async fn a_retry_after_a_temporary_error_loses_nothing() {
     let (logs, cloudwatch, ids, token) = under_way().await;
     let whole = next_page(&cloudwatch, &token).await.expect("is answered");
     let lost = [
@@ -117,7 +117,7 @@ async fn too_many_requests_are_throttled() {
 }
 
 #[tokio::test]
-async fn what_only_people_can_mend_is_denied() {
+async fn a_permanent_error_is_denied() {
     let (logs, cloudwatch, _, _) = under_way().await;
     logs.set_faults(Faults::next(1, &Fault::Denied));
     assert_denied(&cloudwatch, "allow logs:FilterLogEvents").await;

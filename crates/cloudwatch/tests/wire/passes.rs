@@ -41,7 +41,7 @@ fn fill(logs: &CloudWatchLogs, events: i64) -> Expected {
     expected
 }
 
-/// Adds what lies just beside: of other logs, of other times, and cut in another way.
+/// Adds near misses: of other logs, of other times, and cut in another way.
 fn surround(logs: &CloudWatchLogs, expected: &mut Expected) {
     let forbidden = r#"{"kind":"Event","responseStatus":{"code":403}}"#;
     let cut = r#"{"kind":"Event","responseStatus":{"code":403},"x":"[Truncated...]"#;
@@ -76,7 +76,7 @@ fn pagings() -> Vec<Paging> {
 }
 
 #[tokio::test]
-async fn both_passes_together_give_what_matches_and_what_was_cut() {
+async fn both_passes_together_give_matching_and_cut_events() {
     let (logs, cloudwatch) = start().await;
     let mut expected = fill(&logs, 60);
     surround(&logs, &mut expected);
@@ -128,7 +128,7 @@ async fn a_group_given_as_arn_and_a_page_size_are_taken() {
 }
 
 #[tokio::test]
-async fn a_window_without_records_is_told_from_one_without_matches() {
+async fn a_window_without_records_differs_from_one_without_matches() {
     let (logs, cloudwatch) = start().await;
     ingest(&logs, STREAMS[0], 1_300_000, r#"{"responseStatus":{"code":200}}"#);
     logs.set_paging(Paging { empty_pages: 4, ..Paging::default() });
