@@ -231,6 +231,17 @@ fn only_the_ledger_knows_its_engine() {
 }
 
 #[test]
+fn only_the_http_crate_knows_the_http_library() {
+    for manifest in files("crates", &["Cargo.toml"]) {
+        let dependencies = dependencies(&text(&manifest), "dependencies");
+        let known: Vec<&str> =
+            ["reqwest", "rustls", "url"].into_iter().filter(|name| dependencies.contains(*name)).collect();
+        let is_door = manifest == "crates/http/Cargo.toml";
+        assert_eq!(known.is_empty(), !is_door, "{manifest} depends on {known:?}: use stakeout-http");
+    }
+}
+
+#[test]
 fn every_file_says_what_lives_in_it_and_is_short() {
     let mut faults = Vec::new();
     for file in rust_files() {
