@@ -36,13 +36,13 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// Returns the webhook at `url`: https on a host of Slack, or plain http on a loopback address (a fake).
+    /// Returns the webhook at `url`: https on a host of Slack, or plain http on this machine (a fake).
     pub fn new(url: SecretString) -> Result<Slack, SetupError> {
         let endpoint = Endpoint::parse(url.expose_secret())?;
-        if !is_slack(&endpoint) && !endpoint.is_plain_http() {
+        if !is_webhook(&endpoint) {
             return Err(SetupError::Address {
                 reason: "a Slack webhook's address begins with https://hooks.slack.com/ or https://hooks.slack-gov.com/; \
-                         plain http is for loopback addresses",
+                         plain http is for this machine only",
             });
         }
         let client = http::client(&endpoint)?;
@@ -65,8 +65,11 @@ impl Slack {
     }
 }
 
-fn is_slack(endpoint: &Endpoint) -> bool {
-    !endpoint.is_plain_http() && HOSTS.contains(&endpoint.authority())
+/// Returns whether an address can be an incoming webhook: a path on a host of Slack, or a fake on this machine.
+#[must_use]
+pub fn is_webhook(endpoint: &Endpoint) -> bool {
+    let is_on_slack = HOSTS.contains(&endpoint.authority()) && endpoint.url().path().len() > 1;
+    is_on_slack || endpoint.is_plain_http()
 }
 
 fn is_form_error(answer: &Answer) -> bool {
@@ -118,6 +121,7 @@ mod tests {
             "https://hooks.slack.com.evil.example/x",
             "https://hooks.slack.com@evil.example/x",
             "https://hooks.slack.com:8443/x",
+            "https://hooks.slack.com/",
             "https://evil.example/https://hooks.slack.com/",
             "http://localhost.evil.example/x",
             "http://10.0.0.1/x",

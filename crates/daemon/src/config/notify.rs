@@ -6,14 +6,13 @@ use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{At, Map, Value};
 use stakeout_http::Endpoint;
+use stakeout_notify::slack;
 
 use crate::section::{self, SectionReader, aws, keys, secret, url};
 
 /// Each commit writes a delivery for each destination; more destinations are a job for a fan-out service.
 const DESTINATIONS_MAX: usize = 64;
 const KINDS: [&str; 4] = ["slack", "sns", "webhook", "stdout"];
-/// The hosts of Slack's webhooks; the second is GovSlack: docs.slack.dev, "Sending messages using incoming webhooks".
-const SLACK_HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
 const MESSAGES_PER_RUN: u32 = 10;
 const MESSAGES_PER_RUN_MAX: u32 = 50;
 
@@ -153,14 +152,11 @@ fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind
 fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnostic> {
     let map = keys(at, &["webhook_url", "webhook_url_file", "max_messages_per_run"])?;
     let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reader)?;
-    let is_slack = Endpoint::parse(secret.value.expose_secret()).is_ok_and(|endpoint| {
-        let is_slack_host = !endpoint.is_plain_http() && SLACK_HOSTS.contains(&endpoint.authority());
-        (is_slack_host && endpoint.url().path().len() > 1) || endpoint.is_plain_http()
-    });
+    let is_slack = Endpoint::parse(secret.value.expose_secret()).is_ok_and(|endpoint| slack::is_webhook(&endpoint));
     if !is_slack {
         return Err(secret.at.fault(
             "not the URL of a Slack incoming webhook",
-            format!("copy it from Slack: it begins with https://{}/services/", SLACK_HOSTS[0]),
+            "copy it from Slack: it begins with https://hooks.slack.com/services/",
         ));
     }
     let messages = map.get("max_messages_per_run").map(|at| section::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
