@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts a scan into CloudWatch Logs, runs `stakeout once`, and prints the findings that arrive through SNS in an SQS queue.
+# Puts a scan into CloudWatch Logs, runs `stakeout once`, and prints the findings that arrive through SNS in a queue.
 #
 #   localstack/run.sh                            on moto, which the script starts and stops
 #   localstack/run.sh http://127.0.0.1:4566      on the server there: LocalStack, or your moto

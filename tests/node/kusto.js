@@ -1,11 +1,11 @@
-// Reads queries with Microsoft's own language service, and prints what it has against each and the texts in it.
+// Checks queries with Microsoft's language service, and prints the errors and the text literals of each.
 //
 // Input: {"tables": {NAME: {COLUMN: TYPE}}, "queries": [TEXT]}. Output: [{"diagnostics": [TEXT], "literals": [TEXT]}].
 "use strict";
 
 const fs = require("node:fs");
 
-// Two scripts that make globals, in this order; the package's own entry is the second alone.
+// Two scripts that define globals, in this order; the entry of the package is only the second.
 require("@kusto/language-service-next/bridge.min.js");
 require("@kusto/language-service-next/Kusto.Language.Bridge.min.js");
 

@@ -1,4 +1,5 @@
-"""Reads a search with the pager of the official client: `cloud_logging_pages.py ENDPOINT PROJECT FILTER PAGE_SIZE TIMES`.
+"""Reads a search with the pager of the official client:
+`cloud_logging_pages.py ENDPOINT PROJECT FILTER PAGE_SIZE TIMES`.
 
 Prints for each repetition the ids, repeated ones included, and the error that ended it.
 """

@@ -1,8 +1,8 @@
 """Runs KQL queries over rows in DuckDB, and returns the rows that a direct evaluation of each prefilter requires.
 
-Input: {"tables": {NAME: {"columns": {COLUMN: TYPE}, "rows": [{COLUMN: CELL}]}}, "queries": [{"table", "query", "prefilter",
-"cluster", "earliest", "latest"}]}. A row is identified by its index in the table, which the queries project as `RowId`. Output:
-[{"found": [INDEX], "wanted": [INDEX]}].
+Input: {"tables": {NAME: {"columns": {COLUMN: TYPE}, "rows": [{COLUMN: CELL}]}}, "queries": [{"table", "query",
+"prefilter", "cluster", "earliest", "latest"}]}. A row is identified by its index in the table, which the queries
+project as `RowId`. Output: [{"found": [INDEX], "wanted": [INDEX]}].
 """
 
 import json
@@ -36,7 +36,9 @@ def load(name, columns, rows):
     typed = ", ".join(f'"{column}" {TYPES[kind]}' for column, kind in columns.items())
     database.execute(f'CREATE TABLE "{name}" ("RowId" BIGINT, {typed})')
     placeholders = ", ".join(["?"] * (1 + len(columns)))
-    cells = [[index, *(cell(kind, row.get(column)) for column, kind in columns.items())] for index, row in enumerate(rows)]
+    cells = [
+        [index, *(cell(kind, row.get(column)) for column, kind in columns.items())] for index, row in enumerate(rows)
+    ]
     database.executemany(f'INSERT INTO "{name}" VALUES ({placeholders})', cells)
 
 

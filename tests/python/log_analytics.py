@@ -1,7 +1,7 @@
 """Queries Log Analytics with Microsoft's client, and prints the answers: `log_analytics.py ENDPOINT WORKSPACE FILE...`.
 
-The files are recorded answers, whose rows the workspace holds. The result of a read is its difference from the rows that
-Python selects: [missing, too many].
+The files are recorded answers, whose rows the workspace holds. The result of a read is its difference from the rows
+that Python selects: [missing, too many].
 """
 
 import gzip

@@ -1,4 +1,5 @@
-//! Cloud Logging with the official Python client: recorded entries of GKE, each filter checked by a predicate in Python.
+//! Cloud Logging with the official Python client: recorded entries of GKE, each filter checked by a predicate in
+//! Python.
 
 use std::collections::BTreeMap;
 use std::fs;

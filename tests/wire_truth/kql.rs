@@ -1,8 +1,8 @@
 //! The queries of our client, checked by implementations of KQL that we did not write: Microsoft's language service for
 //! syntax and names, DuckDB for the rows that they find.
 //!
-//! The last stage of each query, which projects columns, is replaced by one that projects the index of each row, to compare
-//! the rows. The rest is unchanged.
+//! The last stage of each query, which projects columns, is replaced by one that projects the index of each row, to
+//! compare the rows. The rest is unchanged.
 
 use std::collections::BTreeMap;
 

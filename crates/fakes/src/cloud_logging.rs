@@ -1,9 +1,9 @@
 //! Cloud Logging over REST: `entries.list`, and `entries.write` to load data.
 //! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
 //!
-//! A project exists once it has an entry or was created. The fake refuses other projects, organizations, folders, billing
-//! accounts and log views, and unknown members, as the API does. It accepts requests with or without a bearer token until
-//! [`CloudLogging::require_token`].
+//! A project exists once it has an entry or was created. The fake refuses other projects, organizations, folders,
+//! billing accounts and log views, and unknown members, as the API does. It accepts requests with or without a bearer
+//! token until [`CloudLogging::require_token`].
 
 mod entry;
 mod search;
@@ -66,8 +66,8 @@ impl CloudLogging {
         self.take(entry(entry_json, now), Timestamp::MIN);
     }
 
-    /// Adds an entry as [`CloudLogging::ingest`] does, but hides it from searches that begin before `visible_from`, like a
-    /// late entry.
+    /// Adds an entry as [`CloudLogging::ingest`] does, but hides it from searches that begin before `visible_from`,
+    /// like a late entry.
     ///
     /// # Panics
     /// Panics on an invalid entry.

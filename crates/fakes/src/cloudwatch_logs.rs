@@ -1,4 +1,5 @@
-//! CloudWatch Logs over AWS JSON 1.1: `FilterLogEvents`, and the operations to load data and to list groups and streams.
+//! CloudWatch Logs over AWS JSON 1.1: `FilterLogEvents`, and the operations to load data and to list groups and
+//! streams.
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 //!
 //! The fake refuses unknown members, which the cloud ignores. Groups belong to all regions, and signatures are not

@@ -14,12 +14,12 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
-    /// Tells whether it asks for an order, and not for equality.
+    /// Returns whether it compares by order, not by equality.
     pub(crate) fn is_order(self) -> bool {
         !matches!(self, Self::Equal | Self::NotEqual)
     }
 
-    /// Tells whether it holds for two values in this order.
+    /// Returns whether it holds for two values in this order.
     pub(crate) fn holds(self, ordering: Ordering) -> bool {
         match self {
             Self::Equal => ordering.is_eq(),
@@ -32,7 +32,7 @@ impl Comparison {
     }
 }
 
-/// Joins operands with `join`; a single one stands for itself.
+/// Joins operands with `join`; a single one stays as it is.
 pub(crate) fn joined<E>(mut operands: Vec<E>, join: fn(Vec<E>) -> E) -> E {
     match operands.pop() {
         Some(only) if operands.is_empty() => only,

@@ -1,10 +1,10 @@
 //! Parses and evaluates filter patterns of CloudWatch Logs: patterns on JSON, and a single quoted phrase.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
 //!
-//! Where the documentation leaves a question open, an event does *not* fit: a client that relies on a guess loses events
-//! here and not in the cloud. Literals never change type (`403` is not `"403"`). An absent or null property fits no
-//! comparison, not even `!=`. The fake refuses several terms, terms without quotes, `?` and `-` terms, space-delimited
-//! patterns and regular expressions.
+//! Where the documentation leaves a question open, an event does *not* fit: a client that relies on a guess loses
+//! events here and not in the cloud. Literals never change type (`403` is not `"403"`). An absent or null property fits
+//! no comparison, not even `!=`. The fake refuses several terms, terms without quotes, `?` and `-` terms,
+//! space-delimited patterns and regular expressions.
 
 mod parse;
 #[cfg(test)]

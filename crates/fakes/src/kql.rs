@@ -2,9 +2,10 @@
 //! <https://learn.microsoft.com/en-us/kusto/query/>
 //!
 //! It supports the operators `where`, `extend`, `project`, `take`, `sort`, `count` and `summarize`, comparisons, the
-//! string operators and a few dozen functions. It refuses everything else: as an error of syntax or meaning if the cloud
-//! refuses it, and otherwise as unsupported. Where the documentation leaves open whether a row fits, the test is null, so
-//! the row fits neither the test nor its negation: a client that relies on a guess loses rows here and not in the cloud.
+//! string operators and a few dozen functions. It refuses everything else: as an error of syntax or meaning if the
+//! cloud refuses it, and otherwise as unsupported. Where the documentation leaves open whether a row fits, the test is
+//! null, so the row fits neither the test nor its negation: a client that relies on a guess loses rows here and not in
+//! the cloud.
 
 mod datetime;
 mod function;

@@ -56,8 +56,8 @@ impl LogAnalytics {
         self.server.url()
     }
 
-    /// Adds a row, an object by column names, to a table, and creates the table if it is missing. Every later query sees
-    /// it. Missing columns are empty; `TimeGenerated` is required.
+    /// Adds a row, an object by column names, to a table, and creates the table if it is missing. Every later query
+    /// sees it. Missing columns are empty; `TimeGenerated` is required.
     ///
     /// # Errors
     ///

@@ -2,13 +2,13 @@
 //! <https://cloud.google.com/logging/docs/view/logging-query-language>
 //!
 //! `NOT` binds closest, then `OR`, then `AND`, which may be omitted between comparisons. Where the documentation leaves
-//! open whether an entry fits, it fits neither the filter nor its negation: a client that relies on a guess loses entries
-//! here and not in the cloud. Undocumented are the order of texts, a `*` inside of a text, the case of letters outside of
-//! ASCII, `=` on an object, `!=` on an array with different items, and a regular expression on anything but text. Field
-//! names must be in camelCase and in their exact case.
+//! open whether an entry fits, it fits neither the filter nor its negation: a client that relies on a guess loses
+//! entries here and not in the cloud. Undocumented are the order of texts, a `*` inside of a text, the case of letters
+//! outside of ASCII, `=` on an object, `!=` on an array with different items, and a regular expression on anything but
+//! text. Field names must be in camelCase and in their exact case.
 //!
-//! The fake refuses functions other than `log_id`, `sample` and `ip_in_net`, and also `cast`, durations, deprecated fields
-//! and everything that is not part of the language.
+//! The fake refuses functions other than `log_id`, `sample` and `ip_in_net`, and also `cast`, durations, deprecated
+//! fields and everything that is not part of the language.
 
 mod check;
 mod function;
@@ -110,7 +110,8 @@ impl Field {
     fn meets(&self, entry: &Value, check: &Check) -> Truth {
         let found = self.select(entry);
         match (check, found.is_empty(), self.kind.default_value()) {
-            // A missing field of LogEntry compares like its default; in payloads and labels, a missing value fits nothing.
+            // A missing field of LogEntry compares like its default; in payloads and labels, a missing value fits
+            // nothing.
             (Check::Present, true, _) | (_, true, None) => Some(false),
             (check, true, Some(default)) => check.holds(&default),
             (Check::Present, false, default) => any(found.into_iter().map(|value| is_present(value, default.as_ref()))),

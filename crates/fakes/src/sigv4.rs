@@ -1,5 +1,5 @@
-//! The form of an AWS Signature Version 4 header. The fake holds no secrets and does not verify the signature itself: the
-//! mistakes in practice are a missing header, a wrong service or a wrong region.
+//! The form of an AWS Signature Version 4 header. The fake holds no secrets and does not verify the signature itself:
+//! the mistakes in practice are a missing header, a wrong service or a wrong region.
 
 use crate::exchange::HttpRequest;
 

@@ -1,4 +1,5 @@
-//! A Slack incoming webhook: validates each message with [`block_kit`], answers like Slack, and keeps accepted messages.
+//! A Slack incoming webhook: validates each message with [`block_kit`], answers like Slack, and keeps accepted
+//! messages.
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>
 
 use std::io;

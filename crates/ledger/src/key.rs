@@ -27,8 +27,8 @@ pub(crate) enum Key {
     Writes,
     /// How far a source is read.
     Progress(SourceId),
-    /// The rows of a minute of a source. The minute comes first, because both reads of minutes (around a window, and the
-    /// oldest) want those of all sources: each is one scan in ascending order.
+    /// The rows of a minute of a source. The minute comes first, because both reads of minutes (around a window, and
+    /// the oldest) want those of all sources: each is one scan in ascending order.
     Minute(Minute, SourceId),
     /// The metadata of a rule.
     RuleMeta(HeadKey),

@@ -205,8 +205,8 @@ impl Ledger {
         })
     }
 
-    /// Removes what a destination accepted from its deliveries, and returns when that is on the disk. Deletes deliveries
-    /// that are complete. Settling something that is not pending does nothing.
+    /// Removes what a destination accepted from its deliveries, and returns when that is on the disk. Deletes
+    /// deliveries that are complete. Settling something that is not pending does nothing.
     pub fn settle_delivery(&self, settlement: &Settlement) -> Result<()> {
         self.write(|state| {
             let mut batch = WriteBatch::new(&self.engine);

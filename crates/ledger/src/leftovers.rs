@@ -1,7 +1,7 @@
-//! What a full disk or a kill leaves half-written of the engine's own files, and how it is put right before opening.
+//! Removes incomplete files of the engine before it opens, which a full disk or a kill leaves behind.
 //!
-//! sled 0.34.7 writes two files beside its log, and opens neither again when they are incomplete. Both can be made from
-//! what is whole, so discarding them loses nothing. The log itself is never touched here.
+//! sled 0.34.7 writes two files beside its log, and does not open if they are incomplete. It can rebuild both from
+//! complete files, so removing them loses nothing. This module never touches the log itself.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,17 +10,17 @@ use std::path::Path;
 use crate::directory::{CONF, SNAP};
 use crate::error::{LedgerError, Result};
 
-/// The name of a snapshot of the log ends with this until it is whole (sled's `write_snapshot` renames it then). sled
-/// takes such a file for the newest snapshot, and refuses to open.
+/// The suffix of an incomplete snapshot of the log; sled's `write_snapshot` renames a complete one. sled takes such a
+/// file for the newest snapshot, and refuses to open.
 const UNFINISHED: &str = ".generating";
-/// The settings of the engine, as sled writes them for the way in which it is opened here; its checksum follows.
+/// The settings that sled writes for this way of opening; a checksum follows.
 const SETTINGS: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n";
 /// The length of the checksum.
 const CHECKSUM_BYTES: usize = 4;
 
-/// Discards what is half-written of the engine's own files in `dir`: sled makes it again when it opens.
+/// Removes the engine's incomplete files in `dir`: sled rebuilds them when it opens.
 ///
-/// Fails where the directory cannot be read or changed.
+/// Fails if the directory cannot be read or changed.
 pub(crate) fn discard(dir: &Path) -> Result<()> {
     let cannot_list = |error| LedgerError::of_io(format!("list the directory {}", dir.display()), error);
     for entry in fs::read_dir(dir).map_err(cannot_list)? {
@@ -41,13 +41,13 @@ pub(crate) fn discard(dir: &Path) -> Result<()> {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    tracing::warn!(file = %path.display(), "discarding an unfinished file of the database; it is made again");
+    tracing::warn!(file = %path.display(), "removing an incomplete file of the database, which the engine rebuilds");
     let removed: io::Result<()> = fs::remove_file(path);
     removed.map_err(|error| LedgerError::of_io(format!("remove {}", path.display()), error))
 }
 
-/// Returns whether these are our settings, cut off or ending in zeros, as a kill, a full disk or a power cut leaves them.
-/// Other settings were chosen by somebody: sled says what is wrong with them.
+/// Returns whether these are our settings, truncated or with zeros at the end, as after a kill, a full disk or a power
+/// cut. sled reports errors in other settings.
 fn is_half_written(settings: &[u8]) -> bool {
     let written = settings.len() - settings.iter().rev().take_while(|byte| **byte == 0).count();
     let text = written.min(SETTINGS.len());

@@ -1,7 +1,8 @@
 //! The machine form: OCSF 1.3.0 Detection Finding (class 2004), one JSON object a line.
 //!
 //! Notices, digests and tests have the same class, so that a consumer needs one schema; `finding_info.types`
-//! distinguishes them. Attribute names and enumerations are those of <https://schema.ocsf.io/1.3.0/classes/detection_finding>.
+//! distinguishes them. Attribute names and enumerations are those of
+//! <https://schema.ocsf.io/1.3.0/classes/detection_finding>.
 
 mod finding;
 mod line;

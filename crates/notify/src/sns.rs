@@ -22,7 +22,8 @@ use crate::ocsf;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of a message with its attributes (<https://docs.aws.amazon.com/general/latest/gr/sns.html>).
 const MESSAGE_BYTES_MAX: usize = 262_144;
-/// Longest subject: "less than 100 characters", and no line breaks (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
+/// Longest subject: "less than 100 characters", and no line breaks
+/// (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 const SUBJECT_CHARS_MAX: usize = 99;
 
 /// A topic to publish to.

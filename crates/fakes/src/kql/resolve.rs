@@ -1,7 +1,7 @@
 //! Resolves the names of an operator and checks its types, with the error messages of the cloud where they are known.
 //!
-//! The fake is stricter than the cloud in two ways: a dynamic value must be converted before a comparison, and a computed
-//! column needs a name.
+//! The fake is stricter than the cloud in two ways: a dynamic value must be converted before a comparison, and a
+//! computed column needs a name.
 
 use super::KqlError;
 use super::function::{Function, Takes};

@@ -36,8 +36,8 @@ enum Edge {
     Inside,
 }
 
-/// Searches a part that begins and ends where a term does; terms are runs of letters and digits. Whether an underscore and
-/// characters outside of ASCII belong to a term is undocumented.
+/// Searches a part that begins and ends where a term does; terms are runs of letters and digits. Whether an underscore
+/// and characters outside of ASCII belong to a term is undocumented.
 fn has_term(text: &str, part: &str) -> Option<bool> {
     if part.is_empty() {
         return None;

@@ -149,8 +149,8 @@ fn check_scope(scope: &str) -> Result<(), EntraError> {
     if RESOURCES.contains(&resource) { Ok(()) } else { Err(EntraError::unknown_resource(resource)) }
 }
 
-/// Answers `GET /TENANT/v2.0/.well-known/openid-configuration`, which MSAL requests first. The URLs are those of the cloud,
-/// since MSAL accepts only https; the test redirects them again.
+/// Answers `GET /TENANT/v2.0/.well-known/openid-configuration`, which MSAL requests first. The URLs are those of the
+/// cloud, since MSAL accepts only https; the test redirects them again.
 pub(super) fn describe(tenant: &str) -> Answer {
     let base = format!("https://login.microsoftonline.com/{tenant}");
     let body = json!({

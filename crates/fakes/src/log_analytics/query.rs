@@ -32,8 +32,8 @@ pub struct Answering {
     pub no_content_next: u32,
     /// This many of the next answers are 200 with an empty body.
     pub empty_body_next: u32,
-    /// Queries over a longer time span are answered 504. The span is the intersection of `timespan` and the conditions of
-    /// the query on `TimeGenerated`.
+    /// Queries over a longer time span are answered 504. The span is the intersection of `timespan` and the conditions
+    /// of the query on `TimeGenerated`.
     pub span_max: Option<Duration>,
     /// The order of rows if the query does not sort them.
     pub order: RowOrder,
@@ -195,8 +195,8 @@ fn timespan(request: &QueryRequest, now: Timestamp) -> Result<Option<Interval>, 
     request.timespan.as_ref().map(parse).transpose()
 }
 
-/// Checks that the path of the query fits the plan of the tables. For a Basic table "you can't specify the query time range
-/// using a where statement", nor ask several workspaces.
+/// Checks that the path of the query fits the plan of the tables. For a Basic table "you can't specify the query time
+/// range using a where statement", nor ask several workspaces.
 /// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/basic-logs-query>
 fn check_plan(api: Api, tables: &[&Table], request: &QueryRequest, query: &Query) -> Result<(), ApiError> {
     let is_basic = tables.iter().any(|table| table.plan == TablePlan::Basic);

@@ -238,8 +238,8 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads names with dots between them; after a dot a name may be quoted. Returns `None` and does not move if there is
-    /// no path.
+    /// Reads names with dots between them; after a dot a name may be quoted. Returns `None` and does not move if there
+    /// is no path.
     fn path(&mut self) -> Result<Option<Vec<String>>, FilterError> {
         let start = self.at;
         let mut names = Vec::new();

@@ -21,12 +21,12 @@ use stakeout_core::source::{LogId, SourceId};
 use stakeout_core::tally::{Rows, SecondCount, Tally};
 use stakeout_core::time::{Minute, Second, Window};
 
-/// Returns the log that number `n` stands for.
+/// Returns log number `n`.
 pub(crate) fn log(n: u32) -> LogId {
     LogId(format!("file/var/log/kubernetes/audit-{n}.log"))
 }
 
-/// Returns the group that number `n` stands for: all kinds of values.
+/// Returns group number `n`, with all kinds of values.
 pub(crate) fn group(n: u64) -> GroupKey {
     let low = u32::try_from(n % (1 << 32)).expect("32 bits");
     GroupKey(vec![
@@ -39,7 +39,7 @@ pub(crate) fn group(n: u64) -> GroupKey {
     ])
 }
 
-/// Returns the key that number `n` stands for.
+/// Returns key number `n`.
 pub(crate) fn count_key(n: u64) -> CountKey {
     CountKey { rule: RuleKey(n % 3), group: group(n) }
 }
@@ -163,7 +163,7 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
     }
 }
 
-/// Returns a notice that number `n` stands for.
+/// Returns notice number `n`.
 pub(crate) fn notice(n: u64) -> Notice {
     Notice {
         source: format!("source-{n}"),

@@ -1,7 +1,9 @@
-//! Message attributes, for the filter policies of subscriptions (<https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html>).
+//! Message attributes, for the filter policies of subscriptions
+//! (<https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html>).
 //!
-//! A policy such as `{"cluster": ["prod"]}` matches a text as well as an array that contains it, so `cluster` and `provider`
-//! become arrays where a finding has several. At most ten attributes pass to SQS with raw delivery; these are seven.
+//! A policy such as `{"cluster": ["prod"]}` matches a text as well as an array that contains it, so `cluster` and
+//! `provider` become arrays where a finding has several. At most ten attributes pass to SQS with raw delivery; these
+//! are seven.
 
 use std::collections::HashMap;
 

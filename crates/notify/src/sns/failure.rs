@@ -12,8 +12,8 @@ use stakeout_http::error_chain::find;
 use crate::error::SendError;
 use crate::http::quoted;
 
-/// Transient codes below status 500
-/// (<https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html>, <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
+/// Transient codes below status 500 (<https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html>,
+/// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 const TRANSIENT: [&str; 11] = [
     // The credentials chain renews them.
     "ExpiredToken",
