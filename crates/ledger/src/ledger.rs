@@ -32,8 +32,9 @@ use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 
 /// The layout that this version reads and writes. Since 2, a row holds values, referenced rules and response codes; a
 /// finding holds sources and related activity; progress holds pending follow-ups. Since 3, rule metadata is stored once
-/// and findings name it by its key; a finding holds its context, and progress holds pending context queries.
-const FORMAT: u32 = 3;
+/// and findings name it by its key; a finding holds its context, and progress holds pending context queries. Since 4,
+/// progress and deliveries have the names of today's fields, which are part of their JSON.
+const FORMAT: u32 = 4;
 
 /// The state of one daemon, on disk, held by one process at a time.
 ///

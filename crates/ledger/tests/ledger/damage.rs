@@ -87,13 +87,13 @@ fn damage_of_what_opening_needs_stops_it() {
 
 #[test]
 fn another_format_is_an_error_of_its_own() {
-    for (number, checksum) in [(2_u32, FORMAT_2_CHECKSUM), (4, FORMAT_4_CHECKSUM)] {
+    for (number, checksum) in [(3_u32, FORMAT_3_CHECKSUM), (5, FORMAT_5_CHECKSUM)] {
         let dir = filled();
         tamper(dir.path(), |db| {
             db.insert([b'v', 0, 0], format(number, checksum)).expect("written");
         });
         let Err(error) = Ledger::open(dir.path()) else { panic!("format {number} opens") };
-        assert!(matches!(error, LedgerError::Format { found, known: 3, .. } if found == number), "{error}");
+        assert!(matches!(error, LedgerError::Format { found, known: 4, .. } if found == number), "{error}");
         assert!(error.to_string().contains("move the directory away"), "{error}");
     }
 }
@@ -106,9 +106,9 @@ fn format(number: u32, checksum: u64) -> Vec<u8> {
     value
 }
 
-/// SipHash-1-3, with a key of zeros, of `v` and the four bytes of 2 and of 4.
-const FORMAT_2_CHECKSUM: u64 = 0x70b7_6811_1eae_ab15;
-const FORMAT_4_CHECKSUM: u64 = 0xc108_e679_784c_296e;
+/// SipHash-1-3, with a key of zeros, of `v` and the four bytes of 3 and of 5.
+const FORMAT_3_CHECKSUM: u64 = 0xbb7c_c590_6412_8dd3;
+const FORMAT_5_CHECKSUM: u64 = 0xcf73_0589_08b2_e437;
 
 #[test]
 fn a_database_of_something_else_is_foreign() {

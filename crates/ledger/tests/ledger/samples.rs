@@ -122,7 +122,7 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         "sources": {"kept": [{"V4": "198.51.100.7"}, {"V6Net": u64::MAX}], "is_cut": true},
         "values": {"field": "requestURI", "texts": {"kept": [n, u64::MAX], "is_cut": false}},
         "related": [n, 77],
-        "elsewhere": {"rules": ["anonymous-scan"], "clusters": ["dev", "prod"]},
+        "related_activity": {"rules": ["anonymous-scan"], "clusters": ["dev", "prod"]},
         "context": {"Unread": {"reason": "denied"}},
         "evidence": evidence(n, samples),
         "late": true,
