@@ -17,6 +17,7 @@ mod server;
 mod form;
 mod stable_hash;
 mod paged_search;
+mod scanner;
 mod expression;
 pub mod filter_pattern;
 pub mod cloudwatch_logs;

@@ -2,6 +2,7 @@
 
 use super::{Check, Expression, Literal, PATTERN_CHARS_MAX, PatternError, PatternKind, Selector, Step};
 use crate::expression::{Comparison, joined};
+use crate::scanner::Scanner;
 
 /// Wildcards in one selector, and selectors with a wildcard in one pattern, that the cloud takes.
 const SELECTOR_WILDCARDS_MAX: usize = 1;
@@ -24,9 +25,9 @@ pub(super) fn pattern(text: &str) -> Result<PatternKind, PatternError> {
     if text.chars().count() > PATTERN_CHARS_MAX {
         return Err(malformed(0, format!("at most {PATTERN_CHARS_MAX} characters")));
     }
-    let mut parser = Parser { text, at: 0, wildcard_selectors: 0, depth: 0 };
+    let mut parser = Parser { scanner: Scanner::new(text), wildcard_selectors: 0, depth: 0 };
     parser.skip_spaces();
-    match parser.peek() {
+    match parser.scanner.peek() {
         None => Ok(PatternKind::Everything),
         Some('{') => parser.braced().map(PatternKind::Json),
         Some('"') => parser.phrase().map(PatternKind::Phrase),
@@ -40,8 +41,7 @@ pub(super) fn pattern(text: &str) -> Result<PatternKind, PatternError> {
 const TERMS: PatternError = PatternError::Unsupported("patterns of several or unquoted terms are");
 
 struct Parser<'t> {
-    text: &'t str,
-    at: usize,
+    scanner: Scanner<'t>,
     wildcard_selectors: usize,
     depth: usize,
 }
@@ -52,7 +52,7 @@ impl<'t> Parser<'t> {
         let expression = self.any()?;
         self.expect("}")?;
         self.skip_spaces();
-        if self.peek().is_some() {
+        if self.scanner.peek().is_some() {
             return Err(self.wanted("the end"));
         }
         Ok(expression)
@@ -64,7 +64,7 @@ impl<'t> Parser<'t> {
             return Err(PatternError::Unsupported("empty phrases are"));
         }
         self.skip_spaces();
-        match self.peek() {
+        match self.scanner.peek() {
             None => Ok(phrase),
             Some(_) => Err(TERMS),
         }
@@ -106,7 +106,7 @@ impl<'t> Parser<'t> {
         self.expect("$")?;
         let mut steps = Vec::new();
         loop {
-            match self.peek() {
+            match self.scanner.peek() {
                 Some('.') => steps.push(self.member()?),
                 Some('[') if !steps.is_empty() => steps.push(self.item()?),
                 _ => break,
@@ -124,12 +124,12 @@ impl<'t> Parser<'t> {
     }
 
     fn member(&mut self) -> Result<Step, PatternError> {
-        self.at += 1;
-        if self.peek() == Some('*') {
-            self.at += 1;
+        self.scanner.at += 1;
+        if self.scanner.peek() == Some('*') {
+            self.scanner.at += 1;
             return Ok(Step::AnyMember);
         }
-        let name = self.run(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        let name = self.scanner.run(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if name.is_empty() {
             return Err(self.wanted("a property name of letters, digits, '-' and '_'"));
         }
@@ -137,16 +137,16 @@ impl<'t> Parser<'t> {
     }
 
     fn item(&mut self) -> Result<Step, PatternError> {
-        self.at += 1;
-        let step = if self.peek() == Some('*') {
-            self.at += 1;
+        self.scanner.at += 1;
+        let step = if self.scanner.peek() == Some('*') {
+            self.scanner.at += 1;
             Step::AnyItem
         } else {
-            let digits = self.run(|c| c.is_ascii_digit());
+            let digits = self.scanner.run(|c| c.is_ascii_digit());
             Step::Item(digits.parse().map_err(|_| self.wanted("an index or '*'"))?)
         };
-        match self.peek() {
-            Some(']') => self.at += 1,
+        match self.scanner.peek() {
+            Some(']') => self.scanner.at += 1,
             _ => return Err(self.wanted("']'")),
         }
         Ok(step)
@@ -154,8 +154,10 @@ impl<'t> Parser<'t> {
 
     fn check(&mut self) -> Result<Check, PatternError> {
         self.skip_spaces();
-        if let Some((sign, comparison)) = COMPARISONS.into_iter().find(|(sign, _)| self.rest().starts_with(sign)) {
-            self.at += sign.len();
+        if let Some((sign, comparison)) =
+            COMPARISONS.into_iter().find(|(sign, _)| self.scanner.rest().starts_with(sign))
+        {
+            self.scanner.at += sign.len();
             return self.comparison(comparison);
         }
         let words = (self.word(), self.word());
@@ -179,7 +181,7 @@ impl<'t> Parser<'t> {
 
     fn literal(&mut self) -> Result<Literal, PatternError> {
         self.skip_spaces();
-        match self.peek() {
+        match self.scanner.peek() {
             Some('"') => self.quoted().map(|text| Literal::Text { text, quoted: true }),
             Some('%') => Err(PatternError::Unsupported("regular expressions are")),
             _ => self.unquoted(),
@@ -188,11 +190,11 @@ impl<'t> Parser<'t> {
 
     fn quoted(&mut self) -> Result<String, PatternError> {
         let mut text = String::new();
-        let mut chars = self.rest().char_indices().skip(1);
+        let mut chars = self.scanner.rest().char_indices().skip(1);
         while let Some((offset, c)) = chars.next() {
             match c {
                 '"' => {
-                    self.at += offset + 1;
+                    self.scanner.at += offset + 1;
                     return Ok(text);
                 }
                 '\\' => match chars.next() {
@@ -206,7 +208,7 @@ impl<'t> Parser<'t> {
     }
 
     fn unquoted(&mut self) -> Result<Literal, PatternError> {
-        let word = self.run(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '*' | '-' | '+' | '_'));
+        let word = self.scanner.run(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '*' | '-' | '+' | '_'));
         if word.is_empty() {
             return Err(self.wanted("a number, a word or a quoted text"));
         }
@@ -218,21 +220,14 @@ impl<'t> Parser<'t> {
 
     fn word(&mut self) -> &'t str {
         self.skip_spaces();
-        self.run(|c| c.is_ascii_uppercase())
-    }
-
-    fn run(&mut self, belongs: impl Fn(char) -> bool) -> &'t str {
-        let rest = self.rest();
-        let end = rest.find(|c| !belongs(c)).unwrap_or(rest.len());
-        self.at += end;
-        &rest[..end]
+        self.scanner.run(|c| c.is_ascii_uppercase())
     }
 
     fn took(&mut self, sign: &str) -> bool {
         self.skip_spaces();
-        let is_there = self.rest().starts_with(sign);
+        let is_there = self.scanner.rest().starts_with(sign);
         if is_there {
-            self.at += sign.len();
+            self.scanner.at += sign.len();
         }
         is_there
     }
@@ -242,19 +237,11 @@ impl<'t> Parser<'t> {
     }
 
     fn skip_spaces(&mut self) {
-        self.run(|c| c.is_ascii_whitespace());
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
-    fn rest(&self) -> &'t str {
-        &self.text[self.at..]
+        self.scanner.run(|c| c.is_ascii_whitespace());
     }
 
     fn wanted(&self, wanted: &str) -> PatternError {
-        malformed(self.at, wanted.to_owned())
+        malformed(self.scanner.at, wanted.to_owned())
     }
 }
 

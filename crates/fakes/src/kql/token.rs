@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::datetime::DateTime;
 use super::{KqlError, SyntaxError};
+use crate::scanner::Scanner;
 
 /// One word of a query.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,11 +36,11 @@ const SIGNS: [&str; 20] =
 
 /// Reads all words of a query, and the end.
 pub(super) fn words(text: &str) -> Result<Vec<Word>, KqlError> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader { scanner: Scanner::new(text) };
     let mut words = Vec::new();
     loop {
         reader.skip_blanks();
-        let at = reader.at;
+        let at = reader.scanner.at;
         let is_first_name_of_stage = words.last().is_none_or(|word: &Word| word.token == Token::Sign("|"));
         let token = reader.token(is_first_name_of_stage)?;
         let is_end = token == Token::End;
@@ -59,23 +60,24 @@ pub(super) fn syntax_error(text: &str, at: usize, token: &str, wanted: &str) -> 
 }
 
 struct Reader<'t> {
-    text: &'t str,
-    at: usize,
+    scanner: Scanner<'t>,
 }
 
 impl<'t> Reader<'t> {
     fn token(&mut self, begins_stage: bool) -> Result<Token, KqlError> {
-        let Some(first) = self.peek() else {
+        let Some(first) = self.scanner.peek() else {
             return Ok(Token::End);
         };
         match first {
             '"' | '\'' => self.quoted(first).map(Token::Text),
-            '@' if matches!(self.rest().as_bytes().get(1), Some(b'"' | b'\'')) => self.verbatim().map(Token::Text),
+            '@' if matches!(self.scanner.rest().as_bytes().get(1), Some(b'"' | b'\'')) => {
+                self.verbatim().map(Token::Text)
+            }
             '0'..='9' => self.number(),
             c if is_name_part(c) => self.name(begins_stage),
-            '!' if self.rest()[1..].starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                self.at += 1;
-                let name = self.run(is_name_part);
+            '!' if self.scanner.rest()[1..].starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                self.scanner.at += 1;
+                let name = self.scanner.run(is_name_part);
                 Ok(Token::Name(format!("!{name}{}", self.tilde(name))))
             }
             '[' if self.bracketed_name_begins() => self.bracketed(),
@@ -84,15 +86,15 @@ impl<'t> Reader<'t> {
     }
 
     fn name(&mut self, begins_stage: bool) -> Result<Token, KqlError> {
-        let name = self.run(is_name_part);
+        let name = self.scanner.run(is_name_part);
         match name {
-            "datetime" | "date" if self.peek() == Some('(') => self.datetime(),
-            "dynamic" if self.peek() == Some('(') => self.dynamic(),
-            "h" | "H" if matches!(self.peek(), Some('"' | '\'' | '@')) => Err(unsupported("obfuscated texts")),
+            "datetime" | "date" if self.scanner.peek() == Some('(') => self.datetime(),
+            "dynamic" if self.scanner.peek() == Some('(') => self.dynamic(),
+            "h" | "H" if matches!(self.scanner.peek(), Some('"' | '\'' | '@')) => Err(unsupported("obfuscated texts")),
             // Operators such as `project-away` are one word.
-            _ if begins_stage && self.peek() == Some('-') => {
-                self.at += 1;
-                let more = self.run(|c| is_name_part(c) || c == '-');
+            _ if begins_stage && self.scanner.peek() == Some('-') => {
+                self.scanner.at += 1;
+                let more = self.scanner.run(|c| is_name_part(c) || c == '-');
                 Ok(Token::Name(format!("{name}-{more}")))
             }
             _ => Ok(Token::Name(format!("{name}{}", self.tilde(name)))),
@@ -101,17 +103,17 @@ impl<'t> Reader<'t> {
 
     /// Takes the `~` that belongs to `in~`.
     fn tilde(&mut self, name: &str) -> &'static str {
-        let is_there = name == "in" && self.peek() == Some('~');
-        self.at += usize::from(is_there);
+        let is_there = name == "in" && self.scanner.peek() == Some('~');
+        self.scanner.at += usize::from(is_there);
         if is_there { "~" } else { "" }
     }
 
     fn quoted(&mut self, quote: char) -> Result<String, KqlError> {
-        let begin = self.at;
+        let begin = self.scanner.at;
         let mut units = Vec::new();
-        self.at += 1;
+        self.scanner.at += 1;
         loop {
-            let at = self.at;
+            let at = self.scanner.at;
             let Some(c) = self.next() else {
                 return Err(self.wrong(begin, "a closing quote"));
             };
@@ -145,25 +147,25 @@ impl<'t> Reader<'t> {
     }
 
     fn hexadecimal(&mut self, digits: usize, at: usize) -> Result<u16, KqlError> {
-        let text = self.rest().get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let text = self.scanner.rest().get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let unit = text.and_then(|text| u16::from_str_radix(text, 16).ok());
-        self.at += digits.min(self.rest().len());
-        self.at = self.text.floor_char_boundary(self.at);
+        self.scanner.at += digits.min(self.scanner.rest().len());
+        self.scanner.at = self.scanner.text.floor_char_boundary(self.scanner.at);
         unit.ok_or_else(|| self.wrong(at, "hexadecimal digits"))
     }
 
     /// Reads `@"..."`, in which only a doubled quote is special.
     fn verbatim(&mut self) -> Result<String, KqlError> {
-        let begin = self.at;
-        self.at += 1;
+        let begin = self.scanner.at;
+        self.scanner.at += 1;
         let quote = self.next().unwrap_or('"');
         let mut text = String::new();
         while let Some(c) = self.next() {
             if c == quote {
-                if self.peek() != Some(quote) {
+                if self.scanner.peek() != Some(quote) {
                     return Ok(text);
                 }
-                self.at += 1;
+                self.scanner.at += 1;
             } else if matches!(c, '\n' | '\r') {
                 break;
             }
@@ -173,23 +175,24 @@ impl<'t> Reader<'t> {
     }
 
     fn number(&mut self) -> Result<Token, KqlError> {
-        let begin = self.at;
-        let digits = self.run(|c| c.is_ascii_digit());
-        let is_real = self.peek() == Some('.') && self.rest()[1..].starts_with(|c: char| c.is_ascii_digit());
+        let begin = self.scanner.at;
+        let digits = self.scanner.run(|c| c.is_ascii_digit());
+        let is_real =
+            self.scanner.peek() == Some('.') && self.scanner.rest()[1..].starts_with(|c: char| c.is_ascii_digit());
         if is_real {
-            self.at += 1;
-            self.run(|c| c.is_ascii_digit());
+            self.scanner.at += 1;
+            self.scanner.run(|c| c.is_ascii_digit());
         }
-        if self.peek().is_some_and(is_name_part) {
+        if self.scanner.peek().is_some_and(is_name_part) {
             return Err(unsupported("timespans, hexadecimal and scientific numbers"));
         }
-        let whole = &self.text[begin..self.at];
+        let whole = &self.scanner.text[begin..self.scanner.at];
         let number = if is_real { whole.parse().ok().map(Token::Real) } else { digits.parse().ok().map(Token::Long) };
         number.ok_or_else(|| self.wrong(begin, "a number within the range of long"))
     }
 
     fn datetime(&mut self) -> Result<Token, KqlError> {
-        let at = self.at;
+        let at = self.scanner.at;
         let inner = self.parenthesised(at)?.trim();
         if inner == "null" {
             return Ok(Token::DateTime(None));
@@ -200,87 +203,72 @@ impl<'t> Reader<'t> {
     }
 
     fn dynamic(&mut self) -> Result<Token, KqlError> {
-        let at = self.at;
-        let mut values = serde_json::Deserializer::from_str(&self.rest()[1..]).into_iter::<Json>();
+        let at = self.scanner.at;
+        let mut values = serde_json::Deserializer::from_str(&self.scanner.rest()[1..]).into_iter::<Json>();
         let value = values.next().and_then(Result::ok);
         let end = at + 1 + values.byte_offset();
         let value = value.ok_or_else(|| self.wrong(at, "a literal of JSON"))?;
-        self.at = end;
+        self.scanner.at = end;
         self.skip_blanks();
         if self.next() == Some(')') { Ok(Token::Dynamic(value)) } else { Err(self.wrong(end, "')'")) }
     }
 
     /// Takes all up to the next `)`.
     fn parenthesised(&mut self, at: usize) -> Result<&'t str, KqlError> {
-        let inner = self.rest()[1..].split_once(')').map(|(inner, _)| inner);
+        let inner = self.scanner.rest()[1..].split_once(')').map(|(inner, _)| inner);
         let inner = inner.ok_or_else(|| self.wrong(at, "')'"))?;
-        self.at += inner.len() + 2;
+        self.scanner.at += inner.len() + 2;
         Ok(inner)
     }
 
     /// Returns whether this is `['name']` and not an index, which follows its value without a space.
     fn bracketed_name_begins(&self) -> bool {
-        let before = self.text[..self.at].chars().next_back();
+        let before = self.scanner.text[..self.scanner.at].chars().next_back();
         let follows = before.is_some_and(|c| is_name_part(c) || matches!(c, ')' | ']'));
-        !follows && self.rest()[1..].trim_start().starts_with(['"', '\''])
+        !follows && self.scanner.rest()[1..].trim_start().starts_with(['"', '\''])
     }
 
     fn bracketed(&mut self) -> Result<Token, KqlError> {
-        self.at += 1;
+        self.scanner.at += 1;
         self.skip_blanks();
-        let quote = self.peek().unwrap_or('"');
+        let quote = self.scanner.peek().unwrap_or('"');
         let name = self.quoted(quote)?;
         self.skip_blanks();
-        let at = self.at;
+        let at = self.scanner.at;
         if self.next() == Some(']') { Ok(Token::Bracketed(name)) } else { Err(self.wrong(at, "']'")) }
     }
 
     fn sign(&mut self) -> Result<Token, KqlError> {
-        let sign = SIGNS.into_iter().find(|sign| self.rest().starts_with(sign));
+        let sign = SIGNS.into_iter().find(|sign| self.scanner.rest().starts_with(sign));
         let Some(sign) = sign else {
-            return match self.peek() {
+            return match self.scanner.peek() {
                 Some('+' | '*' | '/' | '%') => Err(unsupported("arithmetic")),
-                _ => Err(self.wrong(self.at, "a name, a literal or a sign")),
+                _ => Err(self.wrong(self.scanner.at, "a name, a literal or a sign")),
             };
         };
-        self.at += sign.len();
+        self.scanner.at += sign.len();
         Ok(Token::Sign(sign))
     }
 
     fn skip_blanks(&mut self) {
         loop {
-            self.run(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
-            if !self.rest().starts_with("//") {
+            self.scanner.run(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
+            if !self.scanner.rest().starts_with("//") {
                 return;
             }
-            self.run(|c| c != '\n');
+            self.scanner.run(|c| c != '\n');
         }
     }
 
-    fn run(&mut self, belongs: impl Fn(char) -> bool) -> &'t str {
-        let rest = self.rest();
-        let end = rest.find(|c| !belongs(c)).unwrap_or(rest.len());
-        self.at += end;
-        &rest[..end]
-    }
-
     fn next(&mut self) -> Option<char> {
-        let next = self.peek()?;
-        self.at += next.len_utf8();
+        let next = self.scanner.peek()?;
+        self.scanner.at += next.len_utf8();
         Some(next)
     }
 
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
-    fn rest(&self) -> &'t str {
-        &self.text[self.at..]
-    }
-
     fn wrong(&self, at: usize, wanted: &str) -> KqlError {
-        let token: String = self.text[self.text.floor_char_boundary(at)..].chars().take(20).collect();
-        syntax_error(self.text, at, &token, wanted)
+        let token: String = self.scanner.text[self.scanner.text.floor_char_boundary(at)..].chars().take(20).collect();
+        syntax_error(self.scanner.text, at, &token, wanted)
     }
 }
 

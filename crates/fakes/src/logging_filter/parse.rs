@@ -9,6 +9,7 @@ use super::function::{Function, Network};
 use super::schema::{FieldKind, severity, timestamp};
 use super::{Expression, FILTER_CHARS_MAX, Field, FilterError};
 use crate::expression::{Comparison, joined};
+use crate::scanner::Scanner;
 
 /// Most nested parentheses: the parser recurses, and the stack is limited.
 const DEPTH_MAX: usize = 64;
@@ -46,21 +47,20 @@ pub(super) fn filter(text: &str) -> Result<Expression, FilterError> {
     if text.chars().count() > FILTER_CHARS_MAX {
         return Err(malformed(0, format!("at most {FILTER_CHARS_MAX} characters")));
     }
-    let mut parser = Parser { text, at: 0, depth: 0 };
+    let mut parser = Parser { scanner: Scanner::new(text), depth: 0 };
     parser.skip_spaces();
-    if parser.peek().is_none() {
+    if parser.scanner.peek().is_none() {
         return Ok(Expression::All(Vec::new()));
     }
     let whole = parser.all(Inside::Filter)?;
-    match parser.peek() {
+    match parser.scanner.peek() {
         None => Ok(whole),
         Some(_) => Err(parser.wanted("the end, or a '(' for this ')'")),
     }
 }
 
 struct Parser<'t> {
-    text: &'t str,
-    at: usize,
+    scanner: Scanner<'t>,
     depth: usize,
 }
 
@@ -69,11 +69,11 @@ impl<'t> Parser<'t> {
     fn all(&mut self, inside: Inside<'_>) -> Result<Expression, FilterError> {
         let mut parts = vec![self.any(inside)?];
         loop {
-            let end = self.at;
+            let end = self.scanner.at;
             self.skip_spaces();
-            match self.peek() {
+            match self.scanner.peek() {
                 None | Some(')') => return Ok(joined(parts, Expression::All)),
-                Some(_) if self.took_word("AND") || self.at > end => parts.push(self.any(inside)?),
+                Some(_) if self.took_word("AND") || self.scanner.at > end => parts.push(self.any(inside)?),
                 Some(_) => return Err(self.wanted("a space, or quotes around the whole text")),
             }
         }
@@ -82,10 +82,10 @@ impl<'t> Parser<'t> {
     fn any(&mut self, inside: Inside<'_>) -> Result<Expression, FilterError> {
         let mut parts = vec![self.factor(inside)?];
         loop {
-            let end = self.at;
+            let end = self.scanner.at;
             self.skip_spaces();
             if !self.took_word("OR") {
-                self.at = end;
+                self.scanner.at = end;
                 return Ok(joined(parts, Expression::Any));
             }
             parts.push(self.factor(inside)?);
@@ -101,7 +101,7 @@ impl<'t> Parser<'t> {
             self.took_minus(inside)
         };
         let term = match inside {
-            _ if self.peek() == Some('(') => self.parenthesised(inside)?,
+            _ if self.scanner.peek() == Some('(') => self.parenthesised(inside)?,
             Inside::Filter => self.term()?,
             Inside::Values(field, operator) => self.value(field, operator)?,
         };
@@ -109,42 +109,44 @@ impl<'t> Parser<'t> {
     }
 
     fn parenthesised(&mut self, inside: Inside<'_>) -> Result<Expression, FilterError> {
-        self.at += 1;
+        self.scanner.at += 1;
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(self.wanted("fewer nested parentheses"));
         }
         let whole = self.all(inside)?;
-        if self.peek() != Some(')') {
+        if self.scanner.peek() != Some(')') {
             return Err(self.wanted("')'"));
         }
-        self.at += 1;
+        self.scanner.at += 1;
         self.depth -= 1;
         Ok(whole)
     }
 
     /// Reads a comparison, a function, or a text in any field.
     fn term(&mut self) -> Result<Expression, FilterError> {
-        if self.peek() == Some('"') {
+        if self.scanner.peek() == Some('"') {
             return Ok(Expression::Anywhere(Literal::Text(self.quoted(Escapes::OfText)?)));
         }
-        let start = self.at;
+        let start = self.scanner.at;
         if let Some(path) = self.path()? {
-            if self.peek() == Some('(') {
-                return self.call(&self.text[start..self.at]).map(Expression::Call);
+            if self.scanner.peek() == Some('(') {
+                return self.call(&self.scanner.text[start..self.scanner.at]).map(Expression::Call);
             }
-            let end = self.at;
+            let end = self.scanner.at;
             self.skip_spaces();
-            if let Some((sign, operator)) = OPERATORS.into_iter().find(|(sign, _)| self.rest().starts_with(sign)) {
+            if let Some((sign, operator)) =
+                OPERATORS.into_iter().find(|(sign, _)| self.scanner.rest().starts_with(sign))
+            {
                 let field = Arc::new(field(path)?);
-                self.at += sign.len();
+                self.scanner.at += sign.len();
                 return self.comparison(&field, operator);
             }
-            if self.text[start..end].contains('"') {
+            if self.scanner.text[start..end].contains('"') {
                 return Err(self.wanted("an operator (= != < <= > >= : =~ !~)"));
             }
         }
-        self.at = start;
+        self.scanner.at = start;
         let word = self.unquoted()?;
         match word.as_str() {
             "AND" | "OR" | "NOT" => Err(malformed(start, "a comparison".to_owned())),
@@ -154,9 +156,9 @@ impl<'t> Parser<'t> {
 
     fn comparison(&mut self, field: &Arc<Field>, operator: Operator) -> Result<Expression, FilterError> {
         self.skip_spaces();
-        match self.peek() {
+        match self.scanner.peek() {
             Some('*') if operator == Operator::Has => {
-                self.at += 1;
+                self.scanner.at += 1;
                 Ok(Expression::Test(Arc::clone(field), Check::Present))
             }
             Some('(') => self.parenthesised(Inside::Values(field, operator)),
@@ -165,8 +167,8 @@ impl<'t> Parser<'t> {
     }
 
     fn value(&mut self, field: &Arc<Field>, operator: Operator) -> Result<Expression, FilterError> {
-        let start = self.at;
-        let is_quoted = self.peek() == Some('"');
+        let start = self.scanner.at;
+        let is_quoted = self.scanner.peek() == Some('"');
         let is_regex = matches!(operator, Operator::Matches | Operator::MatchesNot);
         if is_regex && !is_quoted {
             return Err(self.wanted("a regular expression in quotes"));
@@ -187,7 +189,7 @@ impl<'t> Parser<'t> {
 
     fn call(&mut self, name: &str) -> Result<Function, FilterError> {
         let name = name.to_owned();
-        self.at += 1;
+        self.scanner.at += 1;
         let function = match name.as_str() {
             "log_id" => {
                 let id = self.argument()?;
@@ -198,23 +200,23 @@ impl<'t> Parser<'t> {
             }
             "sample" => {
                 let field = self.field_argument()?;
-                let start = self.at;
+                let start = self.scanner.at;
                 let fraction = number(&self.argument()?).filter(|fraction| (0.0..=1.0).contains(fraction));
                 Function::Sample(field, fraction.ok_or_else(|| malformed(start, "a fraction from 0 to 1".to_owned()))?)
             }
             "ip_in_net" => {
                 let field = self.field_argument()?;
-                let start = self.at;
+                let start = self.scanner.at;
                 let network = Network::parse(&self.argument()?);
                 Function::IpInNet(field, network.ok_or_else(|| malformed(start, "a network".to_owned()))?)
             }
             _ => return Err(FilterError::Unsupported("functions but log_id, sample and ip_in_net are")),
         };
         self.skip_spaces();
-        if self.peek() != Some(')') {
+        if self.scanner.peek() != Some(')') {
             return Err(self.wanted("')'"));
         }
-        self.at += 1;
+        self.scanner.at += 1;
         Ok(function)
     }
 
@@ -223,16 +225,16 @@ impl<'t> Parser<'t> {
         let path = self.path()?.ok_or_else(|| self.wanted("a field"))?;
         let field = field(path)?;
         self.skip_spaces();
-        if self.peek() != Some(',') {
+        if self.scanner.peek() != Some(',') {
             return Err(self.wanted("','"));
         }
-        self.at += 1;
+        self.scanner.at += 1;
         Ok(field)
     }
 
     fn argument(&mut self) -> Result<String, FilterError> {
         self.skip_spaces();
-        match self.peek() {
+        match self.scanner.peek() {
             Some('"') => self.quoted(Escapes::OfText),
             _ => self.unquoted(),
         }
@@ -241,34 +243,34 @@ impl<'t> Parser<'t> {
     /// Reads names with dots between them; after a dot a name may be quoted. Returns `None` and does not move if there
     /// is no path.
     fn path(&mut self) -> Result<Option<Vec<String>>, FilterError> {
-        let start = self.at;
+        let start = self.scanner.at;
         let mut names = Vec::new();
         loop {
-            let name = match self.peek() {
+            let name = match self.scanner.peek() {
                 Some('"') if !names.is_empty() => self.quoted(Escapes::OfText)?,
                 Some(c) if c.is_ascii_alphabetic() || matches!(c, '_' | '@') => {
-                    self.run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '@')).to_owned()
+                    self.scanner.run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '@')).to_owned()
                 }
                 _ => {
-                    self.at = start;
+                    self.scanner.at = start;
                     return Ok(None);
                 }
             };
             names.push(name);
-            if self.peek() != Some('.') {
+            if self.scanner.peek() != Some('.') {
                 return Ok(Some(names));
             }
-            self.at += 1;
+            self.scanner.at += 1;
         }
     }
 
     fn quoted(&mut self, escapes: Escapes) -> Result<String, FilterError> {
         let mut text = String::new();
-        let mut chars = self.rest().char_indices().skip(1);
+        let mut chars = self.scanner.rest().char_indices().skip(1);
         while let Some((offset, c)) = chars.next() {
             match c {
                 '"' => {
-                    self.at += offset + 1;
+                    self.scanner.at += offset + 1;
                     return Ok(text);
                 }
                 '\\' => match (chars.next().map(|(_, escaped)| escaped), escapes) {
@@ -295,10 +297,10 @@ impl<'t> Parser<'t> {
 
     /// Reads a word of characters that certainly need no quotes, followed by the end of a word.
     fn unquoted(&mut self) -> Result<String, FilterError> {
-        let start = self.at;
-        let word = self.run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '+')).to_owned();
+        let start = self.scanner.at;
+        let word = self.scanner.run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '+')).to_owned();
         let is_odd = word.starts_with(['-', '+', '.']) && number(&word).is_none() || word.contains("--");
-        match self.peek() {
+        match self.scanner.peek() {
             _ if word.is_empty() || is_odd => Err(malformed(start, "a word, a number or a quoted text".to_owned())),
             None | Some(')' | ',') => Ok(word),
             Some(c) if c.is_ascii_whitespace() => Ok(word),
@@ -308,52 +310,37 @@ impl<'t> Parser<'t> {
 
     /// Takes a word in capitals, if it is a whole word.
     fn took_word(&mut self, word: &str) -> bool {
-        let Some(after) = self.rest().strip_prefix(word) else {
+        let Some(after) = self.scanner.rest().strip_prefix(word) else {
             return false;
         };
         let is_alone = after.chars().next().is_none_or(|c| c.is_ascii_whitespace() || matches!(c, '(' | '"' | '-'));
         if is_alone {
-            self.at += word.len();
+            self.scanner.at += word.len();
         }
         is_alone
     }
 
     /// Takes a minus that negates. Among values, a minus before a digit belongs to the number.
     fn took_minus(&mut self, inside: Inside<'_>) -> bool {
-        let Some(after) = self.rest().strip_prefix('-') else {
+        let Some(after) = self.scanner.rest().strip_prefix('-') else {
             return false;
         };
         let is_sign = matches!(inside, Inside::Values(..)) && after.starts_with(|c: char| c.is_ascii_digit());
-        self.at += usize::from(!is_sign);
+        self.scanner.at += usize::from(!is_sign);
         !is_sign
-    }
-
-    fn run(&mut self, belongs: impl Fn(char) -> bool) -> &'t str {
-        let rest = self.rest();
-        let end = rest.find(|c| !belongs(c)).unwrap_or(rest.len());
-        self.at += end;
-        &rest[..end]
     }
 
     /// Skips white space, and comments from `--` to the end of their line.
     fn skip_spaces(&mut self) {
-        self.run(|c| c.is_ascii_whitespace());
-        while self.rest().starts_with("--") {
-            self.run(|c| c != '\n');
-            self.run(|c| c.is_ascii_whitespace());
+        self.scanner.run(|c| c.is_ascii_whitespace());
+        while self.scanner.rest().starts_with("--") {
+            self.scanner.run(|c| c != '\n');
+            self.scanner.run(|c| c.is_ascii_whitespace());
         }
     }
 
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
-    fn rest(&self) -> &'t str {
-        &self.text[self.at..]
-    }
-
     fn wanted(&self, wanted: &str) -> FilterError {
-        malformed(self.at, wanted.to_owned())
+        malformed(self.scanner.at, wanted.to_owned())
     }
 }
 
