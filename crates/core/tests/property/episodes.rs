@@ -31,9 +31,9 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
     })
 }
 
-fn episodes(seconds: &[(Second, u64)], told: &[PrunedSpan], threshold: &Threshold) -> Vec<Episode> {
+fn episodes(seconds: &[(Second, u64)], reported: &[PrunedSpan], threshold: &Threshold) -> Vec<Episode> {
     let timeline = Timeline::of_requests(seconds.iter().copied());
-    stakeout_core::episode::episodes(&timeline, told, threshold, &ThresholdKind::EventCount(threshold.count))
+    stakeout_core::episode::episodes(&timeline, reported, threshold, &ThresholdKind::EventCount(threshold.count))
 }
 
 fn by_hand(seconds: &[(Second, u64)], threshold: &Threshold) -> Vec<Episode> {
@@ -47,9 +47,9 @@ fn sum(seconds: &[(Second, u64)], within: &Episode) -> u64 {
     seconds.iter().filter(|(at, _)| within.first <= *at && *at <= within.last).map(|(_, n)| n).sum()
 }
 
-/// A rule may ask for more by now than it did when the episode was told.
+/// A rule may ask for more now than when the episode was reported.
 #[test]
-fn a_told_beginning_goes_on_whatever_the_threshold_is_now() {
+fn a_reported_beginning_goes_on_whatever_the_threshold_is_now() {
     let threshold = Threshold { count: 9, timespan_seconds: 30, quiet_seconds: 60 };
     let episode = |first, last, count| Episode { first: Second(first), last: Second(last), count };
     let seconds = [(Second(110), 1), (Second(171), 1)];
@@ -64,7 +64,7 @@ proptest! {
         prop_assert_eq!(episodes(&seconds, &[], &threshold), by_hand(&seconds, &threshold));
     }
 
-    /// What was told stays true: each episode lies within one of those that more requests give.
+    /// What was reported stays true: each episode lies within one of those that more requests give.
     #[test]
     fn more_requests_make_episodes_longer_earlier_or_joined(
         (seconds, threshold) in cases(),
@@ -82,7 +82,7 @@ proptest! {
         }
     }
 
-    /// The beginning of a told episode may be deleted, and so may what no span can reach any more.
+    /// The beginning of a reported episode may be deleted, and so may what no span can reach any more.
     #[test]
     fn deleted_beginnings_change_nothing((seconds, threshold) in cases(), cut in 0_i64..400) {
         let all = episodes(&seconds, &[], &threshold);
@@ -90,7 +90,7 @@ proptest! {
         let (gone, kept): (Vec<_>, Vec<_>) = seconds.iter().copied().partition(|(at, _)| {
             at.0 < cut && (is_in(*at) || at.0 < cut - threshold.timespan_seconds)
         });
-        let told: Vec<Episode> = all
+        let reported: Vec<Episode> = all
             .iter()
             .filter_map(|episode| {
                 let last = gone.iter().rfind(|(at, _)| *at <= episode.last && episode.first <= *at)?.0;
@@ -98,6 +98,6 @@ proptest! {
                 Some(Episode { first: episode.first, last, count })
             })
             .collect();
-        prop_assert_eq!(episodes(&kept, &told, &threshold), all);
+        prop_assert_eq!(episodes(&kept, &reported, &threshold), all);
     }
 }

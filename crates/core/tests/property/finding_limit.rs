@@ -15,16 +15,16 @@ use super::{BEGIN, Record, close, records, rules, source};
 
 /// Returns how many findings were not opened, and their requests.
 fn left_out(closed: &Closed) -> (u64, u64) {
-    let told: Vec<(u64, u64)> = closed
+    let reported: Vec<(u64, u64)> = closed
         .notices
         .iter()
         .map(|notice| match &notice.kind {
             NoticeKind::TooManyFindings { findings, requests, .. } => (*findings, *requests),
-            other => panic!("told {other:?}"),
+            other => panic!("reported {other:?}"),
         })
         .collect();
-    assert!(told.len() < 2, "told once");
-    told.first().copied().unwrap_or_default()
+    assert!(reported.len() < 2, "reported once");
+    reported.first().copied().unwrap_or_default()
 }
 
 fn findings(closed: &Closed) -> BTreeMap<FindingKey, &Finding> {

@@ -13,10 +13,10 @@ use super::{BEGIN, Record, close, records};
 fn left_out(closed: &Closed) -> (u64, u64, Vec<(String, u64)>) {
     let mut overflows = closed.notices.iter().map(|notice| match &notice.kind {
         NoticeKind::Overflow { rows, requests, top } => (*rows, *requests, top.clone()),
-        other => panic!("told {other:?}"),
+        other => panic!("reported {other:?}"),
     });
     let overflow = overflows.next().unwrap_or_default();
-    assert_eq!(overflows.next(), None, "told once");
+    assert_eq!(overflows.next(), None, "reported once");
     overflow
 }
 
@@ -91,5 +91,5 @@ fn the_top_attacker_is_named_among_more_sources_than_are_tracked() {
     assert_eq!(requests, 5_990);
     let (name, n) = top.first().expect("somebody is named");
     assert_eq!(name, "203.0.113.9");
-    assert!((120..=130).contains(n), "it sent 120, and {n} were told");
+    assert!((120..=130).contains(n), "it sent 120, and {n} were reported");
 }

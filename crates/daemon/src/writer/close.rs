@@ -117,7 +117,7 @@ fn input_without_minutes(ledger: &Ledger, request: &CloseRequest) -> Result<Clos
     // again. One commit may delete only a part of the expired minutes, oldest first.
     let stored_from = expired.last().map_or(reach.keep_from.minute(), |last| last.minute).start();
     let deliveries = ledger.deliveries()?;
-    let owed: BTreeSet<FindingKey> =
+    let pending: BTreeSet<FindingKey> =
         deliveries.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect();
     Ok(CloseInput {
         source_id,
@@ -128,7 +128,7 @@ fn input_without_minutes(ledger: &Ledger, request: &CloseRequest) -> Result<Clos
         expired,
         findings: ledger.findings()?,
         context: Vec::new(),
-        pending: owed,
+        pending,
         providers,
         read_until: reach.read_until,
         forget_before: stored_from,
