@@ -36,7 +36,7 @@ pub(crate) fn episodes_by_hand<T>(
     episodes
 }
 
-/// A leg of a sequence: which requests belong to it, and how many of them within how long are enough.
+/// A referenced rule of a sequence: the requests that fit it, and how many of them within which time are enough.
 pub(crate) struct ReferencedRule<T> {
     pub(crate) fits: fn(&T) -> bool,
     pub(crate) least: usize,

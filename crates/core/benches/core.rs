@@ -96,7 +96,7 @@ fn closing_ten_thousand_groups(bencher: Bencher<'_, '_>) {
         fold
     };
     bencher.with_inputs(folded).bench_values(|fold| {
-        let carried = CloseInput::nothing(source().log, Second(1_795_260_000));
-        fold.close(&source(), carried, jiff::Timestamp::UNIX_EPOCH)
+        let input = CloseInput::nothing(source().log, Second(1_795_260_000));
+        fold.close(&source(), input, jiff::Timestamp::UNIX_EPOCH)
     });
 }

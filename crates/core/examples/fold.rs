@@ -81,8 +81,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         from = end + 1;
     }
     let read_until = fold.last_matched().unwrap_or(Second(0));
-    let carried = CloseInput::nothing(source.log.clone(), read_until);
-    let closed = fold.close(&source, carried, jiff::Timestamp::UNIX_EPOCH);
+    let input = CloseInput::nothing(source.log.clone(), read_until);
+    let closed = fold.close(&source, input, jiff::Timestamp::UNIX_EPOCH);
     writeln!(std::io::stdout(), "{} findings", closed.commit.findings.len())?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::Codes;
+use crate::response_code::ResponseCodes;
 use crate::text::bounded;
 use crate::time::Window;
 
@@ -49,7 +49,7 @@ pub struct SourceActivity {
     /// Whether there were more.
     pub is_cut: bool,
     /// The requests by response code.
-    pub codes: Codes,
+    pub codes: ResponseCodes,
     /// Allowed operations: verb and resource, or verb and path where there is no resource.
     pub allowed: TopValues,
     /// Operations that were refused or failed.

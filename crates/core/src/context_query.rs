@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, SourceIp};
-use crate::code::{Code, Codes};
 use crate::context::{SourceActivity, TopValues, VALUE_CHARS_MAX, VALUES_MAX};
 use crate::finding::{Finding, FindingKey};
 use crate::observation::{Identity, Observation};
 use crate::prefilter::Prefilter;
+use crate::response_code::{ResponseCode, ResponseCodes};
 use crate::text::bounded;
 use crate::time::{Second, Window};
 
@@ -143,8 +143,8 @@ impl ContextReader {
         {
             window = Window::new(window.earliest(), last.plus(1)).unwrap_or(window);
         }
-        let mut codes = Codes::default();
-        self.requests.iter().for_each(|request| codes.add(Code::of(request.code), 1));
+        let mut codes = ResponseCodes::default();
+        self.requests.iter().for_each(|request| codes.add(ResponseCode::of(request.code), 1));
         let (allowed, refused): (Vec<&KeptRequest>, Vec<&KeptRequest>) =
             self.requests.iter().partition(|request| request.is_allowed());
         let all = || self.requests.iter();

@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
 
 use crate::address::SourceIp;
-use crate::code::Codes;
 use crate::context::FindingContext;
 use crate::distinct::Distinct;
 use crate::episode::{Episode, PrunedSpan};
 use crate::evidence::Evidence;
 use crate::group::{GroupKey, GroupValue};
 use crate::hash::TextHash;
+use crate::response_code::ResponseCodes;
 use crate::rule::RuleHead;
 use crate::source::Provider;
 use crate::time::Second;
@@ -111,11 +111,11 @@ pub struct Finding<R = Arc<RuleHead>> {
     /// First and last request, and how many.
     pub episode: Episode,
     /// Its requests by response code.
-    pub codes: Codes,
+    pub codes: ResponseCodes,
     /// The part of the episode whose minutes are no longer stored.
     pub pruned: Option<PrunedSpan>,
     /// The requests of that part by response code.
-    pub pruned_codes: Codes,
+    pub pruned_codes: ResponseCodes,
     /// Seconds without a match after which it is over.
     pub quiet_seconds: i64,
     /// Whether it goes on.

@@ -24,12 +24,12 @@ use std::sync::Arc;
 use siphasher::sip::SipHasher13;
 
 use crate::address::SourceIp;
-use crate::code::Code;
 use crate::evidence::SampleDraft;
 use crate::follow_up::{FOLLOW_UP_SOURCES_MAX, FollowUp};
 use crate::group::{CountKey, RuleKey};
 use crate::hash::HashKey;
 use crate::observation::Observation;
+use crate::response_code::ResponseCode;
 use crate::rule::{Level, Match, Matcher, Pass, Rules};
 use crate::time::{Second, Window};
 
@@ -241,7 +241,7 @@ impl Fold {
     }
 
     fn count_matches(&mut self, observation: &Observation, matches: &[Match]) {
-        let code = Code::of(observation.event.response_code);
+        let code = ResponseCode::of(observation.event.response_code);
         let identity = self.identity_of(observation, code, matches);
         let known = self.request_by_identity.get(&identity).copied();
         if known.is_none() && self.is_full(matches) {
@@ -312,7 +312,7 @@ impl Fold {
     }
 
     /// Returns the hash that makes an observation the same request as another: its identity, its answer, and its matches.
-    fn identity_of(&self, observation: &Observation, code: Code, matches: &[Match]) -> u64 {
+    fn identity_of(&self, observation: &Observation, code: ResponseCode, matches: &[Match]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.hash_key.0);
         (&observation.identity, code, matches.len()).hash(&mut hasher);
         for Match { hash, legs, source, text, .. } in matches {
@@ -363,7 +363,7 @@ impl Fold {
         index
     }
 
-    fn membership_set_of(&mut self, matches: &[Match], code: Code, received: i32) -> u32 {
+    fn membership_set_of(&mut self, matches: &[Match], code: ResponseCode, received: i32) -> u32 {
         self.request_memberships.clear();
         for Match { hash, legs, source, text, .. } in matches {
             let group = self.group_by_hash[hash];

@@ -11,7 +11,7 @@ pub mod yaml;
 pub mod check;
 pub mod hash;
 pub mod names;
-pub mod code;
+pub mod response_code;
 pub mod address;
 
 // From a line of a log to one request.

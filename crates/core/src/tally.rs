@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::address::SourceIp;
-use crate::code::Code;
 use crate::distinct::ValueSeconds;
 use crate::evidence::Evidence;
 use crate::group::{CountKey, ReferencedRuleSet};
 use crate::hash::TextHash;
 use crate::names::Names;
+use crate::response_code::ResponseCode;
 use crate::source::SourceId;
 use crate::time::{Minute, Second};
 
@@ -26,13 +26,13 @@ pub struct SecondCount {
     /// The referenced rules that each of the requests fits.
     pub referenced: ReferencedRuleSet,
     /// The response code of each.
-    pub code: Code,
+    pub code: ResponseCode,
     /// The requests.
     pub n: u32,
 }
 
 impl SecondCount {
-    fn key(&self) -> (u8, ReferencedRuleSet, Code) {
+    fn key(&self) -> (u8, ReferencedRuleSet, ResponseCode) {
         (self.second, self.referenced, self.code)
     }
 }
@@ -62,7 +62,7 @@ impl Tally {
     }
 
     /// Adds `n` requests at `second` of the minute that fit the `referenced` rules and were answered with `code`.
-    pub fn add(&mut self, second: u8, referenced: ReferencedRuleSet, code: Code, n: u32) {
+    pub fn add(&mut self, second: u8, referenced: ReferencedRuleSet, code: ResponseCode, n: u32) {
         match self.seconds.binary_search_by_key(&(second, referenced, code), SecondCount::key) {
             Ok(index) => self.seconds[index].n = self.seconds[index].n.saturating_add(n),
             Err(index) => {
@@ -81,7 +81,7 @@ impl Tally {
     }
 
     /// Returns the response codes with their seconds since 1970 and their requests.
-    pub fn codes_at(&self, minute: Minute) -> impl Iterator<Item = (Second, Code, u64)> + '_ {
+    pub fn codes_at(&self, minute: Minute) -> impl Iterator<Item = (Second, ResponseCode, u64)> + '_ {
         self.since_1970(minute).map(|(at, count)| (at, count.code, u64::from(count.n)))
     }
 

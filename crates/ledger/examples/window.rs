@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use stakeout_core::address::SourceIp;
-use stakeout_core::code::Code;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
 use stakeout_core::progress::Progress;
+use stakeout_core::response_code::ResponseCode;
 use stakeout_core::source::{LogId, SourceId};
 use stakeout_core::tally::{Rows, SecondCount, Tally};
 use stakeout_core::time::{Minute, Second};
@@ -35,7 +35,7 @@ fn rows(minute: u32) -> Rows {
                     .map(|(second, n)| SecondCount {
                         second,
                         referenced: ReferencedRuleSet(0),
-                        code: Code::of(Some(403)),
+                        code: ResponseCode::of(Some(403)),
                         n,
                     })
                     .to_vec(),

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use stakeout_core::address::{self, SourceIp};
-use stakeout_core::code::Codes;
 use stakeout_core::episode::Episode;
 use stakeout_core::finding::Finding;
+use stakeout_core::response_code::ResponseCodes;
 use stakeout_core::text::{bounded, visible};
 use stakeout_core::time::Second;
 
@@ -126,7 +126,7 @@ pub(crate) fn frequency(episode: &Episode) -> String {
 
 /// Returns the requests by response code, the most frequent first, such as `120 × 403, 3 × 401`. Empty if none was
 /// counted.
-pub(crate) fn by_code(codes: &Codes) -> String {
+pub(crate) fn by_code(codes: &ResponseCodes) -> String {
     let all = codes.most_first();
     let mut parts: Vec<String> = all.iter().take(CODES_MAX).map(|(code, n)| format!("{n} × {code}")).collect();
     let rest = all.iter().skip(CODES_MAX).fold(0, |rest: u64, (_, n)| rest.saturating_add(*n));

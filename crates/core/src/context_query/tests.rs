@@ -65,9 +65,9 @@ fn allowed_and_refused_operations_are_listed_apart() {
     reader.observe(&request(200, &[SOURCE], "create", "pods", 201));
     reader.observe(&request(150, &["8.8.8.8"], "create", "pods", 201));
     reader.observe(&request(151, &[SOURCE, "8.8.8.8"], "create", "pods", 201));
-    let mut codes = Codes::default();
+    let mut codes = ResponseCodes::default();
     for (code, n) in [(403, 2), (200, 1), (101, 1)] {
-        codes.add(Code::of(Some(code)), n);
+        codes.add(ResponseCode::of(Some(code)), n);
     }
     assert_eq!(
         reader.finish("prod"),

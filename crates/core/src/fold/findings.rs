@@ -11,7 +11,6 @@ use super::close_input::CloseInput;
 use super::finding_limit::{self, Opening};
 use super::group_index::{GroupHistory, GroupIndex};
 use crate::address::SourceIp;
-use crate::code::Codes;
 use crate::context::FindingContext;
 use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
@@ -21,6 +20,7 @@ use crate::evidence::Evidence;
 use crate::finding::{DistinctValues, Finding, FindingKey, FindingStatus, RelatedActivity};
 use crate::group::{CountKey, GroupKey};
 use crate::notice::NoticeKind;
+use crate::response_code::ResponseCodes;
 use crate::rule::{Level, Rule, Rules};
 use crate::tally::StoredMinute;
 use crate::threshold::ThresholdKind;
@@ -145,9 +145,9 @@ impl Findings {
             rule: rule.head.clone(),
             group: key.group.clone(),
             episode,
-            codes: Codes::default(),
+            codes: ResponseCodes::default(),
             pruned: None,
-            pruned_codes: Codes::default(),
+            pruned_codes: ResponseCodes::default(),
             quiet_seconds: rule.threshold.quiet_seconds,
             status: FindingStatus::Open,
             clusters: BTreeSet::new(),

@@ -7,16 +7,16 @@ use siphasher::sip::SipHasher13;
 
 use super::hashed::ByHash;
 use super::values::ValueNumber;
-use crate::code::Code;
 use crate::group::ReferencedRuleSet;
 use crate::hash::HashKey;
+use crate::response_code::ResponseCode;
 
 /// A group that a request counts for, and what counts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Membership {
     pub(super) group: u32,
     pub(super) referenced: ReferencedRuleSet,
-    pub(super) code: Code,
+    pub(super) code: ResponseCode,
     pub(super) source: ValueNumber,
     pub(super) text: ValueNumber,
 }

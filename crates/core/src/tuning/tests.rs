@@ -80,7 +80,7 @@ fn requests() -> Vec<Observation> {
 }
 
 #[test]
-fn the_current_threshold_raises_what_the_fold_finds() {
+fn the_current_threshold_raises_the_findings_of_the_fold() {
     let rules = rules("");
     let closed = close(&rules, &requests());
     for rule in &rules.rules {
@@ -110,7 +110,7 @@ fn a_higher_threshold_never_raises_more_and_the_last_raises_nothing() {
 }
 
 #[test]
-fn a_suggested_filter_loads_and_leaves_out_its_caller_alone() {
+fn a_suggested_filter_loads_and_excludes_only_its_caller() {
     let before = rules("");
     let closed = close(&before, &requests());
     let rule = before.named("refused-often").expect("loaded");
@@ -140,7 +140,7 @@ fn a_suggested_filter_loads_and_leaves_out_its_caller_alone() {
 }
 
 #[test]
-fn several_callers_and_what_nobody_should_paste_are_not_suggested() {
+fn several_callers_and_unsafe_texts_get_no_filter() {
     let rules = rules("");
     let rule = rules.named("refused-often").expect("loaded");
     let why = |requests: &[Observation]| {

@@ -1,4 +1,4 @@
-//! What is said of a rule and an event against what matching makes of them, over random rules of every kind.
+//! Explanations against matching, over random rules of every kind and random events.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ fn rules(dice: &mut Dice) -> Rules {
         .unwrap_or_else(|faults| panic!("{text}\n{faults:#?}"))
 }
 
-/// Returns a random event, sometimes of a stage that tells no request, or without an address.
+/// Returns a random event, sometimes of a stage that is not a request, or without an address.
 fn event(dice: &mut Dice) -> Json {
     let mut event = grammar::event(dice);
     event["stage"] = json!(dice.pick(&["ResponseComplete", "ResponseComplete", "RequestReceived", "ResponseStarted"]));

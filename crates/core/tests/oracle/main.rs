@@ -23,7 +23,7 @@ use stakeout_core::time::Second;
 /// Events that each rule meets.
 const EVENTS_A_RULE: u64 = 20;
 
-#[expect(clippy::disallowed_methods, reason = "how long a test runs is nobody's decision but its caller's")]
+#[expect(clippy::disallowed_methods, reason = "the caller chooses how long the test runs")]
 fn number_of(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
@@ -44,7 +44,7 @@ fn theirs(rule: &str) -> Engine {
     engine
 }
 
-/// Returns the request that an audit event tells of.
+/// Returns the request of an audit event.
 fn observation(event: &Json) -> Observation {
     let source = Source {
         name: "prod".to_owned(),

@@ -22,8 +22,8 @@ name: listed
 logsource: {product: kubernetes, service: audit}
 detection: {selection: {verb: list}, condition: selection}
 ---
-title: Refused In A CountCondition
-name: refused-in-a-burst
+title: Refused Repeatedly
+name: refused-repeatedly
 correlation: {type: event_count, rules: [refused], group-by: [source_ip], timespan: 2m, condition: {gte: 3}}
 ---
 title: Many Paths
@@ -44,12 +44,12 @@ correlation: {type: event_count, rules: [listed], group-by: [requestURI], timesp
 title: Refused Then Listed
 name: refused-then-listed
 correlation:
-  {type: temporal_ordered, rules: [refused-in-a-burst, listed, refused], group-by: [source_ip], timespan: 5m}
+  {type: temporal_ordered, rules: [refused-repeatedly, listed, refused], group-by: [source_ip], timespan: 5m}
 stakeout: {dedup_period: 5m}
 ---
 title: Refused And Listed
 name: refused-and-listed
-correlation: {type: temporal, rules: [refused-in-a-burst, listed], group-by: [source_ip], timespan: 2m}
+correlation: {type: temporal, rules: [refused-repeatedly, listed], group-by: [source_ip], timespan: 2m}
 stakeout: {dedup_period: 3m}
 ";
 
@@ -71,7 +71,7 @@ fn is_list(record: &Record) -> bool {
 
 type Requests = [Request<Record>];
 
-/// What a rule asks for, written once more.
+/// A second implementation of a rule.
 struct ByHand {
     name: &'static str,
     fits: fn(&Record) -> bool,
@@ -90,7 +90,7 @@ fn address(record: &Record) -> String {
     std::net::Ipv4Addr::from(record.address).to_string()
 }
 
-const BURST: ReferencedRule<Record> = ReferencedRule { fits: is_refused, least: 3, within: 120 };
+const REPEATED: ReferencedRule<Record> = ReferencedRule { fits: is_refused, least: 3, within: 120 };
 const REFUSED: ReferencedRule<Record> = ReferencedRule { fits: is_refused, least: 1, within: 0 };
 const LISTED: ReferencedRule<Record> = ReferencedRule { fits: is_list, least: 1, within: 0 };
 
@@ -128,7 +128,7 @@ const BY_HAND: &[ByHand] = &[
         group: address,
         timespan: 300,
         quiet: 300,
-        is_enough: |all, span| sequence_by_hand(all, span, &[BURST, LISTED, REFUSED], true),
+        is_enough: |all, span| sequence_by_hand(all, span, &[REPEATED, LISTED, REFUSED], true),
         distinct: |_| 0,
     },
     ByHand {
@@ -137,7 +137,7 @@ const BY_HAND: &[ByHand] = &[
         group: address,
         timespan: 120,
         quiet: 180,
-        is_enough: |all, span| sequence_by_hand(all, span, &[BURST, LISTED], false),
+        is_enough: |all, span| sequence_by_hand(all, span, &[REPEATED, LISTED], false),
         distinct: |_| 0,
     },
 ];
@@ -180,8 +180,8 @@ fn counted(findings: &[Finding]) -> Vec<Counted> {
     counted
 }
 
-/// Records of bursts and pauses, from few senders, so that edges are met often.
-fn bursts() -> impl Strategy<Value = Vec<Record>> {
+/// Records close together and far apart, from few clients, so that edges occur often.
+fn uneven() -> impl Strategy<Value = Vec<Record>> {
     let gap = prop_oneof![4 => 0_i64..4, 2 => 40_i64..80, 2 => 115_i64..125, 1 => 170_i64..190, 1 => 290_i64..370];
     proptest::collection::vec((gap, 0_u8..3, 0_u8..4), 1..40).prop_flat_map(|steps| {
         records(steps.len(), 1).prop_map(move |mut drawn| {
@@ -202,7 +202,7 @@ proptest! {
     #![proptest_config(crate::cases(600))]
 
     #[test]
-    fn values_and_sequences_are_what_a_hand_counts(records in bursts().prop_shuffle()) {
+    fn values_and_sequences_equal_a_count_by_hand(records in uneven().prop_shuffle()) {
         let closed = close_with(&rules(), &records, stakeout_core::fold::Limits::default());
         let mut findings = closed.commit.findings;
         findings.retain(|finding| BY_HAND.iter().any(|rule| rule.name == finding.rule.name));
@@ -216,7 +216,7 @@ fn every_rule_is_met() {
     let mut met: BTreeMap<String, usize> = BTreeMap::new();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for _ in 0..200 {
-        let records = bursts().new_tree(&mut runner).expect("records").current();
+        let records = uneven().new_tree(&mut runner).expect("records").current();
         for (name, ..) in expected(&records) {
             *met.entry(name).or_default() += 1;
         }

@@ -10,7 +10,7 @@ use stakeout_core::timeline::Timeline;
 
 use crate::by_hand::count_by_hand;
 
-/// Requests by second, and what the rule asks for, so small that edges are met often.
+/// Requests by second and a threshold, so small that edges occur often.
 fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
     let threshold = (1_u64..6, 1_i64..30, 0_i64..30).prop_map(|(count, timespan_seconds, more)| Threshold {
         count,
@@ -31,9 +31,9 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
     })
 }
 
-fn episodes(seconds: &[(Second, u64)], reported: &[PrunedSpan], threshold: &Threshold) -> Vec<Episode> {
+fn episodes(seconds: &[(Second, u64)], pruned: &[PrunedSpan], threshold: &Threshold) -> Vec<Episode> {
     let timeline = Timeline::of_requests(seconds.iter().copied());
-    stakeout_core::episode::episodes(&timeline, reported, threshold, &ThresholdKind::EventCount(threshold.count))
+    stakeout_core::episode::episodes(&timeline, pruned, threshold, &ThresholdKind::EventCount(threshold.count))
 }
 
 fn by_hand(seconds: &[(Second, u64)], threshold: &Threshold) -> Vec<Episode> {
@@ -47,7 +47,7 @@ fn sum(seconds: &[(Second, u64)], within: &Episode) -> u64 {
     seconds.iter().filter(|(at, _)| within.first <= *at && *at <= within.last).map(|(_, n)| n).sum()
 }
 
-/// A rule may ask for more now than when the episode was reported.
+/// The threshold of a rule may have risen since the episode was reported.
 #[test]
 fn a_reported_beginning_goes_on_whatever_the_threshold_is_now() {
     let threshold = Threshold { count: 9, timespan_seconds: 30, quiet_seconds: 60 };
@@ -60,11 +60,11 @@ proptest! {
     #![proptest_config(crate::cases(2_500))]
 
     #[test]
-    fn episodes_are_what_a_hand_counts((seconds, threshold) in cases()) {
+    fn episodes_equal_a_count_by_hand((seconds, threshold) in cases()) {
         prop_assert_eq!(episodes(&seconds, &[], &threshold), by_hand(&seconds, &threshold));
     }
 
-    /// What was reported stays true: each episode lies within one of those that more requests give.
+    /// Reported episodes stay true: each is inside one of the episodes that more requests give.
     #[test]
     fn more_requests_make_episodes_longer_earlier_or_joined(
         (seconds, threshold) in cases(),
@@ -82,7 +82,7 @@ proptest! {
         }
     }
 
-    /// The beginning of a reported episode may be deleted, and so may what no span can reach any more.
+    /// The beginning of a reported episode may be deleted, and so may requests that no span can reach any more.
     #[test]
     fn deleted_beginnings_change_nothing((seconds, threshold) in cases(), cut in 0_i64..400) {
         let all = episodes(&seconds, &[], &threshold);
@@ -90,7 +90,7 @@ proptest! {
         let (gone, kept): (Vec<_>, Vec<_>) = seconds.iter().copied().partition(|(at, _)| {
             at.0 < cut && (is_in(*at) || at.0 < cut - threshold.timespan_seconds)
         });
-        let reported: Vec<Episode> = all
+        let pruned: Vec<Episode> = all
             .iter()
             .filter_map(|episode| {
                 let last = gone.iter().rfind(|(at, _)| *at <= episode.last && episode.first <= *at)?.0;
@@ -98,6 +98,6 @@ proptest! {
                 Some(Episode { first: episode.first, last, count })
             })
             .collect();
-        prop_assert_eq!(episodes(&kept, &reported, &threshold), all);
+        prop_assert_eq!(episodes(&kept, &pruned, &threshold), all);
     }
 }

@@ -1,4 +1,4 @@
-//! More groups that crossed a threshold than a commit may open findings for: the largest have one, and the sum is right.
+//! The limit of findings that a commit opens: the largest groups have one, and the sum of the others is right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +15,16 @@ use super::{BEGIN, Record, close, records, rules, source};
 
 /// Returns how many findings were not opened, and their requests.
 fn left_out(closed: &Closed) -> (u64, u64) {
-    let reported: Vec<(u64, u64)> = closed
+    let sums: Vec<(u64, u64)> = closed
         .notices
         .iter()
         .map(|notice| match &notice.kind {
             NoticeKind::TooManyFindings { findings, requests, .. } => (*findings, *requests),
-            other => panic!("reported {other:?}"),
+            other => panic!("unexpected notice {other:?}"),
         })
         .collect();
-    assert!(reported.len() < 2, "reported once");
-    reported.first().copied().unwrap_or_default()
+    assert!(sums.len() < 2, "one notice");
+    sums.first().copied().unwrap_or_default()
 }
 
 fn findings(closed: &Closed) -> BTreeMap<FindingKey, &Finding> {
@@ -36,12 +36,12 @@ fn read_again(records: &[Record], before: &Closed, limits: Limits) -> Closed {
     let window = Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("not empty");
     let mut fold = fold::open(rules(), window, true, HashKey([7; 16]), limits);
     records.iter().for_each(|record| fold.observe(&record.observation()));
-    let carried = CloseInput::nothing(source().log, window.latest());
+    let input = CloseInput::nothing(source().log, window.latest());
     let stored =
-        |(minute, rows): &(_, _)| StoredMinute { source: carried.source_id, minute: *minute, rows: Clone::clone(rows) };
+        |(minute, rows): &(_, _)| StoredMinute { source: input.source_id, minute: *minute, rows: Clone::clone(rows) };
     let own = before.commit.minutes.iter().map(stored).collect();
-    let carried = CloseInput { own, findings: before.commit.findings.clone(), ..carried };
-    fold.close(&source(), carried, jiff::Timestamp::UNIX_EPOCH)
+    let input = CloseInput { own, findings: before.commit.findings.clone(), ..input };
+    fold.close(&source(), input, jiff::Timestamp::UNIX_EPOCH)
 }
 
 proptest! {
@@ -71,7 +71,7 @@ proptest! {
         }
     }
 
-    /// What was left out stays so when the same requests are read again: a re-read is no second helping.
+    /// A reread of the same requests opens no finding that the first read left out.
     #[test]
     fn a_window_that_is_read_again_opens_no_more(records in records(1..200, 3600), findings_max in 1_usize..10) {
         let limits = Limits { findings_max, ..Limits::default() };
@@ -82,9 +82,9 @@ proptest! {
         prop_assert_eq!(again.notices, []);
     }
 
-    /// However many findings are stored, the next window may open some.
+    /// However many findings are stored, the next window may open more.
     #[test]
-    fn what_is_stored_hides_nothing_that_comes_after_it(records in records(50..200, 3600), findings_always in 1_usize..5) {
+    fn stored_findings_do_not_hide_new_ones(records in records(50..200, 3600), findings_always in 1_usize..5) {
         let limits = Limits { findings_stored_max: 0, findings_always, ..Limits::default() };
         let all = close(&records, Limits::default());
         let closed = close(&records, limits);

@@ -1,4 +1,4 @@
-//! What must hold for whatever comes: episodes against a counter by hand, and folds in any order and over their limits.
+//! Properties of any input: episodes equal a count by hand, and folds give the same in any order and over their limits.
 //!
 //! The same over many windows, with a ledger and restarts, is tested where the writer is, in the daemon.
 
@@ -72,7 +72,7 @@ fn source() -> Source {
 /// One record of a request.
 #[derive(Clone, Debug)]
 struct Record {
-    /// Which request it is a record of; the client gave them all one audit id.
+    /// The number of its request; the client gave all requests one audit id.
     request: usize,
     address: [u8; 4],
     code: i64,

@@ -1,4 +1,4 @@
-//! One window, whatever the order of its records and however often each comes: the same commit, evidence included.
+//! One window, whatever the order of its records and however often each comes: the same commit, samples included.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ proptest! {
 
     /// Where there are more rows than may be stored, the same ones are left out.
     #[test]
-    fn nor_what_is_left_out((records, reordered) in reordered(), rows_max in 1_usize..20) {
+    fn neither_changes_which_rows_are_left_out((records, reordered) in reordered(), rows_max in 1_usize..20) {
         let limits = Limits { rows_max, ..Limits::default() };
         let (one, other) = (close(&records, limits), close(&reordered, limits));
         prop_assert_eq!(one.commit, other.commit);

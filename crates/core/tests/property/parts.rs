@@ -1,4 +1,4 @@
-//! One window, seen by several folds and merged, whatever each saw: the same commit as of one fold, evidence included.
+//! Several folds of one window, merged, whatever each of them saw: the same commit as from one fold, samples included.
 
 use proptest::prelude::*;
 use stakeout_core::fold::{self, CloseInput, Closed, Fold, Limits};
@@ -17,7 +17,7 @@ fn fold_of<'r>(records: impl Iterator<Item = &'r Record>, limits: Limits) -> Fol
     fold
 }
 
-/// Folds the records that `part` gives each fold, and merges these.
+/// Folds the records, each in the fold that `part` names, and merges the folds.
 fn close_parts(records: &[Record], part: &[usize], limits: Limits) -> Closed {
     let mut folds = (0..4).map(|number| {
         let own = records.iter().zip(part).filter(move |(_, part)| **part == number);
@@ -28,7 +28,7 @@ fn close_parts(records: &[Record], part: &[usize], limits: Limits) -> Closed {
     fold.close(&source(), CloseInput::nothing(source().log, window().latest()), jiff::Timestamp::UNIX_EPOCH)
 }
 
-/// Records, some of them twice, and to which of four folds each goes.
+/// Records, some of them twice, each with one of four folds.
 fn parts() -> impl Strategy<Value = (Vec<Record>, Vec<usize>)> {
     records(1..120, 3500).prop_flat_map(|mut records| {
         let again: Vec<Record> = records.iter().step_by(3).cloned().collect();
@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(crate::cases(300))]
 
     #[test]
-    fn several_folds_are_one((records, part) in parts(), samples_max in prop_oneof![Just(3_usize), Just(20_000)]) {
+    fn several_folds_equal_one((records, part) in parts(), samples_max in prop_oneof![Just(3_usize), Just(20_000)]) {
         let limits = Limits { samples_max, ..Limits::default() };
         let (one, merged) = (close(&records, limits), close_parts(&records, &part, limits));
         prop_assert_eq!(one.commit, merged.commit);
@@ -51,16 +51,16 @@ proptest! {
 
     /// Where there are more rows than may be stored, the same ones are left out.
     #[test]
-    fn what_is_left_out_is_left_out_of_all((records, part) in parts(), rows_max in 1_usize..20) {
+    fn several_folds_leave_out_the_same_rows((records, part) in parts(), rows_max in 1_usize..20) {
         let limits = Limits { rows_max, ..Limits::default() };
         let (one, merged) = (close(&records, limits), close_parts(&records, &part, limits));
         prop_assert_eq!(one.commit, merged.commit);
         prop_assert_eq!(one.notices, merged.notices);
     }
 
-    /// How many requests lie beyond a limit does not depend on who saw them, though which ones may.
+    /// The number of requests over a limit does not depend on which fold saw them.
     #[test]
-    fn requests_beyond_the_limit_are_all_told((records, part) in parts(), requests_max in 1_usize..40) {
+    fn requests_over_the_limit_are_all_reported((records, part) in parts(), requests_max in 1_usize..40) {
         let limits = Limits { requests_max, ..Limits::default() };
         let merged = close_parts(&records, &part, limits);
         let all = close_parts(&records, &part, Limits::default()).counts;

@@ -1,4 +1,4 @@
-//! More groups or requests than a window may hold: the largest are counted exactly, and the sums are right.
+//! The limits of groups and requests: the largest groups are counted exactly, and the sums of the rest are right.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use stakeout_core::notice::NoticeKind;
 
 use super::{BEGIN, Record, close, records};
 
-/// What a closed window says that it left out: rows, requests and the largest sources.
+/// Returns what a closed window left out: rows, requests and the largest sources.
 fn left_out(closed: &Closed) -> (u64, u64, Vec<(String, u64)>) {
     let mut overflows = closed.notices.iter().map(|notice| match &notice.kind {
         NoticeKind::Overflow { rows, requests, top } => (*rows, *requests, top.clone()),
-        other => panic!("reported {other:?}"),
+        other => panic!("unexpected notice {other:?}"),
     });
     let overflow = overflows.next().unwrap_or_default();
-    assert_eq!(overflows.next(), None, "reported once");
+    assert_eq!(overflows.next(), None, "one notice");
     overflow
 }
 
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn requests_beyond_the_limit_are_told_as_a_sum(records in records(1..200, 3600), requests_max in 0_usize..150) {
+    fn requests_over_the_limit_are_reported_as_a_sum(records in records(1..200, 3600), requests_max in 0_usize..150) {
         let all = close(&records, Limits::default());
         let capped = close(&records, Limits { requests_max, ..Limits::default() });
         prop_assert_eq!(capped.counts.matched, all.counts.matched.min(requests_max as u64));
@@ -75,7 +75,7 @@ proptest! {
     }
 }
 
-/// Beyond the limit only a thousand sources are tracked, and the one that sends most is always among them.
+/// Over the limit only a thousand sources are tracked, and the largest one is always among them.
 #[test]
 fn the_top_attacker_is_named_among_more_sources_than_are_tracked() {
     let mut records = Vec::new();
@@ -89,7 +89,7 @@ fn the_top_attacker_is_named_among_more_sources_than_are_tracked() {
     let closed = close(&records, Limits { requests_max: 10, ..Limits::default() });
     let (_, requests, top) = left_out(&closed);
     assert_eq!(requests, 5_990);
-    let (name, n) = top.first().expect("somebody is named");
+    let (name, n) = top.first().expect("the notice names a source");
     assert_eq!(name, "203.0.113.9");
-    assert!((120..=130).contains(n), "it sent 120, and {n} were reported");
+    assert!((120..=130).contains(n), "it sent 120, and the notice says {n}");
 }

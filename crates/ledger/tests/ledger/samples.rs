@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stakeout_core::address::SourceIp;
-use stakeout_core::code::Code;
 use stakeout_core::commit::Commit;
 use stakeout_core::context_query::ContextQuery;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
@@ -16,6 +15,7 @@ use stakeout_core::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, Ru
 use stakeout_core::hash::TextHash;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::{Failing, Gap, Progress, Reread};
+use stakeout_core::response_code::ResponseCode;
 use stakeout_core::rule::RuleHead;
 use stakeout_core::source::{LogId, SourceId};
 use stakeout_core::tally::{Rows, SecondCount, Tally};
@@ -80,8 +80,8 @@ fn marks<T: DistinctKind>(values: impl IntoIterator<Item = T>) -> ValueSeconds<T
 pub(crate) fn tally(n: u32, samples: u64) -> Tally {
     Tally {
         seconds: vec![
-            SecondCount { second: 0, referenced: ReferencedRuleSet(0), code: Code::of(Some(403)), n },
-            SecondCount { second: 59, referenced: ReferencedRuleSet(0).with(15), code: Code::of(None), n: 1 },
+            SecondCount { second: 0, referenced: ReferencedRuleSet(0), code: ResponseCode::of(Some(403)), n },
+            SecondCount { second: 59, referenced: ReferencedRuleSet(0).with(15), code: ResponseCode::of(None), n: 1 },
         ],
         sources: marks([SourceIp::V4(n.into()), SourceIp::V6Net(u64::MAX - samples)]),
         texts: marks((0..samples).map(|text| TextHash(u64::from(n) ^ (text << 50)))),

@@ -8,7 +8,6 @@ use proptest::collection::{btree_set, vec};
 use proptest::option::{self, of};
 use proptest::prelude::*;
 use stakeout_core::address::SourceIp;
-use stakeout_core::code::{Code, Codes};
 use stakeout_core::context::{FindingContext, SourceActivity, TopValues};
 use stakeout_core::delivery::Activity;
 use stakeout_core::distinct::Distinct;
@@ -18,6 +17,7 @@ use stakeout_core::finding::{DistinctValues, Finding, FindingKey, FindingStatus,
 use stakeout_core::group::{GroupKey, GroupValue};
 use stakeout_core::hash::TextHash;
 use stakeout_core::notice::{Notice, NoticeKind};
+use stakeout_core::response_code::{ResponseCode, ResponseCodes};
 use stakeout_core::rule::{Level, RuleHead};
 use stakeout_core::source::Provider;
 use stakeout_core::text::bounded;
@@ -156,11 +156,11 @@ fn group() -> impl Strategy<Value = Vec<(String, GroupValue)>> {
 }
 
 /// Returns requests by code: none or some.
-fn codes() -> impl Strategy<Value = Codes> {
+fn codes() -> impl Strategy<Value = ResponseCodes> {
     let code = prop_oneof![Just(Some(403)), Just(None), (0..700_i64).prop_map(Some)];
     vec((code, any::<u64>()), 0..12).prop_map(|counted| {
-        let mut codes = Codes::default();
-        counted.into_iter().for_each(|(code, n)| codes.add(Code::of(code), n));
+        let mut codes = ResponseCodes::default();
+        counted.into_iter().for_each(|(code, n)| codes.add(ResponseCode::of(code), n));
         codes
     })
 }
@@ -220,7 +220,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 episode: Episode { first, last: first.plus(seconds), count },
                 codes,
                 pruned: None,
-                pruned_codes: Codes::default(),
+                pruned_codes: ResponseCodes::default(),
                 quiet_seconds: 3_600,
                 status,
                 clusters,
@@ -266,10 +266,10 @@ fn context() -> impl Strategy<Value = FindingContext> {
 }
 
 /// Returns a tenth of 401, the rest of 403.
-fn plain_codes(count: u64) -> Codes {
-    let mut codes = Codes::default();
-    codes.add(Code::of(Some(403)), count - count / 10);
-    codes.add(Code::of(Some(401)), count / 10);
+fn plain_codes(count: u64) -> ResponseCodes {
+    let mut codes = ResponseCodes::default();
+    codes.add(ResponseCode::of(Some(403)), count - count / 10);
+    codes.add(ResponseCode::of(Some(401)), count / 10);
     codes
 }
 
@@ -293,7 +293,7 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
         episode: Episode { first: Second(1_795_309_252), last: Second(1_795_311_010), count },
         codes: plain_codes(count),
         pruned: None,
-        pruned_codes: Codes::default(),
+        pruned_codes: ResponseCodes::default(),
         quiet_seconds: 3_600,
         status: FindingStatus::Open,
         clusters: BTreeSet::from(["prod".to_owned(), "dev".to_owned()]),

@@ -19,17 +19,17 @@ const OTHER: u16 = 9;
 /// The response code of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Code(u16);
+pub struct ResponseCode(u16);
 
-impl Code {
+impl ResponseCode {
     /// Returns the code of a request; `None` where its record has none.
     #[must_use]
-    pub fn of(code: Option<i64>) -> Code {
-        let Some(code) = code else { return Code(0) };
+    pub fn of(code: Option<i64>) -> ResponseCode {
+        let Some(code) = code else { return ResponseCode(0) };
         match u16::try_from(code) {
-            Ok(code) if APART.binary_search(&code).is_ok() => Code(code),
-            Ok(code @ 100..=599) => Code(code / 100),
-            _ => Code(OTHER),
+            Ok(code) if APART.binary_search(&code).is_ok() => ResponseCode(code),
+            Ok(code @ 100..=599) => ResponseCode(code / 100),
+            _ => ResponseCode(OTHER),
         }
     }
 
@@ -41,7 +41,7 @@ impl Code {
 }
 
 /// Writes `403`, `4xx` for the rest of a hundred, `other`, or `none` where the record had no code.
-impl fmt::Display for Code {
+impl fmt::Display for ResponseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => f.write_str("none"),
@@ -55,24 +55,24 @@ impl fmt::Display for Code {
 /// Requests by response code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Codes(BTreeMap<Code, u64>);
+pub struct ResponseCodes(BTreeMap<ResponseCode, u64>);
 
-impl Codes {
+impl ResponseCodes {
     /// Counts `n` more requests.
-    pub fn add(&mut self, code: Code, n: u64) {
+    pub fn add(&mut self, code: ResponseCode, n: u64) {
         let count = self.0.entry(code).or_default();
         *count = count.saturating_add(n);
     }
 
     /// Adds the counts of `other`, which counted other requests.
-    pub fn add_all(&mut self, other: &Codes) {
+    pub fn add_all(&mut self, other: &ResponseCodes) {
         for (code, n) in &other.0 {
             self.add(*code, *n);
         }
     }
 
     /// Joins another count of the same requests: for each code the larger count stays.
-    pub fn join(&mut self, other: &Codes) {
+    pub fn join(&mut self, other: &ResponseCodes) {
         for (code, n) in &other.0 {
             let count = self.0.entry(*code).or_default();
             *count = (*count).max(*n);
@@ -92,14 +92,14 @@ impl Codes {
     }
 
     /// Returns the codes with their requests, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (ResponseCode, u64)> + '_ {
         self.0.iter().map(|(code, n)| (*code, *n))
     }
 
     /// Returns the codes with their requests, the most frequent first.
     #[must_use]
-    pub fn most_first(&self) -> Vec<(Code, u64)> {
-        let mut all: Vec<(Code, u64)> = self.iter().collect();
+    pub fn most_first(&self) -> Vec<(ResponseCode, u64)> {
+        let mut all: Vec<(ResponseCode, u64)> = self.iter().collect();
         all.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
         all
     }
@@ -111,10 +111,10 @@ mod tests {
 
     #[test]
     fn codes_unknown_to_kubernetes_are_counted_by_hundreds() {
-        let shown = |code| Code::of(code).to_string();
+        let shown = |code| ResponseCode::of(code).to_string();
         let codes = [Some(403), Some(418), Some(599), Some(99), Some(600), Some(-1), Some(i64::MAX), None];
         assert_eq!(codes.map(shown), ["403", "4xx", "5xx", "other", "other", "other", "other", "none"]);
         assert!(APART.is_sorted());
-        assert_eq!((Code::of(Some(200)).number(), Code::of(Some(299)).number()), (Some(200), None));
+        assert_eq!((ResponseCode::of(Some(200)).number(), ResponseCode::of(Some(299)).number()), (Some(200), None));
     }
 }
