@@ -269,10 +269,10 @@ mod tests {
         let first = fs::metadata(&path).expect("there");
         let identity = (first.dev(), first.ino());
         fs::rename(&path, &rotated).expect("rotated");
-        assert!(open_same(&path, identity).expect("no fault").is_none());
+        assert!(open_same(&path, identity).expect("no error").is_none());
         fs::write(&path, "second\n").expect("written");
-        assert!(open_same(&path, identity).expect("no fault").is_none());
-        assert!(open_same(&rotated, identity).expect("no fault").is_some());
+        assert!(open_same(&path, identity).expect("no error").is_none());
+        assert!(open_same(&rotated, identity).expect("no error").is_some());
     }
 
     #[test]

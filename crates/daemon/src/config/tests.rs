@@ -32,7 +32,7 @@ fn read(text: &str) -> Result<Config, Vec<String>> {
 fn read_with(text: &str, base: &Path, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
     let look_up = |name: &str| environment.get(name).map(|value| (*value).to_owned());
-    Config::read("f.yaml", base, text, &look_up).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    Config::read("f.yaml", base, text, &look_up).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 fn warnings(config: &Config) -> Vec<String> {
@@ -82,7 +82,7 @@ fn the_shipped_examples_are_valid() {
     }
 }
 
-/// What the commented example shows as commented-out keys is valid as well, or it would mislead.
+/// The commented-out keys of the example must be valid too, or they would mislead.
 #[test]
 fn the_commented_keys_of_the_example_are_valid() {
     let text = fs::read_to_string(repository().join("config/stakeout.yaml")).expect("the example");
@@ -145,7 +145,7 @@ fn a_short_config_has_the_documented_defaults() {
 }
 
 #[test]
-fn every_key_arrives() {
+fn every_key_is_parsed() {
     let config = read(
         "schedule: {cron: '*/15 * * * *', earliest: -25m, latest: 0, reread: 2h, max_backfill: 3d, start: -24h}\n\
          state: {path: state}\n\
@@ -220,7 +220,7 @@ fn every_key_arrives() {
 }
 
 #[test]
-fn a_log_is_the_account_it_lies_in_and_an_endpoint_stands_for_an_unknown_one() {
+fn a_log_id_contains_the_account_or_else_the_endpoint() {
     let log = |rest: &str| {
         let text = format!(
             "sources: [{{name: a, cloudwatch: {{region: eu-west-1, log_group: /aws/eks/prod/cluster{rest}}}}}]\n{NOTIFY}"
@@ -237,7 +237,7 @@ fn a_log_is_the_account_it_lies_in_and_an_endpoint_stands_for_an_unknown_one() {
 }
 
 #[test]
-fn logs_of_the_other_clouds_arrive() {
+fn logs_of_the_other_clouds_are_parsed() {
     let text = format!(
         "sources:\n\
          \x20 - {{name: gke, cloud_logging: {{project: 'example.com:acme-prod', location: europe-west1, cluster: prod}}}}\n\
@@ -278,8 +278,8 @@ fn logs_of_the_other_clouds_arrive() {
 }
 
 #[test]
-fn faults_of_all_sections_come_in_the_order_of_lines() {
-    let faults = read(
+fn errors_of_all_sections_come_in_the_order_of_lines() {
+    let errors = read(
         "notfy: []\n\
          schedule: {latest: 1h}\n\
          sources:\n\
@@ -291,10 +291,10 @@ fn faults_of_all_sections_come_in_the_order_of_lines() {
          \x20 - {name: out, stdout: {}}\n\
          admin: {listen: here}\n",
     )
-    .expect_err("faults");
-    let places: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": ").nth(1)).collect();
+    .expect_err("errors");
+    let keys: Vec<&str> = errors.iter().filter_map(|error| error.split(": ").nth(1)).collect();
     assert_eq!(
-        places,
+        keys,
         [
             "notfy",
             "schedule.latest",
@@ -325,11 +325,11 @@ fn a_probable_mistake_is_a_warning() {
 }
 
 #[test]
-fn a_config_that_cannot_be_opened_is_one_fault() {
+fn an_unreadable_config_is_one_error() {
     let home = tempfile::tempdir().expect("a directory");
     let load = |path: &Path| match Config::load(path, &|_| None) {
         Ok(_) => panic!("no config"),
-        Err(faults) => faults.iter().map(|fault| fault.problem.clone()).collect(),
+        Err(errors) => errors.iter().map(|error| error.problem.clone()).collect(),
     };
     let missing = home.path().join("stakeout.yaml");
     let problems: Vec<String> = load(&missing);
@@ -339,7 +339,7 @@ fn a_config_that_cannot_be_opened_is_one_fault() {
 }
 
 #[test]
-fn a_secret_file_loses_one_line_end_and_must_hold_something() {
+fn a_secret_file_is_not_empty_and_loses_one_line_end() {
     let home = tempfile::tempdir().expect("a directory");
     let url = "https://hooks.slack.com/services/T0/B0/example";
     let config = |content: &[u8], mode: u32| {
@@ -369,13 +369,13 @@ fn a_secret_file_loses_one_line_end_and_must_hold_something() {
         (&b"\xff\xfe"[..], "`slack` is not UTF-8 text"),
         (&b"https://hooks.slack.com/services/x\n\n"[..], "not the URL"),
     ] {
-        let faults = config(content, 0o600).expect_err(problem);
-        assert!(faults[0].contains(problem), "{faults:?}");
+        let errors = config(content, 0o600).expect_err(problem);
+        assert!(errors[0].contains(problem), "{errors:?}");
     }
 }
 
 #[test]
-fn a_webhook_has_a_url_and_maybe_a_token() {
+fn a_webhook_has_a_url_and_an_optional_token() {
     let config = |keys: &str| {
         let text = format!("{SOURCES}notify: [{{name: siem, webhook: {{{keys}}}}}]\n");
         read_with(&text, Path::new("/"), &[("TOKEN", "t0k")])
@@ -391,7 +391,7 @@ fn a_webhook_has_a_url_and_maybe_a_token() {
 }
 
 #[test]
-fn slack_and_webhooks_are_only_told_over_a_private_way() {
+fn slack_and_webhooks_need_https_or_this_machine() {
     let is_valid = |kind: &str| read(&format!("{SOURCES}notify: [{{name: d, {kind}}}]\n")).is_ok();
     for (url, is_slack, is_webhook) in [
         ("https://hooks.slack.com/services/T/B/x", true, true),
@@ -418,7 +418,7 @@ fn standard_output_needs_no_settings() {
     assert!(read(&format!("{SOURCES}notify: [{{name: out, stdout: {{a: b}}}}]\n")).is_err());
 }
 
-/// The canary stands wherever a secret could be written, also by mistake; nothing may repeat it.
+/// The canary is wherever a secret could be, even by mistake. No output may repeat it.
 #[test]
 fn secrets_never_show() {
     const CANARY: &str = "xoxb-canary-7f3a";
@@ -454,7 +454,7 @@ fn secrets_never_show() {
                 accepted += 1;
                 format!("{config:?}")
             }
-            Err(faults) => faults.join("\n"),
+            Err(errors) => errors.join("\n"),
         };
         assert!(!shown.contains("canary"), "{text}\n{shown}");
     }
@@ -462,7 +462,7 @@ fn secrets_never_show() {
 }
 
 proptest! {
-    /// Whatever a slip of the keyboard makes of a config: it is read or refused, and faults come in order.
+    /// A config with typing errors is parsed or refused, and its errors come in order.
     #[test]
     fn a_slip_of_the_keyboard_never_panics(
         at in 0_usize..6_000,
@@ -475,9 +475,9 @@ proptest! {
         let end = kept(start + removed).unwrap_or(text.len());
         let slipped = format!("{}{typed}{}", &text[..start], &text[end..]);
         let url = |_: &str| Some("https://hooks.slack.com/services/T0/B0/x".to_owned());
-        if let Err(faults) = Config::read("f.yaml", Path::new("/etc/stakeout"), &slipped, &url) {
-            prop_assert!(!faults.is_empty());
-            prop_assert!(faults.is_sorted_by_key(|fault| fault.line));
+        if let Err(errors) = Config::read("f.yaml", Path::new("/etc/stakeout"), &slipped, &url) {
+            prop_assert!(!errors.is_empty());
+            prop_assert!(errors.is_sorted_by_key(|error| error.line));
         }
     }
 }
