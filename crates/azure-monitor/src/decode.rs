@@ -1,8 +1,8 @@
 //! Answers into rows, and a row into an audit event.
 //!
 //! A row is a JSON object by the names of its columns, whether a query answered with it, `az monitor log-analytics query`
-//! printed it, or a diagnostic setting exported it to a storage account or an event hub. How an audit event itself is
-//! written is core's to read: the cells of a row are put together as the API server would have written them.
+//! printed it, or a diagnostic setting exported it to a storage account or an event hub. Core decodes the audit event
+//! itself: the cells of a row are put together as the API server would have written them.
 
 mod answer;
 mod cell;

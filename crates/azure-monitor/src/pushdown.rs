@@ -46,8 +46,8 @@ enum Detail {
 /// Returns the query for the rows of a window that the prefilter accepts, or that cannot be judged because they were
 /// cut.
 ///
-/// On the plan Basic the text names no time: [`timespan`] goes beside it. A prefilter that fits nothing leaves nothing
-/// out; should it be wrong, no event is lost.
+/// On the plan Basic the text names no time: [`timespan`] goes beside it. A prefilter that fits nothing is
+/// ignored: if it is wrong, no event is lost.
 #[must_use]
 pub fn query(window: Window, prefilter: &Prefilter, config: &AzureMonitorConfig) -> String {
     ending(window, prefilter, &[], config)

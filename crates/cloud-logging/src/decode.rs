@@ -7,8 +7,8 @@
 //!
 //! - `requestURI` is put together from `resourceName`: no query, no `//`, no trailing slash, no odd spelling of the path.
 //!   Rules that mean "lists pods" are better off with `objectRef`.
-//! - `user.groups` is missing but for anonymous requests; `level` and both timestamps are missing.
-//! - `sourceIPs` is the one address that Google saw. It may be `gce-internal-ip` or `private`, which is no address but
+//! - `user.groups` is missing except for anonymous requests; `level` and both timestamps are missing.
+//! - `sourceIPs` is the one address that Google saw. It may be `gce-internal-ip` or `private`, which is not an address but
 //!   stays as evidence.
 //! - A success has code 200, whichever of the 2xx it was; without an answer in the entry, each code is what the gRPC
 //!   code stands for.

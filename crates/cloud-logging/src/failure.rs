@@ -13,7 +13,7 @@ use stakeout_http::error_chain::{find, message};
 
 use crate::config::CloudLoggingConfig;
 
-/// What to do where there are no credentials, or none that Google takes.
+/// The fix for missing or refused credentials.
 const MEND_CREDENTIALS: &str = "give the pod a Kubernetes service account with workload identity, set \
     GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`";
 
@@ -22,11 +22,11 @@ const MEND_CREDENTIALS: &str = "give the pod a Kubernetes service account with w
 pub(crate) enum Failure {
     /// The endpoint must not be asked without a credential.
     CredentialNotAllowed,
-    /// No client could be made; there are no credentials, or none that can be read.
+    /// No client can be built: the credentials are missing or unreadable.
     NoClient(client_builder::Error),
-    /// The answer took longer than this.
+    /// The answer took longer than this limit.
     TimedOut(Duration),
-    /// The service refused, or the way to it failed.
+    /// The service refused, or the connection failed.
     RequestFailed(Error),
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum FailureMeaning {
     TokenGone { reason: String },
     /// An entry of the page cannot be read; a shorter window has fewer beside it.
     Truncated { reason: String },
-    /// Somebody must do something.
+    /// A person has to act.
     Denied { reason: String, fix: String },
 }
 

@@ -46,7 +46,7 @@ impl AuditLog {
 
 /// Returns the filter that finds, in a window, every entry of the cluster's audit log that the prefilter could accept.
 ///
-/// A prefilter that fits nothing is not believed: should it be wrong, no entry is lost.
+/// A prefilter that fits nothing is ignored: if it is wrong, no entry is lost.
 #[must_use]
 pub fn filter(window: Window, prefilter: &Prefilter, config: &CloudLoggingConfig) -> String {
     let scope = scope(window, &AuditLog::ALL, config);

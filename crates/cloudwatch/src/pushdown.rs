@@ -21,7 +21,7 @@ const CODE: Field = Field::Named("responseStatus.code");
 
 /// Returns the pattern for a prefilter, or `None` where nothing can be pushed down and every event is to be read.
 ///
-/// A prefilter that fits nothing gives `None` as well: should it be wrong, no event is lost.
+/// A prefilter that fits nothing gives `None` as well: if it is wrong, no event is lost.
 #[must_use]
 pub fn filter_pattern(prefilter: &Prefilter) -> Option<String> {
     let mut relaxed = pushable(prefilter.clone().simplified());

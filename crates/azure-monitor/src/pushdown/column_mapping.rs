@@ -18,14 +18,14 @@ pub(super) struct ColumnMapping {
     pub(super) json_column: Option<&'static JsonColumn>,
 }
 
-/// A column that holds JSON: an object, or an object's text where it came as such.
+/// A column that holds JSON: an object, or an object as text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct JsonColumn {
     /// The part of an audit event that it holds.
     part: &'static str,
     /// The column's name.
     column: &'static str,
-    /// The name that what is read of it gets in a query.
+    /// The name of the parsed column in a query.
     pub(super) json: &'static str,
 }
 
@@ -38,20 +38,20 @@ pub(super) const JSON_COLUMNS: &[JsonColumn] = &[
 ];
 
 impl JsonColumn {
-    /// Returns the definition of what is read of the column.
+    /// Returns the definition of the parsed column.
     pub(super) fn read(&self) -> String {
         format!("{} = parse_json(tostring({}))", self.json, self.column)
     }
 
-    /// Returns the condition that a cell is neither empty nor an object. `parse_json` gives a text back where
-    /// it is no JSON: <https://learn.microsoft.com/kusto/query/parse-json-function>.
+    /// Returns the condition that a cell is neither empty nor an object. `parse_json` returns a text that is not
+    /// JSON unchanged: <https://learn.microsoft.com/kusto/query/parse-json-function>.
     pub(super) fn is_cut(&self) -> String {
         format!("(isnotempty(tostring({})) and gettype({}) != \"dictionary\")", self.column, self.json)
     }
 }
 
 impl ColumnMapping {
-    /// Returns where the resource-specific tables keep a field, or `None` where they do not.
+    /// Returns the column of a field in the resource-specific tables, or `None` if they have none.
     pub(super) fn in_audit_table(field: &Field) -> Option<ColumnMapping> {
         let column = |name: &str| Some(ColumnMapping { text: name.to_owned(), is_list: false, json_column: None });
         let list =
@@ -76,7 +76,7 @@ impl ColumnMapping {
         }
     }
 
-    /// Returns where an event of the shared table keeps a field, or `None` where it is not one of its own.
+    /// Returns the path of a field in an event of the shared table, or `None` for a derived field.
     pub(super) fn in_event(field: &Field) -> Option<ColumnMapping> {
         let path = match field {
             Field::Named(name) if field.is_audited() => format!("Event.{name}"),

@@ -89,12 +89,12 @@ pub(super) fn literal(text: &str) -> String {
     quoted
 }
 
-/// Returns the comparison that `text` is exactly this.
+/// Returns the comparison that `text` equals a value.
 pub(super) fn equals(text: &str, value: &str) -> String {
     format!("{text} == {}", literal(value))
 }
 
-/// Returns the ways in which `text` is this but for its case, of a value in ASCII.
+/// Returns the ways in which `text` equals an ASCII value, ignoring case.
 pub(super) fn equals_uncased(text: &str, value: &str) -> Vec<String> {
     let mut ways = vec![format!("{text} =~ {}", literal(value))];
     if value.contains(['k', 'K']) {
@@ -103,13 +103,13 @@ pub(super) fn equals_uncased(text: &str, value: &str) -> Vec<String> {
     ways
 }
 
-/// Returns the comparison that `text` holds this somewhere, in whatever case.
+/// Returns the comparison that `text` contains a value, ignoring case.
 pub(super) fn mentions(text: &str, value: &str) -> String {
     format!("{text} contains {}", literal(value))
 }
 
-/// Returns the longest run of characters in `text` that every writer of JSON leaves as they are, or `None` where it
-/// narrows too little. Where case does not count, the letter that has a double beyond ASCII ends a run.
+/// Returns the longest run of characters in `text` that every JSON writer leaves unescaped, or `None` where it
+/// narrows too little. If case is ignored, `k` ends a run, because the Kelvin sign equals it.
 pub(super) fn plain_run(text: &str, cased: bool) -> Option<&str> {
     if !cased && !text.is_ascii() {
         return None;

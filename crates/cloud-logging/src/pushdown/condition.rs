@@ -1,4 +1,4 @@
-//! A rule's comparison in terms of an entry: the way back from `decode`, through the same tables.
+//! A rule's comparison in terms of an entry: the inverse of `decode`, by the same tables.
 
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::Literal;
@@ -74,7 +74,7 @@ fn named(name: &str, text: ComparedText<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// Returns the ways in which an entry may hold a code. A success is often nothing at all, which is no comparison.
+/// Returns the ways in which an entry may hold a code. A success is often absent, and absence cannot be compared.
 fn codes(literal: &Literal) -> Option<Vec<String>> {
     let http = match literal {
         Literal::Number(number) => *number,
@@ -85,7 +85,7 @@ fn codes(literal: &Literal) -> Option<Vec<String>> {
     is_pushable.then(|| of_status.chain([format!("protoPayload.response.code={http}")]).collect())
 }
 
-/// Returns the paths that a URI can have been put together from.
+/// Returns the paths from which `decode` composes a URI.
 fn request_uri(text: ComparedText<'_>) -> Option<Vec<String>> {
     let without = |prefix: &str| {
         let (head, rest) = text.text.split_at_checked(prefix.len())?;
@@ -99,7 +99,7 @@ fn request_uri(text: ComparedText<'_>) -> Option<Vec<String>> {
     (!paths.is_empty() && !is_any_empty).then(|| paths.iter().flat_map(equals).collect())
 }
 
-/// Returns the label that an annotation is. The decision may come from `authorizationInfo` if its label is missing.
+/// Returns the comparison with the label of an annotation. The decision may come from `authorizationInfo` if its label is missing.
 fn annotation(key: &str, text: ComparedText<'_>) -> Option<Vec<String>> {
     let is_key_plain = key.contains('/') && ComparedText { text: key, cased: true }.is_plain();
     let label = format!("labels.{}", quoted(key));
@@ -157,8 +157,8 @@ impl ComparedText<'_> {
         format!("{field}=~\"{}{pattern}\"", if self.cased { "" } else { "(?i)" })
     }
 
-    /// Returns the text as a part of a regular expression, or `None` where it is no name of Kubernetes; a backslash is
-    /// never needed.
+    /// Returns the text as a part of a regular expression, or `None` where it is not a Kubernetes name; it never
+    /// needs a backslash.
     fn pattern(self) -> Option<String> {
         let is_name =
             self.text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':'));
