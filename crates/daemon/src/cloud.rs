@@ -1,28 +1,41 @@
 //! Everything that differs from cloud to cloud, behind one enum.
 //!
-//! [`Cloud`] is the only list of the clouds in this program. Its variants hold one thing of one cloud: nothing
-//! (`Cloud` itself, a name), the settings of a log ([`Settings`]), or a client ([`Client`]). `match` on it is found in
-//! this file and almost nowhere else; the exception is a file on this machine, which is read in its own way.
+//! [`Cloud`] is the only list of the clouds in this program. A value of it is a name (`Cloud`), the settings of one log
+//! ([`Settings`]), or a client ([`Client`]). Only this file matches on it, except that `config` and `scan` treat a file on
+//! this machine in their own way.
 //!
-//! Each cloud has a file below: its section of the config, its client and budget, how its exported logs are written, and
-//! its fake for the demo. What its API and its records mean is in its own crate.
+//! Each cloud has a file below: its section of the config, its client and budget, the form of its exported logs, and its
+//! fake for the demo. Its API and its records are the subject of its own crate.
 //!
 //! ```text
 //! config:  Settings::read -> Settings::connect -> Connection (Client + budget, or a file)
 //! replay:  Cloud::of_members, of_list (whose export is it?) -> Cloud::export (how is a record read?)
 //! ```
 //!
-//! A cargo feature decides whether a cloud's file is compiled; [`absent`] takes its place otherwise. What is known of a
-//! cloud in any case is its row in [`Cloud::profile`]: enough to recognize it, and to name the missing feature.
+//! A cargo feature decides whether a cloud's file is compiled. Otherwise [`absent`] takes its place. Every build has the
+//! cloud's row in [`Cloud::profile`], so that an error can name the missing feature.
 //!
-//! To add a cloud: its file, and in this one a `mod`, a variant, its row, and an arm where the compiler asks for one.
+//! To add a cloud, write its file. Then add here its `mod`, a variant, a row, and an arm where the compiler asks for one.
 
+#[cfg_attr(
+    all(feature = "aws", feature = "gcp", feature = "azure"),
+    expect(dead_code, reason = "every cloud is built in, and a file has no client")
+)]
 mod absent;
 #[cfg(feature = "azure")]
 mod aks;
+#[cfg_attr(
+    not(any(feature = "aws", feature = "gcp", feature = "azure")),
+    expect(dead_code, reason = "without a cloud no requests are sent")
+)]
+pub(crate) mod budget;
 #[cfg(feature = "aws")]
-pub(crate) mod eks;
+mod eks;
 #[cfg(feature = "demo")]
+#[cfg_attr(
+    not(any(feature = "gcp", feature = "azure")),
+    expect(dead_code, reason = "only these have recordings whose times are moved")
+)]
 mod fake;
 mod file;
 #[cfg(feature = "gcp")]
@@ -47,15 +60,15 @@ use stakeout_core::source::{LogId, Provider};
 use stakeout_core::time::{Second, Window};
 use stakeout_core::yaml::At;
 
-use crate::budget::{Budget, Budgets};
 use crate::file_log::FileLog;
 use crate::line_reader::TimeOf;
 use crate::section::SectionReader;
+use budget::{Budget, Budgets};
 
 #[cfg(feature = "demo")]
-pub(crate) use fake::{Fake, Served, start_fakes};
+pub(crate) use fake::{Fake, Served};
 
-/// Who keeps a log, with a thing of theirs: by default nothing, so that `Cloud` is a name.
+/// A cloud, or a file in its place, with something of its own. Without parameters it is only a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cloud<File = (), Eks = (), Gke = (), Aks = ()> {
     /// A file on this machine, written by the API server itself.
@@ -137,8 +150,8 @@ impl Cloud {
     /// Every cloud, in the order of the config's documentation.
     pub(crate) const ALL: [Cloud; 4] = [Cloud::Eks(()), Cloud::Gke(()), Cloud::Aks(()), Cloud::File(())];
 
-    /// The order in which record members are compared: the clouds with the most telling members first.
-    const MOST_TELLING_FIRST: [Cloud; 4] = [Cloud::Gke(()), Cloud::Aks(()), Cloud::File(()), Cloud::Eks(())];
+    /// The order in which records are recognized: clouds with the most specific members first.
+    const MOST_SPECIFIC_FIRST: [Cloud; 4] = [Cloud::Gke(()), Cloud::Aks(()), Cloud::File(()), Cloud::Eks(())];
 
     /// Returns what every build knows of the cloud.
     pub(crate) fn profile(self) -> Profile {
@@ -196,7 +209,7 @@ impl Cloud {
     /// Returns the cloud whose records have one of these members.
     pub(crate) fn of_members(members: &[String]) -> Option<Cloud> {
         let is_among = |name: &&str| members.iter().any(|member| member == name);
-        Cloud::MOST_TELLING_FIRST
+        Cloud::MOST_SPECIFIC_FIRST
             .into_iter()
             .find(|cloud| cloud.profile().record_members.iter().any(|it| is_among(&it)))
     }
@@ -314,6 +327,19 @@ impl Client {
             Cloud::Aks(_) => aks::decode(&record.body),
         }
     }
+}
+
+/// Starts a fake of each cloud that is built in.
+#[cfg(feature = "demo")]
+pub(crate) async fn start_fakes() -> anyhow::Result<Vec<Box<dyn Fake>>> {
+    Ok(vec![
+        #[cfg(feature = "aws")]
+        Box::new(eks::start_fake().await?),
+        #[cfg(feature = "gcp")]
+        Box::new(gke::start_fake().await?),
+        #[cfg(feature = "azure")]
+        Box::new(aks::start_fake().await?),
+    ])
 }
 
 /// Returns the time of a record, read with its whole envelope.

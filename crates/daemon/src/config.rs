@@ -9,7 +9,7 @@ pub(crate) mod notify;
 pub(crate) mod schedule;
 pub(crate) mod sources;
 
-#[cfg(all(test, feature = "aws", feature = "azure", feature = "gcp"))]
+#[cfg(test)]
 mod tests;
 
 use std::fs;

@@ -16,8 +16,8 @@ use stakeout_core::time::{Second, Window};
 use tokio::task::JoinSet;
 
 use crate::bootstrap::{self, ConfigArgs};
-use crate::budget::Budgets;
 use crate::clock;
+use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::scan::Log;

@@ -1,4 +1,4 @@
-//! Watches the Kubernetes API of EKS, GKE and AKS for reconnaissance, by the audit logs that the clouds already keep.
+//! Watches the Kubernetes API of the managed clouds for reconnaissance, by the audit logs that they already keep.
 //!
 //! The binary connects the other crates and decides nothing about events. Its modules are listed in the order of the data
 //! path, and each imports only from above: settings, reading, committing, sending, the watch that does all of it, and then
@@ -14,11 +14,6 @@ mod telemetry;
 mod input;
 mod line_reader;
 mod file_log;
-#[cfg_attr(
-    not(any(feature = "aws", feature = "azure", feature = "gcp")),
-    expect(dead_code, reason = "without a cloud no requests are sent")
-)]
-mod budget;
 mod section;
 mod cloud;
 

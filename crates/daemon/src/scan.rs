@@ -25,7 +25,7 @@ use stakeout_core::source::Source;
 use stakeout_core::time::{Second, Window};
 use tracing::warn;
 
-use crate::budget::Budgets;
+use crate::cloud::budget::Budgets;
 use crate::cloud::{Client, Connection};
 use crate::config::SourceConfig;
 use crate::file_log::FileLog;

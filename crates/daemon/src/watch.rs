@@ -17,8 +17,8 @@ use stakeout_notify::destination::Destination;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use crate::budget::Budgets;
 use crate::clock;
+use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::destination;
 use crate::dispatch;

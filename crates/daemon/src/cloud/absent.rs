@@ -1,10 +1,5 @@
 //! Takes the place of a cloud that is not built into this binary. Its values cannot exist.
 
-#![cfg_attr(
-    all(feature = "aws", feature = "gcp", feature = "azure"),
-    expect(dead_code, reason = "a file has no client, and every cloud is built in")
-)]
-
 use std::sync::Arc;
 
 use stakeout_core::check::Check;
@@ -16,7 +11,7 @@ use stakeout_core::time::Window;
 use stakeout_core::yaml::At;
 
 use super::Export;
-use crate::budget::{Budget, Budgets};
+use super::budget::{Budget, Budgets};
 use crate::section::SectionReader;
 
 /// Settings of a cloud that is not built in.

@@ -11,8 +11,8 @@ use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::yaml::{At, Map};
 use stakeout_http::Endpoint;
 
+use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember, envelope_time};
-use crate::budget::{Budget, Budgets, Quota};
 use crate::section::{SectionReader, credential, keys, secret, url};
 
 const CREDENTIALS: [&str; 3] = ["workload_identity", "managed_identity", "client_secret"];

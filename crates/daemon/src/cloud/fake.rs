@@ -1,6 +1,10 @@
 //! What the demo asks of a cloud's fake. Each cloud implements it in its own file.
 
-use anyhow::Result;
+use std::io::Read as _;
+
+use anyhow::{Context, Result};
+use flate2::read::GzDecoder;
+use jiff::Timestamp;
 use stakeout_core::time::Second;
 
 /// A fake of a cloud's service, with the log of one cluster.
@@ -38,37 +42,15 @@ pub(crate) struct Served {
     pub(crate) answers: u64,
 }
 
-/// Starts a fake of each cloud that is built in.
-pub(crate) async fn start_fakes() -> Result<Vec<Box<dyn Fake>>> {
-    Ok(vec![
-        #[cfg(feature = "aws")]
-        Box::new(super::eks::start_fake().await?),
-        #[cfg(feature = "gcp")]
-        Box::new(super::gke::start_fake().await?),
-        #[cfg(feature = "azure")]
-        Box::new(super::aks::start_fake().await?),
-    ])
-}
-
 /// Returns the text of a recording.
-#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
 pub(super) fn unpacked(recording: &[u8]) -> Result<String> {
-    use std::io::Read as _;
-
-    use anyhow::Context as _;
-    use flate2::read::GzDecoder;
-
     let mut text = String::new();
     GzDecoder::new(recording).read_to_string(&mut text).context("the recording is damaged")?;
     Ok(text)
 }
 
 /// Moves records in time so that the earliest has `begin` under `key`.
-#[cfg(any(feature = "gcp", feature = "azure"))]
 pub(super) fn move_to(records: &mut [serde_json::Value], key: &str, begin: Second) -> Result<()> {
-    use anyhow::Context as _;
-    use jiff::Timestamp;
-
     let time = |record: &serde_json::Value| -> Result<i64> {
         let text = record[key].as_str().context("a record without a time")?;
         Ok(text.parse::<Timestamp>()?.as_millisecond())

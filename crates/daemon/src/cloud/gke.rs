@@ -10,8 +10,8 @@ use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
 
+use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember, envelope_time};
-use crate::budget::{Budget, Budgets, Quota};
 use crate::section::{SectionReader, credential, keys, url};
 
 /// A client of Cloud Logging.

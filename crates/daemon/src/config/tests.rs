@@ -1,6 +1,8 @@
 //! Whole configs: broken ones with the line that each prints, the shipped examples, every key, and secrets that
 //! must not show.
 
+#![cfg(all(feature = "aws", feature = "azure", feature = "gcp"))]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +18,7 @@ use stakeout_http::Endpoint;
 
 use super::notify::{DestinationKind, Slack, Sns, Webhook};
 use super::*;
-use crate::cloud::{Cloud, eks};
+use crate::cloud::Cloud;
 
 const SOURCES: &str = "sources: [{name: onprem, file: {path: /var/log/audit.log}}]\n";
 const NOTIFY: &str = "notify: [{name: out, stdout: {}}]\n";
@@ -191,23 +193,20 @@ fn every_key_is_parsed() {
     assert_eq!(&*source.cluster, "prod");
     assert_eq!(config.sources[0].reread_seconds, [10_800]);
     assert_eq!(config.sources[0].start_seconds, -172_800);
+    let access = Access {
+        assume_role: Some(AssumeRole {
+            arn: "arn:aws:iam::444455556666:role/a/stakeout".to_owned(),
+            external_id: Some("x-1".to_owned()),
+        }),
+        ..Access::fake("eu-west-1", Endpoint::parse_base("http://127.0.0.1:4566").expect("an address"))
+    };
+    assert_eq!(eks.access, access);
+    assert_eq!(eks.log_group.name, "/aws/eks/blue/cluster");
     assert_eq!(
-        eks,
-        &eks::Settings {
-            access: Access {
-                assume_role: Some(AssumeRole {
-                    arn: "arn:aws:iam::444455556666:role/a/stakeout".to_owned(),
-                    external_id: Some("x-1".to_owned()),
-                }),
-                ..Access::fake("eu-west-1", Endpoint::parse_base("http://127.0.0.1:4566").expect("an address"))
-            },
-            log_group: eks::LogGroup {
-                name: "/aws/eks/blue/cluster".to_owned(),
-                arn: Some("arn:aws:logs:eu-west-1:111122223333:log-group:/aws/eks/blue/cluster".to_owned()),
-            },
-            stream_prefix: "audit".to_owned(),
-        }
+        eks.log_group.arn.as_deref(),
+        Some("arn:aws:logs:eu-west-1:111122223333:log-group:/aws/eks/blue/cluster")
     );
+    assert_eq!(eks.stream_prefix, "audit");
     assert_eq!(config.notify[0].level_min, Level::High);
 
     assert_eq!(

@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::pages::with_retries;
 use super::{Log, ScanCost, ScanError, ScanOptions};
-use crate::budget::Budget;
+use crate::cloud::budget::Budget;
 use crate::cloud::{Client, Connection};
 use crate::file_log::FileLog;
 

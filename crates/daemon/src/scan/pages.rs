@@ -10,9 +10,9 @@ use stakeout_core::time::Window;
 use tracing::debug;
 
 use super::{Log, ScanCost, ScanError, ScanErrorKind, ScanOptions, WindowScan};
-use crate::budget::Budget;
 use crate::clock;
 use crate::cloud::Client;
+use crate::cloud::budget::Budget;
 
 /// First wait after a failure. It doubles up to [`WAIT_MAX`], and each wait has random jitter.
 const WAIT_MIN: Duration = Duration::from_millis(500);

@@ -11,8 +11,8 @@ use tracing::{info, warn};
 
 use super::Counted;
 use super::report::Span;
-use crate::budget::Budgets;
 use crate::clock;
+use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::replay::HASH_KEY;
 use crate::scan::{Log, ScanOptions, WindowScan};

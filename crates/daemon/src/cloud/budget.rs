@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// Asks as often as it may for three spans, and returns the most requests that any span held.
+    /// Sends as many requests as allowed for three spans, and returns the most in any span.
     fn most_in_a_span(quota: Quota) -> usize {
         let clock = FakeRelativeClock::default();
         let limiter = RateLimiter::direct_with_clock(quota.spread(), clock.clone());
@@ -92,9 +92,9 @@ mod tests {
 
     #[test]
     fn no_minute_and_no_half_minute_holds_more_than_its_quota() {
-        let cloud_logging = Quota { requests: 60, span: Duration::from_secs(60), at_once: None };
-        let log_analytics = Quota { requests: 200, span: Duration::from_secs(30), at_once: Some(5) };
-        for quota in [cloud_logging, log_analytics] {
+        let per_minute = Quota { requests: 60, span: Duration::from_secs(60), at_once: None };
+        let per_half_minute = Quota { requests: 200, span: Duration::from_secs(30), at_once: Some(5) };
+        for quota in [per_minute, per_half_minute] {
             let most = most_in_a_span(quota);
             let allowed = quota.requests as usize;
             assert!((allowed * 9 / 10..=allowed).contains(&most), "{most} of {allowed}");
