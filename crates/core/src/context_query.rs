@@ -16,7 +16,7 @@ use crate::response_code::{ResponseCode, ResponseCodes};
 use crate::text::bounded;
 use crate::time::{Second, Window};
 
-/// Pending context queries of a log: a window with more new findings is a flood, in which nobody reads each one.
+/// Pending context queries of a log: a window with more new findings is a flood, too many for a person to read.
 pub const CONTEXT_QUERIES_MAX: usize = 10;
 /// Most requests that one context query keeps.
 pub const REQUESTS_MAX: u32 = 200;

@@ -1,7 +1,7 @@
 //! Distinct values: the senders of requests, or what they asked for, each once.
 //!
 //! Of too many values the lowest stay, whatever the order and repetition of requests, and a flag says that there were
-//! more. Texts are kept as keyed hashes: without the key, nobody can choose which texts are the lowest.
+//! more. Texts are kept as keyed hashes: without the key, no client can choose which texts are the lowest.
 
 use std::collections::BTreeMap;
 

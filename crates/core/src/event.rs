@@ -13,7 +13,7 @@ use serde::Serialize;
 pub struct AuditEvent {
     /// `level`: Metadata, Request or RequestResponse.
     pub level: Option<String>,
-    /// `auditID`. The client may choose it (request header `Audit-ID`), so it is no identity alone.
+    /// `auditID`. The client may choose it (request header `Audit-ID`), so it alone is not an identity.
     pub audit_id: Option<String>,
     /// `stage`: RequestReceived, ResponseStarted, ResponseComplete or Panic.
     pub stage: Option<String>,
@@ -46,7 +46,7 @@ pub struct AuditEvent {
     /// `annotations`.
     pub annotations: Vec<(String, String)>,
     /// Whether the provider took the user's name out, as Google does for reads that were denied. Then `username` is
-    /// missing although somebody was logged in.
+    /// missing although the client was logged in.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub principal_redacted: bool,
 }

@@ -58,7 +58,7 @@ pub enum FindingStatus {
     Open,
     /// Every healthy log has been read past its quiet time.
     Quiet,
-    /// Late events joined its episode with that of an earlier finding, which goes on in its place.
+    /// Late events joined its episode with that of an earlier finding, which replaces it.
     MergedInto(FindingKey),
 }
 
@@ -99,7 +99,7 @@ impl RelatedActivity {
 /// An episode that was reported, with everything that a destination shows of it.
 ///
 /// All findings of a rule share its metadata, which is stored once: a stored finding holds a
-/// [`HeadKey`](crate::rule::HeadKey) in its place.
+/// [`HeadKey`](crate::rule::HeadKey) instead of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding<R = Arc<RuleHead>> {
     /// The key, which is the uid.
@@ -145,7 +145,7 @@ pub struct Finding<R = Arc<RuleHead>> {
 }
 
 impl<R> Finding<R> {
-    /// Returns the same finding with `rule` in the place of what it has.
+    /// Returns the finding with `rule` as its rule.
     #[must_use]
     pub fn with_rule<S>(self, rule: S) -> Finding<S> {
         Finding {

@@ -315,8 +315,8 @@ impl Fold {
     fn identity_of(&self, observation: &Observation, code: ResponseCode, matches: &[Match]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.hash_key.0);
         (&observation.identity, code, matches.len()).hash(&mut hasher);
-        for Match { hash, legs, source, text, .. } in matches {
-            (hash, legs, source, text).hash(&mut hasher);
+        for Match { hash, referenced, source, text, .. } in matches {
+            (hash, referenced, source, text).hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -365,10 +365,10 @@ impl Fold {
 
     fn membership_set_of(&mut self, matches: &[Match], code: ResponseCode, received: i32) -> u32 {
         self.request_memberships.clear();
-        for Match { hash, legs, source, text, .. } in matches {
+        for Match { hash, referenced, source, text, .. } in matches {
             let group = self.group_by_hash[hash];
             let (source, text) = self.values.add(group, *source, *text, received);
-            self.request_memberships.push(Membership { group, referenced: *legs, code, source, text });
+            self.request_memberships.push(Membership { group, referenced: *referenced, code, source, text });
         }
         self.memberships.number_of(&self.request_memberships)
     }

@@ -1,4 +1,4 @@
-//! Keyed hashes: without the key, nobody can choose which samples and values are kept, or find two texts with one hash.
+//! Keyed hashes: without the key, no client can choose which samples and values are kept, or find two texts with one hash.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -54,7 +54,7 @@ impl Literal {
         }
     }
 
-    /// Returns whether `number` may be it, however it is spelled.
+    /// Returns whether `number` may be it, however it is written.
     #[must_use]
     pub fn is_number(&self, number: i64) -> bool {
         match self {
@@ -212,7 +212,7 @@ impl Prefilter {
         }
     }
 
-    /// Returns whether nothing fits: a line of each alternative is over a field that no event has.
+    /// Returns whether nothing fits, because each alternative needs a field that events do not have.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         matches!(self, Prefilter::Or(parts) if parts.is_empty())

@@ -38,7 +38,7 @@ impl fmt::Display for Provider {
     }
 }
 
-/// What a log is, whatever its config calls it: two sources with one `LogId` read the same log.
+/// The identity of a log, whatever name the config gives it: two sources with one `LogId` read the same log.
 ///
 /// For CloudWatch `cloudwatch/ACCOUNT-OR-ENDPOINT/REGION/LOG-GROUP`, for Cloud Logging
 /// `cloud_logging/PROJECT/LOCATION/CLUSTER`, for Log Analytics `azure_monitor/WORKSPACE/TABLE/CLUSTER`, for a file

@@ -1,4 +1,4 @@
-//! Text that somebody else wrote: bounded, and made visible before a person sees it.
+//! Text from outside: bounded, and with invisible characters made visible before a person sees it.
 
 use std::borrow::Cow;
 

@@ -36,7 +36,7 @@ pub struct Timeline<'a> {
 }
 
 impl<'a> Timeline<'a> {
-    /// Returns the timeline of requests that fit no referenced rule and have no distinct value.
+    /// Returns the timeline of requests without referenced rules and without distinct values.
     #[must_use]
     pub fn of_requests(requests: impl IntoIterator<Item = (Second, u64)>) -> Timeline<'a> {
         let requests = requests.into_iter().map(|(at, n)| (at, SecondRequests { n, referenced: Vec::new() }));

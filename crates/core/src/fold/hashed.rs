@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 /// A map by numbers that this program gives, and by times that the API server or the provider gives.
 pub(super) type ByNumber<K, T> = FxHashMap<K, T>;
 
-/// A map by keyed hashes, which nobody without the key can choose.
+/// A map by keyed hashes, which no client can choose without the key.
 pub(super) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Identity>>;
 
 /// Hashes a number to itself.

@@ -27,7 +27,7 @@ pub struct Match {
     /// The keyed hash of rule and group: see [`Matcher::hash_of`].
     pub hash: u64,
     /// The referenced rules that it belongs to, where the rule is a sequence.
-    pub legs: ReferencedRuleSet,
+    pub referenced: ReferencedRuleSet,
     /// The sender, where the rule counts or lists sources.
     pub source: Option<SourceIp>,
     /// The value that the rule counts, where that is not an address.
@@ -91,7 +91,7 @@ enum CountedValue {
 struct MatchedPart {
     condition: usize,
     group_by: Vec<CountedValue>,
-    legs: ReferencedRuleSet,
+    referenced: ReferencedRuleSet,
 }
 
 impl Matcher {
@@ -191,7 +191,7 @@ impl Matcher {
         let group = part.group_by.iter().map(|value| group_part(*value, evaluation));
         let hash = group::hash_of(rule.key, group, &self.hasher, buffer).ok_or(Miss::NoAddress)?;
         let (source, text) = self.counted(rule, evaluation)?;
-        Ok(Match { hash, legs: part.legs, source, text, index, client: evaluation.client })
+        Ok(Match { hash, referenced: part.referenced, source, text, index, client: evaluation.client })
     }
 
     fn part_at(&self, index: PartIndex) -> (&MatchedRule, &MatchedPart) {
@@ -234,10 +234,10 @@ impl MatchedRule {
             Counting::Values { field } => Some(value_of(field, conditions)),
             Counting::Events | Counting::Sequence { .. } => None,
         };
-        let part = |selections, group_by: &[Field], legs, conditions: &mut Conditions| MatchedPart {
+        let part = |selections, group_by: &[Field], set, conditions: &mut Conditions| MatchedPart {
             condition: conditions.any_of(selections),
             group_by: group_by.iter().map(|field| value_of(field, conditions)).collect(),
-            legs,
+            referenced: set,
         };
         let mut parts = Vec::new();
         if rule.referenced_rules().is_empty() && pass == Pass::First {
@@ -245,8 +245,8 @@ impl MatchedRule {
         }
         for (position, referenced) in rule.referenced_rules().iter().enumerate() {
             if referenced.pass() == pass {
-                let legs = ReferencedRuleSet::default().with(position);
-                parts.push(part(&referenced.selections, &referenced.group_by, legs, conditions));
+                let set = ReferencedRuleSet::default().with(position);
+                parts.push(part(&referenced.selections, &referenced.group_by, set, conditions));
             }
         }
         let is_first = |referenced: &&ReferencedRule| referenced.pass() == Pass::First;
@@ -280,8 +280,8 @@ fn join(matches: &mut Vec<Match>, from: usize) {
     let mut own = matches.split_off(from);
     own.sort_by_key(|found| (found.hash, found.source, found.text));
     for group in own.chunk_by_mut(|one, next| one.hash == next.hash) {
-        let legs = ReferencedRuleSet(group.iter().fold(0, |legs, found| legs | found.legs.0));
-        group.iter_mut().for_each(|found| found.legs = legs);
+        let set = ReferencedRuleSet(group.iter().fold(0, |set, found| set | found.referenced.0));
+        group.iter_mut().for_each(|found| found.referenced = set);
     }
     own.dedup_by_key(|found| (found.hash, found.source, found.text));
     matches.append(&mut own);

@@ -105,7 +105,7 @@ fn condition(dice: &mut Dice, names: &[String]) -> String {
         return (*dice.pick(&quantified)).to_owned();
     }
     let mut text = String::new();
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         let prefix = name.trim_end_matches(char::is_numeric);
         let part = match dice.roll(8) {
             0 => format!("(1 of {prefix}* and {name})"),
@@ -114,7 +114,7 @@ fn condition(dice: &mut Dice, names: &[String]) -> String {
             3 => format!("not {name}"),
             _ => name.clone(),
         };
-        match (place, dice.is(40)) {
+        match (index, dice.is(40)) {
             (0, _) => text = part,
             (_, true) => text = format!("({text}) or {part}"),
             (_, false) => text = format!("{text} {} {part}", dice.pick(&["and", "and", "or"])),

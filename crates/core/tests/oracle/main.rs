@@ -1,4 +1,4 @@
-//! Our reading of Sigma against somebody else's: `rsigma-eval` shares no code with us.
+//! Our reading of Sigma against another implementation: `rsigma-eval` shares no code with us.
 //!
 //! Random rules meet random events, and both must say the same of each pair. Where we differ on purpose, the list in
 //! `differences.yml` says why, with an example that must go on differing. How many pairs are tried, and from which
@@ -82,7 +82,7 @@ fn verdicts(expression: &Expression, engine: &Engine, event: &Json) -> (bool, bo
     (ours, !engine.evaluate(&JsonEvent::borrow(&seen)).is_empty())
 }
 
-/// Tells whether a provider that says a prefilter exactly would return the event.
+/// Returns whether a provider that says a prefilter exactly would return the event.
 fn passes(prefilter: &Prefilter, observation: &Observation) -> bool {
     match prefilter {
         Prefilter::Any => true,

@@ -11,8 +11,8 @@ fn reordered() -> impl Strategy<Value = (Vec<Record>, Vec<Record>)> {
     records(1..120, 3500).prop_flat_map(|records| {
         let again = vec((any::<prop::sample::Index>(), prop_oneof![2 => Just(0_i64), 1 => 1_i64..90]), 0..40);
         (Just(records), again).prop_flat_map(|(records, again)| {
-            let copies = again.iter().map(|(place, later)| {
-                let record = place.get(&records);
+            let copies = again.iter().map(|(index, later)| {
+                let record = index.get(&records);
                 Record { at: record.at + later, ..record.clone() }
             });
             let more: Vec<Record> = records.iter().cloned().chain(copies).collect();
