@@ -114,7 +114,10 @@ fn what_cannot_be_explained_is_an_error_with_an_exit_code() {
     };
     let event = r#"{"verb":"list","sourceIPs":["8.8.8.8"],"responseStatus":{"code":403}}"#;
     let (code, _, stderr) = run(&["explain", "refused-oftn", "--rules", "rules.yml", "-"], event);
-    assert_eq!((code, stderr.as_str()), (Some(2), "no rule is named `refused-oftn`: did you mean `refused-often`?"));
+    assert_eq!(
+        (code, stderr.as_str()),
+        (Some(2), "no rule has the name `refused-oftn`: did you mean `refused-often`?")
+    );
     let shipped = "`kubernetes-403-unauthenticated` is only counted: ask for kubernetes-scanning-by-unauthenticated-ip";
     let (code, _, stderr) = run(&["explain", "kubernetes-403-unauthenticated", "-"], event);
     assert_eq!((code, stderr.as_str()), (Some(2), shipped));

@@ -6,6 +6,7 @@ mod conditions;
 mod correlation;
 mod counting;
 mod detection;
+mod document;
 mod encoding;
 mod explanation;
 mod filter;
@@ -16,9 +17,9 @@ mod load;
 mod matcher;
 mod modifier;
 mod pattern;
+mod reference;
 mod requirement;
 mod selection;
-mod sigma;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,35 +66,35 @@ pub struct Rule {
     pub tactics: Vec<String>,
     /// The fingerprint of its logic.
     pub key: RuleKey,
-    /// The file that it stands in.
+    /// Its file.
     pub file: String,
-    /// The line of that file at which it begins.
+    /// The line where it begins.
     pub line: usize,
 }
 
 /// Which entry of `sourceIPs` a rule takes for the source (`stakeout: source_ip:`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceIpMode {
-    /// The one that no client can forge: from the right, the first that is no trusted proxy.
+    /// The one that clients cannot forge: from the right, the first that is not a trusted proxy.
     Trusted,
-    /// The first, as Panther reads it. Whoever sends the request chooses it.
+    /// The first, as Panther reads it. The sender of the request chooses it.
     First,
-    /// Every one for itself, as Splunk reads them.
+    /// Every one, as Splunk reads them.
     Each,
 }
 
-/// The active rules, and the cases that stand beside them.
+/// The active rules, with their test cases and filters.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// The rules, in the order of their names.
     pub rules: Vec<Rule>,
     /// Their test cases, in the order of the files.
     pub cases: Vec<Case>,
-    /// The filters that are laid over them, in the order of the files.
+    /// The filters, in the order of the files.
     pub filters: Vec<Filter>,
-    /// What their authors hardly meant, though it is allowed.
+    /// Probable mistakes of their authors.
     pub warnings: Vec<Diagnostic>,
-    /// Every detection by name, also those that only a correlation counts: cases may stand beside them.
+    /// Every detection, also those that only a correlation counts: they can have test cases too.
     detections: Vec<Detection>,
 }
 

@@ -19,7 +19,7 @@ mod tests {
     use crate::rule::{self, Counting, Level, Rules};
 
     fn rules() -> Rules {
-        rule::load(&super::rule_files()).unwrap_or_else(|faults| panic!("{faults:#?}"))
+        rule::load(&super::rule_files()).unwrap_or_else(|errors| panic!("{errors:#?}"))
     }
 
     #[test]
@@ -49,9 +49,9 @@ mod tests {
         }
     }
 
-    /// Whoever gets a finding of the recon rules is told what it means, what else it may be, and what to do.
+    /// A finding of a recon rule needs a description, false positives and a runbook.
     #[test]
-    fn every_rule_says_what_people_need() {
+    fn every_rule_has_the_texts_that_people_need() {
         let rules = rules();
         let ids: BTreeSet<&str> = rules.rules.iter().map(|rule| rule.head.id.as_str()).collect();
         assert_eq!(ids.len(), rules.rules.len());
@@ -64,7 +64,7 @@ mod tests {
         }
     }
 
-    /// The one recon rule that accuses nobody.
+    /// The one recon rule that only gives context.
     const CONTEXT: &str = "kubernetes-authentication-failures";
     const SEEDS: [&str; 4] = [
         "kubernetes-api-multiple-403-from-public-ip",

@@ -74,7 +74,7 @@ where
     fn next(&mut self) -> Result<(Event<'a>, Span), Diagnostic> {
         match self.events.next() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(fault)) => Err(self.fault(
+            Some(Err(fault)) => Err(self.error(
                 fault.marker().line(),
                 "",
                 format!("this is not YAML: {}", fault.info()),
@@ -84,20 +84,20 @@ where
         }
     }
 
-    fn fault(&self, line: usize, key: &str, problem: String, fix: &str) -> Diagnostic {
+    fn error(&self, line: usize, key: &str, problem: String, fix: &str) -> Diagnostic {
         Diagnostic { file: self.file.to_owned(), line, key: key.to_owned(), problem, fix: fix.to_owned() }
     }
 
     fn node(&mut self, (event, span): (Event<'a>, Span), depth: usize) -> Result<Node, Diagnostic> {
         let line = span.start.line();
         if depth > DEPTH_MAX {
-            return Err(self.fault(line, "", format!("values nest deeper than {DEPTH_MAX}"), "flatten the file"));
+            return Err(self.error(line, "", format!("values nest deeper than {DEPTH_MAX}"), "flatten the file"));
         }
         let value = match event {
             Event::Scalar(_, _, _, Some(tag))
             | Event::SequenceStart(_, Some(tag))
             | Event::MappingStart(_, Some(tag)) => {
-                return Err(self.fault(
+                return Err(self.error(
                     line,
                     "",
                     format!("the tag {tag} is not read here"),
@@ -108,7 +108,7 @@ where
             Event::SequenceStart(..) => Value::List(self.list(depth)?),
             Event::MappingStart(..) => Value::Map(self.map(depth)?),
             Event::Alias(_) => {
-                return Err(self.fault(line, "", "aliases are not read here".to_owned(), "write the value out"));
+                return Err(self.error(line, "", "aliases are not read here".to_owned(), "write the value out"));
             }
             _ => Value::Null,
         };
@@ -132,7 +132,7 @@ where
                 (Event::MappingEnd | Event::StreamEnd, _) => return Ok(entries),
                 (Event::Scalar(name, ..), span) => (name.into_owned(), span.start.line()),
                 (_, span) => {
-                    return Err(self.fault(
+                    return Err(self.error(
                         span.start.line(),
                         "",
                         "a key must be a plain word".to_owned(),
@@ -141,7 +141,7 @@ where
                 }
             };
             if entries.iter().any(|(key, _)| key.name == name) {
-                return Err(self.fault(line, &name, "duplicate key".to_owned(), "keep one of the two"));
+                return Err(self.error(line, &name, "duplicate key".to_owned(), "keep one of the two"));
             }
             let value = self.next()?;
             let node = self.node(value, depth + 1)?;
@@ -195,7 +195,7 @@ impl<'a> At<'a> {
 
     /// Returns an error at this location.
     #[must_use]
-    pub fn fault(&self, problem: impl Into<String>, fix: impl Into<String>) -> Diagnostic {
+    pub fn error(&self, problem: impl Into<String>, fix: impl Into<String>) -> Diagnostic {
         Diagnostic {
             file: self.file.to_owned(),
             line: self.line,
@@ -210,7 +210,7 @@ impl<'a> At<'a> {
         let map = self.any_map()?;
         let unknown = map.entries().find(|(name, _)| !known.contains(name));
         if let Some((name, at)) = unknown {
-            return Err(at.fault("unknown key", suggestion(name, known)));
+            return Err(at.error("unknown key", suggestion(name, known)));
         }
         Ok(map)
     }
@@ -219,7 +219,7 @@ impl<'a> At<'a> {
     pub fn any_map(&self) -> Result<Map<'a>, Diagnostic> {
         match &self.node.value {
             Value::Map(_) => Ok(Map { at: self.clone() }),
-            _ => Err(self.fault(
+            _ => Err(self.error(
                 format!("{} where a mapping is needed", self.kind()),
                 "write `key: value` pairs, indented below",
             )),
@@ -239,7 +239,7 @@ impl<'a> At<'a> {
                     node,
                 })
                 .collect()),
-            _ => Err(self.fault(
+            _ => Err(self.error(
                 format!("{} where a list is needed", self.kind()),
                 "write items, each behind `- `, or within [ ]",
             )),
@@ -255,8 +255,8 @@ impl<'a> At<'a> {
     pub fn text(&self) -> Result<&'a str, Diagnostic> {
         match &self.node.value {
             Value::Scalar { text, .. } if !text.is_empty() => Ok(text),
-            Value::Scalar { .. } => Err(self.fault("an empty text", "write a value, or leave the key out")),
-            _ => Err(self.fault(format!("{} where a text is needed", self.kind()), "write one value")),
+            Value::Scalar { .. } => Err(self.error("an empty text", "write a value, or leave the key out")),
+            _ => Err(self.error(format!("{} where a text is needed", self.kind()), "write one value")),
         }
     }
 
@@ -267,7 +267,7 @@ impl<'a> At<'a> {
             _ => None,
         }
         .ok_or_else(|| {
-            self.fault(format!("{} where a whole number is needed", self.kind()), "write digits without quotes")
+            self.error(format!("{} where a whole number is needed", self.kind()), "write digits without quotes")
         })
     }
 
@@ -277,7 +277,7 @@ impl<'a> At<'a> {
             Value::Scalar { text, is_plain: true } if text == "true" => Ok(true),
             Value::Scalar { text, is_plain: true } if text == "false" => Ok(false),
             _ => Err(self
-                .fault(format!("{} where true or false is needed", self.kind()), "write true or false without quotes")),
+                .error(format!("{} where true or false is needed", self.kind()), "write true or false without quotes")),
         }
     }
 
@@ -329,7 +329,7 @@ impl<'a> Map<'a> {
     /// Returns the value of `name`; a missing one is a fault of the mapping, with `fix` as the way out.
     pub fn need(&self, name: &str, fix: &str) -> Result<At<'a>, Diagnostic> {
         self.get(name).ok_or_else(|| {
-            let mut fault = self.at.fault(format!("`{name}` is missing"), fix);
+            let mut fault = self.at.error(format!("`{name}` is missing"), fix);
             if !fault.key.is_empty() {
                 fault.key.push('.');
             }

@@ -240,7 +240,7 @@ impl Settings {
     /// Reads the section of `cloud` at `at`. Checks the spelling only, and sends nothing.
     pub(crate) fn read(cloud: Cloud, at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Settings, Diagnostic> {
         if let Some(feature) = cloud.profile().missing_feature {
-            return Err(at.fault(
+            return Err(at.error(
                 format!("{} is not built into this binary", cloud.config_key()),
                 format!("build with the cargo feature {feature}, or remove this source"),
             ));

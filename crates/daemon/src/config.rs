@@ -215,7 +215,7 @@ fn rules(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<Vec<PathBuf>, Diag
     };
     let items = at.list_or_one()?;
     if items.is_empty() {
-        return Err(at.fault(
+        return Err(at.error(
             "the list of rules is empty",
             "name a directory or file, or remove the key to use the shipped rules",
         ));
@@ -227,7 +227,7 @@ fn rule_path(at: &At<'_>, reader: &SectionReader<'_>) -> Result<PathBuf, Diagnos
     let path = reader.path(at)?;
     match fs::metadata(&path) {
         Ok(_) => Ok(path),
-        Err(error) => Err(at.fault(
+        Err(error) => Err(at.error(
             io_problem(&error, &at.text()?),
             "name a directory or file of rules, or remove the key to use the shipped rules",
         )),
@@ -240,12 +240,12 @@ fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
     };
     let items = at.list_or_one()?;
     if items.len() > TRUSTED_PROXIES_MAX {
-        return Err(at.fault(
+        return Err(at.error(
             format!("more than {TRUSTED_PROXIES_MAX} networks"),
             "merge neighbouring networks into larger ones",
         ));
     }
-    let read = |at: &At<'_>| network::parse(at.text()?).map_err(|error| at.fault(error.problem, error.fix));
+    let read = |at: &At<'_>| network::parse(at.text()?).map_err(|error| at.error(error.problem, error.fix));
     let networks = items.iter().map(read).collect::<Result<_, _>>()?;
     Ok(TrustedProxies::new(networks))
 }
@@ -259,7 +259,7 @@ fn context_query_min(top: &Map<'_>) -> Result<Option<Level>, Diagnostic> {
         return Ok(None);
     }
     let known = [&Level::ALL.map(Level::as_str)[..], &["off"]].concat();
-    text.parse().map(Some).map_err(|()| at.fault(format!("`{text}` is not a severity"), suggestion(text, &known)))
+    text.parse().map(Some).map_err(|()| at.error(format!("`{text}` is not a severity"), suggestion(text, &known)))
 }
 
 fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
@@ -275,7 +275,7 @@ fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
     }
     let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
     numeric.parse().map(Some).map_err(|_| {
-        at.fault(
+        at.error(
             format!("`{text}` is not an address with a port"),
             "write an address and a port such as 127.0.0.1:9403, or off",
         )

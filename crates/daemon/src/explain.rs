@@ -1,4 +1,4 @@
-//! The verb `explain`: why a rule matched events or did not, condition by condition.
+//! The verb `explain`: shows why a rule matches events or not, condition by condition.
 
 mod tree;
 
@@ -19,12 +19,12 @@ use crate::exit::{Exit, Failure};
 use crate::replay::files::{FileEvent, FilesArgs};
 use crate::rule_files;
 
-/// Most events that are explained: nobody reads on, and a whole log has `replay`.
+/// Most events that are explained. For whole logs there is `replay`.
 const EVENTS_MAX: u64 = 100;
 /// Longest text of an event in its heading, in characters.
 const HEADING_CHARS_MAX: usize = 120;
 
-/// What `stakeout explain` is told.
+/// The arguments of `stakeout explain`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stakeout explain kubernetes-pod-scan-by-anonymous event.json
@@ -32,7 +32,7 @@ const HEADING_CHARS_MAX: usize = 120;
   stakeout explain --trusted-proxy 10.0.0.0/8 -o json my-rule --rules ./my-rules events.json
   gcloud logging read 'insertId=\"abc\"' --format=json | stakeout explain kubernetes-cluster-scan-by-anonymous -
 
-Of more than a hundred events the first hundred are explained.
+At most a hundred events are explained.
 Exit codes: 0 done, 1 an event cannot be read, 2 usage, 78 rule error")]
 pub(crate) struct ExplainArgs {
     /// Rules to use instead of the shipped ones: a file or a directory
@@ -40,7 +40,7 @@ pub(crate) struct ExplainArgs {
     rules: Vec<PathBuf>,
     #[command(flatten)]
     reading: FilesArgs,
-    /// How explanations are printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
     /// The rule's name
@@ -51,16 +51,16 @@ pub(crate) struct ExplainArgs {
     events: Vec<PathBuf>,
 }
 
-/// How explanations are printed.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// A tree for people
     Text,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// An event, and what was made of it.
+/// An event with its explanation.
 #[derive(Serialize)]
 struct Explained<'a> {
     event: &'a str,
@@ -69,7 +69,7 @@ struct Explained<'a> {
     explanation: &'a Explanation,
 }
 
-/// Explains what a rule makes of each event.
+/// Explains the events.
 pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
     warn_of(&rules);
@@ -79,13 +79,13 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let (mut explained, mut unreadable) = (0_u64, 0_u64);
     let read = args.reading.events(&args.events, &mut |event| {
         if explained + unreadable >= EVENTS_MAX {
-            warn!("there are more events; only the first {EVENTS_MAX} are explained");
+            warn!("there are more events: only the first {EVENTS_MAX} are explained");
             return Ok(false);
         }
         let written = match &event.read {
-            Err(fault) => {
+            Err(error) => {
                 unreadable += 1;
-                unread(&mut out, args.output, &event, fault)
+                unread(&mut out, args.output, &event, error)
             }
             Ok(observation) => {
                 explained += 1;
@@ -94,21 +94,21 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
             }
         };
         match written {
-            // The reader has enough, as `head` has.
-            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            // The reader closed the pipe, as `head` does.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             written => written.map(|()| true).context("cannot write the explanation"),
         }
     });
     read?;
     match out.flush() {
-        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         flushed => flushed.context("cannot write the explanation")?,
     }
     if unreadable > 0 {
         return Err(anyhow!("{unreadable} of {} events cannot be read", explained + unreadable).into());
     }
     if explained == 0 {
-        return Err(anyhow!("no event in there").into());
+        return Err(anyhow!("the input has no events").into());
     }
     Ok(Exit::Done)
 }
@@ -129,22 +129,22 @@ fn write(
         Output::Text => {
             writeln!(out, "{}: {}", event.location, heading(observation))?;
             if event.is_truncated {
-                writeln!(out, "  the record was cut off: what stood behind the cut is missing here")?;
+                writeln!(out, "  the record is truncated: its end is missing")?;
             }
             tree::write(out, explanation)
         }
     }
 }
 
-fn unread(out: &mut impl Write, output: Output, event: &FileEvent, fault: &DecodeError) -> io::Result<()> {
-    let fault = visible(&fault.to_string());
+fn unread(out: &mut impl Write, output: Output, event: &FileEvent, error: &DecodeError) -> io::Result<()> {
+    let error = visible(&error.to_string());
     match output {
-        Output::Json => writeln!(out, "{}", serde_json::json!({"event": event.location, "fault": fault})),
-        Output::Text => writeln!(out, "{}: {fault}\n", event.location),
+        Output::Json => writeln!(out, "{}", serde_json::json!({"event": event.location, "error": error})),
+        Output::Text => writeln!(out, "{}: {error}\n", event.location),
     }
 }
 
-/// Returns what an event is about, on one line.
+/// Returns a summary of an event in one line.
 fn heading(observation: &Observation) -> String {
     let event = &observation.event;
     let part = |text: &Option<String>| visible(&bounded(text.as_deref().unwrap_or("-"), HEADING_CHARS_MAX));

@@ -1,4 +1,4 @@
-//! Rule files from the disk, or the shipped ones.
+//! Reads rule files from the disk, or the shipped ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,41 +13,42 @@ use crate::exit::Failure;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Returns the rules in `paths` (files, and directories with `*.yml` and `*.yaml`), or the shipped ones where there
-/// are no paths; or every fault that was found.
+/// are no paths. Returns every error otherwise.
 pub(crate) fn load(paths: &[PathBuf]) -> Result<Rules, Vec<Diagnostic>> {
     if paths.is_empty() {
         return rule::load(&shipped::rule_files());
     }
     let mut files = Vec::new();
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for path in paths {
         match listed(path).and_then(|listed| listed.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()) {
             Ok(read) => files.extend(read),
-            Err(fault) => faults.push(fault),
+            Err(error) => errors.push(error),
         }
     }
-    if !faults.is_empty() {
-        return Err(faults);
+    if !errors.is_empty() {
+        return Err(errors);
     }
     rule::load(&files)
 }
 
-/// Returns the active rule of this name, or what to ask for instead.
+/// Returns the active rule of this name, or the names to use instead.
 pub(crate) fn named<'r>(rules: &'r Rules, name: &str) -> Result<&'r Rule, Failure> {
     rules.named(name).ok_or_else(|| {
         let counted_by: Vec<&str> = rules
             .rules
             .iter()
             .filter(|rule| {
-                rules.detections_of(rule).contains(&name) || rule.referenced_rules().iter().any(|leg| leg.name == name)
+                rules.detections_of(rule).contains(&name)
+                    || rule.referenced_rules().iter().any(|rule| rule.name == name)
             })
             .map(|rule| rule.head.name.as_str())
             .collect();
         if !counted_by.is_empty() {
-            return Failure::Usage(format!("`{name}` is only counted: ask for {}", counted_by.join(" or ")));
+            return Failure::Usage(format!("`{name}` is only part of other rules: use {}", counted_by.join(" or ")));
         }
         let known: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
-        Failure::Usage(format!("no rule is named `{name}`: {}", suggestion(name, &known)))
+        Failure::Usage(format!("no rule has the name `{name}`: {}", suggestion(name, &known)))
     })
 }
 
@@ -57,7 +58,7 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
-    let entries = fs::read_dir(path).map_err(|fault| unreadable(path, &fault))?;
+    let entries = fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     for entry in paths {
@@ -73,33 +74,33 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
             line: 0,
             key: String::new(),
             problem: "no rule file (*.yml, *.yaml) in this directory".to_owned(),
-            fix: "name another directory, or leave it out to use the shipped rules".to_owned(),
+            fix: "name another directory, or omit it to use the shipped rules".to_owned(),
         });
     }
     Ok(files)
 }
 
 fn read(path: &Path) -> Result<RuleFile, Diagnostic> {
-    let length = fs::metadata(path).map_err(|fault| unreadable(path, &fault))?.len();
+    let length = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
     if length > FILE_BYTES_MAX {
         return Err(Diagnostic {
             file: path.display().to_string(),
             line: 0,
             key: String::new(),
-            problem: format!("{length} bytes are too many for a rule file"),
+            problem: format!("the file is too large for a rule file: {length} bytes"),
             fix: "name a file with Sigma rules".to_owned(),
         });
     }
-    let text = fs::read_to_string(path).map_err(|fault| unreadable(path, &fault))?;
+    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     Ok(RuleFile { name: path.display().to_string(), text })
 }
 
-fn unreadable(path: &Path, fault: &std::io::Error) -> Diagnostic {
+fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic {
         file: path.display().to_string(),
         line: 0,
         key: String::new(),
-        problem: format!("cannot be read: {fault}"),
-        fix: "name a rule file or a directory of them that this user may read".to_owned(),
+        problem: format!("cannot be read: {error}"),
+        fix: "name a file or directory that this user can read".to_owned(),
     }
 }

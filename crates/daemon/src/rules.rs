@@ -1,4 +1,4 @@
-//! The verb `rules`: the active rules, one rule whole, the cases that stand in their files, and what of ATT&CK they cover.
+//! The verb `rules`: lists the active rules, shows one, runs their test cases, and prints an ATT&CK layer.
 
 mod list;
 mod navigator;
@@ -16,24 +16,24 @@ use crate::bootstrap::warn_of;
 use crate::exit::{Exit, Failure};
 use crate::rule_files;
 
-/// What `stakeout rules` is told.
+/// The arguments of `stakeout rules`.
 #[derive(Args, Debug)]
 pub(crate) struct RulesArgs {
     #[command(subcommand)]
     verb: RulesVerb,
 }
 
-/// What to do with rules.
+/// The verbs of `rules`.
 #[derive(Debug, Subcommand)]
 enum RulesVerb {
-    /// List the active rules: level, threshold, techniques, cases, filters, where each is from
+    /// List the active rules: level, threshold, techniques, test cases, filters, origin
     #[command(after_help = "Examples:
   stakeout rules list
   stakeout rules list --rules ./my-rules -o json | jq -r 'select(.expired_filters != []) | .name'")]
     List {
         #[command(flatten)]
         paths: Paths,
-        /// How rules are printed
+        /// Output format
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -47,33 +47,33 @@ enum RulesVerb {
         #[command(flatten)]
         paths: Paths,
     },
-    /// Run the cases that stand in the rules' files
+    /// Run the test cases in the rule files
     #[command(after_help = "Examples:
   stakeout rules test
   stakeout rules test --rules ./my-rules
 
-A case's event is written as the API server writes it, or as a cloud keeps it: an entry of Cloud Logging, a row of
-Log Analytics or of its export, an event of CloudWatch Logs. Times and ids of records may be left out.")]
+The event of a test case has the form of the API server or of a cloud: an entry of Cloud Logging, a row of Log
+Analytics or of its export, an event of CloudWatch Logs. Times and ids of records are optional.")]
     Test(Paths),
-    /// Print an ATT&CK Navigator layer of the techniques that rules look for
+    /// Print an ATT&CK Navigator layer of the techniques that the rules detect
     #[command(after_help = "Examples:
   stakeout rules navigator > layer.json
   stakeout rules navigator --rules ./my-rules | jq -r '.techniques[].techniqueID'
 
-Open it at https://mitre-attack.github.io/attack-navigator/ with Open Existing Layer. A score is a number of rules.")]
+Open it at https://mitre-attack.github.io/attack-navigator/ with Open Existing Layer. The score is the number of rules.")]
     Navigator(Paths),
 }
 
-/// How rules are listed.
+/// The output format of `rules list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// A table for people
     Text,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Where rules are taken from.
+/// The rules to use.
 #[derive(Args, Debug)]
 struct Paths {
     /// Rules to use instead of the shipped ones: a file or a directory
@@ -103,11 +103,11 @@ fn load(paths: &Paths) -> Result<Rules, Failure> {
     rule_files::load(&paths.rules).map_err(Failure::Config)
 }
 
-/// Returns how a verb ended that only writes.
+/// Returns the exit code of a verb that only writes.
 fn done(written: io::Result<()>) -> Result<Exit, Failure> {
     match written {
-        // The reader has enough, as `head` has.
-        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => {}
+        // The reader closed the pipe, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("cannot write the result")?,
     }
     Ok(Exit::Done)

@@ -50,7 +50,7 @@ impl<'a> SectionReader<'a> {
     pub(crate) fn path(&self, at: &At<'_>) -> Result<PathBuf, Diagnostic> {
         let text = at.text()?;
         if text.contains('\0') {
-            return Err(at.fault("a path with a NUL character", "write the path without it"));
+            return Err(at.error("a path with a NUL character", "write the path without it"));
         }
         Ok(self.base.join(text).components().collect())
     }
@@ -70,7 +70,7 @@ pub(crate) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagno
         Value::Scalar { .. } => "one value",
         Value::List(_) => "a list",
     };
-    Err(at.fault(
+    Err(at.error(
         format!("{found} where a mapping is needed"),
         format!("write `key: value` pairs, indented below; known here: {}", known.join(", ")),
     ))
@@ -89,12 +89,12 @@ fn unknown_key(parent: &At<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Diag
     let is_word =
         name.len() <= KEY_CHARS_MAX && characters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if is_word {
-        return at.fault("unknown key", suggestion(name, known));
+        return at.error("unknown key", suggestion(name, known));
     }
     Diagnostic {
         line: at.line(),
         ..parent
-            .fault("a key that is not known", format!("put a space after each colon; known here: {}", known.join(", ")))
+            .error("a key that is not known", format!("put a space after each colon; known here: {}", known.join(", ")))
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn name(at: &At<'_>) -> Result<String, Diagnostic> {
     if text.len() <= NAME_CHARS_MAX && text.chars().all(is_inner) && !text.starts_with(['.', '_', '-']) {
         return Ok(text.to_owned());
     }
-    Err(at.fault(
+    Err(at.error(
         "not a name",
         format!("write 1 to {NAME_CHARS_MAX} of a-z, 0-9, dot, dash and underscore, a letter or digit first"),
     ))
@@ -118,7 +118,7 @@ pub(crate) fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
         return Ok(text.to_owned());
     }
     Err(at
-        .fault("not the name of a cluster", format!("write 1 to {CLUSTER_CHARS_MAX} plain characters without spaces")))
+        .error("not the name of a cluster", format!("write 1 to {CLUSTER_CHARS_MAX} plain characters without spaces")))
 }
 
 /// Returns the whole number at `at`, which must be in `min..=max`.
@@ -127,7 +127,7 @@ pub(crate) fn number_within(at: &At<'_>, min: u32, max: u32) -> Result<u32, Diag
     u32::try_from(number)
         .ok()
         .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| at.fault(format!("{number} is out of range"), format!("write a number from {min} to {max}")))
+        .ok_or_else(|| at.error(format!("{number} is out of range"), format!("write a number from {min} to {max}")))
 }
 
 /// Returns why a file cannot be read, in the same words on every system.

@@ -1,5 +1,5 @@
-//! The verb `tune`: what each threshold of a rule would have raised, by whom, and what to leave out. It is laid over
-//! exported logs, or over those of a config.
+//! The verb `tune`: counts the findings that other thresholds of a rule would give, names the callers, and suggests filters.
+//! It reads exported logs, or those of a config.
 
 mod logs;
 mod report;
@@ -26,7 +26,7 @@ use crate::replay::files::{FilesArgs, Folded};
 use crate::rule_files;
 use report::{Report, Span};
 
-/// What `stakeout tune` is told.
+/// The arguments of `stakeout tune`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stakeout tune audit-*.log.gz
@@ -35,20 +35,20 @@ use report::{Report, Span};
   stakeout tune -c stakeout.yaml --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
   gcloud logging read 'protoPayload.serviceName=k8s.io' --freshness=7d --format=json | stakeout tune -
 
-Findings a day are over the time between the first and the last record, or over --from and --to; a shorter time counts
-as one day. With -c the logs are read from their clouds, hour by hour, with the rules' filter; the state is left alone,
-and nobody is told. Filters are suggestions: say in them who answers for them and why, and put them into a file in --rules.
+Findings per day are averaged over the time from the first to the last record, or from --from to --to, at least one day.
+With -c, tune reads the logs from their clouds, hour by hour. It does not change the state and sends nothing.
+The filters are suggestions: fill in owner and reason, and put them into a file in --rules.
 Exit codes: 0 done, 1 failed, 2 usage, 78 rule error")]
 pub(crate) struct TuneArgs {
     /// Rules to use instead of the shipped ones: a file or a directory
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
-    /// Only this rule; may be given several times
+    /// Only this rule; can be repeated
     #[arg(long, value_name = "NAME")]
     rule: Vec<String>,
     #[command(flatten)]
     reading: FilesArgs,
-    /// Read the logs of this config in place of files, with its rules and trusted proxies
+    /// Read the logs of this config instead of files, with its rules and trusted proxies
     #[arg(
         short,
         long,
@@ -57,13 +57,13 @@ pub(crate) struct TuneArgs {
         conflicts_with_all = ["files", "kind", "cluster", "trusted_proxy"]
     )]
     config: Option<PathBuf>,
-    /// Leave out what came before, in RFC 3339
+    /// Skip earlier records, in RFC 3339
     #[arg(long, value_name = "TIME")]
     from: Option<Timestamp>,
-    /// Leave out what came then and later, in RFC 3339
+    /// Skip records from this time on, in RFC 3339
     #[arg(long, value_name = "TIME")]
     to: Option<Timestamp>,
-    /// How results are printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
     /// Audit logs, also compressed with gzip or zstd; `-` is standard input
@@ -71,23 +71,23 @@ pub(crate) struct TuneArgs {
     files: Vec<PathBuf>,
 }
 
-/// How results are printed.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// A table for people, with filters as YAML
     Text,
-    /// A JSON object a line for each rule
+    /// One JSON object per line and rule
     Json,
 }
 
-/// What was counted, and over which time.
+/// The counted rows, and the time that they cover.
 struct Counted {
     minutes: Vec<(Minute, Rows)>,
     unreadable: u64,
     span: Span,
 }
 
-/// Tells for each rule what its thresholds would have raised.
+/// Prints for each rule the findings at several thresholds.
 pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     let window = window(args)?;
     let (config, rules) = load(args)?;
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
         None => of_files(args, &counting, window)?,
     };
     if unreadable > 0 {
-        warn!(records = unreadable, "records were no audit events and are not counted");
+        warn!(records = unreadable, "records are not audit events and are not counted");
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let rules: Vec<&Rule> = if asked.is_empty() { rules.rules.iter().collect() } else { asked };
@@ -113,8 +113,8 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
         }
     });
     match written.and_then(|()| out.flush()) {
-        // The reader has enough, as `head` has.
-        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => {}
+        // The reader closed the pipe, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("cannot write the results")?,
     }
     Ok(Exit::Done)
@@ -150,7 +150,7 @@ fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Resu
     Ok(Counted { minutes: closed.commit.minutes, unreadable: counts.unreadable, span })
 }
 
-/// Returns what is kept while the files are read: about a gigabyte at worst. What lies beyond is told as a sum.
+/// Returns the limits while files are read: about a gigabyte at worst. What exceeds them is reported as a sum.
 fn limits() -> Limits {
     Limits { requests_max: 5_000_000, groups_max: 500_000, values_max: 1_000_000, ..Limits::of_replay() }
 }

@@ -1,4 +1,4 @@
-//! Test cases that stand in a rule's own file, under `stakeout: tests:`.
+//! Test cases in rule files, under `stakeout: tests:`.
 
 use serde_json::{Map, Value as Json};
 
@@ -19,9 +19,9 @@ const ENVELOPE_KEYS: &[&str] = &["protoPayload", "log_s", "properties", "TimeGen
 /// One case: an event, and whether the rule matches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// The rule whose file it stands in.
+    /// The rule.
     pub rule: String,
-    /// What the case is about.
+    /// What the case shows.
     pub name: String,
     /// The file.
     pub file: String,
@@ -38,11 +38,11 @@ pub struct Case {
 pub enum CaseEvent {
     /// As the API server writes it.
     Audit(Box<AuditEvent>),
-    /// As a cloud keeps it: a JSON object, to be read by the cloud's own crate.
+    /// As a cloud stores it: a JSON object for the cloud's crate.
     Enveloped(String),
 }
 
-/// How a case went.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseResult {
     /// The case.
@@ -65,15 +65,16 @@ impl CaseResult {
 impl Case {
     pub(super) fn read(at: &At<'_>, rule: &str) -> Result<Case, Diagnostic> {
         let map = at.map(&["name", "event", "match"])?;
-        let name = map.need("name", "say what the case is about")?.text()?.to_owned();
-        let event_at = map.need("event", "write the audit event, as far as it matters")?;
+        let name = map.need("name", "write what the case shows")?.text()?.to_owned();
+        let event_at = map.need("event", "write the relevant fields of the audit event")?;
         let is_enveloped = event_at.any_map()?.entries().any(|(key, _)| ENVELOPE_KEYS.contains(&key));
         let spelled = json(event_at.node).to_string();
         let event = if is_enveloped {
             CaseEvent::Enveloped(spelled)
         } else {
-            let decoded = decode(spelled.as_bytes()).map_err(|fault| {
-                event_at.fault(fault.to_string(), "give the event at least a verb, and no kind but Event")
+            let decoded = decode(spelled.as_bytes()).map_err(|error| {
+                event_at
+                    .error(error.to_string(), "write an event with at least a verb, and with no other kind than Event")
             })?;
             CaseEvent::Audit(Box::new(decoded.event))
         };
@@ -145,7 +146,7 @@ fn json(node: &Node) -> Json {
         }
         Value::Scalar { text, is_plain } => match (is_plain, text.parse::<i64>(), text.parse::<bool>()) {
             (true, Ok(number), _) => Json::from(number),
-            (true, _, Ok(fact)) => Json::Bool(fact),
+            (true, _, Ok(value)) => Json::Bool(value),
             _ => Json::String(text.clone()),
         },
     }

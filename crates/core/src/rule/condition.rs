@@ -14,27 +14,25 @@ pub(super) fn parse(condition: &str, selections: &[(&str, Expression)]) -> Resul
     match parser.peek() {
         None => Ok(expression),
         Some("|") => Err((
-            "aggregations behind `|` are not read".to_owned(),
+            "aggregations after `|` are not supported".to_owned(),
             "write a correlation of type event_count instead".to_owned(),
         )),
-        Some(token) => {
-            Err((format!("`{token}` was not expected here"), "join selections with `and` or `or`".to_owned()))
-        }
+        Some(token) => Err((format!("unexpected `{token}`"), "join selections with `and` or `or`".to_owned())),
     }
 }
 
 /// Tells whether `condition` names `selection`, itself or among others.
 pub(super) fn names(condition: &str, selection: &str) -> bool {
-    tokens(condition).iter().any(|token| stands_for(token, selection))
+    tokens(condition).iter().any(|token| is_meant(token, selection))
 }
 
 fn tokens(condition: &str) -> Vec<String> {
     condition.replace('(', " ( ").replace(')', " ) ").split_whitespace().map(str::to_owned).collect()
 }
 
-/// Tells whether a word of a condition stands for `selection`: its name, one with `*` for any letters, or `them`,
-/// which leaves out names with `_` in front.
-fn stands_for(word: &str, selection: &str) -> bool {
+/// Tells whether a word of a condition means `selection`: its name, a name with `*`, or `them`, which excludes names that
+/// begin with `_`.
+fn is_meant(word: &str, selection: &str) -> bool {
     if word.eq_ignore_ascii_case("them") {
         !selection.starts_with('_')
     } else {
@@ -83,15 +81,15 @@ impl Parser<'_> {
         if self.depth > DEPTH_MAX {
             return Err((
                 "the condition nests too deep".to_owned(),
-                "give a part of it a selection of its own".to_owned(),
+                "move a part of it into its own selection".to_owned(),
             ));
         }
-        let part = self.part();
+        let term = self.term();
         self.depth -= 1;
-        part
+        term
     }
 
-    fn part(&mut self) -> Parsed {
+    fn term(&mut self) -> Parsed {
         if self.take("not") {
             return Ok(Expression::Not(Box::new(self.one()?)));
         }
@@ -103,7 +101,7 @@ impl Parser<'_> {
             return Ok(inner);
         }
         let Some(word) = self.tokens.get(self.at) else {
-            return Err(("the condition breaks off".to_owned(), "name a selection at its end".to_owned()));
+            return Err(("the condition is incomplete".to_owned(), "end it with the name of a selection".to_owned()));
         };
         self.at += 1;
         let of = self.peek().is_some_and(|next| next.eq_ignore_ascii_case("of"));
@@ -127,19 +125,19 @@ impl Parser<'_> {
             .ok_or_else(|| (format!("no selection is named `{name}`"), crate::diagnostic::suggestion(name, &known)))
     }
 
-    /// Reads what stands behind `1 of` or `all of`.
+    /// Reads the names after `1 of` or `all of`.
     fn quantified(&mut self) -> Result<Vec<Expression>, (String, String)> {
         let Some(pattern) = self.tokens.get(self.at) else {
             return Err((
-                "the condition breaks off".to_owned(),
-                "write `them` or a name with `*` behind `of`".to_owned(),
+                "the condition is incomplete".to_owned(),
+                "write `them` or a name with `*` after `of`".to_owned(),
             ));
         };
         self.at += 1;
         let parts: Vec<Expression> = self
             .selections
             .iter()
-            .filter(|(name, _)| stands_for(pattern, name))
+            .filter(|(name, _)| is_meant(pattern, name))
             .map(|(_, expression)| expression.clone())
             .collect();
         if parts.is_empty() {
@@ -187,15 +185,15 @@ mod tests {
     }
 
     #[test]
-    fn faults() {
+    fn errors() {
         for (condition, problem) in [
-            ("a and", "the condition breaks off"),
+            ("a and", "the condition is incomplete"),
             ("c", "no selection is named `c`"),
             ("(a", "a parenthesis is not closed"),
-            ("a b", "`b` was not expected here"),
+            ("a b", "unexpected `b`"),
             ("1 of zeta*", "no selection fits `zeta*`"),
             ("2 of them", "`2 of` is not Sigma"),
-            ("a | count() > 5", "aggregations behind `|` are not read"),
+            ("a | count() > 5", "aggregations after `|` are not supported"),
         ] {
             assert_eq!(shape(condition), Err(problem.to_owned()));
         }

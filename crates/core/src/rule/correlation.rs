@@ -1,8 +1,11 @@
-//! The `correlation` of a Sigma document: what is counted of which rules, by what, and within which time.
+//! The `correlation` of a Sigma document: which rules, what to count, by which groups, within which timespan.
 //!
 //! <https://github.com/SigmaHQ/sigma-specification/blob/main/specification/sigma-correlation-rules-specification.md>
 
-use super::sigma::{Document, Reference};
+use jiff::SpanRelativeTo;
+use jiff::fmt::friendly::SpanParser;
+
+use super::reference::{Reference, RuleNames};
 use crate::diagnostic::{Diagnostic, suggestion};
 use crate::field::Field;
 use crate::group::REFERENCED_RULES_MAX;
@@ -10,30 +13,32 @@ use crate::yaml::{At, Map, Value};
 
 /// The types that are read.
 const TYPES: &[&str] = &["event_count", "value_count", "temporal", "temporal_ordered"];
-/// Sigma's types that calculate with numbers: audit events hold none but codes.
+/// Sigma's numeric types. Audit events hold no numbers but codes.
 const NUMERIC_TYPES: &[&str] = &["value_avg", "value_median", "value_percentile", "value_sum"];
 /// Longest timespan or dedup period, in seconds: minutes are kept that long.
 const SPAN_SECONDS_MAX: i64 = 7 * 86_400;
+/// Units of a timespan. A week is read too; Sigma's months and years are longer than any span.
+const TIMESPAN_UNITS: [char; 5] = ['s', 'm', 'h', 'd', 'w'];
 /// Most requests or values that a condition can ask for.
 const COUNT_MAX: i64 = 1_000_000;
 
-/// A correlation, before its references are looked up.
+/// A correlation whose references are not resolved yet.
 pub(super) struct Correlation {
-    pub(super) kind: Kind,
+    pub(super) kind: CorrelationKind,
     pub(super) rules: Vec<Reference>,
     pub(super) group_by: Vec<Grouping>,
-    /// The place of `group-by`, for faults.
-    pub(super) group_by_fault: Diagnostic,
+    /// An error at `group-by`.
+    pub(super) group_by_at: Diagnostic,
     pub(super) timespan_seconds: i64,
-    /// Requests or values that are needed; of a temporal correlation, rules.
+    /// The threshold: requests or values; of a temporal correlation, rules.
     pub(super) count: u64,
-    /// The place of the condition, for faults.
-    pub(super) count_fault: Diagnostic,
+    /// An error at the condition.
+    pub(super) condition_at: Diagnostic,
     pub(super) generate: bool,
 }
 
 /// Its type.
-pub(super) enum Kind {
+pub(super) enum CorrelationKind {
     Events,
     Values { field: Grouping },
     Temporal { is_ordered: bool },
@@ -42,7 +47,7 @@ pub(super) enum Kind {
 /// A field that is counted by: the same in all rules, or an alias for one field in each.
 pub(super) enum Grouping {
     Field(Field),
-    Alias { alias: Alias, fault: Diagnostic },
+    Alias { alias: Alias, error: Diagnostic },
 }
 
 /// A name for one field in each of the rules.
@@ -63,15 +68,15 @@ impl Grouping {
     }
 
     /// Returns the field that it stands for in the events of `rule`.
-    pub(super) fn field_in(&self, rule: &Document) -> Result<&Field, Diagnostic> {
+    pub(super) fn field_in(&self, rule: &RuleNames) -> Result<&Field, Diagnostic> {
         match self {
             Grouping::Field(field) => Ok(field),
-            Grouping::Alias { alias, fault } => {
-                let found = alias.fields.iter().find(|(target, _)| rule.is_named(target));
+            Grouping::Alias { alias, error } => {
+                let found = alias.fields.iter().find(|(target, _)| rule.are_named(target));
                 found.map(|(_, field)| field).ok_or_else(|| Diagnostic {
-                    problem: format!("the alias `{}` names no field of the rule `{}`", alias.name, rule.shown_name()),
-                    fix: format!("add `{}: FIELD` to it", rule.shown_name()),
-                    ..fault.clone()
+                    problem: format!("the alias `{}` has no field for the rule `{}`", alias.name, rule.shown()),
+                    fix: format!("add `{}: FIELD` to it", rule.shown()),
+                    ..error.clone()
                 })
             }
         }
@@ -85,40 +90,40 @@ pub(super) fn correlation(document: &Map<'_>) -> Result<Correlation, Diagnostic>
     let type_at = map.need("type", "write `type: event_count`")?;
     let word = type_at.text()?;
     if NUMERIC_TYPES.contains(&word) {
-        return Err(type_at.fault(
-            format!("the type `{word}` is not read: no field that rules can name holds an amount"),
+        return Err(type_at.error(
+            format!("the type `{word}` is not supported: audit events have no fields with amounts"),
             "count requests with `event_count`, or distinct values with `value_count`",
         ));
     }
     if !TYPES.contains(&word) {
-        return Err(type_at.fault(format!("Sigma has no correlation of type `{word}`"), suggestion(word, TYPES)));
+        return Err(type_at.error(format!("Sigma has no correlation of type `{word}`"), suggestion(word, TYPES)));
     }
-    let rules = Reference::list(&map.need("rules", "name the rules whose matches are counted")?)?;
+    let rules = Reference::list(&map.need("rules", "list the rules whose matches are counted")?)?;
     let aliases = aliases(&map, &rules)?;
     let group_by: Vec<Grouping> = match map.get("group-by") {
         Some(at) => at.list_or_one()?.iter().map(|item| grouping(item, &aliases)).collect::<Result<_, _>>()?,
         None => Vec::new(),
     };
-    let timespan = map.need("timespan", "say how long a span is, such as `30m`")?;
+    let timespan = map.need("timespan", "add a timespan, such as `30m`")?;
     let (kind, count) = if word.starts_with("temporal") {
-        (Kind::Temporal { is_ordered: word == "temporal_ordered" }, legs(&map, &rules)?)
+        (CorrelationKind::Temporal { is_ordered: word == "temporal_ordered" }, rule_count(&map, &rules)?)
     } else {
-        counted(&map.need("condition", "say how many, such as `gte: 10`")?, word, &aliases)?
+        counted(&map.need("condition", "add a threshold, such as `gte: 10`")?, word, &aliases)?
     };
     check_use(&map, &group_by, &kind)?;
     let generate = match (map.get("generate"), document.get("generate")) {
         (Some(at), _) | (None, Some(at)) => at.boolean()?,
         (None, None) => false,
     };
-    let place_of = |key| map.get(key).as_ref().unwrap_or(&at).fault("", "");
+    let error_at = |key| map.get(key).as_ref().unwrap_or(&at).error("", "");
     Ok(Correlation {
         kind,
         rules,
         group_by,
-        group_by_fault: place_of("group-by"),
+        group_by_at: error_at("group-by"),
         timespan_seconds: seconds(&timespan)?,
         count,
-        count_fault: place_of("condition"),
+        condition_at: error_at("condition"),
         generate,
     })
 }
@@ -131,13 +136,13 @@ fn aliases(map: &Map<'_>, rules: &[Reference]) -> Result<Vec<Alias>, Diagnostic>
     let mut aliases = Vec::new();
     for (name, at) in at.any_map()?.entries() {
         if name.parse::<Field>().is_ok() {
-            return Err(at.fault(format!("the alias `{name}` hides a field"), "give it a name that no field has"));
+            return Err(at.error(format!("the alias `{name}` has the name of a field"), "rename the alias"));
         }
         let mut fields = Vec::new();
         for (rule, at) in at.any_map()?.entries() {
             if !rules.iter().any(|reference| reference.target == rule) {
                 let known: Vec<&str> = rules.iter().map(|reference| reference.target.as_str()).collect();
-                return Err(at.fault(format!("`{rule}` is none of the `rules` here"), suggestion(rule, &known)));
+                return Err(at.error(format!("`{rule}` is not one of the `rules`"), suggestion(rule, &known)));
             }
             fields.push((rule.to_owned(), field(&at)?));
         }
@@ -149,7 +154,7 @@ fn aliases(map: &Map<'_>, rules: &[Reference]) -> Result<Vec<Alias>, Diagnostic>
 fn grouping(at: &At<'_>, aliases: &[Alias]) -> Result<Grouping, Diagnostic> {
     let name = at.text()?;
     match aliases.iter().find(|alias| alias.name == name) {
-        Some(alias) => Ok(Grouping::Alias { alias: alias.clone(), fault: at.fault("", "") }),
+        Some(alias) => Ok(Grouping::Alias { alias: alias.clone(), error: at.error("", "") }),
         None => field(at).map(Grouping::Field),
     }
 }
@@ -158,46 +163,46 @@ fn grouping(at: &At<'_>, aliases: &[Alias]) -> Result<Grouping, Diagnostic> {
 fn field(at: &At<'_>) -> Result<Field, Diagnostic> {
     let name = at.text()?;
     let field: Field =
-        name.parse().map_err(|()| at.fault(format!("audit events have no field `{name}`"), Field::suggestion(name)))?;
+        name.parse().map_err(|()| at.error(format!("audit events have no field `{name}`"), Field::suggestion(name)))?;
     if field.is_array() {
-        return Err(at.fault(
+        return Err(at.error(
             format!("`{name}` is a list, and a group needs one value"),
-            "group by `source_ip` or `user.username` instead",
+            "use `source_ip` or `user.username` instead",
         ));
     }
     Ok(field)
 }
 
-/// Checks that every alias is used: one that is not was meant for something.
-fn check_use(map: &Map<'_>, group_by: &[Grouping], kind: &Kind) -> Result<(), Diagnostic> {
+/// Checks that every alias is used.
+fn check_use(map: &Map<'_>, group_by: &[Grouping], kind: &CorrelationKind) -> Result<(), Diagnostic> {
     let Some(at) = map.get("aliases") else {
         return Ok(());
     };
     let is_used = |alias: &str| {
-        let counted = if let Kind::Values { field } = kind { Some(field) } else { None };
+        let counted = if let CorrelationKind::Values { field } = kind { Some(field) } else { None };
         group_by.iter().chain(counted).any(|grouping| grouping.name() == alias)
     };
     match at.any_map()?.entries().find(|(name, _)| !is_used(name)) {
         Some((name, at)) => {
-            Err(at.fault(format!("the alias `{name}` is never used"), "name it in `group-by`, or take it out"))
+            Err(at.error(format!("the alias `{name}` is never used"), "use it in `group-by`, or remove it"))
         }
         None => Ok(()),
     }
 }
 
 /// Reads the condition of a correlation that counts requests or values.
-fn counted(at: &At<'_>, word: &str, aliases: &[Alias]) -> Result<(Kind, u64), Diagnostic> {
+fn counted(at: &At<'_>, word: &str, aliases: &[Alias]) -> Result<(CorrelationKind, u64), Diagnostic> {
     let map = at.map(&["gte", "gt", "lte", "lt", "eq", "neq", "field"])?;
     let kind = if word == "value_count" {
         let field = map.need("field", "name the field whose values are counted")?;
         match field.list_or_one()?.as_slice() {
-            [one] => Kind::Values { field: grouping(one, aliases)? },
-            _ => return Err(field.fault("values of several fields at once are not counted", "name one field")),
+            [one] => CorrelationKind::Values { field: grouping(one, aliases)? },
+            _ => return Err(field.error("a value count of several fields is not supported", "name one field")),
         }
     } else if let Some(field) = map.get("field") {
-        return Err(field.fault("requests are counted, whatever their fields hold", "write `type: value_count`"));
+        return Err(field.error("an event count has no field", "write `type: value_count`, or remove `field`"));
     } else {
-        Kind::Events
+        CorrelationKind::Events
     };
     let mut least = None;
     for (operator, value) in map.entries().filter(|(operator, _)| *operator != "field") {
@@ -205,10 +210,10 @@ fn counted(at: &At<'_>, word: &str, aliases: &[Alias]) -> Result<(Kind, u64), Di
             "gte" => 0,
             "gt" => 1,
             _ => {
-                return Err(value.fault(
+                return Err(value.error(
                     format!("`{operator}` is not supported for {word}"),
                     format!(
-                        "a finding opens when there are enough {}: use `gte` or `gt`",
+                        "use `gte` or `gt`: a finding opens when there are enough {}",
                         if word == "value_count" { "values" } else { "requests" }
                     ),
                 ));
@@ -216,29 +221,26 @@ fn counted(at: &At<'_>, word: &str, aliases: &[Alias]) -> Result<(Kind, u64), Di
         };
         let number = value.integer()?.saturating_add(extra);
         if !(1..=COUNT_MAX).contains(&number) {
-            return Err(
-                value.fault("this count can never be, or always is", format!("use a number from 1 to {COUNT_MAX}"))
-            );
+            return Err(value.error("count out of range", format!("use a number from 1 to {COUNT_MAX}")));
         }
         least = least.max(u64::try_from(number).ok());
     }
-    let count = least.ok_or_else(|| at.fault("no count", "write `gte: 10`"))?;
+    let count = least.ok_or_else(|| at.error("the threshold is missing", "write `gte: 10`"))?;
     Ok((kind, count))
 }
 
-/// Returns how many rules a temporal correlation joins; its condition may only say that all of them are needed.
-fn legs(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
+/// Returns the number of rules of a temporal correlation. Its condition may only require all of them.
+fn rule_count(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
     if rules.len() < 2 {
-        return Err(map.need("rules", "name two rules")?.fault(
-            "one rule alone has nothing to come together with",
-            "name at least two rules, or use `event_count`",
-        ));
+        return Err(map
+            .need("rules", "name two rules")?
+            .error("a temporal correlation needs at least two rules", "name another rule, or use `event_count`"));
     }
-    if let Some(beyond) = rules.get(REFERENCED_RULES_MAX) {
+    if let Some(extra) = rules.get(REFERENCED_RULES_MAX) {
         return Err(Diagnostic {
-            problem: format!("a temporal correlation of more than {REFERENCED_RULES_MAX} rules"),
-            fix: "name fewer rules, or join some of them in one detection".to_owned(),
-            ..beyond.fault.clone()
+            problem: format!("a temporal correlation has more than {REFERENCED_RULES_MAX} rules"),
+            fix: "name fewer rules, or combine some of them in one detection".to_owned(),
+            ..extra.error.clone()
         });
     }
     let count = rules.len() as u64;
@@ -246,18 +248,18 @@ fn legs(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
         return Ok(count);
     };
     if let Value::Scalar { .. } = at.node.value {
-        return Err(at.fault(
-            "a condition that joins rules with `and`, `or` and `not` is not read",
-            "take it out: every rule that is named must come",
+        return Err(at.error(
+            "a condition with `and`, `or` and `not` is not supported",
+            "remove it: all named rules must match",
         ));
     }
     for (operator, value) in at.map(&["gte", "gt", "lte", "lt", "eq", "neq"])?.entries() {
         let number = value.integer()?.saturating_add(i64::from(operator == "gt"));
         let is_all = matches!(operator, "gte" | "gt" | "eq") && u64::try_from(number) == Ok(count);
         if !is_all {
-            return Err(value.fault(
-                "every rule that a temporal correlation names must come",
-                format!("take the condition out, or write `gte: {count}`"),
+            return Err(value.error(
+                "all rules of a temporal correlation must match",
+                format!("remove the condition, or write `gte: {count}`"),
             ));
         }
     }
@@ -267,20 +269,59 @@ fn legs(map: &Map<'_>, rules: &[Reference]) -> Result<u64, Diagnostic> {
 /// Reads a length of time, such as `30m`, in seconds.
 pub(super) fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
     let text = at.text()?;
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 86_400,
-        Some('w') => 7 * 86_400,
-        _ => 0,
-    };
-    let number = text.get(..text.len().saturating_sub(1)).and_then(|digits| digits.parse::<i64>().ok()).unwrap_or(0);
-    match number.checked_mul(unit) {
-        Some(seconds) if (1..=SPAN_SECONDS_MAX).contains(&seconds) => Ok(seconds),
+    match parsed_seconds(text) {
         Some(seconds) if seconds > SPAN_SECONDS_MAX => {
-            Err(at.fault(format!("`{text}` is too long"), "use at most `7d`"))
+            Err(at.error(format!("`{text}` is too long"), "use at most `7d`"))
         }
-        _ => Err(at.fault(format!("`{text}` is no time"), "write a whole number and s, m, h or d, such as `30m`")),
+        Some(seconds) if seconds > 0 => Ok(seconds),
+        _ => {
+            Err(at.error(format!("`{text}` is not a timespan"), "write a whole number and s, m, h or d, such as `30m`"))
+        }
+    }
+}
+
+/// Returns the seconds that `text` spells: a whole number and one unit.
+fn parsed_seconds(text: &str) -> Option<i64> {
+    let number = text.strip_suffix(TIMESPAN_UNITS)?;
+    // The parser also reads fractions, words and several units, which Sigma does not have.
+    let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
+    let span = SpanParser::new().parse_span(text).ok().filter(|_| is_whole)?;
+    Some(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parsed_seconds;
+
+    #[test]
+    fn a_timespan_is_a_whole_number_and_a_unit() {
+        for (text, expected) in
+            [("30s", 30), ("70m", 4_200), ("24h", 86_400), ("7d", 604_800), ("2w", 1_209_600), ("007m", 420), ("0m", 0)]
+        {
+            assert_eq!(parsed_seconds(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "m",
+            "-1m",
+            "7",
+            "1.5h",
+            "+1m",
+            "1 h",
+            "1M",
+            "1mo",
+            "1y",
+            "1h30m",
+            "1h 30m",
+            "1m ago",
+            "P1D",
+            "\u{661}m",
+            "1\u{b5}",
+            "99999999999999999999d",
+            "9223372036854775807d",
+        ] {
+            assert_eq!(parsed_seconds(text), None, "{text}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Sigma's encodings of a value: UTF-16, and Base64 at each of the three places that a text can begin at.
+//! Sigma's encodings of a value: UTF-16, and Base64 at each of the three offsets at which a text can begin.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -28,17 +28,17 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     let mut encoded = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let group = chunk.iter().chain([&0; 3]).take(3).fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
-        for place in 0..4 {
-            let letter = ALPHABET[(group >> (18 - 6 * place) & 63) as usize];
-            encoded.push(if place <= chunk.len() { char::from(letter) } else { '=' });
+        for position in 0..4 {
+            let letter = ALPHABET[(group >> (18 - 6 * position) & 63) as usize];
+            encoded.push(if position <= chunk.len() { char::from(letter) } else { '=' });
         }
     }
     encoded
 }
 
-/// Returns what Base64 makes of `bytes` within a longer text, for each place that they can begin at.
+/// Returns the Base64 of `bytes` inside a longer text, for each of the three offsets.
 ///
-/// Letters that also depend on the bytes before or behind are cut off, so that what is left always stands there.
+/// Characters that also depend on the bytes before or after are cut off.
 pub(super) fn base64_at_offsets(bytes: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for offset in 0..3 {

@@ -323,8 +323,8 @@ impl Rules {
         Trace { holds, name, step }
     }
 
-    /// Returns what a condition is called, and the detection that its parts stand in. A condition has no name of its
-    /// own: it is known by being the same as one that has.
+    /// Returns the name of a condition, and the detection that contains its parts. A condition itself has no name: it is
+    /// equal to one that has.
     fn name_of<'r>(
         &'r self,
         expression: &Expression,
@@ -394,16 +394,16 @@ impl Stage {
         let event = &observation.event;
         let is_request = event.is_request();
         let reason = match (event.stage.as_deref(), is_request) {
-            (None, _) => "an event without a stage stands for its request",
+            (None, _) => "an event without a stage counts",
             (Some("ResponseStarted"), true) => {
-                "a failed authentication is audited at this stage only, with code 401 and no username"
+                "a failed authentication counts here: it is only audited at this stage, with code 401 and no username"
             }
-            (Some("RequestReceived"), false) => "the request is told by a later event, at ResponseComplete or Panic",
+            (Some("RequestReceived"), false) => "a later event counts for this request, at ResponseComplete or Panic",
             (Some("ResponseStarted"), false) => {
-                "the request is told by its event at ResponseComplete; only a failed authentication counts at this stage"
+                "the event at ResponseComplete counts for this request; only a failed authentication counts at this stage"
             }
-            (_, true) => "the request is over, and is told here",
-            (_, false) => "this is no stage that tells a request",
+            (_, true) => "the request is complete and counts",
+            (_, false) => "events of this stage do not count",
         };
         Stage { stage: event.stage.as_deref().map(shown), is_request, reason }
     }
@@ -422,22 +422,19 @@ impl SourceChoice {
         let entries = &observation.event.source_ips;
         let (source, reason) = match rule.source_ip {
             SourceIpMode::First => {
-                (client.map(|_| 0), "the rule takes the first entry, which clients choose".to_owned())
+                (client.map(|_| 0), "the rule uses the first entry, which clients choose".to_owned())
             }
             SourceIpMode::Each => {
                 let position = entries.iter().position(|entry| client.is_some() && address::parse(entry) == client);
-                (position, "the rule takes every entry for itself".to_owned())
+                (position, "the rule uses every entry".to_owned())
             }
             SourceIpMode::Trusted => {
                 let position = trusted.index_of_client(entries).map(|(position, _)| position);
                 (position, trusted_reason(entries, position, client.is_some_and(|client| trusted.contains(client))))
             }
         };
-        let reason = if client.is_none() {
-            "no entry of sourceIPs is an address that can be vouched for".to_owned()
-        } else {
-            reason
-        };
+        let reason =
+            if client.is_none() { "no entry of sourceIPs is a trustworthy address".to_owned() } else { reason };
         let skipped = entries.len().saturating_sub(TEXTS_MAX);
         let chain_entry = |(position, entry): (usize, &String)| ChainEntry {
             entry: shown(entry),
@@ -462,15 +459,15 @@ fn trusted_reason(entries: &[String], position: Option<usize>, is_proxy: bool) -
     };
     let number = format!("entry {} of {}", position + 1, entries.len());
     match (position + 1 == entries.len(), is_proxy) {
-        (true, false) => format!("{number}: the last one, which no client can choose"),
-        (false, false) => format!("{number}: all behind it are trusted proxies"),
-        (_, true) if position == 0 => format!("{number}: all are trusted proxies, so the first is taken"),
-        (_, true) => format!("{number}: the one before it is no address, so the trusted proxy is named"),
+        (true, false) => format!("{number}: the last one, which clients cannot choose"),
+        (false, false) => format!("{number}: all entries after it are trusted proxies"),
+        (_, true) if position == 0 => format!("{number}: all entries are trusted proxies, so the rule uses the first"),
+        (_, true) => format!("{number}: the entry before it is not an address, so the rule uses the trusted proxy"),
     }
 }
 
 impl Trace {
-    /// Adds the filters that left out what stands beside them.
+    /// Adds the filters that excluded the conditions beside them.
     fn excluded_by(&self, filters: &mut Vec<String>) {
         let Step::All { parts } = &self.step else {
             return;

@@ -1,4 +1,4 @@
-//! Sigma filters: what a team leaves out of rules that it did not write, with who decided so, why, and until when.
+//! Sigma filters: a team excludes requests from rules that it did not write, with an owner, a reason and an expiry date.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -6,38 +6,38 @@ use jiff::tz::TimeZone;
 
 use super::Rules;
 use super::detection::Expression;
+use super::reference::Reference;
 use super::selection;
-use super::sigma::Reference;
 use crate::diagnostic::Diagnostic;
 use crate::time::Second;
 use crate::yaml::{At, Map};
 
-/// A filter that is laid over rules.
+/// A filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// The name that it is shown by.
     pub name: String,
     /// `stakeout.reason`: why.
     pub reason: String,
-    /// `stakeout.owner`: who answers for it.
+    /// `stakeout.owner`: the person or team that is responsible for it.
     pub owner: String,
-    /// `stakeout.expires`: requests from then on are not filtered any more.
+    /// `stakeout.expires`: from then on the filter has no effect.
     pub expires: Option<Second>,
     /// The rules that it narrows, by the names that they are shown by.
     pub rules: Vec<String>,
     /// What it lets through, as it is joined to their selections.
     pub passing: Expression,
-    /// The file that it stands in.
+    /// Its file.
     pub file: String,
     /// The line of that file at which it begins.
     pub line: usize,
 }
 
-/// What stands under `filter:`, and under `stakeout:` of the same document.
+/// The keys under `filter:`, and under `stakeout:` of the same document.
 pub(super) struct FilterBody {
     /// The rules that it names; none for `any`.
     pub(super) rules: Vec<Reference>,
-    /// The place of `rules`, for faults.
+    /// The error, if there is no rule to filter.
     pub(super) unmatched: Diagnostic,
     pub(super) reason: String,
     pub(super) owner: String,
@@ -46,15 +46,15 @@ pub(super) struct FilterBody {
 }
 
 impl FilterBody {
-    /// Returns `selection` as far as the filter lets it through.
+    /// Returns the part of `selection` that passes the filter.
     ///
-    /// Sigma joins a filter's condition to that of the rule with `and`, so a filter leaves out what it names only
+    /// Sigma joins a filter's condition to that of the rule with `and`, so a filter excludes what it names only
     /// where its condition says `not`: <https://github.com/SigmaHQ/pySigma/pull/226>.
     pub(super) fn narrow(&self, selection: Expression) -> Expression {
         Expression::And(vec![selection, self.passing()])
     }
 
-    /// Returns what the filter lets through.
+    /// Returns the condition of requests that pass.
     pub(super) fn passing(&self) -> Expression {
         match self.expires {
             Some(expires) => Expression::Or(vec![Expression::Since(expires), self.condition.clone()]),
@@ -64,7 +64,7 @@ impl FilterBody {
 }
 
 impl Rules {
-    /// Returns a warning for each filter that filters nothing of what comes from `now` on.
+    /// Returns a warning for each filter that has expired at `now`.
     #[must_use]
     pub fn expired(&self, now: Second) -> Vec<Diagnostic> {
         let expired = self.filters.iter().filter_map(|filter| Some((filter, filter.expires.filter(|at| *at <= now)?)));
@@ -73,8 +73,8 @@ impl Rules {
                 file: filter.file.clone(),
                 line: filter.line,
                 key: "stakeout.expires".to_owned(),
-                problem: format!("the filter `{}` expired at {expires}, and filters nothing since", filter.name),
-                fix: format!("take it out, or let {} give it a later date", filter.owner),
+                problem: format!("the filter `{}` expired at {expires} and has no effect", filter.name),
+                fix: format!("remove it, or ask {} for a later date", filter.owner),
             })
             .collect()
     }
@@ -83,7 +83,7 @@ impl Rules {
 /// Reads a filter out of its document.
 pub(super) fn filter(document: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Result<FilterBody, Diagnostic> {
     let map = document.need("filter", "add it")?.any_map()?;
-    let rules_at = map.need("rules", "name the rules that it narrows, or write `rules: any`")?;
+    let rules_at = map.need("rules", "name the rules that it filters, or write `rules: any`")?;
     let rules = match rules_at.text() {
         Ok(word) if word.eq_ignore_ascii_case("any") => Vec::new(),
         _ => Reference::list(&rules_at)?,
@@ -91,25 +91,24 @@ pub(super) fn filter(document: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Resu
     let condition = selection::detection(&map, &["rules"], warnings)?;
     if !is_exclusion(&condition) {
         let at = map.need("condition", "write `condition: not selection`")?;
-        warnings.push(at.fault(
-            "this filter keeps what it selects, and leaves out all the rest",
-            "write `not selection`, if it is to leave out what it selects",
+        warnings.push(at.error(
+            "this filter keeps what it selects and excludes everything else",
+            "write `not selection` to exclude what it selects",
         ));
     }
-    let own = document.need("stakeout", "say under it the `reason` of the filter and its `owner`")?;
+    let own = document.need("stakeout", "add it, with the `reason` and the `owner` of the filter")?;
     let own = own.map(&["expires", "owner", "reason"])?;
     Ok(FilterBody {
         rules,
-        unmatched: rules_at
-            .fault("there is no rule that it could narrow", "load rules as well, or take the filter out"),
-        reason: own.need("reason", "say why these requests are no findings")?.text()?.trim().to_owned(),
-        owner: own.need("owner", "say who answers for it")?.text()?.trim().to_owned(),
+        unmatched: rules_at.error("there is no rule to filter", "load rules as well, or remove the filter"),
+        reason: own.need("reason", "write why these requests are not findings")?.text()?.trim().to_owned(),
+        owner: own.need("owner", "write who is responsible for the filter")?.text()?.trim().to_owned(),
         expires: own.get("expires").map(|at| expires(&at)).transpose()?,
         condition,
     })
 }
 
-/// Tells whether a filter's condition only ever leaves out: it is a `not`, or several of them.
+/// Tells whether a filter's condition only excludes: it is a `not`, or several of them.
 fn is_exclusion(condition: &Expression) -> bool {
     match condition {
         Expression::Not(_) => true,
@@ -124,6 +123,6 @@ fn expires(at: &At<'_>) -> Result<Second, Diagnostic> {
     let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
     let time = if text.contains(['T', 't', ' ']) { text.parse::<Timestamp>().ok() } else { day() };
     time.map(Second::from).ok_or_else(|| {
-        at.fault(format!("`{text}` is no day and no time"), "write it as 2027-01-31, or as 2027-01-31T12:00:00Z")
+        at.error(format!("`{text}` is neither a date nor a time"), "write it as 2027-01-31, or as 2027-01-31T12:00:00Z")
     })
 }

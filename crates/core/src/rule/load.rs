@@ -1,13 +1,13 @@
-//! Rule files into active rules: every document is read, correlations are joined with the rules that they name, and
-//! filters with those that they narrow.
+//! Loads rule files: reads every document, and joins correlations and filters with the rules that they name.
 
 use std::sync::Arc;
 
 use siphasher::sip::SipHasher24;
 
-use super::correlation::{Correlation, Grouping, Kind};
+use super::correlation::{Correlation, CorrelationKind, Grouping};
+use super::document::{Body, Document, document};
 use super::filter::{Filter, FilterBody};
-use super::sigma::{Body, Document, Reference, document};
+use super::reference::Reference;
 use super::{CountCondition, Counting, Detection, Expression, ReferencedRule, Rule, RuleHead, Rules, Threshold};
 use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
@@ -31,28 +31,28 @@ pub struct RuleFile {
     pub text: String,
 }
 
-/// Returns the active rules in `files`, with warnings of what is allowed but hardly meant; or every fault that was
-/// found: at most one for each document.
+/// Returns the active rules in `files`, with warnings of probable mistakes; or every error, at most one for each
+/// document.
 pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
     let mut documents = Vec::new();
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     let mut warnings = Vec::new();
     for file in files {
         match yaml::parse(&file.name, &file.text) {
-            Err(fault) => faults.push(fault),
+            Err(error) => errors.push(error),
             Ok(nodes) => {
                 for node in nodes.iter().filter(|node| node.value != yaml::Value::Null) {
                     match document(&At::top(&file.name, node), &mut warnings) {
                         Ok(document) => documents.push(document),
-                        Err(fault) => faults.push(fault),
+                        Err(error) => errors.push(error),
                     }
                 }
             }
         }
     }
-    faults.extend(name_faults(&documents));
-    if !faults.is_empty() {
-        return Err(faults);
+    errors.extend(name_errors(&documents));
+    if !errors.is_empty() {
+        return Err(errors);
     }
     let mut rules = Join::of(&documents).rules()?;
     warnings.extend(rules.rules.iter().filter(|rule| rule.never_matches()).map(never_matches));
@@ -60,55 +60,55 @@ pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
     Ok(rules)
 }
 
-/// Warns of a rule that no request can fit.
+/// Warns of a rule that no request can match.
 fn never_matches(rule: &Rule) -> Diagnostic {
     Diagnostic {
         file: rule.file.clone(),
         line: rule.line,
         key: String::new(),
-        problem: format!("the rule `{}` never matches: it needs what no event has", rule.head.name),
-        fix: "leave it out, or take out the lines that never fit".to_owned(),
+        problem: format!("the rule `{}` never matches: it needs a field or value that no event has", rule.head.name),
+        fix: "remove it, or remove the lines that never match".to_owned(),
     }
 }
 
-fn name_faults(documents: &[Document]) -> Vec<Diagnostic> {
-    let mut faults = Vec::new();
-    for (place, document) in documents.iter().enumerate() {
-        for earlier in &documents[..place] {
-            let is_same_name = earlier.shown_name() == document.shown_name();
-            let is_same_id = document.id.is_some() && earlier.id == document.id;
+fn name_errors(documents: &[Document]) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    for (index, document) in documents.iter().enumerate() {
+        for earlier in &documents[..index] {
+            let is_same_name = earlier.names.shown() == document.names.shown();
+            let is_same_id = document.names.id.is_some() && earlier.names.id == document.names.id;
             if is_same_name || is_same_id {
                 let key = if is_same_name { "name" } else { "id" };
-                faults.push(Diagnostic {
+                errors.push(Diagnostic {
                     file: document.file.clone(),
                     line: document.line,
                     key: key.to_owned(),
-                    problem: format!("the rule at {}:{} has this {key} already", earlier.file, earlier.line),
-                    fix: format!("give each rule {} of its own", if is_same_name { "a name" } else { "an id" }),
+                    problem: format!("the rule at {}:{} already has this {key}", earlier.file, earlier.line),
+                    fix: format!("give each rule its own {key}"),
                 });
             }
         }
     }
-    faults
+    errors
 }
 
-/// Documents that are being joined: correlations with the rules that they name, filters with those that they narrow.
+/// Documents while they are joined: correlations and filters with the rules that they name.
 struct Join<'a> {
     documents: &'a [Document],
-    /// Names of later legs of ordered correlations, which alone can be follow-ups.
-    later_legs: Vec<&'a str>,
-    faults: Vec<Diagnostic>,
+    /// Names of the rules behind the first one of an ordered correlation. Only these can be follow-ups.
+    later_rules: Vec<&'a str>,
+    errors: Vec<Diagnostic>,
 }
 
 impl<'a> Join<'a> {
     fn of(documents: &'a [Document]) -> Join<'a> {
-        let mut later_legs = Vec::new();
+        let mut later_rules = Vec::new();
         for correlation in documents.iter().filter_map(correlation_of) {
-            if matches!(correlation.kind, Kind::Temporal { is_ordered: true }) {
-                later_legs.extend(correlation.rules.iter().skip(1).map(|reference| reference.target.as_str()));
+            if matches!(correlation.kind, CorrelationKind::Temporal { is_ordered: true }) {
+                later_rules.extend(correlation.rules.iter().skip(1).map(|reference| reference.target.as_str()));
             }
         }
-        Join { documents, later_legs, faults: Vec::new() }
+        Join { documents, later_rules, errors: Vec::new() }
     }
 
     fn rules(mut self) -> Result<Rules, Vec<Diagnostic>> {
@@ -120,11 +120,11 @@ impl<'a> Join<'a> {
                     self.check_follow_up(document);
                     let narrowed = self.narrowed(document, expression.clone());
                     rules.detections.push(Detection {
-                        name: document.shown_name().to_owned(),
+                        name: document.names.shown().to_owned(),
                         expression: narrowed.clone(),
                         selections: document.selections.clone(),
                     });
-                    // A follow-up alone would be asked of every request: no correlation that generates means that.
+                    // A follow-up alone would match every request, which `generate` does not ask for.
                     if !is_only_counted(document, self.documents) && document.own.follow_up.is_none() {
                         rules.rules.push(lone_rule(document, narrowed));
                     }
@@ -132,28 +132,28 @@ impl<'a> Join<'a> {
                 Body::Correlation(correlation) => match self.counted(document, correlation) {
                     Ok(_) if is_only_counted(document, self.documents) => {}
                     Ok(counted) => rules.rules.push(rule(document, correlation, counted)),
-                    Err(fault) => self.faults.push(fault),
+                    Err(error) => self.errors.push(error),
                 },
                 Body::Filter(body) => match self.filter(document, body) {
                     Ok(filter) => rules.filters.push(filter),
-                    Err(fault) => self.faults.push(fault),
+                    Err(error) => self.errors.push(error),
                 },
             }
         }
         rules.rules.sort_by(|left, right| left.head.name.cmp(&right.head.name));
-        if self.faults.is_empty() { Ok(rules) } else { Err(self.faults) }
+        if self.errors.is_empty() { Ok(rules) } else { Err(self.errors) }
     }
 
     fn named(&self, reference: &Reference) -> Result<&'a Document, Diagnostic> {
         let is_rule = |document: &&Document| !matches!(document.body, Body::Filter(_));
         let mut rules = self.documents.iter().filter(is_rule);
-        rules.find(|document| document.is_named(&reference.target)).ok_or_else(|| reference.fault.clone())
+        rules.find(|document| document.names.are_named(&reference.target)).ok_or_else(|| reference.error.clone())
     }
 
     fn check_follow_up(&mut self, document: &Document) {
-        let is_later_leg = self.later_legs.iter().any(|target| document.is_named(target));
-        if let Some(fault) = document.own.follow_up.as_ref().filter(|_| !is_later_leg) {
-            self.faults.push(fault.clone());
+        let is_later_rule = self.later_rules.iter().any(|target| document.names.are_named(target));
+        if let Some(error) = document.own.follow_up.as_ref().filter(|_| !is_later_rule) {
+            self.errors.push(error.clone());
         }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Join<'a> {
         });
         filters
             .filter(|filter| {
-                let is_named = filter.rules.iter().any(|reference| document.is_named(&reference.target));
+                let is_named = filter.rules.iter().any(|reference| document.names.are_named(&reference.target));
                 is_named || (is_detection && filter.rules.is_empty())
             })
             .fold(selection, |selection, filter| filter.narrow(selection))
@@ -174,32 +174,32 @@ impl<'a> Join<'a> {
 
     /// Returns what a correlation counts, and in which of its rules' fields.
     fn counted(&self, document: &Document, correlation: &Correlation) -> Result<Counted, Diagnostic> {
-        let Kind::Temporal { is_ordered } = &correlation.kind else {
+        let CorrelationKind::Temporal { is_ordered } = &correlation.kind else {
             let named = self.detections(correlation)?;
             let group_by =
                 correlation.group_by.iter().map(|grouping| one_field(grouping, &named)).collect::<Result<_, _>>()?;
             let counting = match &correlation.kind {
-                Kind::Values { field } => values(one_field(field, &named)?, correlation)?,
+                CorrelationKind::Values { field } => values(one_field(field, &named)?, correlation)?,
                 _ => Counting::Events,
             };
             let selections = self.selections(document, &named);
             return Ok(Counted { selections, counting, group_by });
         };
-        let legs: Vec<ReferencedRule> = correlation
+        let rules: Vec<ReferencedRule> = correlation
             .rules
             .iter()
             .enumerate()
-            .map(|(place, reference)| self.leg(document, correlation, reference, *is_ordered && place > 0))
+            .map(|(index, reference)| self.referenced(document, correlation, reference, *is_ordered && index > 0))
             .collect::<Result<_, _>>()?;
-        check_groups(&legs, &correlation.group_by_fault)?;
+        check_groups(&rules, &correlation.group_by_at)?;
         let mut selections: Vec<Expression> = Vec::new();
-        for selection in legs.iter().flat_map(|leg| &leg.selections) {
+        for selection in rules.iter().flat_map(|rule| &rule.selections) {
             if !selections.contains(selection) {
                 selections.push(selection.clone());
             }
         }
-        let group_by = legs[0].group_by.clone();
-        Ok(Counted { selections, counting: Counting::Sequence { rules: legs, is_ordered: *is_ordered }, group_by })
+        let group_by = rules[0].group_by.clone();
+        Ok(Counted { selections, counting: Counting::Sequence { rules, is_ordered: *is_ordered }, group_by })
     }
 
     /// Returns the detections that a correlation counts.
@@ -207,8 +207,9 @@ impl<'a> Join<'a> {
         let detection = |reference: &Reference| match self.named(reference)? {
             document @ Document { body: Body::Detection(expression), .. } => Ok((document, expression)),
             _ => Err(Diagnostic {
-                problem: format!("`{}` is a correlation itself", reference.target),
-                ..reference.fault.clone()
+                problem: format!("`{}` is a correlation, and a correlation counts detections", reference.target),
+                fix: "name the detections that it counts".to_owned(),
+                ..reference.error.clone()
             }),
         };
         correlation.rules.iter().map(detection).collect()
@@ -221,7 +222,7 @@ impl<'a> Join<'a> {
         narrowed.collect()
     }
 
-    fn leg(
+    fn referenced(
         &self,
         document: &Document,
         outer: &Correlation,
@@ -230,18 +231,18 @@ impl<'a> Join<'a> {
     ) -> Result<ReferencedRule, Diagnostic> {
         let named = self.named(reference)?;
         let refused =
-            |problem: String, fix: &str| Diagnostic { problem, fix: fix.to_owned(), ..reference.fault.clone() };
+            |problem: String, fix: &str| Diagnostic { problem, fix: fix.to_owned(), ..reference.error.clone() };
         let (detections, count_condition) = match &named.body {
-            Body::Correlation(inner) if !matches!(inner.kind, Kind::Events) => {
+            Body::Correlation(inner) if !matches!(inner.kind, CorrelationKind::Events) => {
                 return Err(refused(
-                    format!("`{}` is a correlation of another type than event_count", reference.target),
+                    format!("`{}` is a correlation, but not of type event_count", reference.target),
                     "name a detection, or a correlation of type event_count",
                 ));
             }
             Body::Correlation(inner) if inner.timespan_seconds > outer.timespan_seconds => {
                 return Err(refused(
                     format!("`{}` has a longer timespan than this correlation", reference.target),
-                    "give this correlation a timespan at least as long",
+                    "use a timespan that is at least as long here",
                 ));
             }
             Body::Correlation(inner) => {
@@ -249,13 +250,13 @@ impl<'a> Join<'a> {
                 (self.detections(inner)?, Some(count_condition))
             }
             Body::Detection(expression) => (vec![(named, expression)], None),
-            Body::Filter(_) => return Err(reference.fault.clone()),
+            Body::Filter(_) => return Err(reference.error.clone()),
         };
         let follow_up = detections.iter().any(|(detection, _)| detection.own.follow_up.is_some());
         if follow_up && !is_later {
             return Err(refused(
-                format!("`{}` is a follow-up, and follows nothing here", reference.target),
-                "name it behind another rule in a `temporal_ordered` correlation",
+                format!("`{}` is a follow-up, but the first rule here", reference.target),
+                "name it after another rule in a `temporal_ordered` correlation",
             ));
         }
         let mut selections = self.selections(document, &detections);
@@ -263,12 +264,12 @@ impl<'a> Join<'a> {
             selections = selections.into_iter().map(|selection| self.narrowed(named, selection)).collect();
         }
         Ok(ReferencedRule {
-            name: named.shown_name().to_owned(),
+            name: named.names.shown().to_owned(),
             selections,
             group_by: outer
                 .group_by
                 .iter()
-                .map(|grouping| grouping.field_in(named).cloned())
+                .map(|grouping| grouping.field_in(&named.names).cloned())
                 .collect::<Result<_, _>>()?,
             count_condition,
             follow_up,
@@ -278,16 +279,16 @@ impl<'a> Join<'a> {
     fn filter(&self, document: &Document, body: &FilterBody) -> Result<Filter, Diagnostic> {
         let rules: Vec<String> = if body.rules.is_empty() {
             let detections = self.documents.iter().filter(|other| matches!(other.body, Body::Detection(_)));
-            detections.map(|detection| detection.shown_name().to_owned()).collect()
+            detections.map(|detection| detection.names.shown().to_owned()).collect()
         } else {
-            let named = body.rules.iter().map(|reference| Ok(self.named(reference)?.shown_name().to_owned()));
+            let named = body.rules.iter().map(|reference| Ok(self.named(reference)?.names.shown().to_owned()));
             named.collect::<Result<_, Diagnostic>>()?
         };
         if rules.is_empty() {
             return Err(body.unmatched.clone());
         }
         Ok(Filter {
-            name: document.shown_name().to_owned(),
+            name: document.names.shown().to_owned(),
             reason: body.reason.clone(),
             owner: body.owner.clone(),
             expires: body.expires,
@@ -306,21 +307,21 @@ struct Counted {
     group_by: Vec<Field>,
 }
 
-/// Checks that a sequence with follow-ups keeps apart whom they are looked for by: one source of one log.
-fn check_groups(legs: &[ReferencedRule], fault: &Diagnostic) -> Result<(), Diagnostic> {
-    let is_kept_apart =
-        |leg: &ReferencedRule| ["source_ip", "cluster"].iter().all(|name| leg.group_by.contains(&Field::Named(name)));
-    if !legs.iter().any(|leg| leg.follow_up) || legs.iter().all(is_kept_apart) {
+/// Checks that a sequence with follow-ups groups by source and cluster: the daemon reads follow-ups per source of a log.
+fn check_groups(rules: &[ReferencedRule], error: &Diagnostic) -> Result<(), Diagnostic> {
+    let has_both_groups =
+        |rule: &ReferencedRule| ["source_ip", "cluster"].iter().all(|name| rule.group_by.contains(&Field::Named(name)));
+    if !rules.iter().any(|rule| rule.follow_up) || rules.iter().all(has_both_groups) {
         return Ok(());
     }
     Err(Diagnostic {
-        problem: "a follow-up is looked for at one address in one cluster".to_owned(),
-        fix: "group by `source_ip` and `cluster`, or take `follow_up` out of the rule".to_owned(),
-        ..fault.clone()
+        problem: "a follow-up needs the groups `source_ip` and `cluster`".to_owned(),
+        fix: "add them to `group-by`, or remove `follow_up` from the rule".to_owned(),
+        ..error.clone()
     })
 }
 
-/// Returns the counting of distinct values; more of them than are kept could never be reached.
+/// Returns the counting of distinct values. A threshold above the number of values that are kept is an error.
 fn values(field: Field, correlation: &Correlation) -> Result<Counting, Diagnostic> {
     let is_source = field == Field::Named("source_ip");
     let most = if is_source {
@@ -332,27 +333,27 @@ fn values(field: Field, correlation: &Correlation) -> Result<Counting, Diagnosti
         return Ok(Counting::Values { field });
     }
     Err(Diagnostic {
-        problem: format!("more values of `{field}` than are kept"),
-        fix: format!("ask for at most {most}"),
-        ..correlation.count_fault.clone()
+        problem: format!("the threshold is above the number of values of `{field}` that are kept"),
+        fix: format!("use at most {most}"),
+        ..correlation.condition_at.clone()
     })
 }
 
-/// Returns the field that `grouping` stands for in every one of the rules.
+/// Returns the field of `grouping`, which is the same in all rules.
 fn one_field(grouping: &Grouping, rules: &[(&Document, &Expression)]) -> Result<Field, Diagnostic> {
     let mut found: Option<&Field> = None;
     for (rule, _) in rules {
-        let field = grouping.field_in(rule)?;
-        if let (Some(earlier), Grouping::Alias { alias, fault }) = (found, grouping)
+        let field = grouping.field_in(&rule.names)?;
+        if let (Some(earlier), Grouping::Alias { alias, error }) = (found, grouping)
             && earlier != field
         {
             return Err(Diagnostic {
                 problem: format!(
-                    "the alias `{}` stands for different fields, and only temporal correlations tell rules apart",
+                    "the alias `{}` names different fields, which only a temporal correlation supports",
                     alias.name
                 ),
-                fix: "name the same field for each rule, or write a correlation for each".to_owned(),
-                ..fault.clone()
+                fix: "use the same field for each rule, or one correlation per rule".to_owned(),
+                ..error.clone()
             });
         }
         found = Some(field);
@@ -372,7 +373,7 @@ fn is_only_counted(document: &Document, documents: &[Document]) -> bool {
     let mut correlations = documents
         .iter()
         .filter_map(correlation_of)
-        .filter(|correlation| correlation.rules.iter().any(|reference| document.is_named(&reference.target)))
+        .filter(|correlation| correlation.rules.iter().any(|reference| document.names.are_named(&reference.target)))
         .peekable();
     correlations.peek().is_some() && !correlations.any(|correlation| correlation.generate)
 }
@@ -395,9 +396,9 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
     Rule {
         key: key(document, &names, &counted),
         head: Arc::new(RuleHead {
-            name: document.shown_name().to_owned(),
-            id: document.id.clone().unwrap_or_default(),
-            title: document.title.clone(),
+            name: document.names.shown().to_owned(),
+            id: document.names.id.clone().unwrap_or_default(),
+            title: document.names.title.clone(),
             description: document.description.clone(),
             level: document.level,
             techniques: document.techniques.clone(),
@@ -420,12 +421,12 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
 /// Returns the fingerprint of a rule's logic: of all that decides which rows it makes.
 fn key(document: &Document, names: &[String], counted: &Counted) -> RuleKey {
     let reading = format!("{:?}", document.own.source_ip);
-    let logic = (document.shown_name(), &counted.selections, names, reading);
-    let fault = "names, texts and numbers always spell as JSON";
-    let mut spelled = serde_json::to_vec(&logic).expect(fault);
+    let logic = (document.names.shown(), &counted.selections, names, reading);
+    let reason = "names, texts and numbers always serialize";
+    let mut spelled = serde_json::to_vec(&logic).expect(reason);
     let fields: Vec<String> = counted.group_by.iter().map(Field::name).collect();
     if counted.counting != Counting::Events || fields != names {
-        spelled.extend(serde_json::to_vec(&(&counted.counting, fields)).expect(fault));
+        spelled.extend(serde_json::to_vec(&(&counted.counting, fields)).expect(reason));
     }
     RuleKey(SipHasher24::new().hash(&spelled))
 }

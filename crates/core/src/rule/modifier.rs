@@ -1,4 +1,4 @@
-//! What stands behind `|` in `field|modifier: value`: which modifiers there are, and which go together.
+//! The modifiers in `field|modifier: value`: which there are, and which can be combined.
 
 use ipnet::IpNet;
 
@@ -35,19 +35,11 @@ const KNOWN: &[&str] = &[
     "utf16le",
     "wide",
 ];
-/// Modifiers of Sigma that are not read, with the reason and the way out.
+/// Sigma modifiers that are not supported, with the reason and the fix.
 const REFUSED: &[(&[&str], &str, &str)] = &[
-    (&["windash"], "it varies the dashes of Windows command lines", "take `|windash` away"),
-    (
-        &["expand"],
-        "there is nothing here that could fill a placeholder",
-        "write the values out in place of the placeholder",
-    ),
-    (
-        &["minute", "hour", "day", "week", "month", "year"],
-        "no field that rules can name holds a time",
-        "take the line out: a rule counts at every hour",
-    ),
+    (&["windash"], "it varies the dashes of Windows command lines", "remove `|windash`"),
+    (&["expand"], "Stakeout has no placeholders", "replace the placeholder by its values"),
+    (&["minute", "hour", "day", "week", "month", "year"], "audit events have no fields with times", "remove the line"),
 ];
 /// Longest regular expression, in characters.
 const REGEX_CHARS_MAX: usize = 4_096;
@@ -77,16 +69,16 @@ impl<'a> Modifiers<'a> {
     pub(super) fn read(words: &'a [&'a str], at: &At<'_>) -> Result<Modifiers<'a>, Diagnostic> {
         for (index, word) in words.iter().enumerate() {
             if let Some((_, reason, fix)) = REFUSED.iter().find(|(refused, ..)| refused.contains(word)) {
-                return Err(at.fault(format!("the modifier `{word}` is not read: {reason}"), *fix));
+                return Err(at.error(format!("the modifier `{word}` is not supported: {reason}"), *fix));
             }
             if !KNOWN.contains(word) {
-                return Err(at.fault(format!("unknown modifier `{word}`"), suggestion(word, KNOWN)));
+                return Err(at.error(format!("unknown modifier `{word}`"), suggestion(word, KNOWN)));
             }
             if words[..index].contains(word) {
-                return Err(at.fault(format!("the modifier `{word}` stands twice"), "keep one of the two"));
+                return Err(at.error(format!("duplicate modifier `{word}`"), "remove one of the two"));
             }
             if let Some(earlier) = words[..index].iter().find(|earlier| clash(earlier, word)) {
-                return Err(at.fault(format!("`{earlier}` and `{word}` exclude each other"), "keep one of the two"));
+                return Err(at.error(format!("`{earlier}` and `{word}` cannot be combined"), "remove one of the two"));
             }
         }
         let modifiers = Modifiers { words };
@@ -94,18 +86,18 @@ impl<'a> Modifiers<'a> {
         Ok(modifiers)
     }
 
-    /// Checks that each modifier has what it works on: they apply in the order that they are written in.
+    /// Checks the order of the modifiers: each applies to the result of those before it.
     fn check_order(self, at: &At<'_>) -> Result<(), Diagnostic> {
         for (index, word) in self.words.iter().enumerate() {
             let (before, behind) = (&self.words[..index], &self.words[index + 1..]);
             match kind(word) {
                 ModifierKind::Flag if !before.contains(&"re") => {
-                    return Err(at.fault(format!("`{word}` is a flag of `re`"), format!("write `|re|{word}`")));
+                    return Err(at.error(format!("`{word}` is a flag of `re`"), format!("write `|re|{word}`")));
                 }
                 ModifierKind::Charset if !behind.iter().any(|other| kind(other) == ModifierKind::Base64) => {
-                    return Err(at.fault(
-                        format!("`{word}` alone never fits: audit events hold no UTF-16"),
-                        format!("write `|{word}|base64offset|contains`, or take `|{word}` away"),
+                    return Err(at.error(
+                        format!("`{word}` alone never matches: audit events are not UTF-16"),
+                        format!("write `|{word}|base64offset|contains`, or remove `|{word}`"),
                     ));
                 }
                 ModifierKind::FieldReference | ModifierKind::Base64
@@ -114,7 +106,7 @@ impl<'a> Modifiers<'a> {
                     let shape =
                         before.iter().find(|other| kind(other) == ModifierKind::Shape).copied().unwrap_or_default();
                     return Err(
-                        at.fault(format!("`{word}` stands behind `{shape}`"), format!("write `|{word}|{shape}`"))
+                        at.error(format!("`{word}` must come before `{shape}`"), format!("write `|{word}|{shape}`"))
                     );
                 }
                 _ => {}
@@ -183,17 +175,19 @@ impl<'a> Modifiers<'a> {
         let text = value.text()?;
         if text.chars().count() > REGEX_CHARS_MAX {
             let fix = format!("use at most {REGEX_CHARS_MAX} characters, or several expressions");
-            return Err(value.fault("this regular expression is too long", fix));
+            return Err(value.error("this regular expression is too long", fix));
         }
         let flags: Vec<&str> = self.words.iter().copied().filter(|word| kind(word) == ModifierKind::Flag).collect();
-        Regexp::new(text, &flags).map_err(|(problem, fix)| value.fault(problem, fix))
+        Regexp::new(text, &flags).map_err(|(problem, fix)| value.error(problem, fix))
     }
 
     fn encoded(self, value: &At<'_>, base64: &str) -> Result<Vec<Pattern>, Diagnostic> {
         let glob = Glob::parse(value.text()?, true);
         let Some(text) = glob.whole() else {
-            return Err(value
-                .fault("a wildcard cannot be encoded", r"write `\*` for the letter itself, or a value for each case"));
+            return Err(value.error(
+                "a wildcard cannot be encoded",
+                r"write `\*` for the character itself, or one value for each case",
+            ));
         };
         let charset = match self.words.iter().find(|word| kind(word) == ModifierKind::Charset) {
             None => Charset::Utf8,
@@ -216,7 +210,7 @@ impl<'a> Modifiers<'a> {
         let (text, is_plain) = match &value.node.value {
             Value::Null if !is_shaped => return Ok(Pattern::Null),
             Value::Scalar { text, is_plain } => (text, *is_plain),
-            _ => return Err(value.fault("no value to compare with", "write a text, a number, true, false or null")),
+            _ => return Err(value.error("the value is missing", "write a text, a number, true, false or null")),
         };
         if text.is_empty() && !is_shaped {
             return Ok(Pattern::Null);
@@ -250,10 +244,10 @@ fn network(value: &At<'_>) -> Result<IpNet, Diagnostic> {
     }
     let net: IpNet = text
         .parse()
-        .map_err(|_| value.fault(format!("`{text}` is no network"), "write it as 10.0.0.0/8 or 2001:db8::/32"))?;
+        .map_err(|_| value.error(format!("`{text}` is not a network"), "write it as 10.0.0.0/8 or 2001:db8::/32"))?;
     if net.trunc() != net {
-        return Err(value.fault(
-            format!("`{text}` has bits set behind its prefix"),
+        return Err(value.error(
+            format!("`{text}` has bits set after its prefix"),
             format!("write `{}`, or a longer prefix", net.trunc()),
         ));
     }

@@ -33,7 +33,7 @@ pub enum Pattern {
     Text(Glob),
     /// `|re`: a regular expression that some part of the text fits.
     Regex(Regexp),
-    /// `|cidr`: a network that the address lies in.
+    /// `|cidr`: a network that contains the address.
     Network(IpNet),
     /// `|lt`, `|lte`, `|gt`, `|gte`: a number on one side of another.
     Compared(Comparison, i64),
@@ -41,11 +41,11 @@ pub enum Pattern {
     Exists(bool),
     /// `|fieldref`: what another field holds.
     Other(FieldReference),
-    /// What no event can hold there, such as a word for a number.
+    /// A value that the field never has, such as a word for a number.
     Never,
 }
 
-/// On which side of a number another one lies.
+/// How a number compares with another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Comparison {
     /// Below it.
@@ -119,7 +119,7 @@ impl Pattern {
         }
     }
 
-    /// Tells whether a field fits that the event does not have.
+    /// Tells whether a missing field fits.
     #[must_use]
     pub fn fits_missing(&self) -> bool {
         matches!(self, Pattern::Null | Pattern::Exists(false))
@@ -161,9 +161,9 @@ impl fmt::Display for Pattern {
             Pattern::Regex(regex) => write!(f, "/{}/", regex.spelled.trim_start_matches("(?)")),
             Pattern::Network(net) => write!(f, "in {net}"),
             Pattern::Compared(comparison, number) => write!(f, "{} {number}", comparison.sign()),
-            Pattern::Exists(exists) => f.write_str(if *exists { "there" } else { "not there" }),
+            Pattern::Exists(exists) => f.write_str(if *exists { "present" } else { "missing" }),
             Pattern::Other(other) => write!(f, "{} {}", other.position.words(), other.field),
-            Pattern::Never => f.write_str("what it never holds"),
+            Pattern::Never => f.write_str("a value that it never has"),
         }
     }
 }
@@ -200,20 +200,21 @@ impl Regexp {
             .dfa_size_limit(REGEX_BYTES_MAX)
             .nest_limit(REGEX_DEPTH_MAX)
             .build();
-        let compiled = compiled.map_err(|fault| match fault {
-            regex::Error::CompiledTooBig(_) => {
-                ("a regular expression that grows too large".to_owned(), "repeat less: `{1000}` copies what it repeats")
-            }
-            fault => (
-                format!("no regular expression that is read here: {}", last_line(&fault.to_string())),
-                "write it without lookaheads, lookbehinds and back references: it is matched in linear time",
+        let compiled = compiled.map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => (
+                "the regular expression is too large".to_owned(),
+                "use smaller repetitions: `{1000}` copies its content",
+            ),
+            error => (
+                format!("invalid regular expression: {}", last_line(&error.to_string())),
+                "write it without lookaheads, lookbehinds and backreferences: matching takes linear time",
             ),
         })?;
         Ok(Regexp { spelled: format!("(?{}){pattern}", flags.concat()), compiled })
     }
 }
 
-/// Returns what the library says at the end of its drawing of the fault.
+/// Returns the last line of the library's message.
 fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or(text).trim_start_matches("error: ").to_owned()
 }
@@ -248,7 +249,7 @@ impl TextPosition {
     fn words(self) -> &'static str {
         match self {
             TextPosition::Whole => "the same as",
-            TextPosition::Anywhere => "with a part that is",
+            TextPosition::Anywhere => "containing",
             TextPosition::Start => "beginning with",
             TextPosition::End => "ending with",
         }

@@ -10,7 +10,7 @@ use crate::yaml::{At, Map, Value};
 
 /// Reads the selections in `map`, all but the keys in `others`, and joins them as its `condition` says.
 ///
-/// What is allowed but hardly meant goes to `warnings`.
+/// What is allowed but probably a mistake goes to `warnings`.
 pub(super) fn detection(
     map: &Map<'_>,
     others: &[&str],
@@ -19,37 +19,38 @@ pub(super) fn detection(
     let mut selections = Vec::new();
     for (name, at) in map.entries().filter(|(name, _)| !others.contains(name) && *name != "condition") {
         if name == "timeframe" {
-            return Err(at.fault("`timeframe` is not read", "write a correlation with `timespan`"));
+            return Err(at.error("`timeframe` is not supported", "write a correlation with `timespan`"));
         }
         selections.push((name, selection(&at, warnings)?));
     }
-    let condition = map.need("condition", "say which selections must fit, such as `condition: selection`")?;
+    let condition = map.need("condition", "write which selections must match, such as `condition: selection`")?;
     let conditions = condition.list_or_one()?;
     if conditions.is_empty() {
-        return Err(condition.fault("no condition", "say which selections must fit, such as `condition: selection`"));
+        return Err(condition
+            .error("the condition is empty", "write which selections must match, such as `condition: selection`"));
     }
     let mut joined = Vec::new();
     let mut texts = Vec::new();
     for at in &conditions {
         let text = at.text()?;
-        joined.push(condition::parse(text, &selections).map_err(|(problem, fix)| at.fault(problem, fix))?);
+        joined.push(condition::parse(text, &selections).map_err(|(problem, fix)| at.error(problem, fix))?);
         texts.push(text);
     }
     let is_named = |name: &str| texts.iter().any(|text| condition::names(text, name));
     let is_unused = |name: &str| !others.contains(&name) && name != "condition" && !is_named(name);
     if let Some((name, unused)) = map.entries().find(|(name, _)| is_unused(name)) {
-        return Err(unused.fault(
-            format!("the condition never names the selection `{name}`"),
-            "name it in the condition, or take it out",
+        return Err(unused.error(
+            format!("the condition does not use the selection `{name}`"),
+            "use it in the condition, or remove it",
         ));
     }
     Ok(if joined.len() == 1 { joined.remove(0) } else { Expression::Or(joined) })
 }
 
-/// Returns the selections of a detection that was read without a fault, by name.
+/// Returns the selections of a valid detection by name.
 pub(super) fn named(map: &Map<'_>) -> Vec<(String, Expression)> {
     let selections = map.entries().filter(|(name, _)| *name != "condition");
-    // What there is to warn of was warned of when the detection was read.
+    // The warnings were already given when the detection was read.
     selections.filter_map(|(name, at)| Some((name.to_owned(), selection(&at, &mut Vec::new()).ok()?))).collect()
 }
 
@@ -60,7 +61,7 @@ fn selection(at: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Expression, 
             let lines: Vec<Expression> =
                 at.any_map()?.entries().map(|(name, at)| line(name, &at, warnings)).collect::<Result<_, _>>()?;
             if lines.is_empty() {
-                return Err(at.fault("an empty selection", "name a field and its value"));
+                return Err(at.error("an empty selection", "name a field and its value"));
             }
             Ok(Expression::And(lines))
         }
@@ -69,18 +70,15 @@ fn selection(at: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Expression, 
             Ok(Expression::Or(items.iter().map(|item| selection(item, warnings)).collect::<Result<_, _>>()?))
         }
         Value::Scalar { .. } => Err(keyword(at)),
-        _ => Err(at.fault("an empty selection", "name a field and its value")),
+        _ => Err(at.error("an empty selection", "name a field and its value")),
     }
 }
 
 fn keyword(at: &At<'_>) -> Diagnostic {
-    at.fault(
-        "a keyword without a field",
-        "name the field to look in, such as `requestURI|contains: ...`: audit events have fields",
-    )
+    at.error("keywords without a field are not supported", "name the field, such as `requestURI|contains: ...`")
 }
 
-/// Reads one line of a selection. A field that no event has settles the line here and now.
+/// Reads one line of a selection. A line with an unknown field always or never matches.
 fn line(name: &str, at: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Expression, Diagnostic> {
     let mut words = name.split('|');
     let field_name = words.next().unwrap_or("");
@@ -91,27 +89,25 @@ fn line(name: &str, at: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Expre
     let modifiers = Modifiers::read(&words, at)?;
     let field = field_name.parse::<Field>().ok();
     if let Some(field) = field.as_ref().filter(|field| modifiers.is_network() && !field.is_address()) {
-        return Err(at.fault(
-            format!("`{field}` holds no addresses, so no network can hold it"),
+        return Err(at.error(
+            format!("`{field}` is not an address, so `cidr` never matches"),
             "use `|cidr` with source_ip or sourceIPs",
         ));
     }
     if let Value::Map(_) = at.node.value {
-        return Err(
-            at.fault("fields do not nest", format!("spell the whole name out, as in `{field_name}.NAME: value`"))
-        );
+        return Err(at.error("fields do not nest", format!("write the full name, as in `{field_name}.NAME: value`")));
     }
     let values = at.list_or_one()?;
     if values.is_empty() {
-        return Err(at.fault("an empty list fits nothing", "name at least one value, or take the line out"));
+        return Err(at.error("an empty list matches nothing", "add a value, or remove the line"));
     }
     if modifiers.is_all() && values.len() < 2 {
-        return Err(at.fault("`all` with one value", "give a list of values, or take `|all` away"));
+        return Err(at.error("`all` needs several values", "write a list of values, or remove `|all`"));
     }
     let mut patterns = patterns(&values, modifiers, warnings)?;
     let Some(field) = field else {
         let fits = !modifiers.is_negated() && fits_missing(&patterns, modifiers.is_all());
-        warnings.push(unread(at, field_name, if fits { "always fits" } else { "never fits" }));
+        warnings.push(unread(at, field_name, if fits { "always matches" } else { "never matches" }));
         return Ok(constant(fits));
     };
     for pattern in patterns.iter_mut().filter(|pattern| pattern.is_of_another_kind_than(&field)) {
@@ -142,7 +138,7 @@ fn patterns(
         match name.parse() {
             Ok(field) => patterns.push(modifiers.reference(field)),
             Err(()) => {
-                warnings.push(unread(value, name, "never fits"));
+                warnings.push(unread(value, name, "never matches"));
                 patterns.push(Pattern::Never);
             }
         }
@@ -162,17 +158,17 @@ fn constant(holds: bool) -> Expression {
 fn unread(at: &At<'_>, name: &str, effect: &str) -> Diagnostic {
     let fix = match Field::meant(name) {
         Some(known) => format!("did you mean `{known}`?"),
-        None => "take the line out, if the rule is to do without it".to_owned(),
+        None => "remove the line".to_owned(),
     };
-    at.fault(format!("no event has a field `{name}` that is read here, so this {effect}"), fix)
+    at.error(format!("audit events have no field `{name}`, so this line {effect}"), fix)
 }
 
-/// Warns of a text where a field only ever holds numbers or booleans.
+/// Warns of a text where a field only has numbers or booleans.
 fn of_another_kind(at: &At<'_>, field: &Field) -> Diagnostic {
     let (kind, fix) = if field.is_number() {
-        ("a number", "write one, such as 403; what was decided stands in annotations.authorization.k8s.io/decision")
+        ("a number", "write a number, such as 403; the decision is in annotations.authorization.k8s.io/decision")
     } else {
-        ("true or false", "write one of the two")
+        ("true or false", "write `true` or `false`")
     };
-    at.fault(format!("`{field}` holds {kind}, so this value never fits"), fix)
+    at.error(format!("`{field}` is {kind}, so this value never matches"), fix)
 }

@@ -35,7 +35,7 @@ correlation:
 
 fn rules(more: &str) -> Rules {
     let file = RuleFile { name: "rules.yml".to_owned(), text: format!("{RULES}{more}") };
-    rule::load(&[file]).unwrap_or_else(|faults| panic!("{faults:#?}"))
+    rule::load(&[file]).unwrap_or_else(|errors| panic!("{errors:#?}"))
 }
 
 fn source() -> Source {

@@ -36,7 +36,7 @@ pub(super) fn decode(_: &str) -> Result<Decoded, DecodeError> {
 
 impl Settings {
     pub(super) fn read(at: &At<'_>, _: &mut SectionReader<'_>) -> Result<Settings, Diagnostic> {
-        Err(at.fault("not built into this binary", "remove this source"))
+        Err(at.error("not built into this binary", "remove this source"))
     }
 
     pub(super) fn log(&self) -> String {

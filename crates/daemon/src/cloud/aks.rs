@@ -100,14 +100,14 @@ fn table(at: &At<'_>) -> Result<AuditTable, Diagnostic> {
     AuditTable::ALL
         .into_iter()
         .find(|table| table.as_str().eq_ignore_ascii_case(text))
-        .ok_or_else(|| at.fault(format!("`{text}` contains no audit events"), suggestion(text, &known)))
+        .ok_or_else(|| at.error(format!("`{text}` contains no audit events"), suggestion(text, &known)))
 }
 
 fn plan(at: &At<'_>) -> Result<Plan, Diagnostic> {
     match at.text()? {
         "analytics" => Ok(Plan::Analytics),
         "basic" => Ok(Plan::Basic),
-        word => Err(at.fault(format!("unknown plan `{word}`"), suggestion(word, &["analytics", "basic"]))),
+        word => Err(at.error(format!("unknown plan `{word}`"), suggestion(word, &["analytics", "basic"]))),
     }
 }
 
@@ -117,7 +117,7 @@ fn guid(at: &At<'_>) -> Result<String, Diagnostic> {
     if parts == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(at.fault("not an id", "write the id with its five groups of hexadecimal digits, not the name"))
+    Err(at.error("not an id", "write the id with its five groups of hexadecimal digits, not the name"))
 }
 
 /// A name, or `/subscriptions/../resourceGroups/../providers/Microsoft.ContainerService/managedClusters/NAME`.
@@ -135,7 +135,7 @@ fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
     if is_name || is_id {
         return Ok(text.to_owned());
     }
-    Err(at.fault(
+    Err(at.error(
         format!("`{text}` is not an AKS cluster"),
         "write its name, or its resource id /subscriptions/.../managedClusters/NAME",
     ))
@@ -154,7 +154,7 @@ fn credential(
     };
     let own = ["tenant_id", "client_id", "client_secret", "client_secret_file"];
     if let Some((name, at)) = map.entries().find(|(name, _)| own.contains(name) && !allowed.contains(name)) {
-        return Err(at.fault(
+        return Err(at.error(
             format!("`{name}` is not used by this credential"),
             "remove it, or write `credential: client_secret`",
         ));
@@ -170,7 +170,7 @@ fn credential(
             secret: secret::need(map, "client_secret", "the secret of the app registration", reader)?.value,
         }),
         Some(_) => Ok(Credential::Anonymous),
-        None => Err(map.at().fault(
+        None => Err(map.at().error(
             "no credential for the workspace",
             format!("add `credential:` with one of {}", CREDENTIALS.join(", ")),
         )),

@@ -114,7 +114,7 @@ impl LogGroup {
 fn log_group<'a>(at: &At<'a>) -> Result<(LogGroup, Option<&'a str>), Diagnostic> {
     let text = at.text()?;
     let not_a_group = || {
-        at.fault(
+        at.error(
             format!("`{text}` is not a log group"),
             "write a name such as /aws/eks/NAME/cluster, or arn:aws:logs:REGION:ACCOUNT:log-group:NAME",
         )
@@ -145,7 +145,7 @@ fn stream_prefix(at: &At<'_>) -> Result<String, Diagnostic> {
     if text.len() <= 512 && text.chars().all(is_allowed) {
         return Ok(text.to_owned());
     }
-    Err(at.fault(format!("`{text}` is not the prefix of a stream name"), "write the prefix itself, without a star"))
+    Err(at.error(format!("`{text}` is not the prefix of a stream name"), "write the prefix itself, without a star"))
 }
 
 #[cfg(feature = "demo")]

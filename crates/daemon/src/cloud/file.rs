@@ -33,7 +33,7 @@ impl Settings {
         let map = keys(at, &["path"])?;
         let at = map.need("path", "add the path of the audit log")?;
         if at.text()?.contains(['*', '?']) {
-            return Err(at.fault(
+            return Err(at.error(
                 "a pattern where one file is needed",
                 "name the current file: its rotated siblings are read too",
             ));

@@ -86,7 +86,7 @@ fn project(at: &At<'_>) -> Result<String, Diagnostic> {
     {
         return Ok(text.to_owned());
     }
-    Err(at.fault(
+    Err(at.error(
         format!("`{text}` is not the id of a project"),
         "write the id, not the name or number: `gcloud projects list` shows all three",
     ))
@@ -99,7 +99,7 @@ fn location(at: &At<'_>) -> Result<String, Diagnostic> {
     if (2..=3).contains(&parts.len()) && text.len() <= 40 && parts.iter().all(is_plain) {
         return Ok(text.to_owned());
     }
-    Err(at.fault(
+    Err(at.error(
         format!("`{text}` is neither a region nor a zone"),
         "write a region such as europe-west1, or for a zonal cluster its zone, such as europe-west1-b",
     ))
@@ -115,7 +115,7 @@ fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
     {
         return Ok(text.to_owned());
     }
-    Err(at.fault(
+    Err(at.error(
         format!("`{text}` is not the name of a GKE cluster"),
         "write at most 40 of a-z, 0-9 and dash, a letter first",
     ))

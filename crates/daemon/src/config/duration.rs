@@ -14,19 +14,19 @@ const YEAR_SECONDS: i64 = 365 * DAY_SECONDS;
 pub(super) fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
     let text = at.text()?;
     let seconds = parse(text).ok_or_else(|| {
-        at.fault(
+        at.error(
             format!("`{text}` is not a duration"),
             "write a whole number and one of m, h, d, such as -70m, 24h or 7d",
         )
     })?;
     if seconds % 60 != 0 {
-        return Err(at.fault(
+        return Err(at.error(
             format!("`{text}` is not a whole number of minutes"),
             "round it to minutes, such as -2m: windows are snapped to the minute",
         ));
     }
     if seconds.abs() > YEAR_SECONDS {
-        return Err(at.fault(format!("`{text}` is longer than a year"), "write at most 365d"));
+        return Err(at.error(format!("`{text}` is longer than a year"), "write at most 365d"));
     }
     Ok(seconds)
 }

@@ -73,12 +73,12 @@ fn variable(text: &str) -> Option<(&str, &str)> {
 }
 
 fn not_a_variable(at: &At<'_>) -> Diagnostic {
-    at.fault("`${` without the name of a variable and `}`", "write ${NAME}, or $${ for the characters themselves")
+    at.error("`${` without the name of a variable and `}`", "write ${NAME}, or $${ for the characters themselves")
 }
 
 fn look_up(at: &At<'_>, name: &str, environment: &Environment<'_>) -> Result<String, Diagnostic> {
     environment(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-        at.fault(
+        at.error(
             format!("the environment variable {name} is unset or empty"),
             format!("set {name} before the start, or write the value here"),
         )

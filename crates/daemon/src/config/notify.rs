@@ -88,19 +88,19 @@ fn items<'a>(top: &Map<'a>, reader: &mut SectionReader<'_>) -> Result<Vec<At<'a>
     let fix = "add a destination, such as - {name: out, stdout: {}}";
     let problem = "findings have no destination";
     let Some(at) = top.get("notify") else {
-        reader.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().fault(problem, fix) });
+        reader.warn(Diagnostic { line: 0, key: "notify".to_owned(), ..top.at().error(problem, fix) });
         return Ok(Vec::new());
     };
     if !matches!(at.node.value, Value::List(_)) {
         // The error of core would repeat the value, which may be a secret URL in the wrong place.
-        return Err(at.fault("not a list of destinations", fix));
+        return Err(at.error("not a list of destinations", fix));
     }
     let items = at.list()?;
     if items.is_empty() {
-        reader.warn(at.fault(problem, fix));
+        reader.warn(at.error(problem, fix));
     }
     if items.len() > DESTINATIONS_MAX {
-        return Err(at.fault(
+        return Err(at.error(
             format!("{} destinations", items.len()),
             format!("keep at most {DESTINATIONS_MAX}, or let one SNS topic reach many receivers"),
         ));
@@ -118,7 +118,7 @@ fn destination(
     let name_at = map.need("name", name_fix)?;
     let name = section::name(&name_at)?;
     if let Some((_, line)) = before.iter().find(|(other, _)| other.name == name) {
-        return Err(name_at.fault(format!("the destination in line {line} has the same name"), name_fix));
+        return Err(name_at.error(format!("the destination in line {line} has the same name"), name_fix));
     }
     let level_min = map.get("min_severity").map(|at| level(&at));
     Ok(Destination {
@@ -131,20 +131,20 @@ fn destination(
 fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
     let text = at.text()?;
     text.parse()
-        .map_err(|()| at.fault(format!("`{text}` is not a severity"), suggestion(text, &Level::ALL.map(Level::as_str))))
+        .map_err(|()| at.error(format!("`{text}` is not a severity"), suggestion(text, &Level::ALL.map(Level::as_str))))
 }
 
 fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind, Diagnostic> {
     let named: Vec<_> = map.entries().filter(|(name, _)| KINDS.contains(name)).collect();
     match named.as_slice() {
-        [] => Err(map.at().fault("the destination has no kind", format!("add one of {}", KINDS.join(", ")))),
+        [] => Err(map.at().error("the destination has no kind", format!("add one of {}", KINDS.join(", ")))),
         [("slack", at)] => slack(at, reader).map(DestinationKind::Slack),
         [("sns", at)] => sns(at).map(DestinationKind::Sns),
         [("webhook", at)] => webhook(at, reader).map(DestinationKind::Webhook),
         [(_, at)] => stdout(at),
         [(first, _), (second, at), ..] => {
             Err(at
-                .fault(format!("the destination is {first} already"), format!("give {second} its own entry and name")))
+                .error(format!("the destination is {first} already"), format!("give {second} its own entry and name")))
         }
     }
 }
@@ -154,7 +154,7 @@ fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnosti
     let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reader)?;
     let is_slack = Endpoint::parse(secret.value.expose_secret()).is_ok_and(|endpoint| slack::is_webhook(&endpoint));
     if !is_slack {
-        return Err(secret.at.fault(
+        return Err(secret.at.error(
             "not the URL of a Slack incoming webhook",
             "copy it from Slack: it begins with https://hooks.slack.com/services/",
         ));
@@ -181,7 +181,7 @@ fn stdout(at: &At<'_>) -> Result<DestinationKind, Diagnostic> {
     match &at.node.value {
         Value::Null => Ok(DestinationKind::Stdout),
         Value::Map(entries) if entries.is_empty() => Ok(DestinationKind::Stdout),
-        _ => Err(at.fault("standard output has no settings", "write stdout: {}")),
+        _ => Err(at.error("standard output has no settings", "write stdout: {}")),
     }
 }
 
@@ -194,7 +194,7 @@ fn token(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretS
     if text.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(Some(secret.value));
     }
-    Err(secret.at.fault(
+    Err(secret.at.error(
         "the token contains a space, a line break or a non-ASCII character",
         "write only the token, on one line and without `Bearer`",
     ))

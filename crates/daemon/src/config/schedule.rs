@@ -81,19 +81,19 @@ pub(super) fn read(top: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Sche
 pub(super) fn reread(at: &At<'_>) -> Result<Vec<i64>, Diagnostic> {
     let items = at.list_or_one()?;
     if items.len() > REREADS_MAX {
-        return Err(at.fault(format!("{} rereads of each window", items.len()), format!("keep at most {REREADS_MAX}")));
+        return Err(at.error(format!("{} rereads of each window", items.len()), format!("keep at most {REREADS_MAX}")));
     }
     let mut rereads: Vec<i64> = Vec::with_capacity(items.len());
     for item in items {
         let reread = seconds(&item)?;
         if !(1..=REREAD_SECONDS_MAX).contains(&reread) {
-            return Err(item.fault(
+            return Err(item.error(
                 format!("a reread after {} is out of range", formatted(reread)),
                 format!("write more than 0m and at most {}", formatted(REREAD_SECONDS_MAX)),
             ));
         }
         if let Some(before) = rereads.last().filter(|before| **before >= reread) {
-            return Err(item.fault(
+            return Err(item.error(
                 format!("{} does not come after {}", formatted(reread), formatted(*before)),
                 "write each reread once, the shortest first",
             ));
@@ -108,14 +108,14 @@ pub(super) fn start(at: &At<'_>, schedule: &Schedule) -> Result<i64, Diagnostic>
     let start = seconds(at)?;
     if start > schedule.earliest_seconds {
         let earliest = formatted(schedule.earliest_seconds);
-        return Err(at.fault(
+        return Err(at.error(
             format!("{} is later than earliest ({earliest})", formatted(start)),
             format!("write {earliest} or earlier, such as -24h, or remove the key"),
         ));
     }
     let backfill = schedule.max_backfill_seconds;
     if -start > backfill && start < schedule.earliest_seconds {
-        return Err(at.fault(
+        return Err(at.error(
             format!("{} is earlier than max_backfill ({}) allows", formatted(start), formatted(backfill)),
             format!("write at most -{}, or raise max_backfill", formatted(backfill)),
         ));
@@ -129,7 +129,7 @@ fn span(map: &Map<'_>, schedule: &mut Schedule) -> Result<(), Diagnostic> {
     if let Some(at) = &latest {
         schedule.latest_seconds = seconds(at)?;
         if schedule.latest_seconds > 0 {
-            return Err(at.fault(
+            return Err(at.error(
                 format!("{} is after the tick", formatted(schedule.latest_seconds)),
                 "write a time before the tick, such as -10m",
             ));
@@ -142,7 +142,7 @@ fn span(map: &Map<'_>, schedule: &mut Schedule) -> Result<(), Diagnostic> {
         return Ok(());
     }
     let at = earliest.or(latest).unwrap_or_else(|| map.at().clone());
-    Err(at.fault(
+    Err(at.error(
         format!(
             "earliest ({}) is not before latest ({})",
             formatted(schedule.earliest_seconds),
@@ -156,11 +156,11 @@ fn span(map: &Map<'_>, schedule: &mut Schedule) -> Result<(), Diagnostic> {
 fn max_backfill(at: &At<'_>, schedule: &Schedule, reader: &mut SectionReader<'_>) -> Result<i64, Diagnostic> {
     let backfill = seconds(at)?;
     if backfill <= 0 {
-        return Err(at.fault(format!("{} is too short", formatted(backfill)), "write a duration, such as 7d"));
+        return Err(at.error(format!("{} is too short", formatted(backfill)), "write a duration, such as 7d"));
     }
     if backfill < -schedule.earliest_seconds {
         let earliest = formatted(schedule.earliest_seconds);
-        reader.warn(at.fault(
+        reader.warn(at.error(
             format!(
                 "{} is shorter than earliest ({earliest}), so a part of the first window becomes a gap",
                 formatted(backfill)
@@ -177,11 +177,11 @@ fn parser() -> CronParser {
 
 fn cron(at: &At<'_>) -> Result<Cron, Diagnostic> {
     let text = at.text()?;
-    let cron = parser().parse(text).map_err(|_| at.fault(cron_problem(text), CRON_FIX))?;
+    let cron = parser().parse(text).map_err(|_| at.error(cron_problem(text), CRON_FIX))?;
     // The calendar repeats with the leap years, so the search may begin at any day.
     let any_day = DateTime::constant(2026, 1, 1, 0, 0, 0, 0);
     if cron.find_next_occurrence(&any_day, true).is_err() {
-        return Err(at.fault(format!("`{text}` never occurs"), "name a day that exists in that month"));
+        return Err(at.error(format!("`{text}` never occurs"), "name a day that exists in that month"));
     }
     Ok(cron)
 }

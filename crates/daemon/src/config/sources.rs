@@ -56,9 +56,9 @@ fn items<'a>(top: &Map<'a>) -> Result<Vec<At<'a>>, Diagnostic> {
     let at = top.need("sources", fix)?;
     let items = at.list()?;
     match items.len() {
-        0 => Err(at.fault("no log is named", fix)),
+        0 => Err(at.error("no log is named", fix)),
         1..=SOURCES_MAX => Ok(items),
-        number => Err(at.fault(
+        number => Err(at.error(
             format!("{number} sources"),
             format!("keep at most {SOURCES_MAX}, and run a second daemon for the others"),
         )),
@@ -86,12 +86,12 @@ fn settings(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Settings, D
     match named.as_slice() {
         [] => Err(map
             .at()
-            .fault("no log is named", format!("add one of {}", Cloud::ALL.map(Cloud::config_key).join(", ")))),
+            .error("no log is named", format!("add one of {}", Cloud::ALL.map(Cloud::config_key).join(", ")))),
         [(cloud, at)] => Settings::read(*cloud, at, reader),
         [(first, _), (second, at), ..] => {
             let (first, second) = (first.config_key(), second.config_key());
             Err(at
-                .fault(format!("a second log beside {first}"), format!("give {second} an entry and a name of its own")))
+                .error(format!("a second log beside {first}"), format!("give {second} an entry and a name of its own")))
         }
     }
 }
@@ -110,10 +110,10 @@ fn check_unique(source: &SourceConfig, at: &At<'_>, before: &[(SourceConfig, At<
         let line = other_at.line();
         if other.source.name == source.source.name {
             return Err(value_of(at, "name")
-                .fault(format!("the source in line {line} has this name too"), "give each source a name of its own"));
+                .error(format!("the source in line {line} has this name too"), "give each source a name of its own"));
         }
         if other.source.log == source.source.log {
-            return Err(value_of(at, source.source.provider.as_str()).fault(
+            return Err(value_of(at, source.source.provider.as_str()).error(
                 format!("reads the same log as {} in line {line}", other.source.name),
                 "remove one of the two, or each request counts twice",
             ));
@@ -132,7 +132,7 @@ fn warn_of_one_cluster(
         other.source.cluster == source.source.cluster && other.source.provider == source.source.provider
     });
     if let Some((other, other_at)) = twin {
-        reader.warn(at.fault(
+        reader.warn(at.error(
             format!(
                 "cluster {} is also that of {} in line {}",
                 source.source.cluster,

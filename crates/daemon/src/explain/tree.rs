@@ -1,4 +1,4 @@
-//! An explanation as a tree of lines, each with `ok` or `no` in front. Every text in it is bounded and visible already.
+//! Prints an explanation as a tree of lines that begin with `ok` or `no`. Its texts are already bounded and visible.
 
 use std::io::{self, Write};
 
@@ -6,10 +6,10 @@ use stakeout_core::rule::{
     ChainEntry, ClientResult, Explanation, Name, Outcome, Role, RuleResult, SourceChoice, Step, Trace,
 };
 
-/// Most values of a condition that are shown: those that fit come first.
+/// Most patterns of a condition that are shown. Those that fit come first.
 const VALUES_MAX: usize = 8;
 
-/// Writes an explanation, and an empty line behind it.
+/// Writes an explanation, and an empty line.
 pub(super) fn write(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
     let status = if explanation.is_match { "MATCH" } else { "NO MATCH" };
     writeln!(out, "  {}: {status}", explanation.rule)?;
@@ -63,11 +63,11 @@ fn outcome_words(outcome: &Outcome) -> String {
             let fields: Vec<String> = group.iter().map(|(field, value)| format!("{field}={value}")).collect();
             format!("counts for {}", fields.join(" "))
         }
-        Outcome::DoesNotFit { filters } if filters.is_empty() => "does not fit".to_owned(),
-        Outcome::DoesNotFit { filters } => format!("fits, but is excluded by the filter {}", filters.join(", ")),
-        Outcome::NoAddress => "fits, but names no address to count it for".to_owned(),
-        Outcome::NoValue { field } => format!("fits, but has no {field} to count"),
-        Outcome::BelongsToFirst => "fits, but is counted with the rules before the follow-up".to_owned(),
+        Outcome::DoesNotFit { filters } if filters.is_empty() => "does not match".to_owned(),
+        Outcome::DoesNotFit { filters } => format!("matches, but is excluded by the filter {}", filters.join(", ")),
+        Outcome::NoAddress => "matches, but names no address to count it for".to_owned(),
+        Outcome::NoValue { field } => format!("matches, but has no {field} to count"),
+        Outcome::BelongsToFirst => "matches, but counts for the rules before the follow-up".to_owned(),
     }
 }
 
@@ -79,8 +79,8 @@ fn write_trace(out: &mut impl Write, trace: &Trace, depth: usize) -> io::Result<
         (Step::All { parts } | Step::Any { parts }, None) if parts.len() == 1 => write_trace(out, &parts[0], depth),
         (Step::All { parts } | Step::Any { parts }, name) => {
             let joined = match (&trace.step, parts.len()) {
-                (_, 0) if trace.holds => "always fits",
-                (_, 0) => "never fits",
+                (_, 0) if trace.holds => "always matches",
+                (_, 0) => "never matches",
                 (_, 1) => "",
                 (Step::All { .. }, _) => "all of",
                 _ => "one of",
@@ -104,7 +104,7 @@ fn write_trace(out: &mut impl Write, trace: &Trace, depth: usize) -> io::Result<
     }
 }
 
-/// Returns the parts of a condition, and in place of a nameless one of the same kind the parts of that.
+/// Returns the parts of a condition. An unnamed part of the same kind is replaced by its parts.
 fn inlined<'t>(step: &'t Step) -> Vec<&'t Trace> {
     let (Step::All { parts } | Step::Any { parts }) = step else {
         return Vec::new();

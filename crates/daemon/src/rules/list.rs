@@ -1,4 +1,4 @@
-//! `rules list`: what is active, and where it is from.
+//! `rules list`: the active rules, and their origin.
 
 use std::io::{self, BufWriter, Write};
 
@@ -9,7 +9,7 @@ use stakeout_core::time::Second;
 use super::Output;
 use crate::clock;
 
-/// A rule as it is listed.
+/// A row of the list.
 #[derive(Serialize)]
 struct Listed<'a> {
     name: &'a str,
@@ -32,7 +32,7 @@ struct Listed<'a> {
     line: usize,
 }
 
-/// Writes the rules; `are_shipped` where they are those compiled in.
+/// Writes the rules; `are_shipped` where they are the shipped ones.
 pub(super) fn write(rules: &Rules, are_shipped: bool, output: Output) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let now = clock::now().into();
@@ -54,7 +54,7 @@ impl<'a> Listed<'a> {
         let is_part = |name: &str| {
             rule.head.name == name
                 || detections.contains(&name)
-                || rule.referenced_rules().iter().any(|leg| leg.name == name)
+                || rule.referenced_rules().iter().any(|rule| rule.name == name)
         };
         let filters = rules.filters.iter().filter(|filter| filter.rules.iter().any(|name| is_part(name)));
         let (expired, active): (Vec<_>, Vec<_>) =
@@ -104,9 +104,9 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Writes a table whose columns are as wide as what stands in them.
+/// Writes a table with columns as wide as their longest cell.
 fn write_table(out: &mut impl Write, listed: &[Listed<'_>]) -> io::Result<()> {
-    let head = ["NAME", "LEVEL", "TYPE", "FIRES AT", "PER", "TECHNIQUES", "CASES", "FILTERS", "FROM"];
+    let head = ["NAME", "LEVEL", "TYPE", "FIRES AT", "PER", "TECHNIQUES", "CASES", "FILTERS", "ORIGIN"];
     let rows: Vec<[String; 9]> =
         std::iter::once(head.map(str::to_owned)).chain(listed.iter().map(Listed::cells)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! `rules navigator`: the techniques that rules look for, as a layer of the ATT&CK Navigator.
+//! `rules navigator`: the techniques that the rules detect, as a layer of the ATT&CK Navigator.
 //!
 //! <https://github.com/mitre-attack/attack-navigator/blob/master/layers/spec/v4.5/layerformat.md>
 
@@ -40,7 +40,7 @@ struct Technique {
     technique_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     tactic: Option<String>,
-    /// None where the technique stands here only so that its sub-techniques are shown.
+    /// None where the technique is only the parent of its sub-techniques.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<usize>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -65,13 +65,13 @@ pub(super) fn write(rules: &Rules) -> io::Result<()> {
 
 fn layer(rules: &Rules) -> Layer {
     let techniques = techniques(rules);
-    // The gradient's end must lie above its begin.
+    // The end of the gradient must be above its begin.
     let most = techniques.iter().filter_map(|technique| technique.score).max().unwrap_or(1).max(1);
     Layer {
         name: "Stakeout",
         versions: Versions { navigator: NAVIGATOR, layer: "4.5" },
         domain: "enterprise-attack",
-        description: "Techniques that the active rules look for; a score is a number of rules.",
+        description: "Techniques that the active rules detect. The score is the number of rules.",
         techniques,
         gradient: Gradient { colors: COLOURS, min_value: 0, max_value: most },
     }
@@ -85,7 +85,7 @@ fn techniques(rules: &Rules) -> Vec<Technique> {
             if is_technique(technique) {
                 by_technique.entry(technique).or_default().push(rule);
             } else {
-                warn!(rule = rule.head.name, technique, "this is no id of ATT&CK, such as T1613 or T1110.003");
+                warn!(rule = rule.head.name, technique, "this is not an ATT&CK id, such as T1613 or T1110.003");
             }
         }
     }
@@ -104,8 +104,8 @@ fn techniques(rules: &Rules) -> Vec<Technique> {
     by_technique.into_iter().map(technique).collect()
 }
 
-/// Returns the tactic, where all of the rules name the same one alone. Which of several tactics a technique belongs to
-/// does not stand in tags; without one the technique is shown under each that it has.
+/// Returns the tactic, where all rules name the same one and no other. Tags do not say which of several tactics belongs to
+/// a technique. Without a tactic, the Navigator shows the technique under each of its tactics.
 fn tactic(rules: &[&Rule]) -> Option<String> {
     let tactics: BTreeSet<&[String]> = rules.iter().map(|rule| rule.tactics.as_slice()).collect();
     match tactics.into_iter().collect::<Vec<_>>().as_slice() {

@@ -1,4 +1,4 @@
-//! `rules test`: every case against its rule, with what differs.
+//! `rules test`: runs every test case, and prints what differs.
 
 use std::io::{self, BufWriter, Write};
 
@@ -9,7 +9,7 @@ use stakeout_core::text::visible;
 use crate::exit::{Exit, Failure};
 use crate::replay::files::read_case;
 
-/// Runs the cases of `rules`, and fails where one does not do what it expects.
+/// Runs the test cases of `rules`, and fails where one differs from its expectation.
 pub(super) fn run(rules: &Rules) -> Result<Exit, Failure> {
     let results = rules.test_with(&read_case);
     write(&results).context("cannot write the results")?;
@@ -29,7 +29,7 @@ fn write(results: &[CaseResult]) -> io::Result<()> {
         if !result.is_passed() {
             let actual = match &result.actual {
                 Ok(matched) => format!("got {}", says(*matched)),
-                Err(fault) => format!("its event cannot be read: {}", visible(&fault.to_string())),
+                Err(error) => format!("its event cannot be read: {}", visible(&error.to_string())),
             };
             writeln!(out, "       {}:{}: expected {}, {actual}", case.file, case.line, says(case.expected))?;
         }

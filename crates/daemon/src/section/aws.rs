@@ -68,7 +68,7 @@ pub(crate) fn topic<'a>(at: &At<'a>) -> Result<(&'a str, &'a str), Diagnostic> {
         .filter(|arn| !arn.resource.is_empty() && arn.resource.chars().all(is_name))
         .map(|arn| (text, arn.region))
         .ok_or_else(|| {
-            at.fault(
+            at.error(
                 format!("`{text}` is not the ARN of an SNS topic"),
                 "write arn:aws:sns:REGION:ACCOUNT:TOPIC, the account with 12 digits",
             )
@@ -82,7 +82,7 @@ fn assume_role(at: &At<'_>) -> Result<AssumeRole, Diagnostic> {
     let is_role = Arn::parse(arn)
         .is_some_and(|arn| arn.service == "iam" && arn.region.is_empty() && arn.resource.starts_with("role/"));
     if !is_role {
-        return Err(at.fault(
+        return Err(at.error(
             format!("`{arn}` is not the ARN of a role"),
             "write arn:aws:iam::ACCOUNT:role/NAME, the account with 12 digits",
         ));
@@ -98,7 +98,7 @@ fn external_id(at: &At<'_>) -> Result<String, Diagnostic> {
     if (2..=1_224).contains(&text.len()) && text.chars().all(is_allowed) {
         return Ok(text.to_owned());
     }
-    Err(at.fault("not an external id", "write 2 to 1224 letters, digits and any of _ + = , . @ : / -"))
+    Err(at.error("not an external id", "write 2 to 1224 letters, digits and any of _ + = , . @ : / -"))
 }
 
 fn region(at: &At<'_>) -> Result<String, Diagnostic> {
@@ -112,7 +112,7 @@ fn region(at: &At<'_>) -> Result<String, Diagnostic> {
         }
         _ => "write a region such as eu-west-1".to_owned(),
     };
-    Err(at.fault(format!("`{text}` is not a region"), fix))
+    Err(at.error(format!("`{text}` is not a region"), fix))
 }
 
 fn same_region(at: &At<'_>, arn_region: &str) -> Result<String, Diagnostic> {
@@ -120,7 +120,7 @@ fn same_region(at: &At<'_>, arn_region: &str) -> Result<String, Diagnostic> {
     if region == arn_region {
         return Ok(region);
     }
-    Err(at.fault(
+    Err(at.error(
         format!("{region} is not the region of the ARN ({arn_region})"),
         "leave region out: the ARN contains it",
     ))

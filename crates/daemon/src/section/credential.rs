@@ -22,13 +22,13 @@ pub(crate) fn word<'a>(
     match known.iter().find(|known| **known == word) {
         Some(known) => Ok(Some(known)),
         None if word == ANONYMOUS && is_fake => Ok(Some(ANONYMOUS)),
-        None if word == ANONYMOUS => Err(at.fault(
+        None if word == ANONYMOUS => Err(at.error(
             "an anonymous credential is for an endpoint on this machine only",
             "remove it, or add an endpoint such as http://127.0.0.1:4566",
         )),
         None => {
             let all = [known, &[ANONYMOUS]].concat();
-            Err(at.fault(format!("unknown credential `{word}`"), suggestion(word, &all)))
+            Err(at.error(format!("unknown credential `{word}`"), suggestion(word, &all)))
         }
     }
 }

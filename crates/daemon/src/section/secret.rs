@@ -40,7 +40,7 @@ pub(crate) fn need<'a>(
         return Ok(Secret { at, value });
     };
     if map.get(key).is_some() {
-        return Err(at.fault(format!("both `{key}` and `{file_key}` are set"), "keep one of the two"));
+        return Err(at.error(format!("both `{key}` and `{file_key}` are set"), "keep one of the two"));
     }
     let value = from_file(&at, reader)?;
     Ok(Secret { at, value })
@@ -50,18 +50,18 @@ fn from_file(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<SecretString
     let shown = at.text()?;
     let path = reader.path(at)?;
     let cannot_read = |error: std::io::Error| {
-        at.fault(
+        at.error(
             io_problem(&error, &shown),
             "create the file, or correct the path: a relative one begins at the config's directory",
         )
     };
     let metadata = fs::metadata(&path).map_err(cannot_read)?;
     if !metadata.is_file() {
-        return Err(at.fault(format!("`{shown}` is not a regular file"), "name a file that holds only the secret"));
+        return Err(at.error(format!("`{shown}` is not a regular file"), "name a file that holds only the secret"));
     }
     let text = read_bounded(&path).map_err(cannot_read)?;
     let Some(text) = text else {
-        return Err(at.fault(
+        return Err(at.error(
             format!("`{shown}` is larger than {FILE_BYTES_MAX} bytes"),
             "name a file that holds only the secret",
         ));
@@ -69,10 +69,10 @@ fn from_file(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<SecretString
     let secret = text.strip_suffix('\n').unwrap_or(&text);
     let secret = secret.strip_suffix('\r').unwrap_or(secret);
     if secret.is_empty() {
-        return Err(at.fault(format!("`{shown}` is empty"), "write the secret into it"));
+        return Err(at.error(format!("`{shown}` is empty"), "write the secret into it"));
     }
     if metadata.permissions().mode() & READABLE_BY_ALL != 0 {
-        reader.warn(at.fault(
+        reader.warn(at.error(
             format!("`{shown}` may be read by every user of this machine"),
             format!("take the right away: chmod o-r {shown}"),
         ));

@@ -11,5 +11,5 @@ pub(crate) fn endpoint(at: &At<'_>) -> Result<Endpoint, Diagnostic> {
 
 /// Returns what is wrong with the address at `at`, without the address: it may be a secret.
 pub(crate) fn fault(at: &At<'_>, error: EndpointError) -> Diagnostic {
-    at.fault(error.problem(), error.fix())
+    at.error(error.problem(), error.fix())
 }

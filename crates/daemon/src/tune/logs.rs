@@ -1,4 +1,4 @@
-//! The logs of a config for `tune`: read as the daemon reads them, but nothing is kept, told or moved on.
+//! Reads the logs of a config for `tune` as the daemon does, but stores and sends nothing and moves no cursor.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::config::Config;
 use crate::replay::HASH_KEY;
 use crate::scan::{Log, ScanOptions, WindowScan};
 
-/// How long the parts are in which a log is read, in seconds: what cannot be read is tried again for its part alone.
+/// Length of the parts in which a log is read, in seconds. Only the part that fails is retried.
 const PART_SECONDS: i64 = 3600;
 
-/// Counts what the logs hold of `window`, one log after another. A part that cannot be read ends it: figures without it
-/// would say less than they seem to.
+/// Counts the requests of the logs in `window`, one log after another. An unreadable part ends it: figures without the part
+/// would be misleading.
 pub(super) async fn read(
     config: &Config,
     rules: Arc<Rules>,

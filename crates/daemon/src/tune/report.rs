@@ -1,4 +1,4 @@
-//! What `tune` prints of one rule: its thresholds, its callers, and the filters that it suggests.
+//! The report of `tune` about one rule: thresholds, callers and suggested filters.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -23,7 +23,7 @@ pub(super) struct Span {
     pub(super) records: u64,
 }
 
-/// What there is to say of a rule.
+/// The report about a rule.
 pub(super) struct Report<'a> {
     rule: &'a Rule,
     tuning: Tuning,
@@ -40,7 +40,7 @@ struct Json<'a> {
     exclusions: Vec<JsonExclusion<'a>>,
 }
 
-/// A filter that leaves out a caller, or why there is none.
+/// A filter that excludes a caller, or why there is none.
 #[derive(Serialize)]
 struct JsonExclusion<'a> {
     caller: &'a str,
@@ -49,7 +49,7 @@ struct JsonExclusion<'a> {
 }
 
 impl Span {
-    /// Returns the days, of which a shorter time counts as one.
+    /// Returns the days, at least one.
     #[expect(clippy::cast_precision_loss, reason = "so many seconds are no length of a log")]
     fn days(self) -> f64 {
         let seconds = self.latest.0.saturating_sub(self.earliest.0).max(DAY_SECONDS);
@@ -58,7 +58,7 @@ impl Span {
 }
 
 impl<'a> Report<'a> {
-    /// Returns what there is to say of `rule`.
+    /// Returns the report about `rule`.
     pub(super) fn of(rule: &'a Rule, tuning: Tuning, span: Span) -> Report<'a> {
         Report { rule, tuning, span }
     }
@@ -87,9 +87,9 @@ impl<'a> Report<'a> {
         writeln!(out, "{rule}: {needed}")?;
         let [requests_fit, groups_fit] = [counted(*requests, "request"), counted(*groups, "group")];
         let records = counted(records, "record");
-        writeln!(out, "  {requests_fit} of {groups_fit} fit, of {records} from {earliest} to {latest}")?;
+        writeln!(out, "  {requests_fit} of {groups_fit} match, of {records} from {earliest} to {latest}")?;
         if self.tuning.is_without_follow_ups {
-            writeln!(out, "  its follow-ups are not looked for here, so it raises nothing: see `stakeout replay`")?;
+            writeln!(out, "  tune does not read follow-ups, so there are no findings: see `stakeout replay`")?;
         }
         if *requests == 0 {
             return writeln!(out);
@@ -101,7 +101,7 @@ impl<'a> Report<'a> {
     }
 
     fn write_outcomes(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "  {:>11} {:>10} {:>10} {:>8} {:>10}", "THRESHOLD", "FINDINGS", "A DAY", "GROUPS", "REQUESTS")?;
+        writeln!(out, "  {:>11} {:>10} {:>10} {:>8} {:>10}", "THRESHOLD", "FINDINGS", "PER DAY", "GROUPS", "REQUESTS")?;
         for outcome in &self.tuning.outcomes {
             let ThresholdOutcome { threshold, is_current, findings, groups, requests } = *outcome;
             let threshold = format!("{}{threshold}", if is_current { "now " } else { "" });
@@ -110,7 +110,7 @@ impl<'a> Report<'a> {
             writeln!(out, "  {threshold:>11} {findings:>10} {a_day:>10} {groups:>8} {share:>10}")?;
         }
         if !self.rule.referenced_rules().is_empty() {
-            writeln!(out, "  a sequence has no other threshold than all of its legs")?;
+            writeln!(out, "  the threshold of a sequence is always all of its rules")?;
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ impl<'a> Report<'a> {
     }
 
     fn write_callers(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "  callers with most requests (agents, users and namespaces are those of samples)")?;
+        writeln!(out, "  callers with most requests (user agents, users and namespaces are from samples)")?;
         for caller in &self.tuning.callers {
             let looks = if caller.is_one() { "one caller" } else { "several" };
             let Caller { requests, findings, .. } = caller;

@@ -52,7 +52,7 @@ stakeout: {{reason: ours, owner: secops{more}}}
 
 fn loaded(documents: &[&str]) -> Rules {
     let text = documents.join("---");
-    load(&[RuleFile { name: "rules.yml".to_owned(), text }]).unwrap_or_else(|faults| panic!("{faults:#?}"))
+    load(&[RuleFile { name: "rules.yml".to_owned(), text }]).unwrap_or_else(|errors| panic!("{errors:#?}"))
 }
 
 fn request(username: &str, code: i64, at: Second) -> Observation {

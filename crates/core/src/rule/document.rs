@@ -1,4 +1,4 @@
-//! One Sigma document as its author wrote it: a detection, a correlation or a filter, checked but not yet joined.
+//! One Sigma document: a detection, a correlation or a filter, checked but not yet joined with the rules that it names.
 
 use super::SourceIpMode;
 use super::case::Case;
@@ -6,6 +6,7 @@ use super::correlation::{self, Correlation};
 use super::detection::Expression;
 use super::filter::{self, FilterBody};
 use super::head::Level;
+use super::reference::RuleNames;
 use super::selection;
 use crate::diagnostic::{Diagnostic, nearest, suggestion};
 use crate::yaml::{At, Map};
@@ -34,41 +35,39 @@ const COMMON_KEYS: &[&str] = &[
     "simulation",
     "stakeout",
 ];
-/// Default time within which a lone detection counts, and for which any rule stays told, in seconds.
+/// Default time for which a finding stays reported, in seconds.
 const DEDUP_PERIOD_SECONDS: i64 = 3600;
 
-/// A document with what all kinds have.
+/// A document.
 pub(super) struct Document {
     pub(super) file: String,
     pub(super) line: usize,
-    pub(super) title: String,
-    pub(super) name: Option<String>,
-    pub(super) id: Option<String>,
+    pub(super) names: RuleNames,
     pub(super) description: String,
     pub(super) level: Level,
     pub(super) techniques: Vec<String>,
     pub(super) tactics: Vec<String>,
     pub(super) falsepositives: Vec<String>,
-    pub(super) own: Own,
+    pub(super) own: OwnKeys,
     pub(super) body: Body,
     /// The selections of a detection with their names.
     pub(super) selections: Vec<(String, Expression)>,
 }
 
-/// What stands under `stakeout:` of a rule.
-pub(super) struct Own {
+/// The keys under `stakeout:` of a rule.
+pub(super) struct OwnKeys {
     pub(super) dedup_period_seconds: i64,
     pub(super) risk_score: u32,
     pub(super) source_ip: SourceIpMode,
     pub(super) runbook: String,
-    /// `follow_up`, with what is wrong where the document is no later leg of a `temporal_ordered` correlation.
+    /// `follow_up`, with the error for a document that is not a later rule of a `temporal_ordered` correlation.
     pub(super) follow_up: Option<Diagnostic>,
     pub(super) cases: Vec<Case>,
 }
 
-impl Default for Own {
-    fn default() -> Own {
-        Own {
+impl Default for OwnKeys {
+    fn default() -> OwnKeys {
+        OwnKeys {
             dedup_period_seconds: DEDUP_PERIOD_SECONDS,
             risk_score: 0,
             source_ip: SourceIpMode::Trusted,
@@ -79,76 +78,35 @@ impl Default for Own {
     }
 }
 
-/// What makes it a detection, a correlation or a filter.
+/// The part that makes it a detection, a correlation or a filter.
 pub(super) enum Body {
     Detection(Expression),
     Correlation(Correlation),
     Filter(FilterBody),
 }
 
-/// A rule that a correlation or filter names, by name or id.
-pub(super) struct Reference {
-    pub(super) target: String,
-    pub(super) fault: Diagnostic,
-}
-
-impl Document {
-    /// Returns the name that the rule is shown by.
-    pub(super) fn shown_name(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.title)
-    }
-
-    /// Tells whether `reference` names this document.
-    pub(super) fn is_named(&self, reference: &str) -> bool {
-        self.name.as_deref() == Some(reference)
-            || self.id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(reference))
-    }
-}
-
-impl Reference {
-    /// Reads the rules that a correlation or filter names.
-    pub(super) fn list(at: &At<'_>) -> Result<Vec<Reference>, Diagnostic> {
-        let mut references: Vec<Reference> = Vec::new();
-        for item in at.list_or_one()? {
-            let target = item.text()?.to_owned();
-            if references.iter().any(|earlier| earlier.target == target) {
-                return Err(item.fault(format!("`{target}` stands twice"), "keep one of the two"));
-            }
-            let fault = item.fault(
-                format!("no rule has the name or id `{target}`"),
-                "name a rule with a detection that is loaded as well: the `name` or `id` key counts, not the title",
-            );
-            references.push(Reference { target, fault });
-        }
-        if references.is_empty() {
-            return Err(at.fault("no rule is named here", "give the `name` or `id` of at least one rule"));
-        }
-        Ok(references)
-    }
-}
-
-/// Reads one document. What is allowed but hardly meant goes to `warnings`.
+/// Reads one document. What is allowed but probably a mistake goes to `warnings`.
 pub(super) fn document(top: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Document, Diagnostic> {
     let map = top.any_map()?;
     if let Some(action) = map.get("action") {
-        return Err(action.fault(
-            "collections with `action` are the old way of Sigma, and are not read",
-            "write each document out whole, behind a line with `---`",
+        return Err(action.error(
+            "`action` is not supported: Sigma no longer has collections",
+            "write each document in full, after a line with `---`",
         ));
     }
     let kinds = ["detection", "correlation", "filter"];
     let mut present = map.entries().filter(|(name, _)| kinds.contains(name));
     let first = present.next();
     if let (Some((one, _)), Some((other, at))) = (&first, present.next()) {
-        return Err(at.fault(
+        return Err(at.error(
             format!("`{one}` and `{other}` in one document"),
-            "give each a document of its own, behind a line with `---`",
+            "write two documents, separated by a line with `---`",
         ));
     }
     let kind = first.map_or("detection", |(name, _)| name);
     let own_keys: &[&str] = if kind == "correlation" { &["correlation", "generate"] } else { &["logsource", kind] };
     check_keys(&map, &[COMMON_KEYS, own_keys].concat(), warnings)?;
-    let title = map.need("title", "say in a few words what the rule finds")?.text()?.to_owned();
+    let title = map.need("title", "write in a few words what the rule finds")?.text()?.to_owned();
     if kind != "correlation" {
         logsource(&map, warnings)?;
     }
@@ -166,34 +124,33 @@ pub(super) fn document(top: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<D
     let name = map.get("name").map(|at| word(&at)).transpose()?;
     let own = match map.get("stakeout") {
         Some(at) if kind != "filter" => own(&at, name.as_deref().unwrap_or(&title), kind == "detection")?,
-        _ => Own::default(),
+        _ => OwnKeys::default(),
     };
+    let id = map.get("id").map(|at| id(&at)).transpose()?;
     Ok(Document {
         file: top.file().to_owned(),
         line: top.line(),
-        id: map.get("id").map(|at| id(&at)).transpose()?,
         description: map.get("description").map_or(Ok(""), |at| at.text())?.trim().to_owned(),
         level: map.get("level").map_or(Ok(Level::Informational), |at| level(&at))?,
         techniques: map.get("tags").map_or(Ok(Vec::new()), |at| techniques(&at))?,
         tactics: map.get("tags").map_or(Ok(Vec::new()), |at| tactics(&at))?,
         falsepositives: texts(&map, "falsepositives")?,
-        title,
-        name,
+        names: RuleNames { title, name, id },
         own,
         body,
         selections,
     })
 }
 
-/// Checks the keys of a mapping that Sigma lets everybody add to: one that resembles a known key is a fault, another
-/// one a warning.
+/// Checks the keys of a mapping to which Sigma allows custom keys: a key that resembles a known one is an error, any
+/// other unknown key a warning.
 fn check_keys(map: &Map<'_>, known: &[&str], warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {
     for (name, at) in map.entries().filter(|(name, _)| !known.contains(name)) {
         if nearest(name, known).is_some() {
-            return Err(at.fault("unknown key", suggestion(name, known)));
+            return Err(at.error("unknown key", suggestion(name, known)));
         }
         warnings.push(
-            at.fault("this key is not Sigma's, and is not read here", "take it out, if something was to come of it"),
+            at.error("this key is not a Sigma key and has no effect", "remove it, or move it under a key that is read"),
         );
     }
     Ok(())
@@ -204,7 +161,7 @@ fn word(at: &At<'_>) -> Result<String, Diagnostic> {
     if name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         return Ok(name.to_owned());
     }
-    Err(at.fault(format!("`{name}` is no name"), "use letters, digits, `-`, `_` and `.`, at most 128 of them"))
+    Err(at.error(format!("`{name}` is not a valid name"), "use letters, digits, `-`, `_` and `.`, at most 128 of them"))
 }
 
 fn id(at: &At<'_>) -> Result<String, Diagnostic> {
@@ -213,13 +170,13 @@ fn id(at: &At<'_>) -> Result<String, Diagnostic> {
     if parts == [8, 4, 4, 4, 12] && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
         return Ok(id.to_ascii_lowercase());
     }
-    Err(at.fault(format!("`{id}` is no UUID"), "make one with `uuidgen`"))
+    Err(at.error(format!("`{id}` is not a UUID"), "create one with `uuidgen`"))
 }
 
 fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
     let word = at.text()?;
     let known: Vec<&str> = Level::ALL.iter().map(|level| level.as_str()).collect();
-    word.parse().map_err(|()| at.fault(format!("unknown level `{word}`"), suggestion(word, &known)))
+    word.parse().map_err(|()| at.error(format!("unknown level `{word}`"), suggestion(word, &known)))
 }
 
 fn techniques(at: &At<'_>) -> Result<Vec<String>, Diagnostic> {
@@ -230,17 +187,18 @@ fn techniques(at: &At<'_>) -> Result<Vec<String>, Diagnostic> {
             continue;
         };
         if technique.is_empty() || !technique.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-            return Err(
-                tag.fault(format!("`{text}` is no ATT&CK technique"), "write it as attack.t1613 or attack.t1110.003")
-            );
+            return Err(tag.error(
+                format!("`{text}` is not an ATT&CK technique"),
+                "write it as attack.t1613 or attack.t1110.003",
+            ));
         }
         techniques.push(format!("T{technique}"));
     }
     Ok(techniques)
 }
 
-/// Returns the tactics among the tags, as ATT&CK spells them: `credential-access`. Groups and software, which Sigma tags
-/// as `attack.g0016` and `attack.s0002`, are none.
+/// Returns the tactics among the tags, as ATT&CK spells them: `credential-access`. Groups (`attack.g0016`) and software
+/// (`attack.s0002`) are not tactics.
 fn tactics(at: &At<'_>) -> Result<Vec<String>, Diagnostic> {
     let tags = at.list()?;
     let texts: Vec<&str> = tags.iter().map(At::text).collect::<Result<_, _>>()?;
@@ -267,20 +225,17 @@ fn logsource(map: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagno
             continue;
         };
         if !spellings.contains(&value.text()?) {
-            return Err(value.fault(
-                format!("`{}` is another log", value.text()?),
-                format!(
-                    "Stakeout reads Kubernetes audit logs: write `{key}: {}`, or leave this rule out",
-                    spellings[0]
-                ),
+            return Err(value.error(
+                format!("`{}` is a different log source", value.text()?),
+                format!("Stakeout reads Kubernetes audit logs: write `{key}: {}`, or remove this rule", spellings[0]),
             ));
         }
     }
     logsource.need("product", "add `product: kubernetes`").map(drop)
 }
 
-fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<Own, Diagnostic> {
-    let mut own = Own::default();
+fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<OwnKeys, Diagnostic> {
+    let mut own = OwnKeys::default();
     let keys: &[&str] = &["dedup_period", "risk_score", "runbook", "source_ip", "tests", "follow_up"];
     let map = at.map(if is_detection { keys } else { &keys[..5] })?;
     if let Some(period) = map.get("dedup_period") {
@@ -288,9 +243,9 @@ fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<Own, Diagnostic> {
     }
     if let Some(at) = map.get("follow_up").filter(|at| at.boolean() != Ok(false)) {
         at.boolean()?;
-        own.follow_up = Some(at.fault(
+        own.follow_up = Some(at.error(
             "only a later rule of a `temporal_ordered` correlation can be a follow-up",
-            "take `follow_up` out, or name the rule behind another one in such a correlation",
+            "remove `follow_up`, or name the rule after another one in such a correlation",
         ));
     }
     if let Some(score) = map.get("risk_score") {
@@ -298,16 +253,16 @@ fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<Own, Diagnostic> {
         own.risk_score = u32::try_from(number)
             .ok()
             .filter(|score| *score <= 100)
-            .ok_or_else(|| score.fault(format!("{number} is no risk score"), "use a number from 0 to 100"))?;
+            .ok_or_else(|| score.error(format!("{number} is not a risk score"), "use a number from 0 to 100"))?;
     }
-    if let Some(reading) = map.get("source_ip") {
-        own.source_ip = match reading.text()? {
+    if let Some(mode) = map.get("source_ip") {
+        own.source_ip = match mode.text()? {
             "trusted" => SourceIpMode::Trusted,
             "first" => SourceIpMode::First,
             "each" => SourceIpMode::Each,
             word => {
                 let fix = suggestion(word, &["trusted", "first", "each"]);
-                return Err(reading.fault(format!("unknown reading `{word}`"), fix));
+                return Err(mode.error(format!("unknown value `{word}`"), fix));
             }
         };
     }
