@@ -118,7 +118,8 @@ fn what_cannot_be_explained_is_an_error_with_an_exit_code() {
         (code, stderr.as_str()),
         (Some(2), "no rule has the name `refused-oftn`: did you mean `refused-often`?")
     );
-    let shipped = "`kubernetes-403-unauthenticated` is only counted: ask for kubernetes-scanning-by-unauthenticated-ip";
+    let shipped =
+        "`kubernetes-403-unauthenticated` is only part of other rules: use kubernetes-scanning-by-unauthenticated-ip";
     let (code, _, stderr) = run(&["explain", "kubernetes-403-unauthenticated", "-"], event);
     assert_eq!((code, stderr.as_str()), (Some(2), shipped));
     assert_eq!(run(&["explain", "refused-often", "--rules", "../check/rules", "-"], event).0, Some(78));
