@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use block::{Block, Yaml};
 use clouds::Clouds;
-use sandbox::{BUILDS, FOREIGN, Sandbox};
+use sandbox::{BUILDS, FOREIGN, Foreign, Sandbox};
 
 /// Pages that are generated from the rules' files, and whose YAML is an extract of these. A test of core holds them current.
 const GENERATED: &str = "docs/rules/";
@@ -85,7 +85,7 @@ fn every_command_runs() {
             called.insert(command);
         }
     }
-    for (program, _, answers) in FOREIGN {
+    for Foreign { program, answers, .. } in FOREIGN {
         let is_called = |arguments: &str| called.iter().any(|call| call.starts_with(&format!("{program} {arguments}")));
         assert!(is_called(""), "no page calls {program} any more");
         let unused: Vec<_> = answers.iter().filter(|(arguments, _)| !is_called(arguments)).collect();

@@ -11,20 +11,39 @@ use super::block::Block;
 use super::checkout;
 use super::clouds::{self, Clouds};
 
-/// Programs that reach a real cloud, a real cluster or root, and programs that another test runs. Each is replaced by a
-/// script that notes how it was called; the second text is what it answers, by the beginning of its arguments.
-pub(crate) const FOREIGN: &[(&str, &str, &[(&str, &str)])] = &[
-    ("aws", "changes an AWS account", &[("logs filter-log-events", "cloud/kube-hunter.eks.json.gz")]),
-    ("az", "changes an Azure subscription", &[("monitor log-analytics query", "cloud/kube-hunter.aks.json.gz")]),
-    ("cargo", ".ci/run runs it, or it builds for minutes", &[]),
-    ("curl", "scans a cluster", &[]),
-    ("deploy/iam/aks-log-analytics.sh", "changes an Azure subscription; .ci/run checks its syntax", &[]),
-    ("gcloud", "changes a Google Cloud project", &[("logging read", "cloud/kube-hunter.gke.json.gz")]),
-    ("kubectl", "changes a cluster", &[]),
-    ("localstack/run.sh", "tests/localstack.rs runs it", &[]),
-    ("podman", "builds and runs an image", &[]),
-    ("setfacl", "needs a user that is called stakeout", &[]),
-    ("sudo", "changes this machine", &[]),
+/// A program that reaches a real cloud, a real cluster or root, or that another test runs. A script that notes how it was
+/// called takes its place.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    pub(crate) program: &'static str,
+    /// Why it does not run here.
+    #[expect(dead_code, reason = "for readers, and for `Debug`")]
+    reason: &'static str,
+    /// What it answers: the beginning of its arguments, and a recording.
+    pub(crate) answers: &'static [(&'static str, &'static str)],
+}
+
+const fn foreign(
+    program: &'static str,
+    reason: &'static str,
+    answers: &'static [(&'static str, &'static str)],
+) -> Foreign {
+    Foreign { program, reason, answers }
+}
+
+/// Every such program that a page may call.
+pub(crate) const FOREIGN: &[Foreign] = &[
+    foreign("aws", "changes an AWS account", &[("logs filter-log-events", "cloud/kube-hunter.eks.json.gz")]),
+    foreign("az", "changes an Azure subscription", &[("monitor log-analytics query", "cloud/kube-hunter.aks.json.gz")]),
+    foreign("cargo", ".ci/run runs it, or it builds for minutes", &[]),
+    foreign("curl", "scans a cluster", &[]),
+    foreign("deploy/iam/aks-log-analytics.sh", "changes an Azure subscription; .ci/run checks its syntax", &[]),
+    foreign("gcloud", "changes a Google Cloud project", &[("logging read", "cloud/kube-hunter.gke.json.gz")]),
+    foreign("kubectl", "changes a cluster", &[]),
+    foreign("localstack/run.sh", "tests/localstack.rs runs it", &[]),
+    foreign("podman", "builds and runs an image", &[]),
+    foreign("setfacl", "needs a user that is called stakeout", &[]),
+    foreign("sudo", "changes this machine", &[]),
 ];
 
 /// What pages let Cargo do that `.ci/run` does not, with the reason.
@@ -54,8 +73,8 @@ impl<'a> Sandbox<'a> {
         for program in LOCAL {
             symlink(found(program), folder.join("bin").join(program)).expect("a link");
         }
-        for (program, _, answers) in FOREIGN {
-            sandbox.fake_program(program, answers);
+        for foreign in FOREIGN {
+            sandbox.fake_program(foreign);
         }
         let recording = checkout().join("tests/data/audit/kube-hunter.audit.log.gz");
         fs::copy(recording, folder.join("audit.log.gz")).expect("a log");
@@ -141,14 +160,14 @@ impl<'a> Sandbox<'a> {
     }
 
     /// Puts a script in place of a program: of one with a path below the folder, of another one into `bin`.
-    fn fake_program(&self, program: &str, answers: &[(&str, &str)]) {
+    fn fake_program(&self, Foreign { program, answers, .. }: &Foreign) {
         let path =
             if program.contains('/') { self.folder().join(program) } else { self.folder().join("bin").join(program) };
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         let (bash, calls) = (found("bash"), self.folder().join("calls"));
         let mut script =
             format!("#!{}\necho \"{program} $*\" >> {}\ncase \"$*\" in\n", bash.display(), calls.display());
-        for (arguments, recording) in answers {
+        for (arguments, recording) in *answers {
             let answer = self.folder().join(format!("{program}-answer.json"));
             fs::write(&answer, clouds::recorded(recording)).expect("written");
             script.push_str(&format!("\"{arguments}\"*) exec cat {} ;;\n", answer.display()));

@@ -25,6 +25,7 @@ use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 
 /// Returns how often a property is tried: so many times, or as many as `PROPTEST_CASES` says.
+#[expect(clippy::disallowed_methods, reason = "how often a property is tried is its caller's decision")]
 fn cases(usual: u32) -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases: usual, ..config } }

@@ -228,7 +228,7 @@ pub(crate) fn finding() -> impl Strategy<Value = Finding> {
                 sources,
                 values,
                 related,
-                related_activity: related_activity,
+                related_activity,
                 context,
                 evidence,
                 late,
