@@ -123,10 +123,13 @@ pub(crate) struct Profile {
     record_members: &'static [&'static str],
 }
 
+/// Reads the audit event in the envelope of a record.
+pub(crate) type ReadEnvelope = fn(&str) -> Result<Enveloped, DecodeError>;
+
 /// How the records of an exported log are written.
 pub(crate) struct Export {
     /// Reads a record that is an audit event in an envelope; `None` where records are audit events.
-    pub(crate) envelope: Option<fn(&str) -> Result<Enveloped, DecodeError>>,
+    pub(crate) envelope: Option<ReadEnvelope>,
     /// Reads only the time of a record.
     pub(crate) time_of: TimeOf,
     /// Returns the needles of which each record contains one whose event fits the prefilter, or `None` where any record
@@ -209,9 +212,7 @@ impl Cloud {
     /// Returns the cloud whose records have one of these members.
     pub(crate) fn of_members(members: &[String]) -> Option<Cloud> {
         let is_among = |name: &&str| members.iter().any(|member| member == name);
-        Cloud::MOST_SPECIFIC_FIRST
-            .into_iter()
-            .find(|cloud| cloud.profile().record_members.iter().any(|it| is_among(&it)))
+        Cloud::MOST_SPECIFIC_FIRST.into_iter().find(|cloud| cloud.profile().record_members.iter().any(is_among))
     }
 
     /// Returns the cloud whose API answers with a list of records of this name.
@@ -347,6 +348,6 @@ pub(crate) async fn start_fakes() -> anyhow::Result<Vec<Box<dyn Fake>>> {
     not(any(feature = "aws", feature = "gcp", feature = "azure")),
     expect(dead_code, reason = "no cloud is built in")
 )]
-fn envelope_time(record: &[u8], read: fn(&str) -> Result<Enveloped, DecodeError>) -> Option<Second> {
+fn envelope_time(record: &[u8], read: ReadEnvelope) -> Option<Second> {
     read(&String::from_utf8_lossy(record)).ok().map(|enveloped| Second::of_millis(enveloped.time_ms))
 }
