@@ -14,6 +14,7 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use stakeout_http::Endpoint;
 
 use crate::access::{Access, AssumeRole, Credential};
+use crate::answer_limit::limited;
 
 /// Longest wait for a connection: a region's endpoint answers in well under a second, also from another continent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,7 +41,7 @@ fn loader(access: &Access, endpoint: Option<&Endpoint>, answer_timeout: Duration
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(answer_timeout);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(access.region.clone()))
-        .http_client(https)
+        .http_client(limited(https))
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts.build());
     if let Some(endpoint) = endpoint {

@@ -8,6 +8,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_cloudwatchlogs::config::http::HttpResponse;
 use aws_sdk_cloudwatchlogs::error::{ErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use stakeout_aws::AnswerTooLong;
 use stakeout_core::record::FetchError;
 use stakeout_core::text;
 use stakeout_http::error_chain::{find, message};
@@ -93,6 +94,11 @@ fn refused(
 /// Maps a request that got no answer, or half of one. Missing credentials need a person with permissions; the rest is a problem of the network.
 fn unanswered(failure: &FilterFailure) -> FetchError {
     let reason = text::reason(&message(failure));
+    if find::<AnswerTooLong>(failure).is_some() {
+        return FetchError::Denied {
+            reason: format!("{reason} (check which server answers at the source's endpoint: AWS sends at most 1 MB of events)"),
+        };
+    }
     match find::<CredentialsError>(failure) {
         Some(CredentialsError::CredentialsNotLoaded(_)) => FetchError::Denied {
             reason: format!(

@@ -14,6 +14,8 @@ use tokio::task::JoinHandle;
 use super::*;
 
 const GROUP: &str = "/aws/eks/prod/cluster";
+/// Longer than any answer that a client may read.
+const ENDLESS_BYTES: usize = 200 << 20;
 const VERB_LIST: &str = "{ $.verb = \"list\" }";
 
 /// A request as it came in.
@@ -298,6 +300,36 @@ async fn a_permanent_error_is_denied_with_the_fix() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Answers one request with a body that does not end, and returns how much of it was taken.
+async fn serve_endlessly() -> (String, JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+    let taken = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        read_request(&mut stream).await;
+        let head = "HTTP/1.1 200 X\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close\r\n\r\n{\"events\":[";
+        stream.write_all(head.as_bytes()).await.expect("the head is taken");
+        let spaces = vec![b' '; 1 << 20];
+        let mut taken = 0;
+        while taken < ENDLESS_BYTES && stream.write_all(&spaces).await.is_ok() {
+            taken += spaces.len();
+        }
+        taken
+    });
+    (endpoint, taken)
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_given_up_and_says_what_to_check() {
+    let (endpoint, taken) = serve_endlessly().await;
+    let cloudwatch = CloudWatch::new(config(&endpoint)).await;
+    let error = cloudwatch.page(window(), &Prefilter::Any, None).await.expect_err("no page");
+    let FetchError::Denied { reason } = &error else { panic!("{error:?}") };
+    assert!(reason.contains("longer than 16777216 bytes") && reason.contains("the source's endpoint"), "{reason}");
+    // The connection holds a few megabytes more than the client has read.
+    assert!(taken.await.expect("it ends") < ENDLESS_BYTES / 2);
 }
 
 #[tokio::test]
