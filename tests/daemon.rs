@@ -1,6 +1,6 @@
 //! `stakeout run` as a process: its admin page, signals, reload, and its word to systemd.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the daemon may take to end after a signal.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
+/// Idle connections that a test holds: more than the daemon may have open files.
+const CONNECTIONS_HELD: usize = 600;
+const FILES_MAX: usize = 256;
+
 const AUDIT_LINE: &str =
     r#"{"kind":"Event","stage":"ResponseComplete","verb":"get","stageTimestamp":"2020-01-01T00:00:00Z"}"#;
 
@@ -22,20 +26,31 @@ const AUDIT_LINE: &str =
 struct Daemon {
     folder: TempDir,
     admin: SocketAddr,
-    systemd: UnixDatagram,
+    systemd: mpsc::Receiver<String>,
     child: Option<Child>,
 }
 
 impl Daemon {
     fn start() -> Daemon {
+        Daemon::start_as(Command::new(env!("CARGO_BIN_EXE_stakeout")))
+    }
+
+    /// Starts the daemon with at most `files_max` open files, connections included.
+    fn start_with_files(files_max: usize) -> Daemon {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {files_max} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_stakeout")]);
+        Daemon::start_as(command)
+    }
+
+    fn start_as(mut command: Command) -> Daemon {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("audit.log"), format!("{AUDIT_LINE}\n")).expect("written");
         let admin = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
         configure(folder.path(), admin, "");
         let socket = folder.path().join("notify");
-        let systemd = UnixDatagram::bind(&socket).expect("a socket");
-        systemd.set_read_timeout(Some(PATIENCE)).expect("a time limit");
-        let child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        let systemd = read_messages(UnixDatagram::bind(&socket).expect("a socket"));
+        let child = command
             .args(["run", "-c", "stakeout.yaml"])
             .current_dir(folder.path())
             .env("NOTIFY_SOCKET", &socket)
@@ -51,10 +66,7 @@ impl Daemon {
     #[expect(clippy::disallowed_methods, reason = "the deadline bounds the test itself")]
     fn wait_for(&self, word: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
-        let mut buffer = [0; 4096];
-        while Instant::now() < deadline {
-            let length = self.systemd.recv(&mut buffer).unwrap_or_else(|_| panic!("systemd never received {word}"));
-            let reported = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        while let Ok(reported) = self.systemd.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             if let Some(line) = reported.lines().find(|line| line.starts_with(word)) {
                 return line.to_owned();
             }
@@ -64,12 +76,22 @@ impl Daemon {
 
     /// Asks the admin page, and returns the status line and the body.
     fn ask(&self, method: &str, path: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(self.admin).expect("the admin page listens");
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("asked");
+        self.ask_host(&self.admin.to_string(), method, path)
+    }
+
+    fn ask_host(&self, host: &str, method: &str, path: &str) -> (String, String) {
+        let mut stream = self.connect();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("asked");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
         (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.admin).expect("the admin page listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        stream
     }
 
     fn signal(&self, name: &str) {
@@ -103,6 +125,29 @@ fn ended(mut child: Child) -> ExitStatus {
     status.expect("the child is ours")
 }
 
+/// Reads the messages as systemd does: at once. A daemon that cannot send one would wait.
+fn read_messages(socket: UnixDatagram) -> mpsc::Receiver<String> {
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    let (sender, messages) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            if sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    messages
+}
+
+/// Tells whether the daemon closes a connection, or has closed it.
+fn is_closed(connection: &mut TcpStream) -> bool {
+    match connection.read(&mut [0; 64]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
 fn configure(folder: &Path, admin: SocketAddr, more: &str) {
     let text = format!(
         "state: {{path: state}}\nadmin: {{listen: \"{admin}\"}}\nsources:\n  - {{name: onprem, file: {{path: audit.log}}}}\n\
@@ -123,6 +168,47 @@ fn it_is_ready_after_its_first_tick_and_shows_what_it_does() {
     assert!(daemon.metric("stakeout_windows_total{source=\"onprem\"}"));
     assert!(daemon.metric("stakeout_cursor_timestamp_seconds{source=\"onprem\"}"));
     assert!(daemon.metric("stakeout_state_blobs 0"));
+}
+
+#[test]
+fn idle_connections_to_the_admin_page_do_not_silence_it() {
+    let daemon = Daemon::start_with_files(FILES_MAX);
+    daemon.wait_for("STATUS=tick ");
+    let held: Vec<TcpStream> = (0..CONNECTIONS_HELD).map(|_| daemon.connect()).collect();
+    assert_eq!(daemon.ask("GET", "/healthz").0, "HTTP/1.1 200 OK");
+    assert!(daemon.metric("stakeout_admin_connections_closed_total "));
+    // A reload opens the config, the rules and the log.
+    daemon.signal("HUP");
+    daemon.wait_for("RELOADING=1");
+    daemon.wait_for("READY=1");
+    assert!(daemon.metric("stakeout_reloads_total{outcome=\"done\"} 1"));
+    // The daemon closes even the last of them, which never sends a request, within its time limit.
+    for mut connection in held {
+        assert!(is_closed(&mut connection), "an idle connection stays open");
+    }
+}
+
+#[test]
+fn a_request_that_never_ends_is_cut_off() {
+    let daemon = Daemon::start();
+    daemon.wait_for("READY=1");
+    let mut slow = daemon.connect();
+    write!(slow, "GET /state HTTP/1.1\r\nHost: {}\r\nX-Slow: ", daemon.admin).expect("sent");
+    assert!(is_closed(&mut slow), "a request that does not end keeps its connection");
+}
+
+#[test]
+fn the_admin_page_refuses_the_host_name_of_a_stranger() {
+    let daemon = Daemon::start();
+    daemon.wait_for("STATUS=tick ");
+    for path in ["/state", "/metrics", "/healthz", "/readyz"] {
+        let (status, body) = daemon.ask_host("attacker.example:9403", "GET", path);
+        assert_eq!(status, "HTTP/1.1 421 Misdirected Request", "{path}");
+        assert!(body.contains("attacker.example") && body.lines().count() == 1, "{body}");
+        for host in ["localhost", "localhost:9403", "127.0.0.1", "[::1]:9403"] {
+            assert_eq!(daemon.ask_host(host, "GET", path).0, "HTTP/1.1 200 OK", "{host} {path}");
+        }
+    }
 }
 
 #[test]

@@ -96,7 +96,9 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
     let reason = text::reason(&message(failure));
     if find::<AnswerTooLong>(failure).is_some() {
         return FetchError::Denied {
-            reason: format!("{reason} (check which server answers at the source's endpoint: AWS sends at most 1 MB of events)"),
+            reason: format!(
+                "{reason} (check which server answers at the source's endpoint: AWS sends at most 1 MB of events)"
+            ),
         };
     }
     match find::<CredentialsError>(failure) {

@@ -1,11 +1,15 @@
 //! The admin page: metrics, health and the state, on loopback by default, GET only.
 
-use std::net::SocketAddr;
+mod connections;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -16,6 +20,11 @@ use tracing::{error, info};
 use crate::metric;
 use crate::tick::TickSummary;
 use crate::writer::Writer;
+
+use connections::LimitedListener;
+
+/// Most characters of a refused host name that the answer repeats: DNS allows no longer one.
+const HOST_CHARS_SHOWN_MAX: usize = 253;
 
 /// The health of the daemon as of the last tick.
 #[derive(Clone, Debug, Default)]
@@ -71,13 +80,42 @@ pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health:
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/state", get(state))
-        .with_state(page);
+        .with_state(page)
+        .layer(middleware::from_fn_with_state(listen, guard));
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        if let Err(error) = axum::serve(LimitedListener::new(listener), router).await {
             error!(%error, "the admin page stopped");
         }
     });
     Ok(())
+}
+
+/// Refuses the host name of a stranger, and closes the connection after one answer.
+///
+/// A page in a browser may let its own name point to this machine, and then read what the browser may read here (DNS
+/// rebinding). The request still has that name. If the page listens beyond this machine, its names are unknown.
+async fn guard(State(listen): State<SocketAddr>, request: Request, next: Next) -> Response {
+    let mut response = match listen.ip().is_loopback() && !is_host_local(request.headers()) {
+        true => (StatusCode::MISDIRECTED_REQUEST, misdirected(listen, request.headers())).into_response(),
+        false => next.run(request).await,
+    };
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Returns whether the request is for an address or `localhost`, which no stranger can point anywhere else. A client of
+/// HTTP/1.0 need not say.
+fn is_host_local(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+fn misdirected(listen: SocketAddr, headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes).map(String::from_utf8_lossy).unwrap_or_default();
+    let host: String = host.chars().take(HOST_CHARS_SHOWN_MAX).collect();
+    format!("{host:?} is not the name of this page: ask for {listen} or localhost\n")
 }
 
 /// Answers whether the process and its writer are alive.

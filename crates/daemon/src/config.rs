@@ -117,7 +117,7 @@ fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, errors: &mut Vec<Diagn
     let state_path = keep(state_path(&map, reader), errors);
     let rules = keep(rules(&map, reader), errors);
     let trusted_proxies = keep(trusted_proxies(&map), errors);
-    let admin_listen = keep(admin_listen(&map), errors);
+    let admin_listen = keep(admin_listen(&map, reader), errors);
     let context_query_min = keep(context_query_min(&map), errors);
     let rows_max = keep(rows_max(&map), errors);
     Some(Config {
@@ -262,7 +262,7 @@ fn context_query_min(top: &Map<'_>) -> Result<Option<Level>, Diagnostic> {
     text.parse().map(Some).map_err(|()| at.error(format!("`{text}` is not a severity"), suggestion(text, &known)))
 }
 
-fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
+fn admin_listen(top: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
     let Some(at) = top.get("admin") else {
         return Ok(Some(ADMIN_LISTEN));
     };
@@ -274,12 +274,19 @@ fn admin_listen(top: &Map<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
         return Ok(None);
     }
     let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
-    numeric.parse().map(Some).map_err(|_| {
+    let listen: SocketAddr = numeric.parse().map_err(|_| {
         at.error(
             format!("`{text}` is not an address with a port"),
             "write an address and a port such as 127.0.0.1:9403, or off",
         )
-    })
+    })?;
+    if !listen.ip().is_loopback() {
+        reader.warn(at.error(
+            format!("the admin page listens on {listen}, so other machines can read it without a password"),
+            format!("write 127.0.0.1:{}, or let only your monitoring reach the port", listen.port()),
+        ));
+    }
+    Ok(Some(listen))
 }
 
 fn rows_max(top: &Map<'_>) -> Result<u32, Diagnostic> {

@@ -41,6 +41,10 @@ pub(crate) fn describe() {
     describe_counter!("stakeout_findings_total", "Changes of findings, by rule and activity.");
     describe_counter!("stakeout_messages_total", "Messages, by destination and outcome.");
     describe_counter!("stakeout_reloads_total", "Reloads of the config, by outcome.");
+    describe_counter!(
+        "stakeout_admin_connections_closed_total",
+        "Connections to the admin page that the daemon closed because too many were open or their time was over."
+    );
     describe_gauge!(
         "stakeout_cursor_timestamp_seconds",
         "Time up to which a log is read; everything earlier is read or a recorded gap."
@@ -131,4 +135,9 @@ pub(crate) fn messages_pending(destination: &Destination, messages: usize) {
 pub(crate) fn reload(done: bool) {
     let outcome = if done { "done" } else { "refused" };
     counter!("stakeout_reloads_total", "outcome" => outcome).increment(1);
+}
+
+/// Counts a connection to the admin page that was closed before its client was done.
+pub(crate) fn admin_connection_closed() {
+    counter!("stakeout_admin_connections_closed_total").increment(1);
 }

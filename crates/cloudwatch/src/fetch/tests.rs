@@ -309,7 +309,8 @@ async fn serve_endlessly() -> (String, JoinHandle<usize>) {
     let taken = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         read_request(&mut stream).await;
-        let head = "HTTP/1.1 200 X\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close\r\n\r\n{\"events\":[";
+        let head =
+            "HTTP/1.1 200 X\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close\r\n\r\n{\"events\":[";
         stream.write_all(head.as_bytes()).await.expect("the head is taken");
         let spaces = vec![b' '; 1 << 20];
         let mut taken = 0;

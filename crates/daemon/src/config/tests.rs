@@ -324,6 +324,32 @@ fn a_probable_mistake_is_a_warning() {
 }
 
 #[test]
+fn an_admin_page_that_other_machines_can_reach_is_a_warning() {
+    let warnings = |listen: &str| {
+        let text = format!(
+            "sources:\n\
+             \x20 - {{name: a, file: {{path: audit.log}}}}\n\
+             notify:\n\
+             \x20 - {{name: out, stdout: {{}}}}\n\
+             admin: {{listen: '{listen}'}}\n"
+        );
+        warnings(&read(&text).expect("a config"))
+    };
+    for local in ["127.0.0.1:9403", "localhost:9403", "[::1]:9403", "127.9.9.9:1", "off"] {
+        assert_eq!(warnings(local), [""; 0], "{local}");
+    }
+    for public in ["0.0.0.0:9403", "[::]:9403", "10.0.0.7:9403"] {
+        assert_eq!(
+            warnings(public),
+            [format!(
+                "f.yaml:5: admin.listen: the admin page listens on {public}, so other machines can read it without a \
+                 password (write 127.0.0.1:9403, or let only your monitoring reach the port)"
+            )]
+        );
+    }
+}
+
+#[test]
 fn an_unreadable_config_is_one_error() {
     let home = tempfile::tempdir().expect("a directory");
     let load = |path: &Path| match Config::load(path, &|_| None) {
