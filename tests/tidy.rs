@@ -5,6 +5,8 @@
 mod documents;
 #[path = "tidy/modules.rs"]
 mod modules;
+#[path = "tidy/words.rs"]
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
