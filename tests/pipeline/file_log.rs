@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 
 use stakeout_fakes::{Fault, Faults};
 
-use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
 use super::let_in::{BURST, LET_IN, RULES};
 use super::ocsf::{CREATE, assert_each_opens_once};
 use super::world::World;
@@ -76,6 +76,22 @@ fn follow_ups_of_many_sources_take_one_read_of_the_file() {
     let seen = world.requests_seen();
     let again = world.once_done(TICK);
     assert_eq!((world.requests_seen(), again.stderr.contains(COMMITTED)), (seen, false));
+}
+
+/// An X-Forwarded-For of 700 KB makes a line of 1.2 MB. Its sender is its last entry.
+#[test]
+fn a_long_chain_of_addresses_hides_no_scan() {
+    let chain = format!("\"sourceIPs\":[{}\"8.8.8.8\"]", "\"::\",".repeat(700_000 / "::,".len()));
+    let mut requests = refused("8.8.8.8", DAY + 10 * MINUTE, 12, 2);
+    for line in &mut requests {
+        line.text = line.text.replace("\"sourceIPs\":[\"8.8.8.8\"]", &chain);
+        assert!(line.text.len() > 1 << 20);
+    }
+    let world = World::of_file(&requests);
+    world.once_done(TICK);
+    let found: Vec<_> = world.reported().into_iter().map(|reported| reported.episode).collect();
+    let is_scan = |rule: &str| rule == "kubernetes-api-multiple-403-from-public-ip";
+    assert!(found.iter().any(|found| is_scan(&found.rule) && found.source == "8.8.8.8" && found.count == 12), "{found:?}");
 }
 
 #[test]

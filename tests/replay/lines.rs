@@ -3,6 +3,9 @@
 use super::{Counts, counts, findings, replay_stdin, stderr};
 
 const SCANNING: &str = "kubernetes-scanning-by-unauthenticated-ip";
+const REFUSED: &str = "kubernetes-api-multiple-403-from-public-ip";
+/// Longest line that is read whole.
+const LIMIT: usize = 16 << 20;
 
 /// Returns an anonymous refused request from 8.8.8.8, `second` seconds after ten o'clock, in the API server's order.
 fn line(second: usize) -> String {
@@ -30,9 +33,28 @@ fn of_8_8_8_8(n: u64) -> Vec<(String, u64)> {
     vec![("8.8.8.8".to_owned(), n)]
 }
 
+/// Headers of 700 KB make lines of more than a megabyte: an address of two characters needs three more in JSON, and an
+/// ampersand in a URI needs six.
 #[test]
-fn lines_of_1_4_mb_are_counted_at_their_own_time() {
-    let lines: Vec<String> = (0..12).map(|minute| with_body(&line(minute * 60), 1_400_000)).collect();
+fn long_headers_hide_no_scan() {
+    let chain = format!("\"sourceIPs\":[{}\"8.8.8.8\"]", "\"::\",".repeat(700_000 / "::,".len()));
+    let of_chain = |second| line(second).replace("\"sourceIPs\":[\"8.8.8.8\"]", &chain);
+    let uri = format!("/api/v1/secrets?{}", "\\u0026".repeat(700_000));
+    let of_uri = |second| line(second).replace("/api/v1/secrets", &uri);
+    for hidden in [(0..12).map(of_chain).collect::<Vec<_>>(), (0..12).map(of_uri).collect()] {
+        assert!(hidden.iter().all(|line| line.len() > 1 << 20));
+        for arguments in [&["-o", "json", "-"][..], &["-o", "json", "--strict", "-"]] {
+            let output = replay_stdin(arguments, &joined(&hidden, "\n"));
+            let found = counts(&findings(&output));
+            assert_eq!(found.get(SCANNING), Some(&of_8_8_8_8(12)), "{}", stderr(&output));
+            assert_eq!(found.get(REFUSED), Some(&of_8_8_8_8(12)));
+        }
+    }
+}
+
+#[test]
+fn lines_over_the_limit_are_counted_at_their_own_time() {
+    let lines: Vec<String> = (0..12).map(|minute| with_body(&line(minute * 60), LIMIT)).collect();
     let output = replay_stdin(&["-o", "json", "-"], &joined(&lines, "\n"));
     let found = findings(&output);
     assert_eq!(counts(&found)[SCANNING], of_8_8_8_8(12));
@@ -47,10 +69,10 @@ fn lines_of_1_4_mb_are_counted_at_their_own_time() {
 /// Around the limit, with and without a line end behind the last one.
 #[test]
 fn lines_around_the_limit_are_counted_once() {
-    let around: Vec<usize> = (0..8).map(|step| (1 << 20) - 520 + step * 37).collect();
+    let around: Vec<usize> = (0..8).map(|step| LIMIT - 520 + step * 37).collect();
     let lines: Vec<String> = around.iter().enumerate().map(|(place, bytes)| with_body(&line(place), *bytes)).collect();
     let text = joined(&lines, "\n");
-    assert!(lines.iter().any(|line| line.len() <= 1 << 20) && lines.iter().any(|line| line.len() > 1 << 20));
+    assert!(lines.iter().any(|line| line.len() <= LIMIT) && lines.iter().any(|line| line.len() > LIMIT));
     assert_eq!(counted(&text)[SCANNING], of_8_8_8_8(8));
     assert_eq!(counted(&text[..text.len() - 1])[SCANNING], of_8_8_8_8(8));
 }

@@ -22,7 +22,12 @@ pub use event_filter::EventFilter;
 pub use stage_time::{stage_time_ms, stage_time_unread_ms};
 
 /// Longest line that is read whole, in bytes. Of a longer line only the first part is read, and it counts as truncated.
-pub const LINE_BYTES_MAX: usize = 1 << 20;
+///
+/// No client can push a member that rules need beyond it. The API server reads at most 1 MiB of headers, the URI included.
+/// JSON takes at most six bytes for one of them, and the URI may occur a second time, in the message of the status. Only
+/// bodies make a longer line, and the API server writes them after these members.
+/// <https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/server/secure_serving.go>
+pub const LINE_BYTES_MAX: usize = 16 << 20;
 /// Number of bytes at the end of a longer line in which its timestamps are searched.
 pub const TAIL_BYTES: usize = 4096;
 

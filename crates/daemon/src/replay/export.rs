@@ -15,7 +15,8 @@ use crate::line_reader::Lines;
 
 /// How much of a file is read to find its form.
 const BEGINNING_BYTES: u64 = 64 * 1024;
-/// Longest line with an envelope, in bytes: an event of 1 MiB in which every character is escaped.
+/// Longest line with an envelope, in bytes: the clouds keep at most 1 MiB of an event, in which every character may be
+/// escaped.
 const ENVELOPE_BYTES_MAX: usize = 8 << 20;
 
 /// The value of `--kind`: whose records the files contain, or `auto`.
