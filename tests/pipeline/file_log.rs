@@ -91,7 +91,10 @@ fn a_long_chain_of_addresses_hides_no_scan() {
     world.once_done(TICK);
     let found: Vec<_> = world.reported().into_iter().map(|reported| reported.episode).collect();
     let is_scan = |rule: &str| rule == "kubernetes-api-multiple-403-from-public-ip";
-    assert!(found.iter().any(|found| is_scan(&found.rule) && found.source == "8.8.8.8" && found.count == 12), "{found:?}");
+    assert!(
+        found.iter().any(|found| is_scan(&found.rule) && found.source == "8.8.8.8" && found.count == 12),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Scans a window page by page. Only this module and `dispatch` wait and retry.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use stakeout_core::fold::Fold;
-use stakeout_core::record::FetchError;
+use stakeout_core::record::{FetchError, PageToken};
 use stakeout_core::time::Window;
 use tracing::debug;
 
@@ -23,6 +24,9 @@ const FAILURES_MAX: usize = 5;
 const THROTTLES_MAX: usize = 12;
 /// How often a window is begun again because its page token was lost.
 const RESTARTS_MAX: usize = 3;
+/// Most pages of a window. The largest budget allows 25 requests a second, so an hour of log with more pages could not be
+/// read in an hour. Without a limit, a provider that always returns a new token would occupy its log and its budget for good.
+const PAGES_MAX: u64 = 100_000;
 
 impl Log {
     /// Scans `window`, and begins again if its page token was lost.
@@ -88,7 +92,7 @@ impl Log {
         cost: &mut ScanCost,
     ) -> Result<(), ScanError> {
         let mut token = None;
-        let mut tokens_seen = HashSet::new();
+        let mut tokens = PageTokens::default();
         loop {
             let page = with_retries(budget, cost, || client.page(slice, &options.prefilter, token.as_ref())).await?;
             cost.pages += 1;
@@ -98,12 +102,32 @@ impl Log {
                 self.observe(client, record, options, fold, cost);
             }
             let Some(next) = page.next else { return Ok(()) };
-            if !tokens_seen.insert(next.0.clone()) {
-                let reason = "the provider returned a page token twice".to_owned();
-                return Err(ScanError { reason, kind: ScanErrorKind::Restart });
-            }
+            tokens.check(&next, cost.pages)?;
             token = Some(next);
         }
+    }
+}
+
+/// The tokens of a slice so far, as hashes: a token may be as long as an answer.
+#[derive(Default)]
+struct PageTokens {
+    seen: HashSet<u64>,
+    hash_state: RandomState,
+}
+
+impl PageTokens {
+    /// Returns an error if the token `next` leads nowhere. `pages` is the number of pages of the window so far.
+    fn check(&mut self, next: &PageToken, pages: u64) -> Result<(), ScanError> {
+        if !self.seen.insert(self.hash_state.hash_one(&next.0)) {
+            let reason = "the provider returned a page token twice".to_owned();
+            return Err(ScanError { reason, kind: ScanErrorKind::Restart });
+        }
+        if pages >= PAGES_MAX {
+            let problem = format!("the window has more than {PAGES_MAX} pages");
+            let fix = "check which server answers for this log, or read shorter windows with `schedule`";
+            return Err(ScanError::later(format!("{problem} ({fix})")));
+        }
+        Ok(())
     }
 }
 
@@ -166,6 +190,25 @@ fn longer_wait(wait: Duration, asked: Option<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn new_tokens_end_at_a_limit() {
+        let mut tokens = PageTokens::default();
+        let ended = (1..).map(|page| (page, tokens.check(&PageToken(format!("token {page}")), page)));
+        let (page, error) = ended.take(200_000).find(|(_, checked)| checked.is_err()).expect("it ends");
+        let error = error.expect_err("found above");
+        assert_eq!((page, error.kind), (PAGES_MAX, ScanErrorKind::Later));
+        assert!(error.reason.starts_with("the window has more than 100000 pages ("), "{error}");
+    }
+
+    #[test]
+    fn a_token_that_comes_again_begins_the_window_again() {
+        let mut tokens = PageTokens::default();
+        for token in ["a", "b"] {
+            tokens.check(&PageToken(token.to_owned()), 1).expect("a new token");
+        }
+        assert_eq!(tokens.check(&PageToken("a".to_owned()), 2).expect_err("twice").kind, ScanErrorKind::Restart);
+    }
 
     #[test]
     fn a_provider_may_ask_for_a_longer_wait_up_to_a_limit() {
