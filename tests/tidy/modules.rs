@@ -78,7 +78,7 @@ impl Modules {
     }
 
     /// Returns the imports from a module that is listed below, as (module, imported module).
-    pub(super) fn from_below(&self) -> BTreeSet<(String, String)> {
+    pub(super) fn edges_to_below(&self) -> BTreeSet<(String, String)> {
         let position = |name: &String| self.listed.iter().position(|listed| listed == name);
         let all = self.imports.iter().flat_map(|(module, targets)| targets.keys().map(move |target| (module, target)));
         all.filter(|(module, target)| position(target) > position(module))
@@ -287,7 +287,7 @@ mod tests {
         ]);
         let cycle = "first (first.rs) -> second (second/inner.rs) -> third (third.rs) -> first";
         assert_eq!(modules.cycle().as_deref(), Some(cycle));
-        assert_eq!(modules.from_below(), pairs(&[("first", "second"), ("second", "third")]));
+        assert_eq!(modules.edges_to_below(), pairs(&[("first", "second"), ("second", "third")]));
         assert_eq!(modules.unresolved, Vec::<String>::new());
     }
 

@@ -1,6 +1,8 @@
 //! The pages in `docs/rules`, one for each shipped rule: the rule files are their only source.
 //! `STAKEOUT_BLESS=1 cargo test -p stakeout-core --test rule_pages` writes them anew.
 
+#![expect(clippy::disallowed_methods, reason = "the pages are files; core itself reads none")]
+
 #[expect(dead_code, reason = "other tests compare one text at a time")]
 #[path = "../../../../tests/support/golden.rs"]
 mod golden;
