@@ -106,7 +106,7 @@ impl Field {
         }
     }
 
-    /// Tells whether a provider's record holds the field itself, so that a prefilter can name it.
+    /// Returns whether a provider's record holds the field itself, so that a prefilter can name it.
     #[must_use]
     pub fn is_audited(&self) -> bool {
         match self {
@@ -121,25 +121,25 @@ impl Field {
         self.row().map_or(FieldKind::Text, |row| row.kind)
     }
 
-    /// Tells whether the field holds several values.
+    /// Returns whether the field holds several values.
     #[must_use]
     pub fn is_array(&self) -> bool {
         matches!(self.kind(), FieldKind::Texts | FieldKind::Addresses)
     }
 
-    /// Tells whether the field holds addresses, which a network can contain.
+    /// Returns whether the field holds addresses, which a network can contain.
     #[must_use]
     pub fn is_address(&self) -> bool {
         matches!(self.kind(), FieldKind::Address | FieldKind::Addresses)
     }
 
-    /// Tells whether the field only ever holds a number.
+    /// Returns whether the field only ever holds a number.
     #[must_use]
     pub fn is_number(&self) -> bool {
         self.kind() == FieldKind::Number
     }
 
-    /// Tells whether the field only ever holds true or false.
+    /// Returns whether the field only ever holds true or false.
     #[must_use]
     pub fn is_bool(&self) -> bool {
         self.kind() == FieldKind::Bool

@@ -131,7 +131,7 @@ impl Rule {
         [Pass::First, Pass::FollowUp].into_iter().flat_map(groups_in).collect()
     }
 
-    /// Tells whether no request can match the rule, because it needs a field that no event has.
+    /// Returns whether no request can match the rule, because it needs a field that no event has.
     #[must_use]
     pub fn never_matches(&self) -> bool {
         let never_fit = |selections: &[Expression]| {
@@ -140,13 +140,13 @@ impl Rule {
         never_fit(&self.selections) || self.referenced_rules().iter().any(|rule| never_fit(&rule.selections))
     }
 
-    /// Tells whether the values that it counts are addresses.
+    /// Returns whether the values that it counts are addresses.
     #[must_use]
     pub fn counts_sources(&self) -> bool {
         matches!(&self.counting, Counting::Values { field } if *field == SOURCE_IP)
     }
 
-    /// Tells whether its findings list who sent the requests: their group is no address.
+    /// Returns whether its findings list who sent the requests: their group is no address.
     #[must_use]
     pub fn lists_sources(&self) -> bool {
         !self.group_by.contains(&SOURCE_IP)
@@ -209,7 +209,7 @@ impl Rules {
         Prefilter::Or(selections.map(Expression::prefilter).collect()).simplified()
     }
 
-    /// Tells whether some rule has follow-ups.
+    /// Returns whether some rule has follow-ups.
     #[must_use]
     pub fn have_follow_ups(&self) -> bool {
         self.rules.iter().flat_map(Rule::referenced_rules).any(|rule| rule.follow_up)

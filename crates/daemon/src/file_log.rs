@@ -211,7 +211,7 @@ fn read_file(
     Ok(())
 }
 
-/// Tells whether `name` is a rotated file of `log`: `audit.log.1`, `audit.log-20261122`, `audit.log.2.gz`, or
+/// Returns whether `name` is a rotated file of `log`: `audit.log.1`, `audit.log-20261122`, `audit.log.2.gz`, or
 /// `audit-2026-11-22T01-00-00.000.log`, as the API server's own rotation names it.
 fn is_sibling(log: &str, name: &str) -> bool {
     if let Some(rest) = name.strip_prefix(log) {

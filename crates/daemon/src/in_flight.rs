@@ -21,7 +21,7 @@ impl InFlight {
         is_new.then(|| InFlightGuard { in_flight: self.clone(), name })
     }
 
-    /// Tells whether no task is running.
+    /// Returns whether no task is running.
     pub(crate) fn is_empty(&self) -> bool {
         self.names().is_empty()
     }

@@ -23,7 +23,7 @@ pub(crate) fn open(path: &Path, bar: &ProgressBar) -> io::Result<Box<dyn Read>> 
     text_of(bar.wrap_read(bytes))
 }
 
-/// Tells whether the bytes are compressed.
+/// Returns whether the bytes are compressed.
 pub(crate) fn is_compressed(bytes: &mut impl Read) -> io::Result<bool> {
     let mut first = Vec::new();
     bytes.take(ZSTD.len() as u64).read_to_end(&mut first)?;

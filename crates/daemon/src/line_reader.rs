@@ -65,7 +65,7 @@ struct Before<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Tells whether the line contains only white space.
+    /// Returns whether the line contains only white space.
     pub(crate) fn is_blank(&self) -> bool {
         self.prefix.iter().all(u8::is_ascii_whitespace)
     }

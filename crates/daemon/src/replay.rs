@@ -110,8 +110,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     // The ends of the input and the matches show how far it reaches. No other record is decoded for that.
     let read_until = counts.latest.max(fold.last_matched()).unwrap_or(Second(0));
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
-    let carried = CloseInput::nothing(source.log.clone(), read_until);
-    let closed = fold.close(&source, carried.clone(), now);
+    let close_input = CloseInput::nothing(source.log.clone(), read_until);
+    let closed = fold.close(&source, close_input.clone(), now);
     report(&counts, &closed);
     let mut findings = closed.commit.findings.clone();
     if args.files.iter().any(|path| path.as_os_str() == "-") {
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
             );
         }
     } else if !closed.commit.progress.follow_ups.is_empty() {
-        let followed = follow_up(&input, &rules, &source, closed, carried, now)?;
+        let followed = follow_up(&input, &rules, &source, closed, close_input, now)?;
         findings.retain(|finding| !followed.iter().any(|newer| newer.key == finding.key));
         findings.extend(followed);
     }
@@ -143,7 +143,7 @@ fn follow_up(
     rules: &Arc<Rules>,
     source: &Source,
     closed: Closed,
-    carried: CloseInput,
+    close_input: CloseInput,
     now: Timestamp,
 ) -> anyhow::Result<Vec<Finding>> {
     let Commit { progress, minutes, findings, .. } = closed.commit;
@@ -152,9 +152,9 @@ fn follow_up(
     let InputFold { fold, .. } = input.fold(&Prefilter::Or(prefilters).simplified(), false, || {
         fold::open_follow_ups(rules.clone(), Window::ALL, follow_ups.clone(), HASH_KEY, Limits::of_replay())
     })?;
-    let stored = |(minute, rows)| StoredMinute { source: carried.source_id, minute, rows };
+    let stored = |(minute, rows)| StoredMinute { source: close_input.source_id, minute, rows };
     let own = minutes.into_iter().map(stored).collect();
-    Ok(fold.close(source, CloseInput { own, findings, ..carried }, now).commit.findings)
+    Ok(fold.close(source, CloseInput { own, findings, ..close_input }, now).commit.findings)
 }
 
 /// The files, and how to read them.

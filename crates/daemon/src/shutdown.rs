@@ -24,7 +24,7 @@ impl ShutdownSwitch {
 }
 
 impl Shutdown {
-    /// Tells whether a shutdown was requested.
+    /// Returns whether a shutdown was requested.
     pub(crate) fn is_requested(&self) -> bool {
         *self.0.borrow()
     }

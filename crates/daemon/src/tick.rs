@@ -30,7 +30,7 @@ pub(crate) struct TickSummary {
 }
 
 impl TickSummary {
-    /// Tells whether every due window was read and every pending message was sent.
+    /// Returns whether every due window was read and every pending message was sent.
     pub(crate) fn is_complete(&self) -> bool {
         self.logs_pending == 0 && self.messages_pending == 0
     }

@@ -55,7 +55,7 @@ pub struct CaseResult {
 pub type ReadEnvelope<'a> = &'a dyn Fn(&str) -> Result<(Provider, Enveloped), DecodeError>;
 
 impl CaseResult {
-    /// Tells whether the rule did what the case expects.
+    /// Returns whether the rule did what the case expects.
     #[must_use]
     pub fn is_passed(&self) -> bool {
         self.actual == Ok(self.case.expected)

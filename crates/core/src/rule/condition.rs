@@ -21,7 +21,7 @@ pub(super) fn parse(condition: &str, selections: &[(&str, Expression)]) -> Resul
     }
 }
 
-/// Tells whether `condition` names `selection`, itself or among others.
+/// Returns whether `condition` names `selection`, itself or among others.
 pub(super) fn names(condition: &str, selection: &str) -> bool {
     tokens(condition).iter().any(|token| is_meant(token, selection))
 }
@@ -30,7 +30,7 @@ fn tokens(condition: &str) -> Vec<String> {
     condition.replace('(', " ( ").replace(')', " ) ").split_whitespace().map(str::to_owned).collect()
 }
 
-/// Tells whether a word of a condition means `selection`: its name, a name with `*`, or `them`, which excludes names that
+/// Returns whether a word of a condition means `selection`: its name, a name with `*`, or `them`, which excludes names that
 /// begin with `_`.
 fn is_meant(word: &str, selection: &str) -> bool {
     if word.eq_ignore_ascii_case("them") {

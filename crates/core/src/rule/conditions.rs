@@ -90,7 +90,7 @@ impl Conditions {
 }
 
 impl Expression {
-    /// Tells whether the condition holds for `observation`, sent by `client`. A matcher asks many conditions at once.
+    /// Returns whether the condition holds for `observation`, sent by `client`. A matcher asks many conditions at once.
     #[must_use]
     pub fn holds(&self, observation: &Observation, client: Option<IpAddr>) -> bool {
         let mut conditions = Conditions::default();
@@ -125,7 +125,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Tells whether the condition at this index holds.
+    /// Returns whether the condition at this index holds.
     #[inline]
     pub(super) fn holds(&mut self, index: usize) -> bool {
         match self.results[index] {
@@ -160,7 +160,7 @@ impl<'a> Evaluation<'a> {
         (self.value_of(*field).clone(), fits)
     }
 
-    /// Returns what tells whether a pattern fits the value of a field.
+    /// Returns the check whether a pattern fits the value of a field.
     #[inline]
     fn fits(&mut self, field: usize) -> impl FnMut(&Pattern) -> bool + use<'_, 'a> {
         let (observation, client) = (self.observation, self.client);

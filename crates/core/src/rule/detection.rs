@@ -67,7 +67,7 @@ fn prefilter(field: &Field, pattern: &Pattern) -> Prefilter {
     }
 }
 
-/// Tells whether only `true` can fit `pattern`.
+/// Returns whether only `true` can fit `pattern`.
 fn is_true(pattern: &Pattern) -> bool {
     match pattern {
         Pattern::Bool(value) => *value,

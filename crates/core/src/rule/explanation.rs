@@ -410,7 +410,7 @@ impl Stage {
 }
 
 impl Outcome {
-    /// Tells whether the request counts.
+    /// Returns whether the request counts.
     #[must_use]
     pub fn is_match(&self) -> bool {
         matches!(self, Outcome::Counts { .. })

@@ -108,7 +108,7 @@ pub(super) fn filter(document: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Resu
     })
 }
 
-/// Tells whether a filter's condition only excludes: it is a `not`, or several of them.
+/// Returns whether a filter's condition only excludes: it is a `not`, or several of them.
 fn is_exclusion(condition: &Expression) -> bool {
     match condition {
         Expression::Not(_) => true,

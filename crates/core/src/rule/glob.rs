@@ -99,17 +99,17 @@ impl Glob {
         text
     }
 
-    /// Tells whether digits alone can fit.
+    /// Returns whether digits alone can fit.
     pub(super) fn may_be_digits(&self) -> bool {
         !self.parts.iter().any(|part| matches!(part, Token::Char(c) if !c.is_ascii_digit()))
     }
 
-    /// Tells whether case counts.
+    /// Returns whether case counts.
     pub(super) fn is_cased(&self) -> bool {
         self.cased
     }
 
-    /// Tells whether `text` fits.
+    /// Returns whether `text` fits.
     pub(super) fn fits(&self, text: &str) -> bool {
         match (self.cased, &self.whole) {
             (true, Some(whole)) => whole == text,

@@ -20,7 +20,7 @@ pub(super) enum GroupPart<'a> {
 }
 
 impl<'a> GroupPart<'a> {
-    /// Writes what tells it apart from every other part.
+    /// Writes what distinguishes it from every other part.
     fn write(&self, to: &mut Vec<u8>) {
         match self {
             GroupPart::Missing => to.push(0),

@@ -368,7 +368,7 @@ fn correlation_of(document: &Document) -> Option<&Correlation> {
     }
 }
 
-/// Tells whether `document` is a rule that some correlation counts, so that it does not fire alone.
+/// Returns whether `document` is a rule that some correlation counts, so that it does not fire alone.
 fn is_only_counted(document: &Document, documents: &[Document]) -> bool {
     let mut correlations = documents
         .iter()

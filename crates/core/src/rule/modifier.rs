@@ -119,22 +119,22 @@ impl<'a> Modifiers<'a> {
         self.words.contains(&word)
     }
 
-    /// Tells whether each value must fit, not any one.
+    /// Returns whether each value must fit, not any one.
     pub(super) fn is_all(self) -> bool {
         self.has("all")
     }
 
-    /// Tells whether no value may fit.
+    /// Returns whether no value may fit.
     pub(super) fn is_negated(self) -> bool {
         self.has("neq")
     }
 
-    /// Tells whether the values are networks.
+    /// Returns whether the values are networks.
     pub(super) fn is_network(self) -> bool {
         self.has("cidr")
     }
 
-    /// Tells whether the values are names of other fields.
+    /// Returns whether the values are names of other fields.
     pub(super) fn is_field_reference(self) -> bool {
         self.has("fieldref")
     }
@@ -268,7 +268,7 @@ fn kind(word: &str) -> ModifierKind {
     }
 }
 
-/// Tells whether two modifiers contradict each other on one line.
+/// Returns whether two modifiers contradict each other on one line.
 fn clash(one: &str, other: &str) -> bool {
     let either =
         |left: &str, right: &[&str]| (one == left && right.contains(&other)) || (other == left && right.contains(&one));

@@ -94,7 +94,7 @@ pub enum TextPosition {
 }
 
 impl Pattern {
-    /// Tells whether the value of a field of `observation`, sent by `client`, fits. Of a field with several values
+    /// Returns whether the value of a field of `observation`, sent by `client`, fits. Of a field with several values
     /// any one may fit.
     #[must_use]
     pub fn fits(&self, value: &FieldValue<'_>, observation: &Observation, client: Option<IpAddr>) -> bool {
@@ -119,13 +119,13 @@ impl Pattern {
         }
     }
 
-    /// Tells whether a missing field fits.
+    /// Returns whether a missing field fits.
     #[must_use]
     pub fn fits_missing(&self) -> bool {
         matches!(self, Pattern::Null | Pattern::Exists(false))
     }
 
-    /// Tells whether nothing that `field` holds can fit: it holds a number or a boolean, and this is another text.
+    /// Returns whether nothing that `field` holds can fit: it holds a number or a boolean, and this is another text.
     pub(super) fn is_of_another_kind_than(&self, field: &Field) -> bool {
         match self {
             Pattern::Text(glob) if field.is_number() => !glob.may_be_digits(),
@@ -277,7 +277,7 @@ impl FieldValue<'_> {
         }
     }
 
-    /// Tells whether `fits` holds for a number here, with its spelling where it is a text.
+    /// Returns whether `fits` holds for a number here, with its spelling where it is a text.
     fn any_number(&self, fits: impl Fn(i64, &str) -> bool) -> bool {
         match self {
             FieldValue::Number(number) => fits(*number, ""),
@@ -293,7 +293,7 @@ impl FieldValue<'_> {
     }
 }
 
-/// Tells whether a number is spelled without a sign or zeros in front. A provider's filter compares the spelling, so
+/// Returns whether a number is spelled without a sign or zeros in front. A provider's filter compares the spelling, so
 /// `0403` must not equal 403 here either.
 fn is_plain(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);

@@ -16,7 +16,7 @@ impl RuleNames {
         self.name.as_deref().unwrap_or(&self.title)
     }
 
-    /// Tells whether `reference` names the rule.
+    /// Returns whether `reference` names the rule.
     pub(super) fn are_named(&self, reference: &str) -> bool {
         self.name.as_deref() == Some(reference)
             || self.id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(reference))

@@ -114,7 +114,7 @@ fn tactic(rules: &[&Rule]) -> Option<String> {
     }
 }
 
-/// Tells whether a text is `T` with four digits, and for a sub-technique a dot with three more.
+/// Returns whether a text is `T` with four digits, and for a sub-technique a dot with three more.
 fn is_technique(text: &str) -> bool {
     let are_digits = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
     let (number, sub) = match text.strip_prefix('T').and_then(|rest| rest.split_once('.')) {

@@ -73,7 +73,7 @@ impl Log {
                 Err(error) => return Err(error),
             }
         }
-        // One question tells a quiet window from a silent log. Its failure does not fail the window, which is read.
+        // One request distinguishes a quiet window from a silent log. Its failure does not fail the window, which is read.
         let has_records = match cost.records {
             0 => with_retries(budget, &mut cost, || client.has_records(window)).await.ok(),
             _ => Some(true),

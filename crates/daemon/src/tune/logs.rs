@@ -50,8 +50,8 @@ pub(super) async fn read(
             info!(source = log.source.name, window = %part, pages = cost.pages, records = cost.records, "part read");
             counted.span.records += cost.records;
             counted.unreadable += cost.undecodable;
-            let carried = CloseInput::nothing(log.source.log.clone(), part.latest());
-            let closed = found.close(&log.source, carried, clock::now());
+            let close_input = CloseInput::nothing(log.source.log.clone(), part.latest());
+            let closed = found.close(&log.source, close_input, clock::now());
             for notice in &closed.notices {
                 warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
             }
