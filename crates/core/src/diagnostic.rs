@@ -44,12 +44,12 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// Returns a sentence that names the nearest known name, or all of them where none is near.
+/// Returns a sentence with the known name nearest to `word`, or with all known names if none is near.
 #[must_use]
 pub fn suggestion(word: &str, known: &[&str]) -> String {
     match nearest(word, known) {
         Some(name) => format!("did you mean `{name}`?"),
-        None => format!("known here: {}", known.join(", ")),
+        None => format!("expected one of: {}", known.join(", ")),
     }
 }
 
@@ -76,6 +76,6 @@ mod tests {
     fn a_typo_suggests_its_word_and_nonsense_suggests_none() {
         assert_eq!(nearest("regoin", &["region", "log_group"]), Some("region"));
         assert_eq!(nearest("banana", &["region", "log_group"]), None);
-        assert_eq!(suggestion("banana", &["a", "b"]), "known here: a, b");
+        assert_eq!(suggestion("banana", &["a", "b"]), "expected one of: a, b");
     }
 }

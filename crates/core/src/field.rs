@@ -102,7 +102,7 @@ impl Field {
     pub fn suggestion(name: &str) -> String {
         match Field::meant(name) {
             Some(known) => format!("did you mean `{known}`?"),
-            None => format!("known here: {}", Field::names().collect::<Vec<_>>().join(", ")),
+            None => format!("expected one of: {}", Field::names().collect::<Vec<_>>().join(", ")),
         }
     }
 

@@ -69,6 +69,7 @@ pub(crate) fn state_failure(error: StateError) -> Failure {
         StateError::Ledger(error @ (LedgerError::Locked { .. } | LedgerError::DiskFull { .. })) => {
             Failure::TryLater(error.to_string())
         }
-        error => Failure::Failed(anyhow!(error)),
+        // The text of the error names its source already, so the chain would repeat it.
+        error => Failure::Failed(anyhow!("{error}")),
     }
 }

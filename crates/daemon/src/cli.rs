@@ -55,7 +55,7 @@ enum Verb {
     Rules(RulesArgs),
     /// Explain why a rule matches events or not
     Explain(ExplainArgs),
-    /// Count the findings that other thresholds would give
+    /// Count the findings that other thresholds would raise
     Tune(TuneArgs),
     /// Show the state of the daemon
     State(StateArgs),

@@ -13,6 +13,11 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// Parses a time of the command line.
+pub(crate) fn parse_argument(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "not a time in RFC 3339 (write a time such as 2026-11-22T02:00:00Z)".to_owned())
+}
+
 /// Returns the time of the monotonic clock, to measure how long something takes.
 #[expect(clippy::disallowed_methods, reason = "all other code gets the time from here")]
 pub(crate) fn monotonic() -> Instant {

@@ -79,7 +79,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
     for (number, tick) in ticks.into_iter().enumerate() {
         let schedule = &watch.config().schedule;
         let (earliest, latest) = (tick.plus(schedule.earliest_seconds), tick.plus(schedule.latest_seconds));
-        writeln!(out, "\nAt {tick} the window [{earliest}, {latest}) is read.")?;
+        writeln!(out, "\nAt {tick}, Stakeout reads the window [{earliest}, {latest}).")?;
         let added = add_records(&mut out, &clouds, number, earliest.plus(RECORDINGS_START_SECONDS))?;
         let before: Vec<Served> = clouds.iter().map(|cloud| cloud.served()).collect();
         let ticked = watch.tick(tick, WaitPolicy::UntilDone, &asked, &ProgressBar::hidden()).await?;
@@ -101,7 +101,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
         }
         sent = messages.len();
     }
-    writeln!(out, "\nSlack received {sent} messages, SNS {} findings.", sns.messages().len())?;
+    writeln!(out, "\nSlack received {sent} messages, and SNS received {}.", sns.messages().len())?;
     writeln!(out, "{}", watch.writer().summary().await?)?;
     if args.keep {
         keep(&mut out, &config_path, &clouds, &slack, &sns).await?;

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
 use stakeout_core::check::{Check, Status};
+use stakeout_core::diagnostic::suggestion;
 use stakeout_core::source::Source;
 use stakeout_core::text::visible;
 use stakeout_core::time::{Second, Window};
@@ -22,7 +23,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::scan::Log;
 
-/// Time limit of one log: some twenty requests, each of which may take its provider's whole time limit.
+/// Time limit of one log: about twenty requests, each of which may take its provider's whole time limit.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 
 /// The arguments of `stakeout doctor`.
@@ -31,8 +32,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(180);
   stakeout doctor -c /etc/stakeout/stakeout.yaml
   stakeout doctor -c stakeout.yaml --source prod-gke -o json
 
-It sends some twenty requests a log and changes nothing. The exit code is 1 if a log is not readable or does not
-record reads.")]
+It sends about twenty requests for each log and changes nothing.
+The exit code is 1 if a log is not readable or does not record reads.")]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -40,7 +41,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "NAME")]
     source: Vec<String>,
     /// The time to check for, in RFC 3339 [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_argument)]
     at: Option<Timestamp>,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -52,7 +53,7 @@ pub(crate) struct DoctorArgs {
 enum Output {
     /// Text for people
     Text,
-    /// One JSON object for each source
+    /// One JSON object per source
     Json,
 }
 
@@ -62,7 +63,9 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let (mut config, rules) = args.config.load()?;
         if let Some(unknown) = args.source.iter().find(|name| !config.sources.iter().any(|it| it.source.name == **name))
         {
-            return Err(Failure::Usage(format!("no source is named {unknown}")));
+            let known: Vec<&str> = config.sources.iter().map(|it| it.source.name.as_str()).collect();
+            let suggestion = suggestion(unknown, &known);
+            return Err(Failure::Usage(format!("no source has the name `{unknown}`; {suggestion}")));
         }
         config.sources.retain(|it| args.source.is_empty() || args.source.contains(&it.source.name));
         let now = args.at.unwrap_or_else(clock::now);

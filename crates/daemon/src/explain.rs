@@ -32,7 +32,7 @@ const HEADING_CHARS_MAX: usize = 120;
   stakeout explain --trusted-proxy 10.0.0.0/8 -o json my-rule --rules ./my-rules events.json
   gcloud logging read 'insertId=\"abc\"' --format=json | stakeout explain kubernetes-cluster-scan-by-anonymous -
 
-At most a hundred events are explained.
+It explains at most 100 events.
 Exit codes: 0 done, 1 an event cannot be read, 2 usage, 78 rule error")]
 pub(crate) struct ExplainArgs {
     /// Rules to use instead of the shipped ones: a file or a directory

@@ -99,10 +99,16 @@ impl FileLog {
         let (metadata, bytes) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                let fix = format!(
-                    "allow this user to read it with `setfacl -m u:$(id -un):r {shown}` as root, and check that the API server \
-                     runs with --audit-log-path={shown}"
-                );
+                let fix = match error.kind() {
+                    io::ErrorKind::PermissionDenied => format!(
+                        "allow this user to read it: run `setfacl -m u:$(id -un):r {shown}` as root, and check that this \
+                         user may enter its directory"
+                    ),
+                    io::ErrorKind::IsADirectory => "set `path` to the log file, not to its directory".to_owned(),
+                    _ => format!(
+                        "correct `path`, or check that the API server runs on this machine with --audit-log-path={shown}"
+                    ),
+                };
                 return vec![Check::of("permission", Status::Bad, format!("cannot read {shown}: {error}"), fix)];
             }
         };
@@ -114,7 +120,7 @@ impl FileLog {
                     "scans",
                     Status::Bad,
                     format!("its first line is not an audit event: {error}"),
-                    "set path to the file of --audit-log-path, which needs --audit-log-format=json",
+                    "set `path` to the file of --audit-log-path, which needs --audit-log-format=json",
                 ),
             },
             Ok(None) => {

@@ -1,6 +1,7 @@
 //! The verb `notify`: sends a test message to one destination or to all.
 
 use clap::{Args, Subcommand};
+use stakeout_core::diagnostic::suggestion;
 use stakeout_notify::{Message, MessageBody};
 use tracing::{error, info};
 
@@ -35,7 +36,12 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
         config.notify.iter().filter(|destination| name.as_ref().is_none_or(|name| *name == destination.name)).collect();
     if chosen.is_empty() {
         let known: Vec<&str> = config.notify.iter().map(|destination| destination.name.as_str()).collect();
-        return Err(Failure::Usage(format!("no destination has this name; the config has: {}", known.join(", "))));
+        return Err(Failure::Usage(match name {
+            Some(name) if !known.is_empty() => {
+                format!("no destination has the name `{name}`; {}", suggestion(name, &known))
+            }
+            _ => "the config has no destination: add one under `notify`".to_owned(),
+        }));
     }
     bootstrap::runtime()?.block_on(async {
         let mut exit = Exit::Done;

@@ -25,7 +25,7 @@ pub(crate) struct OnceArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Process the windows that are due at this time, in RFC 3339 [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_argument)]
     at: Option<Timestamp>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
         info!(windows = summary.windows, messages = summary.messages, "done");
         if !summary.is_complete() {
             let (logs, messages) = (summary.logs_pending, summary.messages_pending);
-            error!(logs, messages, "some logs or messages are still pending: run once again");
+            error!(logs, messages, "some logs or messages are still pending: run `stakeout once` again");
             return Ok(Exit::Incomplete);
         }
         Ok(Exit::Done)

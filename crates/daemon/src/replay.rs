@@ -72,16 +72,16 @@ pub(crate) struct ReplayArgs {
     /// Network of a proxy or load balancer whose forwarded client address is trusted
     #[arg(long, value_name = "CIDR", value_parser = network::parse_argument)]
     trusted_proxy: Vec<IpNet>,
-    /// How findings are printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Decode every record, including records that cannot match; the findings are the same, but unreadable records are counted
+    /// Decode every record, also those that cannot match, to count unreadable ones; the findings are the same
     #[arg(long)]
     strict: bool,
     /// Number of threads [default: one for each processor, at most 4]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Exit with 3 if there are findings
+    /// Exit with code 3 if there are findings
     #[arg(long)]
     exit_on_finding: bool,
     /// Audit logs, plain or compressed with gzip or zstd; `-` is standard input
@@ -89,12 +89,12 @@ pub(crate) struct ReplayArgs {
     files: Vec<PathBuf>,
 }
 
-/// How findings are printed.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// A line for people
+    /// One line per finding, for people
     Text,
-    /// An OCSF Detection Finding a line
+    /// One OCSF Detection Finding per line
     Json,
 }
 

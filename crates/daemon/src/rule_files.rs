@@ -1,6 +1,7 @@
 //! Reads rule files from the disk, or the shipped ones.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
@@ -48,7 +49,7 @@ pub(crate) fn named<'r>(rules: &'r Rules, name: &str) -> Result<&'r Rule, Failur
             return Failure::Usage(format!("`{name}` is only part of other rules: use {}", counted_by.join(" or ")));
         }
         let known: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
-        Failure::Usage(format!("no rule has the name `{name}`: {}", suggestion(name, &known)))
+        Failure::Usage(format!("no rule has the name `{name}`; {}", suggestion(name, &known)))
     })
 }
 
@@ -95,12 +96,10 @@ fn read(path: &Path) -> Result<RuleFile, Diagnostic> {
     Ok(RuleFile { name: path.display().to_string(), text })
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic {
-        file: path.display().to_string(),
-        line: 0,
-        key: String::new(),
-        problem: format!("cannot be read: {error}"),
-        fix: "name a file or directory that this user can read".to_owned(),
-    }
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    let (problem, fix) = match error.kind() {
+        io::ErrorKind::InvalidData => ("is not UTF-8 text".to_owned(), "name a file with Sigma rules"),
+        _ => (format!("cannot be read: {error}"), "name a file or directory that this user can read"),
+    };
+    Diagnostic { file: path.display().to_string(), line: 0, key: String::new(), problem, fix: fix.to_owned() }
 }

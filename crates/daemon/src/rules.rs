@@ -52,15 +52,17 @@ enum RulesVerb {
   stakeout rules test
   stakeout rules test --rules ./my-rules
 
-The event of a test case has the form of the API server or of a cloud: an entry of Cloud Logging, a row of Log
-Analytics or of its export, an event of CloudWatch Logs. Times and ids of records are optional.")]
+The event of a test case has the form of the API server or of a cloud: an entry of Cloud
+Logging, a row of Log Analytics or of its export, or an event of CloudWatch Logs.
+Times and ids of records are optional.")]
     Test(Paths),
     /// Print an ATT&CK Navigator layer of the techniques that the rules detect
     #[command(after_help = "Examples:
   stakeout rules navigator > layer.json
   stakeout rules navigator --rules ./my-rules | jq -r '.techniques[].techniqueID'
 
-Open it at https://mitre-attack.github.io/attack-navigator/ with Open Existing Layer. The score is the number of rules.")]
+Open the file at https://mitre-attack.github.io/attack-navigator/ with Open Existing Layer.
+The score of a technique is the number of rules that detect it.")]
     Navigator(Paths),
 }
 

@@ -36,8 +36,8 @@ const IDLE_POLL: Duration = Duration::from_millis(20);
 /// The arguments of `stakeout run`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Signals: TERM and INT stop the daemon within 15 s. HUP reloads config and rules; if they have errors,
-the daemon keeps the old ones.
+    after_help = "Signals: TERM and INT stop the daemon within 15 s. HUP reloads config and rules.
+If they have errors, the daemon keeps the old ones.
 
 Example:
   stakeout run -c /etc/stakeout/stakeout.yaml"

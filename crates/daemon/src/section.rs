@@ -72,7 +72,7 @@ pub(crate) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagno
     };
     Err(at.error(
         format!("{found} where a mapping is needed"),
-        format!("write `key: value` pairs, indented below; known here: {}", known.join(", ")),
+        format!("write `key: value` pairs, indented below; expected keys: {}", known.join(", ")),
     ))
 }
 
@@ -94,7 +94,7 @@ fn unknown_key(parent: &At<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Diag
     Diagnostic {
         line: at.line(),
         ..parent
-            .error("a key that is not known", format!("put a space after each colon; known here: {}", known.join(", ")))
+            .error("unknown key", format!("put a space after each colon; expected keys: {}", known.join(", ")))
     }
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn number_within(at: &At<'_>, min: u32, max: u32) -> Result<u32, Diag
 pub(crate) fn io_problem(error: &io::Error, shown: &impl Display) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => format!("there is no `{shown}`"),
-        io::ErrorKind::PermissionDenied => format!("`{shown}` may not be read by this user"),
+        io::ErrorKind::PermissionDenied => format!("this user may not read `{shown}`"),
         io::ErrorKind::InvalidData => format!("`{shown}` is not UTF-8 text"),
         io::ErrorKind::IsADirectory => format!("`{shown}` is a directory"),
         _ => format!("`{shown}` cannot be read: {error}"),

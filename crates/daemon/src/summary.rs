@@ -75,7 +75,7 @@ impl fmt::Display for Summary {
                 writeln!(f, "    GAP {}: {}", gap.window, visible(&gap.reason))?;
             }
         }
-        writeln!(f, "open findings: {} ({} more are closed)", self.open.len(), self.closed)?;
+        writeln!(f, "open findings: {} (and {} closed)", self.open.len(), self.closed)?;
         for line in self.open.iter().take(LINES_MAX) {
             writeln!(f, "  {line}")?;
         }

@@ -11,7 +11,7 @@ pub(crate) struct LogArgs {
     /// Format of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true, env = "STAKEOUT_LOG_FORMAT")]
     log_format: LogFormat,
-    /// Log more: once for debug, twice for trace (STAKEOUT_LOG takes a tracing filter instead)
+    /// Log more: -v for debug, -vv for trace (STAKEOUT_LOG sets a tracing filter and overrides this)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
     /// Log warnings and errors only

@@ -1,4 +1,4 @@
-//! The verb `tune`: counts the findings that other thresholds of a rule would give, names the callers, and suggests filters.
+//! The verb `tune`: counts the findings that other thresholds of a rule would raise, names the callers, and suggests filters.
 //! It reads exported logs, or those of a config.
 
 mod logs;
@@ -20,6 +20,7 @@ use stakeout_notify::notice;
 use tracing::warn;
 
 use crate::bootstrap::{self, ConfigArgs, warn_of};
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::replay::files::{FilesArgs, Folded};
@@ -35,15 +36,16 @@ use report::{Report, Span};
   stakeout tune -c stakeout.yaml --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
   gcloud logging read 'protoPayload.serviceName=k8s.io' --freshness=7d --format=json | stakeout tune -
 
-Findings per day are averaged over the time from the first to the last record, or from --from to --to, at least one day.
-With -c, tune reads the logs from their clouds, hour by hour. It does not change the state and sends nothing.
-The filters are suggestions: fill in owner and reason, and put them into a file in --rules.
+Findings per day are an average over the time from the first to the last record,
+or from --from to --to, and over at least one day.
+With -c, tune reads the logs from their clouds, hour by hour. It changes no state and sends nothing.
+The filters are suggestions. Fill in owner and reason, then copy them to a file of your rules.
 Exit codes: 0 done, 1 failed, 2 usage, 78 rule error")]
 pub(crate) struct TuneArgs {
     /// Rules to use instead of the shipped ones: a file or a directory
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
-    /// Only this rule; can be repeated
+    /// Tune only this rule; may be repeated
     #[arg(long, value_name = "NAME")]
     rule: Vec<String>,
     #[command(flatten)]
@@ -58,10 +60,10 @@ pub(crate) struct TuneArgs {
     )]
     config: Option<PathBuf>,
     /// Skip earlier records, in RFC 3339
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_argument)]
     from: Option<Timestamp>,
     /// Skip records from this time on, in RFC 3339
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_argument)]
     to: Option<Timestamp>,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -140,7 +142,7 @@ fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Resu
         warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
     }
     let (Some(earliest), Some(latest)) = (counts.earliest, counts.latest) else {
-        return Err(anyhow!("no record with a time in there"));
+        return Err(anyhow!("the input has no record with a time: name an audit log, or correct --kind"));
     };
     let span = Span {
         earliest: earliest.max(window.earliest()),
@@ -158,5 +160,5 @@ fn limits() -> Limits {
 fn window(args: &TuneArgs) -> Result<Window, Failure> {
     let earliest = args.from.map_or(Window::ALL.earliest(), Second::from);
     let latest = args.to.map_or(Window::ALL.latest(), Second::from);
-    Window::new(earliest, latest).ok_or_else(|| Failure::Usage("--from is not before --to".to_owned()))
+    Window::new(earliest, latest).ok_or_else(|| Failure::Usage("--from must be earlier than --to".to_owned()))
 }

@@ -40,7 +40,7 @@ pub enum LedgerError {
         fix: &'static str,
     },
     /// The directory holds foreign files: configure another. Nothing in it was changed.
-    #[error("{} is not a state directory of stakeout: it holds {found}; set `state.dir` to another directory", dir.display())]
+    #[error("{} is not a state directory of Stakeout: it holds {found}; set `state.path` to another directory", dir.display())]
     Foreign {
         /// The directory.
         dir: PathBuf,

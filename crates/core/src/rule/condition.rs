@@ -142,7 +142,7 @@ impl Parser<'_> {
             .collect();
         if parts.is_empty() {
             let known: Vec<&str> = self.selections.iter().map(|(name, _)| *name).collect();
-            return Err((format!("no selection fits `{pattern}`"), format!("known here: {}", known.join(", "))));
+            return Err((format!("no selection fits `{pattern}`"), format!("expected one of: {}", known.join(", "))));
         }
         Ok(parts)
     }

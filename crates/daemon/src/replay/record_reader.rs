@@ -220,7 +220,7 @@ impl<'a> RecordReader<'a> {
         self.counts.latest = self.counts.latest.max(skipped.time());
         if let Err(error) = read {
             self.counts.unreadable += 1;
-            warn!(file = %file.path.display(), records = ordinal, %error, "file is cut off or damaged; the records before were read");
+            warn!(file = %file.path.display(), records = ordinal, %error, "file is cut off or damaged; only the records before the damage were read");
         }
     }
 
