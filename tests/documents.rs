@@ -55,7 +55,7 @@ fn every_block_names_its_language() {
         for Block { language, line, .. } in blocks(&page) {
             assert!(
                 known.contains(&language.as_str()),
-                "{page}:{line}: a block of {language:?}; known here: {known:?}"
+                "{page}:{line}: a block of {language:?}; expected one of: {known:?}"
             );
         }
     }

@@ -116,7 +116,7 @@ fn what_cannot_be_explained_is_an_error_with_an_exit_code() {
     let (code, _, stderr) = run(&["explain", "refused-oftn", "--rules", "rules.yml", "-"], event);
     assert_eq!(
         (code, stderr.as_str()),
-        (Some(2), "no rule has the name `refused-oftn`: did you mean `refused-often`?")
+        (Some(2), "no rule has the name `refused-oftn`; did you mean `refused-often`?")
     );
     let shipped =
         "`kubernetes-403-unauthenticated` is only part of other rules: use kubernetes-scanning-by-unauthenticated-ip";

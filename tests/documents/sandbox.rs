@@ -42,7 +42,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     foreign("kubectl", "changes a cluster", &[]),
     foreign("localstack/run.sh", "tests/localstack.rs runs it", &[]),
     foreign("podman", "builds and runs an image", &[]),
-    foreign("setfacl", "needs a user that is called stakeout", &[]),
     foreign("sudo", "changes this machine", &[]),
 ];
 

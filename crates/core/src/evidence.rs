@@ -59,7 +59,7 @@ pub struct Sample {
     pub source_ip: Option<SourceIp>,
 }
 
-/// A sample that owns nothing yet: a group keeps few of its requests.
+/// A sample that borrows its observation. Most requests are never kept, so their texts are not copied.
 pub struct SampleDraft<'a> {
     observation: &'a Observation,
     rank: u64,

@@ -74,10 +74,10 @@ where
     fn next(&mut self) -> Result<(Event<'a>, Span), Diagnostic> {
         match self.events.next() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(fault)) => Err(self.error(
-                fault.marker().line(),
+            Some(Err(error)) => Err(self.error(
+                error.marker().line(),
                 "",
-                format!("this is not YAML: {}", fault.info()),
+                format!("this is not YAML: {}", error.info()),
                 "fix the indentation, quotes or brackets near this line",
             )),
             None => Ok((Event::StreamEnd, Span::default())),
@@ -205,7 +205,7 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Returns the mapping here; a key that is not in `known` is a fault with a suggestion.
+    /// Returns the mapping here; a key that is not in `known` is an error with a suggestion.
     pub fn map(&self, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
         let map = self.any_map()?;
         let unknown = map.entries().find(|(name, _)| !known.contains(name));
@@ -326,15 +326,15 @@ impl<'a> Map<'a> {
         self.entries().find(|(key, at)| *key == name && !at.is_null()).map(|(_, at)| at)
     }
 
-    /// Returns the value of `name`; a missing one is a fault of the mapping, with `fix` as the way out.
+    /// Returns the value of `name`; a missing one is an error of the mapping, with this `fix`.
     pub fn need(&self, name: &str, fix: &str) -> Result<At<'a>, Diagnostic> {
         self.get(name).ok_or_else(|| {
-            let mut fault = self.at.error(format!("`{name}` is missing"), fix);
-            if !fault.key.is_empty() {
-                fault.key.push('.');
+            let mut error = self.at.error(format!("`{name}` is missing"), fix);
+            if !error.key.is_empty() {
+                error.key.push('.');
             }
-            fault.key.push_str(name);
-            fault
+            error.key.push_str(name);
+            error
         })
     }
 }
@@ -343,16 +343,16 @@ impl<'a> Map<'a> {
 mod tests {
     use super::*;
 
-    fn fault(text: &str) -> String {
-        parse("f.yaml", text).expect_err("a fault").to_string()
+    fn error(text: &str) -> String {
+        parse("f.yaml", text).expect_err("an error").to_string()
     }
 
     #[test]
-    fn faults_name_their_line() {
-        assert_eq!(fault("a: 1\nb: 2\na: 3\n"), "f.yaml:3: a: duplicate key (keep one of the two)");
-        assert_eq!(fault("a: &x 1\nb: *x\n"), "f.yaml:2: aliases are not read here (write the value out)");
-        assert!(fault("a: [1, 2\nb: 3\n").starts_with("f.yaml:"));
-        assert!(fault(&"[".repeat(100)).contains("deeper than 32"));
+    fn errors_name_their_line() {
+        assert_eq!(error("a: 1\nb: 2\na: 3\n"), "f.yaml:3: a: duplicate key (keep one of the two)");
+        assert_eq!(error("a: &x 1\nb: *x\n"), "f.yaml:2: aliases are not read here (write the value out)");
+        assert!(error("a: [1, 2\nb: 3\n").starts_with("f.yaml:"));
+        assert!(error(&"[".repeat(100)).contains("deeper than 32"));
     }
 
     #[test]
@@ -360,8 +360,8 @@ mod tests {
         let documents = parse("f.yaml", "sources:\n  - name: a\n    regoin: b\n").expect("YAML");
         let top = At::top("f.yaml", &documents[0]);
         let sources = top.map(&["sources"]).expect("known").get("sources").expect("there").list().expect("a list");
-        let fault = sources[0].map(&["name", "region"]).expect_err("unknown");
-        assert_eq!(fault.to_string(), "f.yaml:3: sources[0].regoin: unknown key (did you mean `region`?)");
+        let error = sources[0].map(&["name", "region"]).expect_err("unknown");
+        assert_eq!(error.to_string(), "f.yaml:3: sources[0].regoin: unknown key (did you mean `region`?)");
     }
 
     #[test]

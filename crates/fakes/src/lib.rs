@@ -3,7 +3,7 @@
 //!
 //! Each server speaks the protocol of its original on `127.0.0.1` and is at least as strict: the cloud accepts every
 //! request that a fake accepts. `stakeout demo` and the tests use them. This crate knows none of Stakeout's types, and
-//! never sleeps: time is [`Clock`], and a held answer waits for [`FaultSwitch::release`]. The modules stand in the
+//! never sleeps: time is [`Clock`], and a held answer waits for [`FaultSwitch::release`]. The modules are in the
 //! order of a request's path.
 
 mod guarded;

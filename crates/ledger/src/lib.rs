@@ -2,7 +2,7 @@
 //!
 //! There are two writes, [`Ledger::commit_window`] and [`Ledger::settle_delivery`]. Each is one batch, and each has
 //! reached the disk when it returns. This crate decides nothing: core says what to write, and the caller handles
-//! errors. It is the only crate that depends on `sled`, and no signature names it. The modules stand in order, from
+//! errors. It is the only crate that depends on `sled`, and no signature names it. The modules are in order, from
 //! the disk upwards.
 
 mod error;

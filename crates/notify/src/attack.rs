@@ -64,7 +64,7 @@ const NAMES: &[(&str, &str)] = &[
     ("T1619", "Cloud Storage Object Discovery"),
 ];
 
-/// Returns the name of a technique, where it is one of those known here.
+/// Returns the name of a technique, or `None` if the table does not have it.
 pub(crate) fn name(technique: &str) -> Option<&'static str> {
     NAMES.iter().find(|(id, _)| *id == technique).map(|(_, name)| *name)
 }

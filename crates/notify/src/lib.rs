@@ -2,7 +2,7 @@
 //!
 //! Core decides what a destination receives; this crate decides on the form and the words, and sends each message once.
 //! It never retries, waits or logs: [`SendError`] says what the caller may do. The ledger knows what is pending. The
-//! modules stand in the order of a message's path.
+//! modules are in the order of a message's path.
 
 mod error;
 pub mod notification;

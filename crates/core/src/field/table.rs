@@ -38,7 +38,7 @@ impl fmt::Debug for Row {
     }
 }
 
-/// What stands behind `unauthenticated`: see [`AuditEvent::is_unauthenticated`].
+/// The premises of `unauthenticated`: see [`AuditEvent::is_unauthenticated`].
 const UNAUTHENTICATED: &[Premise] = &[
     Premise::Text("user.username", "system:anonymous"),
     Premise::Text("user.groups", "system:unauthenticated"),

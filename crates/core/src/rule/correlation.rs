@@ -67,7 +67,7 @@ impl Grouping {
         }
     }
 
-    /// Returns the field that it stands for in the events of `rule`.
+    /// Returns the field that it names in the events of `rule`.
     pub(super) fn field_in(&self, rule: &RuleNames) -> Result<&Field, Diagnostic> {
         match self {
             Grouping::Field(field) => Ok(field),
@@ -128,7 +128,7 @@ pub(super) fn correlation(document: &Map<'_>) -> Result<Correlation, Diagnostic>
     })
 }
 
-/// Reads `aliases`: for each, the field that it stands for in each rule.
+/// Reads `aliases`: for each, the field that it names in each rule.
 fn aliases(map: &Map<'_>, rules: &[Reference]) -> Result<Vec<Alias>, Diagnostic> {
     let Some(at) = map.get("aliases") else {
         return Ok(Vec::new());

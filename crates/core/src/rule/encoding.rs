@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_at_an_offset_is_found_whatever_is_around_it() {
+    fn encoded_text_is_found_at_every_offset() {
         for before in 0..5 {
             for after in ["", "~", "~~", "~~~"] {
                 let whole = format!("{}system:anonymous{after}", "~".repeat(before));

@@ -30,7 +30,7 @@ pub struct Explanation {
     pub rule: String,
     /// Whether the event counts for it.
     pub is_match: bool,
-    /// Whether the event stands for a request at all.
+    /// Whether the event counts for its request.
     pub stage: Stage,
     /// The result for each address that the rule takes for the source: one, unless it reads each entry.
     pub clients: Vec<ClientResult>,
@@ -38,7 +38,7 @@ pub struct Explanation {
     pub needed: String,
 }
 
-/// Whether an event stands for a request, so that each request is counted once.
+/// Whether an event counts for its request: only one stage does, so that each request counts once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stage {
     /// `stage`.
@@ -239,7 +239,7 @@ struct Indexed<'r> {
 }
 
 impl Rules {
-    /// Explains what `rule` makes of an event. `observation` may stand for only a stage of a request (see
+    /// Explains what `rule` makes of an event. `observation` may be only a stage of a request (see
     /// [`Observation::of_stage`]), and `trusted` must be those that it was made with.
     #[must_use]
     pub fn explain(&self, rule: &Rule, observation: &Observation, trusted: &TrustedProxies) -> Explanation {

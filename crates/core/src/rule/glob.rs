@@ -19,7 +19,7 @@ enum Token {
 }
 
 impl Glob {
-    /// Reads Sigma's spelling: `*` and `?` are wildcards unless a backslash stands before them, and a backslash
+    /// Reads Sigma's spelling: `*` and `?` are wildcards unless a backslash precedes them, and a backslash
     /// before a backslash is one backslash.
     #[must_use]
     pub fn parse(text: &str, cased: bool) -> Glob {

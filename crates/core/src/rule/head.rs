@@ -85,7 +85,7 @@ pub struct RuleHead {
     pub group_by: Vec<String>,
 }
 
-/// What stands for a [`RuleHead`] where many findings share it: a hash of all that it says.
+/// The key of a [`RuleHead`] that many findings share: a hash of its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HeadKey(pub u64);

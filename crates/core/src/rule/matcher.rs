@@ -104,11 +104,11 @@ impl Matcher {
         Matcher { key, hasher: SipHasher13::new_with_key(&key.0), conditions, rules }
     }
 
-    /// Puts into `matches` the groups that `observation` counts for, each of a rule once. There is none of a rule that
-    /// it does not fit, or for which it has no address or value to be counted by. There are several of a rule only where
-    /// the rule reads each entry of `sourceIPs`, or where its referenced rules group by different fields.
+    /// Puts into `matches` the groups that `observation` counts for, each group of a rule once. A rule that it does not
+    /// fit, or whose address or value it lacks, gets no group. A rule gets several groups only if it reads each entry of
+    /// `sourceIPs`, or if its referenced rules group by different fields.
     ///
-    /// Returns whether it fits a rule that cannot count it because the request names no address.
+    /// Returns whether the request fits a rule that cannot count it because it names no address.
     pub fn match_all(&self, observation: &Observation, matches: &mut Vec<Match>) -> bool {
         matches.clear();
         let mut trusted = self.evaluation(observation, observation.client);
@@ -173,7 +173,7 @@ impl Matcher {
         Evaluation::new(&self.conditions, observation, client)
     }
 
-    /// Returns the match of a request with a part of a rule, or why there is none. `buffer` is scratch space.
+    /// Returns the match of a request with a part of a rule, or the reason that it does not match. `buffer` is scratch space.
     #[inline]
     pub(super) fn match_part(
         &self,
@@ -263,7 +263,7 @@ impl MatchedRule {
     }
 }
 
-/// Returns what a request has of a value that is grouped by, or `None` where that is an address that it does not name.
+/// Returns the request's part of the group key, or `None` if that is an address and the request names none.
 fn group_part<'a>(value: CountedValue, evaluation: &mut Evaluation<'a>) -> Option<GroupPart<'a>> {
     match value {
         CountedValue::Address => evaluation.client.map(|client| GroupPart::Address(SourceIp::of(client))),

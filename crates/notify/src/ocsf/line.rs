@@ -1,8 +1,8 @@
 //! JSON text on one line, safe for terminals, log viewers and JavaScript.
 //!
 //! JSON escapes quotes and the C0 controls by itself. DEL, the C1 controls, bidirectional, zero-width and
-//! line-separating characters may stand in it as they are, and turn a line around where it is shown; here they
-//! are written as `\uXXXX`, which every parser reads back as the same text.
+//! line-separating characters are legal in it, but they can break or reverse a line on a screen. So this module
+//! writes them as `\uXXXX`, which every parser reads back as the same text.
 
 use std::io;
 
