@@ -35,13 +35,11 @@ const IDLE_POLL: Duration = Duration::from_millis(20);
 
 /// The arguments of `stakeout run`.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Signals: TERM and INT stop the daemon within 15 s. HUP reloads config and rules.
+#[command(after_help = "Signals: TERM and INT stop the daemon within 15 s. HUP reloads config and rules.
 If they have errors, the daemon keeps the old ones.
 
 Example:
-  stakeout run -c /etc/stakeout/stakeout.yaml"
-)]
+  stakeout run -c /etc/stakeout/stakeout.yaml")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,

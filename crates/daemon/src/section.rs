@@ -93,8 +93,7 @@ fn unknown_key(parent: &At<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Diag
     }
     Diagnostic {
         line: at.line(),
-        ..parent
-            .error("unknown key", format!("put a space after each colon; expected keys: {}", known.join(", ")))
+        ..parent.error("unknown key", format!("put a space after each colon; expected keys: {}", known.join(", ")))
     }
 }
 
