@@ -57,12 +57,13 @@ impl Destination {
     /// Returns the kind of its channel, for logs and metrics: `slack`, `sns`, `webhook` or `stdout`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self.channel {
-            Channel::Slack { .. } => "slack",
-            Channel::Sns(_) => "sns",
-            Channel::Webhook(_) => "webhook",
-            Channel::Stdout(_) => "stdout",
-        }
+        self.profile().0
+    }
+
+    /// Returns how it receives notifications.
+    #[must_use]
+    pub fn delivery_mode(&self) -> DeliveryMode {
+        self.profile().1
     }
 
     /// Returns its filter. A Slack webhook cannot edit its messages, so it receives only new findings and escalations.
@@ -71,16 +72,17 @@ impl Destination {
         NotificationFilter {
             destination: self.name.clone(),
             level_min: self.level_min,
-            every_change: !matches!(self.channel, Channel::Slack { .. }),
+            every_change: self.delivery_mode() == DeliveryMode::Each,
         }
     }
 
-    /// Returns how it receives notifications.
-    #[must_use]
-    pub fn delivery_mode(&self) -> DeliveryMode {
+    /// Returns the kind of its channel and how that receives notifications.
+    fn profile(&self) -> (&'static str, DeliveryMode) {
         match self.channel {
-            Channel::Slack { max_messages, .. } => DeliveryMode::Digest { max_messages },
-            Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => DeliveryMode::Each,
+            Channel::Slack { max_messages, .. } => ("slack", DeliveryMode::Digest { max_messages }),
+            Channel::Sns(_) => ("sns", DeliveryMode::Each),
+            Channel::Webhook(_) => ("webhook", DeliveryMode::Each),
+            Channel::Stdout(_) => ("stdout", DeliveryMode::Each),
         }
     }
 
