@@ -9,13 +9,12 @@ mod strict;
 mod volume;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::seeds;
+use crate::support::{child, seeds};
 
 /// Rule to source to requests; an episode more of the same rule and source is a line more.
 type Counts = BTreeMap<String, Vec<(String, u64)>>;
@@ -28,22 +27,13 @@ fn data(name: &str) -> PathBuf {
 fn replay_stdin(arguments: &[&str], stdin: &[u8]) -> Output {
     let has_rules = arguments.contains(&"--rules");
     let rules = if has_rules { Vec::new() } else { seeds::seed_rules() };
-    let mut child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+    command
         .arg("replay")
         .args(rules.iter().flat_map(|path| ["--rules", path]))
         .args(arguments)
-        .env_remove("STAKEOUT_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("stakeout starts");
-    let mut pipe = child.stdin.take().expect("piped");
-    std::thread::scope(|scope| {
-        // A run that ends before it has read everything closes the pipe: its exit code is what counts then.
-        scope.spawn(move || drop(pipe.write_all(stdin)));
-        child.wait_with_output().expect("stakeout ends")
-    })
+        .env_remove("STAKEOUT_LOG");
+    child::run(&mut command, stdin).expect("stakeout starts")
 }
 
 fn replay(arguments: &[&str]) -> Output {

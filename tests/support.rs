@@ -1,5 +1,6 @@
-//! What several tests share: environments of other people's programs, golden files, the seed rules.
+//! What several tests share: runs of a program, environments of other people's programs, golden files, the seed rules.
 
+pub(crate) mod child;
 pub(crate) mod golden;
 #[cfg(feature = "azure")]
 pub(crate) mod node;

@@ -1,12 +1,12 @@
 //! People's tools around rules, through the binary: `explain`, `tune`, and what `rules` lists, tests and maps.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::support::child;
 use crate::support::golden::assert_golden;
 
 const PROBING: &str = "kubernetes-scanning-by-unauthenticated-ip";
@@ -17,22 +17,9 @@ fn data(name: &str) -> PathBuf {
 
 /// Runs `stakeout` in the folder of the tools' data, with `stdin`.
 fn stakeout(arguments: &[&str], stdin: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
-        .arg("--quiet")
-        .args(arguments)
-        .current_dir(data("tools"))
-        .env_remove("STAKEOUT_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("stakeout starts");
-    let mut pipe = child.stdin.take().expect("piped");
-    std::thread::scope(|scope| {
-        // A run that ends before it has read everything closes the pipe: its exit code is what counts then.
-        scope.spawn(move || drop(pipe.write_all(stdin)));
-        child.wait_with_output().expect("stakeout ends")
-    })
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+    command.arg("--quiet").args(arguments).current_dir(data("tools")).env_remove("STAKEOUT_LOG");
+    child::run(&mut command, stdin).expect("stakeout starts")
 }
 
 /// Returns what a run prints that ends with `code`.

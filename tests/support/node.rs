@@ -5,11 +5,11 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::OnceLock;
-use std::thread;
+
+use super::child;
 
 const MANIFEST: &str = include_str!("../node/package.json");
 const LOCK: &str = include_str!("../node/package-lock.json");
@@ -29,15 +29,7 @@ const NO_PACKAGES: &str = "npm cannot install tests/node/package-lock.json from 
 pub(crate) fn node(script: &str, stdin: &str) -> String {
     let mut command = Command::new("node");
     command.arg(Path::new(SCRIPTS).join(script)).env("NODE_PATH", environment().join("node_modules"));
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("{NO_NODE}: {error}"));
-    let mut input = child.stdin.take().expect("it is piped");
-    let text = stdin.to_owned();
-    // A script may print before it has read everything, so the one must not wait for the other.
-    let writer = thread::spawn(move || input.write_all(text.as_bytes()));
-    let output = child.wait_with_output().expect("a child can be waited for");
-    // A script that ends before it has read everything is judged by its own words, not by the broken pipe.
-    let _ = writer.join();
+    let output = child::run(&mut command, stdin.as_bytes()).unwrap_or_else(|error| panic!("{NO_NODE}: {error}"));
     checked(&output, script)
 }
 

@@ -5,12 +5,14 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
+
+use super::child;
 
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/python");
@@ -31,19 +33,7 @@ const NO_PACKAGES: &str =
 pub(crate) fn python(script: &str, args: &[&str], stdin: &str) -> String {
     let mut command = interpreter();
     command.arg(Path::new(SCRIPTS).join(script)).args(args);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the environment has an interpreter");
-    let mut input = child.stdin.take().expect("it is piped");
-    let text = stdin.to_owned();
-    // A script may print before it has read everything, so the one must not wait for the other.
-    let writer = thread::spawn(move || input.write_all(text.as_bytes()));
-    let output = child.wait_with_output().expect("a child can be waited for");
-    // A script that ends before it has read everything is judged by its own words, not by the broken pipe.
-    let _ = writer.join();
+    let output = child::run(&mut command, stdin.as_bytes()).expect("the environment has an interpreter");
     checked(&output, script)
 }
 
