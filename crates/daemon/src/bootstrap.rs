@@ -69,6 +69,9 @@ pub(crate) fn state_failure(error: StateError) -> Failure {
         StateError::Ledger(error @ (LedgerError::Locked { .. } | LedgerError::DiskFull { .. })) => {
             Failure::TryLater(error.to_string())
         }
+        StateError::Ledger(error @ LedgerError::Failed { .. }) => {
+            Failure::Failed(anyhow!("{error} (check `state.path`, its permissions and its disk)"))
+        }
         // The text of the error names its source already, so the chain would repeat it.
         error => Failure::Failed(anyhow!("{error}")),
     }

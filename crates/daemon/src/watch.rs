@@ -3,7 +3,7 @@
 //!
 //! Each log has its own task and reads its windows in order, so a slow or failing log delays no other. One writer closes
 //! and commits the windows. When every log is done, or after five minutes, each destination gets its messages in its own
-//! task. The daemon then goes on without the slow ones.
+//! task. The daemon then continues without the slow ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Puts a config into use. Nothing is read or sent yet. `in_flight` outlives the config, because running tasks go on.
+    /// Puts a config into use. Nothing is read or sent yet. `in_flight` outlives the config, because running tasks continue.
     pub(crate) async fn new(
         config: Config,
         rules: Rules,

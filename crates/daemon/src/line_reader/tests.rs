@@ -12,7 +12,7 @@ fn needles() -> Needles {
     Needles::of(&code, Spelling::Native).expect("a number is a needle")
 }
 
-/// Gives its bytes in pieces of the sizes given, again and again.
+/// Gives its bytes in pieces of the given sizes, in a cycle.
 struct Pieces<'a> {
     bytes: &'a [u8],
     sizes: std::iter::Cycle<std::vec::IntoIter<usize>>,
