@@ -1,8 +1,9 @@
 //! People's tools around rules, through the binary: `explain`, `tune`, and what `rules` lists, tests and maps.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -252,5 +253,33 @@ fn every_tool_helps_with_examples() {
     ] {
         let help = printed(&[verb, &["--help"]].concat(), 0);
         assert!(help.contains("Examples:\n  stakeout "), "{verb:?}\n{help}");
+    }
+}
+
+/// A result that cannot be written is an error, a reader that has seen enough is none, and neither is a panic.
+#[test]
+fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
+    let verbs: [&[&str]; 6] = [
+        &["check", "--rules", "rules.yml"],
+        &["completion", "bash"],
+        &["rules", "list"],
+        &["rules", "test"],
+        &["explain", "refused-often", "--rules", "rules.yml", "events.jsonl"],
+        &["replay", "--rules", "rules.yml", "events.jsonl"],
+    ];
+    for verb in verbs {
+        let run = |stdout: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+            command.arg("--quiet").args(verb).current_dir(data("tools")).stdin(Stdio::null()).stdout(stdout);
+            let output = command.env_remove("STAKEOUT_LOG").output().expect("stakeout starts");
+            (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+        };
+        let (code, stderr) = run(File::options().write(true).open("/dev/full").expect("Linux has it").into());
+        assert_eq!(code, Some(1), "{verb:?}: {stderr}");
+        assert!(stderr.contains("cannot write the result to standard output: No space left"), "{verb:?}: {stderr}");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let (code, stderr) = run(writer.into());
+        assert_eq!((code, stderr.contains("panicked")), (Some(0), false), "{verb:?}: {stderr}");
     }
 }

@@ -1,5 +1,6 @@
 //! The verb `check`: checks config and rules offline.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,7 +8,7 @@ use stakeout_core::diagnostic::Diagnostic;
 
 use crate::bootstrap::ConfigArgs;
 use crate::clock;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::rule_files;
 
 /// The arguments of `stakeout check`.
@@ -25,35 +26,27 @@ pub(crate) struct CheckArgs {
 
 /// Checks the config with its rules, or rules alone. Each error and warning names file, line, key and fix.
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
-    if !args.rules.is_empty() {
+    let (mut lines, summary) = if args.rules.is_empty() {
+        let (config, rules) = args.config.read()?;
+        let summary = format!(
+            "{}: {} sources, {} destinations, {} rules: good",
+            args.config.config.display(),
+            config.sources.len(),
+            config.notify.len(),
+            rules.rules.len()
+        );
+        (warnings(config.warnings.iter().chain(&rules.warnings).chain(&rules.expired(clock::now().into()))), summary)
+    } else {
         let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
-        print_warnings(&rules.warnings);
-        print_warnings(&rules.expired(clock::now().into()));
-        print_line(&format!("{} rules, {} cases: good", rules.rules.len(), rules.cases.len()));
-        return Ok(Exit::Done);
-    }
-    let (config, rules) = args.config.read()?;
-    print_warnings(&config.warnings);
-    print_warnings(&rules.warnings);
-    print_warnings(&rules.expired(clock::now().into()));
-    print_line(&format!(
-        "{}: {} sources, {} destinations, {} rules: good",
-        args.config.config.display(),
-        config.sources.len(),
-        config.notify.len(),
-        rules.rules.len()
-    ));
+        let summary = format!("{} rules, {} cases: good", rules.rules.len(), rules.cases.len());
+        (warnings(rules.warnings.iter().chain(&rules.expired(clock::now().into()))), summary)
+    };
+    lines += &summary;
+    written(writeln!(io::stdout(), "{lines}"))?;
     Ok(Exit::Done)
 }
 
-/// Prints warnings: values that are allowed but probably a mistake. They are part of the result.
-fn print_warnings(warnings: &[Diagnostic]) {
-    for warning in warnings {
-        print_line(&format!("warning: {warning}"));
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "this is the verb's result")]
-fn print_line(line: &str) {
-    println!("{line}");
+/// Returns a line for each warning: a value that is allowed but probably a mistake. They are part of the result.
+fn warnings<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> String {
+    warnings.map(|warning| format!("warning: {warning}\n")).collect()
 }

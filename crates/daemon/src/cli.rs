@@ -1,5 +1,7 @@
 //! The command line: its verbs, and how each ends in an exit code.
 
+use std::io::{self, Write};
+
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -7,7 +9,7 @@ use crate::check::{self, CheckArgs};
 #[cfg(feature = "demo")]
 use crate::demo::{self, DemoArgs};
 use crate::doctor::{self, DoctorArgs};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::explain::{self, ExplainArgs};
 use crate::notify::{self, NotifyArgs};
 use crate::once::{self, OnceArgs};
@@ -86,7 +88,10 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::State(args) => state::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Completion { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "stakeout", &mut std::io::stdout());
+            // clap_complete panics where it cannot write, so it writes into memory.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "stakeout", &mut script);
+            written(io::stdout().write_all(&script))?;
             Ok(Exit::Done)
         }
     }

@@ -20,7 +20,7 @@ use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::scan::Log;
 
 /// Time limit of one log: about twenty requests, each of which may take its provider's whole time limit.
@@ -87,9 +87,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let mut results = tasks.join_all().await;
         results.sort_by_key(|(index, ..)| *index);
         let mut out = io::stdout().lock();
-        for (_, source, checks) in &results {
-            print(&mut out, args.output, source, checks).context("cannot write the results")?;
-        }
+        written(results.iter().try_for_each(|(_, source, checks)| print(&mut out, args.output, source, checks)))?;
         let is_bad = results.iter().flat_map(|(_, _, checks)| checks).any(is_failing);
         Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
     })

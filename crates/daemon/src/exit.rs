@@ -1,7 +1,9 @@
 //! The outcomes and failures of verbs, with one table of exit codes for all of them.
 
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use stakeout_core::diagnostic::Diagnostic;
 use thiserror::Error;
 
@@ -31,6 +33,15 @@ pub(crate) enum Failure {
     /// Anything else.
     #[error("{0:#}")]
     Failed(#[from] anyhow::Error),
+}
+
+/// Returns the failure of a verb that wrote its result to standard output. A reader that closed the pipe, as `head` does, has
+/// what it wanted.
+pub(crate) fn written(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write the result to standard output"),
+    }
 }
 
 fn lines(errors: &[Diagnostic]) -> String {

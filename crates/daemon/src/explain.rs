@@ -5,7 +5,7 @@ mod tree;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stakeout_core::decode::DecodeError;
@@ -15,7 +15,7 @@ use stakeout_core::text::{bounded, visible};
 use tracing::warn;
 
 use crate::bootstrap::warn_of;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::replay::files::{FileEvent, FilesArgs};
 use crate::rule_files;
 
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
             warn!("there are more events: only the first {EVENTS_MAX} are explained");
             return Ok(false);
         }
-        let written = match &event.read {
+        let output = match &event.read {
             Err(error) => {
                 unreadable += 1;
                 unread(&mut out, args.output, &event, error)
@@ -93,17 +93,14 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
                 write(&mut out, args.output, &event, observation, &explanation)
             }
         };
-        match written {
+        match output {
             // The reader closed the pipe, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-            written => written.map(|()| true).context("cannot write the explanation"),
+            result => written(result).map(|()| true),
         }
     });
     read?;
-    match out.flush() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        flushed => flushed.context("cannot write the explanation")?,
-    }
+    written(out.flush())?;
     if unreadable > 0 {
         return Err(anyhow!("{unreadable} of {} events cannot be read", explained + unreadable).into());
     }

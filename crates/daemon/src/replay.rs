@@ -15,7 +15,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ipnet::IpNet;
@@ -35,7 +34,7 @@ use stakeout_notify::{notice, ocsf, text};
 use tracing::{info, warn};
 
 use crate::bootstrap::warn_of;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::{network, rule_files};
 use candidate_filter::CandidateFilter;
 use export::ExportKind;
@@ -128,11 +127,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     findings.sort_by(|left, right| {
         (left.episode.first, &left.rule.name, &left.group).cmp(&(right.episode.first, &right.rule.name, &right.group))
     });
-    match print(&findings, args.output, read_until, now) {
-        // The reader has closed the pipe, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        printed => printed.context("cannot write the findings")?,
-    }
+    written(print(&findings, args.output, read_until, now))?;
     let exits_on_finding = args.exit_on_finding && !findings.is_empty();
     Ok(if exits_on_finding { Exit::Findings } else { Exit::Done })
 }

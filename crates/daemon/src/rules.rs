@@ -13,7 +13,7 @@ use stakeout_core::rule::{RuleFile, Rules};
 use stakeout_core::shipped;
 
 use crate::bootstrap::warn_of;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::rule_files;
 
 /// The arguments of `stakeout rules`.
@@ -106,12 +106,8 @@ fn load(paths: &Paths) -> Result<Rules, Failure> {
 }
 
 /// Returns the exit code of a verb that only writes.
-fn done(written: io::Result<()>) -> Result<Exit, Failure> {
-    match written {
-        // The reader closed the pipe, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write the result")?,
-    }
+fn done(result: io::Result<()>) -> Result<Exit, Failure> {
+    written(result)?;
     Ok(Exit::Done)
 }
 

@@ -9,7 +9,7 @@ use stakeout_http::Route;
 use stakeout_ledger::{Ledger, LedgerError};
 
 use crate::bootstrap::{self, ConfigArgs};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::summary::Summary;
 use crate::writer::StateError;
 
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
     } else {
         summary.to_string()
     };
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write the state")?;
+    written(std::io::stdout().write_all(text.as_bytes()))?;
     Ok(Exit::Done)
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use stakeout_core::fold::Limits;
@@ -22,7 +22,7 @@ use tracing::warn;
 use crate::bootstrap::{self, ConfigArgs, warn_of};
 use crate::clock;
 use crate::config::Config;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::replay::files::{FilesArgs, Folded};
 use crate::rule_files;
 use report::{Report, Span};
@@ -107,18 +107,14 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let rules: Vec<&Rule> = if asked.is_empty() { rules.rules.iter().collect() } else { asked };
-    let written = rules.into_iter().try_for_each(|rule| {
+    let reported = rules.into_iter().try_for_each(|rule| {
         let report = Report::of(rule, tune(rule, &minutes), span);
         match args.output {
             Output::Text => report.write(&mut out),
             Output::Json => report.write_json(&mut out),
         }
     });
-    match written.and_then(|()| out.flush()) {
-        // The reader closed the pipe, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write the results")?,
-    }
+    written(reported.and_then(|()| out.flush()))?;
     Ok(Exit::Done)
 }
 

@@ -2,17 +2,17 @@
 
 use std::io::{self, BufWriter, Write};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use stakeout_core::rule::{CaseResult, Rules};
 use stakeout_core::text::visible;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, written};
 use crate::replay::files::read_case;
 
 /// Runs the test cases of `rules`, and fails where one differs from its expectation.
 pub(super) fn run(rules: &Rules) -> Result<Exit, Failure> {
     let results = rules.test_with(&read_case);
-    write(&results).context("cannot write the results")?;
+    written(write(&results))?;
     match results.iter().filter(|result| !result.is_passed()).count() {
         0 => Ok(Exit::Done),
         failed => Err(anyhow!("{failed} cases failed").into()),
