@@ -30,7 +30,13 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Rules, Vec<Diagnostic>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    rule::load(&files)
+    let rules = rule::load(&files)?;
+    if rules.rules.is_empty() {
+        // Without rules everything is quiet.
+        let problem = "these files contain no rule that finds anything by itself".to_owned();
+        return Err(vec![of_file(&paths[0], problem, "name a file or directory with Sigma rules")]);
+    }
+    Ok(rules)
 }
 
 /// Returns the active rule of this name, or the names to use instead.
@@ -70,13 +76,8 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         }
     }
     if files.is_empty() {
-        return Err(Diagnostic {
-            file: path.display().to_string(),
-            line: 0,
-            key: String::new(),
-            problem: "no rule file (*.yml, *.yaml) in this directory".to_owned(),
-            fix: "name another directory, or omit it to use the shipped rules".to_owned(),
-        });
+        let problem = "no rule file (*.yml, *.yaml) in this directory".to_owned();
+        return Err(of_file(path, problem, "name another directory, or omit it to use the shipped rules"));
     }
     Ok(files)
 }
@@ -84,13 +85,8 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
 fn read(path: &Path) -> Result<RuleFile, Diagnostic> {
     let length = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
     if length > FILE_BYTES_MAX {
-        return Err(Diagnostic {
-            file: path.display().to_string(),
-            line: 0,
-            key: String::new(),
-            problem: format!("the file is too large for a rule file: {length} bytes"),
-            fix: "name a file with Sigma rules".to_owned(),
-        });
+        let problem = format!("the file is too large for a rule file: {length} bytes");
+        return Err(of_file(path, problem, "name a file with Sigma rules"));
     }
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     Ok(RuleFile { name: path.display().to_string(), text })
@@ -101,5 +97,10 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
         io::ErrorKind::InvalidData => ("is not UTF-8 text".to_owned(), "name a file with Sigma rules"),
         _ => (format!("cannot be read: {error}"), "name a file or directory that this user can read"),
     };
+    of_file(path, problem, fix)
+}
+
+/// Returns an error that concerns the whole of a file or directory.
+fn of_file(path: &Path, problem: String, fix: &str) -> Diagnostic {
     Diagnostic { file: path.display().to_string(), line: 0, key: String::new(), problem, fix: fix.to_owned() }
 }
