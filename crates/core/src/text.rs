@@ -1,6 +1,7 @@
-//! Text from outside: bounded, and with invisible characters made visible before a person sees it.
+//! Text for people. Text from outside is bounded, and its invisible characters are made visible.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 /// Longest text of a service that goes into an error, in characters: its messages are a sentence or two, a proxy's may be
 /// a page.
@@ -58,9 +59,20 @@ pub fn is_invisible(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Returns `1 finding` or `2 findings`, for a noun with a regular plural.
+#[must_use]
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == N::from(1) { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!([0, 1, 2].map(|number| counted::<u64>(number, "rule")), ["0 rules", "1 rule", "2 rules"]);
+    }
 
     #[test]
     fn a_bounded_text_never_exceeds_its_limit() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::text::counted;
 
 use crate::bootstrap::ConfigArgs;
 use crate::clock;
@@ -19,8 +20,8 @@ use crate::rule_files;
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Check only these rules, without a config: a file or a directory
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    /// Check only these rules and ignore the config: a file or a directory
+    #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
 }
 
@@ -29,16 +30,16 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     let (mut lines, summary) = if args.rules.is_empty() {
         let (config, rules) = args.config.read()?;
         let summary = format!(
-            "{}: {} sources, {} destinations, {} rules: good",
+            "{}: {}, {}, {}: good",
             args.config.config.display(),
-            config.sources.len(),
-            config.notify.len(),
-            rules.rules.len()
+            counted(config.sources.len(), "source"),
+            counted(config.notify.len(), "destination"),
+            counted(rules.rules.len(), "rule")
         );
         (warnings(config.warnings.iter().chain(&rules.warnings).chain(&rules.expired(clock::now().into()))), summary)
     } else {
         let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
-        let summary = format!("{} rules, {} cases: good", rules.rules.len(), rules.cases.len());
+        let summary = format!("{}, {}: good", counted(rules.rules.len(), "rule"), counted(rules.cases.len(), "case"));
         (warnings(rules.warnings.iter().chain(&rules.expired(clock::now().into()))), summary)
     };
     lines += &summary;

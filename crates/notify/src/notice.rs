@@ -6,8 +6,9 @@ use std::hash::Hasher;
 use stakeout_core::delivery::Activity;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
+use stakeout_core::text::counted;
 
-use crate::text::{counted_requests, period, utc};
+use crate::text::{period, utc};
 
 /// Returns the problem in a few words.
 #[must_use]
@@ -51,12 +52,12 @@ pub fn explanation(notice: &Notice) -> String {
         NoticeKind::Overflow { rows, requests, .. } => format!(
             "Source {source} (cluster {cluster}) had more groups {period} than one window can store. Counts of the \
              largest groups are exact. Of the other {rows} rows, Stakeout knows only their sum: {}.",
-            counted_requests(*requests)
+            counted(*requests, "request")
         ),
         NoticeKind::TooManyFindings { findings, requests, .. } => format!(
             "In source {source} (cluster {cluster}), too many groups crossed a threshold {period}. The largest have \
              findings. The other {findings}, with {}, have none.",
-            counted_requests(*requests)
+            counted(*requests, "request")
         ),
         NoticeKind::NotFollowedUp { sources, .. } => format!(
             "Stakeout could not follow up on {} in source {source} (cluster {cluster}) after {from}. If one of them was \

@@ -8,6 +8,7 @@ use stakeout_core::delivery::{Activity, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::notice::Notice;
 use stakeout_core::rule::Level;
+use stakeout_core::text::counted;
 
 /// Findings that a digest names one by one.
 pub const DIGEST_TOP_MAX: usize = 10;
@@ -118,11 +119,6 @@ impl<'a> Digest<'a> {
         }
         parts.join(", ")
     }
-}
-
-/// Returns `1 finding` or `2 findings`.
-pub(crate) fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

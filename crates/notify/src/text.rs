@@ -6,10 +6,8 @@ use stakeout_core::address::{self, SourceIp};
 use stakeout_core::episode::Episode;
 use stakeout_core::finding::Finding;
 use stakeout_core::response_code::ResponseCodes;
-use stakeout_core::text::{bounded, visible};
+use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Second;
-
-use crate::notification::counted;
 
 /// Longest line that [`finding_line`] makes, in characters.
 pub const LINE_CHARS_MAX: usize = 240;
@@ -30,7 +28,7 @@ pub fn finding_line(finding: &Finding) -> String {
         finding.rule.level,
         part(&finding.rule.name),
         part(&subject(finding)),
-        counted_requests(finding.episode.count) + &part(&breadth(finding, str::to_owned)),
+        counted(finding.episode.count, "request") + &part(&breadth(finding, str::to_owned)),
         finding.episode.first,
         finding.episode.last,
         part(&clusters.join(",")),
@@ -112,7 +110,7 @@ pub(crate) fn span(seconds: i64) -> String {
 /// Returns the requests, their duration and, above a minute, their rate.
 pub(crate) fn frequency(episode: &Episode) -> String {
     let seconds = episode.last.0.saturating_sub(episode.first.0);
-    let requests = counted_requests(episode.count);
+    let requests = counted(episode.count, "request");
     match seconds {
         ..=0 => format!("{requests} in one second"),
         1..60 => format!("{requests} in {}", span(seconds)),
@@ -134,11 +132,6 @@ pub(crate) fn by_code(codes: &ResponseCodes) -> String {
         parts.push(format!("{rest} × other"));
     }
     parts.join(", ")
-}
-
-/// Returns `1 request` or `2 requests`.
-pub(crate) fn counted_requests(count: u64) -> String {
-    usize::try_from(count).map_or_else(|_| format!("{count} requests"), |count| counted(count, "request"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use stakeout_core::rule::Rule;
-use stakeout_core::text::{bounded, visible};
+use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Second;
 use stakeout_core::tuning::{Caller, Exclusion, ThresholdOutcome, Tuning};
 
@@ -161,10 +161,6 @@ impl<'a> Report<'a> {
         let of = |caller| Exclusion::of(self.rule, caller, self.span.latest).map_err(|reason| reason.to_string());
         self.tuning.callers.iter().map(move |caller| (caller, of(caller)))
     }
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn part(text: &str) -> String {

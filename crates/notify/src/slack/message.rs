@@ -9,10 +9,11 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::notice::Notice;
+use stakeout_core::text::counted;
 
 use super::blocks::Blocks;
 use super::markup::{Markup, code, escaped, link};
-use crate::notification::{DIGEST_TOP_MAX, Digest, Message, MessageBody, counted};
+use crate::notification::{DIGEST_TOP_MAX, Digest, Message, MessageBody};
 use crate::ocsf::{FORGOTTEN, severity};
 use crate::text::{self, frequency, period, subject, utc};
 use crate::{attack, notice};
@@ -155,7 +156,7 @@ fn sentence(finding: &Finding) -> Markup {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let noun = if finding.clusters.len() == 1 { "cluster" } else { "clusters" };
     let target = format!("the Kubernetes API of {noun} {}{more}", clusters.join(", "));
-    let requests = format!("*{}*", text::counted_requests(finding.episode.count));
+    let requests = format!("*{}*", counted(finding.episode.count, "request"));
     let breadth = text::breadth(finding, name);
     let period = period(finding.episode.first, finding.episode.last);
     Markup::trusted(match finding.source_ip() {
@@ -276,7 +277,7 @@ fn finding_context(finding: &Finding, context: &FindingContext) -> Vec<Markup> {
         return vec![Markup::labelled("Context", &format!("The source sent no other requests {span}."))];
     }
     let more = if is_cut { "at least " } else { "" };
-    let requests = text::counted_requests(around.requests);
+    let requests = counted(around.requests, "request");
     let by_code = text::by_code(&around.codes);
     let mut lines = vec![Markup::labelled("Context", &format!("The source sent {more}{requests} {span}: {by_code}"))];
     let rankings = [
@@ -370,7 +371,7 @@ fn summary(finding: &Finding) -> String {
         finding.rule.level,
         name(&finding.rule.name),
         name(&subject(finding)),
-        text::counted_requests(finding.episode.count) + &text::breadth(finding, name),
+        counted(finding.episode.count, "request") + &text::breadth(finding, name),
         utc(finding.episode.last),
         name(&clusters.join(", ")),
     )
