@@ -81,3 +81,42 @@ fn all_errors_of_a_folder_of_rules_are_printed_at_once() {
     let printed = String::from_utf8(output.stderr).expect("text");
     assert!(printed.lines().count() >= 70, "{printed}");
 }
+
+#[test]
+fn a_config_in_the_environment_does_not_hinder_a_check_of_rules() {
+    let output = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .args(["--quiet", "check", "--rules", "rules.yml"])
+        .current_dir(data("../tools"))
+        .env("STAKEOUT_CONFIG", "not-there.yaml")
+        .output()
+        .expect("stakeout starts");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_filter_of_the_log_that_is_none_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .args(["rules", "list"])
+        .env("STAKEOUT_LOG", "foo=bar=baz")
+        .output()
+        .expect("stakeout starts");
+    let printed = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(printed.starts_with("STAKEOUT_LOG is not a filter of the log: "), "{printed}");
+}
+
+#[test]
+fn a_time_in_the_future_is_refused() {
+    for verb in ["once", "doctor"] {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples/self-managed.yaml");
+        let output = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+            .args(["--quiet", verb, "--at", "2999-01-01T00:00:00Z", "-c"])
+            .arg(config)
+            .env("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T0/B0/x")
+            .output()
+            .expect("stakeout starts");
+        let printed = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(2), "{verb}: {printed}");
+        assert!(printed.contains("--at 2999-01-01T00:00:00Z is in the future"), "{verb}: {printed}");
+    }
+}

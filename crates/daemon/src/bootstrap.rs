@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use jiff::Timestamp;
 use stakeout_core::rule::Rules;
 use stakeout_ledger::LedgerError;
 use tracing::warn;
@@ -20,6 +21,15 @@ pub(crate) struct ConfigArgs {
     /// Path of the config file
     #[arg(short, long, value_name = "FILE", default_value = "/etc/stakeout/stakeout.yaml", env = "STAKEOUT_CONFIG")]
     pub(crate) config: PathBuf,
+}
+
+/// Returns the time of `--at`, or now. Fails if it is in the future.
+pub(crate) fn time_of(at: Option<Timestamp>) -> Result<Timestamp, Failure> {
+    let now = clock::now();
+    match at {
+        Some(at) if at > now => Err(Failure::Usage(format!("--at {at} is in the future: name a time that has passed"))),
+        at => Ok(at.unwrap_or(now)),
+    }
 }
 
 impl ConfigArgs {

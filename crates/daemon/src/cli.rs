@@ -73,7 +73,7 @@ enum Verb {
 /// Runs the verb of the command line.
 pub(crate) fn run() -> Result<Exit, Failure> {
     let cli = Cli::parse();
-    telemetry::start(cli.log);
+    telemetry::start(cli.log)?;
     match &cli.verb {
         #[cfg(feature = "demo")]
         Verb::Demo(args) => demo::run(args),

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
             return Err(Failure::Usage(format!("no source has the name `{unknown}`; {suggestion}")));
         }
         config.sources.retain(|it| args.source.is_empty() || args.source.contains(&it.source.name));
-        let now = args.at.unwrap_or_else(clock::now);
+        let now = bootstrap::time_of(args.at)?;
         let window = last_window(&config, now)?;
         let prefilter = Arc::new(rules.prefilter());
         let mut budgets = Budgets::default();

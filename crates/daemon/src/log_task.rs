@@ -209,6 +209,10 @@ impl<'a> LogTask<'a> {
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "window committed"
         );
+        if cost.undecodable > 0 {
+            let records = cost.undecodable;
+            warn!(source = self.log.source.name, %window, records, "records are not audit events and were not counted");
+        }
         Ok(())
     }
 

@@ -31,11 +31,7 @@ pub(crate) struct OnceArgs {
 
 /// Reads all due windows and sends the pending messages.
 pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
-    let now = clock::now();
-    let at = args.at.unwrap_or(now);
-    if at > now {
-        return Err(Failure::Usage(format!("--at {at} is in the future: name a time that has passed")));
-    }
+    let at = bootstrap::time_of(args.at)?;
     bootstrap::runtime()?.block_on(async {
         let (config, rules) = args.config.load()?;
         let writer = bootstrap::open_state(&config)?;

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::exit::Failure;
+
 /// The log options.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct LogArgs {
@@ -28,19 +30,23 @@ enum LogFormat {
     Json,
 }
 
-/// Starts logging. Libraries log only warnings and errors.
-pub(crate) fn start(args: LogArgs) {
+/// Starts logging. Libraries log only warnings and errors. Fails if `STAKEOUT_LOG` is not a filter.
+pub(crate) fn start(args: LogArgs) -> Result<(), Failure> {
     let level = match (args.quiet, args.verbose) {
         (true, _) => "warn",
         (_, 0) => "info",
         (_, 1) => "debug",
         _ => "trace",
     };
-    let filter =
-        EnvFilter::try_from_env("STAKEOUT_LOG").unwrap_or_else(|_| EnvFilter::new(format!("warn,stakeout={level}")));
+    let filter = std::env::var("STAKEOUT_LOG").unwrap_or_else(|_| format!("warn,stakeout={level}"));
+    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+        let fix = "write a level such as `debug`, or `warn,stakeout=debug`";
+        Failure::Usage(format!("STAKEOUT_LOG is not a filter of the log: {error} ({fix})"))
+    })?;
     let writer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match args.log_format {
         LogFormat::Json => writer.json().flatten_event(true).init(),
         LogFormat::Text => writer.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
     }
+    Ok(())
 }
