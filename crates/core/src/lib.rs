@@ -29,6 +29,7 @@ pub mod group;
 pub mod distinct;
 pub mod rule;
 pub mod shipped;
+pub mod room;
 
 // From counts to episodes.
 pub mod evidence;
