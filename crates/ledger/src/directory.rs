@@ -17,6 +17,8 @@ pub(crate) const BLOBS: &str = "blobs";
 pub(crate) const CONF: &str = "conf";
 /// The engine's summaries of the log begin with this.
 pub(crate) const SNAP: &str = "snap.";
+/// The findings that are over, in files of their own.
+pub(crate) const ARCHIVE: &str = "archive";
 /// The file that is locked while a ledger is open. It does not belong to the engine, so that repair and compaction can
 /// hold it while they move the engine's files.
 ///
@@ -142,7 +144,7 @@ fn parse_writes(text: &str) -> Result<Option<u64>> {
         .ok_or_else(|| LedgerError::damaged(format!("the file {LOCK} does not hold the number of durable writes")))
 }
 
-fn sync_path(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_path(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
@@ -158,7 +160,8 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     for entry in fs::read_dir(path).map_err(cannot_list)? {
         let name = entry.map_err(cannot_list)?.file_name();
         let name = name.to_string_lossy();
-        let is_ours = [DB, CONF, BLOBS, LOCK, LOST_AND_FOUND].contains(&name.as_ref()) || name.starts_with(SNAP);
+        let is_ours =
+            [DB, CONF, BLOBS, ARCHIVE, LOCK, LOST_AND_FOUND].contains(&name.as_ref()) || name.starts_with(SNAP);
         if !is_ours {
             return Err(LedgerError::Foreign { dir: path.to_owned(), found: name.into_owned() });
         }

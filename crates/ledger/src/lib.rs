@@ -9,6 +9,8 @@ mod error;
 mod directory;
 mod leftovers;
 mod engine;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the ledger does not use it yet"))]
+mod archive;
 mod key;
 mod chunk;
 mod rows;
