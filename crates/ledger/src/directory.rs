@@ -19,6 +19,8 @@ pub(crate) const CONF: &str = "conf";
 pub(crate) const SNAP: &str = "snap.";
 /// The findings that are over, in files of their own.
 pub(crate) const ARCHIVE: &str = "archive";
+/// Where compaction makes its copy of the database.
+pub(crate) const COMPACT: &str = "compact";
 /// The file that is locked while a ledger is open. It does not belong to the engine, so that repair and compaction can
 /// hold it while they move the engine's files.
 ///
@@ -160,8 +162,8 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     for entry in fs::read_dir(path).map_err(cannot_list)? {
         let name = entry.map_err(cannot_list)?.file_name();
         let name = name.to_string_lossy();
-        let is_ours =
-            [DB, CONF, BLOBS, ARCHIVE, LOCK, LOST_AND_FOUND].contains(&name.as_ref()) || name.starts_with(SNAP);
+        let is_ours = [DB, CONF, BLOBS, ARCHIVE, COMPACT, LOCK, LOST_AND_FOUND].contains(&name.as_ref())
+            || name.starts_with(SNAP);
         if !is_ours {
             return Err(LedgerError::Foreign { dir: path.to_owned(), found: name.into_owned() });
         }

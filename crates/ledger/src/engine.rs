@@ -58,7 +58,17 @@ impl Engine {
 
     /// Returns whether nothing was ever stored.
     pub(crate) fn is_empty(&self) -> bool {
-        self.db.is_empty() && self.db.tree_names().len() == 1
+        self.db.is_empty() && self.has_one_tree()
+    }
+
+    /// Returns whether all records are in the default tree, as those of a ledger are.
+    pub(crate) fn has_one_tree(&self) -> bool {
+        self.db.tree_names().len() == 1
+    }
+
+    /// Returns all records, ascending.
+    pub(crate) fn records(&self) -> sled::Iter {
+        self.db.iter()
     }
 
     /// Returns the records with keys in `keys`, ascending. The range must not be backwards.

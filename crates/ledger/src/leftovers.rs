@@ -1,13 +1,14 @@
 //! Removes incomplete files of the engine before it opens, which a full disk or a kill leaves behind.
 //!
 //! sled 0.34.7 writes two files beside its log, and does not open if they are incomplete. It can rebuild both from
-//! complete files, so removing them loses nothing. This module never touches the log itself.
+//! complete files, so removing them loses nothing. So does removing the copy of a compaction that did not finish. This
+//! module never touches the log itself.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::directory::{CONF, SNAP};
+use crate::directory::{COMPACT, CONF, SNAP};
 use crate::error::{LedgerError, Result};
 
 /// The suffix of an incomplete snapshot of the log; sled's `write_snapshot` renames a complete one. sled takes such a
@@ -18,10 +19,11 @@ const SETTINGS: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion:
 /// The length of the checksum.
 const CHECKSUM_BYTES: usize = 4;
 
-/// Removes the engine's incomplete files in `dir`: sled rebuilds them when it opens.
+/// Removes the engine's incomplete files in `dir`, which sled rebuilds when it opens, and an unfinished copy.
 ///
 /// Fails if the directory cannot be read or changed.
 pub(crate) fn discard(dir: &Path) -> Result<()> {
+    discard_copy(dir)?;
     let cannot_list = |error| LedgerError::of_io(format!("list the directory {}", dir.display()), error);
     for entry in fs::read_dir(dir).map_err(cannot_list)? {
         let entry = entry.map_err(cannot_list)?;
@@ -38,6 +40,18 @@ pub(crate) fn discard(dir: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(LedgerError::of_io(format!("read {}", conf.display()), error)),
     }
+}
+
+/// Removes what a compaction of the database in `dir` left behind.
+pub(crate) fn discard_copy(dir: &Path) -> Result<()> {
+    let copy = dir.join(COMPACT);
+    let removed = match fs::symlink_metadata(&copy) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(&copy),
+        Ok(_) => fs::remove_file(&copy),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    removed.map_err(|error| LedgerError::of_io(format!("remove {}", copy.display()), error))
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -11,6 +11,8 @@ mod leftovers;
 mod engine;
 #[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the ledger does not use it yet"))]
 mod archive;
+#[cfg_attr(not(test), expect(dead_code, reason = "the ledger does not use it yet"))]
+mod compaction;
 mod key;
 mod chunk;
 mod rows;

@@ -64,7 +64,7 @@ fn a_killed_first_start_is_continued() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::create_dir(dir.path().join("blobs")).expect("created");
     fs::write(dir.path().join("conf"), "").expect("written");
-    for name in ["lost+found", "archive"] {
+    for name in ["lost+found", "archive", "compact"] {
         fs::create_dir(dir.path().join(name)).expect("created");
     }
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
