@@ -14,6 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use stakeout_core::check::{Check, Status};
 use stakeout_core::decode::EventFilter;
 use stakeout_core::event::AuditEvent;
+use stakeout_core::needle::{Needles, Spelling};
+use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
@@ -32,7 +34,26 @@ pub(crate) struct FileLog {
     sizes: Mutex<HashMap<(u64, u64), u64>>,
 }
 
-/// The counts of reading a window from its files.
+/// Which events of a file are wanted.
+pub(crate) struct FileFilter {
+    events: EventFilter,
+    /// What a line must contain to be decoded at all.
+    needles: Option<Needles>,
+}
+
+impl FileFilter {
+    /// Returns the filter of events that `prefilter` may match. Every line is decoded, so that all are counted.
+    pub(crate) fn counting_all(prefilter: &Prefilter) -> FileFilter {
+        FileFilter { events: EventFilter::new(prefilter), needles: None }
+    }
+
+    /// Returns the same filter, but lines that it cannot match are skipped where that is possible, and are not counted.
+    pub(crate) fn skipping_others(prefilter: &Prefilter) -> FileFilter {
+        FileFilter { needles: Needles::of(prefilter, Spelling::Native), ..FileFilter::counting_all(prefilter) }
+    }
+}
+
+/// The counts of reading a window from its files. Lines that the filter skips are in none but `bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileRead {
     /// Files that were read.
@@ -68,7 +89,7 @@ impl FileLog {
     pub(crate) fn read(
         &self,
         window: Window,
-        filter: &EventFilter,
+        filter: &FileFilter,
         mut observe: impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<FileRead> {
         let mut read = FileRead::default();
@@ -182,14 +203,13 @@ fn read_file(
     bytes: File,
     file: &LogFile,
     window: Window,
-    filter: &EventFilter,
+    filter: &FileFilter,
     read: &mut FileRead,
     observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
 ) -> io::Result<()> {
     let mut lines = Lines::new(input::text_of(bytes)?, 0);
     read.files += 1;
-    while let Some(line) = lines.next(None)? {
-        read.bytes += line.bytes;
+    while let Some(line) = lines.next(filter.needles.as_ref())? {
         // The API server has not finished this line; the reread finds it.
         if !line.is_ended || line.is_blank() {
             continue;
@@ -203,7 +223,7 @@ fn read_file(
             Some((event, at)) if window.contains(at) => {
                 read.lines += 1;
                 read.truncated += u64::from(event.is_truncated());
-                if filter.may_match(&event) {
+                if filter.events.may_match(&event) {
                     let record_id = || format!("{}:{offset}", file.path.display());
                     observe(event.into_decoded().event, at, &record_id);
                 } else {
@@ -214,6 +234,7 @@ fn read_file(
         }
         lines.set_time(time);
     }
+    read.bytes += lines.bytes();
     Ok(())
 }
 
@@ -237,7 +258,7 @@ mod tests {
     use std::io::Write;
 
     use stakeout_core::field::Field;
-    use stakeout_core::prefilter::{Literal, Prefilter};
+    use stakeout_core::prefilter::Literal;
 
     use super::*;
 
@@ -293,13 +314,14 @@ mod tests {
         let window = window();
         let log = FileLog::new(path.clone());
         let mut verbs = Vec::new();
-        let read =
-            log.read(window, &EventFilter::new(&Prefilter::Any), |event, _, _| verbs.extend(event.verb)).expect("read");
+        let read = log
+            .read(window, &FileFilter::counting_all(&Prefilter::Any), |event, _, _| verbs.extend(event.verb))
+            .expect("read");
         verbs.sort();
         assert_eq!(verbs, ["first", "second", "third"]);
         assert_eq!((read.files, read.lines, read.undecodable, read.shrunk), (2, 3, 1, 0));
         fs::write(&path, "").expect("written");
-        assert_eq!(log.read(window, &EventFilter::new(&Prefilter::Any), |_, _, _| {}).expect("read").shrunk, 1);
+        assert_eq!(log.read(window, &FileFilter::counting_all(&Prefilter::Any), |_, _, _| {}).expect("read").shrunk, 1);
     }
 
     #[test]
@@ -312,11 +334,13 @@ mod tests {
         let cut = line("get", "10:00:03").replace("}\n", ",\"user\":\n");
         fs::write(&path, lines.concat() + &begun + &cut).expect("written");
         let literal = Literal::Text { text: "list".to_owned(), cased: true };
-        let is_list = EventFilter::new(&Prefilter::Is { field: Field::Named("verb"), literal });
+        let is_list = Prefilter::Is { field: Field::Named("verb"), literal };
         let mut handed = Vec::new();
         let log = FileLog::new(path.clone());
         let read = log
-            .read(window(), &is_list, |event, at, record_id| handed.push((event.verb, at, record_id())))
+            .read(window(), &FileFilter::counting_all(&is_list), |event, at, record_id| {
+                handed.push((event.verb, at, record_id()))
+            })
             .expect("read");
         assert_eq!(handed, [(Some("list".to_owned()), window().earliest(), format!("{}:0", path.display()))]);
         let bytes = fs::metadata(&path).expect("there").len();
@@ -330,7 +354,12 @@ mod tests {
             ..FileRead::default()
         };
         assert_eq!(read, expected);
-        let whole = log.read(window(), &EventFilter::new(&Prefilter::Any), |_, _, _| {}).expect("read");
+        let whole = log.read(window(), &FileFilter::counting_all(&Prefilter::Any), |_, _, _| {}).expect("read");
         assert_eq!(whole, FileRead { filtered_out: 0, ..expected });
+        let mut verbs = Vec::new();
+        let skipping = FileFilter::skipping_others(&is_list);
+        let found = log.read(window(), &skipping, |event, _, _| verbs.extend(event.verb)).expect("read");
+        assert_eq!(verbs, ["list"]);
+        assert_eq!(found, FileRead { files: 1, lines: 1, bytes, ..FileRead::default() });
     }
 }

@@ -48,8 +48,6 @@ pub(crate) struct Lines<R> {
 pub(crate) struct Line<'a> {
     /// Its offset in bytes.
     pub(crate) offset: u64,
-    /// Its length with the newline, in bytes.
-    pub(crate) bytes: u64,
     /// Whether it ends with a newline.
     pub(crate) is_ended: bool,
     prefix: &'a [u8],
@@ -208,7 +206,6 @@ impl<R: Read> Lines<R> {
         let ended = text.strip_suffix(b"\n");
         Line {
             offset: self.offset + begin as u64,
-            bytes: text.len() as u64,
             is_ended: ended.is_some(),
             prefix: ended.unwrap_or(text),
             tail: None,
@@ -279,7 +276,7 @@ impl<R: Read> Lines<R> {
                 self.next_candidates.clear();
                 // The block holds only a part of the line.
                 self.offset = offset + bytes - self.next as u64;
-                return Ok(LongLine { offset, bytes, is_ended: end.is_some() });
+                return Ok(LongLine { offset, is_ended: end.is_some() });
             }
         }
     }
@@ -287,7 +284,6 @@ impl<R: Read> Lines<R> {
     fn long_line(&self, line: &LongLine, known_time: Option<Second>) -> Line<'_> {
         Line {
             offset: line.offset,
-            bytes: line.bytes,
             is_ended: line.is_ended,
             prefix: &self.block[..self.limit],
             tail: Some(&self.tail),
@@ -309,7 +305,6 @@ enum Filled {
 /// A line over the limit.
 struct LongLine {
     offset: u64,
-    bytes: u64,
     is_ended: bool,
 }
 

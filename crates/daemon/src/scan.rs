@@ -12,7 +12,6 @@ use anyhow::Context;
 use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::check::{Check, Status};
-use stakeout_core::decode::EventFilter;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::fold::{self, Fold, Limits, WindowCounts};
 use stakeout_core::follow_up::FollowUp;
@@ -28,7 +27,7 @@ use tracing::warn;
 use crate::cloud::budget::Budgets;
 use crate::cloud::{Client, Connection};
 use crate::config::SourceConfig;
-use crate::file_log::FileLog;
+use crate::file_log::{FileFilter, FileLog};
 
 pub(crate) use cost::ScanCost;
 
@@ -207,7 +206,11 @@ impl Log {
         options: ScanOptions,
     ) -> Result<WindowScan, ScanError> {
         let source = self.source.clone();
-        let filter = EventFilter::new(&options.prefilter);
+        // The first read of the window has counted all of its lines.
+        let filter = match &options.follow_ups {
+            None => FileFilter::counting_all(&options.prefilter),
+            Some(_) => FileFilter::skipping_others(&options.prefilter),
+        };
         let task = tokio::task::spawn_blocking(move || {
             let mut fold = options.open(window, is_reread);
             let read = file.read(window, &filter, |event, at, record_id| {

@@ -33,9 +33,9 @@ fn lines_know_where_they_begin_and_whether_they_ended() {
     let mut lines = Lines::new(&b"one\n\ntwo"[..], 100);
     let mut read = Vec::new();
     while let Some(line) = lines.next(None).expect("memory reads") {
-        read.push((line.offset, line.bytes, line.is_ended, line.is_blank()));
+        read.push((line.offset, line.is_ended, line.is_blank()));
     }
-    let expected = [(100, 4, true, false), (104, 1, true, true), (105, 3, false, false)];
+    let expected = [(100, true, false), (104, true, true), (105, false, false)];
     assert_eq!(read, expected);
     assert_eq!((lines.lines(), lines.bytes()), (3, 108));
 }
@@ -82,7 +82,7 @@ fn log() -> impl Strategy<Value = String> {
 }
 
 /// Where a line begins, how long it is, and when it was written.
-type Found = (u64, u64, Option<Second>);
+type Found = (u64, Option<Second>);
 
 /// Returns the lines in which some needle stands, each with the time that it has of its own or of a line before it.
 fn read(text: &str, limit: usize, sizes: Vec<usize>, passing: Option<&Needles>) -> (Vec<Found>, Option<Second>) {
@@ -96,7 +96,7 @@ fn read(text: &str, limit: usize, sizes: Vec<usize>, passing: Option<&Needles>) 
         }
         let time = line.stage_time(&line.borrowed_event()).or_else(|| line.time_before());
         if needles.occur_in(line.prefix) {
-            found.push((line.offset, line.bytes, time));
+            found.push((line.offset, time));
         }
         lines.set_time(time);
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use stakeout_core::context::{FindingContext, SourceActivity};
 use stakeout_core::context_query::{ContextQuery, ContextReader, REQUESTS_MAX};
-use stakeout_core::decode::EventFilter;
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::PageToken;
@@ -19,7 +18,7 @@ use super::pages::with_retries;
 use super::{Log, ScanCost, ScanError, ScanOptions};
 use crate::cloud::budget::Budget;
 use crate::cloud::{Client, Connection};
-use crate::file_log::FileLog;
+use crate::file_log::{FileFilter, FileLog};
 
 /// Most pages of one context query. Where a service searches slowly, most pages of an hour are empty.
 const PAGES_MAX: usize = 50;
@@ -101,7 +100,7 @@ impl Log {
                 return Ok(Vec::new());
             };
             let prefilters = readers.iter().map(|reader| reader.query().prefilter()).collect();
-            let filter = EventFilter::new(&Prefilter::Or(prefilters));
+            let filter = FileFilter::skipping_others(&Prefilter::Or(prefilters).simplified());
             file.read(window, &filter, |event, at, record_id| {
                 let proxies = &options.trusted_proxies;
                 if let Some(observation) = Observation::of_event(&source, proxies, event, at, record_id) {
