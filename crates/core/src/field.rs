@@ -184,6 +184,35 @@ impl Field {
     }
 }
 
+impl FieldValue<'_> {
+    /// Writes what distinguishes it from every other value, and from every other sequence of values.
+    pub(crate) fn write(&self, to: &mut Vec<u8>) {
+        let length = |length: usize| (length as u64).to_le_bytes();
+        let write_text = |text: &str, to: &mut Vec<u8>| {
+            to.extend(length(text.len()));
+            to.extend(text.as_bytes());
+        };
+        match self {
+            FieldValue::Missing => to.push(0),
+            FieldValue::Text(text) => {
+                to.push(1);
+                write_text(text, to);
+            }
+            FieldValue::Owned(text) => FieldValue::Text(text).write(to),
+            FieldValue::Texts(texts) => {
+                to.push(2);
+                to.extend(length(texts.len()));
+                texts.iter().for_each(|text| write_text(text, to));
+            }
+            FieldValue::Number(number) => {
+                to.push(3);
+                to.extend(number.to_le_bytes());
+            }
+            FieldValue::Bool(value) => to.extend([4, u8::from(*value)]),
+        }
+    }
+}
+
 impl FieldReader {
     /// Returns the field's value in `observation`, with `client` as the address that sent it.
     #[must_use]

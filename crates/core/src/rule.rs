@@ -20,6 +20,7 @@ mod pattern;
 mod reference;
 mod requirement;
 mod selection;
+mod verdicts;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -123,7 +124,7 @@ impl Rule {
     #[must_use]
     pub fn groups_of(&self, observation: &Observation) -> Vec<GroupKey> {
         let groups_in = |pass| {
-            let matcher = Matcher::new([self], pass, HashKey([0; 16]));
+            let mut matcher = Matcher::new([self], pass, HashKey([0; 16]));
             let mut matches = Vec::new();
             matcher.match_all(observation, &mut matches);
             matches.iter().map(|found| matcher.key_of(found, observation).group).collect::<Vec<_>>()

@@ -17,6 +17,10 @@ pub(super) struct Conditions {
     conditions: Vec<Condition>,
     fields: Vec<Field>,
     readers: Vec<FieldReader>,
+    /// The indexes of the fields that some condition compares, each once.
+    compared: Vec<usize>,
+    /// The times since which some condition holds.
+    times: Vec<Second>,
 }
 
 /// An [`Expression`] whose parts are indexes.
@@ -49,12 +53,41 @@ impl Conditions {
                 return self.joined(parts, Condition::Or);
             }
             Expression::Not(part) => Condition::Not(self.index_of(part)),
-            Expression::Since(time) => Condition::Since(*time),
+            Expression::Since(time) => {
+                self.times.push(*time);
+                Condition::Since(*time)
+            }
             Expression::Is { field, patterns, all } => {
-                Condition::Is { field: self.index_of_field(field), patterns: patterns.clone(), all: *all }
+                for other in patterns.iter().filter_map(Pattern::other_field) {
+                    self.compare(other);
+                }
+                Condition::Is { field: self.compare(field), patterns: patterns.clone(), all: *all }
             }
         };
         self.index(condition)
+    }
+
+    /// Returns the index of a field that a condition compares.
+    fn compare(&mut self, field: &Field) -> usize {
+        let index = self.index_of_field(field);
+        if !self.compared.contains(&index) {
+            self.compared.push(index);
+        }
+        index
+    }
+
+    /// Writes everything that a condition may look at: of two requests that write the same, each condition holds for both
+    /// or for none.
+    pub(super) fn write_compared(&self, observation: &Observation, client: Option<IpAddr>, to: &mut Vec<u8>) {
+        to.extend(self.times.iter().map(|time| u8::from(observation.first >= *time)));
+        for field in &self.compared {
+            self.read(*field, observation, client).write(to);
+        }
+    }
+
+    /// Returns how many fields have an index.
+    pub(super) fn fields(&self) -> usize {
+        self.fields.len()
     }
 
     /// Returns the index of a field. It is added where it is new.
@@ -102,7 +135,7 @@ impl Expression {
 /// The conditions of one request, as one client's. Results and values are kept once they are known.
 pub(super) struct Evaluation<'a> {
     conditions: &'a Conditions,
-    observation: &'a Observation,
+    pub(super) observation: &'a Observation,
     /// The address that counts as the sender.
     pub(super) client: Option<IpAddr>,
     results: Vec<Option<bool>>,

@@ -271,7 +271,7 @@ impl Rules {
         let mut evaluation = matcher.evaluation(request.observation, request.client);
         let selections: Vec<Trace> =
             part.selections.iter().map(|selection| self.trace(selection, None, &mut evaluation, request)).collect();
-        let outcome = match matcher.match_part(part.index, &mut evaluation, &mut Vec::new()) {
+        let outcome = match matcher.match_part(part.index, &mut evaluation) {
             Ok(found) => {
                 let group = matcher.key_of(&found, request.observation).group;
                 let values = group.0.iter().map(|value| shown(&value.to_string()));

@@ -12,6 +12,12 @@ use crate::text::{bounded, bounded_cow};
 /// Longest value of a group that is kept, in characters; longer ones share the group of their beginning.
 const GROUP_TEXT_CHARS_MAX: usize = 256;
 
+/// What a hash is of. The same bytes have another hash as something else.
+const GROUP: u8 = 1;
+const RULE: u8 = 2;
+/// See [`GROUP`].
+pub(super) const COMPARED: u8 = 3;
+
 /// A [`GroupValue`] that lends its text: most requests are of a group that is known.
 pub(super) enum GroupPart<'a> {
     Address(SourceIp),
@@ -70,20 +76,27 @@ impl From<GroupPart<'_>> for GroupValue {
     }
 }
 
-/// Returns the keyed hash of a rule and a group, or `None` where a part of it is an address that the request does not name.
-/// `buffer` is scratch space.
+/// Returns the keyed hash of a group, or `None` where a part of it is an address that the request does not name. `buffer`
+/// is scratch space.
 pub(super) fn hash_of<'a>(
-    rule: RuleKey,
     parts: impl Iterator<Item = Option<GroupPart<'a>>>,
     hasher: &SipHasher13,
     buffer: &mut Vec<u8>,
 ) -> Option<u64> {
     buffer.clear();
-    buffer.extend(rule.0.to_le_bytes());
+    buffer.push(GROUP);
     for part in parts {
         part?.write(buffer);
     }
     Some(hasher.hash(buffer))
+}
+
+/// Returns the keyed hash of a rule. Exclusive or joins it with the hash of a group: no client knows either, so none can
+/// make two pairs of rule and group equal.
+pub(super) fn hash_of_rule(rule: RuleKey, hasher: &SipHasher13) -> u64 {
+    let mut bytes = [RULE; 9];
+    bytes[1..].copy_from_slice(&rule.0.to_le_bytes());
+    hasher.hash(&bytes)
 }
 
 /// Returns a field's one value as text.

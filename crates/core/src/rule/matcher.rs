@@ -1,4 +1,7 @@
 //! All rules at once, as a fold asks them: which groups a request counts for, and as what.
+//!
+//! Conditions are evaluated only for requests that look new to them (see `verdicts`), and each value is hashed once per
+//! request, however many rules count by it.
 
 use std::net::IpAddr;
 
@@ -6,7 +9,8 @@ use siphasher::sip::SipHasher13;
 
 use super::conditions::{Conditions, Evaluation};
 use super::group::{self, GroupPart, text_of};
-use super::{Counting, Pass, ReferencedRule, Rule, SOURCE_IP, SourceIpMode};
+use super::verdicts::{Verdict, Verdicts};
+use super::{Counting, Expression, Pass, ReferencedRule, Rule, SOURCE_IP, SourceIpMode};
 use crate::address::SourceIp;
 use crate::field::Field;
 use crate::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
@@ -19,6 +23,22 @@ pub struct Matcher {
     hasher: SipHasher13,
     pub(super) conditions: Conditions,
     rules: Vec<MatchedRule>,
+    /// What rules count by, each list of fields once.
+    groupings: Vec<Vec<CountedValue>>,
+    verdicts: Verdicts,
+    /// Reused for each request.
+    hashes: Hashes,
+}
+
+/// The hashes of one request, as one client's: each is made once, when a rule first needs it.
+#[derive(Debug, Default)]
+struct Hashes {
+    client: Option<IpAddr>,
+    /// The hash of each grouping; `Some(None)` where the request lacks an address.
+    groups: Vec<Option<Option<u64>>>,
+    /// The hash of each field; `Some(None)` where the request lacks it.
+    texts: Vec<Option<Option<TextHash>>>,
+    buffer: Vec<u8>,
 }
 
 /// A group that a request counts for, and what of it counts there.
@@ -68,6 +88,8 @@ impl PartIndex {
 #[derive(Debug)]
 struct MatchedRule {
     key: RuleKey,
+    /// The keyed hash of `key`.
+    hash: u64,
     source_ip: SourceIpMode,
     /// Whether it cannot count a request without an address.
     needs_address: bool,
@@ -80,7 +102,7 @@ struct MatchedRule {
 }
 
 /// What a rule counts or groups by: the source, or the field at this index.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CountedValue {
     Address,
     Field(usize),
@@ -90,7 +112,8 @@ enum CountedValue {
 #[derive(Debug)]
 struct MatchedPart {
     condition: usize,
-    group_by: Vec<CountedValue>,
+    /// The index of what it counts by.
+    grouping: usize,
     referenced: ReferencedRuleSet,
 }
 
@@ -98,10 +121,22 @@ impl Matcher {
     /// Returns the matcher of `rules` in `pass`; `key` hashes groups and values.
     #[must_use]
     pub fn new<'r>(rules: impl IntoIterator<Item = &'r Rule>, pass: Pass, key: HashKey) -> Matcher {
-        let mut conditions = Conditions::default();
-        let rules = rules.into_iter().map(|rule| MatchedRule::new(rule, pass, &mut conditions));
-        let rules = rules.filter(|rule| !rule.parts.is_empty()).collect();
-        Matcher { key, hasher: SipHasher13::new_with_key(&key.0), conditions, rules }
+        let mut matcher = Matcher {
+            key,
+            hasher: SipHasher13::new_with_key(&key.0),
+            conditions: Conditions::default(),
+            rules: Vec::new(),
+            groupings: Vec::new(),
+            verdicts: Verdicts::default(),
+            hashes: Hashes::default(),
+        };
+        for rule in rules {
+            let rule = matcher.prepared(rule, pass);
+            if !rule.parts.is_empty() {
+                matcher.rules.push(rule);
+            }
+        }
+        matcher
     }
 
     /// Puts into `matches` the groups that `observation` counts for, each group of a rule once. A rule that it does not
@@ -109,34 +144,36 @@ impl Matcher {
     /// `sourceIPs`, or if its referenced rules group by different fields.
     ///
     /// Returns whether the request fits a rule that cannot count it because it names no address.
-    pub fn match_all(&self, observation: &Observation, matches: &mut Vec<Match>) -> bool {
+    pub fn match_all(&mut self, observation: &Observation, matches: &mut Vec<Match>) -> bool {
         matches.clear();
-        let mut trusted = self.evaluation(observation, observation.client);
-        // A buffer for what is hashed.
-        let mut buffer = Vec::with_capacity(64);
+        let mut hashes = std::mem::take(&mut self.hashes);
+        let trusted = self.verdict(observation, observation.client, &mut hashes);
+        hashes.begin(observation.client, self);
         let mut is_unattributed = false;
-        for (index, rule) in self.rules.iter().enumerate() {
+        for index in 0..self.rules.len() {
             let before = matches.len();
+            let mode = self.rules[index].source_ip;
             let mut is_without_address = observation.client.is_none();
-            if rule.source_ip == SourceIpMode::Trusted {
-                self.match_one(index, &mut trusted, matches, &mut buffer);
+            if mode == SourceIpMode::Trusted {
+                self.match_rule(index, &trusted, observation, &mut hashes, matches);
             } else {
-                let clients = rule.source_ip.clients_of(observation);
+                let clients = mode.clients_of(observation);
                 is_without_address = clients.iter().all(Option::is_none);
                 for client in clients {
-                    if client == observation.client {
-                        self.match_one(index, &mut trusted, matches, &mut buffer);
-                    } else {
-                        self.match_one(index, &mut self.evaluation(observation, client), matches, &mut buffer);
-                    }
+                    let verdict = self.verdict(observation, client, &mut hashes);
+                    hashes.begin(client, self);
+                    self.match_rule(index, &verdict, observation, &mut hashes, matches);
                 }
+                hashes.begin(observation.client, self);
             }
             join(matches, before);
+            let rule = &self.rules[index];
             if is_without_address && rule.needs_address && matches.len() == before {
                 let mut evaluation = self.evaluation(observation, None);
                 is_unattributed |= rule.parts.iter().any(|part| evaluation.holds(part.condition));
             }
         }
+        self.hashes = hashes;
         is_unattributed
     }
 
@@ -144,7 +181,7 @@ impl Matcher {
     #[must_use]
     pub fn key_of(&self, found: &Match, observation: &Observation) -> CountKey {
         let (rule, part) = self.part_at(found.index);
-        let group = part.group_by.iter().filter_map(|value| match value {
+        let group = self.groupings[part.grouping].iter().filter_map(|value| match value {
             CountedValue::Address => found.client.map(|client| GroupValue::Address(SourceIp::of(client))),
             CountedValue::Field(field) => {
                 Some(GroupPart::of(&self.conditions.read(*field, observation, found.client)).into())
@@ -157,7 +194,7 @@ impl Matcher {
     #[must_use]
     pub fn source_of(&self, found: &Match) -> (RuleKey, Option<SourceIp>) {
         let (rule, part) = self.part_at(found.index);
-        let is_by_address = part.group_by.iter().any(|value| matches!(value, CountedValue::Address));
+        let is_by_address = self.groupings[part.grouping].iter().any(|value| matches!(value, CountedValue::Address));
         (rule.key, found.client.filter(|_| is_by_address).map(SourceIp::of))
     }
 
@@ -165,7 +202,8 @@ impl Matcher {
     #[must_use]
     pub fn hash_of(&self, key: &CountKey) -> u64 {
         let parts = key.group.0.iter().map(|value| Some(GroupPart::from(value)));
-        group::hash_of(key.rule, parts, &self.hasher, &mut Vec::new()).unwrap_or_default()
+        let group = group::hash_of(parts, &self.hasher, &mut Vec::new()).unwrap_or_default();
+        group ^ group::hash_of_rule(key.rule, &self.hasher)
     }
 
     /// Returns the evaluation of `observation` as a request of `client`.
@@ -173,25 +211,12 @@ impl Matcher {
         Evaluation::new(&self.conditions, observation, client)
     }
 
-    /// Returns the match of a request with a part of a rule, or the reason that it does not match. `buffer` is scratch space.
-    #[inline]
-    pub(super) fn match_part(
-        &self,
-        index: PartIndex,
-        evaluation: &mut Evaluation<'_>,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Match, Miss> {
-        let (rule, part) = self.part_at(index);
-        if !evaluation.holds(part.condition) {
-            return Err(Miss::NoSelection);
-        }
-        if rule.excluded.is_some_and(|excluded| evaluation.holds(excluded)) {
-            return Err(Miss::FirstPass);
-        }
-        let group = part.group_by.iter().map(|value| group_part(*value, evaluation));
-        let hash = group::hash_of(rule.key, group, &self.hasher, buffer).ok_or(Miss::NoAddress)?;
-        let (source, text) = self.counted(rule, evaluation)?;
-        Ok(Match { hash, referenced: part.referenced, source, text, index, client: evaluation.client })
+    /// Returns the match of a request with a part of a rule, or the reason that it does not match.
+    pub(super) fn match_part(&self, index: PartIndex, evaluation: &mut Evaluation<'_>) -> Result<Match, Miss> {
+        self.fits(index, evaluation)?;
+        let mut hashes = Hashes::default();
+        hashes.begin(evaluation.client, self);
+        self.match_of(index, evaluation.observation, &mut hashes)
     }
 
     fn part_at(&self, index: PartIndex) -> (&MatchedRule, &MatchedPart) {
@@ -199,75 +224,147 @@ impl Matcher {
         (rule, &rule.parts[index.part])
     }
 
-    fn match_one(&self, rule: usize, evaluation: &mut Evaluation<'_>, matches: &mut Vec<Match>, buffer: &mut Vec<u8>) {
-        for part in 0..self.rules[rule].parts.len() {
-            matches.extend(self.match_part(PartIndex { rule, part }, evaluation, buffer));
-        }
+    /// Returns the parts whose conditions `observation` fits as a request of `client`.
+    fn verdict(&mut self, observation: &Observation, client: Option<IpAddr>, hashes: &mut Hashes) -> Verdict {
+        hashes.buffer.clear();
+        hashes.buffer.push(group::COMPARED);
+        self.conditions.write_compared(observation, client, &mut hashes.buffer);
+        let hash = self.hasher.hash(&hashes.buffer);
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        let verdict = verdicts.get(hash, || self.decide(&mut self.evaluation(observation, client)));
+        self.verdicts = verdicts;
+        verdict
     }
 
-    /// Returns the source to note and the value to count.
-    fn counted(
+    fn decide(&self, evaluation: &mut Evaluation<'_>) -> Verdict {
+        let parts =
+            |(rule, matched): (usize, &MatchedRule)| (0..matched.parts.len()).map(move |part| PartIndex { rule, part });
+        let all = self.rules.iter().enumerate().flat_map(parts);
+        all.filter(|index| self.fits(*index, evaluation).is_ok()).collect()
+    }
+
+    /// Checks the conditions of a part.
+    fn fits(&self, index: PartIndex, evaluation: &mut Evaluation<'_>) -> Result<(), Miss> {
+        let (rule, part) = self.part_at(index);
+        if !evaluation.holds(part.condition) {
+            return Err(Miss::NoSelection);
+        }
+        if rule.excluded.is_some_and(|excluded| evaluation.holds(excluded)) {
+            return Err(Miss::FirstPass);
+        }
+        Ok(())
+    }
+
+    /// Adds the matches of the parts of a rule that `verdict` has.
+    fn match_rule(
         &self,
-        rule: &MatchedRule,
-        evaluation: &mut Evaluation<'_>,
-    ) -> Result<(Option<SourceIp>, Option<TextHash>), Miss> {
-        let source = evaluation.client.map(SourceIp::of);
-        let noted = source.filter(|_| rule.lists_sources);
-        match rule.value {
-            None => Ok((noted, None)),
-            Some(CountedValue::Address) => Ok((Some(source.ok_or(Miss::NoAddress)?), None)),
-            Some(CountedValue::Field(field)) => {
-                let text = text_of(evaluation.value_of(field)).ok_or(Miss::NoValue)?;
-                Ok((noted, Some(TextHash::of(&text, &self.key))))
-            }
-        }
+        rule: usize,
+        verdict: &Verdict,
+        observation: &Observation,
+        hashes: &mut Hashes,
+        matches: &mut Vec<Match>,
+    ) {
+        let own = verdict.iter().skip_while(|index| index.rule < rule).take_while(|index| index.rule == rule);
+        matches.extend(own.filter_map(|index| self.match_of(*index, observation, hashes).ok()));
     }
-}
 
-impl MatchedRule {
-    fn new(rule: &Rule, pass: Pass, conditions: &mut Conditions) -> MatchedRule {
-        let value_of = |field: &Field, conditions: &mut Conditions| match field {
-            field if *field == SOURCE_IP => CountedValue::Address,
-            field => CountedValue::Field(conditions.index_of_field(field)),
+    /// Returns the match of a request with a part whose conditions it fits, or what it lacks to be counted.
+    fn match_of(&self, index: PartIndex, observation: &Observation, hashes: &mut Hashes) -> Result<Match, Miss> {
+        let (rule, part) = self.part_at(index);
+        let group = hashes.group(part.grouping, observation, self).ok_or(Miss::NoAddress)?;
+        let client = hashes.client;
+        let source = client.map(SourceIp::of);
+        let noted = source.filter(|_| rule.lists_sources);
+        let (source, text) = match rule.value {
+            None => (noted, None),
+            Some(CountedValue::Address) => (Some(source.ok_or(Miss::NoAddress)?), None),
+            Some(CountedValue::Field(field)) => {
+                (noted, Some(hashes.text(field, observation, self).ok_or(Miss::NoValue)?))
+            }
         };
+        Ok(Match { hash: group ^ rule.hash, referenced: part.referenced, source, text, index, client })
+    }
+
+    /// Returns a rule as far as `pass` looks for it.
+    fn prepared(&mut self, rule: &Rule, pass: Pass) -> MatchedRule {
         let value = match &rule.counting {
-            Counting::Values { field } => Some(value_of(field, conditions)),
+            Counting::Values { field } => Some(self.counted_value(field)),
             Counting::Events | Counting::Sequence { .. } => None,
-        };
-        let part = |selections, group_by: &[Field], set, conditions: &mut Conditions| MatchedPart {
-            condition: conditions.any_of(selections),
-            group_by: group_by.iter().map(|field| value_of(field, conditions)).collect(),
-            referenced: set,
         };
         let mut parts = Vec::new();
         if rule.referenced_rules().is_empty() && pass == Pass::First {
-            parts.push(part(&rule.selections, &rule.group_by, ReferencedRuleSet::default(), conditions));
+            parts.push(self.part(&rule.selections, &rule.group_by, ReferencedRuleSet::default()));
         }
         for (position, referenced) in rule.referenced_rules().iter().enumerate() {
             if referenced.pass() == pass {
                 let set = ReferencedRuleSet::default().with(position);
-                parts.push(part(&referenced.selections, &referenced.group_by, set, conditions));
+                parts.push(self.part(&referenced.selections, &referenced.group_by, set));
             }
         }
         let is_first = |referenced: &&ReferencedRule| referenced.pass() == Pass::First;
         let first = rule.referenced_rules().iter().filter(is_first).flat_map(|referenced| &referenced.selections);
         MatchedRule {
             key: rule.key,
+            hash: group::hash_of_rule(rule.key, &self.hasher),
             source_ip: rule.source_ip,
             needs_address: rule.group_by.contains(&SOURCE_IP) || rule.counts_sources(),
             lists_sources: rule.lists_sources(),
             value,
-            excluded: (pass == Pass::FollowUp && !parts.is_empty()).then(|| conditions.any_of(first)),
+            excluded: (pass == Pass::FollowUp && !parts.is_empty()).then(|| self.conditions.any_of(first)),
             parts,
         }
     }
+
+    fn part(&mut self, selections: &[Expression], group_by: &[Field], referenced: ReferencedRuleSet) -> MatchedPart {
+        let condition = self.conditions.any_of(selections);
+        let group_by: Vec<CountedValue> = group_by.iter().map(|field| self.counted_value(field)).collect();
+        let known = self.groupings.iter().position(|known| *known == group_by);
+        let grouping = known.unwrap_or_else(|| {
+            self.groupings.push(group_by);
+            self.groupings.len() - 1
+        });
+        MatchedPart { condition, grouping, referenced }
+    }
+
+    fn counted_value(&mut self, field: &Field) -> CountedValue {
+        if *field == SOURCE_IP {
+            return CountedValue::Address;
+        }
+        CountedValue::Field(self.conditions.index_of_field(field))
+    }
 }
 
-/// Returns the request's part of the group key, or `None` if that is an address and the request names none.
-fn group_part<'a>(value: CountedValue, evaluation: &mut Evaluation<'a>) -> Option<GroupPart<'a>> {
-    match value {
-        CountedValue::Address => evaluation.client.map(|client| GroupPart::Address(SourceIp::of(client))),
-        CountedValue::Field(field) => Some(GroupPart::of(evaluation.value_of(field))),
+impl Hashes {
+    /// Forgets all hashes, for a request of `client`.
+    fn begin(&mut self, client: Option<IpAddr>, matcher: &Matcher) {
+        self.client = client;
+        self.groups.clear();
+        self.groups.resize(matcher.groupings.len(), None);
+        self.texts.clear();
+        self.texts.resize(matcher.conditions.fields(), None);
+    }
+
+    /// Returns the hash of the request's group, or `None` where a part of it is an address that the request lacks.
+    fn group(&mut self, grouping: usize, observation: &Observation, matcher: &Matcher) -> Option<u64> {
+        let (client, buffer) = (self.client, &mut self.buffer);
+        *self.groups[grouping].get_or_insert_with(|| {
+            let parts = matcher.groupings[grouping].iter().map(|value| match value {
+                CountedValue::Address => client.map(|client| GroupPart::Address(SourceIp::of(client))),
+                CountedValue::Field(field) => {
+                    Some(GroupPart::of(&matcher.conditions.read(*field, observation, client)))
+                }
+            });
+            group::hash_of(parts, &matcher.hasher, buffer)
+        })
+    }
+
+    /// Returns the hash of the field's text, or `None` where the request lacks it.
+    fn text(&mut self, field: usize, observation: &Observation, matcher: &Matcher) -> Option<TextHash> {
+        let client = self.client;
+        *self.texts[field].get_or_insert_with(|| {
+            let value = matcher.conditions.read(field, observation, client);
+            text_of(&value).map(|text| TextHash::of(&text, &matcher.key))
+        })
     }
 }
 

@@ -119,6 +119,14 @@ impl Pattern {
         }
     }
 
+    /// Returns the other field that it compares the value with, if there is one.
+    pub(super) fn other_field(&self) -> Option<&Field> {
+        match self {
+            Pattern::Other(reference) => Some(&reference.field),
+            _ => None,
+        }
+    }
+
     /// Returns whether a missing field fits.
     #[must_use]
     pub fn fits_missing(&self) -> bool {
