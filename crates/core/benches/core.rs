@@ -9,7 +9,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::{decode, stage_time_unread_ms};
-use stakeout_core::fold::{self, CloseInput, Fold, Limits};
+use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::hash::HashKey;
 use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::observation::Observation;
@@ -95,8 +95,7 @@ fn closing_ten_thousand_groups(bencher: Bencher<'_, '_>) {
         observations.iter().for_each(|observation| fold.observe(observation));
         fold
     };
-    bencher.with_inputs(folded).bench_values(|fold| {
-        let input = CloseInput::nothing(source().log, Second(1_795_260_000));
-        fold.close(&source(), input, jiff::Timestamp::UNIX_EPOCH)
-    });
+    bencher
+        .with_inputs(folded)
+        .bench_values(|fold| fold.close_alone(&source(), Second(1_795_260_000), jiff::Timestamp::UNIX_EPOCH));
 }

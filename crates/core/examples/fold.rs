@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::{EventFilter, borrowed_event};
-use stakeout_core::fold::{self, CloseInput, Fold, Limits};
+use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::group::RuleKey;
 use stakeout_core::hash::HashKey;
 use stakeout_core::needle::{Needles, NextCandidates, Spelling};
@@ -81,8 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         from = end + 1;
     }
     let read_until = fold.last_matched().unwrap_or(Second(0));
-    let input = CloseInput::nothing(source.log.clone(), read_until);
-    let closed = fold.close(&source, input, jiff::Timestamp::UNIX_EPOCH);
+    let closed = fold.close_alone(&source, read_until, jiff::Timestamp::UNIX_EPOCH);
     writeln!(std::io::stdout(), "{} findings", closed.commit.findings.len())?;
     Ok(())
 }

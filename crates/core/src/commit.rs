@@ -1,27 +1,34 @@
-//! The one write: everything that a window changes, in one batch.
+//! The one write: everything that the windows of some logs change, in one batch.
 
 use crate::delivery::{Delivery, DeliveryId};
 use crate::finding::{Finding, FindingKey};
 use crate::progress::Progress;
 use crate::source::SourceId;
-use crate::tally::Rows;
+use crate::tally::{Rows, StoredMinute};
 use crate::time::Minute;
 
-/// The changes of a window. The ledger writes all of them or none.
+/// The changes of one log.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Commit {
-    /// The log whose window it is.
+pub struct LogCommit {
+    /// The log.
     pub source: SourceId,
-    /// Minutes of this log to overwrite, ascending.
+    /// Rows to write, by minute, ascending: each overwrites the stored row of its rule, group and minute.
     pub minutes: Vec<(Minute, Rows)>,
-    /// Minutes of any log that are no longer needed.
-    pub expired: Vec<(SourceId, Minute)>,
     /// How far the log has been read.
     pub progress: Progress,
+}
+
+/// The changes of the windows of some logs. The ledger writes all of them or none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// The changes of each log, at most one for each.
+    pub logs: Vec<LogCommit>,
+    /// Rows of any log that are no longer needed.
+    pub expired: Vec<StoredMinute>,
     /// Findings to write, new or changed.
     pub findings: Vec<Finding>,
-    /// Findings that are over and past every reread.
-    pub forgotten: Vec<FindingKey>,
+    /// Findings that are over and past every reread: they go to the archive as they are stored.
+    pub archived: Vec<FindingKey>,
     /// New deliveries.
     pub deliveries: Vec<Delivery>,
     /// The number that the next commit's first delivery will have.
@@ -50,8 +57,6 @@ impl Commit {
 mod tests {
     use super::*;
     use crate::delivery::{Activity, ENTRIES_MAX, Entry};
-    use crate::source::LogId;
-    use crate::time::Second;
 
     #[test]
     fn parts_of_deliveries_are_numbered_from_the_first_delivery_on() {
@@ -63,12 +68,10 @@ mod tests {
             notices: Vec::new(),
         };
         let commit = |deliveries, next| Commit {
-            source: SourceId(0),
-            minutes: Vec::new(),
+            logs: Vec::new(),
             expired: Vec::new(),
-            progress: Progress::new(LogId("file/x".to_owned()), Second(0)),
             findings: Vec::new(),
-            forgotten: Vec::new(),
+            archived: Vec::new(),
             deliveries,
             next_delivery: DeliveryId(next),
         };

@@ -5,6 +5,7 @@
 
 mod close;
 mod close_input;
+mod log_change;
 mod finding_limit;
 mod findings;
 mod follow_ups;
@@ -38,8 +39,9 @@ use memberships::{Membership, Memberships};
 use samples::WindowSamples;
 use values::WindowValues;
 
-pub use close::{Closed, close_progress, keys_expiring};
-pub use close_input::CloseInput;
+pub use close::{Closed, ClosedLog, close, keys_needed, spans_needed};
+pub use close_input::{CloseInput, Stored};
+pub use log_change::{JoinedChange, LogChange};
 pub use window_counts::WindowCounts;
 
 /// What a window may hold. Whatever exceeds a limit is reported as a sum.
@@ -58,11 +60,13 @@ pub struct Limits {
     /// Findings that one commit opens; 2 KB of memory each, and as much again while they are written. The largest are
     /// opened, and the others are reported as a sum.
     pub findings_max: usize,
-    /// Stored findings, over all rules and a day: each commit reads them. At this limit a commit still opens
-    /// `findings_always` more, so that a flood hides nothing that comes after it.
+    /// Findings that are stored outside of the archive: those that are open or within reach of a late event. The last tenth
+    /// is reserved for level medium and above, and half of that for high.
     pub findings_stored_max: usize,
-    /// Findings that a commit may open however many are stored already.
-    pub findings_always: usize,
+    /// Rows of all hours that are stored, with room reserved in the same way.
+    pub rows_stored_max: usize,
+    /// Pending entries and notices of each destination, with room reserved in the same way.
+    pub pending_max: usize,
     /// Follow-ups that one commit adds.
     pub follow_ups_max: usize,
     /// Sources of one follow-up.
@@ -81,8 +85,9 @@ impl Default for Limits {
             values_max: 200_000,
             rows_max: 100_000,
             findings_max: 5_000,
-            findings_stored_max: 20_000,
-            findings_always: 1_000,
+            findings_stored_max: 200_000,
+            rows_stored_max: 4_000_000,
+            pending_max: 20_000,
             follow_ups_max: 10,
             follow_up_sources_max: FOLLOW_UP_SOURCES_MAX,
             context_query_min: None,
@@ -101,6 +106,7 @@ impl Limits {
             values_max: usize::MAX,
             findings_max: usize::MAX,
             findings_stored_max: usize::MAX,
+            rows_stored_max: usize::MAX,
             follow_up_sources_max: usize::MAX,
             ..Limits::default()
         }

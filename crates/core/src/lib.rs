@@ -41,6 +41,7 @@ pub mod episode;
 // From an episode to a finding, and to those who must know of it.
 pub mod context;
 pub mod finding;
+pub mod finding_query;
 pub mod notice;
 pub mod delivery;
 

@@ -41,14 +41,24 @@ pub enum NoticeKind {
         /// Why.
         reason: String,
     },
-    /// More groups crossed a threshold than one commit may open findings for. The largest have one, the rest is a sum.
+    /// More groups crossed a threshold than findings may be opened or stored. The most severe and the largest have one, the
+    /// rest is a sum.
     TooManyFindings {
         /// Groups without a finding.
         findings: u64,
         /// Their requests. A request that several rules count is included several times.
         requests: u64,
+        /// The rules with most of these groups, with the number of groups.
+        rules: Vec<(String, u64)>,
         /// The largest sources among them, with their requests.
         top: Vec<(String, u64)>,
+    },
+    /// So many messages to a destination are pending that it does not get all of the following ones.
+    TooManyPending {
+        /// The destination.
+        destination: String,
+        /// Pending findings and notices.
+        pending: usize,
     },
     /// The window has more groups than may be stored. The largest are counted exactly, the rest is a sum.
     Overflow {

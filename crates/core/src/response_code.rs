@@ -79,6 +79,13 @@ impl ResponseCodes {
         }
     }
 
+    /// Returns these counts without those of `other`, which are part of them.
+    #[must_use]
+    pub fn without(&self, other: &ResponseCodes) -> ResponseCodes {
+        let rest = self.0.iter().map(|(code, n)| (*code, n.saturating_sub(other.0.get(code).copied().unwrap_or(0))));
+        ResponseCodes(rest.filter(|(_, n)| *n > 0).collect())
+    }
+
     /// Returns whether there are no requests.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -178,6 +178,13 @@ impl Rule {
         let longest = conditions.map(|condition| condition.timespan_seconds).max().unwrap_or(0);
         self.threshold.timespan_seconds.saturating_add(longest)
     }
+
+    /// Returns the longest time, in seconds, over which two requests of one episode can lie apart without another between
+    /// them.
+    #[must_use]
+    pub fn episode_reach_seconds(&self) -> i64 {
+        self.threshold.quiet_seconds.max(self.reach_seconds())
+    }
 }
 
 impl SourceIpMode {
@@ -219,7 +226,7 @@ impl Rules {
     /// Returns the longest time, in seconds, over which requests of one episode can lie apart.
     #[must_use]
     pub fn longest_reach_seconds(&self) -> i64 {
-        self.rules.iter().map(|rule| rule.threshold.quiet_seconds.max(rule.reach_seconds())).max().unwrap_or(0)
+        self.rules.iter().map(Rule::episode_reach_seconds).max().unwrap_or(0)
     }
 
     /// Returns the rule of this name.

@@ -70,19 +70,21 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Opens the state of the config.
 pub(crate) fn open_state(config: &Config) -> Result<Writer, Failure> {
-    Writer::start(config.state_path.clone()).map_err(|error| state_failure(StateError::Ledger(error)))
+    Writer::start(config.state.path.clone()).map_err(|error| state_failure(error.into()))
 }
 
 /// Turns an error of the state into a failure of the verb.
 pub(crate) fn state_failure(error: StateError) -> Failure {
-    match error {
-        StateError::Ledger(error @ (LedgerError::Locked { .. } | LedgerError::DiskFull { .. })) => {
-            Failure::TryLater(error.to_string())
-        }
-        StateError::Ledger(error @ LedgerError::Failed { .. }) => {
+    let error = match error {
+        StateError::Ledger(error) => error,
+        StateError::Closed => return Failure::Failed(anyhow!("{error}")),
+    };
+    match &*error {
+        LedgerError::Locked { .. } | LedgerError::DiskFull { .. } => Failure::TryLater(error.to_string()),
+        LedgerError::Failed { .. } => {
             Failure::Failed(anyhow!("{error} (check `state.path`, its permissions and its disk)"))
         }
         // The text of the error names its source already, so the chain would repeat it.
-        error => Failure::Failed(anyhow!("{error}")),
+        _ => Failure::Failed(anyhow!("{error}")),
     }
 }

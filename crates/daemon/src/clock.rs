@@ -30,6 +30,12 @@ pub(crate) fn sleep(duration: Duration) -> Sleep {
     tokio::time::sleep(duration)
 }
 
+/// Blocks this thread for `duration`.
+#[expect(clippy::disallowed_methods, reason = "all other code waits here")]
+pub(crate) fn block_for(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// Returns a timer that ticks at once and then every `period`, by the monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "all other code waits here")]
 pub(crate) fn interval(period: Duration) -> Interval {

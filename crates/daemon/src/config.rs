@@ -8,6 +8,7 @@ mod expand;
 pub(crate) mod notify;
 pub(crate) mod schedule;
 pub(crate) mod sources;
+mod state;
 
 #[cfg(test)]
 mod tests;
@@ -24,9 +25,11 @@ use stakeout_core::yaml::{self, At, Map, Node};
 use crate::network;
 use crate::section::{self, Environment, SectionReader, io_problem, keys};
 
+pub(crate) use duration::parse as seconds_of;
 use notify::Destination;
 pub(crate) use schedule::Schedule;
 pub(crate) use sources::SourceConfig;
+pub(crate) use state::StateConfig;
 
 /// A config has a few hundred lines; a larger file is probably the wrong one.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -34,7 +37,6 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const TRUSTED_PROXIES_MAX: usize = 1024;
 /// Most rows (rule, group, minute) of one window; the memory of the state is measured up to this number.
 const ROWS_MAX: u32 = 100_000;
-const STATE_PATH: &str = "/var/lib/stakeout";
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9403);
@@ -46,8 +48,8 @@ const SECTIONS: [&str; 9] =
 pub(crate) struct Config {
     /// When windows are read.
     pub(crate) schedule: Schedule,
-    /// The directory of the state.
-    pub(crate) state_path: PathBuf,
+    /// Where the state is, and how much of the past it keeps.
+    pub(crate) state: StateConfig,
     /// Directories and files of rules; empty for the shipped rules.
     pub(crate) rules: Vec<PathBuf>,
     /// The proxies whose forwarded addresses are believed.
@@ -114,7 +116,7 @@ fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, errors: &mut Vec<Diagn
         sources::read(&map, &for_sources, reader, errors)
     };
     let notify = notify::read(&map, reader, errors);
-    let state_path = keep(state_path(&map, reader), errors);
+    let state = keep(state::read(&map, reader), errors);
     let rules = keep(rules(&map, reader), errors);
     let trusted_proxies = keep(trusted_proxies(&map), errors);
     let admin_listen = keep(admin_listen(&map, reader), errors);
@@ -122,7 +124,7 @@ fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, errors: &mut Vec<Diagn
     let rows_max = keep(rows_max(&map), errors);
     Some(Config {
         schedule: schedule?,
-        state_path: state_path?,
+        state: state?,
         rules: rules?,
         trusted_proxies: trusted_proxies?,
         sources: sources?,
@@ -196,16 +198,6 @@ fn tab_or(error: Diagnostic, text: &str) -> Diagnostic {
             ..error
         },
         _ => error,
-    }
-}
-
-fn state_path(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<PathBuf, Diagnostic> {
-    let Some(at) = top.get("state") else {
-        return Ok(STATE_PATH.into());
-    };
-    match keys(&at, &["path"])?.get("path") {
-        None => Ok(STATE_PATH.into()),
-        Some(at) => reader.path(&at),
     }
 }
 

@@ -339,7 +339,7 @@ mod tests {
         let log = FileLog::new(path.clone());
         let read = log
             .read(window(), &FileFilter::counting_all(&is_list), |event, at, record_id| {
-                handed.push((event.verb, at, record_id()))
+                handed.push((event.verb, at, record_id()));
             })
             .expect("read");
         assert_eq!(handed, [(Some("list".to_owned()), window().earliest(), format!("{}:0", path.display()))]);

@@ -8,7 +8,6 @@ use indicatif::ProgressBar;
 use stakeout_core::context::FindingContext;
 use stakeout_core::context_query::ContextQuery;
 use stakeout_core::finding::FindingKey;
-use stakeout_core::fold::Closed;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::time::{Second, Window};
@@ -20,7 +19,7 @@ use crate::metric;
 use crate::scan::{Log, ScanOptions, WindowScan};
 use crate::schedule::DueWindows;
 use crate::shutdown::Shutdown;
-use crate::writer::{Change, CloseRequest, EngineConfig, StateError, Writer};
+use crate::writer::{Change, CloseRequest, ClosedChange, EngineConfig, StateError, Writer};
 
 /// One log during one tick.
 pub(crate) struct LogTask<'a> {
@@ -186,10 +185,9 @@ impl<'a> LogTask<'a> {
         let WindowScan { counted, cost, changes_minutes, .. } = scan;
         let counts = counted.counts();
         // After a flood the stored rows of a window fill the memory, so they are not read for nothing.
-        let change =
-            if changes_minutes { Change::Window { counted: Box::new(counted), window } } else { Change::Progress };
+        let change = if changes_minutes { Change::Window(Box::new(counted)) } else { Change::Progress };
         let closed = self.commit(change, self.notices(window, kind)).await?;
-        metric::window(&self.log.source.name, &cost, &counts, &closed);
+        metric::window(&self.log.source.name, &cost, &counts, closed.log().rows_retained);
         let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
             source = self.log.source.name,
@@ -204,7 +202,7 @@ impl<'a> LogTask<'a> {
             requests = counts.observed,
             matched = counts.matched,
             unattributed = counts.unattributed,
-            changes = closed.changes.len(),
+            changes = closed.closed().changes.len(),
             lag_seconds,
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "window committed"
@@ -227,7 +225,7 @@ impl<'a> LogTask<'a> {
         kind.map(notice).into_iter().collect()
     }
 
-    async fn commit(&mut self, change: Change, notices: Vec<Notice>) -> Result<Closed, StateError> {
+    async fn commit(&mut self, change: Change, notices: Vec<Notice>) -> Result<ClosedChange, StateError> {
         let request = CloseRequest {
             source: self.log.source.clone(),
             change,
@@ -238,8 +236,8 @@ impl<'a> LogTask<'a> {
         };
         let closed = self.writer.close(request).await?;
         // A commit can add follow-ups and context queries.
-        self.progress.clone_from(&closed.commit.progress);
-        for notice in &closed.notices {
+        self.progress.clone_from(closed.progress());
+        for notice in &closed.log().notices {
             metric::notice(notice);
             let window = notice.window;
             warn!(source = notice.source, %window, "{}: {}", notice::title(notice), notice::explanation(notice));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::FindingKey;
-use stakeout_core::fold::{Closed, FoldCounts};
+use stakeout_core::fold::{Closed, FoldCounts, Stored};
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_notify::destination::Destination;
@@ -56,12 +56,20 @@ pub(crate) fn describe() {
         "stakeout_state_blobs",
         "Values that the state engine moved into separate files; always 0 in a healthy state."
     );
+    describe_gauge!("stakeout_state_findings", "Stored findings outside of the archive.");
+    describe_gauge!("stakeout_state_rows", "Stored rows (rule, group, minute).");
+    describe_gauge!("stakeout_state_pending", "Pending findings and notices in the state, by destination.");
+    describe_counter!("stakeout_findings_archived_total", "Findings that went to the archive.");
+    describe_counter!(
+        "stakeout_messages_left_out_total",
+        "Findings and notices that a destination does not get because too many are pending, by destination."
+    );
     describe_gauge!("stakeout_build_info", "The running version.");
     gauge!("stakeout_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
 }
 
 /// Counts a committed window.
-pub(crate) fn window(source: &str, cost: &ScanCost, counts: &FoldCounts, closed: &Closed) {
+pub(crate) fn window(source: &str, cost: &ScanCost, counts: &FoldCounts, rows_retained: u64) {
     let source = source.to_owned();
     for (name, n) in [
         ("stakeout_windows_total", 1),
@@ -76,10 +84,14 @@ pub(crate) fn window(source: &str, cost: &ScanCost, counts: &FoldCounts, closed:
         ("stakeout_requests_matched_total", counts.matched),
         ("stakeout_requests_unattributed_total", counts.unattributed),
         ("stakeout_requests_over_limit_total", counts.over_limit),
-        ("stakeout_rows_retained_total", closed.rows_retained),
+        ("stakeout_rows_retained_total", rows_retained),
     ] {
         counter!(name, "source" => source.clone()).increment(n);
     }
+}
+
+/// Counts what a commit changed.
+pub(crate) fn commit(closed: &Closed) {
     let changes: HashMap<FindingKey, Activity> = closed.changes.iter().copied().collect();
     for finding in &closed.commit.findings {
         let activity = match changes.get(&finding.key) {
@@ -89,6 +101,10 @@ pub(crate) fn window(source: &str, cost: &ScanCost, counts: &FoldCounts, closed:
             None => continue,
         };
         counter!("stakeout_findings_total", "rule" => finding.rule.name.clone(), "activity" => activity).increment(1);
+    }
+    counter!("stakeout_findings_archived_total").increment(closed.commit.archived.len() as u64);
+    for (destination, messages) in &closed.left_out {
+        counter!("stakeout_messages_left_out_total", "destination" => destination.clone()).increment(*messages as u64);
     }
 }
 
@@ -101,9 +117,14 @@ pub(crate) fn progress(source: &str, progress: &Progress) {
 
 /// Updates the size of the state.
 #[expect(clippy::cast_precision_loss, reason = "a state of 2^52 bytes is not expected")]
-pub(crate) fn state(bytes: u64, blobs: usize) {
+pub(crate) fn state(bytes: u64, blobs: usize, stored: &Stored) {
     gauge!("stakeout_state_bytes").set(bytes as f64);
     gauge!("stakeout_state_blobs").set(blobs as f64);
+    gauge!("stakeout_state_findings").set(stored.findings as f64);
+    gauge!("stakeout_state_rows").set(stored.rows as f64);
+    for (destination, pending) in &stored.pending {
+        gauge!("stakeout_state_pending", "destination" => destination.clone()).set(*pending as f64);
+    }
 }
 
 /// Counts a failed attempt to read a window.

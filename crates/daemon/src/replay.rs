@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::commit::Commit;
+use stakeout_core::commit::LogCommit;
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::Finding;
 use stakeout_core::fold::{self, CloseInput, Closed, Fold, Limits};
@@ -109,8 +109,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     // The ends of the input and the matches show how far it reaches. No other record is decoded for that.
     let read_until = counts.latest.max(fold.last_matched()).unwrap_or(Second(0));
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
-    let close_input = CloseInput::nothing(source.log.clone(), read_until);
-    let closed = fold.close(&source, close_input.clone(), now);
+    let mut closed = fold.close_alone(&source, read_until, now);
     report(&counts, &closed);
     let mut findings = closed.commit.findings.clone();
     if args.files.iter().any(|path| path.as_os_str() == "-") {
@@ -119,8 +118,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
                 "standard input is read only once: follow-ups are off, such as successful requests after denied ones"
             );
         }
-    } else if !closed.commit.progress.follow_ups.is_empty() {
-        let followed = follow_up(&input, &rules, &source, closed, close_input, now)?;
+    } else if let Some(log) = closed.commit.logs.pop().filter(|log| !log.progress.follow_ups.is_empty()) {
+        let followed = follow_up(&input, &rules, &source, log, closed.commit.findings, now)?;
         findings.retain(|finding| !followed.iter().any(|newer| newer.key == finding.key));
         findings.extend(followed);
     }
@@ -137,19 +136,20 @@ fn follow_up(
     input: &Input<'_>,
     rules: &Arc<Rules>,
     source: &Source,
-    closed: Closed,
-    close_input: CloseInput,
+    log: LogCommit,
+    findings: Vec<Finding>,
     now: Timestamp,
 ) -> anyhow::Result<Vec<Finding>> {
-    let Commit { progress, minutes, findings, .. } = closed.commit;
-    let follow_ups = progress.follow_ups;
+    let follow_ups = log.progress.follow_ups;
     let prefilters = follow_ups.iter().map(|follow_up| follow_up.prefilter(rules)).collect();
     let InputFold { fold, .. } = input.fold(&Prefilter::Or(prefilters).simplified(), false, || {
         fold::open_follow_ups(rules.clone(), Window::ALL, follow_ups.clone(), HASH_KEY, Limits::of_replay())
     })?;
-    let stored = |(minute, rows)| StoredMinute { source: close_input.source_id, minute, rows };
-    let own = minutes.into_iter().map(stored).collect();
-    Ok(fold.close(source, CloseInput { own, findings, ..close_input }, now).commit.findings)
+    let stored = |(minute, rows)| StoredMinute { source: log.source, minute, rows };
+    let minutes = log.minutes.into_iter().map(stored).collect();
+    let alone = CloseInput::alone(source.clone(), Some(fold.count()), minutes, log.progress.cursor);
+    let input = CloseInput { findings, ..alone };
+    Ok(fold::close(rules, &Limits::of_replay(), input, now).commit.findings)
 }
 
 /// The files, and how to read them.
@@ -200,7 +200,7 @@ fn bar(files: &[PathBuf]) -> ProgressBar {
 
 /// Logs how much was read, and warns of what was not counted.
 fn report(read: &ReadCounts, closed: &Closed) {
-    let counts = closed.counts;
+    let counts = closed.counts();
     info!(
         records = read.records,
         decoded = read.decoded,
@@ -229,7 +229,7 @@ fn report(read: &ReadCounts, closed: &Closed) {
             "requests match a rule but have no client address, and are in no finding"
         );
     }
-    for notice in &closed.notices {
+    for notice in closed.notices() {
         warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
     }
 }

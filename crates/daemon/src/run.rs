@@ -220,7 +220,7 @@ impl Daemon {
     async fn reloaded(&self) -> Result<Watch, Failure> {
         let (config, rules) = self.args.load()?;
         let old = self.watch.config();
-        if config.state_path != old.state_path || config.admin_listen != old.admin_listen {
+        if config.state.path != old.state.path || config.admin_listen != old.admin_listen {
             warn!("a reload does not change state.path and admin.listen: restart to change them");
         }
         Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone()).await?)
@@ -285,7 +285,7 @@ fn start_watchdog(writer: Writer) {
         let mut beat = clock::interval(period / 2);
         loop {
             beat.tick().await;
-            if writer.progress().await.is_ok() {
+            if writer.check().await.is_ok() {
                 notify_systemd(&[NotifyState::Watchdog]);
             }
         }

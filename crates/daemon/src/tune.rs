@@ -134,7 +134,7 @@ fn load(args: &TuneArgs) -> Result<(Option<Config>, Rules), Failure> {
 /// Counts what the files hold of `window`.
 fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Result<Counted> {
     let Folded { closed, counts } = args.reading.fold(&args.files, rules, window, limits())?;
-    for notice in &closed.notices {
+    for notice in closed.notices() {
         warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
     }
     let (Some(earliest), Some(latest)) = (counts.earliest, counts.latest) else {
@@ -145,7 +145,11 @@ fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Resu
         latest: latest.min(window.latest().plus(-1)),
         records: counts.records,
     };
-    Ok(Counted { minutes: closed.commit.minutes, unreadable: counts.unreadable, span })
+    Ok(Counted {
+        minutes: closed.commit.logs.into_iter().flat_map(|log| log.minutes).collect(),
+        unreadable: counts.unreadable,
+        span,
+    })
 }
 
 /// Returns the limits while files are read: about a gigabyte at worst. What exceeds them is reported as a sum.

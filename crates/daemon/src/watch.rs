@@ -73,6 +73,8 @@ impl Watch {
             logs: logs.iter().map(|log| (log.source.log.clone(), log.source.provider, log.start_seconds)).collect(),
             notification_filters: destinations.iter().map(|destination| destination.notification_filter()).collect(),
             period_seconds: config.schedule.latest_seconds - config.schedule.earliest_seconds,
+            retain_seconds: config.state.retain_seconds,
+            archive_bytes_max: config.state.archive_bytes_max,
         };
         let options = ScanOptions {
             prefilter: Arc::new(rules.prefilter()),
@@ -185,8 +187,7 @@ impl Watch {
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<LogSummary, StateError> {
-        let known = self.writer.progress().await?;
-        let progress = known.into_iter().find(|progress| progress.log == log.source.log);
+        let progress = self.writer.progress(&log.source.log).await?;
         if progress.as_ref().is_some_and(|progress| progress.cursor > at) {
             warn!(source = log.source.name, "the log was read beyond the current time: check the system clock");
         }
@@ -194,6 +195,7 @@ impl Watch {
         bar.inc_length((due.windows.len() + due.rereads.len()) as u64);
         let start = due.windows.first().map_or(at, Window::earliest);
         let progress = progress.unwrap_or_else(|| Progress::new(log.source.log.clone(), start));
+        let _running = self.writer.note_running();
         LogTask::new(log, progress, at, &self.options, &self.writer, &self.engine).run(due, shutdown, bar).await
     }
 

@@ -4,46 +4,83 @@
 //! durable.
 
 mod close;
+mod least_progress;
 mod thread;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stakeout_core::delivery::{Delivery, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::fold::Closed;
+use stakeout_core::finding_query::FindingQuery;
+use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
 use stakeout_core::progress::Progress;
-use stakeout_ledger::{Ledger, LedgerError};
+use stakeout_core::source::LogId;
+use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::finding_page::PageSearch;
 use crate::summary::Summary;
 
 pub(crate) use close::{Change, CloseRequest, EngineConfig};
 use thread::WriterThread;
 
 /// Most requests that wait for the writer. Each log and each destination has at most one.
-const QUEUE_MAX: usize = 64;
+const QUEUE_MAX: usize = 256;
 
 /// Why the state could not be read or written.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub(crate) enum StateError {
-    /// The ledger failed.
+    /// The ledger failed. All changes that were closed at once share the error.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Ledger(Arc<LedgerError>),
     /// The writer thread has ended, because the process ends.
     #[error("the state is closed")]
     Closed,
 }
 
+impl From<LedgerError> for StateError {
+    fn from(error: LedgerError) -> StateError {
+        StateError::Ledger(Arc::new(error))
+    }
+}
+
+/// A change that was closed and is durable, maybe with those of other logs.
+pub(crate) struct ClosedChange {
+    closed: Arc<Closed>,
+    index: usize,
+}
+
+impl ClosedChange {
+    /// Returns what was committed, of all changes that were closed at once.
+    pub(crate) fn closed(&self) -> &Closed {
+        &self.closed
+    }
+
+    /// Returns what is known of this change.
+    pub(crate) fn log(&self) -> &ClosedLog {
+        &self.closed.logs[self.index]
+    }
+
+    /// Returns how far the log is read.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.closed.commit.logs[self.index].progress
+    }
+}
+
 /// A request to the writer thread, with the channel for its answer.
 enum Request {
-    Close(Box<CloseRequest>, oneshot::Sender<Result<Closed, StateError>>),
+    Close(Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>),
     Settle(Settlement, oneshot::Sender<Result<(), StateError>>),
     Deliveries(String, oneshot::Sender<Result<Vec<Delivery>, StateError>>),
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
-    Progress(oneshot::Sender<Result<Vec<Progress>, StateError>>),
+    Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
+    Check(oneshot::Sender<Result<(), StateError>>),
+    Search(FindingQuery, usize, oneshot::Sender<Result<(PageSearch, ArchivedFindings), StateError>>),
     Summary(oneshot::Sender<Result<Summary, StateError>>),
 }
 
@@ -52,21 +89,34 @@ enum Request {
 pub(crate) struct Writer {
     requests: mpsc::Sender<Request>,
     hash_key: HashKey,
+    /// How many logs are being read.
+    logs_running: Arc<AtomicUsize>,
+}
+
+/// Counts a log as being read until it is dropped.
+pub(crate) struct RunningLog(Arc<AtomicUsize>);
+
+impl Drop for RunningLog {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Writer {
     /// Opens the state at `path` and starts the writer thread. The thread ends and releases the state when every
     /// `Writer` is dropped.
     pub(crate) fn start(path: PathBuf) -> Result<Writer, LedgerError> {
+        thread::compact(&path)?;
         let ledger = Ledger::open(&path)?;
         let hash_key = ledger.hash_key();
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
-        let thread = WriterThread::new(path, ledger);
+        let logs_running = Arc::new(AtomicUsize::new(0));
+        let thread = WriterThread::new(path, ledger, logs_running.clone());
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || thread.run(queue))
             .map_err(|source| LedgerError::Failed { action: "start the writer".to_owned(), source })?;
-        Ok(Writer { requests, hash_key })
+        Ok(Writer { requests, hash_key, logs_running })
     }
 
     /// Returns the key that chooses the evidence.
@@ -74,8 +124,14 @@ impl Writer {
         self.hash_key
     }
 
+    /// Notes that a log is being read: the writer waits a moment for what it closes, to close it with that of others.
+    pub(crate) fn note_running(&self) -> RunningLog {
+        self.logs_running.fetch_add(1, Ordering::Relaxed);
+        RunningLog(self.logs_running.clone())
+    }
+
     /// Closes a window or another change, and returns when the commit is durable.
-    pub(crate) async fn close(&self, request: CloseRequest) -> Result<Closed, StateError> {
+    pub(crate) async fn close(&self, request: CloseRequest) -> Result<ClosedChange, StateError> {
         self.request(|reply| Request::Close(Box::new(request), reply)).await
     }
 
@@ -94,9 +150,23 @@ impl Writer {
         self.request(|reply| Request::Findings(keys, reply)).await
     }
 
-    /// Returns the progress of every log.
-    pub(crate) async fn progress(&self) -> Result<Vec<Progress>, StateError> {
-        self.request(Request::Progress).await
+    /// Returns how far `log` is read, or `None` before its first commit.
+    pub(crate) async fn progress(&self, log: &LogId) -> Result<Option<Progress>, StateError> {
+        self.request(|reply| Request::Progress(log.clone(), reply)).await
+    }
+
+    /// Returns whether the writer answers and has its state open.
+    pub(crate) async fn check(&self) -> Result<(), StateError> {
+        self.request(Request::Check).await
+    }
+
+    /// Searches the findings outside of the archive, and returns the search with the archive, which is still to be searched.
+    pub(crate) async fn search(
+        &self,
+        query: FindingQuery,
+        limit: usize,
+    ) -> Result<(PageSearch, ArchivedFindings), StateError> {
+        self.request(|reply| Request::Search(query, limit, reply)).await
     }
 
     /// Returns a summary of the state.

@@ -145,6 +145,7 @@ impl Archive {
     }
 
     /// Returns how many files the archive has.
+    #[cfg(test)]
     pub(crate) fn segments(&self) -> usize {
         self.full.len() + usize::from(self.last.bytes > 0)
     }

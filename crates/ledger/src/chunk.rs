@@ -173,11 +173,6 @@ impl StoredValue<'_> {
         self.key
     }
 
-    /// Returns how many chunks the value has.
-    pub(crate) fn chunks(&self) -> usize {
-        (self.bytes + HEADER_BYTES).div_ceil(CHUNK_BYTES_MAX)
-    }
-
     /// Returns how many bytes are left to read.
     pub(crate) fn bytes_left(&self) -> usize {
         self.bytes_unread + (self.chunk.len() - self.at)

@@ -17,8 +17,10 @@ use crate::error::{LedgerError, Result};
 const FLUSH_EVERY_MS: u64 = 500;
 /// How long a closing database may hold its lock, in milliseconds. Ten were never observed.
 const CLOSING_MS_MAX: u32 = 1000;
-/// Bytes of the log that sled may cache in memory.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of the log that sled may cache in memory; they take two to three times as much there.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// The same for a database that is read or written once from begin to end.
+const CACHE_BYTES_ONCE: u64 = 1024 * 1024;
 
 /// An open database.
 #[derive(Debug)]
@@ -36,6 +38,15 @@ struct Log(File);
 impl Engine {
     /// Opens the database in `dir`, or creates one.
     pub(crate) fn open(dir: &Path) -> Result<Engine> {
+        Engine::open_with(dir, CACHE_BYTES)
+    }
+
+    /// Opens the database in `dir`, or creates one, to read or write it once from begin to end.
+    pub(crate) fn open_once(dir: &Path) -> Result<Engine> {
+        Engine::open_with(dir, CACHE_BYTES_ONCE)
+    }
+
+    fn open_with(dir: &Path, cache_bytes: u64) -> Result<Engine> {
         // sled reports a held lock only in the text of an error.
         if let Ok(log) = File::open(dir.join(DB))
             && !is_free(&log)
@@ -45,7 +56,7 @@ impl Engine {
         let settings = sled::Config::new()
             .path(dir)
             .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .cache_capacity(CACHE_BYTES)
+            .cache_capacity(cache_bytes)
             .use_compression(false);
         // This does panic: "tried to serialize Uninitialized" on a log that a power cut truncated.
         let db = catching("open the database", || {
@@ -89,6 +100,13 @@ impl Engine {
                 .and_then(|()| self.db.flush())
                 .map_err(|error| LedgerError::of_engine("write to the database", error))?;
             self.log.0.sync_all().map_err(|error| LedgerError::of_io("fsync the log of the database", error))
+        })
+    }
+
+    /// Writes a batch that becomes durable with the next one that is applied.
+    pub(crate) fn buffer(&self, batch: sled::Batch) -> Result<()> {
+        catching("write to the database", || {
+            self.db.apply_batch(batch).map_err(|error| LedgerError::of_engine("write to the database", error))
         })
     }
 

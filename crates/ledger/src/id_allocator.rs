@@ -1,26 +1,25 @@
-//! The ids that the ledger allocates: one for each log, one for each delivery.
+//! The ids that the ledger gives to logs.
 //!
 //! They are in memory while the ledger is open; a commit writes those that it uses.
 
 use std::collections::BTreeMap;
 
-use stakeout_core::commit::Commit;
+use stakeout_core::commit::{Commit, LogCommit};
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::progress::Progress;
 use stakeout_core::source::{LogId, SourceId};
 
 use crate::error::{LedgerError, Result};
 
-/// The allocated ids, and the next ones.
+/// The allocated ids.
 #[derive(Debug)]
 pub(crate) struct IdAllocator {
     sources: BTreeMap<LogId, SourceId>,
-    next_delivery: DeliveryId,
 }
 
 impl IdAllocator {
     /// Returns the allocator of a ledger that holds `stored`.
-    pub(crate) fn new(stored: &[(SourceId, Progress)], next_delivery: DeliveryId) -> Result<IdAllocator> {
+    pub(crate) fn new(stored: &BTreeMap<SourceId, Progress>) -> Result<IdAllocator> {
         let mut sources = BTreeMap::new();
         for (source, progress) in stored {
             if let Some(other) = sources.insert(progress.log.clone(), *source) {
@@ -28,11 +27,7 @@ impl IdAllocator {
                 return Err(LedgerError::damaged(format!("{log} has two ids, {} and {}", other.0, source.0)));
             }
         }
-        Ok(IdAllocator { sources, next_delivery })
-    }
-
-    pub(crate) fn next_delivery(&self) -> DeliveryId {
-        self.next_delivery
+        Ok(IdAllocator { sources })
     }
 
     pub(crate) fn source(&self, log: &LogId) -> Option<SourceId> {
@@ -52,15 +47,19 @@ impl IdAllocator {
         Ok(SourceId(next))
     }
 
-    /// Refuses a commit with the id of another log, or with delivery ids that are not the next ones.
-    pub(crate) fn check(&self, commit: &Commit) -> Result<()> {
-        let log = &commit.progress.log;
-        let source = commit.source;
-        let is_known = self.source(log) == Some(source);
-        if !is_known && (self.sources.contains_key(log) || self.sources.values().any(|taken| *taken == source)) {
-            return Err(LedgerError::refused(format!("{} is not the id of {log}", source.0)));
+    /// Refuses a commit with a log twice, with the id of another log, or with delivery ids that are not the next ones.
+    pub(crate) fn check(&self, commit: &Commit, next_delivery: DeliveryId) -> Result<()> {
+        let mut checked: BTreeMap<SourceId, &LogId> = BTreeMap::new();
+        for LogCommit { source, progress, .. } in &commit.logs {
+            let (source, log) = (*source, &progress.log);
+            let is_known = self.source(log) == Some(source);
+            let is_taken = || self.sources.contains_key(log) || self.sources.values().any(|taken| *taken == source);
+            let is_twice = checked.insert(source, log).is_some();
+            if (!is_known && is_taken()) || is_twice {
+                return Err(LedgerError::refused(format!("{} is not the id of {log}", source.0)));
+            }
         }
-        let new = self.next_delivery..commit.next_delivery;
+        let new = next_delivery..commit.next_delivery;
         if new.start > new.end {
             return Err(LedgerError::refused(format!("the next delivery id is {}, not {}", new.start.0, new.end.0)));
         }
@@ -74,7 +73,6 @@ impl IdAllocator {
 
     /// Remembers the ids of a commit that was written.
     pub(crate) fn note(&mut self, commit: &Commit) {
-        self.sources.insert(commit.progress.log.clone(), commit.source);
-        self.next_delivery = commit.next_delivery;
+        self.sources.extend(commit.logs.iter().map(|log| (log.progress.log.clone(), log.source)));
     }
 }

@@ -1,41 +1,95 @@
 //! The keys of everything that is stored: a letter for the kind, a body of fixed width, the number of the chunk.
 //!
-//! Numbers are big-endian, so that keys sort like the things that they name. No key holds text: an attacker cannot
-//! choose where something is stored.
+//! Numbers are big-endian, so that keys sort like the things that they name. No key holds text, and what an attacker
+//! wrote is hashed with the secret key of the ledger: nobody can choose where something is stored. No key is longer than
+//! 22 bytes, which sled keeps without an allocation of their own.
 
 use std::ops::Range;
 
 use stakeout_core::delivery::DeliveryId;
-use stakeout_core::finding::FindingKey;
 use stakeout_core::rule::HeadKey;
 use stakeout_core::source::SourceId;
-use stakeout_core::time::Minute;
+use stakeout_core::time::{Minute, Second};
 
-/// Flips the sign bit of a minute, so that minutes before 1970 come before those after.
+/// Flips the sign bit, so that times before 1970 come before those after.
 const SIGN: u64 = 1 << 63;
+const HOUR_SIGN: u32 = 1 << 31;
+/// The minute of an hour at which a record of rows begins: the windows of the default schedule begin there too, so one
+/// window writes one record.
+const HOUR_BEGINS_BEFORE: i64 = 10;
+
+/// The keyed hash of an actor: of the source address of a group, or of the whole group where it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Actor(pub(crate) u64);
+
+/// An hour of record time, which begins at minute 50.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Hour(i32);
+
+impl Hour {
+    /// Returns the hour of a minute. Hours that do not fit in 32 bits, hundreds of thousands of years from now, are one.
+    pub(crate) fn of(minute: Minute) -> Hour {
+        let hour = minute.0.saturating_add(HOUR_BEGINS_BEFORE).div_euclid(60);
+        Hour(i32::try_from(hour).unwrap_or(if hour < 0 { i32::MIN } else { i32::MAX }))
+    }
+
+    /// The first hour.
+    pub(crate) const MIN: Hour = Hour(i32::MIN);
+
+    /// Returns the hours from this one to `last`, both included.
+    pub(crate) fn to(self, last: Hour) -> impl Iterator<Item = Hour> {
+        (self.0..=last.0).map(Hour)
+    }
+
+    /// Returns the first minute of the hour.
+    pub(crate) fn begin(self) -> Minute {
+        Minute(i64::from(self.0) * 60 - HOUR_BEGINS_BEFORE)
+    }
+
+    /// Returns the first minute after the hour.
+    pub(crate) fn end(self) -> Minute {
+        Minute((i64::from(self.0) + 1) * 60 - HOUR_BEGINS_BEFORE)
+    }
+}
 
 /// The key of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     /// The version of this layout. Its own key and encoding stay the same in every version.
     Format,
-    /// The key of the hash that chooses samples.
-    Sampling,
-    /// The id of the next delivery.
-    NextDelivery,
-    /// How many batches were written; the last record of each batch.
-    Writes,
+    /// The key of the hash that chooses samples and hides what keys are made of.
+    Hash,
+    /// The numbers of everything; the last record of each batch.
+    Totals,
     /// How far a source is read.
     Progress(SourceId),
-    /// The rows of a minute of a source. The minute comes first, because both reads of minutes (around a window, and
-    /// the oldest) want those of all sources: each is one scan in ascending order.
-    Minute(Minute, SourceId),
+    /// The rows of an actor in an hour of a source. The hour comes first, so that new rows are written side by side, and
+    /// the oldest are deleted side by side.
+    Rows(Hour, SourceId, Actor),
+    /// Says that an actor has rows in an hour of a source.
+    RowsOfActor(Actor, Hour, SourceId),
     /// The metadata of a rule.
     RuleMeta(HeadKey),
     /// A finding.
-    Finding(FindingKey),
+    Finding(FindingId),
+    /// Says that a group of an actor has a finding, by the beginnings of their hashes.
+    FindingOfActor(u32, u32, FindingId),
+    /// Says when the quiet time of a finding is over, open ones apart from closed ones.
+    FindingDue(FindingState, Second, FindingId),
     /// A pending delivery.
     Delivery(DeliveryId),
+}
+
+/// The keyed hash of a finding's key. The key itself is a hash without a secret, so somebody could search for two findings
+/// whose keys begin alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FindingId(pub(crate) u64);
+
+/// Whether a stored finding goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FindingState {
+    Closed = 0,
+    Open = 1,
 }
 
 impl Key {
@@ -43,14 +97,30 @@ impl Key {
     pub(crate) fn body(&self) -> Vec<u8> {
         let mut body = vec![self.letter()];
         match self {
-            Key::Format | Key::Sampling | Key::NextDelivery | Key::Writes => {}
+            Key::Format | Key::Hash | Key::Totals => {}
             Key::Progress(source) => body.extend(source.0.to_be_bytes()),
-            Key::Minute(minute, source) => {
-                body.extend((minute.0.cast_unsigned() ^ SIGN).to_be_bytes());
+            Key::Rows(hour, source, actor) => {
+                body.extend(hour_bytes(*hour));
+                body.extend(source.0.to_be_bytes());
+                body.extend(actor.0.to_be_bytes());
+            }
+            Key::RowsOfActor(actor, hour, source) => {
+                body.extend(actor.0.to_be_bytes());
+                body.extend(hour_bytes(*hour));
                 body.extend(source.0.to_be_bytes());
             }
             Key::RuleMeta(rule) => body.extend(rule.0.to_be_bytes()),
             Key::Finding(finding) => body.extend(finding.0.to_be_bytes()),
+            Key::FindingOfActor(actor, group, finding) => {
+                body.extend(actor.to_be_bytes());
+                body.extend(group.to_be_bytes());
+                body.extend(finding.0.to_be_bytes());
+            }
+            Key::FindingDue(state, at, finding) => {
+                body.push(*state as u8);
+                body.extend((at.0.cast_unsigned() ^ SIGN).to_be_bytes());
+                body.extend(finding.0.to_be_bytes());
+            }
             Key::Delivery(delivery) => body.extend(delivery.0.to_be_bytes()),
         }
         body
@@ -75,48 +145,115 @@ impl Key {
         vec![self.letter()]..vec![self.letter() + 1]
     }
 
-    /// Returns the keys of all minutes in `[earliest, latest_exclusive)`, or `None` where that holds none.
-    pub(crate) fn minutes(earliest: Minute, latest_exclusive: Minute) -> Option<Range<Vec<u8>>> {
-        let begin = |minute| Key::Minute(minute, SourceId(0)).body();
-        (earliest < latest_exclusive).then(|| begin(earliest)..begin(latest_exclusive))
+    /// Returns the keys from this one on, up to but without `end`, which is of the same kind.
+    pub(crate) fn until(&self, end: &Key) -> Range<Vec<u8>> {
+        let (begin, end) = (self.body(), end.body());
+        begin.clone()..end.max(begin)
+    }
+
+    /// Returns the keys of all rows of a source in an hour.
+    pub(crate) fn rows_of_source(hour: Hour, source: SourceId) -> Range<Vec<u8>> {
+        Key::Rows(hour, source, Actor(0)).body()..Key::Rows(hour, source, Actor(u64::MAX)).chunks_from(0).end
+    }
+
+    /// Returns the keys that say where an actor has rows from the first to the last hour, both included.
+    pub(crate) fn hours_of_actor(actor: Actor, first: Hour, last: Hour) -> Range<Vec<u8>> {
+        let first = Key::RowsOfActor(actor, first, SourceId(0)).body();
+        let end = Key::RowsOfActor(actor, last, SourceId(u32::MAX)).chunks_from(0).end;
+        first.clone()..end.max(first)
+    }
+
+    /// Returns the keys that say which findings an actor has.
+    pub(crate) fn findings_of_actor(actor: u32) -> Range<Vec<u8>> {
+        let first = Key::FindingOfActor(actor, 0, FindingId(0));
+        first.body()..Key::FindingOfActor(actor, u32::MAX, FindingId(u64::MAX)).chunks_from(0).end
     }
 
     /// Parses a stored key into the key of the value and the number of the chunk.
     pub(crate) fn parse(stored: &[u8]) -> Option<(Key, u16)> {
         let (letter, rest) = stored.split_first()?;
         let (body, chunk) = rest.split_last_chunk()?;
+        let mut parts = Parts(body);
         let key = match letter {
-            b'v' if body.is_empty() => Key::Format,
-            b'k' if body.is_empty() => Key::Sampling,
-            b'n' if body.is_empty() => Key::NextDelivery,
-            b'w' if body.is_empty() => Key::Writes,
-            b'p' => Key::Progress(SourceId(u32::from_be_bytes(body.try_into().ok()?))),
-            b'm' => {
-                let (minute, source) = body.split_first_chunk()?;
-                let minute = (u64::from_be_bytes(*minute) ^ SIGN).cast_signed();
-                let source = u32::from_be_bytes(source.try_into().ok()?);
-                Key::Minute(Minute(minute), SourceId(source))
+            b'v' => Key::Format,
+            b'k' => Key::Hash,
+            b't' => Key::Totals,
+            b'p' => Key::Progress(SourceId(parts.u32()?)),
+            b'r' => Key::Rows(parts.hour()?, SourceId(parts.u32()?), Actor(parts.u64()?)),
+            b'a' => Key::RowsOfActor(Actor(parts.u64()?), parts.hour()?, SourceId(parts.u32()?)),
+            b'h' => Key::RuleMeta(HeadKey(parts.u64()?)),
+            b'f' => Key::Finding(FindingId(parts.u64()?)),
+            b'g' => Key::FindingOfActor(parts.u32()?, parts.u32()?, FindingId(parts.u64()?)),
+            b'q' => {
+                let state = match parts.take::<1>()? {
+                    [0] => FindingState::Closed,
+                    [1] => FindingState::Open,
+                    _ => return None,
+                };
+                Key::FindingDue(state, Second((parts.u64()? ^ SIGN).cast_signed()), FindingId(parts.u64()?))
             }
-            b'h' => Key::RuleMeta(HeadKey(u64::from_be_bytes(body.try_into().ok()?))),
-            b'f' => Key::Finding(FindingKey(u128::from_be_bytes(body.try_into().ok()?))),
-            b'd' => Key::Delivery(DeliveryId(u64::from_be_bytes(body.try_into().ok()?))),
+            b'd' => Key::Delivery(DeliveryId(parts.u64()?)),
             _ => return None,
         };
-        Some((key, u16::from_be_bytes(*chunk)))
+        parts.0.is_empty().then_some((key, u16::from_be_bytes(*chunk)))
+    }
+
+    /// Returns what the keys that begin with `letter` name, in words.
+    pub(crate) fn kind_name(letter: u8) -> &'static str {
+        match letter {
+            b'p' => "progress",
+            b'r' => "rows",
+            b'a' => "rows by actor",
+            b'h' => "rules",
+            b'f' => "findings",
+            b'g' => "findings by actor",
+            b'q' => "findings by end",
+            b'd' => "deliveries",
+            _ => "other",
+        }
     }
 
     fn letter(&self) -> u8 {
         match self {
             Key::Format => b'v',
-            Key::Sampling => b'k',
-            Key::NextDelivery => b'n',
-            Key::Writes => b'w',
+            Key::Hash => b'k',
+            Key::Totals => b't',
             Key::Progress(_) => b'p',
-            Key::Minute(..) => b'm',
+            Key::Rows(..) => b'r',
+            Key::RowsOfActor(..) => b'a',
             Key::RuleMeta(_) => b'h',
             Key::Finding(_) => b'f',
+            Key::FindingOfActor(..) => b'g',
+            Key::FindingDue(..) => b'q',
             Key::Delivery(_) => b'd',
         }
+    }
+}
+
+fn hour_bytes(hour: Hour) -> [u8; 4] {
+    (hour.0.cast_unsigned() ^ HOUR_SIGN).to_be_bytes()
+}
+
+/// The rest of a body that is being parsed.
+struct Parts<'b>(&'b [u8]);
+
+impl Parts<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (part, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*part)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn hour(&mut self) -> Option<Hour> {
+        Some(Hour((self.u32()? ^ HOUR_SIGN).cast_signed()))
     }
 }
 
@@ -127,33 +264,54 @@ mod tests {
     use super::*;
 
     fn keys() -> impl Strategy<Value = Key> {
+        let state = prop_oneof![Just(FindingState::Open), Just(FindingState::Closed)];
         prop_oneof![
             Just(Key::Format),
-            Just(Key::Sampling),
-            Just(Key::NextDelivery),
-            Just(Key::Writes),
+            Just(Key::Hash),
+            Just(Key::Totals),
             any::<u32>().prop_map(|n| Key::Progress(SourceId(n))),
-            (any::<i64>(), any::<u32>()).prop_map(|(m, s)| Key::Minute(Minute(m), SourceId(s))),
+            any::<(i32, u32, u64)>().prop_map(|(h, s, a)| Key::Rows(Hour(h), SourceId(s), Actor(a))),
+            any::<(i32, u32, u64)>().prop_map(|(h, s, a)| Key::RowsOfActor(Actor(a), Hour(h), SourceId(s))),
             any::<u64>().prop_map(|n| Key::RuleMeta(HeadKey(n))),
-            any::<u128>().prop_map(|n| Key::Finding(FindingKey(n))),
+            any::<u64>().prop_map(|n| Key::Finding(FindingId(n))),
+            any::<(u32, u32, u64)>().prop_map(|(a, g, f)| Key::FindingOfActor(a, g, FindingId(f))),
+            (state, any::<i64>(), any::<u64>()).prop_map(|(s, at, f)| Key::FindingDue(s, Second(at), FindingId(f))),
             any::<u64>().prop_map(|n| Key::Delivery(DeliveryId(n))),
         ]
     }
 
     proptest! {
         #[test]
-        fn a_key_round_trips(key in keys(), chunk: u16) {
+        fn a_key_round_trips_and_is_short(key in keys(), chunk: u16) {
             let stored = key.chunk(chunk);
             prop_assert_eq!(Key::parse(&stored), Some((key, chunk)));
             prop_assert!(key.chunks_from(chunk).contains(&stored) && key.kind().contains(&stored));
+            prop_assert!(stored.len() <= 22);
         }
 
         #[test]
-        fn minutes_sort_before_and_after_1970(a: (i64, u32, u16), b: (i64, u32, u16)) {
-            let stored = |(minute, source, chunk): (i64, u32, u16)| {
-                Key::Minute(Minute(minute), SourceId(source)).chunk(chunk)
-            };
+        fn hours_and_times_sort_before_and_after_1970(a: (i32, u32, u64), b: (i32, u32, u64), c: i64, d: i64) {
+            let stored = |(hour, source, actor)| Key::Rows(Hour(hour), SourceId(source), Actor(actor)).chunk(0);
             prop_assert_eq!(a.cmp(&b), stored(a).cmp(&stored(b)));
+            let due = |at| Key::FindingDue(FindingState::Open, Second(at), FindingId(0)).chunk(0);
+            prop_assert_eq!(c.cmp(&d), due(c).cmp(&due(d)));
+        }
+
+        #[test]
+        fn an_hour_holds_its_minutes(minute in any::<i64>()) {
+            let hour = Hour::of(Minute(minute));
+            if hour.0 != i32::MIN && hour.0 != i32::MAX {
+                prop_assert!(Minute(minute) < hour.end() && minute >= hour.end().0 - 60);
+            }
+        }
+
+        #[test]
+        fn ranges_hold_what_they_name(hour: i32, source: u32, actor: u64, group: u32, chunk: u16) {
+            let (hour, source, actor) = (Hour(hour), SourceId(source), Actor(actor));
+            prop_assert!(Key::rows_of_source(hour, source).contains(&Key::Rows(hour, source, actor).chunk(chunk)));
+            prop_assert!(Key::hours_of_actor(actor, hour, hour).contains(&Key::RowsOfActor(actor, hour, source).chunk(chunk)));
+            let finding = Key::FindingOfActor(source.0, group, FindingId(actor.0));
+            prop_assert!(Key::findings_of_actor(source.0).contains(&finding.chunk(chunk)));
         }
 
         #[test]

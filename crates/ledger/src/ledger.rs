@@ -1,7 +1,10 @@
-//! The ledger: its reads and its two writes.
+//! The ledger: how it opens, and its two writes. `reads` has what a commit reads of rows and findings.
 //!
 //! `write_batch` and `rows` encode values; `engine` brings them to the disk.
 
+mod reads;
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -10,31 +13,37 @@ use std::sync::{PoisonError, RwLock};
 use serde::de::DeserializeOwned;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
-use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::group::CountKey;
+use stakeout_core::fold::Stored;
 use stakeout_core::hash::HashKey;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{HeadKey, RuleHead};
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::StoredMinute;
-use stakeout_core::time::Minute;
+use stakeout_core::time::Second;
 
+use crate::archive::Archive;
+use crate::archived::{ArchivedFindings, archived};
 use crate::chunk::ValueReader;
+use crate::compaction::{self, Compaction, LiveBytes};
 use crate::directory::Directory;
 use crate::engine::{Engine, catching};
 use crate::error::{LedgerError, Result};
 use crate::id_allocator::IdAllocator;
 use crate::key::Key;
 use crate::leftovers;
-use crate::rows;
+use crate::pending::Pending;
 use crate::rule_meta::RuleMetaStore;
+use crate::totals::Totals;
 use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 
 /// The layout that this version reads and writes. Since 2, a row holds values, referenced rules and response codes; a
 /// finding holds sources and related activity; progress holds pending follow-ups. Since 3, rule metadata is stored once
 /// and findings name it by its key; a finding holds its context, and progress holds pending context queries. Since 4,
-/// progress and deliveries have the names of today's fields, which are part of their JSON.
-const FORMAT: u32 = 4;
+/// progress and deliveries have the names of today's fields, which are part of their JSON. Since 5, rows are stored by
+/// actor, findings can be found by their actor and by their end, both are compressed, and findings that are over are in
+/// the archive.
+const FORMAT: u32 = 5;
+
+pub use reads::OldestRows;
 
 /// The state of one daemon, on disk, held by one process at a time.
 ///
@@ -50,17 +59,23 @@ pub struct Ledger {
     state: RwLock<LedgerState>,
 }
 
+/// What is in memory while the ledger is open: little for each log, each version of a rule, and each pending delivery.
 #[derive(Debug)]
 struct LedgerState {
     ids: IdAllocator,
     rule_meta: RuleMetaStore,
-    /// How many batches were written since the ledger was made.
-    writes: u64,
+    progress: BTreeMap<SourceId, Progress>,
+    pending: Pending,
+    totals: Totals,
+    archive: Archive,
     /// Whether a write has failed.
     is_poisoned: bool,
 }
 
 impl Ledger {
+    /// The size of a database over which compacting it may be worth it.
+    pub const COMPACT_OVER_BYTES: u64 = compaction::COMPACT_OVER_BYTES;
+
     /// Opens the state in `dir`. Creates a missing directory, which only its owner can read, with a new ledger.
     ///
     /// Fails at once if another process holds the state. Leaves a directory with foreign files alone.
@@ -70,29 +85,35 @@ impl Ledger {
         let engine = Engine::open(directory.path())?;
         let (hash_key, state) = catching("read the database", || {
             begin(&engine, &directory)?;
-            let integer = |key| Ok(u64::from_le_bytes(fixed(&engine, key)?));
-            let next_delivery = DeliveryId(integer(Key::NextDelivery)?);
+            let progress = progresses(&engine)?;
+            let mut pending = Pending::default();
+            all(&engine, Key::Delivery(DeliveryId(0)))?.iter().for_each(|(_, delivery)| pending.note(delivery));
+            let totals: Option<Totals> = get_json(&engine, Key::Totals)?;
+            let totals = totals.ok_or_else(|| LedgerError::damaged("the numbers of everything are missing"))?;
             let state = LedgerState {
-                ids: IdAllocator::new(&progresses(&engine)?, next_delivery)?,
+                ids: IdAllocator::new(&progress)?,
                 rule_meta: RuleMetaStore::new(stored_rule_meta(&engine)?),
-                writes: integer(Key::Writes)?,
+                progress,
+                pending,
+                archive: Archive::open(directory.path(), totals.archive)?,
+                totals,
                 is_poisoned: false,
             };
-            Ok((HashKey(fixed(&engine, Key::Sampling)?), state))
+            Ok((HashKey(fixed(&engine, Key::Hash)?), state))
         })?;
-        if let Some(durable) = directory.writes().filter(|durable| *durable > state.writes) {
+        if let Some(durable) = directory.writes().filter(|durable| *durable > state.totals.writes) {
             return Err(LedgerError::damaged(format!(
                 "the database holds {} writes, but at least {durable} were durable",
-                state.writes
+                state.totals.writes
             )));
         }
         // A write is acknowledged only after the files themselves would survive a power cut.
-        directory.note_writes(state.writes);
+        directory.note_writes(state.totals.writes);
         directory.sync()?;
         Ok(Ledger { engine, directory, hash_key, state: RwLock::new(state) })
     }
 
-    /// Returns the key of the hash that chooses samples, random and made with the ledger.
+    /// Returns the key of the hashes that choose samples, random and made with the ledger.
     #[must_use]
     pub fn hash_key(&self) -> HashKey {
         self.hash_key
@@ -116,101 +137,113 @@ impl Ledger {
     /// Returns how far `log` was read, with its id, or `None` before its first commit.
     pub fn progress(&self, log: &LogId) -> Result<Option<(SourceId, Progress)>> {
         self.read(|state| {
-            let Some(source) = state.ids.source(log) else {
-                return Ok(None);
-            };
-            let progress = get_json(&self.engine, Key::Progress(source))?;
-            Ok(progress.map(|progress| (source, progress)))
+            let source = state.ids.source(log);
+            Ok(source.and_then(|source| Some((source, state.progress.get(&source)?.clone()))))
         })
     }
 
     /// Returns how far every log was read, by ascending id.
     pub fn progresses(&self) -> Result<Vec<(SourceId, Progress)>> {
-        self.read(|_| progresses(&self.engine))
+        self.read(|state| Ok(state.progress.iter().map(|(source, progress)| (*source, progress.clone())).collect()))
     }
 
-    /// Returns the rows that `keep` accepts in all sources' minutes in `[earliest, latest_exclusive)`, ascending by
-    /// minute and source. Leaves out minutes without such a row.
-    ///
-    /// At most one rejected row is in memory at a time. `keep` must not call the ledger.
-    pub fn minutes(
-        &self,
-        earliest: Minute,
-        latest_exclusive: Minute,
-        mut keep: impl FnMut(SourceId, &CountKey) -> bool,
-    ) -> Result<Vec<StoredMinute>> {
-        self.read(|_| {
-            let mut minutes = self.stored_minutes(earliest, latest_exclusive, usize::MAX, &mut keep)?;
-            minutes.retain(|minute| !minute.rows.is_empty());
-            Ok(minutes)
-        })
-    }
-
-    /// Returns the oldest minutes before `before` with all their rows: as many as fit into `chunks_max` records, but at
-    /// least one if there is any. Deleting a minute takes one deletion for each of its records.
-    pub fn expired(&self, before: Minute, chunks_max: usize) -> Result<Vec<StoredMinute>> {
-        self.read(|_| self.stored_minutes(Minute(i64::MIN), before, chunks_max, &mut |_, _| true))
-    }
-
-    /// Returns every stored finding, by ascending key.
-    pub fn findings(&self) -> Result<Vec<Finding>> {
+    /// Returns the pending deliveries of `destination`, by ascending id.
+    pub fn deliveries(&self, destination: &str) -> Result<Vec<Delivery>> {
         self.read(|state| {
-            let mut findings = Vec::new();
-            let mut reader = ValueReader::new(self.engine.range(Key::Finding(FindingKey(0)).kind()));
-            while let Some(value) = reader.next_value()? {
-                findings.push(state.rule_meta.complete(rows::read_finding(value)?)?);
-            }
-            Ok(findings)
+            let stored = state.pending.of(destination).map(|id| {
+                let key = Key::Delivery(id);
+                get_json(&self.engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))
+            });
+            stored.collect()
         })
     }
 
-    /// Returns the finding with this key, if it is stored.
-    pub fn finding(&self, key: &FindingKey) -> Result<Option<Finding>> {
+    /// Returns how much is stored of what has a limit.
+    pub fn stored(&self) -> Result<Stored> {
         self.read(|state| {
-            let mut reader = ValueReader::new(self.engine.range(Key::Finding(*key).chunks_from(0)));
-            let stored = reader.next_value()?.map(rows::read_finding).transpose()?;
-            stored.map(|finding| state.rule_meta.complete(finding)).transpose()
+            Ok(Stored { findings: state.totals.findings, rows: state.totals.rows, pending: state.pending.totals() })
         })
     }
 
-    /// Returns all pending deliveries, by ascending id.
-    pub fn deliveries(&self) -> Result<Vec<Delivery>> {
-        self.read(|_| {
-            let deliveries = all(&self.engine, Key::Delivery(DeliveryId(0)))?;
-            Ok(deliveries.into_iter().map(|(_, delivery)| delivery).collect())
-        })
+    /// Returns how many findings outside of the archive go on.
+    pub fn findings_open(&self) -> Result<usize> {
+        self.read(|state| Ok(state.totals.findings_open))
     }
 
     /// Returns the id that the first delivery of the next commit gets.
     #[must_use]
     pub fn next_delivery(&self) -> DeliveryId {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.ids.next_delivery()
+        state.totals.next_delivery
     }
 
-    /// Writes all changes of a window, or none, and returns when they are on the disk.
+    /// Writes all changes of the windows of some logs, or none, and returns when they are on the disk.
     ///
-    /// Each minute overwrites the stored one; a minute without rows is deleted. The commit gives its minutes away, so
-    /// that a flood is not in memory twice. A key that the commit both deletes and writes stays written. The engine's
-    /// memory grows with the number of records: a commit should delete at most 2,048.
+    /// Each row overwrites the stored one of its rule, group and minute. The commit gives its minutes away, so that a flood
+    /// is not in memory twice. The engine's memory grows with the number of values that change.
     pub fn commit_window(&self, commit: &mut Commit) -> Result<()> {
         self.write(|state| {
-            state.ids.check(commit)?;
+            state.ids.check(commit, state.totals.next_delivery)?;
             let rule_meta = state.rule_meta.name(&commit.findings);
-            let mut batch = WriteBatch::new(&self.engine);
-            batch.add_commit(commit, &rule_meta)?;
+            let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
+            let over = batch.add_commit(commit, &rule_meta)?;
+            if !over.is_empty() {
+                let over =
+                    over.iter().map(|finding| archived(finding, &state.rule_meta)).collect::<Result<Vec<_>>>()?;
+                // The archive is valid up to the position in the batch: before that is durable, nothing has moved.
+                batch.totals.archive = state.archive.append(&over)?;
+            }
             self.apply(state, batch)?;
             state.ids.note(commit);
             state.rule_meta.note(rule_meta);
+            for log in &commit.logs {
+                state.progress.insert(log.source, log.progress.clone());
+            }
             Ok(())
         })
+    }
+
+    /// Deletes the oldest files of the archive: those with findings from before `keep_from` only, and those that are too
+    /// much for `bytes_max` in all. Returns how many bytes are gone.
+    pub fn expire_archive(&self, keep_from: Second, bytes_max: u64) -> Result<u64> {
+        self.write(|state| Ok(state.archive.expire(keep_from, bytes_max)?.bytes))
+    }
+
+    /// Returns a reader of the archive as it is now, which needs the ledger no more.
+    pub fn archive(&self) -> Result<ArchivedFindings> {
+        self.read(|state| Ok(ArchivedFindings::new(state.archive.reader(), state.rule_meta.clone())))
+    }
+
+    /// Returns the bytes that the archive takes on the disk.
+    pub fn archive_bytes(&self) -> Result<u64> {
+        self.read(|state| Ok(state.archive.bytes()))
+    }
+
+    /// Returns how many records the database holds of each kind, and their bytes. Reads all of it.
+    pub fn live_bytes(&self) -> Result<Vec<(String, u64, u64)>> {
+        self.read(|_| {
+            let live = compaction::live_bytes(&self.engine)?;
+            let named = |(letter, live): (u8, LiveBytes)| (Key::kind_name(letter).to_owned(), live.records, live.bytes);
+            Ok(live.into_iter().map(named).collect())
+        })
+    }
+
+    /// Compacts the database in `dir`, which nobody may have open, where its file is large and much larger than what it
+    /// holds. Returns `None` where it is not, or where there is no room for a copy.
+    pub fn compact(dir: &Path) -> Result<Option<Compaction>> {
+        if !dir.exists() {
+            return Ok(None);
+        }
+        let directory = Directory::hold(dir)?;
+        leftovers::discard(directory.path())?;
+        compaction::compact(&directory)
     }
 
     /// Removes what a destination accepted from its deliveries, and returns when that is on the disk. Deletes
     /// deliveries that are complete. Settling something that is not pending does nothing.
     pub fn settle_delivery(&self, settlement: &Settlement) -> Result<()> {
         self.write(|state| {
-            let mut batch = WriteBatch::new(&self.engine);
+            let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
             batch.add_settlement(settlement)?;
             self.apply(state, batch)
         })
@@ -226,43 +259,16 @@ impl Ledger {
         self.engine.size_on_disk()
     }
 
-    fn stored_minutes(
-        &self,
-        earliest: Minute,
-        latest_exclusive: Minute,
-        chunks_max: usize,
-        keep: &mut impl FnMut(SourceId, &CountKey) -> bool,
-    ) -> Result<Vec<StoredMinute>> {
-        let mut minutes = Vec::new();
-        let Some(range) = Key::minutes(earliest, latest_exclusive) else {
-            return Ok(minutes);
-        };
-        let mut reader = ValueReader::new(self.engine.range(range));
-        let mut chunks = 0_usize;
-        while let Some(value) = reader.next_value()? {
-            let Key::Minute(minute, source) = value.key() else {
-                return Err(value.damaged("is stored among the minutes"));
-            };
-            chunks = chunks.saturating_add(value.chunks());
-            if chunks > chunks_max && !minutes.is_empty() {
-                break;
-            }
-            let rows = rows::read(value, &mut |key| keep(source, key))?;
-            minutes.push(StoredMinute { source, minute, rows });
-        }
-        Ok(minutes)
-    }
-
     fn apply(&self, state: &mut LedgerState, batch: WriteBatch<'_>) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
         // Set first: whatever stops the write, an unknown part of it may be on the disk.
         state.is_poisoned = true;
-        let write = state.writes + 1;
-        batch.apply(write)?;
-        self.directory.note_writes(write);
-        state.writes = write;
+        let (totals, deliveries) = batch.apply()?;
+        self.directory.note_writes(totals.writes);
+        state.totals = totals;
+        deliveries.iter().for_each(|delivery| state.pending.note(delivery));
         state.is_poisoned = false;
         Ok(())
     }
@@ -296,9 +302,9 @@ fn begin(engine: &Engine, directory: &Directory) -> Result<()> {
         return Err(LedgerError::damaged("the database has lost its first records"));
     }
     if engine.is_empty() {
-        let mut batch = WriteBatch::new(engine);
-        batch.add_beginning(FORMAT, random()?)?;
-        return batch.apply(1);
+        let mut batch = WriteBatch::new(engine, HashKey(random()?), Totals::EMPTY);
+        batch.add_beginning(FORMAT)?;
+        return batch.apply().map(drop);
     }
     if !has_format {
         return Err(LedgerError::Foreign {
@@ -320,7 +326,7 @@ fn random() -> Result<[u8; 16]> {
     Ok(bytes)
 }
 
-fn progresses(engine: &Engine) -> Result<Vec<(SourceId, Progress)>> {
+fn progresses(engine: &Engine) -> Result<BTreeMap<SourceId, Progress>> {
     all(engine, Key::Progress(SourceId(0)))?
         .into_iter()
         .map(|(key, progress)| match key {

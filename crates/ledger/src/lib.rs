@@ -9,17 +9,22 @@ mod error;
 mod directory;
 mod leftovers;
 mod engine;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the ledger does not use it yet"))]
 mod archive;
-#[cfg_attr(not(test), expect(dead_code, reason = "the ledger does not use it yet"))]
 mod compaction;
 mod key;
 mod chunk;
+mod deflate;
 mod rows;
+mod findings;
 mod rule_meta;
+mod archived;
+mod totals;
+mod pending;
 mod write_batch;
 mod id_allocator;
 mod ledger;
 
+pub use archived::ArchivedFindings;
+pub use compaction::Compaction;
 pub use error::LedgerError;
-pub use ledger::Ledger;
+pub use ledger::{Ledger, OldestRows};

@@ -11,7 +11,7 @@ use stakeout_core::rule::{HeadKey, RuleHead};
 use crate::error::{LedgerError, Result};
 
 /// The stored rule metadata, shared by the findings that are read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RuleMetaStore(BTreeMap<HeadKey, Arc<RuleHead>>);
 
 /// The rules of some findings, each with its key.

@@ -2,64 +2,86 @@
 //!
 //! The ledger decides whether a write is consistent; this module only encodes it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Delivery, DeliveryId, Entry, Settlement};
+use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::group::CountKey;
+use stakeout_core::hash::HashKey;
 use stakeout_core::notice::Notice;
+use stakeout_core::rule::HeadKey;
+use stakeout_core::source::SourceId;
+use stakeout_core::tally::Tally;
+use stakeout_core::time::Minute;
 
 use crate::chunk::{ChunkWriter, ValueReader};
+use crate::deflate::{Deflater, Inflater};
 use crate::engine::Engine;
 use crate::error::{LedgerError, Result};
-use crate::key::Key;
-use crate::rows;
+use crate::findings::{self, StoredHead};
+use crate::key::{Actor, FindingState, Hour, Key};
+use crate::rows::{self, ActorRows};
 use crate::rule_meta::NamedRules;
+use crate::totals::Totals;
+
+/// A batch that changes the rows of more actors than this is a flood, and is compressed fast.
+const FAST_OVER: usize = 2_000;
 
 /// A batch, with deletions of the chunks that it replaces.
 pub(crate) struct WriteBatch<'e> {
     engine: &'e Engine,
+    hash_key: HashKey,
     batch: sled::Batch,
     put: BTreeSet<Key>,
     is_empty: bool,
+    /// The numbers after this batch.
+    pub(crate) totals: Totals,
+    /// The deliveries that it changes, as they are after it.
+    pub(crate) deliveries: Vec<Delivery>,
+    deflater: Deflater,
+    inflater: Inflater,
 }
 
+/// The rows of one value that change: the new row, or `None` where it is deleted.
+type RowChanges = Vec<(CountKey, Minute, Option<Tally>)>;
+
 impl<'e> WriteBatch<'e> {
-    pub(crate) fn new(engine: &'e Engine) -> WriteBatch<'e> {
-        WriteBatch { engine, batch: sled::Batch::default(), put: BTreeSet::new(), is_empty: true }
+    /// Returns an empty batch on top of a ledger with `totals`.
+    pub(crate) fn new(engine: &'e Engine, hash_key: HashKey, totals: Totals) -> WriteBatch<'e> {
+        WriteBatch {
+            engine,
+            hash_key,
+            batch: sled::Batch::default(),
+            put: BTreeSet::new(),
+            is_empty: true,
+            totals,
+            deliveries: Vec::new(),
+            deflater: Deflater::new(),
+            inflater: Inflater::new(),
+        }
     }
 
-    /// Adds all changes of a window, and takes its minutes. A key that is both deleted and written stays written.
-    pub(crate) fn add_commit(&mut self, commit: &mut Commit, rules: &NamedRules) -> Result<()> {
-        for (source, minute) in &commit.expired {
-            self.delete(Key::Minute(*minute, *source))?;
-        }
-        for finding in &commit.forgotten {
-            self.delete(Key::Finding(*finding))?;
-        }
-        // The rows of a flood fill memory: each minute is freed as soon as it is encoded.
-        for (minute, rows) in std::mem::take(&mut commit.minutes) {
-            let key = Key::Minute(minute, commit.source);
-            if rows.is_empty() {
-                self.delete(key)?;
-            } else {
-                self.put_with(key, |value| rows::write(&rows, value))?;
-            }
-        }
+    /// Adds all changes of some windows, and takes their minutes. Returns the findings that leave the database.
+    pub(crate) fn add_commit(&mut self, commit: &mut Commit, rules: &NamedRules) -> Result<Vec<Finding<HeadKey>>> {
+        self.add_rows(commit)?;
         for (key, meta) in &rules.new {
             self.put_json(Key::RuleMeta(*key), &**meta)?;
         }
-        let mut encoded = Vec::new();
         for finding in &commit.findings {
-            encoded.clear();
-            rows::encode(&rules.stored(finding), &mut encoded)?;
-            self.put(Key::Finding(finding.key), &encoded)?;
+            self.put_finding(&rules.stored(finding))?;
         }
+        let archived = commit.archived.iter().filter_map(|key| self.remove_finding(*key).transpose());
+        let archived = archived.collect::<Result<_>>()?;
         for delivery in &commit.deliveries {
-            self.put_delivery(delivery)?;
+            self.put_delivery(delivery.clone())?;
         }
-        self.put_json(Key::Progress(commit.source), &commit.progress)?;
-        self.put_next_delivery(commit.next_delivery)
+        for log in &commit.logs {
+            self.put_json(Key::Progress(log.source), &log.progress)?;
+        }
+        self.totals.next_delivery = commit.next_delivery;
+        Ok(archived)
     }
 
     /// Removes what a destination accepted from its deliveries.
@@ -80,17 +102,17 @@ impl<'e> WriteBatch<'e> {
             delivery.entries.retain(|entry| !entries.contains(&(id, *entry)));
             delivery.notices.retain(|notice| !notices.contains(&(id, notice)));
             if delivery.entries.len() + delivery.notices.len() < pending {
-                self.put_delivery(&delivery)?;
+                self.put_delivery(delivery)?;
             }
         }
         Ok(())
     }
 
     /// Adds the first records of a new ledger.
-    pub(crate) fn add_beginning(&mut self, format: u32, hash_key: [u8; 16]) -> Result<()> {
+    pub(crate) fn add_beginning(&mut self, format: u32) -> Result<()> {
         self.put(Key::Format, &format.to_le_bytes())?;
-        self.put(Key::Sampling, &hash_key)?;
-        self.put_next_delivery(DeliveryId(0))
+        let hash_key = self.hash_key.0;
+        self.put(Key::Hash, &hash_key)
     }
 
     /// Returns whether there is nothing to write.
@@ -98,24 +120,128 @@ impl<'e> WriteBatch<'e> {
         self.is_empty
     }
 
-    /// Writes the batch as number `write` and returns when it is on the disk.
-    pub(crate) fn apply(mut self, write: u64) -> Result<()> {
-        self.put(Key::Writes, &write.to_le_bytes())?;
-        self.engine.apply(self.batch)
+    /// Writes the batch and returns when it is on the disk, with the numbers after it.
+    pub(crate) fn apply(mut self) -> Result<(Totals, Vec<Delivery>)> {
+        self.totals.writes += 1;
+        let totals = self.totals;
+        self.put_json(Key::Totals, &totals)?;
+        self.engine.apply(self.batch)?;
+        Ok((totals, self.deliveries))
     }
 
-    fn put_next_delivery(&mut self, next: DeliveryId) -> Result<()> {
-        self.put(Key::NextDelivery, &next.0.to_le_bytes())
+    /// Adds the new and deleted rows, value by value in the order of their keys.
+    fn add_rows(&mut self, commit: &mut Commit) -> Result<()> {
+        let hash_key = self.hash_key;
+        let mut changes: BTreeMap<(Hour, SourceId, Actor), RowChanges> = BTreeMap::new();
+        let mut change = |source, minute, key: CountKey, tally| {
+            let actor = findings::actor_of(&key.group, &hash_key);
+            changes.entry((Hour::of(minute), source, actor)).or_default().push((key, minute, tally));
+        };
+        for stored in &commit.expired {
+            stored.rows.keys().for_each(|key| change(stored.source, stored.minute, key.clone(), None));
+        }
+        for log in &mut commit.logs {
+            for (minute, rows) in std::mem::take(&mut log.minutes) {
+                rows.into_iter().for_each(|(key, tally)| change(log.source, minute, key, Some(tally)));
+            }
+        }
+        if changes.len() > FAST_OVER {
+            self.deflater = Deflater::fast();
+        }
+        // The rows of a flood fill memory: each value is freed as soon as it is encoded.
+        while let Some(((hour, source, actor), changes)) = changes.pop_first() {
+            self.change_rows(hour, source, actor, changes)?;
+        }
+        Ok(())
+    }
+
+    fn change_rows(&mut self, hour: Hour, source: SourceId, actor: Actor, changes: RowChanges) -> Result<()> {
+        let (key, of_actor) = (Key::Rows(hour, source, actor), Key::RowsOfActor(actor, hour, source));
+        let stored = get(self.engine, key)?;
+        let mut rows = match &stored {
+            Some(value) => rows::read(key, value, &mut self.inflater, &mut |_| true)?,
+            None => ActorRows::new(),
+        };
+        let before = rows::count(&rows);
+        for (count_key, minute, tally) in changes {
+            match tally {
+                Some(tally) => drop(rows.entry(count_key).or_default().insert(minute, tally)),
+                None => {
+                    if let Some(minutes) = rows.get_mut(&count_key) {
+                        minutes.remove(&minute);
+                    }
+                }
+            }
+        }
+        rows.retain(|_, minutes| !minutes.is_empty());
+        self.totals.rows = (self.totals.rows + rows::count(&rows)).saturating_sub(before);
+        if rows.is_empty() {
+            self.delete(key)?;
+            return self.delete(of_actor);
+        }
+        let value = rows::write(rows, &mut self.deflater)?;
+        if stored.is_none() {
+            self.put_key(of_actor);
+        }
+        self.put(key, &value)
+    }
+
+    fn put_finding(&mut self, finding: &Finding<HeadKey>) -> Result<()> {
+        let id = findings::id_of(finding.key, &self.hash_key);
+        let key = Key::Finding(id);
+        let before = get(self.engine, key)?.map(|value| StoredHead::read(key, &value)).transpose()?;
+        let after = StoredHead::of(finding);
+        match before {
+            None => {
+                self.put_key(findings::actor_key(finding, &self.hash_key));
+                self.totals.findings += 1;
+            }
+            Some(before) => {
+                if before != after {
+                    self.delete(before.due_key(id))?;
+                }
+                self.count_open(before, false);
+            }
+        }
+        self.count_open(after, true);
+        if before != Some(after) {
+            self.put_key(after.due_key(id));
+        }
+        let value = findings::write(finding, &mut self.deflater)?;
+        self.put(key, &value)
+    }
+
+    /// Deletes a finding and its keys, and returns it if it is stored.
+    fn remove_finding(&mut self, key: FindingKey) -> Result<Option<Finding<HeadKey>>> {
+        let id = findings::id_of(key, &self.hash_key);
+        let key = Key::Finding(id);
+        let Some(value) = get(self.engine, key)?.filter(|_| !self.put.contains(&key)) else { return Ok(None) };
+        let head = StoredHead::read(key, &value)?;
+        let finding = findings::read(key, &value, &mut self.inflater)?;
+        self.delete(head.due_key(id))?;
+        self.delete(findings::actor_key(&finding, &self.hash_key))?;
+        self.delete(key)?;
+        self.totals.findings = self.totals.findings.saturating_sub(1);
+        self.count_open(head, false);
+        Ok(Some(finding))
+    }
+
+    fn count_open(&mut self, head: StoredHead, is_more: bool) {
+        let open = usize::from(head.state == FindingState::Open);
+        let totals = &mut self.totals.findings_open;
+        *totals = if is_more { *totals + open } else { totals.saturating_sub(open) };
     }
 
     /// Writes a delivery, or deletes it when it is complete.
-    fn put_delivery(&mut self, delivery: &Delivery) -> Result<()> {
+    fn put_delivery(&mut self, delivery: Delivery) -> Result<()> {
         let key = Key::Delivery(delivery.id);
         if delivery.entries.is_empty() && delivery.notices.is_empty() {
-            self.delete(key)
+            self.delete(key)?;
         } else {
-            self.put_json(key, delivery)
+            self.put_json(key, &delivery)?;
         }
+        self.deliveries.push(delivery);
+        Ok(())
     }
 
     fn put_json(&mut self, key: Key, value: &impl Serialize) -> Result<()> {
@@ -125,19 +251,21 @@ impl<'e> WriteBatch<'e> {
     }
 
     fn put(&mut self, key: Key, bytes: &[u8]) -> Result<()> {
-        self.put_with(key, |value| value.write(bytes))
-    }
-
-    fn put_with(&mut self, key: Key, write: impl FnOnce(&mut ChunkWriter<'_>) -> Result<()>) -> Result<()> {
         // The chunks of two values under one key would mix.
         if !self.put.insert(key) {
             return Err(LedgerError::refused(format!("{key:?} is written twice")));
         }
         self.is_empty = false;
         let mut value = ChunkWriter::new(&mut self.batch, key);
-        write(&mut value)?;
+        value.write(bytes)?;
         let chunks = value.finish()?;
         self.delete_from(key, chunks)
+    }
+
+    /// Writes a key without a value.
+    fn put_key(&mut self, key: Key) {
+        self.batch.insert(key.chunk(0), Vec::new());
+        self.is_empty = false;
     }
 
     fn delete(&mut self, key: Key) -> Result<()> {

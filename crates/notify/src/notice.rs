@@ -20,6 +20,7 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::SilenceOver => "Audit records are back",
         NoticeKind::Overflow { .. } => "Too many groups in one window",
         NoticeKind::TooManyFindings { .. } => "Too many findings in one window",
+        NoticeKind::TooManyPending { .. } => "Too many messages are pending",
         NoticeKind::NotFollowedUp { .. } => "Follow-up incomplete",
     }
 }
@@ -54,10 +55,16 @@ pub fn explanation(notice: &Notice) -> String {
              largest groups are exact. Of the other {rows} rows, Stakeout knows only their sum: {}.",
             counted(*requests, "request")
         ),
-        NoticeKind::TooManyFindings { findings, requests, .. } => format!(
-            "In source {source} (cluster {cluster}), too many groups crossed a threshold {period}. The largest have \
-             findings. The other {findings}, with {}, have none.",
-            counted(*requests, "request")
+        NoticeKind::TooManyFindings { findings, requests, rules, .. } => format!(
+            "In source {source} (cluster {cluster}), too many groups crossed a threshold {period}. The most severe and the \
+             largest have findings. The other {findings}, with {}, have none. By rule: {}.",
+            counted(*requests, "request"),
+            rules.iter().map(|(rule, findings)| format!("{rule} {findings}")).collect::<Vec<_>>().join(", ")
+        ),
+        NoticeKind::TooManyPending { destination, pending } => format!(
+            "{pending} messages to {destination} are pending. Until it accepts some of them, it will not hear of findings \
+             below level medium, later of none. No finding is lost: run `stakeout findings list`, and check the \
+             destination."
         ),
         NoticeKind::NotFollowedUp { sources, .. } => format!(
             "Stakeout could not follow up on {} in source {source} (cluster {cluster}) after {from}. If one of them was \
@@ -93,6 +100,7 @@ pub fn level(notice: &Notice) -> Level {
         | NoticeKind::Silent { .. }
         | NoticeKind::Overflow { .. }
         | NoticeKind::TooManyFindings { .. }
+        | NoticeKind::TooManyPending { .. }
         | NoticeKind::NotFollowedUp { .. } => Level::Medium,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Level::Informational,
     }
@@ -106,6 +114,7 @@ pub fn activity(notice: &Notice) -> Activity {
         | NoticeKind::Silent { .. }
         | NoticeKind::Overflow { .. }
         | NoticeKind::TooManyFindings { .. }
+        | NoticeKind::TooManyPending { .. }
         | NoticeKind::NotFollowedUp { .. } => Activity::Create,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Activity::Close,
     }
@@ -121,6 +130,7 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::SilenceOver => "silence_over",
         NoticeKind::Overflow { .. } => "overflow",
         NoticeKind::TooManyFindings { .. } => "too_many_findings",
+        NoticeKind::TooManyPending { .. } => "too_many_pending",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
     }
 }
@@ -139,6 +149,7 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::Silent { .. } | NoticeKind::SilenceOver => "silence",
         NoticeKind::Overflow { .. } => "overflow",
         NoticeKind::TooManyFindings { .. } => "too_many_findings",
+        NoticeKind::TooManyPending { .. } => "too_many_pending",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
     };
     let encoded =

@@ -1,188 +1,237 @@
-//! The end of a window: its rows join the stored ones, the findings follow their episodes, and every change becomes a delivery.
+//! The end of some windows: their rows join the stored ones, the findings follow their episodes, and every change becomes a
+//! delivery.
+//!
+//! Windows of several logs are closed at once where they are read at once: what they change together, a finding of an
+//! attacker on all clusters for example, is read, decided and written once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use super::close_input::CloseInput;
-use super::findings::Findings;
-use super::group_index::GroupIndex;
-use super::window_counts::leaving;
+use super::finding_limit::{self, Opening};
+use super::findings::{Findings, Indices, PendingLimit};
+use super::group_index::{GroupIndex, IndexedRow};
+use super::log_change::JoinedChange;
 use super::{Fold, FoldCounts, Limits, WindowCounts};
-use crate::commit::Commit;
+use crate::commit::{Commit, LogCommit};
 use crate::delivery::Activity;
-use crate::finding::{Finding, FindingKey};
-use crate::group::CountKey;
+use crate::finding::FindingKey;
+use crate::group::{CountKey, RuleKey};
 use crate::notice::{Notice, NoticeKind};
-use crate::rule::Rules;
-use crate::source::Source;
-use crate::tally::{Rows, StoredMinute};
-use crate::time::{Minute, Window};
+use crate::room::Room;
+use crate::rule::{Rule, Rules};
+use crate::source::{Source, SourceId};
+use crate::tally::Rows;
+use crate::time::{Minute, Second, Window};
 
-/// A closed window: the commit to write, and what changed with it.
+/// Closed changes: the commit to write, and what changed with it.
 #[derive(Clone, Debug)]
 pub struct Closed {
     /// The commit to write.
     pub commit: Commit,
+    /// What is known of each change, in their order.
+    pub logs: Vec<ClosedLog>,
+    /// New findings, grown ones and closed ones.
+    pub changes: Vec<(FindingKey, Activity)>,
+    /// How many entries and notices each destination does not get, because too many are pending.
+    pub left_out: Vec<(String, usize)>,
+}
+
+/// One closed change.
+#[derive(Clone, Debug, Default)]
+pub struct ClosedLog {
     /// The requests of the window.
     pub counts: FoldCounts,
     /// Stored rows for which a reread found fewer requests; the larger count stays.
     pub rows_retained: u64,
-    /// New findings, grown ones and closed ones.
-    pub changes: Vec<(FindingKey, Activity)>,
     /// Notices about the watch itself.
     pub notices: Vec<Notice>,
 }
 
-impl Fold {
-    /// Closes the window of `source` into a commit. `now` stamps messages and decides nothing.
+impl Closed {
+    /// Returns the notices of all changes.
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.logs.iter().flat_map(|log| &log.notices)
+    }
+
+    /// Returns the sums of the requests of all changes.
     #[must_use]
-    pub fn close(self, source: &Source, input: CloseInput, now: Timestamp) -> Closed {
-        self.count().close(source, input, now)
+    pub fn counts(&self) -> FoldCounts {
+        let mut counts = FoldCounts::default();
+        self.logs.iter().for_each(|log| counts.add(&log.counts));
+        counts
+    }
+}
+
+/// Returns the rules and groups whose stored rows [`close`] needs: those whose rows the changes write, and those that are
+/// followed up.
+#[must_use]
+pub fn keys_needed(changes: &[JoinedChange]) -> HashSet<&CountKey> {
+    changes.iter().flat_map(|change| change.changed_keys().chain(&change.followed)).collect()
+}
+
+/// Returns which stored rows of each rule [`close`] needs: all from as long before the windows as two requests of an episode
+/// can be apart. An episode that begins earlier has a finding, which knows the rest. One that a late event begins may go on
+/// through any later rows, which had no finding before.
+#[must_use]
+pub fn spans_needed(rules: &Rules, changes: &[JoinedChange]) -> HashMap<RuleKey, Window> {
+    let windows = changes.iter().filter_map(|change| change.window.as_ref());
+    let begin =
+        windows.map(|counts| counts.followed_from().map_or(counts.window, |from| from.and(counts.window)).earliest());
+    let Some(begin) = begin.min() else { return HashMap::new() };
+    let span_of = |rule: &Rule| {
+        let earliest = begin.plus(-rule.episode_reach_seconds()).minute().start();
+        Window::new(earliest, Window::ALL.latest()).unwrap_or(Window::ALL)
+    };
+    rules.rules.iter().map(|rule| (rule.key, span_of(rule))).collect()
+}
+
+/// Closes changes of some logs into one commit. `now` stamps messages and decides nothing.
+#[must_use]
+pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timestamp) -> Closed {
+    let spans = spans_needed(rules, &input.changes);
+    let mut logs = std::mem::take(&mut input.changes);
+    let mut room = Room { max: limits.rows_stored_max, used: input.stored.rows };
+    logs.iter_mut().for_each(|log| log.keep_within(rules, &mut room));
+    let mut findings = Findings::new(std::mem::take(&mut input.findings), now);
+    let left_out = {
+        // The findings of a group whose rows stay as they were were updated by the commit that wrote these rows.
+        let touched: HashSet<&CountKey> = logs.iter().flat_map(JoinedChange::changed_keys).collect();
+        let is_wanted = |key: &CountKey| touched.contains(key) || logs.iter().any(|log| log.followed.contains(key));
+        let now = GroupIndex::new(rows(&input, &logs).filter(|row| is_wanted(row.key)));
+        let before = GroupIndex::new(stored_rows(&input).filter(|row| touched.contains(row.key)));
+        let openings = findings.update(rules, &touched, &Indices { before: &before, now: &now, spans: &spans });
+        let (opened, left_out) = finding_limit::choose(openings, limits, input.stored.findings);
+        findings.open(opened, &now);
+        findings.relate(rules);
+        let follow_ups: Vec<_> = logs.iter().map(|log| log.due_follow_ups(&now)).collect();
+        let kinds = left_out_by_log(&left_out, &logs);
+        follow_ups.into_iter().zip(kinds).collect::<Vec<_>>()
+    };
+    for (log, (follow_ups, too_many)) in logs.iter_mut().zip(left_out) {
+        let given_up = follow_ups.follow_ups.into_iter().map(|follow_up| log.progress.add_follow_up(follow_up)).sum();
+        let sources = follow_ups.sources_left_out.saturating_add(given_up);
+        let not_followed_up =
+            (sources > 0).then(|| NoticeKind::NotFollowedUp { sources, reason: "too many sources at once".to_owned() });
+        let span = log.span(&input.expired);
+        too_many.into_iter().chain(not_followed_up).for_each(|kind| log.notify(span, kind));
+    }
+    findings.attach(std::mem::take(&mut input.context));
+    findings.prune(&input.expired, rules);
+    findings.close_quiet(input.read_until);
+    if let Some(level_min) = limits.context_query_min {
+        for query in findings.context_queries(level_min) {
+            let finding = findings.all().iter().find(|finding| finding.key == query.finding);
+            let key = finding.and_then(|finding| {
+                Some(CountKey { rule: rules.named(&finding.rule.name)?.key, group: finding.group.clone() })
+            });
+            let asked =
+                key.and_then(|key| logs.iter().rposition(|log| log.changed_keys().any(|changed| *changed == key)));
+            if let Some(log) = logs.get_mut(asked.unwrap_or(0)) {
+                log.progress.add_context_queries([query]);
+            }
+        }
+    }
+    finish(findings, limits, input, logs)
+}
+
+/// Makes the commit.
+fn finish(findings: Findings, limits: &Limits, input: CloseInput, mut logs: Vec<JoinedChange>) -> Closed {
+    let archived = findings.archivable(&input.over);
+    let changes = findings.changes();
+    let limit = PendingLimit { max: limits.pending_max, pending: &input.stored.pending };
+    let deliveries = |logs: &[JoinedChange]| {
+        let notices: Vec<Notice> = logs.iter().flat_map(|log| log.notices.iter().cloned()).collect();
+        findings.deliveries(&input.notification_filters, &notices, &limit, input.next_delivery)
+    };
+    let mut new = deliveries(&logs);
+    let newly_full = limit.newly_full(&new.deliveries);
+    if let Some(log) = logs.first_mut().filter(|_| !newly_full.is_empty()) {
+        let span = log.span(&input.expired);
+        newly_full.into_iter().for_each(|kind| log.notify(span, kind));
+        new = deliveries(&logs);
+    }
+    let mut commit = Commit {
+        logs: Vec::with_capacity(logs.len()),
+        expired: input.expired,
+        findings: findings.written(),
+        archived,
+        deliveries: new.deliveries,
+        next_delivery: new.next,
+    };
+    let mut closed = Vec::with_capacity(logs.len());
+    for log in logs {
+        closed.push(ClosedLog {
+            counts: log.window.map(|counts| counts.counts).unwrap_or_default(),
+            rows_retained: log.rows_retained,
+            notices: log.notices,
+        });
+        let minutes = log.minutes.into_iter().collect();
+        commit.logs.push(LogCommit { source: log.source_id, minutes, progress: log.progress });
+    }
+    Closed { commit, logs: closed, changes, left_out: new.left_out }
+}
+
+impl Fold {
+    /// Closes the one window of `source`, where nothing is stored and everything before `read_until` has been read.
+    #[must_use]
+    pub fn close_alone(self, source: &Source, read_until: Second, now: Timestamp) -> Closed {
+        self.count().close_alone(source, read_until, now)
     }
 }
 
 impl WindowCounts {
-    /// Closes the window of `source` into a commit. `now` stamps messages and decides nothing.
+    /// Closes the one window of `source`, where nothing is stored and everything before `read_until` has been read.
     #[must_use]
-    pub fn close(mut self, source: &Source, mut input: CloseInput, now: Timestamp) -> Closed {
-        let window = self.window;
-        let mut notices: Vec<NoticeKind> = Vec::new();
-        // A reread of a window that overflowed overflows as well, and was reported.
-        notices.extend(self.overflow.take().filter(|_| !self.is_reread));
-        let followed = self.keys_to_follow(&input.found_before);
-        let mut minutes = std::mem::take(&mut self.minutes);
-        let rows_retained = self.join_stored(&mut minutes, &input.own);
-        let mut findings = Findings::new(std::mem::take(&mut input.findings), now);
-        // The findings of a group whose rows stay as they were were updated by the commit that wrote these rows.
-        let mut touched = changed_keys(&minutes, &input.own);
-        touched.extend(leaving(&self.rules, &input.expired, findings.all().iter()));
-        let stored = input.minutes.iter().filter(|stored| {
-            let is_overwritten = stored.source == input.source_id && minutes.contains_key(&stored.minute);
-            !is_overwritten
-        });
-        let stored = stored.map(|stored| (stored.minute, &stored.rows, input.providers.get(&stored.source).copied()));
-        let own = minutes.iter().map(|(minute, rows)| (*minute, rows, Some(source.provider)));
-        let index = GroupIndex::new(stored.chain(own), |key| touched.contains(key) || followed.contains(key));
-        notices.extend(findings.update(&self.rules, &touched, &index, &self.limits));
-        let due = self.due_follow_ups(&index, &followed);
-        let given_up =
-            due.follow_ups.into_iter().map(|follow_up| input.progress.add_follow_up(follow_up)).sum::<usize>();
-        let sources = due.sources_left_out + given_up;
-        if sources > 0 {
-            notices.push(NoticeKind::NotFollowedUp { sources, reason: "too many sources at once".to_owned() });
-        }
-        input.notices.extend(notices.into_iter().map(|kind| notice(source, window, kind)));
-        let minutes = changed_minutes(minutes, &input.own);
-        let closed = finish(findings, &self.rules, &self.limits, minutes, input);
-        Closed { counts: self.counts, rows_retained, ..closed }
-    }
-
-    /// Joins the stored rows of this log's minutes and takes nothing away from them. Returns how many stored counts were
-    /// larger.
-    fn join_stored(&self, minutes: &mut BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> u64 {
-        let mut retained = 0;
-        if self.is_reread {
-            for tally in minutes.values_mut().flat_map(BTreeMap::values_mut) {
-                tally.late = true;
-            }
-        }
-        for stored in own {
-            let rows = minutes.entry(stored.minute).or_default();
-            for (key, old) in &stored.rows {
-                let new = rows.entry(key.clone()).or_default();
-                if self.is_follow_up {
-                    new.join_seconds(old);
-                } else {
-                    retained += u64::from(new.join(old));
-                }
-            }
-        }
-        retained
+    pub fn close_alone(self, source: &Source, read_until: Second, now: Timestamp) -> Closed {
+        let (rules, limits) = (self.rules.clone(), self.limits);
+        close(&rules, &limits, CloseInput::alone(source.clone(), Some(self), Vec::new(), read_until), now)
     }
 }
 
-/// Closes no window: writes the progress, the notices and the finding contexts of `input` into a commit, and moves what
-/// expired into its findings. `input.own` and `input.found_before` are empty, and `input.minutes` has the rows of
-/// [`keys_expiring`]. `now` stamps messages and decides nothing.
-#[must_use]
-pub fn close_progress(
-    rules: &Rules,
-    limits: &Limits,
-    source: &Source,
-    mut input: CloseInput,
-    now: Timestamp,
-) -> Closed {
-    let mut findings = Findings::new(std::mem::take(&mut input.findings), now);
-    let touched: HashSet<&CountKey> = leaving(rules, &input.expired, findings.all().iter()).into_iter().collect();
-    let stored = input.minutes.iter();
-    let stored = stored.map(|stored| (stored.minute, &stored.rows, input.providers.get(&stored.source).copied()));
-    let index = GroupIndex::new(stored, |key| touched.contains(key));
-    let too_many = findings.update(rules, &touched, &index, limits);
-    // Only groups that lose minutes are touched, so those minutes are where the findings were left out.
-    let too_many = too_many.zip(span_of(&input.expired)).map(|(kind, window)| notice(source, window, kind));
-    input.notices.extend(too_many);
-    finish(findings, rules, limits, Vec::new(), input)
+/// Returns the stored rows.
+fn stored_rows(input: &CloseInput) -> impl Iterator<Item = IndexedRow<'_>> {
+    input.minutes.iter().flat_map(|stored| {
+        let provider = input.providers.get(&stored.source).copied();
+        stored.rows.iter().map(move |(key, tally)| IndexedRow { key, minute: stored.minute, tally, provider })
+    })
 }
 
-/// Returns the rules and groups whose minutes [`close_progress`] must know: those of reported findings that lose minutes
-/// with `expired`.
-#[must_use]
-pub fn keys_expiring<'a>(rules: &Rules, expired: &'a [StoredMinute], findings: &[Finding]) -> HashSet<&'a CountKey> {
-    leaving(rules, expired, findings.iter()).into_iter().collect()
+/// Returns the stored rows that stay, and the new ones.
+fn rows<'a>(input: &'a CloseInput, logs: &'a [JoinedChange]) -> impl Iterator<Item = IndexedRow<'a>> {
+    let changed: HashMap<SourceId, &BTreeMap<Minute, Rows>> =
+        logs.iter().map(|log| (log.source_id, &log.minutes)).collect();
+    let stored = input.minutes.iter().flat_map(move |stored| {
+        let overwritten = changed.get(&stored.source).and_then(|minutes| minutes.get(&stored.minute));
+        let provider = input.providers.get(&stored.source).copied();
+        let kept = stored.rows.iter().filter(move |(key, _)| overwritten.is_none_or(|rows| !rows.contains_key(*key)));
+        kept.map(move |(key, tally)| IndexedRow { key, minute: stored.minute, tally, provider })
+    });
+    let new = logs.iter().flat_map(|log| {
+        log.minutes.iter().flat_map(|(minute, rows)| {
+            let provider = Some(log.source.provider);
+            rows.iter().map(move |(key, tally)| IndexedRow { key, minute: *minute, tally, provider })
+        })
+    });
+    stored.chain(new)
 }
 
-/// Brings the findings up to date with all but the rows, and makes the commit.
-fn finish(
-    mut findings: Findings,
-    rules: &Rules,
-    limits: &Limits,
-    minutes: Vec<(Minute, Rows)>,
-    mut input: CloseInput,
-) -> Closed {
-    findings.attach(std::mem::take(&mut input.context));
-    findings.prune(&input.expired, rules);
-    findings.close_quiet(input.read_until);
-    let forgotten = findings.forgettable(&input);
-    if let Some(level_min) = limits.context_query_min {
-        input.progress.add_context_queries(findings.context_queries(level_min));
+/// Returns a notice for each log of the episodes without a finding that it has a part in. Where no log has one, because
+/// they only lose minutes, they are the first log's.
+fn left_out_by_log(left_out: &[Opening<'_>], logs: &[JoinedChange]) -> Vec<Option<NoticeKind>> {
+    if left_out.is_empty() {
+        return vec![None; logs.len()];
     }
-    let changes = findings.changes();
-    let (deliveries, next_delivery) = findings.deliveries(&input);
-    let commit = Commit {
-        source: input.source_id,
-        minutes,
-        expired: input.expired.iter().map(|stored| (stored.source, stored.minute)).collect(),
-        progress: input.progress,
-        findings: findings.written(&forgotten),
-        forgotten,
-        deliveries,
-        next_delivery,
-    };
-    Closed { commit, counts: FoldCounts::default(), rows_retained: 0, changes, notices: input.notices }
-}
-
-fn notice(source: &Source, window: Window, kind: NoticeKind) -> Notice {
-    Notice { source: source.name.clone(), cluster: source.cluster.to_string(), window, kind }
-}
-
-/// Returns the shortest window that holds `minutes`, or `None` where there are none.
-fn span_of(minutes: &[StoredMinute]) -> Option<Window> {
-    let minutes = || minutes.iter().map(|stored| stored.minute.start());
-    Window::new(minutes().min()?, minutes().max()?.plus(60))
-}
-
-/// Returns the rules and groups whose rows differ from the stored ones.
-fn changed_keys<'m>(minutes: &'m BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> HashSet<&'m CountKey> {
-    let stored: HashMap<Minute, &Rows> = own.iter().map(|stored| (stored.minute, &stored.rows)).collect();
-    let rows = minutes.iter().flat_map(|(minute, rows)| rows.iter().map(|(key, tally)| (*minute, key, tally)));
-    rows.filter(|(minute, key, tally)| stored.get(minute).and_then(|rows| rows.get(*key)) != Some(*tally))
-        .map(|(_, key, _)| key)
-        .collect()
-}
-
-/// Returns the minutes that differ from the stored ones.
-fn changed_minutes(minutes: BTreeMap<Minute, Rows>, own: &[StoredMinute]) -> Vec<(Minute, Rows)> {
-    let stored: HashMap<Minute, &Rows> = own.iter().map(|stored| (stored.minute, &stored.rows)).collect();
-    minutes.into_iter().filter(|(minute, rows)| stored.get(minute).is_none_or(|old| *old != rows)).collect()
+    let mut log_of: HashMap<&CountKey, usize> = HashMap::new();
+    for (index, log) in logs.iter().enumerate() {
+        for key in log.changed_keys() {
+            log_of.entry(key).or_insert(index);
+        }
+    }
+    let mut by_log: Vec<Vec<Opening<'_>>> = vec![Vec::new(); logs.len()];
+    for opening in left_out {
+        by_log[log_of.get(opening.key).copied().unwrap_or(0)].push(*opening);
+    }
+    by_log.iter().map(|openings| finding_limit::notice(openings)).collect()
 }

@@ -1,72 +1,86 @@
-//! The stored state that closing a window needs, of its own log and of others. It is read at the end, and never before.
+//! The stored state that closing needs, of the closed logs and of others. It is read at the end, and never before.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
+use super::WindowCounts;
+use super::log_change::{JoinedChange, LogChange};
 use crate::context::FindingContext;
 use crate::delivery::{DeliveryId, NotificationFilter};
 use crate::finding::{Finding, FindingKey};
-use crate::notice::Notice;
 use crate::progress::Progress;
-use crate::source::{LogId, Provider, SourceId};
+use crate::source::{Provider, Source, SourceId};
 use crate::tally::StoredMinute;
 use crate::time::Second;
 
-/// The stored state that closing a window needs.
-#[derive(Clone, Debug)]
+/// The number of everything that is stored and has a limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Findings, open or within reach of a late event.
+    pub findings: usize,
+    /// Rows (rule, group, minute).
+    pub rows: usize,
+    /// Pending entries and notices of each destination.
+    pub pending: BTreeMap<String, usize>,
+}
+
+/// The changes to close, and the stored state that closing them needs.
 pub struct CloseInput {
-    /// The number of the log that was read.
-    pub source_id: SourceId,
-    /// How far the log has been read with this window.
-    pub progress: Progress,
-    /// The stored minutes of this log inside the window, with all their rows.
-    pub own: Vec<StoredMinute>,
-    /// The stored minutes of this log in [`WindowCounts::followed_from`](super::WindowCounts::followed_from), with the rows of rules
-    /// that [have follow-ups](super::WindowCounts::has_follow_ups).
-    pub found_before: Vec<StoredMinute>,
-    /// All stored minutes, with the rows of [`WindowCounts::keys_needed`](super::WindowCounts::keys_needed).
+    /// The changes, at most one for each log.
+    pub changes: Vec<JoinedChange>,
+    /// The stored rows of [`keys_needed`](super::keys_needed) in [`spans_needed`](super::spans_needed).
     pub minutes: Vec<StoredMinute>,
-    /// Minutes that are not needed any more, with all their rows.
+    /// Rows that are not needed any more.
     pub expired: Vec<StoredMinute>,
-    /// Every stored finding.
+    /// The stored findings of the groups of these rows and of the expired ones, those of the same sources, those that
+    /// are due to close, and those of `context`, each once, ascending by key.
     pub findings: Vec<Finding>,
+    /// Some findings that are over, have no pending delivery, and that no late event can join any more.
+    pub over: Vec<FindingKey>,
     /// New contexts of some findings.
     pub context: Vec<(FindingKey, FindingContext)>,
-    /// Findings with pending deliveries.
-    pub pending: BTreeSet<FindingKey>,
     /// The service that keeps each log.
     pub providers: HashMap<SourceId, Provider>,
-    /// Everything before it has been read from every healthy log, this window included.
+    /// Everything before it has been read from every healthy log, these changes included.
     pub read_until: Second,
-    /// No log will be read again before it, and no minute before it is stored.
-    pub forget_before: Second,
     /// What each destination receives.
     pub notification_filters: Vec<NotificationFilter>,
-    /// Notices about the watch itself.
-    pub notices: Vec<Notice>,
     /// The number of the next delivery.
     pub next_delivery: DeliveryId,
+    /// How much is stored.
+    pub stored: Stored,
 }
 
 impl CloseInput {
-    /// Returns the input without a ledger: everything before `read_until` has been read, and nothing is stored.
+    /// Returns the input that closes one window of `source` without a ledger: everything before `read_until` has been
+    /// read, and `minutes` are all that is stored.
     #[must_use]
-    pub fn nothing(log: LogId, read_until: Second) -> CloseInput {
-        CloseInput {
+    pub fn alone(
+        source: Source,
+        window: Option<WindowCounts>,
+        minutes: Vec<StoredMinute>,
+        read_until: Second,
+    ) -> CloseInput {
+        let progress = Progress::new(source.log.clone(), read_until);
+        let change = LogChange {
+            source,
             source_id: SourceId(0),
-            progress: Progress::new(log, read_until),
-            own: Vec::new(),
+            window,
+            progress,
+            notices: Vec::new(),
             found_before: Vec::new(),
-            minutes: Vec::new(),
+        };
+        CloseInput {
+            changes: vec![change.join(&minutes)],
+            minutes,
             expired: Vec::new(),
             findings: Vec::new(),
+            over: Vec::new(),
             context: Vec::new(),
-            pending: BTreeSet::new(),
             providers: HashMap::new(),
             read_until,
-            forget_before: read_until,
             notification_filters: Vec::new(),
-            notices: Vec::new(),
             next_delivery: DeliveryId(0),
+            stored: Stored::default(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The limit of findings that one commit opens: a flood from everywhere becomes some large findings and a sum, not a
-//! finding for each address.
+//! The limits of findings, of one commit and of all that are stored: a flood from everywhere becomes some large findings and
+//! a sum, not a finding for each address.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use crate::address::SourceIp;
 use crate::episode::Episode;
 use crate::group::{CountKey, RuleKey};
 use crate::notice::NoticeKind;
+use crate::room::Room;
 use crate::rule::Rule;
 
 /// An episode without a finding yet.
@@ -20,18 +21,36 @@ pub(super) struct Opening<'a> {
     pub(super) episode: Episode,
 }
 
-impl Limits {
-    /// Returns how many findings a commit may open where `stored` are stored.
-    pub(super) fn openings_max(&self, stored: usize) -> usize {
-        self.findings_stored_max.saturating_sub(stored).max(self.findings_always).min(self.findings_max)
+/// Splits `openings` into those that are opened and those that are left out.
+///
+/// Where there are more than one commit may open, each rule has an equal share: a rule that needs less leaves the rest to
+/// the others, and within a rule the largest go first. Where `stored` findings leave too little room, the most severe go
+/// first, then the largest.
+pub(super) fn choose<'a>(
+    openings: Vec<Opening<'a>>,
+    limits: &Limits,
+    stored: usize,
+) -> (Vec<Opening<'a>>, Vec<Opening<'a>>) {
+    let mut is_opened = shares(&openings, limits.findings_max);
+    let mut room = Room { max: limits.findings_stored_max, used: stored };
+    let mut by_level: Vec<usize> = (0..openings.len()).filter(|index| is_opened[*index]).collect();
+    by_level.sort_by_key(|index| {
+        let opening = &openings[*index];
+        (Reverse((opening.rule.head.level, opening.episode.count)), *index)
+    });
+    for index in by_level {
+        is_opened[index] = room.take(openings[index].rule.head.level);
     }
+    let (opened, left_out): (Vec<_>, Vec<_>) =
+        openings.into_iter().zip(is_opened).partition(|(_, is_opened)| *is_opened);
+    let openings = |some: Vec<(Opening<'a>, bool)>| some.into_iter().map(|(opening, _)| opening).collect();
+    (openings(opened), openings(left_out))
 }
 
-/// Returns the first `openings_max` in their order, and a notice of the others. Where there are too many, each rule has
-/// an equal share: a rule that needs less leaves the rest to the others, and within a rule the largest go first.
-pub(super) fn choose(openings: Vec<Opening<'_>>, openings_max: usize) -> (Vec<Opening<'_>>, Option<NoticeKind>) {
+/// Returns which of the openings are within the equal shares of their rules.
+fn shares(openings: &[Opening<'_>], openings_max: usize) -> Vec<bool> {
     if openings.len() <= openings_max {
-        return (openings, None);
+        return vec![true; openings.len()];
     }
     let mut by_rule: BTreeMap<RuleKey, Vec<usize>> = BTreeMap::new();
     for (index, opening) in openings.iter().enumerate() {
@@ -47,23 +66,34 @@ pub(super) fn choose(openings: Vec<Opening<'_>>, openings_max: usize) -> (Vec<Op
         indices.iter().take(share).for_each(|index| is_opened[*index] = true);
         (left, rules_left) = (left - share, rules_left - 1);
     }
-    let mut left_out: Vec<&Opening<'_>> =
-        openings.iter().zip(&is_opened).filter(|(_, is_opened)| !**is_opened).map(|(opening, _)| opening).collect();
+    is_opened
+}
+
+/// Returns the notice of episodes that have no finding, or `None` where there are none.
+pub(super) fn notice(left_out: &[Opening<'_>]) -> Option<NoticeKind> {
+    let mut left_out: Vec<&Opening<'_>> = left_out.iter().collect();
     left_out.sort_by_key(|opening| Reverse(opening.episode.count));
+    left_out.first()?;
     // Several rules leave out the same source: the notice names it once, with the most requests.
     let mut sources: BTreeMap<SourceIp, u64> = BTreeMap::new();
+    let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
     for opening in &left_out {
         if let Some(source) = opening.key.group.source_ip() {
             sources.entry(source).or_insert(opening.episode.count);
         }
+        *rules.entry(&opening.rule.head.name).or_default() += 1;
     }
-    let mut top: Vec<(SourceIp, u64)> = sources.into_iter().collect();
-    top.sort_by_key(|(source, requests)| (Reverse(*requests), *source));
-    let notice = NoticeKind::TooManyFindings {
+    Some(NoticeKind::TooManyFindings {
         findings: left_out.len() as u64,
         requests: left_out.iter().map(|opening| opening.episode.count).sum(),
-        top: top.into_iter().take(TOP_SOURCES).map(|(source, requests)| (source.to_string(), requests)).collect(),
-    };
-    let opened = openings.iter().zip(is_opened).filter(|(_, is_opened)| *is_opened).map(|(opening, _)| *opening);
-    (opened.collect(), Some(notice))
+        rules: largest(rules),
+        top: largest(sources),
+    })
+}
+
+/// Returns the largest by their number.
+fn largest<T: ToString + Ord>(numbers: BTreeMap<T, u64>) -> Vec<(String, u64)> {
+    let mut largest: Vec<(T, u64)> = numbers.into_iter().collect();
+    largest.sort_by(|(left, left_number), (right, right_number)| right_number.cmp(left_number).then(left.cmp(right)));
+    largest.into_iter().take(TOP_SOURCES).map(|(what, number)| (what.to_string(), number)).collect()
 }

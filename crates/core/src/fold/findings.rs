@@ -2,32 +2,29 @@
 //! findings, and makes deliveries of the changes.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::Limits;
-use super::close_input::CloseInput;
-use super::finding_limit::{self, Opening};
+use super::finding_limit::Opening;
 use super::group_index::{GroupHistory, GroupIndex};
 use crate::address::SourceIp;
 use crate::context::FindingContext;
 use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
-use crate::delivery::{Activity, Delivery, DeliveryId, Entry};
+use crate::delivery::{Activity, Delivery, DeliveryId, Entry, NotificationFilter};
 use crate::distinct::{Distinct, SecondSet};
 use crate::episode::{Episode, PrunedSpan, episodes};
 use crate::evidence::Evidence;
 use crate::finding::{DistinctValues, Finding, FindingKey, FindingStatus, RelatedActivity};
-use crate::group::{CountKey, GroupKey};
-use crate::notice::NoticeKind;
+use crate::group::{CountKey, GroupKey, RuleKey};
+use crate::notice::{Notice, NoticeKind};
 use crate::response_code::ResponseCodes;
+use crate::room::Room;
 use crate::rule::{Level, Rule, Rules};
 use crate::tally::StoredMinute;
 use crate::threshold::ThresholdKind;
-use crate::time::Second;
+use crate::time::{Second, Window};
 
-/// Most findings that one commit forgets; the rest waits for the next.
-const FORGOTTEN_MAX: usize = 1000;
 /// How far apart, in seconds, findings of one source may be to count as related activity: a runbook asks for a day.
 const RELATED_ACTIVITY_SECONDS: i64 = 24 * 3600;
 /// Findings of one source that related activity compares: a source may open one for every user agent that it claims.
@@ -81,48 +78,53 @@ impl Findings {
         index
     }
 
-    /// Updates the findings of the `touched` groups to their episodes and opens new ones, then notes what else each changed
-    /// finding belongs with. Returns a notice of the findings that are left out because there are too many.
-    pub(super) fn update(
+    /// Updates the findings of the `touched` groups to their episodes, and returns the episodes that have no finding.
+    pub(super) fn update<'a>(
         &mut self,
-        rules: &Rules,
+        rules: &'a Rules,
         touched: &HashSet<&CountKey>,
-        index: &GroupIndex<'_>,
-        limits: &Limits,
-    ) -> Option<NoticeKind> {
+        indices: &Indices<'_, 'a>,
+    ) -> Vec<Opening<'a>> {
         let mut openings = Vec::new();
         for rule in &rules.rules {
-            for (key, history) in index.groups_of(rule.key).filter(|(key, _)| touched.contains(key)) {
-                openings.extend(self.update_group(rule, key, &history));
+            let span = indices.spans.get(&rule.key).copied().unwrap_or(Window::ALL);
+            for (key, history) in indices.now.groups_of(rule.key).filter(|(key, _)| touched.contains(key)) {
+                openings.extend(self.update_group(rule, key, &history, &indices.before.history(key), span));
             }
         }
-        let left_out = self.open(openings, index, limits);
-        self.relate(rules);
-        self.note_related_activity();
-        left_out
+        openings
     }
 
-    /// Updates the findings of one group to its episodes, and returns the episodes that have no finding.
-    fn update_group<'a>(&mut self, rule: &'a Rule, key: &'a CountKey, history: &GroupHistory<'_>) -> Vec<Opening<'a>> {
+    /// Updates the findings of one group to its episodes, and returns the episodes that have no finding. `before` and
+    /// `history` are the rows in `span`, as they were stored and as they are now.
+    fn update_group<'a>(
+        &mut self,
+        rule: &'a Rule,
+        key: &'a CountKey,
+        history: &GroupHistory<'_>,
+        before: &GroupHistory<'_>,
+        span: Window,
+    ) -> Vec<Opening<'a>> {
         let mut openings = Vec::new();
-        let mut reported: Vec<usize> = self
+        let mut reported: Vec<(usize, Outside)> = self
             .indices_of(&rule.head.name, &key.group)
             .filter(|index| !matches!(self.findings[*index].status, FindingStatus::MergedInto(_)))
+            .map(|index| (index, Outside::of(&self.findings[index], before, span)))
             .collect();
-        reported.sort_by_key(|index| (self.findings[*index].episode, self.findings[*index].key));
-        let spans: Vec<PrunedSpan> = reported.iter().filter_map(|index| self.findings[*index].pruned).collect();
+        reported.sort_by_key(|(index, _)| (self.findings[*index].episode, self.findings[*index].key));
+        let spans: Vec<PrunedSpan> = reported.iter().flat_map(|(_, outside)| outside.spans.iter().copied()).collect();
         for episode in episodes(&history.timeline, &spans, &rule.threshold, &ThresholdKind::of(rule)) {
-            let mut overlapped = reported.iter().copied().filter(|index| {
+            let mut overlapped = reported.iter().filter(|(index, _)| {
                 let finding = &self.findings[*index];
                 !matches!(finding.status, FindingStatus::MergedInto(_)) && finding.episode.overlaps(&episode)
             });
             match overlapped.next() {
                 None => openings.push(Opening { rule, key, episode }),
-                Some(earliest) => {
-                    let joined: Vec<usize> = overlapped.collect();
-                    self.grow(earliest, rule, episode, history);
-                    for other in joined {
-                        self.merge(other, earliest);
+                Some((earliest, outside)) => {
+                    let joined: Vec<&(usize, Outside)> = overlapped.collect();
+                    self.grow(*earliest, rule, episode, history, &outside.codes);
+                    for (other, outside) in joined {
+                        self.merge(*other, *earliest, &outside.codes);
                     }
                 }
             }
@@ -130,13 +132,11 @@ impl Findings {
         openings
     }
 
-    /// Opens findings within the limits, and returns a notice of the others.
-    fn open(&mut self, openings: Vec<Opening<'_>>, index: &GroupIndex<'_>, limits: &Limits) -> Option<NoticeKind> {
-        let (opened, notice) = finding_limit::choose(openings, limits.openings_max(self.findings.len()));
-        for Opening { rule, key, episode } in opened {
+    /// Opens findings.
+    pub(super) fn open(&mut self, openings: Vec<Opening<'_>>, index: &GroupIndex<'_>) {
+        for Opening { rule, key, episode } in openings {
             self.create(rule, key, episode, &index.history(key));
         }
-        notice
     }
 
     fn create(&mut self, rule: &Rule, key: &CountKey, episode: Episode, history: &GroupHistory<'_>) {
@@ -162,12 +162,20 @@ impl Findings {
             created_at: self.now,
             updated_at: self.now,
         };
-        show(&mut finding, history);
+        show(&mut finding, history, &ResponseCodes::default());
         self.put(finding, FindingChange { activity: Some(Activity::Create), is_escalated: false, is_written: true });
     }
 
-    /// Updates a reported finding to `episode`. It never shrinks, even if its rule has changed.
-    fn grow(&mut self, index: usize, rule: &Rule, episode: Episode, history: &GroupHistory<'_>) {
+    /// Updates a reported finding to `episode`. It never shrinks, even if its rule has changed. `outside` has the response
+    /// codes of its requests that are not in `history`.
+    fn grow(
+        &mut self,
+        index: usize,
+        rule: &Rule,
+        episode: Episode,
+        history: &GroupHistory<'_>,
+        outside: &ResponseCodes,
+    ) {
         let finding = &mut self.findings[index];
         let before = finding.clone();
         finding.episode = Episode {
@@ -175,7 +183,7 @@ impl Findings {
             last: before.episode.last.max(episode.last),
             count: before.episode.count.max(episode.count),
         };
-        show(finding, history);
+        show(finding, history, outside);
         if *finding == before {
             return;
         }
@@ -192,36 +200,43 @@ impl Findings {
         }
     }
 
-    fn merge(&mut self, index: usize, into: usize) {
+    /// Merges a finding into another, whose episode holds its own by now. `outside` has the response codes of its requests
+    /// that were not among the rows: of these, only the finding itself has the counts.
+    fn merge(&mut self, index: usize, into: usize, outside: &ResponseCodes) {
         let into_key = self.findings[into].key;
         let merged = &mut self.findings[index];
         merged.status = FindingStatus::MergedInto(into_key);
         merged.updated_at = self.now;
-        let pruned = merged.pruned;
         let change = &mut self.changes[index];
         change.is_written = true;
         change.activity = Some(Activity::Close);
-        if let Some(span) = pruned {
-            // Of its deleted minutes, only the finding itself still has the counts.
-            let merged = self.findings[index].clone();
-            let kept = &mut self.findings[into];
+        let merged = self.findings[index].clone();
+        let kept = &mut self.findings[into];
+        if let Some(span) = merged.pruned {
             kept.pruned = Some(joined(kept.pruned, span));
             kept.pruned_codes.add_all(&merged.pruned_codes);
-            kept.codes.add_all(&merged.pruned_codes);
-            kept.clusters.extend(merged.clusters);
-            kept.providers.extend(merged.providers);
-            kept.evidence.merge(&merged.evidence);
-            kept.sources.join(&merged.sources);
-            if let (Some(kept), Some(merged)) = (&mut kept.values, &merged.values) {
-                kept.texts.join(&merged.texts);
-            }
-            self.changes[into].is_written = true;
         }
+        kept.codes.add_all(outside);
+        kept.clusters.extend(merged.clusters);
+        kept.providers.extend(merged.providers);
+        kept.late |= merged.late;
+        kept.evidence.merge(&merged.evidence);
+        kept.sources.join(&merged.sources);
+        if let (Some(kept), Some(merged)) = (&mut kept.values, &merged.values) {
+            kept.texts.join(&merged.texts);
+        }
+        self.changes[into].is_written = true;
+    }
+
+    /// Notes in each changed finding what else it belongs with.
+    pub(super) fn relate(&mut self, rules: &Rules) {
+        self.name_related(rules);
+        self.note_related_activity();
     }
 
     /// Names in each changed finding of a temporal correlation the findings of its referenced rules: those of the same group
     /// that are at most a timespan away. A name stays once it is there.
-    fn relate(&mut self, rules: &Rules) {
+    fn name_related(&mut self, rules: &Rules) {
         for index in 0..self.findings.len() {
             let finding = &self.findings[index];
             let rule = rules.named(&finding.rule.name).filter(|rule| !rule.referenced_rules().is_empty());
@@ -334,20 +349,11 @@ impl Findings {
         }
     }
 
-    /// Returns the findings that are over, have no pending delivery, and that no late event can join any more.
-    pub(super) fn forgettable(&self, input: &CloseInput) -> Vec<FindingKey> {
-        self.findings
-            .iter()
-            .zip(&self.changes)
-            .filter(|(finding, change)| {
-                change.activity.is_none()
-                    && !finding.is_open()
-                    && finding.is_quiet_at(input.forget_before)
-                    && !input.pending.contains(&finding.key)
-            })
-            .map(|(finding, _)| finding.key)
-            .take(FORGOTTEN_MAX)
-            .collect()
+    /// Returns those of `over` that this commit does not change.
+    pub(super) fn archivable(&self, over: &[FindingKey]) -> Vec<FindingKey> {
+        let written = self.findings.iter().zip(&self.changes).filter(|(_, change)| change.is_written);
+        let written: HashSet<FindingKey> = written.map(|(finding, _)| finding.key).collect();
+        over.iter().copied().filter(|key| !written.contains(key)).collect()
     }
 
     /// Returns what happened to each changed finding.
@@ -356,50 +362,149 @@ impl Findings {
         changed.filter_map(|(finding, change)| Some((finding.key, change.activity?))).collect()
     }
 
-    /// Returns the deliveries of the changes and notices, with the number of the next delivery.
-    pub(super) fn deliveries(&self, input: &CloseInput) -> (Vec<Delivery>, DeliveryId) {
-        let mut next = input.next_delivery;
-        let mut deliveries = Vec::new();
-        for filter in &input.notification_filters {
-            let entries: Vec<Entry> = self
-                .findings
-                .iter()
-                .zip(&self.changes)
-                .filter_map(|(finding, change)| {
-                    let activity = change.activity?;
-                    let entry = Entry { finding: finding.key, activity };
-                    filter.wants(finding, activity, change.is_escalated).then_some(entry)
-                })
-                .collect();
-            if entries.is_empty() && input.notices.is_empty() {
+    /// Returns the deliveries of the changes and notices, numbered from `next` on.
+    pub(super) fn deliveries(
+        &self,
+        filters: &[NotificationFilter],
+        notices: &[Notice],
+        limit: &PendingLimit<'_>,
+        next: DeliveryId,
+    ) -> NewDeliveries {
+        let mut new = NewDeliveries { deliveries: Vec::new(), next, left_out: Vec::new() };
+        for filter in filters {
+            let changed = self.findings.iter().zip(&self.changes).filter_map(|(finding, change)| {
+                let activity = change.activity?;
+                let entry = Entry { finding: finding.key, activity };
+                filter.wants(finding, activity, change.is_escalated).then_some((finding.rule.level, entry))
+            });
+            let changed: Vec<(Level, Entry)> = changed.collect();
+            let delivery = Delivery {
+                id: new.next,
+                destination: filter.destination.clone(),
+                entries: Vec::new(),
+                notices: notices.to_vec(),
+            };
+            let (delivery, left_out) = limit.admit(&changed, delivery);
+            if left_out > 0 {
+                new.left_out.push((filter.destination.clone(), left_out));
+            }
+            if delivery.entries.is_empty() && delivery.notices.is_empty() {
                 continue;
             }
-            deliveries.push(Delivery {
-                id: next,
-                destination: filter.destination.clone(),
-                entries,
-                notices: input.notices.clone(),
-            });
-            next = DeliveryId(next.0 + 1);
+            new.deliveries.push(delivery);
+            new.next = DeliveryId(new.next.0 + 1);
         }
-        (deliveries, next)
+        new
     }
 
     /// Returns the findings to write.
-    pub(super) fn written(self, forgotten: &[FindingKey]) -> Vec<Finding> {
-        self.findings
-            .into_iter()
-            .zip(self.changes)
-            .filter(|(finding, change)| change.is_written && !forgotten.contains(&finding.key))
-            .map(|(finding, _)| finding)
-            .collect()
+    pub(super) fn written(self) -> Vec<Finding> {
+        let written = self.findings.into_iter().zip(self.changes).filter(|(_, change)| change.is_written);
+        written.map(|(finding, _)| finding).collect()
     }
 }
 
-/// Adds to the finding what it shows of the rows inside its episode.
-fn show(finding: &mut Finding, history: &GroupHistory<'_>) {
+/// The deliveries of a commit.
+pub(super) struct NewDeliveries {
+    pub(super) deliveries: Vec<Delivery>,
+    /// The number of the next delivery.
+    pub(super) next: DeliveryId,
+    /// How many entries and notices each destination does not get, because too many are pending.
+    pub(super) left_out: Vec<(String, usize)>,
+}
+
+/// The limit of pending entries and notices of each destination.
+pub(super) struct PendingLimit<'a> {
+    pub(super) max: usize,
+    /// How many are pending.
+    pub(super) pending: &'a BTreeMap<String, usize>,
+}
+
+impl PendingLimit<'_> {
+    /// Returns a notice for each destination whose unreserved room these deliveries fill.
+    pub(super) fn newly_full(&self, deliveries: &[Delivery]) -> Vec<NoticeKind> {
+        let full = deliveries.iter().filter_map(|delivery| {
+            let used = self.pending.get(&delivery.destination).copied().unwrap_or(0);
+            let pending = used + delivery.entries.len() + delivery.notices.len();
+            let has_room = |used| Room { max: self.max, used }.admits(Level::Informational);
+            let destination = delivery.destination.clone();
+            (has_room(used) && !has_room(pending)).then_some(NoticeKind::TooManyPending { destination, pending })
+        });
+        full.collect()
+    }
+
+    /// Adds to `delivery` the entries that there is room for, and returns how many entries and notices there is none for.
+    /// Notices and findings of high severity find room last of all.
+    fn admit(&self, entries: &[(Level, Entry)], mut delivery: Delivery) -> (Delivery, usize) {
+        let used = self.pending.get(&delivery.destination).copied().unwrap_or(0);
+        let mut room = Room { max: self.max, used };
+        let wanted = entries.len() + delivery.notices.len();
+        delivery.notices.retain(|_| room.take(Level::Critical));
+        let mut by_level: Vec<usize> = (0..entries.len()).collect();
+        by_level.sort_by_key(|index| Reverse(entries[*index].0));
+        let mut admitted: Vec<usize> = by_level.into_iter().filter(|index| room.take(entries[*index].0)).collect();
+        admitted.sort_unstable();
+        delivery.entries = admitted.into_iter().map(|index| entries[index].1).collect();
+        let left_out = wanted - delivery.entries.len() - delivery.notices.len();
+        (delivery, left_out)
+    }
+}
+
+/// The rows around the windows that are closed.
+pub(super) struct Indices<'i, 'a> {
+    /// As they were stored.
+    pub(super) before: &'i GroupIndex<'a>,
+    /// As they are now.
+    pub(super) now: &'i GroupIndex<'a>,
+    /// Which rows of each rule they are.
+    pub(super) spans: &'i HashMap<RuleKey, Window>,
+}
+
+/// The requests of a finding that are not among the rows that were read: its rows outside of their span, and those that were
+/// deleted. Of these, the finding has the counts, and they reached the threshold.
+struct Outside {
+    /// The requests before and after the rows, which join them.
+    spans: Vec<PrunedSpan>,
+    codes: ResponseCodes,
+}
+
+impl Outside {
+    fn of(finding: &Finding, before: &GroupHistory<'_>, span: Window) -> Outside {
+        let Episode { first, last, count } = finding.episode;
+        let is_inside = span.contains(first) && span.contains(last);
+        if is_inside {
+            return Outside { spans: finding.pruned.into_iter().collect(), codes: finding.pruned_codes.clone() };
+        }
+        let mut codes = ResponseCodes::default();
+        for row in &before.rows {
+            let within = row.tally.codes_at(row.minute).filter(|(at, ..)| first <= *at && *at <= last);
+            within.for_each(|(_, code, n)| codes.add(code, n));
+        }
+        let seconds = before.timeline.seconds.range(first..=last);
+        let (read_first, read_last) = (seconds.clone().next(), seconds.clone().next_back());
+        let (Some((read_first, _)), Some((read_last, _))) = (read_first, read_last) else {
+            // No row of it was read, so it is too far away to change.
+            return Outside { spans: Vec::new(), codes: finding.codes.clone() };
+        };
+        let read: u64 = seconds.map(|(_, requests)| requests.n).sum();
+        let mut left = count.saturating_sub(read);
+        let mut spans = Vec::new();
+        if !span.contains(first) {
+            let last = read_first.plus(-1).max(first);
+            spans.push(PrunedSpan { first, last, count: std::mem::take(&mut left) });
+        }
+        if !span.contains(last) {
+            let first = read_last.plus(1).min(last);
+            spans.push(PrunedSpan { first, last, count: left });
+        }
+        Outside { spans, codes: finding.codes.without(&codes) }
+    }
+}
+
+/// Adds to the finding what it shows of the rows inside its episode. `outside` has the response codes of its other requests.
+fn show(finding: &mut Finding, history: &GroupHistory<'_>, outside: &ResponseCodes) {
     let episode = finding.episode;
-    let mut codes = finding.pruned_codes.clone();
+    let mut codes = outside.clone();
     for row in history.rows.iter().filter(|row| row.first <= episode.last && episode.first <= row.last) {
         finding.clusters.extend(row.tally.clusters.iter().cloned());
         finding.providers.extend(row.provider);

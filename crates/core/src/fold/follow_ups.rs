@@ -1,6 +1,6 @@
 //! The follow-ups of a closed window: searches for the later rules of sequences whose first rules matched.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::WindowCounts;
 use super::group_index::{GroupHistory, GroupIndex};
@@ -10,7 +10,7 @@ use crate::group::{CountKey, RuleKey};
 use crate::rule::Rule;
 use crate::tally::{Rows, StoredMinute};
 use crate::threshold::Temporal;
-use crate::time::Window;
+use crate::time::{Minute, Window};
 
 /// The follow-ups of a window, and how many sources exceeded the limits.
 #[derive(Debug, Default)]
@@ -40,10 +40,14 @@ impl WindowCounts {
 
     /// Returns the groups that may need a follow-up: those of the window, and those `found_before` that may reach into it. A
     /// follow-up itself has none.
-    pub(super) fn keys_to_follow(&self, found_before: &[StoredMinute]) -> HashSet<CountKey> {
+    pub(super) fn keys_to_follow(
+        &self,
+        minutes: &BTreeMap<Minute, Rows>,
+        found_before: &[StoredMinute],
+    ) -> HashSet<CountKey> {
         let rules = self.rules.rules.iter().filter(|rule| !self.is_follow_up && is_followed_up(rule));
         let followed: HashSet<RuleKey> = rules.map(|rule| rule.key).collect();
-        let minutes = self.minutes.values().chain(found_before.iter().map(|stored| &stored.rows));
+        let minutes = minutes.values().chain(found_before.iter().map(|stored| &stored.rows));
         minutes.flat_map(Rows::keys).filter(|key| followed.contains(&key.rule)).cloned().collect()
     }
 

@@ -2,7 +2,7 @@
 
 use crate::group::{CountKey, RuleKey};
 use crate::source::Provider;
-use crate::tally::{Rows, Tally};
+use crate::tally::Tally;
 use crate::time::{Minute, Second};
 use crate::timeline::Timeline;
 
@@ -12,11 +12,12 @@ pub(super) struct GroupIndex<'a> {
     rows: Vec<IndexedRow<'a>>,
 }
 
-struct IndexedRow<'a> {
-    key: &'a CountKey,
-    minute: Minute,
-    tally: &'a Tally,
-    provider: Option<Provider>,
+/// One log's row, with the service that keeps the log.
+pub(super) struct IndexedRow<'a> {
+    pub(super) key: &'a CountKey,
+    pub(super) minute: Minute,
+    pub(super) tally: &'a Tally,
+    pub(super) provider: Option<Provider>,
 }
 
 /// One group's requests by second, and its rows.
@@ -35,16 +36,9 @@ pub(super) struct HistoryRow<'a> {
 }
 
 impl<'a> GroupIndex<'a> {
-    /// Indexes the rows whose key `is_wanted`. Each minute comes with the service that keeps its log.
-    pub(super) fn new(
-        minutes: impl Iterator<Item = (Minute, &'a Rows, Option<Provider>)>,
-        is_wanted: impl Fn(&CountKey) -> bool,
-    ) -> GroupIndex<'a> {
-        let mut rows = Vec::new();
-        for (minute, of_minute, provider) in minutes {
-            let wanted = of_minute.iter().filter(|(key, _)| is_wanted(key));
-            rows.extend(wanted.map(|(key, tally)| IndexedRow { key, minute, tally, provider }));
-        }
+    /// Indexes rows.
+    pub(super) fn new(rows: impl Iterator<Item = IndexedRow<'a>>) -> GroupIndex<'a> {
+        let mut rows: Vec<IndexedRow<'a>> = rows.collect();
         rows.sort_by(|left, right| left.key.cmp(right.key));
         GroupIndex { rows }
     }

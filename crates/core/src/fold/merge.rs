@@ -51,7 +51,7 @@ impl Fold {
 }
 
 impl FoldCounts {
-    fn add(&mut self, other: &FoldCounts) {
+    pub(super) fn add(&mut self, other: &FoldCounts) {
         self.observed += other.observed;
         self.matched += other.matched;
         self.duplicates += other.duplicates;

@@ -2,7 +2,7 @@
 //! rest.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rustc_hash::FxHashSet;
 
@@ -10,8 +10,12 @@ use super::Fold;
 use super::hashed::ByNumber;
 use super::memberships::Membership;
 use crate::address::SourceIp;
+use crate::group::CountKey;
 use crate::notice::NoticeKind;
 use crate::observation::Observation;
+use crate::room::Room;
+use crate::rule::{Level, Rules};
+use crate::tally::Rows;
 use crate::time::{Minute, Second};
 
 /// Sources whose approximate count is kept at once (space-saving, Metwally and others, 2005). A source of more than a
@@ -108,6 +112,60 @@ pub(super) fn limit_rows(fold: &Fold, mut overflow: LargestSources) -> RowOverfl
         top: overflow.top(),
     });
     RowOverflow { excluded, notice }
+}
+
+/// Leaves out rows of `minutes` that there is no room for, and returns a notice of them: the rows of the most severe rules
+/// stay, then those of the largest groups. Only rows that are new need room.
+pub(super) fn keep_within(
+    minutes: &mut BTreeMap<Minute, Rows>,
+    is_new: impl Fn(&Minute, &CountKey) -> bool,
+    rules: &Rules,
+    room: &mut Room,
+) -> Option<NoticeKind> {
+    let mut groups: HashMap<&CountKey, GroupRows> = HashMap::new();
+    for (minute, rows) in &*minutes {
+        for (key, tally) in rows.iter().filter(|(key, _)| is_new(minute, key)) {
+            let group = groups.entry(key).or_default();
+            group.rows += 1;
+            group.requests += tally.total();
+        }
+    }
+    let rows = groups.values().map(|group| group.rows).sum();
+    if (Room { used: room.used.saturating_add(rows), ..*room }).admits(Level::Informational) {
+        room.used += rows;
+        return None;
+    }
+    let mut by_size: Vec<(&CountKey, GroupRows)> = groups.into_iter().collect();
+    let level_of = |key: &CountKey| rules.rules.iter().find(|rule| rule.key == key.rule).map(|rule| rule.head.level);
+    by_size.sort_by_cached_key(|(key, group)| (Reverse((level_of(key), group.requests)), *key));
+    let mut left_out: HashSet<CountKey> = HashSet::new();
+    let mut overflow = LargestSources::default();
+    let mut rows = 0;
+    for (key, group) in by_size {
+        let after = Room { used: room.used.saturating_add(group.rows - 1), ..*room };
+        if after.admits(level_of(key).unwrap_or(Level::Informational)) {
+            room.used += group.rows;
+            continue;
+        }
+        rows += group.rows as u64;
+        overflow.add_requests(key.group.source_ip(), group.requests);
+        left_out.insert(key.clone());
+    }
+    if left_out.is_empty() {
+        return None;
+    }
+    for (minute, rows) in &mut *minutes {
+        rows.retain(|key, _| !left_out.contains(key) || !is_new(minute, key));
+    }
+    minutes.retain(|_, rows| !rows.is_empty());
+    Some(NoticeKind::Overflow { rows, requests: overflow.requests, top: overflow.top() })
+}
+
+/// The new rows of a group.
+#[derive(Clone, Copy, Default)]
+struct GroupRows {
+    rows: usize,
+    requests: u64,
 }
 
 /// Returns the hour that a minute belongs to.

@@ -2,7 +2,7 @@
 //!
 //! Requests give the size of each group before any row is made, so what exceeds the limit never becomes a row.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::hashed::{ByHash, ByNumber};
@@ -10,11 +10,10 @@ use super::memberships::Membership;
 use super::row_limit::{self, RowOverflow};
 use super::{Fold, FoldCounts, Group, Limits, MatchedRequest, WindowSamples};
 use crate::evidence::SAMPLES_MAX;
-use crate::finding::Finding;
 use crate::group::CountKey;
 use crate::notice::NoticeKind;
 use crate::rule::Rules;
-use crate::tally::{Rows, StoredMinute, Tally};
+use crate::tally::{Rows, Tally};
 use crate::time::{Minute, Second, Window};
 
 /// A window that takes no more observations.
@@ -120,38 +119,43 @@ impl WindowCounts {
         self.counts
     }
 
-    /// Returns the rules and groups whose stored minutes closing needs: those with rows, those `found_before` that are
-    /// followed up, and those of reported findings that lose minutes with `expired`.
+    /// Returns the window.
     #[must_use]
-    pub fn keys_needed<'a>(
-        &'a self,
-        found_before: &'a [StoredMinute],
-        expired: &'a [StoredMinute],
-        findings: &[Finding],
-    ) -> HashSet<&'a CountKey> {
-        let mut needed: HashSet<&CountKey> = self.minutes.values().flat_map(Rows::keys).collect();
-        needed.extend(found_before.iter().flat_map(|minute| minute.rows.keys()));
-        needed.extend(leaving(&self.rules, expired, findings.iter()));
-        needed
+    pub fn window(&self) -> Window {
+        self.window
     }
-}
 
-/// Returns the rules and groups of reported findings that lose minutes with `expired`.
-pub(super) fn leaving<'a, 'f>(
-    rules: &Rules,
-    expired: &'a [StoredMinute],
-    findings: impl Iterator<Item = &'f Finding>,
-) -> Vec<&'a CountKey> {
-    let leaving: HashSet<&CountKey> = expired.iter().flat_map(|minute| minute.rows.keys()).collect();
-    if leaving.is_empty() {
-        return Vec::new();
+    /// Returns how many rows (rule, group, minute) the window has.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.minutes.values().map(Rows::len).sum()
     }
-    let keys = findings.filter_map(|finding| {
-        let rule = rules.named(&finding.rule.name)?;
-        let key = CountKey { rule: rule.key, group: finding.group.clone() };
-        leaving.get(&key).copied()
-    });
-    keys.collect()
+
+    /// Returns the rules and groups with rows, once for each row.
+    pub fn keys(&self) -> impl Iterator<Item = &CountKey> {
+        self.minutes.values().flat_map(Rows::keys)
+    }
+
+    /// Joins the rows of this window with the stored ones of its log, takes nothing away from these, and leaves out the rows
+    /// that stay as they are stored. Returns how many stored counts were larger.
+    pub(super) fn join_stored(&self, minutes: &mut BTreeMap<Minute, Rows>, own: &HashMap<Minute, &Rows>) -> u64 {
+        let mut retained = 0;
+        for (minute, rows) in minutes.iter_mut() {
+            let stored = own.get(minute);
+            rows.retain(|key, tally| {
+                tally.late |= self.is_reread;
+                let Some(old) = stored.and_then(|stored| stored.get(key)) else { return true };
+                if self.is_follow_up {
+                    tally.join_seconds(old);
+                } else {
+                    retained += u64::from(tally.join(old));
+                }
+                tally != old
+            });
+        }
+        minutes.retain(|_, rows| !rows.is_empty());
+        retained
+    }
 }
 
 fn tally_of(group: &Group) -> Tally {

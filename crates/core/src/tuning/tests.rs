@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::address::TrustedProxies;
 use crate::event::AuditEvent;
-use crate::fold::{self, CloseInput, Closed, Limits};
+use crate::fold::{self, Closed, Limits};
 use crate::hash::HashKey;
 use crate::observation::Observation;
 use crate::rule::{self, RuleFile, Rules};
@@ -69,7 +69,7 @@ fn close(rules: &Rules, requests: &[Observation]) -> Closed {
     let window = Window::new(Second(BEGIN), Second(BEGIN + 36_000)).expect("not empty");
     let mut fold = fold::open(Arc::new(rules.clone()), window, false, HashKey([7; 16]), Limits::default());
     requests.iter().for_each(|request| fold.observe(request));
-    fold.close(&source(), CloseInput::nothing(source().log, window.latest()), jiff::Timestamp::UNIX_EPOCH)
+    fold.close_alone(&source(), window.latest(), jiff::Timestamp::UNIX_EPOCH)
 }
 
 fn requests() -> Vec<Observation> {
@@ -84,7 +84,7 @@ fn the_current_threshold_raises_the_findings_of_the_fold() {
     let rules = rules("");
     let closed = close(&rules, &requests());
     for rule in &rules.rules {
-        let tuning = tune(rule, &closed.commit.minutes);
+        let tuning = tune(rule, &closed.commit.logs[0].minutes);
         let found = closed.commit.findings.iter().filter(|finding| finding.rule.name == rule.head.name);
         let counts: Vec<u64> = found.map(|finding| finding.episode.count).collect();
         let current = tuning.outcomes.iter().find(|outcome| outcome.is_current).expect("its own");
@@ -97,7 +97,7 @@ fn the_current_threshold_raises_the_findings_of_the_fold() {
 fn a_higher_threshold_never_raises_more_and_the_last_raises_nothing() {
     let rules = rules("");
     let closed = close(&rules, &requests());
-    let often = tune(rules.named("refused-often").expect("loaded"), &closed.commit.minutes);
+    let often = tune(rules.named("refused-often").expect("loaded"), &closed.commit.logs[0].minutes);
     let table: Vec<(u64, u64, u64, u64)> = often
         .outcomes
         .iter()
@@ -114,7 +114,7 @@ fn a_suggested_filter_loads_and_excludes_only_its_caller() {
     let before = rules("");
     let closed = close(&before, &requests());
     let rule = before.named("refused-often").expect("loaded");
-    let tuning = tune(rule, &closed.commit.minutes);
+    let tuning = tune(rule, &closed.commit.logs[0].minutes);
     let exclusions: Vec<Result<Exclusion, NoExclusion>> =
         tuning.callers.iter().map(|caller| Exclusion::of(rule, caller, Second(BEGIN))).collect();
     let has_caution = |exclusion: &Exclusion| exclusion.to_string().contains("# CAUTION");
@@ -144,7 +144,7 @@ fn several_callers_and_unsafe_texts_get_no_filter() {
     let rules = rules("");
     let rule = rules.named("refused-often").expect("loaded");
     let why = |requests: &[Observation]| {
-        let tuning = tune(rule, &close(&rules, requests).commit.minutes);
+        let tuning = tune(rule, &close(&rules, requests).commit.logs[0].minutes);
         Exclusion::of(rule, &tuning.callers[0], Second(BEGIN)).expect_err("none")
     };
     let mixed: Vec<Observation> =

@@ -5,19 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::fold::{self, CloseInput, Closed, Limits};
+use stakeout_core::fold::{self, CloseInput, Closed, Limits, Stored};
 use stakeout_core::hash::HashKey;
 use stakeout_core::notice::NoticeKind;
-use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
 
-use super::{BEGIN, Record, close, records, rules, source};
+use super::{BEGIN, Record, close, close_input, records, rules, source, stored};
 
 /// Returns how many findings were not opened, and their requests.
 fn left_out(closed: &Closed) -> (u64, u64) {
     let sums: Vec<(u64, u64)> = closed
-        .notices
-        .iter()
+        .notices()
         .map(|notice| match &notice.kind {
             NoticeKind::TooManyFindings { findings, requests, .. } => (*findings, *requests),
             other => panic!("unexpected notice {other:?}"),
@@ -31,17 +29,20 @@ fn findings(closed: &Closed) -> BTreeMap<FindingKey, &Finding> {
     closed.commit.findings.iter().map(|finding| (finding.key, finding)).collect()
 }
 
+fn input_of(records: &[Record]) -> CloseInput {
+    let window = Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("not empty");
+    let mut fold = fold::open(rules(), window, false, HashKey([7; 16]), Limits::default());
+    records.iter().for_each(|record| fold.observe(&record.observation()));
+    CloseInput::alone(source(), Some(fold.count()), Vec::new(), window.latest())
+}
+
 /// Reads the window once more, after what was committed of it.
 fn read_again(records: &[Record], before: &Closed, limits: Limits) -> Closed {
     let window = Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("not empty");
     let mut fold = fold::open(rules(), window, true, HashKey([7; 16]), limits);
     records.iter().for_each(|record| fold.observe(&record.observation()));
-    let input = CloseInput::nothing(source().log, window.latest());
-    let stored =
-        |(minute, rows): &(_, _)| StoredMinute { source: input.source_id, minute: *minute, rows: Clone::clone(rows) };
-    let own = before.commit.minutes.iter().map(stored).collect();
-    let input = CloseInput { own, findings: before.commit.findings.clone(), ..input };
-    fold.close(&source(), input, jiff::Timestamp::UNIX_EPOCH)
+    let input = CloseInput::alone(source(), Some(fold.count()), stored(&before.commit), window.latest());
+    close_input(CloseInput { findings: before.commit.findings.clone(), ..input }, limits)
 }
 
 proptest! {
@@ -77,17 +78,27 @@ proptest! {
         let limits = Limits { findings_max, ..Limits::default() };
         let first = close(&records, limits);
         let again = read_again(&records, &first, limits);
-        prop_assert_eq!(again.commit.minutes, []);
+        prop_assert_eq!(&again.commit.logs[0].minutes, &[]);
         prop_assert!(again.changes.iter().all(|(_, activity)| *activity == Activity::Close), "{:?}", again.changes);
-        prop_assert_eq!(again.notices, []);
+        prop_assert_eq!(again.notices().count(), 0);
     }
 
-    /// However many findings are stored, the next window may open more.
+    /// The limit of stored findings holds, and what matters most finds the last room.
     #[test]
-    fn stored_findings_do_not_hide_new_ones(records in records(50..200, 3600), findings_always in 1_usize..5) {
-        let limits = Limits { findings_stored_max: 0, findings_always, ..Limits::default() };
+    fn stored_findings_leave_room_for_what_matters(
+        records in records(50..200, 3600),
+        stored_before in 0_usize..30,
+        max in 1_usize..30,
+    ) {
         let all = close(&records, Limits::default());
-        let closed = close(&records, limits);
-        prop_assert_eq!(closed.commit.findings.len(), all.commit.findings.len().min(findings_always));
+        let input = input_of(&records);
+        let input = CloseInput { stored: Stored { findings: stored_before, ..Stored::default() }, ..input };
+        let closed = close_input(input, Limits { findings_stored_max: max, ..Limits::default() });
+        let opened = findings(&closed).len();
+        // The rules have no level, so they are informational: a tenth is not for them.
+        let room = (max - max / 10).saturating_sub(stored_before);
+        prop_assert_eq!(opened, findings(&all).len().min(room));
+        let (number, _) = left_out(&closed);
+        prop_assert_eq!(opened as u64 + number, findings(&all).len() as u64);
     }
 }

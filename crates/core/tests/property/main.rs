@@ -16,12 +16,14 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 use stakeout_core::address::TrustedProxies;
+use stakeout_core::commit::Commit;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::fold::{self, CloseInput, Closed, Limits};
 use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::{self, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
+use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
 
 /// Returns how often a property is tried: so many times, or as many as `PROPTEST_CASES` says.
@@ -120,6 +122,17 @@ fn records(number: impl Into<proptest::collection::SizeRange>, seconds: i64) -> 
     })
 }
 
+/// Returns what a commit stores, as it is read again.
+fn stored(commit: &Commit) -> Vec<StoredMinute> {
+    let minutes = commit.logs.iter().flat_map(|log| log.minutes.iter().map(|minute| (log.source, minute)));
+    minutes.map(|(source, (minute, rows))| StoredMinute { source, minute: *minute, rows: rows.clone() }).collect()
+}
+
+/// Closes what `input` says, under the rules and limits.
+fn close_input(input: CloseInput, limits: Limits) -> Closed {
+    fold::close(&rules(), &limits, input, jiff::Timestamp::UNIX_EPOCH)
+}
+
 /// Folds the records in their order, as the one window of an empty state.
 fn close(records: &[Record], limits: Limits) -> Closed {
     close_with(&rules(), records, limits)
@@ -131,5 +144,5 @@ fn close_with(rules: &Arc<Rules>, records: &[Record], limits: Limits) -> Closed 
     for record in records {
         fold.observe(&record.observation());
     }
-    fold.close(&source(), CloseInput::nothing(source().log, window.latest()), jiff::Timestamp::UNIX_EPOCH)
+    fold.close_alone(&source(), window.latest(), jiff::Timestamp::UNIX_EPOCH)
 }

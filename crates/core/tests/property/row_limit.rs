@@ -11,7 +11,7 @@ use super::{BEGIN, Record, close, records};
 
 /// Returns what a closed window left out: rows, requests and the largest sources.
 fn left_out(closed: &Closed) -> (u64, u64, Vec<(String, u64)>) {
-    let mut overflows = closed.notices.iter().map(|notice| match &notice.kind {
+    let mut overflows = closed.notices().map(|notice| match &notice.kind {
         NoticeKind::Overflow { rows, requests, top } => (*rows, *requests, top.clone()),
         other => panic!("unexpected notice {other:?}"),
     });
@@ -23,7 +23,7 @@ fn left_out(closed: &Closed) -> (u64, u64, Vec<(String, u64)>) {
 /// Returns (requests, rows) of each group that is stored.
 fn stored(closed: &Closed) -> BTreeMap<CountKey, (u64, u64)> {
     let mut groups: BTreeMap<CountKey, (u64, u64)> = BTreeMap::new();
-    for (key, tally) in closed.commit.minutes.iter().flat_map(|(_, rows)| rows) {
+    for (key, tally) in closed.commit.logs[0].minutes.iter().flat_map(|(_, rows)| rows) {
         let group = groups.entry(key.clone()).or_default();
         *group = (group.0 + tally.total(), group.1 + 1);
     }
@@ -69,9 +69,9 @@ proptest! {
     fn requests_over_the_limit_are_reported_as_a_sum(records in records(1..200, 3600), requests_max in 0_usize..150) {
         let all = close(&records, Limits::default());
         let capped = close(&records, Limits { requests_max, ..Limits::default() });
-        prop_assert_eq!(capped.counts.matched, all.counts.matched.min(requests_max as u64));
-        prop_assert_eq!(capped.counts.matched + capped.counts.over_limit, all.counts.matched);
-        prop_assert_eq!(left_out(&capped).1, capped.counts.over_limit);
+        prop_assert_eq!(capped.counts().matched, all.counts().matched.min(requests_max as u64));
+        prop_assert_eq!(capped.counts().matched + capped.counts().over_limit, all.counts().matched);
+        prop_assert_eq!(left_out(&capped).1, capped.counts().over_limit);
     }
 }
 

@@ -31,8 +31,8 @@ pub(super) fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
     Ok(seconds)
 }
 
-/// Parses jiff's friendly format; a day has 24 hours, and months and years are no durations.
-fn parse(text: &str) -> Option<i64> {
+/// Returns a duration in seconds, or `None` if the text is none. It is jiff's friendly format; a day has 24 hours, and months and years are no durations.
+pub(crate) fn parse(text: &str) -> Option<i64> {
     if matches!(text, "0" | "-0") {
         return Some(0);
     }

@@ -10,8 +10,8 @@ use super::schedule::{self, Schedule};
 use crate::cloud::{Cloud, Settings};
 use crate::section::{self, SectionReader, keys};
 
-/// At the lowest quota, 5 requests a second for an account and region, an hour leaves each of them 70 pages.
-const SOURCES_MAX: usize = 256;
+/// At the lowest quota, 5 requests a second for an account and region, an hour leaves each of them 17 pages.
+const SOURCES_MAX: usize = 1024;
 
 /// One log, and how it is read.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::de::IgnoredAny;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped, decode};
-use stakeout_core::fold::{self, CloseInput, Closed, Limits};
+use stakeout_core::fold::{self, Closed, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::rule::Rules;
@@ -94,7 +94,7 @@ impl FilesArgs {
         let source = source.unwrap_or_else(|| unknown_source(&self.cluster));
         let read_until = counts.latest.unwrap_or(Second(0));
         let now = jiff::Timestamp::from_second(read_until.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let closed = fold.close(&source, CloseInput::nothing(source.log.clone(), read_until), now);
+        let closed = fold.close_alone(&source, read_until, now);
         Ok(Folded { closed, counts })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use stakeout_core::fold::{CloseInput, Limits};
+use stakeout_core::fold::Limits;
 use stakeout_core::rule::Rules;
 use stakeout_core::time::Window;
 use stakeout_notify::notice;
@@ -50,12 +50,11 @@ pub(super) async fn read(
             info!(source = log.source.name, window = %part, pages = cost.pages, records = cost.records, "part read");
             counted.span.records += cost.records;
             counted.unreadable += cost.undecodable;
-            let close_input = CloseInput::nothing(log.source.log.clone(), part.latest());
-            let closed = found.close(&log.source, close_input, clock::now());
-            for notice in &closed.notices {
+            let closed = found.close_alone(&log.source, part.latest(), clock::now());
+            for notice in closed.notices() {
                 warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
             }
-            counted.minutes.extend(closed.commit.minutes);
+            counted.minutes.extend(closed.commit.logs.into_iter().flat_map(|log| log.minutes));
         }
     }
     Ok(counted)

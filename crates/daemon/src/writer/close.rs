@@ -1,25 +1,37 @@
-//! Closes a change of one log: reads what the close needs of the stored state, lets core decide, and commits the result.
+//! Closes changes of some logs: reads what the close needs of the stored state, lets core decide, and commits the result.
+//!
+//! What is read is proportional to the groups that the changes touch, whatever else is stored.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use stakeout_core::context::FindingContext;
 use stakeout_core::delivery::NotificationFilter;
-use stakeout_core::finding::FindingKey;
-use stakeout_core::fold::{self, CloseInput, Closed, Limits, WindowCounts};
-use stakeout_core::group::CountKey;
+use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::fold::{self, CloseInput, Closed, Limits, LogChange, WindowCounts};
+use stakeout_core::group::{CountKey, GroupKey};
 use stakeout_core::notice::Notice;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
-use stakeout_core::source::{LogId, Provider, Source, SourceId};
+use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, LedgerError};
+use tracing::{info, warn};
 
+use super::least_progress::LeastProgress;
 use crate::clock;
 
-/// Most records of expired minutes that one commit deletes. The memory of sled grows with the keys of a batch.
-const EXPIRED_CHUNKS_MAX: usize = 2048;
+/// Rows that one commit deletes because they expired, or twice as many as it writes if that is more: so what expires keeps
+/// up with what is written, and a commit costs what it touches.
+const EXPIRED_ROWS: usize = 4096;
+/// Most findings that one commit closes because their quiet time is over.
+const QUIET_MAX: usize = 10_000;
+/// Most findings that one commit moves to the archive.
+const ARCHIVED_MAX: usize = 5_000;
+/// Most findings of other groups of a source that a commit reads: as many as related activity compares.
+const OTHERS_MAX: usize = 256;
 
 /// The parts of the config that a close needs.
 #[derive(Clone)]
@@ -34,6 +46,10 @@ pub(crate) struct EngineConfig {
     pub(crate) notification_filters: Vec<NotificationFilter>,
     /// The length of a window in seconds.
     pub(crate) period_seconds: i64,
+    /// For how many seconds a finding that is over stays in the archive.
+    pub(crate) retain_seconds: i64,
+    /// Most bytes of the archive.
+    pub(crate) archive_bytes_max: u64,
 }
 
 /// A change of one log that is to be committed.
@@ -54,114 +70,117 @@ pub(crate) struct CloseRequest {
 
 /// What a commit changes beside the progress.
 pub(crate) enum Change {
-    /// The window was read.
-    Window {
-        /// The counts of the window.
-        counted: Box<WindowCounts>,
-        /// The window.
-        window: Window,
-    },
+    /// A window was read.
+    Window(Box<WindowCounts>),
     /// Only the progress changes: a window failed, became a gap, or was given up.
     Progress,
     /// The context of stored findings was read.
     Context(Vec<(FindingKey, FindingContext)>),
 }
 
-/// Closes the change and commits it.
-pub(super) fn close(ledger: &Ledger, request: CloseRequest) -> Result<Closed, LedgerError> {
-    let mut input = input_without_minutes(ledger, &request)?;
-    let CloseRequest { source, change, config, .. } = request;
-    let closed = match change {
-        Change::Window { counted, window } => {
-            add_minutes_of_window(ledger, &counted, window, &mut input)?;
-            counted.close(&source, input, clock::now())
+impl CloseRequest {
+    /// Returns the window that was read, or `None` where only the progress changes.
+    pub(super) fn window(&self) -> Option<Window> {
+        match &self.change {
+            Change::Window(counted) => Some(counted.window()),
+            Change::Progress | Change::Context(_) => None,
         }
-        Change::Progress => close_progress(ledger, &config, &source, input)?,
-        Change::Context(context) => close_progress(ledger, &config, &source, CloseInput { context, ..input })?,
+    }
+
+    /// Returns how many rows the change has.
+    pub(super) fn rows(&self) -> usize {
+        match &self.change {
+            Change::Window(counted) => counted.rows(),
+            Change::Progress | Change::Context(_) => 0,
+        }
+    }
+}
+
+/// Closes changes of different logs under one config, and commits them at once.
+pub(super) fn close(
+    ledger: &Ledger,
+    least: &mut LeastProgress,
+    config: &EngineConfig,
+    requests: Vec<CloseRequest>,
+) -> Result<Closed, LedgerError> {
+    let at = requests.iter().map(|request| request.at).max().unwrap_or(Second(0));
+    let mut context = Vec::new();
+    let mut changes = Vec::with_capacity(requests.len());
+    let mut rows = 0;
+    let windows: Vec<Second> = requests.iter().filter_map(|request| Some(request.window()?.earliest())).collect();
+    for request in requests {
+        rows += request.rows();
+        let change = change_of(ledger, request, &mut context)?;
+        least.note(change.source_id, &change.progress);
+        let own = stored_rows_of(ledger, &change)?;
+        changes.push(change.join(&own));
+    }
+    // A commit must not delete the rows that it writes.
+    let due_from = windows.into_iter().chain([least.due_from(at)]).min().unwrap_or(at);
+    let keep_from = due_from.plus(-config.rules.longest_reach_seconds());
+    let expired = ledger.oldest_rows(keep_from.minute(), EXPIRED_ROWS.max(2 * rows))?;
+    let read_until = least.read_until(at);
+    let needed = fold::keys_needed(&changes);
+    let expiring = expired.minutes.iter().flat_map(|minute| minute.rows.keys());
+    let groups: HashSet<&GroupKey> = needed.iter().copied().chain(expiring).map(|key| &key.group).collect();
+    let mut findings: BTreeMap<FindingKey, Finding> = BTreeMap::new();
+    let mut add = |more: Vec<Finding>| findings.extend(more.into_iter().map(|finding| (finding.key, finding)));
+    add(ledger.findings_of_groups(&groups, OTHERS_MAX)?);
+    add(ledger.findings_quiet(read_until, QUIET_MAX)?);
+    for (key, _) in &context {
+        add(ledger.finding(key)?.into_iter().collect());
+    }
+    let findings: Vec<Finding> = findings.into_values().collect();
+    let minutes = ledger.rows_of_groups(&needed, &fold::spans_needed(&config.rules, &changes))?;
+    drop((needed, groups));
+    // A finding is kept while a row of its episode is stored: without the finding, the episode would be reported again.
+    let over = ledger.findings_over(keep_from.min(expired.others_from.start()), ARCHIVED_MAX)?;
+    let providers = minutes.iter().filter_map(|minute| Some((minute.source, least.provider(minute.source)?))).collect();
+    let input = CloseInput {
+        changes,
+        minutes,
+        expired: expired.minutes,
+        findings,
+        over,
+        context,
+        providers,
+        read_until,
+        notification_filters: config.notification_filters.clone(),
+        next_delivery: ledger.next_delivery(),
+        stored: ledger.stored()?,
     };
+    let closed = fold::close(&config.rules, &config.limits, input, now_in_seconds());
     let mut closed = Closed { commit: closed.commit.with_split_deliveries(), ..closed };
     ledger.commit_window(&mut closed.commit)?;
+    // Closing may add follow-ups, which are due from earlier on.
+    closed.commit.logs.iter().for_each(|log| least.note(log.source, &log.progress));
+    if !closed.commit.archived.is_empty() {
+        expire_archive(ledger, config, read_until);
+    }
     Ok(closed)
 }
 
-fn close_progress(
-    ledger: &Ledger,
-    config: &EngineConfig,
-    source: &Source,
-    mut input: CloseInput,
-) -> Result<Closed, LedgerError> {
-    let needed = fold::keys_expiring(&config.rules, &input.expired, &input.findings);
-    if !needed.is_empty() {
-        input.minutes = ledger.minutes(Minute(i64::MIN), Minute(i64::MAX), |_, key| needed.contains(key))?;
-    }
-    drop(needed);
-    Ok(fold::close_progress(&config.rules, &config.limits, source, input, clock::now()))
+/// Returns the time without fractions of a second, which every stored finding would hold twice.
+fn now_in_seconds() -> Timestamp {
+    let now = clock::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-/// Reads what every close needs of the other windows and logs, except minutes.
-fn input_without_minutes(ledger: &Ledger, request: &CloseRequest) -> Result<CloseInput, LedgerError> {
-    let CloseRequest { source, progress, notices, config, .. } = request;
-    let source_id = ledger.source_id_for(&source.log)?;
-    let mut progresses: HashMap<LogId, Progress> = HashMap::new();
-    let mut providers: HashMap<SourceId, Provider> = HashMap::new();
-    for (id, known) in ledger.progresses()? {
-        let log = config.logs.iter().find(|(log, ..)| *log == known.log);
-        providers.extend(log.map(|(_, provider, _)| (id, *provider)));
-        progresses.insert(known.log.clone(), known);
+/// Deletes what is too old or too much in the archive. Where that fails, the next commit that adds to it tries again.
+fn expire_archive(ledger: &Ledger, config: &EngineConfig, read_until: Second) {
+    match ledger.expire_archive(read_until.plus(-config.retain_seconds), config.archive_bytes_max) {
+        Ok(0) => {}
+        Ok(bytes) => info!(bytes, "the oldest findings left the archive"),
+        Err(error) => warn!(%error, "cannot delete the oldest findings of the archive"),
     }
-    progresses.insert(source.log.clone(), progress.clone());
-    let reach = Reach::of(&progresses, request);
-    let mut expired = ledger.expired(reach.keep_from.minute(), EXPIRED_CHUNKS_MAX)?;
-    drop_last_minute(&mut expired);
-    // A finding is kept while a minute of its episode is stored: without the finding, the episode would be reported
-    // again. One commit may delete only a part of the expired minutes, oldest first.
-    let stored_from = expired.last().map_or(reach.keep_from.minute(), |last| last.minute).start();
-    let deliveries = ledger.deliveries()?;
-    let pending: BTreeSet<FindingKey> =
-        deliveries.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect();
-    Ok(CloseInput {
-        source_id,
-        progress: progress.clone(),
-        own: Vec::new(),
-        found_before: Vec::new(),
-        minutes: Vec::new(),
-        expired,
-        findings: ledger.findings()?,
-        context: Vec::new(),
-        pending,
-        providers,
-        read_until: reach.read_until,
-        forget_before: stored_from,
-        notification_filters: config.notification_filters.clone(),
-        notices: notices.clone(),
-        next_delivery: ledger.next_delivery(),
-    })
 }
 
-/// Adds the stored minutes that the close of `window` needs.
-fn add_minutes_of_window(
-    ledger: &Ledger,
-    counted: &WindowCounts,
-    window: Window,
-    input: &mut CloseInput,
-) -> Result<(), LedgerError> {
-    let source_id = input.source_id;
-    if let Some(window) = counted.followed_from() {
-        let (first, last) = minutes_of(window);
-        let is_followed = |source, key: &CountKey| source == source_id && counted.has_follow_ups(key.rule);
-        input.found_before = ledger.minutes(first, last, is_followed)?;
-    }
-    let needed = counted.keys_needed(&input.found_before, &input.expired, &input.findings);
-    let (first, last) = minutes_of(window);
-    input.own = ledger.minutes(first, last, |source, _| source == source_id)?;
-    if !needed.is_empty() {
-        // The rows of a flood fill the memory, so the rows of `own` are not read twice.
-        let others = |source, key: &CountKey| source != source_id && needed.contains(key);
-        input.minutes.extend(ledger.minutes(Minute(i64::MIN), first, |_, key| needed.contains(key))?);
-        input.minutes.extend(ledger.minutes(first, last, others)?);
-        input.minutes.extend(ledger.minutes(last, Minute(i64::MAX), |_, key| needed.contains(key))?);
-    }
-    Ok(())
+/// Returns the stored rows of the change's log with the same minutes, rules and groups.
+fn stored_rows_of(ledger: &Ledger, change: &LogChange) -> Result<Vec<StoredMinute>, LedgerError> {
+    let Some(counted) = &change.window else { return Ok(Vec::new()) };
+    let keys: HashSet<&CountKey> = counted.keys().collect();
+    let (first, last) = minutes_of(counted.window());
+    ledger.rows_of_source(change.source_id, first, last, |key| keys.contains(key))
 }
 
 /// Returns the first minute of `window` and the first minute after it.
@@ -169,46 +188,28 @@ fn minutes_of(window: Window) -> (Minute, Minute) {
     (window.earliest().minute(), window.latest().plus(59).minute())
 }
 
-/// Leaves the latest minute for the next commit. Where the limit cut the list, that minute may lack some sources, and a
-/// minute of an episode must be deleted as a whole.
-fn drop_last_minute(expired: &mut Vec<StoredMinute>) {
-    if let [first, .., last] = &expired[..]
-        && first.minute != last.minute
-    {
-        let last = last.minute;
-        expired.retain(|stored| stored.minute != last);
-    }
-}
-
-/// How far the configured logs are read, taken together.
-struct Reach {
-    /// Every healthy log is read up to here.
-    read_until: Second,
-    /// No minute before this one is needed.
-    keep_from: Second,
-}
-
-impl Reach {
-    fn of(progresses: &HashMap<LogId, Progress>, request: &CloseRequest) -> Reach {
-        let config = &request.config;
-        let (mut read_until, mut due_from) = (request.progress.cursor, request.progress.earliest_due());
-        if let Change::Window { window, .. } = &request.change {
-            // A commit must not delete the minutes that it writes.
-            due_from = due_from.min(window.earliest());
-        }
-        for (log, _, start_seconds) in &config.logs {
-            let Some(known) = progresses.get(log) else {
-                let start = request.at.plus(*start_seconds);
-                (read_until, due_from) = (read_until.min(start), due_from.min(start));
-                continue;
-            };
-            due_from = due_from.min(known.earliest_due());
-            // A log that has failed for two windows holds up nothing.
-            let is_lost = known.failing.is_some() && known.cursor.plus(2 * config.period_seconds) < request.at;
-            if !is_lost {
-                read_until = read_until.min(known.cursor);
+/// Returns what core must know of a change, and adds its contexts to `context`.
+fn change_of(
+    ledger: &Ledger,
+    request: CloseRequest,
+    context: &mut Vec<(FindingKey, FindingContext)>,
+) -> Result<LogChange, LedgerError> {
+    let CloseRequest { source, change, progress, notices, .. } = request;
+    let source_id = ledger.source_id_for(&source.log)?;
+    let mut found_before = Vec::new();
+    let window = match change {
+        Change::Window(counted) => {
+            if let Some(window) = counted.followed_from() {
+                let (first, last) = minutes_of(window);
+                found_before = ledger.rows_of_source(source_id, first, last, |key| counted.has_follow_ups(key.rule))?;
             }
+            Some(*counted)
         }
-        Reach { read_until, keep_from: due_from.plus(-config.rules.longest_reach_seconds()) }
-    }
+        Change::Progress => None,
+        Change::Context(found) => {
+            context.extend(found);
+            None
+        }
+    };
+    Ok(LogChange { source, source_id, window, progress, notices, found_before })
 }

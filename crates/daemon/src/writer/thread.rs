@@ -1,67 +1,175 @@
-//! The thread that owns the ledger and answers requests one at a time.
+//! The thread that owns the ledger. It answers requests one at a time, but closes at once what waits to be closed.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use stakeout_core::delivery::Delivery;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_ledger::{Ledger, LedgerError};
-use tokio::sync::mpsc;
+use stakeout_core::fold::Closed;
+use stakeout_ledger::{Compaction, Ledger, LedgerError};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
 
-use super::close::close;
-use super::{Request, StateError};
+use super::close::{CloseRequest, close};
+use super::least_progress::LeastProgress;
+use super::{ClosedChange, Request, StateError};
+use crate::clock;
+use crate::finding_page::PageSearch;
 use crate::metric;
 use crate::summary::Summary;
+
+/// Most changes that are closed at once.
+const BATCH_MAX: usize = 256;
+/// Most rows of changes that are closed at once, if there is more than one: they are in memory together.
+const BATCH_ROWS_MAX: usize = 20_000;
+
+/// How long the writer waits for the changes of other logs that are being read, and how often.
+const WAIT: Duration = Duration::from_millis(5);
+const WAITS_MAX: usize = 6;
+
+/// A change that waits to be closed, with the channel for its answer.
+type Waiting = (Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>);
 
 /// The thread that owns the ledger.
 pub(super) struct WriterThread {
     path: PathBuf,
     /// `None` after a failed write, until the ledger can be opened again.
     ledger: Option<Ledger>,
+    /// `None` before the first close, and after a failed one.
+    least: Option<LeastProgress>,
+    /// The size of the database over which it is compacted.
+    compact_over_bytes: u64,
+    /// How many logs are being read.
+    logs_running: Arc<AtomicUsize>,
 }
 
 impl WriterThread {
     /// Returns a thread that writes `ledger`, which is stored at `path`.
-    pub(super) fn new(path: PathBuf, ledger: Ledger) -> WriterThread {
-        WriterThread { path, ledger: Some(ledger) }
+    pub(super) fn new(path: PathBuf, ledger: Ledger, logs_running: Arc<AtomicUsize>) -> WriterThread {
+        WriterThread { path, ledger: Some(ledger), least: None, compact_over_bytes: 0, logs_running }
     }
 
     /// Answers requests until every sender of `queue` is dropped.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut waiting: Vec<Waiting> = Vec::new();
         while let Some(request) = queue.blocking_recv() {
-            self.answer(request);
+            self.accept(request, &mut waiting);
+            // Other logs are about to close the same window. One commit for all of them reads once what they share.
+            for _ in 0..WAITS_MAX {
+                let before = waiting.len();
+                while waiting.len() < BATCH_MAX
+                    && let Ok(request) = queue.try_recv()
+                {
+                    self.accept(request, &mut waiting);
+                }
+                let rows: usize = waiting.iter().map(|(request, _)| request.rows()).sum();
+                let is_complete = waiting.len() >= self.logs_running.load(Ordering::Relaxed).min(BATCH_MAX);
+                if waiting.is_empty() || is_complete || rows >= BATCH_ROWS_MAX {
+                    break;
+                }
+                if waiting.len() == before && before > 1 {
+                    break;
+                }
+                clock::block_for(WAIT);
+            }
+            while !waiting.is_empty() {
+                let batch = next_batch(&mut waiting);
+                self.close(batch);
+            }
+            self.compact();
         }
     }
 
-    fn answer(&mut self, request: Request) {
-        // The caller may be gone by now. A commit stays all the same.
+    /// Answers a request, or adds it to those that wait to be closed.
+    fn accept(&mut self, request: Request, waiting: &mut Vec<Waiting>) {
         match request {
-            Request::Close(request, reply) => {
-                drop(reply.send(self.with(|ledger| close(ledger, *request))));
-                self.measure();
+            Request::Close(request, reply) => waiting.push((request, reply)),
+            other => self.answer(other),
+        }
+    }
+
+    /// Compacts the database where it has grown by half since it was compacted or found to be compact. What fails is tried
+    /// again when it has grown as much again, or when the daemon starts.
+    fn compact(&mut self) {
+        let bytes = self.ledger.as_ref().and_then(|ledger| ledger.size_on_disk().ok()).unwrap_or(0);
+        if bytes <= self.compact_over_bytes {
+            return;
+        }
+        self.compact_over_bytes = bytes + bytes / 2;
+        if bytes <= Ledger::COMPACT_OVER_BYTES {
+            self.compact_over_bytes = Ledger::COMPACT_OVER_BYTES;
+            return;
+        }
+        // Nobody may have it open; the next request opens it again.
+        self.ledger = None;
+        match compact(&self.path) {
+            Ok(Some(bytes)) => self.compact_over_bytes = bytes + bytes / 2,
+            Ok(None) => {}
+            Err(error) => warn!(%error, "cannot compact the database"),
+        }
+    }
+
+    /// Closes changes under one config, and answers each of them. The callers may be gone by now; the commit stays all the
+    /// same.
+    fn close(&mut self, batch: Vec<Waiting>) {
+        let (requests, replies): (Vec<CloseRequest>, Vec<_>) =
+            batch.into_iter().map(|(request, reply)| (*request, reply)).unzip();
+        let Some(config) = requests.first().map(|request| request.config.clone()) else { return };
+        let mut least = self.least.take().filter(|least| least.is_of(&config));
+        let closed = self.with(|ledger| {
+            let mut known = match least.take() {
+                Some(known) => known,
+                None => LeastProgress::read(&config, ledger)?,
+            };
+            let closed = close(ledger, &mut known, &config, requests)?;
+            least = Some(known);
+            Ok(closed)
+        });
+        self.least = least;
+        match closed {
+            Ok(closed) => {
+                metric::commit(&closed);
+                warn_of(&closed);
+                let closed = Arc::new(closed);
+                for (index, reply) in replies.into_iter().enumerate() {
+                    drop(reply.send(Ok(ClosedChange { closed: closed.clone(), index })));
+                }
             }
+            Err(error) => replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone())))),
+        }
+        self.measure();
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Close(request, reply) => self.close(vec![(request, reply)]),
             Request::Settle(settlement, reply) => {
                 drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement))));
             }
             Request::Deliveries(destination, reply) => {
-                drop(reply.send(self.with(|ledger| deliveries(ledger, &destination))));
+                drop(reply.send(self.with(|ledger| ledger.deliveries(&destination))));
             }
             Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
+            Request::Search(query, limit, reply) => {
+                drop(reply.send(self.with(|ledger| PageSearch::of_database(ledger, query, limit))));
+            }
             Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
-            Request::Progress(reply) => {
-                let progress =
-                    |ledger: &Ledger| Ok(ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect());
+            Request::Progress(log, reply) => {
+                let progress = |ledger: &Ledger| Ok(ledger.progress(&log)?.map(|(_, progress)| progress));
                 drop(reply.send(self.with(progress)));
             }
+            Request::Check(reply) => drop(reply.send(self.with(|_| Ok(())))),
         }
     }
 
     /// Updates the metrics of the state's size. A failure to measure is ignored: the next commit measures again.
     fn measure(&self) {
         if let Some(ledger) = &self.ledger
-            && let (Ok(bytes), Ok(blobs)) = (ledger.size_on_disk(), ledger.blobs())
+            && let (Ok(bytes), Ok(blobs), Ok(stored)) = (ledger.size_on_disk(), ledger.blobs(), ledger.stored())
         {
-            metric::state(bytes, blobs);
+            metric::state(bytes, blobs, &stored);
         }
     }
 
@@ -79,10 +187,42 @@ impl WriterThread {
     }
 }
 
-fn deliveries(ledger: &Ledger, destination: &str) -> Result<Vec<Delivery>, LedgerError> {
-    let mut deliveries = ledger.deliveries()?;
-    deliveries.retain(|delivery| delivery.destination == destination);
-    Ok(deliveries)
+/// Compacts the state at `path` if that is worth it, and returns the size of its database if so.
+pub(super) fn compact(path: &Path) -> Result<Option<u64>, LedgerError> {
+    let compacted = Ledger::compact(path)?;
+    if let Some(Compaction { bytes_before, bytes_after }) = compacted {
+        info!(bytes_before, bytes_after, "database compacted");
+    }
+    Ok(compacted.map(|compaction| compaction.bytes_after))
+}
+
+/// Takes the changes that are closed at once: those of the first's window under its config, as far as their rows fit in
+/// memory together.
+fn next_batch(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let Some((first, _)) = waiting.first() else { return Vec::new() };
+    let (config, window) = (first.config.clone(), first.window());
+    let mut rows = 0;
+    let mut taken = 0;
+    let batch: Vec<Waiting> = waiting
+        .extract_if(.., |(request, _)| {
+            let fits = taken == 0 || rows + request.rows() <= BATCH_ROWS_MAX;
+            let is_taken = fits && request.window() == window && Arc::ptr_eq(&request.config, &config);
+            rows += if is_taken { request.rows() } else { 0 };
+            taken += usize::from(is_taken);
+            is_taken
+        })
+        .collect();
+    batch
+}
+
+/// Logs what destinations will never hear of.
+fn warn_of(closed: &Closed) {
+    for (destination, messages) in &closed.left_out {
+        warn!(
+            destination,
+            messages, "too many messages are pending, so these are not kept: stakeout findings list shows them"
+        );
+    }
 }
 
 fn findings(ledger: &Ledger, keys: Vec<FindingKey>) -> Result<HashMap<FindingKey, Finding>, LedgerError> {

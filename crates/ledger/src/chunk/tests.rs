@@ -94,7 +94,7 @@ fn a_value_is_the_same_however_its_bytes_were_handed_over() {
     let mut reader = ValueReader::new(engine.range(KEY.chunks_from(0)));
     let mut value = reader.next_value().expect("readable").expect("there");
     let (mut whole, mut part) = (Vec::new(), Vec::new());
-    assert_eq!((value.chunks(), value.bytes_left()), (3, 10_000));
+    assert_eq!(value.bytes_left(), 10_000);
     while value.bytes_left() > 0 {
         value.read(value.bytes_left().min(333), &mut part).expect("there");
         whole.append(&mut part);

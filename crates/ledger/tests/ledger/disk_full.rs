@@ -20,10 +20,8 @@ use crate::samples;
 const SQUEEZED: &str = "STAKEOUT_LEDGER_SQUEEZED";
 
 fn commit(n: u32) -> Commit {
-    Commit {
-        minutes: vec![(Minute(n.into()), samples::rows(n, 10, 10))],
-        ..samples::commit(SourceId(0), samples::log(0), n.into(), DeliveryId(0))
-    }
+    let commit = samples::commit(SourceId(0), samples::log(0), n.into(), DeliveryId(0));
+    samples::with_rows(commit, [(Minute(n.into()), samples::rows(n, 10, 10))])
 }
 
 /// Commits until there is no room, and says how many commits were acknowledged.
@@ -51,7 +49,7 @@ fn squeezed() {
     assert!(matches!(error, LedgerError::DiskFull { .. }), "{error:?}");
     let next = ledger.commit_window(&mut commit(acknowledged)).expect_err("a write has failed");
     assert!(matches!(next, LedgerError::Reopen), "{next:?}");
-    let read = ledger.findings().expect_err("a write has failed");
+    let read = samples::stored_findings(&ledger).expect_err("a write has failed");
     assert!(matches!(read, LedgerError::Reopen), "{read:?}");
     writeln!(std::io::stdout(), "\nacknowledged {acknowledged}").expect("the parent listens");
 }
@@ -74,7 +72,7 @@ fn recovered() {
         return;
     };
     let ledger = Ledger::open(Path::new(&dir)).expect("there is room again");
-    let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
+    let stored = samples::stored_rows(&ledger).expect("read");
     let stored: Vec<u32> = stored.iter().map(|one| u32::try_from(one.minute.0).expect("few")).collect();
     let written = u32::try_from(stored.len()).expect("few");
     assert_eq!(stored, (0..written).collect::<Vec<u32>>());
@@ -146,7 +144,7 @@ fn nothing_that_was_acknowledged_is_lost_to_a_full_disk() {
             .expect("it says how many");
 
         let ledger = Ledger::open(dir.path()).expect("there is room again");
-        let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
+        let stored = samples::stored_rows(&ledger).expect("read");
         let stored: Vec<u32> = stored.iter().map(|one| u32::try_from(one.minute.0).expect("few")).collect();
         let written = u32::try_from(stored.len()).expect("few");
         assert!(written >= acknowledged, "{written} of {acknowledged}");

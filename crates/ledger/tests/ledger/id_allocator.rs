@@ -1,9 +1,8 @@
 //! Ids of logs and deliveries are allocated once.
 
-use stakeout_core::commit::Commit;
+use stakeout_core::commit::{Commit, LogCommit};
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::source::SourceId;
-use stakeout_core::time::Minute;
 use stakeout_ledger::{Ledger, LedgerError};
 
 use crate::samples::{self, log};
@@ -36,17 +35,19 @@ fn a_commit_that_contradicts_the_ledger_is_refused_and_harmless() {
     ledger.commit_window(&mut good.clone()).expect("written");
     let before = ledger.progresses().expect("read");
 
-    let next = |commit: Commit| Commit { progress: samples::progress(log(0), 999), deliveries: Vec::new(), ..commit };
+    let next = |commit: Commit| {
+        let progress = samples::progress(log(0), 999);
+        let logs = commit.logs.into_iter().map(|log| LogCommit { progress: progress.clone(), ..log }).collect();
+        Commit { logs, deliveries: Vec::new(), ..commit }
+    };
+    let of = |source, progress| vec![LogCommit { source, minutes: Vec::new(), progress }];
     let mut wrong = [
-        Commit { source: SourceId(1), ..next(good.clone()) },
-        Commit { progress: samples::progress(log(9), 1), ..next(good.clone()) },
+        Commit { logs: of(SourceId(1), samples::progress(log(0), 999)), ..next(good.clone()) },
+        Commit { logs: of(SourceId(0), samples::progress(log(9), 1)), ..next(good.clone()) },
+        Commit { logs: [next(good.clone()).logs, next(good.clone()).logs].concat(), ..next(good.clone()) },
         Commit { next_delivery: DeliveryId(1), ..next(good.clone()) },
         Commit { deliveries: vec![samples::delivery(1, 1, 0)], ..next(good.clone()) },
         Commit { deliveries: vec![samples::delivery(2, 1, 0)], ..next(good.clone()) },
-        Commit {
-            minutes: vec![(Minute(1), samples::rows(1, 9, 20)), (Minute(1), samples::rows(1, 1, 0))],
-            ..next(good.clone())
-        },
     ];
     for (case, commit) in wrong.iter_mut().enumerate() {
         let error = ledger.commit_window(commit).expect_err("it contradicts the ledger");

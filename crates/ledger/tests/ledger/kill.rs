@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{DeliveryId, Settlement};
 use stakeout_core::source::SourceId;
-use stakeout_core::tally::Rows;
+use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second};
 use stakeout_ledger::Ledger;
 
@@ -43,13 +43,16 @@ fn minute(n: u64) -> Minute {
 fn commit(n: u64) -> Commit {
     let cursor = i64::try_from(n).expect("few");
     let old = n.checked_sub(KEPT);
+    let expired = old.map(|n| StoredMinute { source: SourceId(0), minute: minute(n), rows: rows(n) });
     Commit {
-        minutes: vec![(minute(n), rows(n))],
-        expired: old.map(|n| (SourceId(0), minute(n))).into_iter().collect(),
+        expired: expired.into_iter().collect(),
         findings: vec![samples::finding(n, n % 20)],
-        forgotten: old.map(samples::finding_key).into_iter().collect(),
+        archived: old.map(samples::finding_key).into_iter().collect(),
         deliveries: vec![samples::delivery(n, 1 + n % 200, 1)],
-        ..samples::commit(SourceId(0), samples::log(0), cursor, DeliveryId(n + 1))
+        ..samples::with_rows(
+            samples::commit(SourceId(0), samples::log(0), cursor, DeliveryId(n + 1)),
+            [(minute(n), rows(n))],
+        )
     }
 }
 
@@ -79,7 +82,7 @@ settled {n}"
         .expect("the parent listens");
     };
     // What the previous victim did not settle.
-    let pending = ledger.deliveries().expect("read").into_iter();
+    let pending = ledger.deliveries(samples::DESTINATION).expect("read").into_iter();
     pending.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
     for n in ledger.next_delivery().0.. {
         ledger.commit_window(&mut commit(n)).expect("written");
@@ -144,16 +147,18 @@ fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
     let next = ledger.next_delivery().0;
     assert!(acknowledged.committed.is_none_or(|n| next > n), "{acknowledged:?}, next {next}");
     let oldest = next.saturating_sub(KEPT);
-    let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
+    let stored = samples::stored_rows(ledger).expect("read");
     let stored: Vec<(Minute, Rows)> = stored.into_iter().map(|one| (one.minute, one.rows)).collect();
     let expected: Vec<(Minute, Rows)> = (oldest..next).map(|n| (minute(n), rows(n))).collect();
     assert_eq!(stored, expected);
-    let findings = ledger.findings().expect("read");
-    let expected: Vec<_> = (oldest..next).rev().map(|n| samples::finding(n, n % 20)).collect();
-    assert_eq!(findings, expected);
+    let findings = samples::stored_findings(ledger).expect("read");
+    let finding = |n| samples::finding(n, n % 20);
+    assert_eq!(findings, (oldest..next).rev().map(finding).collect::<Vec<_>>());
+    let archived = samples::archived_findings(ledger).expect("read");
+    assert_eq!(archived, (0..oldest).rev().map(finding).collect::<Vec<_>>());
     let cursor = ledger.progress(&samples::log(0)).expect("read").map(|(_, progress)| progress.cursor);
     assert_eq!(cursor, next.checked_sub(1).map(|n| Second(i64::try_from(n).expect("few"))));
-    let pending = ledger.deliveries().expect("read");
+    let pending = ledger.deliveries(samples::DESTINATION).expect("read");
     for n in 0..next {
         let delivery = pending.iter().find(|one| one.id == DeliveryId(n));
         match acknowledged.settled {

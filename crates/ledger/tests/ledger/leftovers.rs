@@ -17,7 +17,7 @@ fn filled() -> TempDir {
 
 fn assert_whole(dir: &Path, what: &str) {
     let ledger = Ledger::open(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let mut findings = ledger.findings().expect("read");
+    let mut findings = samples::stored_findings(&ledger).expect("read");
     findings.reverse();
     assert_eq!(findings, samples::full_commit().findings, "{what}");
 }

@@ -1,15 +1,15 @@
 //! After any commits and settlements the ledger holds what a map would, before and after it is opened again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use proptest::prelude::*;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
-use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::progress::Progress;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
-use stakeout_core::time::Minute;
+use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::Ledger;
 
 use crate::samples;
@@ -20,20 +20,27 @@ struct Contents {
     minutes: BTreeMap<(Minute, SourceId), Rows>,
     progresses: BTreeMap<SourceId, Progress>,
     findings: BTreeMap<FindingKey, Finding>,
+    /// Oldest first.
+    archived: Vec<Finding>,
     deliveries: BTreeMap<DeliveryId, Delivery>,
     next_delivery: u64,
 }
 
 impl Contents {
     fn of(ledger: &Ledger) -> Contents {
-        let stored = ledger.expired(Minute(i64::MAX), usize::MAX).expect("read");
+        let stored = samples::stored_rows(ledger).expect("read");
         let progresses = ledger.progresses().expect("read");
         for (source, progress) in &progresses {
             let one = ledger.progress(&progress.log).expect("read");
             assert_eq!(one, Some((*source, progress.clone())));
             assert_eq!(ledger.source_id(&progress.log), Some(*source));
         }
-        let findings = ledger.findings().expect("read");
+        let findings = samples::stored_findings(ledger).expect("read");
+        let stored_now = ledger.stored().expect("read");
+        assert_eq!(stored_now.rows, stored.iter().map(|minute| minute.rows.len()).sum::<usize>());
+        assert_eq!(stored_now.findings, findings.len());
+        let open = findings.iter().filter(|finding| finding.is_open()).count();
+        assert_eq!(ledger.findings_open().expect("read"), open);
         for finding in &findings {
             let one = ledger.finding(&finding.key).expect("read");
             assert_eq!(one.as_ref(), Some(finding));
@@ -42,23 +49,32 @@ impl Contents {
             minutes: stored.into_iter().map(|one| ((one.minute, one.source), one.rows)).collect(),
             progresses: progresses.into_iter().collect(),
             findings: findings.into_iter().map(|one| (one.key, one)).collect(),
-            deliveries: ledger.deliveries().expect("read").into_iter().map(|one| (one.id, one)).collect(),
+            archived: samples::archived_findings(ledger).expect("read").into_iter().rev().collect(),
+            deliveries: ledger
+                .deliveries(samples::DESTINATION)
+                .expect("read")
+                .into_iter()
+                .map(|one| (one.id, one))
+                .collect(),
             next_delivery: ledger.next_delivery().0,
         }
     }
 
     fn commit(&mut self, commit: &Commit) {
-        for (source, minute) in &commit.expired {
-            self.minutes.remove(&(*minute, *source));
+        for stored in &commit.expired {
+            if let Some(rows) = self.minutes.get_mut(&(stored.minute, stored.source)) {
+                rows.retain(|key, _| !stored.rows.contains_key(key));
+            }
         }
-        for (minute, rows) in &commit.minutes {
-            self.minutes.insert((*minute, commit.source), rows.clone());
+        for log in &commit.logs {
+            for (minute, rows) in &log.minutes {
+                self.minutes.entry((*minute, log.source)).or_default().extend(rows.clone());
+            }
+            self.progresses.insert(log.source, log.progress.clone());
         }
         self.minutes.retain(|_, rows| !rows.is_empty());
-        self.progresses.insert(commit.source, commit.progress.clone());
-        for key in &commit.forgotten {
-            self.findings.remove(key);
-        }
+        let archived = commit.archived.iter().filter_map(|key| self.findings.remove(key));
+        self.archived.extend(archived);
         for finding in &commit.findings {
             self.findings.insert(finding.key, finding.clone());
         }
@@ -101,9 +117,9 @@ struct UnnumberedCommit {
     log: u32,
     cursor: i64,
     minutes: BTreeMap<i64, Rows>,
-    expired: Vec<(u32, i64)>,
+    expired: Vec<(u32, i64, Rows)>,
     findings: BTreeMap<u64, u64>,
-    forgotten: Vec<u64>,
+    archived: Vec<u64>,
     deliveries: Vec<(u64, u64)>,
 }
 
@@ -117,36 +133,43 @@ impl UnnumberedCommit {
             .map(|(id, (entries, notices))| samples::delivery(id, entries, notices))
             .collect();
         let next = DeliveryId(first + deliveries.len() as u64);
-        Commit {
-            minutes: self.minutes.into_iter().map(|(m, r)| (Minute(m), r)).collect(),
-            expired: self.expired.into_iter().map(|(s, m)| (SourceId(s), Minute(m))).collect(),
-            findings: self.findings.into_iter().map(|(n, s)| samples::finding(n, s)).collect(),
-            forgotten: self.forgotten.into_iter().map(samples::finding_key).collect(),
-            deliveries,
-            ..samples::commit(source, log, self.cursor, next)
-        }
+        let archived = self.archived.into_iter().filter(|n| !self.findings.contains_key(n));
+        let archived = archived.collect::<BTreeSet<u64>>().into_iter().map(samples::finding_key).collect();
+        let findings = self.findings.into_iter().map(|(n, s)| samples::finding(n, s)).collect();
+        let expired = self.expired.into_iter().map(|(source, minute, rows)| StoredMinute {
+            source: SourceId(source),
+            minute: Minute(minute),
+            rows,
+        });
+        // What a commit writes is never among what it deletes.
+        let expired = expired.filter(|one| one.source != source || !self.minutes.contains_key(&one.minute.0));
+        let expired = expired.collect();
+        let minutes = self.minutes.into_iter().map(|(m, r)| (Minute(m), r));
+        let commit = samples::with_rows(samples::commit(source, log, self.cursor, next), minutes);
+        Commit { expired, findings, archived, deliveries, ..commit }
     }
 }
 
 fn some_rows() -> impl Strategy<Value = Rows> {
-    (any::<u16>(), 0_u64..5, prop_oneof![3 => Just(0_u64), 1 => 1_u64..20])
+    (0_u16..6, 0_u64..5, prop_oneof![3 => Just(0_u64), 1 => 1_u64..20])
         .prop_map(|(n, count, texts)| samples::rows(n.into(), count, texts))
 }
 
 fn commits() -> impl Strategy<Value = UnnumberedCommit> {
-    let minutes = proptest::collection::btree_map(-3_i64..3, some_rows(), 0..4);
-    let expired = proptest::collection::vec((0_u32..3, -3_i64..3), 0..3);
+    // Around the end of an hour.
+    let minutes = proptest::collection::btree_map(47_i64..53, some_rows(), 0..4);
+    let expired = proptest::collection::vec((0_u32..3, 47_i64..53, some_rows()), 0..3);
     let findings = proptest::collection::btree_map(0_u64..6, 0_u64..20, 0..3);
-    let forgotten = proptest::collection::vec(0_u64..6, 0..2);
+    let archived = proptest::collection::vec(0_u64..6, 0..2);
     let deliveries = proptest::collection::vec((prop_oneof![0_u64..3, 0_u64..150], 0_u64..3), 0..3);
-    (0_u32..3, -500_i64..500, minutes, expired, findings, forgotten, deliveries).prop_map(
-        |(log, cursor, minutes, expired, findings, forgotten, deliveries)| UnnumberedCommit {
+    (0_u32..3, -500_i64..500, minutes, expired, findings, archived, deliveries).prop_map(
+        |(log, cursor, minutes, expired, findings, archived, deliveries)| UnnumberedCommit {
             log,
             cursor,
             minutes,
             expired,
             findings,
-            forgotten,
+            archived,
             deliveries,
         },
     )
@@ -203,9 +226,11 @@ proptest! {
     }
 }
 
+/// Returns the rows of group `n`, of all rules and sources, in the minutes.
 fn kept(ledger: &Ledger, earliest: i64, latest: i64, n: u64) -> Vec<StoredMinute> {
     let key = samples::count_key(n);
-    ledger.minutes(Minute(earliest), Minute(latest), |_, one| *one == key).expect("read")
+    let span = Window::new(Minute(earliest).start(), Minute(latest).start()).expect("not empty");
+    ledger.rows_of_groups(&HashSet::from([&key]), &HashMap::from([(key.rule, span)])).expect("read")
 }
 
 #[test]
@@ -215,11 +240,8 @@ fn only_the_rows_that_are_asked_for_are_returned_in_order() {
     ledger.commit_window(&mut samples::full_commit()).expect("written");
     let second = samples::log(1);
     let source = ledger.source_id_for(&second).expect("an id is free");
-    let mut commit = Commit {
-        minutes: vec![(Minute(0), samples::rows(9, 1, 0))],
-        ..samples::commit(source, second, 1, ledger.next_delivery())
-    };
-    ledger.commit_window(&mut commit).expect("written");
+    let commit = samples::commit(source, second, 1, ledger.next_delivery());
+    ledger.commit_window(&mut samples::with_rows(commit, [(Minute(0), samples::rows(9, 1, 0))])).expect("written");
 
     let only = |minute, source, n, key, texts| StoredMinute {
         source: SourceId(source),
@@ -230,26 +252,70 @@ fn only_the_rows_that_are_asked_for_are_returned_in_order() {
     assert_eq!(kept(&ledger, -5, 5, 0), first);
     assert_eq!(kept(&ledger, 0, 1, 0), first[1..3]);
     assert_eq!(kept(&ledger, -5, 5, 2), [only(0, 0, 2, 2, 1)]);
-    assert_eq!(kept(&ledger, i64::MIN, i64::MAX, 77), []);
-    assert_eq!(kept(&ledger, 1, 1, 0), []);
-    assert_eq!(kept(&ledger, 1, -1, 0), []);
+    assert_eq!(kept(&ledger, i64::MIN / 60, i64::MAX / 60, 77), []);
+    let of_source = |source, earliest, latest| {
+        ledger
+            .rows_of_source(SourceId(source), Minute(earliest), Minute(latest), |key| *key == samples::count_key(0))
+            .expect("read")
+    };
+    assert_eq!(of_source(0, -5, 5), [first[0].clone(), first[1].clone(), first[3].clone()]);
+    assert_eq!(of_source(1, -5, 5), first[2..3]);
+    assert_eq!(of_source(0, 1, 1), []);
 }
 
 #[test]
-fn the_oldest_minutes_come_whole_and_few_at_a_time() {
+fn the_oldest_rows_come_in_whole_hours_where_that_is_possible() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
-    let expired = |before, chunks_max| {
-        let minutes = ledger.expired(Minute(before), chunks_max).expect("read");
-        minutes.iter().map(|one| one.minute.0).collect::<Vec<i64>>()
+    // Hours begin at minute 50.
+    let minutes = [-11, -10, 49, 50].map(|minute| (Minute(minute), samples::rows(1, 2, 0)));
+    let commit = samples::commit(SourceId(0), samples::log(0), 60, DeliveryId(0));
+    ledger.commit_window(&mut samples::with_rows(commit, minutes)).expect("written");
+    let oldest = |before, rows_max| {
+        let oldest = ledger.oldest_rows(Minute(before), rows_max).expect("read");
+        let rows = oldest.minutes.iter().map(|one| (one.minute.0, one.rows.len())).collect::<Vec<_>>();
+        (rows, oldest.others_from.0)
     };
-    assert_eq!(expired(2, 0), [-1]);
-    assert_eq!(expired(2, 2), [-1, 0]);
-    assert_eq!(expired(2, 4), [-1, 0]);
-    assert_eq!(expired(2, 100), [-1, 0, 1]);
-    assert_eq!(expired(1, 100), [-1, 0]);
-    assert_eq!(expired(-1, 100), [0_i64; 0]);
-    let whole = ledger.expired(Minute(2), 100).expect("read");
-    assert_eq!(whole[2].rows, samples::rows(3, 2, 20));
+    assert_eq!(oldest(110, 100), (vec![(-11, 2), (-10, 2), (49, 2), (50, 2)], i64::MAX));
+    assert_eq!(oldest(109, 100), (vec![(-11, 2), (-10, 2), (49, 2)], 50));
+    assert_eq!(oldest(110, 3), (vec![(-11, 2)], -10));
+    assert_eq!(oldest(110, 1), (vec![(-11, 1)], -70));
+    assert_eq!(oldest(-11, 100), (Vec::new(), -70));
+}
+
+/// Findings are found by their groups and sources, by the end of their quiet time, and not in the archive.
+#[test]
+fn findings_are_found_by_group_and_by_their_end() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    let finding = |n: u64, last: i64, is_open: bool| {
+        let mut finding = samples::finding(n, 0);
+        finding.episode.last = Second(last);
+        finding.quiet_seconds = 10;
+        finding.status = if is_open { FindingStatus::Open } else { FindingStatus::Quiet };
+        finding
+    };
+    let findings = vec![finding(0, 100, true), finding(1, 50, true), finding(2, 30, false), finding(3, 40, false)];
+    let full = samples::full_commit();
+    ledger.commit_window(&mut Commit { findings: findings.clone(), deliveries: Vec::new(), ..full }).expect("written");
+    let quiet = |before, max| {
+        let found = ledger.findings_quiet(Second(before), max).expect("read");
+        found.iter().map(|one| one.episode.last.0).collect::<Vec<_>>()
+    };
+    assert_eq!((quiet(60, 9), quiet(61, 9)), (vec![], vec![50]));
+    assert_eq!((quiet(111, 9).len(), quiet(111, 1)), (2, vec![50]));
+    let over = |before| ledger.findings_over(Second(before), 9).expect("read");
+    assert_eq!((over(40), over(41), over(51)), (vec![], vec![findings[2].key], vec![findings[2].key, findings[3].key]));
+    let group = findings[1].group.clone();
+    assert_eq!(ledger.findings_of_groups(&HashSet::from([&group]), 9).expect("read"), findings[1..2]);
+
+    // It goes on: its end is another one, and nothing remains of the old one.
+    let later = finding(1, 70, true);
+    let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+    let commit = Commit { findings: vec![later], archived: vec![findings[2].key], ..next };
+    ledger.commit_window(&mut commit.clone()).expect("written");
+    assert_eq!((quiet(80, 9), quiet(81, 9)), (vec![], vec![70]));
+    assert_eq!(over(51), [findings[3].key]);
+    assert_eq!(samples::archived_findings(&ledger).expect("read"), findings[2..3]);
+    assert_eq!(ledger.finding(&findings[2].key).expect("read"), None);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stakeout_core::address::SourceIp;
-use stakeout_core::commit::Commit;
+use stakeout_core::commit::{Commit, LogCommit};
 use stakeout_core::context_query::ContextQuery;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
 use stakeout_core::distinct::{DistinctKind, ValueSeconds};
@@ -18,8 +18,12 @@ use stakeout_core::progress::{Failing, Gap, Progress, Reread};
 use stakeout_core::response_code::ResponseCode;
 use stakeout_core::rule::RuleHead;
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::tally::{Rows, SecondCount, Tally};
+use stakeout_core::tally::{Rows, SecondCount, StoredMinute, Tally};
 use stakeout_core::time::{Minute, Second, Window};
+use stakeout_ledger::{Ledger, LedgerError};
+
+/// The destination of all deliveries.
+pub(crate) const DESTINATION: &str = "secops";
 
 /// Returns log number `n`.
 pub(crate) fn log(n: u32) -> LogId {
@@ -182,7 +186,7 @@ pub(crate) fn entry(n: u64) -> Entry {
 pub(crate) fn delivery(id: u64, entries: u64, notices: u64) -> Delivery {
     Delivery {
         id: DeliveryId(id),
-        destination: "secops".to_owned(),
+        destination: DESTINATION.to_owned(),
         entries: (0..entries).map(entry).collect(),
         notices: (0..notices).map(notice).collect(),
     }
@@ -191,23 +195,48 @@ pub(crate) fn delivery(id: u64, entries: u64, notices: u64) -> Delivery {
 /// Returns a commit of `log` that changes nothing but the cursor.
 pub(crate) fn commit(source: SourceId, log: LogId, cursor: i64, next_delivery: DeliveryId) -> Commit {
     Commit {
-        source,
-        minutes: Vec::new(),
+        logs: vec![LogCommit { source, minutes: Vec::new(), progress: progress(log, cursor) }],
         expired: Vec::new(),
-        progress: progress(log, cursor),
         findings: Vec::new(),
-        forgotten: Vec::new(),
+        archived: Vec::new(),
         deliveries: Vec::new(),
         next_delivery,
     }
 }
 
-/// Returns a first commit with something of everything; its minute 1 takes three chunks and more.
+/// Returns the commit of one log with these rows.
+pub(crate) fn with_rows(mut commit: Commit, minutes: impl IntoIterator<Item = (Minute, Rows)>) -> Commit {
+    commit.logs[0].minutes.extend(minutes);
+    commit
+}
+
+/// Returns a first commit with something of everything; its minute 1 has rows with many samples.
 pub(crate) fn full_commit() -> Commit {
+    let minutes = [(Minute(-1), rows(1, 2, 0)), (Minute(0), rows(2, 3, 1)), (Minute(1), rows(3, 2, 20))];
     Commit {
-        minutes: vec![(Minute(-1), rows(1, 2, 0)), (Minute(0), rows(2, 3, 1)), (Minute(1), rows(3, 2, 20))],
         findings: vec![finding(1, 20), finding(2, 0)],
         deliveries: vec![delivery(0, 2, 1), delivery(1, 100, 0)],
-        ..commit(SourceId(0), log(0), 60, DeliveryId(2))
+        ..with_rows(commit(SourceId(0), log(0), 60, DeliveryId(2)), minutes)
     }
+}
+
+/// Returns all rows of a ledger, by minute and source.
+pub(crate) fn stored_rows(ledger: &Ledger) -> Result<Vec<StoredMinute>, LedgerError> {
+    ledger.oldest_rows(Minute(i64::MAX), usize::MAX).map(|oldest| oldest.minutes)
+}
+
+/// Returns all findings of a ledger outside of the archive, by key.
+pub(crate) fn stored_findings(ledger: &Ledger) -> Result<Vec<Finding>, LedgerError> {
+    let mut findings = Vec::new();
+    ledger.each_finding(|finding| {
+        findings.push(finding);
+        true
+    })?;
+    findings.sort_by_key(|finding| finding.key);
+    Ok(findings)
+}
+
+/// Returns all findings in the archive of a ledger, newest first.
+pub(crate) fn archived_findings(ledger: &Ledger) -> Result<Vec<Finding>, LedgerError> {
+    ledger.archive()?.findings(|_, _, _| true).collect()
 }

@@ -18,7 +18,7 @@ fn a_delivery_is_settled_piece_by_piece_and_then_deleted() {
     };
     ledger.settle_delivery(&one_entry).expect("written");
     let left = Delivery { entries: vec![samples::entry(1)], ..samples::delivery(0, 2, 1) };
-    let pending = || ledger.deliveries().expect("read");
+    let pending = || ledger.deliveries(samples::DESTINATION).expect("read");
     assert_eq!(pending(), [left.clone(), other.clone()]);
 
     ledger.settle_delivery(&one_entry).expect("settled twice is settled");

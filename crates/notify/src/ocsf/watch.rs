@@ -30,9 +30,15 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
             unmapped["requests"] = json!(requests);
             unmapped["top"] = largest(top);
         }
-        NoticeKind::TooManyFindings { findings, requests, top } => {
+        NoticeKind::TooManyPending { destination, pending } => {
+            unmapped["destination"] = json!(destination);
+            unmapped["pending"] = json!(pending);
+        }
+        NoticeKind::TooManyFindings { findings, requests, rules, top } => {
+            let of_rule = |(rule, findings): &(String, u64)| json!({"rule": rule, "findings": findings});
             unmapped["findings"] = json!(findings);
             unmapped["requests"] = json!(requests);
+            unmapped["rules"] = rules.iter().map(of_rule).collect();
             unmapped["top"] = largest(top);
         }
         NoticeKind::NotFollowedUp { sources, reason } => {
@@ -100,7 +106,7 @@ pub(super) fn forgotten(uids: &[FindingKey], id: &str, now: Timestamp) -> Value 
 }
 
 /// The meaning of a pending finding that is no longer stored.
-pub(crate) const FORGOTTEN: &str = "Stakeout could not deliver these findings before they ended and expired. Other destinations may have received them.";
+pub(crate) const FORGOTTEN: &str = "Stakeout could not deliver these findings before they ended and expired. Other destinations may have received them. Run `stakeout findings list`.";
 
 /// Returns the object of a test message.
 pub(super) fn test(destination: &str, id: &str, now: Timestamp) -> Value {

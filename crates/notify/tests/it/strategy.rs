@@ -320,8 +320,15 @@ pub(crate) fn notice() -> impl Strategy<Value = Notice> {
             .prop_map(|(sources, reason)| NoticeKind::NotFollowedUp { sources: sources.into(), reason }),
         (any::<u64>(), any::<u64>(), vec((text(128), any::<u64>()), 0..30))
             .prop_map(|(rows, requests, top)| NoticeKind::Overflow { rows, requests, top }),
-        (any::<u64>(), any::<u64>(), vec((text(128), any::<u64>()), 0..30))
-            .prop_map(|(findings, requests, top)| NoticeKind::TooManyFindings { findings, requests, top }),
+        (any::<u64>(), any::<u64>(), vec((text(128), any::<u64>()), 0..30), vec((text(128), any::<u64>()), 0..30))
+            .prop_map(|(findings, requests, rules, top)| NoticeKind::TooManyFindings {
+                findings,
+                requests,
+                rules,
+                top
+            }),
+        (text(128), any::<usize>())
+            .prop_map(|(destination, pending)| NoticeKind::TooManyPending { destination, pending }),
     ];
     let window = prop_oneof![
         Just(Window::ALL),

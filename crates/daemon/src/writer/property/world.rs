@@ -65,7 +65,7 @@ pub(super) struct World {
     pub(super) stored: BTreeMap<FindingKey, Finding>,
     /// Findings that grew after some of their minutes were deleted.
     pub(super) grown: BTreeSet<FindingKey>,
-    /// The number of minutes that each commit deleted.
+    /// The number of rows that each commit deleted.
     pub(super) expired: Vec<usize>,
     /// The number of follow-ups that were read.
     pub(super) followed: usize,
@@ -103,6 +103,8 @@ impl World {
             logs: sources.iter().map(|source| (source.log.clone(), source.provider, schedule.start_seconds)).collect(),
             notification_filters: vec![notification_filter],
             period_seconds: WINDOW_SECONDS,
+            retain_seconds: 30 * 24 * 3600,
+            archive_bytes_max: 1 << 20,
         };
         World {
             state: state.expect("a folder"),
@@ -146,14 +148,14 @@ impl World {
             self.open();
         }
         let mut dice = visit.shuffle;
-        let known = self.writer().progress().await.expect("the state is read");
         let mut due: [Vec<(Window, bool)>; 2] = [Vec::new(), Vec::new()];
         for (source, windows) in due.iter_mut().enumerate().filter(|(source, _)| visit.reads[*source]) {
-            let progress = known.iter().find(|progress| progress.log == self.sources[source].log);
-            let read = self.schedule.due(progress, self.schedule.start_seconds, at);
+            let log = self.sources[source].log.clone();
+            let progress = self.writer().progress(&log).await.expect("the state is read");
+            let read = self.schedule.due(progress.as_ref(), self.schedule.start_seconds, at);
             windows.extend(read.rereads.into_iter().rev().map(|window| (window, true)));
             windows.extend(read.windows.into_iter().rev().map(|window| (window, false)));
-            self.progress[source] = progress.cloned();
+            self.progress[source] = progress;
         }
         while due.iter().any(|windows| !windows.is_empty()) {
             let drawn = roll(&mut dice, 2);
@@ -238,18 +240,19 @@ impl World {
         }
         let request = CloseRequest {
             source: source_read.clone(),
-            change: Change::Window { counted: Box::new(fold.count()), window },
+            change: Change::Window(Box::new(fold.count())),
             progress: self.progress[source].clone().expect("it was noted"),
             notices: Vec::new(),
             at,
             config: self.engine.clone(),
         };
         let closed = self.writer().close(request).await.expect("the window is written");
-        self.progress[source] = Some(closed.commit.progress);
-        self.expired.push(closed.commit.expired.len());
-        for finding in closed.commit.findings {
+        self.progress[source] = Some(closed.progress().clone());
+        let commit = &closed.closed().commit;
+        self.expired.push(commit.expired.iter().map(|minute| minute.rows.len()).sum());
+        for finding in &commit.findings {
             let count = finding.episode.count;
-            let before = self.stored.insert(finding.key, finding);
+            let before = self.stored.insert(finding.key, finding.clone());
             if let Some(before) = before.filter(|before| before.pruned.is_some() && before.episode.count < count) {
                 self.grown.insert(before.key);
             }

@@ -1,0 +1,274 @@
+//! What the ledger answers by key: rows of groups and of a source, findings of groups and of a time. Each read costs what it
+//! returns, whatever else is stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::group::{CountKey, GroupKey, RuleKey};
+use stakeout_core::rule::HeadKey;
+use stakeout_core::source::SourceId;
+use stakeout_core::tally::{Rows, StoredMinute};
+use stakeout_core::time::{Minute, Second, Window};
+
+use super::{Ledger, LedgerState};
+use crate::chunk::ValueReader;
+use crate::deflate::Inflater;
+use crate::error::{LedgerError, Result};
+use crate::findings;
+use crate::key::{Actor, FindingId, FindingState, Hour, Key};
+use crate::rows::{self, ActorRows};
+use crate::write_batch::get;
+
+/// The oldest rows of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldestRows {
+    /// The rows, ascending by minute and source.
+    pub minutes: Vec<StoredMinute>,
+    /// No other row is older than this.
+    pub others_from: Minute,
+}
+
+impl Ledger {
+    /// Returns the stored rows of these rules and groups, of all sources, in the span of each rule; ascending by minute and
+    /// source.
+    pub fn rows_of_groups(
+        &self,
+        keys: &HashSet<&CountKey>,
+        spans: &HashMap<RuleKey, Window>,
+    ) -> Result<Vec<StoredMinute>> {
+        self.read(|_| {
+            let mut actors: BTreeMap<Actor, (Hour, Hour)> = BTreeMap::new();
+            for key in keys {
+                let Some(span) = spans.get(&key.rule) else { continue };
+                let hours = (Hour::of(span.earliest().minute()), Hour::of(span.latest().plus(-1).minute()));
+                let known = actors.entry(findings::actor_of(&key.group, &self.hash_key)).or_insert(hours);
+                *known = (known.0.min(hours.0), known.1.max(hours.1));
+            }
+            let mut found = FoundRows::default();
+            for (actor, (first, last)) in actors {
+                for value in self.keys_in(Key::hours_of_actor(actor, first, last)) {
+                    let Key::RowsOfActor(_, hour, source) = value? else { continue };
+                    let key = Key::Rows(hour, source, actor);
+                    let value = get(&self.engine, key)?;
+                    let value = value.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
+                    let mut rows = rows::read(key, &value, &mut found.inflater, &mut |key| keys.contains(key))?;
+                    for (key, minutes) in &mut rows {
+                        let span = spans.get(&key.rule);
+                        minutes.retain(|minute, _| span.is_some_and(|span| span.touches(*minute)));
+                    }
+                    found.add(source, rows);
+                }
+            }
+            Ok(found.into_minutes())
+        })
+    }
+
+    /// Returns the rows of one source in the minutes `[earliest, latest_exclusive)` whose rule and group `keep` accepts,
+    /// ascending by minute. `keep` must not call the ledger.
+    pub fn rows_of_source(
+        &self,
+        source: SourceId,
+        earliest: Minute,
+        latest_exclusive: Minute,
+        mut keep: impl FnMut(&CountKey) -> bool,
+    ) -> Result<Vec<StoredMinute>> {
+        self.read(|_| {
+            let mut found = FoundRows::default();
+            for hour in Hour::of(earliest).to(Hour::of(Minute(latest_exclusive.0.saturating_sub(1)))) {
+                let mut reader = ValueReader::new(self.engine.range(Key::rows_of_source(hour, source)));
+                while let Some(value) = reader.next_value()? {
+                    let key = value.key();
+                    let mut rows = rows::read(key, &value.into_bytes()?, &mut found.inflater, &mut keep)?;
+                    for minutes in rows.values_mut() {
+                        minutes.retain(|minute, _| earliest <= *minute && *minute < latest_exclusive);
+                    }
+                    found.add(source, rows);
+                }
+            }
+            Ok(found.into_minutes())
+        })
+    }
+
+    /// Returns the oldest rows in hours that end before or at `before`: about `rows_max` of them and at least one if there is
+    /// any, in whole hours where that is possible.
+    pub fn oldest_rows(&self, before: Minute, rows_max: usize) -> Result<OldestRows> {
+        self.read(|_| {
+            let mut found = FoundRows::default();
+            let (mut hours, mut rows) = (BTreeSet::new(), 0);
+            let mut others_from = Minute(i64::MAX);
+            let mut reader = ValueReader::new(self.engine.range(Key::Rows(Hour::MIN, SourceId(0), Actor(0)).kind()));
+            while let Some(value) = reader.next_value()? {
+                let key = value.key();
+                let Key::Rows(hour, source, _) = key else {
+                    return Err(value.damaged("is stored among the rows"));
+                };
+                if hour.end() > before || rows >= rows_max {
+                    others_from = hour.begin();
+                }
+                if hour.end() > before {
+                    break;
+                }
+                if rows >= rows_max {
+                    if let Some(begun) = hours.last().copied().filter(|last| *last == hour && hours.len() > 1) {
+                        found.drop_hour(begun);
+                    }
+                    break;
+                }
+                hours.insert(hour);
+                let read = rows::read(key, &value.into_bytes()?, &mut found.inflater, &mut |_| true)?;
+                rows += rows::count(&read);
+                found.add(source, read);
+            }
+            Ok(OldestRows { minutes: found.into_minutes(), others_from })
+        })
+    }
+
+    /// Returns the findings of these groups, and of other groups of the same source addresses: of these at most `others_max`
+    /// for each address. Ascending by key.
+    pub fn findings_of_groups(&self, groups: &HashSet<&GroupKey>, others_max: usize) -> Result<Vec<Finding>> {
+        self.read(|state| {
+            let mut wanted: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+            for group in groups {
+                let (actor, group) = findings::beginnings(group, &self.hash_key);
+                wanted.entry(actor).or_default().insert(group);
+            }
+            let mut ids = BTreeSet::new();
+            for (actor, groups) in wanted {
+                let mut others = 0;
+                for key in self.keys_in(Key::findings_of_actor(actor)) {
+                    let Key::FindingOfActor(_, group, id) = key? else { continue };
+                    let is_other = !groups.contains(&group);
+                    others += usize::from(is_other);
+                    if !is_other || others <= others_max {
+                        ids.insert(id);
+                    }
+                }
+            }
+            self.findings_with(state, ids)
+        })
+    }
+
+    /// Returns open findings whose quiet time is over before `before`: those that have been for longest, at most `max`.
+    /// Ascending by key.
+    pub fn findings_quiet(&self, before: Second, max: usize) -> Result<Vec<Finding>> {
+        self.read(|state| {
+            let ids = self.due(FindingState::Open, before).take(max).collect::<Result<BTreeSet<_>>>()?;
+            self.findings_with(state, ids)
+        })
+    }
+
+    /// Returns closed findings whose quiet time is over before `before` and that have no pending delivery: those that have
+    /// been for longest, at most `max`.
+    pub fn findings_over(&self, before: Second, max: usize) -> Result<Vec<FindingKey>> {
+        self.read(|state| {
+            let mut over = Vec::new();
+            let mut inflater = Inflater::new();
+            // Those with a pending delivery are read in vain; their number has a limit.
+            for id in self.due(FindingState::Closed, before) {
+                if over.len() >= max {
+                    break;
+                }
+                if let Some(finding) =
+                    self.stored_finding(id?, &mut inflater)?.filter(|one| !state.pending.has(one.key))
+                {
+                    over.push(finding.key);
+                }
+            }
+            Ok(over)
+        })
+    }
+
+    /// Calls `f` with every finding outside of the archive, in no particular order, one at a time, until it returns `false`.
+    /// `f` must not call the ledger.
+    pub fn each_finding(&self, mut f: impl FnMut(Finding) -> bool) -> Result<()> {
+        self.read(|state| {
+            let mut inflater = Inflater::new();
+            let mut reader = ValueReader::new(self.engine.range(Key::Finding(FindingId(0)).kind()));
+            while let Some(value) = reader.next_value()? {
+                let key = value.key();
+                let finding = findings::read(key, &value.into_bytes()?, &mut inflater)?;
+                if !f(state.rule_meta.complete(finding)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns the finding with this key, if it is stored outside of the archive.
+    pub fn finding(&self, key: &FindingKey) -> Result<Option<Finding>> {
+        self.read(|state| {
+            let id = findings::id_of(*key, &self.hash_key);
+            let finding = self.stored_finding(id, &mut Inflater::new())?;
+            finding.map(|finding| state.rule_meta.complete(finding)).transpose()
+        })
+    }
+
+    /// Returns the keys without values in a range.
+    fn keys_in(&self, range: std::ops::Range<Vec<u8>>) -> impl Iterator<Item = Result<Key>> {
+        self.engine.range(range).keys().map(|stored| {
+            let stored = stored.map_err(|error| LedgerError::of_engine("read the database", error))?;
+            let key = Key::parse(&stored).map(|(key, _)| key);
+            key.ok_or_else(|| LedgerError::damaged(format!("{stored:?} is no key of a ledger")))
+        })
+    }
+
+    /// Returns the findings in this state whose quiet time is over before `before`, earliest first.
+    fn due(&self, state: FindingState, before: Second) -> impl Iterator<Item = Result<FindingId>> {
+        let first = Key::FindingDue(state, Second(i64::MIN), FindingId(0));
+        let keys = self.keys_in(first.until(&Key::FindingDue(state, before, FindingId(0))));
+        keys.filter_map(|key| match key {
+            Ok(Key::FindingDue(_, _, id)) => Some(Ok(id)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn stored_finding(&self, id: FindingId, inflater: &mut Inflater) -> Result<Option<Finding<HeadKey>>> {
+        let key = Key::Finding(id);
+        get(&self.engine, key)?.map(|value| findings::read(key, &value, inflater)).transpose()
+    }
+
+    fn findings_with(&self, state: &LedgerState, ids: BTreeSet<FindingId>) -> Result<Vec<Finding>> {
+        let mut inflater = Inflater::new();
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            let finding = self.stored_finding(id, &mut inflater)?;
+            let finding = finding.ok_or_else(|| LedgerError::damaged(format!("{:?} is missing", Key::Finding(id))))?;
+            found.push(state.rule_meta.complete(finding)?);
+        }
+        found.sort_by_key(|finding| finding.key);
+        Ok(found)
+    }
+}
+
+/// Rows that were read, by minute and source.
+struct FoundRows {
+    minutes: BTreeMap<(Minute, SourceId), Rows>,
+    inflater: Inflater,
+}
+
+impl Default for FoundRows {
+    fn default() -> FoundRows {
+        FoundRows { minutes: BTreeMap::new(), inflater: Inflater::new() }
+    }
+}
+
+impl FoundRows {
+    fn add(&mut self, source: SourceId, rows: ActorRows) {
+        for (key, minutes) in rows {
+            for (minute, tally) in minutes {
+                self.minutes.entry((minute, source)).or_default().insert(key.clone(), tally);
+            }
+        }
+    }
+
+    fn drop_hour(&mut self, hour: Hour) {
+        self.minutes.retain(|(minute, _), _| Hour::of(*minute) != hour);
+    }
+
+    fn into_minutes(self) -> Vec<StoredMinute> {
+        let minutes = self.minutes.into_iter();
+        minutes.map(|((minute, source), rows)| StoredMinute { source, minute, rows }).collect()
+    }
+}

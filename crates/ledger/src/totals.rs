@@ -1,0 +1,35 @@
+//! The numbers of everything that is stored, kept with every batch, so that nothing is counted by reading it.
+
+use serde::{Deserialize, Serialize};
+use stakeout_core::delivery::DeliveryId;
+
+use crate::archive::ArchivePosition;
+
+/// The numbers of a ledger, after some batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    /// Batches since the ledger was made.
+    pub(crate) writes: u64,
+    /// The id of the next delivery.
+    pub(crate) next_delivery: DeliveryId,
+    /// Findings outside of the archive.
+    pub(crate) findings: usize,
+    /// Those of them that go on.
+    pub(crate) findings_open: usize,
+    /// Rows (rule, group, minute).
+    pub(crate) rows: usize,
+    /// Up to where the archive is valid.
+    pub(crate) archive: ArchivePosition,
+}
+
+impl Totals {
+    /// Returns the numbers of an empty ledger.
+    pub(crate) const EMPTY: Totals = Totals {
+        writes: 0,
+        next_delivery: DeliveryId(0),
+        findings: 0,
+        findings_open: 0,
+        rows: 0,
+        archive: ArchivePosition { segment: 0, bytes: 0 },
+    };
+}
