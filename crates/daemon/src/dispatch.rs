@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use stakeout_core::delivery::Delivery;
 use stakeout_notify::SendError;
-use stakeout_notify::batching::batch;
+use stakeout_notify::batching::{Planned, batch, plan};
 use stakeout_notify::destination::Destination;
 use stakeout_notify::notification::Message;
 use tracing::{debug, info, warn};
@@ -41,13 +40,14 @@ pub(crate) async fn send_pending(
     shutdown: &Shutdown,
 ) -> Result<DispatchSummary, StateError> {
     let deliveries = writer.deliveries(destination.name()).await?;
-    let mut summary = DispatchSummary { sent: 0, pending: deliveries.iter().map(entries_and_notices).sum() };
+    let mode = destination.delivery_mode();
+    let planned = plan(mode, &deliveries);
+    let mut summary = DispatchSummary { sent: 0, pending: planned.len() };
     let mut refused_in_a_row = 0;
-    'parts: for part in destination.delivery_mode().parts(&deliveries) {
-        let entries = part.iter().flat_map(|delivery| &delivery.entries);
-        let findings = writer.findings(entries.map(|entry| entry.finding).collect()).await?;
-        let notifications = batch(destination.delivery_mode(), part, &findings);
-        summary.pending = summary.pending - part.iter().map(entries_and_notices).sum::<usize>() + notifications.len();
+    'parts: for part in mode.parts(&planned) {
+        let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
+        let notifications = batch(mode, part, &findings);
+        summary.pending = summary.pending - part.len() + notifications.len();
         for notification in notifications {
             if shutdown.is_requested() {
                 break 'parts;
@@ -74,10 +74,6 @@ pub(crate) async fn send_pending(
     }
     metric::messages_pending(destination, summary.pending);
     Ok(summary)
-}
-
-fn entries_and_notices(delivery: &Delivery) -> usize {
-    delivery.entries.len() + delivery.notices.len()
 }
 
 async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), SendError> {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hasher;
 
+use serde::Serialize;
 use siphasher::sip::SipHasher13;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
@@ -21,126 +22,158 @@ pub enum DeliveryMode {
         /// Most messages at once.
         max_messages: usize,
     },
-    /// For machines: one message for each entry, in order.
+    /// For machines: one message for each finding that changed, in order, and one for its end.
     Each,
 }
 
-impl DeliveryMode {
-    /// Splits `pending` deliveries into the parts that are batched together, so that only the findings of one part are
-    /// in memory: all deliveries for people, a single one for machines.
-    pub fn parts(self, pending: &[Delivery]) -> impl Iterator<Item = &[Delivery]> {
-        pending.chunks(match self {
-            DeliveryMode::Digest { .. } => pending.len().max(1),
-            DeliveryMode::Each => 1,
-        })
-    }
-}
+/// Findings that are in memory at once where each has messages of its own.
+const PART_MESSAGES: usize = 64;
 
-/// Returns the notifications for the `pending` deliveries (ascending by id) of one destination, in order.
-///
-/// Entries whose finding is no longer in `findings` share one message at the end, which lists their uids.
-#[must_use]
-pub fn batch<'a>(
-    mode: DeliveryMode,
-    pending: &'a [Delivery],
-    findings: &'a HashMap<FindingKey, Finding>,
-) -> Vec<Notification<'a>> {
-    let (mut items, forgotten) = items(pending, findings);
-    match mode {
-        DeliveryMode::Each => {
-            items.into_iter().map(Item::into_notification).chain(forgotten_findings(forgotten)).collect()
-        }
-        DeliveryMode::Digest { max_messages } => {
-            items = joined(items);
-            if items.len() + usize::from(!forgotten.is_empty()) > max_messages {
-                return vec![digest(items, forgotten)];
-            }
-            items.into_iter().map(Item::into_notification).chain(forgotten_findings(forgotten)).collect()
-        }
-    }
-}
-
-/// A pending finding or notice, with the first delivery that holds it.
-struct Item<'a> {
+/// A message that is planned, before its finding is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned<'a> {
+    /// The first delivery that it settles something of.
     first: DeliveryId,
+    /// The last one.
+    last: DeliveryId,
     content: Content<'a>,
     settles: Settlement,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content<'a> {
+    Finding(FindingKey, Activity),
+    Notice(&'a Notice),
+}
+
+impl Planned<'_> {
+    /// Returns the finding that the message is about, if it is about one.
+    #[must_use]
+    pub fn finding(&self) -> Option<FindingKey> {
+        match self.content {
+            Content::Finding(key, _) => Some(key),
+            Content::Notice(_) => None,
+        }
+    }
+}
+
+/// Returns the messages for the `pending` deliveries (ascending by id) of one destination, in the order of the first
+/// delivery of each.
+///
+/// All that is pending of one finding is one message about its current state, whatever number of commits changed it. A
+/// machine hears of the end of a finding whose beginning is pending too in a message of its own.
+#[must_use]
+pub fn plan(mode: DeliveryMode, pending: &[Delivery]) -> Vec<Planned<'_>> {
+    let mut entries_of: HashMap<FindingKey, Vec<(DeliveryId, Entry)>> = HashMap::new();
+    for delivery in pending {
+        for entry in &delivery.entries {
+            entries_of.entry(entry.finding).or_default().push((delivery.id, *entry));
+        }
+    }
+    let mut planned = Vec::new();
+    for delivery in pending {
+        for entry in &delivery.entries {
+            let first_of_finding = entries_of.remove(&entry.finding);
+            planned.extend(first_of_finding.into_iter().flat_map(|entries| of_finding(mode, entries)));
+        }
+        planned.extend(delivery.notices.iter().map(|notice| Planned {
+            first: delivery.id,
+            last: delivery.id,
+            content: Content::Notice(notice),
+            settles: Settlement { entries: Vec::new(), notices: vec![(delivery.id, notice.clone())] },
+        }));
+    }
+    planned.sort_by_key(|message| message.first);
+    planned
+}
+
+/// Returns the messages for the pending entries of one finding.
+fn of_finding<'a>(mode: DeliveryMode, mut entries: Vec<(DeliveryId, Entry)>) -> impl Iterator<Item = Planned<'a>> {
+    let is_created = entries.iter().any(|(_, entry)| entry.activity == Activity::Create);
+    let last = entries.last().map_or(Activity::Update, |(_, entry)| entry.activity);
+    // A close after which the finding went on is an update.
+    let closing = match mode {
+        DeliveryMode::Each if is_created => {
+            let at = entries.iter().rposition(|(_, entry)| entry.activity != Activity::Close).map_or(0, |at| at + 1);
+            entries.split_off(at)
+        }
+        _ => Vec::new(),
+    };
+    let whole = (if is_created { Activity::Create } else { last }, entries);
+    [whole, (Activity::Close, closing)].into_iter().filter_map(|(activity, entries)| {
+        let (first, entry) = *entries.first()?;
+        let (last, _) = *entries.last()?;
+        let content = Content::Finding(entry.finding, activity);
+        Some(Planned { first, last, content, settles: Settlement { entries, notices: Vec::new() } })
+    })
+}
+
+impl DeliveryMode {
+    /// Splits planned messages into the parts whose findings are in memory together: all of them where too many become one
+    /// digest.
+    pub fn parts<'p, 'a>(self, planned: &'p [Planned<'a>]) -> impl Iterator<Item = &'p [Planned<'a>]> {
+        planned.chunks(match self {
+            DeliveryMode::Digest { .. } => planned.len().max(1),
+            DeliveryMode::Each => PART_MESSAGES,
+        })
+    }
+}
+
+/// Returns the notifications for a part of the planned messages, in order.
+///
+/// Messages whose finding is not in `findings` any more become one at the end, which lists their uids.
+#[must_use]
+pub fn batch<'a>(
+    mode: DeliveryMode,
+    part: &[Planned<'a>],
+    findings: &'a HashMap<FindingKey, Finding>,
+) -> Vec<Notification<'a>> {
+    let mut items = Vec::new();
+    let mut forgotten = Vec::new();
+    for planned in part {
+        match planned.content {
+            Content::Notice(notice) => items.push(Item { planned, content: ItemContent::Notice(notice) }),
+            Content::Finding(key, activity) => match findings.get(&key) {
+                Some(finding) => items.push(Item { planned, content: ItemContent::Finding(finding, activity) }),
+                None => forgotten.extend(planned.settles.entries.iter().copied()),
+            },
+        }
+    }
+    forgotten.sort_by_key(|(delivery, entry)| (*delivery, entry.finding));
+    match mode {
+        DeliveryMode::Digest { max_messages } if items.len() + usize::from(!forgotten.is_empty()) > max_messages => {
+            vec![digest(&items, forgotten)]
+        }
+        _ => items.iter().map(Item::notification).chain(forgotten_findings(forgotten)).collect(),
+    }
+}
+
+/// A planned message with its finding.
+struct Item<'p, 'a> {
+    planned: &'p Planned<'a>,
+    content: ItemContent<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum ItemContent<'a> {
     Finding(&'a Finding, Activity),
     Notice(&'a Notice),
 }
 
-fn items<'a>(
-    pending: &'a [Delivery],
-    findings: &'a HashMap<FindingKey, Finding>,
-) -> (Vec<Item<'a>>, Vec<(DeliveryId, Entry)>) {
-    let mut items = Vec::new();
-    let mut forgotten = Vec::new();
-    for delivery in pending {
-        for entry in &delivery.entries {
-            match findings.get(&entry.finding) {
-                None => forgotten.push((delivery.id, *entry)),
-                Some(finding) => items.push(Item {
-                    first: delivery.id,
-                    content: Content::Finding(finding, entry.activity),
-                    settles: Settlement { entries: vec![(delivery.id, *entry)], notices: Vec::new() },
-                }),
-            }
-        }
-        for notice in &delivery.notices {
-            items.push(Item {
-                first: delivery.id,
-                content: Content::Notice(notice),
-                settles: Settlement { entries: Vec::new(), notices: vec![(delivery.id, notice.clone())] },
-            });
-        }
-    }
-    (items, forgotten)
-}
-
-/// Joins all entries of a finding into its first: a create with updates is a create of the current state.
-fn joined(items: Vec<Item<'_>>) -> Vec<Item<'_>> {
-    let mut index_of: HashMap<FindingKey, usize> = HashMap::new();
-    let mut joined: Vec<Item<'_>> = Vec::with_capacity(items.len());
-    for item in items {
-        let Content::Finding(finding, activity) = item.content else {
-            joined.push(item);
-            continue;
-        };
-        match index_of.get(&finding.key) {
-            None => {
-                index_of.insert(finding.key, joined.len());
-                joined.push(item);
-            }
-            Some(index) => {
-                let kept = &mut joined[*index];
-                if let Content::Finding(_, kept_activity) = &mut kept.content
-                    && *kept_activity != Activity::Create
-                {
-                    *kept_activity = activity;
-                }
-                kept.settles.entries.extend(item.settles.entries);
-            }
-        }
-    }
-    joined
-}
-
-fn digest<'a>(items: Vec<Item<'a>>, forgotten: Vec<(DeliveryId, Entry)>) -> Notification<'a> {
-    let ids = items.iter().map(|item| item.first).chain(forgotten.iter().map(|(id, _)| *id));
+fn digest<'a>(items: &[Item<'_, 'a>], forgotten: Vec<(DeliveryId, Entry)>) -> Notification<'a> {
+    let ids = items.iter().flat_map(|item| [item.planned.first, item.planned.last]);
+    let ids = ids.chain(forgotten.iter().map(|(id, _)| *id));
     let (first, last) = ids.fold((u64::MAX, 0), |(first, last), id| (first.min(id.0), last.max(id.0)));
     let mut findings = Vec::new();
     let mut notices = Vec::new();
     let mut settles = Settlement::default();
     for item in items {
         match item.content {
-            Content::Finding(finding, activity) => findings.push((finding, activity)),
-            Content::Notice(notice) => notices.push(notice),
+            ItemContent::Finding(finding, activity) => findings.push((finding, activity)),
+            ItemContent::Notice(notice) => notices.push(notice),
         }
-        settles.entries.extend(item.settles.entries);
-        settles.notices.extend(item.settles.notices);
+        settles.entries.extend(item.planned.settles.entries.iter().copied());
+        settles.notices.extend(item.planned.settles.notices.iter().cloned());
     }
     let uids = uids(&forgotten);
     settles.entries.extend(forgotten);
@@ -158,7 +191,8 @@ fn forgotten_findings<'a>(forgotten: Vec<(DeliveryId, Entry)>) -> Option<Notific
     let (last, _) = forgotten.last()?;
     Some(Notification {
         message: Message {
-            id: format!("{}-forgotten-{}", first.0, last.0),
+            // Two parts may have the same deliveries.
+            id: format!("{}-forgotten-{}-{:016x}", first.0, last.0, hash_of(&uids(&forgotten))),
             body: MessageBody::Forgotten(uids(&forgotten)),
         },
         settles: Settlement { entries: forgotten, notices: Vec::new() },
@@ -170,24 +204,26 @@ fn uids(forgotten: &[(DeliveryId, Entry)]) -> Vec<FindingKey> {
     unique.into_iter().collect()
 }
 
-impl<'a> Item<'a> {
-    fn into_notification(self) -> Notification<'a> {
-        let first = self.first.0;
+impl<'a> Item<'_, 'a> {
+    fn notification(&self) -> Notification<'a> {
+        let Planned { first, last, settles, .. } = self.planned;
+        // After a crash, more may be pending of the finding: then the last delivery is another one, and so is the id.
+        let deliveries = if first == last { first.0.to_string() } else { format!("{}-{}", first.0, last.0) };
         let (id, body) = match self.content {
-            Content::Finding(finding, activity) => {
-                (format!("{first}-{}-{}", finding.key, activity as u8), MessageBody::Finding { finding, activity })
+            ItemContent::Finding(finding, activity) => {
+                (format!("{deliveries}-{}-{}", finding.key, activity as u8), MessageBody::Finding { finding, activity })
             }
-            Content::Notice(notice) => {
-                (format!("{first}-notice-{:016x}", hash_of(notice)), MessageBody::Notice(notice))
+            ItemContent::Notice(notice) => {
+                (format!("{deliveries}-notice-{:016x}", hash_of(&notice)), MessageBody::Notice(notice))
             }
         };
-        Notification { message: Message { id, body }, settles: self.settles }
+        Notification { message: Message { id, body }, settles: settles.clone() }
     }
 }
 
-/// Returns a number that distinguishes the notices of one delivery, and does not depend on the others.
-fn hash_of(notice: &Notice) -> u64 {
-    let encoded = serde_json::to_vec(notice).expect("texts and numbers always encode as JSON");
+/// Returns a number that distinguishes what one delivery holds, and does not depend on the rest.
+fn hash_of(value: &impl Serialize) -> u64 {
+    let encoded = serde_json::to_vec(value).expect("texts and numbers always encode as JSON");
     let mut hasher = SipHasher13::new();
     hasher.write(&encoded);
     hasher.finish()

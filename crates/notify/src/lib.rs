@@ -9,6 +9,7 @@ pub mod notification;
 pub mod batching;
 mod attack;
 pub mod text;
+pub mod details;
 pub mod notice;
 pub mod ocsf;
 mod http;
@@ -18,7 +19,7 @@ pub mod webhook;
 pub mod stdout;
 pub mod destination;
 
-pub use batching::{DeliveryMode, batch};
+pub use batching::{DeliveryMode, batch, plan};
 pub use destination::{Channel, Destination};
 pub use error::{Receipt, SendError, SetupError};
 pub use notification::{Digest, Message, MessageBody, Notification};

@@ -9,9 +9,18 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::time::{Second, Window};
-use stakeout_notify::{DeliveryMode, MessageBody, Notification, batch};
+use stakeout_notify::{DeliveryMode, MessageBody, Notification, plan};
 
 use crate::strategy;
+
+fn batch<'a>(
+    mode: DeliveryMode,
+    pending: &'a [Delivery],
+    findings: &'a HashMap<FindingKey, Finding>,
+) -> Vec<Notification<'a>> {
+    let planned = plan(mode, pending);
+    mode.parts(&planned).flat_map(|part| stakeout_notify::batch(mode, part, findings)).collect()
+}
 
 const SLACK: DeliveryMode = DeliveryMode::Digest { max_messages: 10 };
 
@@ -62,29 +71,53 @@ fn slack_joins_the_entries_of_a_finding() {
     ];
     let findings = stored([1, 2]);
     let notifications = batch(SLACK, &pending, &findings);
-    assert_eq!(ids(&notifications), ["1-00000000000000000000000000000001-1", "1-00000000000000000000000000000002-3"]);
+    assert_eq!(
+        ids(&notifications),
+        ["1-2-00000000000000000000000000000001-1", "1-2-00000000000000000000000000000002-3"]
+    );
     assert_eq!(
         notifications[0].settles.entries,
         [(DeliveryId(1), entry(1, Activity::Create)), (DeliveryId(2), entry(1, Activity::Update))]
     );
 }
 
+/// Returns the activities of the messages about one finding, with the deliveries in their ids.
+fn reported(mode: DeliveryMode, activities: &[Activity]) -> Vec<(String, Activity)> {
+    let pending: Vec<Delivery> =
+        (1..).zip(activities).map(|(id, activity)| delivery(id, vec![entry(7, *activity)], Vec::new())).collect();
+    let findings = stored([7]);
+    let notifications = batch(mode, &pending, &findings);
+    let reported = notifications.iter().map(|notification| match notification.message.body {
+        MessageBody::Finding { activity, .. } => {
+            let (deliveries, _) = notification.message.id.split_once("-0").expect("the uid follows");
+            (deliveries.to_owned(), activity)
+        }
+        _ => panic!("not about a finding: {notification:?}"),
+    });
+    reported.collect()
+}
+
 #[test]
-fn machines_get_every_entry_in_order() {
-    let pending = [
-        delivery(1, vec![entry(1, Activity::Create)], vec![notice(0)]),
-        delivery(2, vec![entry(1, Activity::Update), entry(1, Activity::Close)], Vec::new()),
-    ];
-    let findings = stored([1]);
-    let notifications = batch(DeliveryMode::Each, &pending, &findings);
-    let activities: Vec<_> = notifications
-        .iter()
-        .map(|notification| match notification.message.body {
-            MessageBody::Finding { activity, .. } => Some(activity),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(activities, [Some(Activity::Create), None, Some(Activity::Update), Some(Activity::Close)]);
+fn all_that_is_pending_of_a_finding_is_one_message_and_its_end_another() {
+    use Activity::{Close, Create, Update};
+    for (pending, expected) in [
+        (&[Create][..], &[("1", Create)][..]),
+        (&[Create, Update, Update], &[("1-3", Create)]),
+        (&[Update, Update], &[("1-2", Update)]),
+        (&[Update, Close], &[("1-2", Close)]),
+        (&[Create, Close], &[("1", Create), ("2", Close)]),
+        (&[Create, Update, Close, Close], &[("1-2", Create), ("3-4", Close)]),
+        // It was over, and went on.
+        (&[Close, Update], &[("1-2", Update)]),
+        (&[Create, Close, Update], &[("1-3", Create)]),
+        (&[Create, Close, Update, Close], &[("1-3", Create), ("4", Close)]),
+        (&[Close, Update, Close], &[("1-3", Close)]),
+    ] {
+        let expected: Vec<(String, Activity)> =
+            expected.iter().map(|(deliveries, activity)| ((*deliveries).to_owned(), *activity)).collect();
+        assert_eq!(reported(DeliveryMode::Each, pending), expected, "{pending:?}");
+        assert_eq!(reported(SLACK, pending).len(), 1, "{pending:?}");
+    }
 }
 
 #[test]
@@ -108,7 +141,9 @@ fn findings_that_are_no_longer_stored_are_listed_by_uid() {
     let findings = stored([1]);
     for mode in [SLACK, DeliveryMode::Each] {
         let notifications = batch(mode, &pending, &findings);
-        assert_eq!(ids(&notifications), ["4-00000000000000000000000000000001-1", "4-forgotten-4"]);
+        assert_eq!(notifications.len(), 2);
+        assert_eq!(ids(&notifications)[0], "4-00000000000000000000000000000001-1");
+        assert!(ids(&notifications)[1].starts_with("4-forgotten-4-"), "{:?}", ids(&notifications));
         assert_eq!(notifications[1].message.body, MessageBody::Forgotten(vec![FindingKey(7), FindingKey(8)]));
     }
 }
@@ -153,13 +188,39 @@ proptest! {
         let findings = stored(0..10);
         prop_assert_eq!(batch(SLACK, &pending, &findings), batch(SLACK, &pending, &findings));
     }
+
+    /// A process dies after some messages, and more is pending by the time of the next one: whatever was settled, all is reported
+    /// in the end, each finding's beginning included, and no id stands for two contents.
     #[test]
-    fn batching_by_parts_gives_the_same_notifications(pending in pending()) {
+    fn a_crash_between_messages_loses_nothing(pending in pending(), sent in 0..12usize, known in 1..12usize) {
         let findings = stored(0..20);
-        for mode in [DeliveryMode::Each, SLACK] {
-            let parts = mode.parts(&pending).flat_map(|part| batch(mode, part, &findings));
-            prop_assert_eq!(parts.collect::<Vec<_>>(), batch(mode, &pending, &findings));
+        let mut contents: HashMap<String, Vec<(DeliveryId, Entry)>> = HashMap::new();
+        let mut left: Vec<Delivery> = Vec::new();
+        let mut reported: HashSet<(FindingKey, bool)> = HashSet::new();
+        let known = known.min(pending.len());
+        for (more, sent) in [(&pending[..known], sent), (&pending[known..], usize::MAX)] {
+            left.extend(more.iter().cloned());
+            let now = left.clone();
+            for (number, notification) in batch(DeliveryMode::Each, &now, &findings).into_iter().enumerate() {
+                let entries = &notification.settles.entries;
+                let before = contents.entry(notification.message.id.clone()).or_insert_with(|| entries.clone());
+                prop_assert_eq!(&*before, entries);
+                if let MessageBody::Finding { finding, activity } = notification.message.body {
+                    reported.insert((finding.key, activity == Activity::Create));
+                }
+                // The message after the last settled one was sent too, but nobody noted that.
+                if number < sent {
+                    for delivery in &mut left {
+                        delivery.entries.retain(|entry| !entries.contains(&(delivery.id, *entry)));
+                        delivery.notices.retain(|notice| !notification.settles.notices.contains(&(delivery.id, notice.clone())));
+                    }
+                }
+            }
         }
-        prop_assert_eq!(DeliveryMode::Each.parts(&pending).count(), pending.len());
+        prop_assert!(left.iter().all(|delivery| delivery.entries.is_empty() && delivery.notices.is_empty()));
+        for entry in pending.iter().flat_map(|delivery| &delivery.entries) {
+            let is_create = entry.activity == Activity::Create;
+            prop_assert!(reported.contains(&(entry.finding, is_create)) || (!is_create && reported.contains(&(entry.finding, true))));
+        }
     }
 }
