@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use axum::extract::{Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -17,6 +18,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use stakeout_core::time::Second;
 use tracing::{error, info};
 
+use crate::finding_params::FindingsParams;
 use crate::metric;
 use crate::tick::TickSummary;
 use crate::writer::Writer;
@@ -80,6 +82,7 @@ pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health:
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/state", get(state))
+        .route("/findings", get(findings))
         .with_state(page)
         .layer(middleware::from_fn_with_state(listen, guard));
     tokio::spawn(async move {
@@ -120,7 +123,7 @@ fn misdirected(listen: SocketAddr, headers: &HeaderMap) -> String {
 
 /// Answers whether the process and its writer are alive.
 async fn healthz(State(page): State<Page>) -> Response {
-    match page.writer.progress().await {
+    match page.writer.check().await {
         Ok(_) => "ok\n".into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
@@ -139,5 +142,22 @@ async fn state(State(page): State<Page>) -> Response {
     match page.writer.summary().await {
         Ok(summary) => Json(summary).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+/// Answers a query for findings. The archive is read beside the writer, which goes on.
+async fn findings(State(page): State<Page>, params: Result<Query<FindingsParams>, QueryRejection>) -> Response {
+    let parsed = params.map_err(|error| error.body_text()).and_then(|Query(params)| params.parse());
+    let (query, limit) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    };
+    let found = match page.writer.search(query, limit).await {
+        Ok((search, archive)) => tokio::task::spawn_blocking(move || search.with_archive(archive)).await,
+        Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    };
+    match found {
+        Ok(found) => Json(found).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

@@ -11,6 +11,7 @@ use crate::demo::{self, DemoArgs};
 use crate::doctor::{self, DoctorArgs};
 use crate::exit::{Exit, Failure, written};
 use crate::explain::{self, ExplainArgs};
+use crate::findings::{self, FindingsArgs};
 use crate::notify::{self, NotifyArgs};
 use crate::once::{self, OnceArgs};
 use crate::replay::{self, ReplayArgs};
@@ -59,6 +60,8 @@ enum Verb {
     Explain(ExplainArgs),
     /// Count the findings that other thresholds would raise
     Tune(TuneArgs),
+    /// List and show findings, open ones and those of the past
+    Findings(FindingsArgs),
     /// Show the state of the daemon
     State(StateArgs),
     /// Test destinations
@@ -85,6 +88,7 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::Once(args) => once::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Findings(args) => findings::run(args),
         Verb::State(args) => state::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Completion { shell } => {

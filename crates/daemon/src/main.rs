@@ -27,6 +27,7 @@ mod destination;
 mod scan;
 mod metric;
 mod summary;
+mod finding_page;
 mod writer;
 mod dispatch;
 
@@ -40,7 +41,9 @@ mod watch;
 // The verbs.
 mod rule_files;
 mod bootstrap;
+mod finding_params;
 mod admin;
+mod admin_client;
 mod run;
 mod once;
 #[cfg(feature = "demo")]
@@ -51,6 +54,7 @@ mod replay;
 mod rules;
 mod explain;
 mod tune;
+mod findings;
 mod state;
 mod notify;
 mod cli;

@@ -1,55 +1,121 @@
 //! The summary that `state show` prints: the progress of each log, open findings and pending messages.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::progress::Progress;
+use stakeout_core::rule::Level;
 use stakeout_core::text::visible;
+use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
 use stakeout_notify::text::finding_line;
 
 /// Most open findings that the text form lists, the most severe first.
 const LINES_MAX: usize = 20;
+/// Most open findings that the JSON form lists; `stakeout findings list` shows the others.
+const OPEN_MAX: usize = 1000;
+
+/// An open finding.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OpenFinding {
+    pub(crate) uid: String,
+    pub(crate) rule: String,
+    /// The name of its level.
+    pub(crate) level: String,
+    /// RFC 3339.
+    pub(crate) first_seen: String,
+    /// RFC 3339.
+    pub(crate) last_seen: String,
+    /// Its requests.
+    pub(crate) count: u64,
+    /// The source that it groups by, if it does.
+    pub(crate) source: Option<String>,
+    pub(crate) clusters: Vec<String>,
+    /// The finding on one line.
+    pub(crate) line: String,
+}
+
+impl OpenFinding {
+    fn of(finding: &Finding) -> OpenFinding {
+        OpenFinding {
+            uid: finding.key.to_string(),
+            rule: finding.rule.name.clone(),
+            level: finding.rule.level.to_string(),
+            first_seen: finding.episode.first.to_string(),
+            last_seen: finding.episode.last.to_string(),
+            count: finding.episode.count,
+            source: finding.source_ip().map(|source| source.to_string()),
+            clusters: finding.clusters.iter().cloned().collect(),
+            line: finding_line(finding),
+        }
+    }
+}
+
+/// What the database holds of one kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KindSize {
+    pub(crate) kind: String,
+    /// Values of at most 4 KiB.
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+}
 
 /// A summary of the state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Summary {
     /// The progress of each log.
     pub(crate) logs: Vec<Progress>,
-    /// Open findings, one line each.
-    pub(crate) open: Vec<String>,
+    /// Open findings, the most severe first, at most [`OPEN_MAX`].
+    pub(crate) open: Vec<OpenFinding>,
+    /// How many findings are open.
+    pub(crate) open_total: usize,
     /// Closed findings, which are kept until no late event can join them.
     pub(crate) closed: usize,
     /// Pending entries and notices, by destination.
     pub(crate) pending: Vec<(String, usize)>,
     /// Values that the engine moved into separate files; always 0 in a healthy state.
     pub(crate) blobs: usize,
-    /// The size of the state on the disk in bytes.
+    /// The size of the database on the disk in bytes.
     pub(crate) bytes: u64,
+    /// What the database holds.
+    pub(crate) holds: Vec<KindSize>,
+    /// Rows (rule, group, minute).
+    pub(crate) rows: usize,
+    /// The size of the archive in bytes.
+    pub(crate) archive_bytes: u64,
 }
 
 impl Summary {
     /// Returns the summary of `ledger`.
     pub(crate) fn of(ledger: &Ledger) -> Result<Summary, LedgerError> {
-        let findings = ledger.findings()?;
-        let mut open: Vec<_> = findings.iter().filter(|finding| finding.is_open()).collect();
-        open.sort_by_key(|finding| (Reverse(finding.rule.level), finding.episode.first, finding.key));
-        let mut pending: Vec<(String, usize)> = Vec::new();
-        for delivery in ledger.deliveries()? {
-            let n = delivery.entries.len() + delivery.notices.len();
-            match pending.iter_mut().find(|(destination, _)| *destination == delivery.destination) {
-                Some((_, pending)) => *pending += n,
-                None => pending.push((delivery.destination, n)),
+        let stored = ledger.stored()?;
+        let holds = ledger.live_bytes()?;
+        let mut open: BTreeMap<(Reverse<Level>, Second, FindingKey), OpenFinding> = BTreeMap::new();
+        ledger.each_finding(|finding| {
+            if finding.is_open() {
+                let order = (Reverse(finding.rule.level), finding.episode.first, finding.key);
+                open.insert(order, OpenFinding::of(&finding));
             }
-        }
+            while open.len() > OPEN_MAX {
+                open.pop_last();
+            }
+            true
+        })?;
+        let open_total = ledger.findings_open()?;
         Ok(Summary {
             logs: ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect(),
-            closed: findings.len() - open.len(),
-            open: open.into_iter().map(finding_line).collect(),
-            pending,
+            closed: stored.findings.saturating_sub(open_total),
+            open_total,
+            open: open.into_values().collect(),
+            pending: stored.pending.into_iter().collect(),
             blobs: ledger.blobs()?,
             bytes: ledger.size_on_disk()?,
+            holds: holds.into_iter().map(|(kind, records, bytes)| KindSize { kind, records, bytes }).collect(),
+            rows: stored.rows,
+            archive_bytes: ledger.archive_bytes()?,
         })
     }
 }
@@ -75,17 +141,22 @@ impl fmt::Display for Summary {
                 writeln!(f, "    GAP {}: {}", gap.window, visible(&gap.reason))?;
             }
         }
-        writeln!(f, "open findings: {} (and {} closed)", self.open.len(), self.closed)?;
-        for line in self.open.iter().take(LINES_MAX) {
-            writeln!(f, "  {line}")?;
+        writeln!(f, "open findings: {} (and {} closed)", self.open_total, self.closed)?;
+        for finding in self.open.iter().take(LINES_MAX) {
+            writeln!(f, "  {}", finding.line)?;
         }
-        if self.open.len() > LINES_MAX {
-            writeln!(f, "  and {} more: --json lists all", self.open.len() - LINES_MAX)?;
+        if self.open_total > LINES_MAX {
+            writeln!(f, "  and {} more: stakeout findings list --open", self.open_total - LINES_MAX)?;
         }
         writeln!(f, "pending messages")?;
         for (destination, n) in &self.pending {
             writeln!(f, "  {}: {n}", visible(destination))?;
         }
-        writeln!(f, "{} bytes on the disk, {} blobs", self.bytes, self.blobs)
+        let live: u64 = self.holds.iter().map(|kind| kind.bytes).sum();
+        writeln!(f, "database: {} bytes on the disk, {live} of them live, {} blobs", self.bytes, self.blobs)?;
+        for KindSize { kind, records, bytes } in &self.holds {
+            writeln!(f, "  {kind}: {bytes} bytes in {records} records")?;
+        }
+        writeln!(f, "archive of findings: {} bytes", self.archive_bytes)
     }
 }

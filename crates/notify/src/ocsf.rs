@@ -15,6 +15,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
 
 use crate::notification::{Message, MessageBody};
+use crate::text;
 
 pub use finding::{SOURCES_MAX, finding};
 pub use line::to_line;
@@ -34,6 +35,7 @@ pub fn message(message: &Message<'_>, now: Timestamp) -> Value {
         MessageBody::Finding { finding, activity } => {
             let mut object = self::finding(finding, *activity, id, now);
             finding::limit_sources(&mut object);
+            object["unmapped"]["details"] = json!(text::details_command(finding));
             object
         }
         MessageBody::Notice(notice) => self::notice(notice, id, now),

@@ -36,6 +36,11 @@ pub fn finding_line(finding: &Finding) -> String {
     bounded(&line, LINE_CHARS_MAX)
 }
 
+/// Returns the command that shows all that is known of the finding.
+pub(crate) fn details_command(finding: &Finding) -> String {
+    format!("stakeout findings show {}", finding.key)
+}
+
 /// Returns the subject of the finding as raw text: its source, or the values of its group.
 pub(crate) fn subject(finding: &Finding) -> String {
     match finding.source_ip() {

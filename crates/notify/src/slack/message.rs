@@ -93,7 +93,7 @@ pub fn digest_message(digest: &Digest<'_>) -> Value {
         footer.push(Markup::trusted(format!("{}.", counted(notices_left, "more notice"))));
     }
     footer.push(Markup::trusted(
-        "`stakeout state show` lists all findings. SNS, webhook and stdout destinations receive each of them.",
+        "`stakeout findings list` lists all findings. SNS, webhook and stdout destinations receive each of them.",
     ));
     payload(&format!("Stakeout: {headline}"), &blocks.finish(&footer))
 }
@@ -348,7 +348,8 @@ fn context(finding: &Finding) -> Vec<Markup> {
         parts.push(format!("follows {}", related(finding)));
     }
     // The uid has its own line, so that a long rule name cannot push it out.
-    vec![Markup::trusted(format!("uid `{}`", finding.key)), Markup::trusted(parts.join(" · "))]
+    let uid = format!("uid `{}` · `{}`", finding.key, text::details_command(finding));
+    vec![Markup::trusted(uid), Markup::trusted(parts.join(" · "))]
 }
 
 /// Returns the uids of the findings that this one followed.
