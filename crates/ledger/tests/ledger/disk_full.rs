@@ -20,7 +20,10 @@ use crate::samples;
 const SQUEEZED: &str = "STAKEOUT_LEDGER_SQUEEZED";
 
 fn commit(n: u32) -> Commit {
-    let commit = samples::commit(SourceId(0), samples::log(0), n.into(), DeliveryId(0));
+    // Deliveries are not compressed, so a few commits fill a disk.
+    let id = u64::from(n);
+    let commit = samples::commit(SourceId(0), samples::log(0), n.into(), DeliveryId(id + 1));
+    let commit = Commit { deliveries: vec![samples::delivery(id, 1000, 0)], ..commit };
     samples::with_rows(commit, [(Minute(n.into()), samples::rows(n, 10, 10))])
 }
 
