@@ -73,10 +73,19 @@ pub(crate) fn id_of(finding: FindingKey, key: &HashKey) -> FindingId {
     FindingId(keyed_hash(&finding.0.to_be_bytes(), key))
 }
 
-/// Returns the actor of a group.
+/// Bits of the hash of an actor that say where its rows are. The rows of an hour of a log are in at most 4,096 values, so a
+/// flood of actors is a batch of few keys: the engine's memory follows their number. An ordinary hour has fewer actors than
+/// that, each in a value of its own.
+const ACTOR_BITS: u32 = 12;
+
+/// Returns the actor of a group, by whom its rows are stored.
 pub(crate) fn actor_of(group: &GroupKey, key: &HashKey) -> Actor {
+    Actor(actor_hash(group, key) >> (u64::BITS - ACTOR_BITS))
+}
+
+fn actor_hash(group: &GroupKey, key: &HashKey) -> u64 {
     match group.source_ip() {
-        Some(source) => Actor(keyed_hash(&encoded(&source).unwrap_or_default(), key)),
+        Some(source) => keyed_hash(&encoded(&source).unwrap_or_default(), key),
         None => group_hash(group, key),
     }
 }
@@ -89,12 +98,12 @@ pub(crate) fn actor_key<R>(finding: &Finding<R>, key: &HashKey) -> Key {
 
 /// Returns the beginnings of the hashes of the actor of a group, and of the group.
 pub(crate) fn beginnings(group: &GroupKey, key: &HashKey) -> (u32, u32) {
-    let beginning = |hash: Actor| u32::try_from(hash.0 >> 32).unwrap_or(u32::MAX);
-    (beginning(actor_of(group, key)), beginning(group_hash(group, key)))
+    let beginning = |hash: u64| u32::try_from(hash >> 32).unwrap_or(u32::MAX);
+    (beginning(actor_hash(group, key)), beginning(group_hash(group, key)))
 }
 
-fn group_hash(group: &GroupKey, key: &HashKey) -> Actor {
-    Actor(keyed_hash(&encoded(group).unwrap_or_default(), key))
+fn group_hash(group: &GroupKey, key: &HashKey) -> u64 {
+    keyed_hash(&encoded(group).unwrap_or_default(), key)
 }
 
 fn keyed_hash(bytes: &[u8], key: &HashKey) -> u64 {

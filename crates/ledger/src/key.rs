@@ -18,7 +18,8 @@ const HOUR_SIGN: u32 = 1 << 31;
 /// window writes one record.
 const HOUR_BEGINS_BEFORE: i64 = 10;
 
-/// The keyed hash of an actor: of the source address of a group, or of the whole group where it has none.
+/// The beginning of the keyed hash of an actor: of the source address of a group, or of the whole group where it has none.
+/// Actors that share it share their values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Actor(pub(crate) u64);
 

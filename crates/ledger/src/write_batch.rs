@@ -26,7 +26,7 @@ use crate::rows::{self, ActorRows};
 use crate::rule_meta::NamedRules;
 use crate::totals::Totals;
 
-/// A batch that changes the rows of more actors than this is a flood, and is compressed fast.
+/// A batch that changes more values of rows than this is a flood, and is compressed fast.
 const FAST_OVER: usize = 2_000;
 
 /// A batch, with deletions of the chunks that it replaces.
@@ -40,8 +40,10 @@ pub(crate) struct WriteBatch<'e> {
     pub(crate) totals: Totals,
     /// The deliveries that it changes, as they are after it.
     pub(crate) deliveries: Vec<Delivery>,
-    deflater: Deflater,
-    inflater: Inflater,
+    /// Made for the first value that needs them: a settlement needs none, and their tables are large.
+    deflater: Option<Deflater>,
+    inflater: Option<Inflater>,
+    is_flood: bool,
 }
 
 /// The rows of one value that change: the new row, or `None` where it is deleted.
@@ -58,8 +60,9 @@ impl<'e> WriteBatch<'e> {
             is_empty: true,
             totals,
             deliveries: Vec::new(),
-            deflater: Deflater::new(),
-            inflater: Inflater::new(),
+            deflater: None,
+            inflater: None,
+            is_flood: false,
         }
     }
 
@@ -145,9 +148,7 @@ impl<'e> WriteBatch<'e> {
                 rows.into_iter().for_each(|(key, tally)| change(log.source, minute, key, Some(tally)));
             }
         }
-        if changes.len() > FAST_OVER {
-            self.deflater = Deflater::fast();
-        }
+        self.is_flood = changes.len() > FAST_OVER;
         // The rows of a flood fill memory: each value is freed as soon as it is encoded.
         while let Some(((hour, source, actor), changes)) = changes.pop_first() {
             self.change_rows(hour, source, actor, changes)?;
@@ -159,7 +160,7 @@ impl<'e> WriteBatch<'e> {
         let (key, of_actor) = (Key::Rows(hour, source, actor), Key::RowsOfActor(actor, hour, source));
         let stored = get(self.engine, key)?;
         let mut rows = match &stored {
-            Some(value) => rows::read(key, value, &mut self.inflater, &mut |_| true)?,
+            Some(value) => rows::read(key, value, self.inflater(), &mut |_| true)?,
             None => ActorRows::new(),
         };
         let before = rows::count(&rows);
@@ -179,7 +180,7 @@ impl<'e> WriteBatch<'e> {
             self.delete(key)?;
             return self.delete(of_actor);
         }
-        let value = rows::write(rows, &mut self.deflater)?;
+        let value = rows::write(rows, self.deflater())?;
         if stored.is_none() {
             self.put_key(of_actor);
         }
@@ -207,7 +208,7 @@ impl<'e> WriteBatch<'e> {
         if before != Some(after) {
             self.put_key(after.due_key(id));
         }
-        let value = findings::write(finding, &mut self.deflater)?;
+        let value = findings::write(finding, self.deflater())?;
         self.put(key, &value)
     }
 
@@ -217,13 +218,22 @@ impl<'e> WriteBatch<'e> {
         let key = Key::Finding(id);
         let Some(value) = get(self.engine, key)?.filter(|_| !self.put.contains(&key)) else { return Ok(None) };
         let head = StoredHead::read(key, &value)?;
-        let finding = findings::read(key, &value, &mut self.inflater)?;
+        let finding = findings::read(key, &value, self.inflater())?;
         self.delete(head.due_key(id))?;
         self.delete(findings::actor_key(&finding, &self.hash_key))?;
         self.delete(key)?;
         self.totals.findings = self.totals.findings.saturating_sub(1);
         self.count_open(head, false);
         Ok(Some(finding))
+    }
+
+    fn deflater(&mut self) -> &mut Deflater {
+        let is_flood = self.is_flood;
+        self.deflater.get_or_insert_with(|| if is_flood { Deflater::fast() } else { Deflater::new() })
+    }
+
+    fn inflater(&mut self) -> &mut Inflater {
+        self.inflater.get_or_insert_with(Inflater::new)
     }
 
     fn count_open(&mut self, head: StoredHead, is_more: bool) {
