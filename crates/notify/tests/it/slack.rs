@@ -105,7 +105,8 @@ fn a_finding_shows_what_an_analyst_needs() {
             "*Response codes*\n111 × 403, 12 × 401",
             "*MITRE ATT&amp;CK:* <https://attack.mitre.org/techniques/T1046/|T1046> Network Service Discovery\n\
              *Possible false positive:* A scanner of your own",
-            "uid `00000000000000000000000000000abc`\nrule `kubernetes-scanning-by-unauthenticated-ip` · risk 20",
+            "uid `00000000000000000000000000000abc` · `stakeout findings show 00000000000000000000000000000abc`\n\
+             rule `kubernetes-scanning-by-unauthenticated-ip` · risk 20",
         ]
     );
 }
@@ -126,7 +127,7 @@ fn a_digest_names_the_top_and_counts_the_rest() {
         "40 × `kubernetes-scanning-by-unauthenticated-ip`",
         "• critical `kubernetes-scanning-by-unauthenticated-ip` `198.51.100.7`, 40 requests",
         "30 more findings.",
-        "stakeout state show",
+        "stakeout findings list",
     ] {
         assert!(text.contains(expected), "{expected} in {text}");
     }
