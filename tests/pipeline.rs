@@ -17,6 +17,7 @@ mod kill;
 mod late;
 mod let_in;
 mod life_cycle;
+mod many_clusters;
 mod ocsf;
 mod pushdown;
 mod stretched;

@@ -1,6 +1,7 @@
 //! One world for one test: fakes, a folder with a config and a state, and the real binary.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stakeout_fakes::cloudwatch_logs::LogGroupClass;
 use stakeout_fakes::log_analytics::TablePlan;
-use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, Sns};
+use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, Sns, Webhook};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -66,6 +67,8 @@ pub(crate) struct World {
     pub(crate) log_analytics: LogAnalytics,
     pub(crate) slack: Slack,
     pub(crate) sns: Sns,
+    /// Only [`World::of_files`] sends to it.
+    pub(crate) webhook: Webhook,
     topic: String,
     folder: TempDir,
     /// Last, so that it ends after the fakes that live in it.
@@ -116,6 +119,19 @@ impl World {
         world
     }
 
+    /// Starts with an empty audit log file for each of so many clusters, and with the webhook as a third destination.
+    pub(crate) fn of_files(clusters: usize) -> World {
+        let world = World::start();
+        let source = |n| format!("  - {{name: cluster-{n}, file: {{path: cluster-{n}.log}}}}\n");
+        world.configure("", &(0..clusters).map(source).collect::<Vec<_>>());
+        world.reconfigure(
+            "notify:\n",
+            &format!("notify:\n  - {{name: hook, webhook: {{url: {:?}}}}}\n", world.webhook.url()),
+        );
+        (0..clusters).for_each(|n| world.append_to_file(n, &[]));
+        world
+    }
+
     fn start() -> World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -123,16 +139,17 @@ impl World {
             (
                 (CloudWatchLogs::start().await, CloudWatchLogs::start().await),
                 (CloudLogging::start().await, LogAnalytics::start().await),
-                (Slack::start().await, Sns::start().await),
+                (Slack::start().await, Sns::start().await, Webhook::start().await),
             )
         });
         let (logs, other_logs) = (started.0.0.expect("a port"), started.0.1.expect("a port"));
         let (cloud_logging, log_analytics) = (started.1.0.expect("a port"), started.1.1.expect("a port"));
         let (slack, sns) = (started.2.0.expect("a port"), started.2.1.expect("a port"));
+        let webhook = started.2.2.expect("a port");
         logs.create_group(GROUP, LogGroupClass::Standard);
         let topic = sns.create_topic("eu-west-1", "findings");
         let folder = tempfile::tempdir().expect("a folder");
-        World { logs, other_logs, cloud_logging, log_analytics, slack, sns, topic, folder, _runtime: runtime }
+        World { logs, other_logs, cloud_logging, log_analytics, slack, sns, webhook, topic, folder, _runtime: runtime }
     }
 
     /// Returns the config's lines for the log of a cloud, which is made where the cloud wants that.
@@ -230,6 +247,13 @@ sources:
         for line in lines {
             self.other_logs.ingest(OTHER_GROUP, STREAM, line.ms, &line.text);
         }
+    }
+
+    /// Appends lines to the audit log file of the cluster with this number.
+    pub(crate) fn append_to_file(&self, cluster: usize, lines: &[Line]) {
+        let path = self.folder.path().join(format!("cluster-{cluster}.log"));
+        let mut file = File::options().create(true).append(true).open(path).expect("the file opens");
+        lines.iter().for_each(|line| writeln!(file, "{}", line.text).expect("the line is written"));
     }
 
     /// Runs `once --at`, to its end.
