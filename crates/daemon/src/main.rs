@@ -9,6 +9,7 @@ mod exit;
 mod clock;
 mod shutdown;
 mod telemetry;
+mod table;
 
 // Files, and the clouds behind one enum.
 mod input;

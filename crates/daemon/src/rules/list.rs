@@ -8,6 +8,7 @@ use stakeout_core::time::Second;
 
 use super::Output;
 use crate::clock;
+use crate::table::table;
 
 /// A row of the list.
 #[derive(Serialize)]
@@ -38,7 +39,7 @@ pub(super) fn write(rules: &Rules, are_shipped: bool, output: Output) -> io::Res
     let now = clock::now().into();
     let listed: Vec<Listed<'_>> = rules.rules.iter().map(|rule| Listed::of(rule, rules, are_shipped, now)).collect();
     match output {
-        Output::Text => write_table(&mut out, &listed)?,
+        Output::Text => out.write_all(table_of(&listed).as_bytes())?,
         Output::Json => {
             for rule in &listed {
                 writeln!(out, "{}", serde_json::to_string(rule)?)?;
@@ -104,17 +105,7 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Writes a table with columns as wide as their longest cell.
-fn write_table(out: &mut impl Write, listed: &[Listed<'_>]) -> io::Result<()> {
-    let head = ["NAME", "LEVEL", "TYPE", "FIRES AT", "PER", "TECHNIQUES", "CASES", "FILTERS", "ORIGIN"];
-    let rows: Vec<[String; 9]> =
-        std::iter::once(head.map(str::to_owned)).chain(listed.iter().map(Listed::cells)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
-    }
-    Ok(())
+fn table_of(listed: &[Listed<'_>]) -> String {
+    let headings = ["NAME", "LEVEL", "TYPE", "FIRES AT", "PER", "TECHNIQUES", "CASES", "FILTERS", "ORIGIN"];
+    table(headings, &listed.iter().map(Listed::cells).collect::<Vec<_>>())
 }
