@@ -1,114 +1,183 @@
-//! A finding as plain text with all that is stored of it, for a terminal. Every text is escaped.
-
-use std::fmt::Write;
+//! A finding as plain text with all that is stored of it, for a terminal of 80 columns. Every text is escaped.
 
 use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingStatus};
-use stakeout_core::text::visible;
+use stakeout_core::group::GroupValue;
+use stakeout_core::response_code::ResponseCodes;
+use stakeout_core::text::{counted, visible};
+use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
-use crate::text::{breadth, by_code, frequency, network_of, period, subject};
+use crate::attack;
+use crate::text::{breadth, frequency, network_of, period, span, utc};
 
-/// Returns the finding in lines, a heading for each part.
+/// Width of the text in columns.
+const WIDTH: usize = 80;
+/// The column of all values. The names of the fields are left of it.
+const VALUES_AT: usize = 16;
+
+/// Returns the finding in lines: what was found, the rule, what else the source did, and the samples of the requests.
+///
+/// No text of an attacker begins at the left edge, so none can pretend to be another field.
 #[must_use]
 pub fn details(finding: &Finding) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        if !value.is_empty() {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "{name:<14} {}", visible(value));
-        }
-    };
-    line("uid", &finding.key.to_string());
-    line("rule", &format!("{} ({})", finding.rule.name, finding.rule.level));
-    line("title", &finding.rule.title);
-    let status = match finding.status {
-        FindingStatus::Open => "open".to_owned(),
-        FindingStatus::Quiet => "closed".to_owned(),
-        FindingStatus::MergedInto(key) => format!("closed: merged into {key}"),
-    };
-    line("status", &status);
-    line("source", &subject(finding));
-    line("network", finding.source_ip().map_or("", |source| network_of(&source)));
-    line("seen", &period(finding.episode.first, finding.episode.last));
-    line("requests", &(frequency(&finding.episode) + &breadth(finding, str::to_owned)));
-    line("by code", &by_code(&finding.codes));
-    line("clusters", &joined(finding.clusters.iter()));
-    line("providers", &joined(finding.providers.iter().map(ToString::to_string)));
-    line("late", if finding.late { "a reread found some of its requests" } else { "" });
-    line("reported", &finding.created_at.to_string());
-    line("changed", &finding.updated_at.to_string());
-    line("related", &joined(finding.related.iter().map(ToString::to_string)));
-    line("same source", &joined(finding.related_activity.rules.iter()));
-    line("its clusters", &joined(finding.related_activity.clusters.iter()));
-    line("sources", &joined(finding.sources.iter().map(|source| source.to_string())));
-    line("more sources", if finding.sources.is_cut() { "there were more than are kept" } else { "" });
+    let mut lines = Lines::default();
+    lines.found(finding);
+    lines.rule(finding);
     if let Some(context) = &finding.context {
-        text.push_str(&context_lines(context));
+        lines.context(context);
     }
     let samples = finding.evidence.samples();
     let more = if finding.evidence.is_cut() { ", of more" } else { "" };
-    let _ = writeln!(text, "\n{} distinct requests{more}", samples.len());
-    for sample in samples {
-        text.push_str(&sample_lines(sample));
-    }
-    text
+    lines.heading(&(counted(samples.len() as u64, "distinct request") + more));
+    samples.iter().for_each(|sample| lines.sample(sample));
+    lines.0
 }
 
-fn context_lines(context: &FindingContext) -> String {
-    let mut text = String::from("\nwhat else the source did\n");
-    let mut line = |name: &str, value: &str| {
-        if !value.is_empty() {
-            let _ = writeln!(text, "  {name:<12} {}", visible(value));
+/// The lines so far.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn found(&mut self, finding: &Finding) {
+        self.field(0, "uid", &finding.key.to_string());
+        self.field(0, "title", &finding.rule.title);
+        self.field(0, "level", finding.rule.level.as_str());
+        self.field(0, "risk score", &finding.rule.risk_score.to_string());
+        self.field(0, "status", &status(finding));
+        self.field(0, "quiet time", &quiet_time(finding));
+        if let Some(source) = finding.source_ip() {
+            self.field(0, "source", &format!("{source} ({})", network_of(&source)));
         }
-    };
-    match context {
-        FindingContext::Unread { reason } => line("not read", reason),
-        FindingContext::Read(activity) => {
-            line("cluster", &activity.cluster);
-            line("span", &activity.window.to_string());
-            line("requests", &format!("{}{}", activity.requests, if activity.is_cut { " and more" } else { "" }));
-            line("by code", &by_code(&activity.codes));
-            for (name, values) in [
-                ("allowed", &activity.allowed),
-                ("refused", &activity.refused),
-                ("namespaces", &activity.namespaces),
-                ("users", &activity.users),
-                ("agents", &activity.agents),
-                ("proxies", &activity.proxies),
-            ] {
-                line(name, &top(values));
+        let is_source = |value: &GroupValue| Some(value) == finding.source_ip().map(GroupValue::Address).as_ref();
+        let others = finding.group_fields().filter(|(_, value)| !is_source(value));
+        self.list(0, "group", others.map(|(field, value)| format!("{field} = {value}")));
+        self.field(0, "seen", &period(finding.episode.first, finding.episode.last));
+        self.field(0, "requests", &(frequency(&finding.episode) + &breadth(finding, str::to_owned)));
+        self.field(0, "by code", &by_code(&finding.codes));
+        self.field(0, "distinct values", &distinct_values(finding));
+        self.field(0, "clusters", &joined(finding.clusters.iter()));
+        self.field(0, "providers", &joined(finding.providers.iter().map(ToString::to_string)));
+        self.field(0, "late", if finding.late { "a reread found some of its requests" } else { "" });
+        self.field(0, "reported", &utc(finding.created_at.into()));
+        self.field(0, "changed", &utc(finding.updated_at.into()));
+        self.list(0, "builds upon", finding.related.iter().map(ToString::to_string));
+        self.list(0, "related rules", &finding.related_activity.rules);
+        self.field(0, "in clusters", &joined(finding.related_activity.clusters.iter()));
+        self.field(0, "sources", &joined(finding.sources.iter().map(|source| source.to_string())));
+        self.field(0, "more sources", if finding.sources.is_cut() { "there were more than are kept" } else { "" });
+    }
+
+    fn rule(&mut self, finding: &Finding) {
+        let rule = &finding.rule;
+        self.heading("rule");
+        self.field(2, "name", &rule.name);
+        self.field(2, "id", &rule.id);
+        self.list(2, "description", rule.description.lines());
+        let technique = |id: &String| format!("{id} {}", attack::name(id).unwrap_or_default());
+        self.list(2, "ATT&CK", rule.techniques.iter().map(technique));
+        self.list(2, "false alarms", rule.falsepositives.iter().flat_map(|cause| cause.lines()));
+        self.list(2, "runbook", rule.runbook.lines());
+    }
+
+    fn context(&mut self, context: &FindingContext) {
+        self.heading("what else the source did");
+        let activity = match context {
+            FindingContext::Unread { reason } => return self.field(2, "not read", reason),
+            FindingContext::Read(activity) => activity,
+        };
+        let more = if activity.is_cut { " and more" } else { "" };
+        self.field(2, "cluster", &activity.cluster);
+        self.field(2, "span", &period(activity.window.earliest(), activity.window.latest()));
+        self.field(2, "requests", &format!("{}{more}", activity.requests));
+        self.field(2, "by code", &by_code(&activity.codes));
+        self.list(2, "allowed", top(&activity.allowed));
+        self.list(2, "refused", top(&activity.refused));
+        self.list(2, "namespaces", top(&activity.namespaces));
+        self.list(2, "users", top(&activity.users));
+        self.list(2, "agents", top(&activity.agents));
+        self.list(2, "proxies", top(&activity.proxies));
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        let code = sample.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
+        self.wrapped("  ", 4, &format!("{} {code} {} {}", sample.at, sample.verb, sample.request_uri));
+        self.field(4, "user", sample.username.as_deref().unwrap_or_default());
+        self.field(4, "user agent", sample.user_agent.as_deref().unwrap_or_default());
+        self.field(4, "resource", sample.resource.as_deref().unwrap_or_default());
+        self.field(4, "namespace", sample.namespace.as_deref().unwrap_or_default());
+        self.field(4, "cluster", &sample.cluster);
+        self.field(4, "source", &sample.source_ip.map(|source| source.to_string()).unwrap_or_default());
+        self.field(4, "sourceIPs", &sample.source_ips.join(", "));
+        self.field(4, "auditID", &sample.audit_id);
+    }
+
+    fn heading(&mut self, heading: &str) {
+        self.0.push('\n');
+        self.0.push_str(heading);
+        self.0.push('\n');
+    }
+
+    /// Adds a field; an empty one is left out.
+    fn field(&mut self, indent: usize, name: &str, value: &str) {
+        self.list(indent, name, [value]);
+    }
+
+    /// Adds a field with a line for each value, but for empty ones.
+    fn list(&mut self, indent: usize, name: &str, values: impl IntoIterator<Item = impl AsRef<str>>) {
+        let mut name = name;
+        for value in values {
+            if !value.as_ref().is_empty() {
+                let head = format!("{:indent$}{name:<width$}", "", width = VALUES_AT - indent);
+                self.wrapped(&head, VALUES_AT, value.as_ref());
+                name = "";
             }
         }
     }
-    text
-}
 
-fn sample_lines(sample: &Sample) -> String {
-    let code = sample.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-    let mut text = format!("  {} {code} {} {}\n", sample.at, visible(&sample.verb), visible(&sample.request_uri));
-    let mut line = |name: &str, value: Option<&str>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            let _ = writeln!(text, "    {name:<12} {}", visible(value));
+    /// Adds `text` after `head`. What does not fit into the line goes on below it, `indent` columns from the left.
+    fn wrapped(&mut self, head: &str, indent: usize, text: &str) {
+        let below = " ".repeat(indent);
+        let options = Options::new(WIDTH)
+            .initial_indent(head)
+            .subsequent_indent(&below)
+            .wrap_algorithm(WrapAlgorithm::FirstFit)
+            .word_splitter(WordSplitter::NoHyphenation);
+        for line in textwrap::wrap(&visible(text), options) {
+            self.0.push_str(line.trim_end());
+            self.0.push('\n');
         }
-    };
-    line("user", sample.username.as_deref());
-    line("user agent", sample.user_agent.as_deref());
-    line("resource", sample.resource.as_deref());
-    line("namespace", sample.namespace.as_deref());
-    line("cluster", Some(&sample.cluster));
-    line("source", sample.source_ip.map(|source| source.to_string()).as_deref());
-    line("sourceIPs", Some(&sample.source_ips.join(", ")));
-    line("auditID", Some(&sample.audit_id));
-    text
+    }
 }
 
-fn top(values: &TopValues) -> String {
-    let mut parts: Vec<String> = values.top.iter().map(|(value, n)| format!("{value} ({n})")).collect();
-    if values.others > 0 {
-        parts.push(format!("{} others", values.others));
+fn status(finding: &Finding) -> String {
+    match finding.status {
+        FindingStatus::Open => "open".to_owned(),
+        FindingStatus::Quiet => "closed".to_owned(),
+        FindingStatus::MergedInto(key) => format!("closed: merged into {key}"),
     }
-    parts.join(", ")
+}
+
+/// Returns how long the finding must be quiet, and until when if it is open.
+fn quiet_time(finding: &Finding) -> String {
+    let quiet = span(finding.quiet_seconds);
+    let until = utc(finding.episode.last.plus(finding.quiet_seconds));
+    if finding.is_open() { format!("{quiet}: closes when all logs are read past {until}") } else { quiet }
+}
+
+/// Returns all codes with their requests, the most frequent first.
+fn by_code(codes: &ResponseCodes) -> String {
+    joined(codes.most_first().iter().map(|(code, n)| format!("{n} × {code}")))
+}
+
+fn distinct_values(finding: &Finding) -> String {
+    let Some((field, number, is_cut)) = finding.distinct_values() else { return String::new() };
+    format!("{}{number} of {field}", if is_cut { "at least " } else { "" })
+}
+
+fn top(values: &TopValues) -> Vec<String> {
+    let others = (values.others > 0).then(|| format!("{} others", values.others));
+    values.top.iter().map(|(value, n)| format!("{value} ({n})")).chain(others).collect()
 }
 
 fn joined(values: impl Iterator<Item = impl AsRef<str>>) -> String {

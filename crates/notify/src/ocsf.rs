@@ -12,13 +12,14 @@ mod watch;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use stakeout_core::delivery::Activity;
+use stakeout_core::finding::Finding;
 use stakeout_core::rule::Level;
 
 use crate::notification::{Message, MessageBody};
 use crate::text;
 
 pub use finding::{SOURCES_MAX, finding};
-pub use line::to_line;
+pub use line::{to_line, to_lines};
 pub use shrink::shrink_to;
 pub(crate) use watch::FORGOTTEN;
 pub use watch::notice;
@@ -32,17 +33,22 @@ pub const VERSION: &str = "1.3.0";
 pub fn message(message: &Message<'_>, now: Timestamp) -> Value {
     let id = Some(message.id.as_str());
     match &message.body {
-        MessageBody::Finding { finding, activity } => {
-            let mut object = self::finding(finding, *activity, id, now);
-            finding::limit_sources(&mut object);
-            object["unmapped"]["details"] = json!(text::details_command(finding));
-            object
-        }
+        MessageBody::Finding { finding, activity } => finding_message(finding, *activity, id, now),
         MessageBody::Notice(notice) => self::notice(notice, id, now),
         MessageBody::Digest(digest) => watch::digest(digest, &message.id, now),
         MessageBody::Forgotten(uids) => watch::forgotten(uids, &message.id, now),
         MessageBody::Test { destination } => watch::test(destination, &message.id, now),
     }
+}
+
+/// Returns the object for a message about a finding: it lists at most [`SOURCES_MAX`] sources and names the command that
+/// shows the finding.
+#[must_use]
+pub fn finding_message(finding: &Finding, activity: Activity, delivery_id: Option<&str>, now: Timestamp) -> Value {
+    let mut object = self::finding(finding, activity, delivery_id, now);
+    finding::limit_sources(&mut object);
+    object["unmapped"]["details"] = json!(text::details_command(finding));
+    object
 }
 
 /// Returns the attributes of every object.

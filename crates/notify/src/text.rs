@@ -16,13 +16,28 @@ const CODES_MAX: usize = 8;
 /// Longest rule name, group and list of clusters in it, so that each leaves room for the others.
 const PART_CHARS_MAX: usize = 56;
 
+/// The headings of [`finding_cells`].
+pub const CELL_HEADINGS: [&str; 7] = ["LEVEL", "RULE", "SOURCE", "REQUESTS", "FIRST SEEN", "LAST SEEN", "CLUSTERS"];
+
+/// Returns the finding as cells of a table. Each is bounded and holds no invisible character, like [`finding_line`].
+#[must_use]
+pub fn finding_cells(finding: &Finding) -> [String; CELL_HEADINGS.len()] {
+    [
+        finding.rule.level.to_string(),
+        part(&finding.rule.name),
+        part(&subject(finding)),
+        finding.episode.count.to_string() + &part(&breadth(finding, str::to_owned)),
+        finding.episode.first.to_string(),
+        finding.episode.last.to_string(),
+        part(&clusters(finding)),
+    ]
+}
+
 /// Returns the finding on one line: level, rule, source or group, requests, first and last request (UTC), clusters.
 ///
 /// It holds no control, bidirectional or zero-width character and at most [`LINE_CHARS_MAX`] characters.
 #[must_use]
 pub fn finding_line(finding: &Finding) -> String {
-    let part = |text: &str| bounded(&visible(text), PART_CHARS_MAX);
-    let clusters: Vec<&str> = finding.clusters.iter().map(String::as_str).collect();
     let line = format!(
         "{} {} {} {} {}..{} {}",
         finding.rule.level,
@@ -31,10 +46,21 @@ pub fn finding_line(finding: &Finding) -> String {
         counted(finding.episode.count, "request") + &part(&breadth(finding, str::to_owned)),
         finding.episode.first,
         finding.episode.last,
-        part(&clusters.join(",")),
+        part(&clusters(finding)),
     );
     bounded(&line, LINE_CHARS_MAX)
 }
+
+fn part(text: &str) -> String {
+    bounded(&visible(text), PART_CHARS_MAX)
+}
+
+fn clusters(finding: &Finding) -> String {
+    finding.clusters.iter().map(String::as_str).collect::<Vec<_>>().join(",")
+}
+
+/// The command that lists all findings.
+pub(crate) const LIST_COMMAND: &str = "stakeout findings list";
 
 /// Returns the command that shows all that is known of the finding.
 pub(crate) fn details_command(finding: &Finding) -> String {

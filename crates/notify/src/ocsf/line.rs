@@ -21,6 +21,22 @@ pub fn to_line(value: &Value) -> String {
     String::from_utf8(bytes).expect("JSON text is UTF-8")
 }
 
+/// Returns `value` as indented JSON text on several lines, without the last line's end.
+#[must_use]
+pub fn to_lines(value: &impl Serialize) -> String {
+    let indented = serde_json::to_string_pretty(value).expect("texts and numbers always write as JSON");
+    let mut shown = String::with_capacity(indented.len());
+    for c in indented.chars() {
+        // JSON escapes line ends in texts by itself, so this one is between the lines.
+        if c != '\n' && is_invisible(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Writes compact JSON with invisible characters escaped, in keys as in values.
 struct Visible;
 
@@ -52,6 +68,10 @@ mod tests {
         let value = json!({"k\u{200b}": "a\u{202e}b\u{2028}\u{7f}\u{9b}31m\u{1b}[0m\u{e0041}\"ü\n"});
         let line = to_line(&value);
         assert_eq!(line, r#"{"k\u200b":"a\u202eb\u2028\u007f\u009b31m\u001b[0m\udb40\udc41\"ü\n"}"#);
-        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON"), value);
+        let lines = to_lines(&value);
+        assert!(lines.lines().count() == 3 && !lines.contains(|c| c != '\n' && is_invisible(c)), "{lines}");
+        for text in [line, lines] {
+            assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), value);
+        }
     }
 }

@@ -10,6 +10,7 @@ use stakeout_core::text::visible;
 
 use crate::notice as texts;
 use crate::notification::{DIGEST_TOP_MAX, Digest};
+use crate::text;
 
 /// Most uids of forgotten findings in one message.
 const UIDS_MAX: usize = 1_000;
@@ -81,6 +82,7 @@ pub(super) fn digest(digest: &Digest<'_>, id: &str, now: Timestamp) -> Value {
         "findings": digest.findings.len(),
         "notices": digest.notices.len(),
         "forgotten": digest.forgotten.len(),
+        "details": text::LIST_COMMAND,
         "top": digest.findings.iter().take(DIGEST_TOP_MAX).map(|(finding, _)| finding.key.to_string()).collect::<Vec<_>>(),
     });
     object

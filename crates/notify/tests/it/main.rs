@@ -1,6 +1,7 @@
 //! The messages over generated findings, and the destinations over real connections on loopback.
 
 mod batching;
+mod details;
 mod http;
 mod ocsf;
 mod server;

@@ -131,6 +131,18 @@ fn a_finding_of_many_sources_lists_them_lowest_first() {
     assert_sound(&sent);
 }
 
+#[test]
+fn a_message_about_findings_names_the_command_that_shows_them() {
+    let finding = strategy::plain_finding(0xabc, Level::Low, 7);
+    let details = |body| ocsf::message(&Message { id: "9-x".to_owned(), body }, now())["unmapped"]["details"].clone();
+    let digest = Digest::new(vec![(&finding, Activity::Create)], Vec::new(), Vec::new());
+    assert_eq!(details(MessageBody::Digest(digest)), "stakeout findings list");
+    assert_eq!(
+        details(MessageBody::Finding { finding: &finding, activity: Activity::Create }),
+        "stakeout findings show 00000000000000000000000000000abc"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
