@@ -1,5 +1,7 @@
 //! `stakeout run` as a process: its admin page, signals, reload, and its word to systemd.
 
+mod findings;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
@@ -228,55 +230,6 @@ fn a_state_that_is_held_is_shown_by_the_daemon_that_holds_it() {
     assert_eq!(shown.status.code(), Some(0), "{}", String::from_utf8_lossy(&shown.stderr));
     assert!(String::from_utf8_lossy(&shown.stdout).contains("audit.log: read until "));
     assert_eq!(stakeout(&["once", "-c", "stakeout.yaml"]).status.code(), Some(75));
-}
-
-/// Somebody asks for the pods of all namespaces every five minutes, for the last three hours.
-#[expect(clippy::disallowed_methods, reason = "the daemon reads what is recent")]
-fn recent_scan() -> String {
-    let now = jiff::Timestamp::now().as_second();
-    let line = |minutes: i64| {
-        let at = jiff::Timestamp::from_second(now - 60 * minutes).expect("a time");
-        format!(
-            r#"{{"kind":"Event","auditID":"{minutes}","stage":"ResponseComplete","requestURI":"/api/v1/pods","verb":"list","user":{{"username":"system:anonymous","groups":["system:unauthenticated"]}},"sourceIPs":["203.0.113.9"],"userAgent":"scan\u001b[31m","objectRef":{{"resource":"pods","apiVersion":"v1"}},"responseStatus":{{"code":403}},"requestReceivedTimestamp":"{at}","stageTimestamp":"{at}"}}"#
-        ) + "\n"
-    };
-    (0..36).rev().map(|five| line(5 * five)).collect()
-}
-
-#[test]
-fn the_daemon_and_the_state_give_the_same_findings() {
-    let mut daemon = Daemon::start_with(Command::new(env!("CARGO_BIN_EXE_stakeout")), &recent_scan());
-    daemon.wait_for("STATUS=tick ");
-    let folder = daemon.folder.path().to_owned();
-    let findings = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
-        command.arg("findings").args(arguments).args(["-c", "stakeout.yaml"]).current_dir(&folder);
-        let output = command.output().expect("stakeout starts");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    };
-    let (code, listed) = findings(&["list", "-o", "json"]);
-    assert_eq!(code, Some(0));
-    let first: serde_json::Value = serde_json::from_str(listed.lines().next().expect("a finding")).expect("JSON");
-    let uid = first["finding_info"]["uid"].as_str().expect("a uid");
-    let asked = [
-        vec!["list", "-o", "json"],
-        vec!["list"],
-        vec!["list", "--since", "24h", "--source", "203.0.113.9", "--level", "informational", "-n", "1"],
-        vec!["list", "--source", "203.0.113.10"],
-        vec!["show", &uid[..8], "-o", "json"],
-        vec!["show", uid],
-        vec!["show", "00000000"],
-    ];
-    let by_daemon: Vec<_> = asked.iter().map(|arguments| findings(arguments)).collect();
-    assert!(by_daemon[1].1.lines().count() > 1 && by_daemon[2].1.lines().count() == 1, "{by_daemon:?}");
-    assert_eq!((by_daemon[3].1.as_str(), by_daemon[6].0), ("", Some(1)));
-    assert!(by_daemon[4].1.contains(uid) && by_daemon[5].1.contains("auditID"), "{by_daemon:?}");
-    assert!(by_daemon.iter().all(|(_, text)| !text.contains('\u{1b}')), "{by_daemon:?}");
-    assert!(daemon.ask("GET", "/findings?level=severe").0.contains("400"));
-    daemon.signal("TERM");
-    assert!(ended(daemon.child.take().expect("it runs")).success());
-    let by_state: Vec<_> = asked.iter().map(|arguments| findings(arguments)).collect();
-    assert_eq!(by_daemon, by_state);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Downtime: the windows that were missed are read in order, each once.
 
-use super::audit::{DAY, HOUR, MINUTE, refused};
+use super::audit::{DAY, HOUR, MINUTE, refused, utc};
 use super::counter::{self, MULTIPLE_403};
 use super::ocsf::{assert_each_opens_once, final_episodes};
 use super::world::World;
@@ -23,7 +23,7 @@ fn five_windows_are_read_in_order_and_none_twice() {
     world.once_done(DAY + 6 * HOUR);
     let read: Vec<(i64, i64)> = (1..=6).map(window).collect();
     assert_eq!(world.windows_read(), read);
-    assert_eq!(world.log("dev")["cursor"], DAY + 6 * HOUR - 10 * MINUTE);
+    assert_eq!(world.log("dev")["cursor"], utc(DAY + 6 * HOUR - 10 * MINUTE));
     let opened: Vec<String> = world
         .reported()
         .into_iter()
@@ -61,9 +61,13 @@ fn a_span_before_the_backfill_is_reported_as_a_gap() {
     let before = world.reported().len();
     world.once_done(DAY + 12 * HOUR);
     let log = world.log("dev");
-    assert_eq!(log["cursor"], DAY + 12 * HOUR - 10 * MINUTE);
+    assert_eq!(log["cursor"], utc(DAY + 12 * HOUR - 10 * MINUTE));
     let gap = &log["gaps"][0]["window"];
-    assert_eq!((&gap["earliest"], &gap["latest"]), (&(DAY + 50 * MINUTE).into(), &(DAY + 8 * HOUR).into()), "{log}");
+    assert_eq!(
+        (&gap["earliest"], &gap["latest"]),
+        (&utc(DAY + 50 * MINUTE).into(), &utc(DAY + 8 * HOUR).into()),
+        "{log}"
+    );
     let gaps = world.reported()[before..].iter().filter(|reported| reported.title == "Audit log gap").count();
     assert_eq!(gaps, 1);
 }

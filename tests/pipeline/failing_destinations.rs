@@ -29,7 +29,7 @@ fn a_webhook_that_is_gone_keeps_its_messages_pending_and_sns_gets_its_own() {
         world.slack.set_faults(Faults::always(refusal.into()));
         world.once(TICK).assert_code(1);
         assert_eq!((world.slack.messages().len(), world.reported().len()), (0, 3));
-        assert_eq!(world.state()["pending"], serde_json::json!([["secops", 3]]));
+        assert_eq!(world.state()["pending"], serde_json::json!([{"destination": "secops", "messages": 3}]));
         world.once(TICK).assert_code(1);
         world.slack.faults().clear();
         world.once_done(TICK);
@@ -120,7 +120,7 @@ fn a_message_that_is_refused_stands_in_the_way_of_no_other() {
     world.sns.set_faults(Faults::next(1, &Fault::Denied));
     world.once(TICK).assert_code(1);
     assert_eq!((world.slack.messages().len(), world.reported().len()), (3, 2));
-    assert_eq!(world.state()["pending"], serde_json::json!([["bus", 1]]));
+    assert_eq!(world.state()["pending"], serde_json::json!([{"destination": "bus", "messages": 1}]));
     world.once_done(TICK);
     assert_reported_once(&world);
 }

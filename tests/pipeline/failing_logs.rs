@@ -3,7 +3,7 @@
 use stakeout_fakes::cloudwatch_logs::{Paging, TokenGone};
 use stakeout_fakes::{Fault, Faults};
 
-use super::audit::{DAY, HOUR, Line, MINUTE, refused};
+use super::audit::{DAY, HOUR, Line, MINUTE, refused, utc};
 use super::counter;
 use super::ocsf::{WATCH, assert_each_opens_once, final_episodes};
 use super::world::World;
@@ -114,14 +114,14 @@ fn a_window_that_fails_for_six_hours_is_a_gap_and_a_reread_fills_it() {
         world.once(TICK + hour * HOUR).assert_code(1);
         assert_eq!(notices(&world), Vec::<String>::new());
     }
-    assert_eq!(world.log("dev")["cursor"], DAY - 10 * MINUTE);
+    assert_eq!(world.log("dev")["cursor"], utc(DAY - 10 * MINUTE));
     world.once(TICK + 6 * HOUR).assert_code(1);
     assert_eq!(notices(&world), ["Audit log gap"]);
-    assert_eq!(world.log("dev")["cursor"], DAY + 50 * MINUTE, "one window is given up, and no more");
+    assert_eq!(world.log("dev")["cursor"], utc(DAY + 50 * MINUTE), "one window is given up, and no more");
 
     world.logs.faults().clear();
     world.once_done(TICK + 7 * HOUR);
-    assert_eq!(world.log("dev")["cursor"], DAY + 7 * HOUR + 50 * MINUTE);
+    assert_eq!(world.log("dev")["cursor"], utc(DAY + 7 * HOUR + 50 * MINUTE));
     assert_eq!(final_episodes(&world.reported()), [], "the gap has not been read yet");
     world.once_done(TICK + 24 * HOUR);
     assert_eq!(notices(&world), ["Audit log gap", "No audit records", "Audit log gap closed"]);

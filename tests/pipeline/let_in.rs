@@ -5,7 +5,7 @@ use std::process::Child;
 use serde_json::{Value, json};
 use stakeout_fakes::{Fault, Faults};
 
-use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE, utc};
 use super::ocsf::{CREATE, assert_each_opens_once};
 use super::world::{Cloud, World};
 
@@ -93,7 +93,7 @@ fn an_allowed_source_is_reported_once_on_each_cloud_although_the_process_died_be
                 kill(child);
                 world.server(cloud).set_faults(Faults::default());
                 world.server(cloud).faults().release();
-                assert_eq!(world.log(cloud.cluster())["cursor"], TICK - 10 * MINUTE, "{cloud:?}");
+                assert_eq!(world.log(cloud.cluster())["cursor"], utc(TICK - 10 * MINUTE), "{cloud:?}");
                 assert_eq!(world.reported(), [], "{cloud:?}");
 
                 world.once_done(TICK);

@@ -6,7 +6,7 @@ use stakeout_fakes::cloud_logging::{self, TokenGone};
 use stakeout_fakes::log_analytics;
 use stakeout_fakes::{Fault, Faults};
 
-use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
+use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused, utc};
 use super::counter::{self, MULTIPLE_403, SCANNING};
 use super::dice::Dice;
 use super::ocsf::{CLOSE, CREATE, WATCH, assert_each_opens_once, final_episodes};
@@ -59,7 +59,7 @@ fn a_scan_is_reported_once_grows_over_downtime_and_by_late_records_and_ends() {
         lines.extend(later);
         world.once_done(TICK + 5 * HOUR);
         assert_found(&world, &lines, "five windows later");
-        assert_eq!(world.log(cloud.cluster())["cursor"], TICK + 5 * HOUR - 10 * MINUTE);
+        assert_eq!(world.log(cloud.cluster())["cursor"], utc(TICK + 5 * HOUR - 10 * MINUTE));
 
         let late = Asked::new(DAY + 4 * HOUR + 52 * MINUTE, "10.9.9.9", 403, 77).line();
         world.ingest_into(cloud, std::slice::from_ref(&late));
@@ -238,15 +238,15 @@ fn one_cloud_fails_for_ever_one_hangs_and_the_third_is_on_time() {
     world.log_analytics.faults().release();
     assert_eq!(child.wait().expect("a child can be waited for").code(), Some(1));
     assert_found(&world, &scan(), "the healthy cloud");
-    assert_eq!(world.log(Cloud::Eks.cluster())["cursor"], TICK - 10 * MINUTE);
-    assert_eq!(world.log(Cloud::Gke.cluster())["cursor"], TICK - 70 * MINUTE);
+    assert_eq!(world.log(Cloud::Eks.cluster())["cursor"], utc(TICK - 10 * MINUTE));
+    assert_eq!(world.log(Cloud::Gke.cluster())["cursor"], utc(TICK - 70 * MINUTE));
 
     // Now two of them are dead for ever: retried, then reported as gaps, each once; the third stays on time.
     world.cloud_logging.set_faults(Faults::always(Fault::Denied));
     world.log_analytics.set_faults(Faults::always(Fault::Denied));
     for hour in 1..=7 {
         world.once(TICK + hour * HOUR).assert_code(1);
-        assert_eq!(world.log(Cloud::Eks.cluster())["cursor"], TICK + hour * HOUR - 10 * MINUTE);
+        assert_eq!(world.log(Cloud::Eks.cluster())["cursor"], utc(TICK + hour * HOUR - 10 * MINUTE));
     }
     let gaps = world
         .reported()

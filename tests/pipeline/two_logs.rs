@@ -2,7 +2,7 @@
 
 use stakeout_fakes::{Fault, Faults};
 
-use super::audit::{DAY, HOUR, Line, MINUTE, refused};
+use super::audit::{DAY, HOUR, Line, MINUTE, refused, utc};
 use super::counter::{self, MULTIPLE_403};
 use super::dice::Dice;
 use super::ocsf::{CLOSE, CREATE, assert_each_opens_once, final_episodes};
@@ -29,8 +29,8 @@ fn a_log_that_denies_holds_up_no_other() {
     world.other_logs.set_faults(Faults::always(Fault::Denied));
     world.once(TICK).assert_code(1);
     assert_found(&world);
-    assert_eq!(world.log("dev")["cursor"], DAY + 50 * MINUTE);
-    assert_eq!(world.log("prod")["cursor"], DAY - 10 * MINUTE);
+    assert_eq!(world.log("dev")["cursor"], utc(DAY + 50 * MINUTE));
+    assert_eq!(world.log("prod")["cursor"], utc(DAY - 10 * MINUTE));
     world.other_logs.faults().clear();
     world.once_done(TICK);
     assert_found(&world);

@@ -37,6 +37,17 @@ impl SourceIp {
             SourceIp::V6Net(upper) => IpAddr::V6(Ipv6Addr::from_bits(u128::from(upper) << 64)),
         }
     }
+
+    /// Returns whether `network` holds the source, or is a part of it.
+    #[must_use]
+    pub fn overlaps(&self, network: &IpNet) -> bool {
+        let prefix_len = match self {
+            SourceIp::V4(_) => 32,
+            SourceIp::V6Net(_) => 64,
+        };
+        let own = IpNet::new(self.network_address(), prefix_len).expect("no longer than an address");
+        network.contains(&own) || own.contains(network)
+    }
 }
 
 /// Writes `198.51.100.7` or `2001:db8:1::/64`.
@@ -190,5 +201,19 @@ mod tests {
         assert_eq!(of("::ffff:8.8.8.8"), "8.8.8.8");
         assert_eq!(of("2a00:1450:4001:0:1:2:3:4"), "2a00:1450:4001::/64");
         assert_eq!(of("::1"), "::/64");
+    }
+
+    #[test]
+    fn a_source_overlaps_networks_around_and_inside_of_it() {
+        let overlaps = |source: &str, network: &str| {
+            SourceIp::of(parse(source).expect("an address")).overlaps(&network.parse().expect("a network"))
+        };
+        assert!(
+            overlaps("8.8.8.8", "8.8.0.0/16") && overlaps("8.8.8.8", "8.8.8.8/32") && overlaps("8.8.8.8", "0.0.0.0/0")
+        );
+        assert!(!overlaps("8.8.8.8", "8.9.0.0/16") && !overlaps("8.8.8.8", "::/0"));
+        assert!(overlaps("2a00:1450:4001:0:1::", "2a00:1450::/32"));
+        assert!(overlaps("2a00:1450:4001:0:1::", "2a00:1450:4001:0:2::/128"));
+        assert!(!overlaps("2a00:1450:4001:0:1::", "2a00:1450:4001:1::/64"));
     }
 }

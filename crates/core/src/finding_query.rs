@@ -1,14 +1,13 @@
 //! Which findings somebody asks for.
 
-use serde::{Deserialize, Serialize};
+use ipnet::IpNet;
 
-use crate::address::SourceIp;
 use crate::finding::{Finding, FindingKey};
 use crate::rule::Level;
 use crate::time::Second;
 
 /// What findings must fit. The default asks for all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FindingQuery {
     /// The beginning of the uid, in hexadecimal digits.
     pub uid: Option<String>,
@@ -18,10 +17,9 @@ pub struct FindingQuery {
     pub level_min: Option<Level>,
     /// The name of the rule.
     pub rule: Option<String>,
-    /// A source: the one that the rule groups by, or one of those that the finding lists.
-    pub source: Option<SourceIp>,
+    /// A network with a source: the one that the rule groups by, or one of those that the finding lists.
+    pub source: Option<IpNet>,
     /// Only those that go on.
-    #[serde(default)]
     pub is_open: bool,
 }
 
@@ -39,7 +37,9 @@ impl FindingQuery {
     pub fn matches(&self, finding: &Finding) -> bool {
         self.may_match(finding.key, finding.episode.last, finding.rule.level)
             && self.rule.as_ref().is_none_or(|rule| *rule == finding.rule.name)
-            && self.source.is_none_or(|source| finding.source_ip() == Some(source) || finding.sources.contains(source))
+            && self.source.is_none_or(|network| {
+                finding.source_ip().into_iter().chain(finding.sources.iter()).any(|source| source.overlaps(&network))
+            })
             && (!self.is_open || finding.is_open())
     }
 }

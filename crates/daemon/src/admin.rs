@@ -6,20 +6,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde::Deserialize;
 use stakeout_core::time::Second;
 use tracing::{error, info};
 
-use crate::finding_params::FindingsParams;
+use crate::finding_page::FindingRequest;
+use crate::finding_params::{self, FindingsParams};
 use crate::metric;
+use crate::printed::{Format, Printed};
 use crate::tick::TickSummary;
 use crate::writer::Writer;
 
@@ -27,6 +30,8 @@ use connections::LimitedListener;
 
 /// Most characters of a refused host name that the answer repeats: DNS allows no longer one.
 const HOST_CHARS_SHOWN_MAX: usize = 253;
+/// The header of what a person should know beside the answer; several notes are several headers.
+pub(crate) const NOTE_HEADER: &str = "x-stakeout-note";
 
 /// The health of the daemon as of the last tick.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +87,8 @@ pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health:
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/state", get(state))
-        .route("/findings", get(findings))
+        .route(finding_params::PATH, get(findings))
+        .route("/findings/{uid}", get(finding))
         .with_state(page)
         .layer(middleware::from_fn_with_state(listen, guard));
     tokio::spawn(async move {
@@ -125,7 +131,7 @@ fn misdirected(listen: SocketAddr, headers: &HeaderMap) -> String {
 async fn healthz(State(page): State<Page>) -> Response {
     match page.writer.check().await {
         Ok(_) => "ok\n".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
 }
 
@@ -133,31 +139,77 @@ async fn healthz(State(page): State<Page>) -> Response {
 async fn readyz(State(page): State<Page>) -> Response {
     match page.health.get() {
         Some(Ok(())) => "ready\n".into_response(),
-        Some(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "the first tick is not done yet\n".to_owned()).into_response(),
+        Some(Err(reason)) => refusal(StatusCode::SERVICE_UNAVAILABLE, &reason),
+        None => refusal(StatusCode::SERVICE_UNAVAILABLE, &"the first tick is not done yet"),
     }
 }
 
-async fn state(State(page): State<Page>) -> Response {
-    match page.writer.summary().await {
-        Ok(summary) => Json(summary).into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
-    }
-}
-
-/// Answers a query for findings. The archive is read beside the writer, which goes on.
-async fn findings(State(page): State<Page>, params: Result<Query<FindingsParams>, QueryRejection>) -> Response {
-    let parsed = params.map_err(|error| error.body_text()).and_then(|Query(params)| params.parse());
-    let (query, limit) = match parsed {
-        Ok(parsed) => parsed,
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+/// Answers what `state show` prints.
+async fn state(State(page): State<Page>, params: Result<Query<FormatParams>, QueryRejection>) -> Response {
+    let format = match params {
+        Ok(Query(params)) => params.format.unwrap_or(Format::Json),
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.body_text()),
     };
-    let found = match page.writer.search(query, limit).await {
+    match page.writer.summary().await {
+        Ok(summary) => answer(summary.printed(format), format),
+        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
+    }
+}
+
+/// Answers what `findings list` prints.
+async fn findings(State(page): State<Page>, params: Result<Query<FindingsParams>, QueryRejection>) -> Response {
+    match params.map_err(|error| error.body_text()).and_then(|Query(params)| params.parse()) {
+        Ok(request) => search(&page, request).await,
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+/// Answers what `findings show` prints.
+async fn finding(
+    State(page): State<Page>,
+    Path(uid): Path<String>,
+    params: Result<Query<FormatParams>, QueryRejection>,
+) -> Response {
+    let uid = finding_params::uid(&uid).map_err(|error| format!("uid: {error}"));
+    match params.map_err(|error| error.body_text()).and_then(|Query(params)| Ok((uid?, params))) {
+        Ok((uid, params)) => search(&page, finding_params::single(uid, params.format.unwrap_or(Format::Json))).await,
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+/// Answers a request for findings. The archive is read beside the writer, which goes on.
+async fn search(page: &Page, request: FindingRequest) -> Response {
+    let format = request.format;
+    let found = match page.writer.search(request).await {
         Ok((search, archive)) => tokio::task::spawn_blocking(move || search.with_archive(archive)).await,
-        Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Err(error) => return refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     };
     match found {
-        Ok(found) => Json(found).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        Ok(Ok(printed)) => answer(printed, format),
+        Ok(Err(error)) => refusal(StatusCode::NOT_FOUND, &error),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
+}
+
+/// The parameters of a page that is text or JSON.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FormatParams {
+    format: Option<Format>,
+}
+
+fn answer(printed: Printed, format: Format) -> Response {
+    let media_type = match format {
+        Format::Text => "text/plain; charset=utf-8",
+        Format::Json => "application/json",
+    };
+    let mut response = ([(header::CONTENT_TYPE, media_type)], printed.text).into_response();
+    for note in printed.notes.iter().filter_map(|note| HeaderValue::from_str(note).ok()) {
+        response.headers_mut().append(NOTE_HEADER, note);
+    }
+    response
+}
+
+fn refusal(status: StatusCode, reason: &impl std::fmt::Display) -> Response {
+    (status, format!("{reason}\n")).into_response()
 }

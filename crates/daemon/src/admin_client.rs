@@ -1,55 +1,79 @@
 //! What is stored, read from a state that nobody holds, or from the admin page of the daemon that holds it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use serde::de::DeserializeOwned;
-use stakeout_http::{Route, Url};
+use stakeout_core::text::{is_invisible, reason};
+use stakeout_http::{Answer, BodyLimit, ExchangeError, Route, Url};
 use stakeout_ledger::{Ledger, LedgerError};
 
+use crate::admin::NOTE_HEADER;
 use crate::bootstrap;
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::printed::Printed;
 
 /// Longest time that the daemon may take to answer.
-const ANSWER_SECONDS_MAX: u64 = 60;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most bytes of its answer: a page of findings has a quarter of it.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// Returns what `read` reads of the state, or what the daemon answers on `path` with these parameters if it holds the
+/// Returns what `read` makes of the state, or what the daemon answers on `path` with these parameters if it holds the
 /// state.
-pub(crate) fn state_or_daemon<T: DeserializeOwned>(
+pub(crate) fn state_or_daemon(
     config: &Config,
-    read: impl FnOnce(&Ledger) -> Result<T, LedgerError>,
+    read: impl FnOnce(&Ledger) -> Result<Printed, Failure>,
     path: &str,
-    params: Vec<(&'static str, String)>,
-) -> Result<T, Failure> {
+    params: &[(&'static str, String)],
+) -> Result<Printed, Failure> {
     let state = &config.state.path;
-    let failure = |error: LedgerError| bootstrap::state_failure(error.into());
     if !state.exists() {
         return Err(anyhow!("no state in {} yet: start the daemon first", state.display()).into());
     }
-    match Ledger::open(state).map_err(failure) {
-        Ok(ledger) => read(&ledger).map_err(failure),
-        Err(Failure::TryLater(held)) => {
-            let listen = config.admin_listen.ok_or(Failure::TryLater(held))?;
-            bootstrap::runtime()?.block_on(ask(listen, path, params))
+    match Ledger::open(state) {
+        Ok(ledger) => read(&ledger),
+        Err(error @ LedgerError::Locked { .. }) => {
+            let Some(listen) = config.admin_listen else {
+                return Err(Failure::TryLater(format!("{error}, and `admin: {{listen: off}}` hides its admin page")));
+            };
+            let answer = bootstrap::runtime()?.block_on(ask(listen, path, params))?;
+            let answer = answer.map_err(|unanswered| match unanswered {
+                ExchangeError::Interrupted { .. } => Failure::TryLater(format!(
+                    "{error}, and no daemon answers on {listen}: {}",
+                    reason(&unanswered.to_string())
+                )),
+                _ => anyhow!("cannot read the answer of the daemon on {listen}: {unanswered}").into(),
+            })?;
+            printed(listen, &answer)
         }
-        Err(failure) => Err(failure),
+        Err(error) => Err(bootstrap::state_failure(error.into())),
     }
 }
 
-async fn ask<T: DeserializeOwned>(
+async fn ask(
     listen: SocketAddr,
     path: &str,
-    params: Vec<(&'static str, String)>,
-) -> Result<T, Failure> {
-    let context = || format!("another process holds the state, and no daemon answers on {listen}");
-    let client = stakeout_http::client(Route::Direct, std::time::Duration::from_secs(ANSWER_SECONDS_MAX))
-        .context("cannot set up the HTTP client")?;
+    params: &[(&'static str, String)],
+) -> Result<Result<Answer, ExchangeError>, Failure> {
+    let client = stakeout_http::client(Route::Direct, ANSWER_TIMEOUT).context("cannot set up the HTTP client")?;
     let mut url = Url::parse(&format!("http://{listen}{path}")).context("the address of the admin page is no URL")?;
-    if !params.is_empty() {
-        url.query_pairs_mut().extend_pairs(params);
+    url.query_pairs_mut().extend_pairs(params);
+    Ok(stakeout_http::exchange(client.get(url), BodyLimit::Refuse(ANSWER_BYTES_MAX)).await)
+}
+
+fn printed(listen: SocketAddr, answer: &Answer) -> Result<Printed, Failure> {
+    let text = String::from_utf8_lossy(&answer.body);
+    match answer.status {
+        200 if text.contains(|c| c != '\n' && is_invisible(c)) => {
+            Err(anyhow!("the answer on {listen} is not one of Stakeout: check `admin: listen`").into())
+        }
+        200 => {
+            let notes = answer.headers.get_all(NOTE_HEADER).iter().filter_map(|note| note.to_str().ok());
+            Ok(Printed { notes: notes.map(str::to_owned).collect(), text: text.into_owned() })
+        }
+        503 => Err(Failure::TryLater(format!("the daemon on {listen} cannot answer: {}", reason(text.trim())))),
+        400 | 404 if !text.is_empty() => Err(anyhow!("{}", reason(text.trim())).into()),
+        status => Err(anyhow!("the daemon on {listen} answers with status {status}: {}", reason(text.trim())).into()),
     }
-    let answer = client.get(url).send().await.with_context(context)?;
-    let answer = answer.error_for_status().with_context(context)?;
-    Ok(answer.json().await.context("the answer of the daemon cannot be read")?)
 }

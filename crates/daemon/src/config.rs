@@ -237,7 +237,7 @@ fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
             "merge neighbouring networks into larger ones",
         ));
     }
-    let read = |at: &At<'_>| network::parse(at.text()?).map_err(|error| at.error(error.problem, error.fix));
+    let read = |at: &At<'_>| network::parse_trusted(at.text()?).map_err(|error| at.error(error.problem, error.fix));
     let networks = items.iter().map(read).collect::<Result<_, _>>()?;
     Ok(TrustedProxies::new(networks))
 }

@@ -1,64 +1,89 @@
-//! Some of the findings that fit a query, the latest first. Only these are in memory.
+//! The findings that fit a query, the latest first, as the command prints them. Only their text is in memory.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::delivery::Activity;
+use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::finding_query::FindingQuery;
+use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
+use stakeout_notify::details::details;
+use stakeout_notify::ocsf;
+use stakeout_notify::text::{CELL_HEADINGS, finding_cells};
 
-/// The answer to a query.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct FindingPage {
-    /// The latest findings.
-    pub(crate) findings: Vec<Finding>,
-    /// How many fit.
-    pub(crate) total: usize,
-    /// Parts of the archive that could not be read.
-    pub(crate) unreadable: usize,
+use crate::printed::{Format, Printed};
+use crate::table::table;
+
+/// Most bytes of the text of all findings of an answer: a thousand findings with the longest samples would be far more.
+const TEXT_BYTES_MAX: usize = 16 << 20;
+/// Digits of the uid in a table: enough for `findings show`.
+const UID_DIGITS: usize = 8;
+/// Columns of the table.
+const COLUMNS: usize = CELL_HEADINGS.len() + 2;
+
+/// Which findings are asked for, and how they are shown: with a uid, all that is known of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FindingRequest {
+    /// What they must fit.
+    pub(crate) query: FindingQuery,
+    /// Most findings of the answer.
+    pub(crate) limit: usize,
+    /// How they are shown.
+    pub(crate) format: Format,
+}
+
+/// The place of a finding among the others: the latest come first.
+type Place = (Reverse<Second>, FindingKey);
+
+/// The text of a finding.
+enum Shown {
+    Row([String; COLUMNS]),
+    Whole(String),
 }
 
 /// A page that is being filled.
 pub(crate) struct PageSearch {
-    query: FindingQuery,
-    limit: usize,
-    latest: BTreeMap<(Reverse<Second>, FindingKey), Finding>,
+    request: FindingRequest,
+    latest: BTreeMap<Place, Shown>,
+    /// Bytes of their text.
+    bytes: usize,
+    /// The latest finding that is left out.
+    end: Option<Place>,
+    /// How many fit.
     total: usize,
+    /// Parts of the archive that could not be read.
     unreadable: usize,
 }
 
-impl FindingPage {
-    /// Returns the at most `limit` latest findings of `ledger` and of its archive.
-    pub(crate) fn of_ledger(ledger: &Ledger, query: &FindingQuery, limit: usize) -> Result<FindingPage, LedgerError> {
-        let (search, archive) = PageSearch::of_database(ledger, query.clone(), limit)?;
-        Ok(search.with_archive(archive))
-    }
+/// Answers the request from `ledger` and its archive. The inner error says that no single finding has the uid.
+pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Result<Printed, String>, LedgerError> {
+    let (search, archive) = PageSearch::of_database(ledger, request)?;
+    Ok(search.with_archive(archive))
 }
 
 impl PageSearch {
     /// Searches the findings outside of the archive, and returns the archive, which needs the ledger no more.
     pub(crate) fn of_database(
         ledger: &Ledger,
-        query: FindingQuery,
-        limit: usize,
+        request: FindingRequest,
     ) -> Result<(PageSearch, ArchivedFindings), LedgerError> {
-        let mut search = PageSearch { query, limit, latest: BTreeMap::new(), total: 0, unreadable: 0 };
+        let mut search = PageSearch { request, latest: BTreeMap::new(), bytes: 0, end: None, total: 0, unreadable: 0 };
         ledger.each_finding(|finding| {
-            search.add(finding);
+            search.add(&finding);
             true
         })?;
         Ok((search, ledger.archive()?))
     }
 
-    /// Searches the archive too, and returns the page.
-    pub(crate) fn with_archive(mut self, archive: ArchivedFindings) -> FindingPage {
-        if !self.query.is_open {
-            let query = self.query.clone();
+    /// Searches the archive too, and returns the answer, or why no single finding has the uid.
+    pub(crate) fn with_archive(mut self, archive: ArchivedFindings) -> Result<Printed, String> {
+        if !self.request.query.is_open {
+            let query = self.request.query.clone();
             for finding in archive.findings(move |key, last, level| query.may_match(key, last, level)) {
                 match finding {
-                    Ok(finding) => self.add(finding),
+                    Ok(finding) => self.add(&finding),
                     Err(error) => {
                         tracing::warn!(%error, "cannot read a part of the archive");
                         self.unreadable += 1;
@@ -66,16 +91,108 @@ impl PageSearch {
                 }
             }
         }
-        FindingPage { findings: self.latest.into_values().collect(), total: self.total, unreadable: self.unreadable }
+        self.printed()
     }
 
-    fn add(&mut self, finding: Finding) {
-        if self.query.matches(&finding) {
-            self.total += 1;
-            self.latest.insert((Reverse(finding.episode.last), finding.key), finding);
-            while self.latest.len() > self.limit {
-                self.latest.pop_last();
-            }
+    fn add(&mut self, finding: &Finding) {
+        if !self.request.query.matches(finding) {
+            return;
+        }
+        self.total += 1;
+        let place = (Reverse(finding.episode.last), finding.key);
+        if self.end.is_some_and(|end| end <= place) {
+            return;
+        }
+        let shown = self.shown(finding);
+        self.bytes += shown.bytes();
+        if let Some(twice) = self.latest.insert(place, shown) {
+            self.bytes -= twice.bytes();
+            self.total -= 1;
+        }
+        while self.latest.len() > self.request.limit || self.bytes > TEXT_BYTES_MAX {
+            let Some((place, shown)) = self.latest.pop_last() else { break };
+            self.bytes -= shown.bytes();
+            self.end = Some(place);
         }
     }
+
+    fn shown(&self, finding: &Finding) -> Shown {
+        match self.request.format {
+            Format::Json => Shown::Whole(line_of(finding)),
+            Format::Text if self.request.query.uid.is_some() => Shown::Whole(details(finding)),
+            Format::Text => Shown::Row(row_of(finding)),
+        }
+    }
+
+    fn printed(self) -> Result<Printed, String> {
+        let mut notes = Vec::new();
+        if self.unreadable > 0 {
+            let parts = counted::<u64>(self.unreadable as u64, "part");
+            notes.push(format!("{parts} of the archive cannot be read, so findings may be missing"));
+        }
+        match (&self.request.query.uid, self.latest.len()) {
+            (Some(uid), 0) => {
+                return Err(format!(
+                    "no finding begins with {uid}: it may be older than `state: retain` or `archive_bytes_max` keeps; \
+                     `stakeout findings list` shows what there is"
+                ));
+            }
+            (Some(uid), 2..) => {
+                let uids: Vec<String> = self.latest.keys().map(|(_, key)| key.to_string()).collect();
+                return Err(format!("{uid} is ambiguous: write more digits of one of {}", uids.join(", ")));
+            }
+            (None, 0) => notes.push("no finding fits".to_owned()),
+            _ => {}
+        }
+        let more = self.total - self.latest.len();
+        if more > 0 {
+            notes.push(format!("{more} more findings fit: name -n, --since, --level, --rule or --source"));
+        }
+        let mut rows = Vec::new();
+        let mut text = String::with_capacity(self.bytes);
+        for shown in self.latest.into_values() {
+            match shown {
+                Shown::Row(row) => rows.push(row),
+                Shown::Whole(whole) => text.push_str(&whole),
+            }
+        }
+        text.push_str(&table(headings(), &rows));
+        Ok(Printed { text, notes })
+    }
+}
+
+impl Shown {
+    fn bytes(&self) -> usize {
+        match self {
+            Shown::Row(row) => row.iter().map(String::len).sum(),
+            Shown::Whole(whole) => whole.len(),
+        }
+    }
+}
+
+fn headings() -> [&'static str; COLUMNS] {
+    let [level, rule, source, requests, first, last, clusters] = CELL_HEADINGS;
+    ["UID", "STATUS", level, rule, source, requests, first, last, clusters]
+}
+
+fn row_of(finding: &Finding) -> [String; COLUMNS] {
+    let status = match finding.status {
+        FindingStatus::Open => "open",
+        FindingStatus::Quiet => "closed",
+        FindingStatus::MergedInto(_) => "merged",
+    };
+    let mut uid = finding.key.to_string();
+    uid.truncate(UID_DIGITS);
+    let [level, rule, source, requests, first, last, clusters] = finding_cells(finding);
+    [uid, status.to_owned(), level, rule, source, requests, first, last, clusters]
+}
+
+/// Returns the finding as a destination gets it, as it stands now.
+fn line_of(finding: &Finding) -> String {
+    let activity = match finding.status {
+        FindingStatus::Open if finding.updated_at == finding.created_at => Activity::Create,
+        FindingStatus::Open => Activity::Update,
+        FindingStatus::Quiet | FindingStatus::MergedInto(_) => Activity::Close,
+    };
+    ocsf::to_line(&ocsf::finding_message(finding, activity, None, finding.updated_at)) + "\n"
 }

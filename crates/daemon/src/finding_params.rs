@@ -1,23 +1,31 @@
-//! A query as text: in the arguments of the command line, and in the address of a request to the admin page.
+//! A request for findings as text: in the arguments of the command line, and in the address of the admin page.
 
+use ipnet::IpNet;
 use serde::Deserialize;
-use stakeout_core::address::{self, SourceIp};
 use stakeout_core::finding_query::FindingQuery;
 use stakeout_core::rule::Level;
 use stakeout_core::time::Second;
+
+use crate::finding_page::FindingRequest;
+use crate::network;
+use crate::printed::Format;
 
 /// Most findings of one answer.
 const FINDINGS_MAX: usize = 1000;
 /// Fewest digits of a shortened uid.
 const UID_DIGITS_MIN: usize = 8;
 /// The number of findings of an answer whose query names none.
-const FINDINGS_USUAL: usize = 100;
+pub(crate) const FINDINGS_USUAL: usize = 100;
+/// Most findings that an ambiguous uid names.
+const AMBIGUOUS_MAX: usize = 10;
+
+/// The path of the admin page with findings; that of a single one ends in its uid.
+pub(crate) const PATH: &str = "/findings";
 
 /// The parameters of a request for findings.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FindingsParams {
-    uid: Option<String>,
     /// In RFC 3339.
     since: Option<String>,
     level: Option<String>,
@@ -25,37 +33,50 @@ pub(crate) struct FindingsParams {
     source: Option<String>,
     open: Option<bool>,
     limit: Option<String>,
+    format: Option<Format>,
 }
 
 impl FindingsParams {
-    /// Returns the query and the most findings of its answer, or what is wrong.
-    pub(crate) fn parse(self) -> Result<(FindingQuery, usize), String> {
-        let FindingsParams { uid, since, level, rule, source, open, limit } = self;
+    /// Returns the request, or what is wrong.
+    pub(crate) fn parse(self) -> Result<FindingRequest, String> {
+        let FindingsParams { since, level, rule, source, open, limit, format } = self;
         let query = FindingQuery {
-            uid: parsed("uid", uid, self::uid)?,
+            uid: None,
             since: parsed("since", since, time)?,
             level_min: parsed("level", level, self::level)?,
             rule,
-            source: parsed("source", source, self::source)?,
+            source: parsed("source", source, network::parse_argument)?,
             is_open: open.unwrap_or(false),
         };
-        Ok((query, parsed("limit", limit, number)?.unwrap_or(FINDINGS_USUAL)))
+        let limit = parsed("limit", limit, number)?.unwrap_or(FINDINGS_USUAL);
+        Ok(FindingRequest { query, limit, format: format.unwrap_or(Format::Json) })
     }
 }
 
-/// Returns the parameters that [`FindingsParams::parse`] turns into this query and limit.
-pub(crate) fn written(query: &FindingQuery, limit: usize) -> Vec<(&'static str, String)> {
-    let FindingQuery { uid, since, level_min, rule, source, is_open } = query;
+/// Returns the request for the finding whose uid begins so.
+pub(crate) fn single(uid: String, format: Format) -> FindingRequest {
+    let query = FindingQuery { uid: Some(uid), ..FindingQuery::default() };
+    FindingRequest { query, limit: AMBIGUOUS_MAX, format }
+}
+
+/// Returns the path and the parameters that mean this request.
+pub(crate) fn written(request: &FindingRequest) -> (String, Vec<(&'static str, String)>) {
+    let FindingRequest { query: FindingQuery { uid, since, level_min, rule, source, is_open }, limit, format } =
+        request;
+    let format = ("format", format.as_str().to_owned());
+    if let Some(uid) = uid {
+        return (format!("{PATH}/{uid}"), vec![format]);
+    }
     let pairs = [
-        ("uid", uid.clone()),
         ("since", since.map(|since| since.to_string())),
         ("level", level_min.map(|level| level.to_string())),
         ("rule", rule.clone()),
-        ("source", source.map(|source| source.network_address().to_string())),
+        ("source", source.map(|network: IpNet| network.to_string())),
         ("open", is_open.then(|| "true".to_owned())),
         ("limit", Some(limit.to_string())),
     ];
-    pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    (PATH.to_owned(), pairs.chain([format]).collect())
 }
 
 fn parsed<T>(name: &str, text: Option<String>, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
@@ -69,11 +90,6 @@ fn time(text: &str) -> Result<Second, String> {
 /// Parses a level.
 pub(crate) fn level(text: &str) -> Result<Level, String> {
     text.parse().map_err(|()| format!("not a level (one of {})", Level::ALL.map(Level::as_str).join(", ")))
-}
-
-/// Parses a source address.
-pub(crate) fn source(text: &str) -> Result<SourceIp, String> {
-    address::parse(text).map(SourceIp::of).ok_or_else(|| "not an address".to_owned())
 }
 
 /// Parses the most findings of an answer.
@@ -94,34 +110,42 @@ mod tests {
 
     use super::*;
 
+    fn parse(url: &str) -> Result<FindingRequest, String> {
+        let Query(params) =
+            Query::<FindingsParams>::try_from_uri(&url.parse().expect("an address")).expect("known names");
+        params.parse()
+    }
+
     #[test]
-    fn a_query_round_trips_through_an_address() {
+    fn a_request_round_trips_through_an_address() {
         let query = FindingQuery {
-            uid: Some("0123abcd".to_owned()),
+            uid: None,
             since: Some(Second(1_795_222_200)),
             level_min: Some(Level::Medium),
             rule: Some("a rule & more=1".to_owned()),
-            source: Some(source("2001:db8::1").expect("an address")),
+            source: Some("2001:db8::/48".parse().expect("a network")),
             is_open: true,
         };
-        for query in [query, FindingQuery::default()] {
-            let mut url = stakeout_http::Url::parse("http://127.0.0.1/findings").expect("an address");
-            url.query_pairs_mut().extend_pairs(written(&query, 7));
-            let uri = url.as_str().parse().expect("an address");
-            let Query(params) = Query::<FindingsParams>::try_from_uri(&uri).expect("known names");
-            assert_eq!(params.parse(), Ok((query, 7)));
+        let requests = [
+            FindingRequest { query, limit: 7, format: Format::Text },
+            FindingRequest { query: FindingQuery::default(), limit: 1, format: Format::Json },
+        ];
+        for request in requests {
+            let (path, pairs) = written(&request);
+            let mut url = stakeout_http::Url::parse(&format!("http://127.0.0.1{path}")).expect("an address");
+            url.query_pairs_mut().extend_pairs(pairs);
+            assert_eq!(parse(url.as_str()), Ok(request));
         }
+        let one = single("0123abcd".to_owned(), Format::Text);
+        assert_eq!(written(&one), ("/findings/0123abcd".to_owned(), vec![("format", "text".to_owned())]));
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let of = |name: &str, value: &str| {
-            let params: FindingsParams = serde_json::from_value(serde_json::json!({ name: value })).expect("known");
-            params.parse().expect_err("it is wrong")
-        };
-        assert_eq!(of("uid", "0123"), "uid: not 8 to 32 hexadecimal digits");
-        assert_eq!(of("limit", "1001"), "limit: not a number from 1 to 1000");
-        assert_eq!(of("source", "somewhere"), "source: not an address");
-        assert!(of("level", "severe").starts_with("level: not a level (one of informational, "));
+        let of = |pair: &str| parse(&format!("http://127.0.0.1/findings?{pair}")).expect_err("it is wrong");
+        assert_eq!(of("limit=1001"), "limit: not a number from 1 to 1000");
+        assert!(of("source=somewhere").starts_with("source: `somewhere` is neither a network nor an address"));
+        assert!(of("level=severe").starts_with("level: not a level (one of informational, "));
+        assert_eq!(uid("0123"), Err("not 8 to 32 hexadecimal digits".to_owned()));
     }
 }

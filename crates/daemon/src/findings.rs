@@ -1,32 +1,25 @@
 //! The verb `findings`: lists and shows findings, open ones and those of the past. It asks the running daemon, or opens the
 //! state if no process holds it.
 
-use std::io::Write;
-
 use anyhow::anyhow;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+use ipnet::IpNet;
 use jiff::Timestamp;
-use stakeout_core::address::SourceIp;
-use stakeout_core::delivery::Activity;
-use stakeout_core::finding::{Finding, FindingStatus};
+use stakeout_core::diagnostic::suggestion;
 use stakeout_core::finding_query::FindingQuery;
-use stakeout_core::rule::Level;
+use stakeout_core::rule::{Level, Rules};
 use stakeout_core::time::Second;
 use stakeout_ledger::Ledger;
-use stakeout_notify::details::details;
-use stakeout_notify::ocsf;
-use stakeout_notify::text::finding_line;
 
 use crate::admin_client;
-use crate::bootstrap::ConfigArgs;
+use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::config::seconds_of;
-use crate::exit::{Exit, Failure, written};
-use crate::finding_page::FindingPage;
-use crate::finding_params::{self, level, number, source, uid};
-
-/// Most findings that an ambiguous uid names.
-const AMBIGUOUS_MAX: usize = 10;
+use crate::exit::{Exit, Failure};
+use crate::finding_page::{self, FindingRequest};
+use crate::finding_params::{self, FINDINGS_USUAL, level, number, uid};
+use crate::network;
+use crate::printed::Format;
 
 /// The arguments of `stakeout findings`.
 #[derive(Args, Debug)]
@@ -41,7 +34,8 @@ enum FindingsVerb {
     #[command(after_help = "Examples:
   stakeout findings list -c stakeout.yaml
   stakeout findings list --since 24h --level medium
-  stakeout findings list --source 203.0.113.9 -o json")]
+  stakeout findings list --source 203.0.113.0/24 -o json
+  stakeout findings list --open --rule kubernetes-denied-then-let-in")]
     List {
         #[command(flatten)]
         config: ConfigArgs,
@@ -54,18 +48,18 @@ enum FindingsVerb {
         /// Only findings of this rule
         #[arg(long, value_name = "NAME")]
         rule: Option<String>,
-        /// Only findings of this source address
-        #[arg(long, value_name = "ADDRESS", value_parser = source)]
-        source: Option<SourceIp>,
+        /// Only findings of sources in this network, or of this address
+        #[arg(long, value_name = "CIDR", value_parser = network::parse_argument)]
+        source: Option<IpNet>,
         /// Only findings that go on
         #[arg(long)]
         open: bool,
         /// Most findings to list
-        #[arg(short, long, default_value_t = 100, value_parser = number)]
+        #[arg(short, long, default_value_t = FINDINGS_USUAL, value_parser = number)]
         number: usize,
-        /// Format of the output
+        /// A table or text, or one OCSF Detection Finding per line
         #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
+        output: Format,
     },
     /// Show all that is known of one finding
     #[command(after_help = "Examples:
@@ -77,24 +71,15 @@ enum FindingsVerb {
         uid: String,
         #[command(flatten)]
         config: ConfigArgs,
-        /// Format of the output
+        /// A table or text, or one OCSF Detection Finding per line
         #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
+        output: Format,
     },
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Output {
-    /// Text for people
-    #[default]
-    Text,
-    /// One OCSF Detection Finding per line
-    Json,
 }
 
 /// Runs `findings`.
 pub(crate) fn run(args: &FindingsArgs) -> Result<Exit, Failure> {
-    match &args.verb {
+    let (config, request) = match &args.verb {
         FindingsVerb::List { config, since, level, rule, source, open, number, output } => {
             let query = FindingQuery {
                 uid: None,
@@ -104,79 +89,28 @@ pub(crate) fn run(args: &FindingsArgs) -> Result<Exit, Failure> {
                 source: *source,
                 is_open: *open,
             };
-            let page = find(config, &query, *number)?;
-            written(print(&page, *output))?;
-            Ok(Exit::Done)
+            (config, FindingRequest { query, limit: *number, format: *output })
         }
-        FindingsVerb::Show { uid, config, output } => {
-            let query = FindingQuery { uid: Some(uid.clone()), ..FindingQuery::default() };
-            let page = find(config, &query, AMBIGUOUS_MAX)?;
-            match &page.findings[..] {
-                [] => Err(anyhow!(
-                    "no finding begins with {uid}: it may be older than `state: retain` or `archive_bytes_max` keeps; \
-                     `stakeout findings list` shows what there is"
-                )
-                .into()),
-                [finding] => {
-                    let text = match output {
-                        Output::Text => details(finding),
-                        Output::Json => line_of(finding),
-                    };
-                    written(std::io::stdout().write_all(text.as_bytes()))?;
-                    Ok(Exit::Done)
-                }
-                several => {
-                    let uids: Vec<String> = several.iter().map(|finding| finding.key.to_string()).collect();
-                    Err(anyhow!("{uid} is ambiguous: write more digits of one of {}", uids.join(", ")).into())
-                }
-            }
-        }
-    }
-}
-
-/// Returns the findings that fit, of the running daemon or of a state that nobody holds.
-fn find(config: &ConfigArgs, query: &FindingQuery, limit: usize) -> Result<FindingPage, Failure> {
-    let (config, rules) = config.load()?;
-    if let Some(rule) = query.rule.as_ref().filter(|rule| rules.named(rule).is_none()) {
-        tracing::warn!(rule, "no rule of the config has this name, but older findings may");
-    }
-    let of_state = |ledger: &Ledger| FindingPage::of_ledger(ledger, query, limit);
-    admin_client::state_or_daemon(&config, of_state, "/findings", finding_params::written(query, limit))
-}
-
-fn print(page: &FindingPage, output: Output) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    for finding in &page.findings {
-        match output {
-            Output::Json => out.write_all(line_of(finding).as_bytes())?,
-            Output::Text => {
-                let state = match finding.status {
-                    FindingStatus::Open => "open",
-                    FindingStatus::Quiet => "closed",
-                    FindingStatus::MergedInto(_) => "merged",
-                };
-                writeln!(out, "{} {state:<6} {}", finding.key, finding_line(finding))?;
-            }
-        }
-    }
-    let more = page.total.saturating_sub(page.findings.len());
-    if more > 0 {
-        tracing::warn!(more, "there are more findings: name -n, --since, --level, --rule or --source");
-    }
-    if page.unreadable > 0 {
-        tracing::warn!(parts = page.unreadable, "parts of the archive cannot be read");
-    }
-    Ok(())
-}
-
-/// Returns the finding as a destination gets it, as it stands now.
-fn line_of(finding: &Finding) -> String {
-    let activity = match finding.status {
-        FindingStatus::Open if finding.updated_at == finding.created_at => Activity::Create,
-        FindingStatus::Open => Activity::Update,
-        FindingStatus::Quiet | FindingStatus::MergedInto(_) => Activity::Close,
+        FindingsVerb::Show { uid, config, output } => (config, finding_params::single(uid.clone(), *output)),
     };
-    ocsf::to_line(&ocsf::finding(finding, activity, None, finding.updated_at)) + "\n"
+    let (config, rules) = config.load()?;
+    if let Some(rule) = &request.query.rule {
+        warn_of_unknown(rule, &rules);
+    }
+    let (path, params) = finding_params::written(&request);
+    let of_state = |ledger: &Ledger| {
+        let found = finding_page::of_ledger(ledger, request).map_err(|error| bootstrap::state_failure(error.into()))?;
+        found.map_err(|reason| anyhow!(reason).into())
+    };
+    admin_client::state_or_daemon(&config, of_state, &path, &params)?.print()
+}
+
+/// Logs that no active rule has this name. It is no error, because findings outlive their rules.
+fn warn_of_unknown(name: &str, rules: &Rules) {
+    if rules.named(name).is_none() {
+        let known: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
+        tracing::warn!("no rule has the name `{name}`, but older findings may; {}", suggestion(name, &known));
+    }
 }
 
 fn since(text: &str) -> Result<Second, String> {

@@ -9,6 +9,7 @@ mod exit;
 mod clock;
 mod shutdown;
 mod telemetry;
+mod printed;
 mod table;
 
 // Files, and the clouds behind one enum.

@@ -1,13 +1,12 @@
 //! The verb `state`: shows the state. It asks the running daemon, or opens the state if no process holds it.
 
-use std::io::Write;
-
-use anyhow::Context;
 use clap::{Args, Subcommand};
+use stakeout_ledger::Ledger;
 
 use crate::admin_client;
-use crate::bootstrap::ConfigArgs;
-use crate::exit::{Exit, Failure, written};
+use crate::bootstrap::{self, ConfigArgs};
+use crate::exit::{Exit, Failure};
+use crate::printed::Format;
 use crate::summary::Summary;
 
 /// The arguments of `stakeout state`.
@@ -33,12 +32,11 @@ enum StateVerb {
 pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
     let StateVerb::Show { config, json } = &args.verb;
     let (config, _) = config.load()?;
-    let summary = admin_client::state_or_daemon(&config, Summary::of, "/state", Vec::new())?;
-    let text = if *json {
-        serde_json::to_string_pretty(&summary).context("cannot encode the state as JSON")? + "\n"
-    } else {
-        summary.to_string()
+    let format = if *json { Format::Json } else { Format::Text };
+    let of_state = |ledger: &Ledger| match Summary::of(ledger) {
+        Ok(summary) => Ok(summary.printed(format)),
+        Err(error) => Err(bootstrap::state_failure(error.into())),
     };
-    written(std::io::stdout().write_all(text.as_bytes()))?;
-    Ok(Exit::Done)
+    let params = [("format", format.as_str().to_owned())];
+    admin_client::state_or_daemon(&config, of_state, "/state", &params)?.print()
 }

@@ -1,17 +1,22 @@
 //! The summary that `state show` prints: the progress of each log, open findings and pending messages.
 
+mod log;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::progress::Progress;
 use stakeout_core::rule::Level;
 use stakeout_core::text::visible;
 use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
+use stakeout_notify::ocsf;
 use stakeout_notify::text::finding_line;
+
+use crate::printed::{Format, Printed};
+use log::LogProgress;
 
 /// Most open findings that the text form lists, the most severe first.
 const LINES_MAX: usize = 20;
@@ -19,7 +24,7 @@ const LINES_MAX: usize = 20;
 const OPEN_MAX: usize = 1000;
 
 /// An open finding.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct OpenFinding {
     pub(crate) uid: String,
     pub(crate) rule: String,
@@ -33,9 +38,18 @@ pub(crate) struct OpenFinding {
     pub(crate) count: u64,
     /// The source that it groups by, if it does.
     pub(crate) source: Option<String>,
+    /// The fields that it groups by, with their values.
+    pub(crate) group: BTreeMap<String, String>,
     pub(crate) clusters: Vec<String>,
-    /// The finding on one line.
+    /// The finding on one line, for the text form.
+    #[serde(skip)]
     pub(crate) line: String,
+}
+
+impl PendingMessages {
+    fn of((destination, messages): (String, usize)) -> PendingMessages {
+        PendingMessages { destination, messages }
+    }
 }
 
 impl OpenFinding {
@@ -48,14 +62,23 @@ impl OpenFinding {
             last_seen: finding.episode.last.to_string(),
             count: finding.episode.count,
             source: finding.source_ip().map(|source| source.to_string()),
+            group: finding.group_fields().map(|(field, value)| (field.to_owned(), value.to_string())).collect(),
             clusters: finding.clusters.iter().cloned().collect(),
             line: finding_line(finding),
         }
     }
 }
 
+/// What a destination has not taken yet.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PendingMessages {
+    pub(crate) destination: String,
+    /// Entries of findings, and notices.
+    pub(crate) messages: usize,
+}
+
 /// What the database holds of one kind.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct KindSize {
     pub(crate) kind: String,
     /// Values of at most 4 KiB.
@@ -64,18 +87,18 @@ pub(crate) struct KindSize {
 }
 
 /// A summary of the state.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     /// The progress of each log.
-    pub(crate) logs: Vec<Progress>,
+    pub(crate) logs: Vec<LogProgress>,
     /// Open findings, the most severe first, at most [`OPEN_MAX`].
     pub(crate) open: Vec<OpenFinding>,
     /// How many findings are open.
     pub(crate) open_total: usize,
     /// Closed findings, which are kept until no late event can join them.
     pub(crate) closed: usize,
-    /// Pending entries and notices, by destination.
-    pub(crate) pending: Vec<(String, usize)>,
+    /// Pending messages, by destination.
+    pub(crate) pending: Vec<PendingMessages>,
     /// Values that the engine moved into separate files; always 0 in a healthy state.
     pub(crate) blobs: usize,
     /// The size of the database on the disk in bytes.
@@ -106,11 +129,11 @@ impl Summary {
         })?;
         let open_total = ledger.findings_open()?;
         Ok(Summary {
-            logs: ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect(),
+            logs: ledger.progresses()?.iter().map(|(_, progress)| LogProgress::of(progress)).collect(),
             closed: stored.findings.saturating_sub(open_total),
             open_total,
             open: open.into_values().collect(),
-            pending: stored.pending.into_iter().collect(),
+            pending: stored.pending.into_iter().map(PendingMessages::of).collect(),
             blobs: ledger.blobs()?,
             bytes: ledger.size_on_disk()?,
             holds: holds.into_iter().map(|(kind, records, bytes)| KindSize { kind, records, bytes }).collect(),
@@ -118,29 +141,22 @@ impl Summary {
             archive_bytes: ledger.archive_bytes()?,
         })
     }
+
+    /// Returns what `state show` prints.
+    pub(crate) fn printed(&self, format: Format) -> Printed {
+        let text = match format {
+            Format::Text => self.to_string(),
+            Format::Json => ocsf::to_lines(self) + "\n",
+        };
+        Printed { text, notes: Vec::new() }
+    }
 }
 
 /// Writes the text form.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "logs")?;
-        for progress in &self.logs {
-            writeln!(f, "  {}: read until {}", visible(&progress.log.0), progress.cursor)?;
-            if let Some(failing) = &progress.failing {
-                writeln!(f, "    failing since {}: {}", failing.since, visible(&failing.reason))?;
-            }
-            if progress.silent_windows > 0 {
-                writeln!(f, "    {} windows in a row without a record", progress.silent_windows)?;
-            }
-            for reread in &progress.rereads {
-                let due: Vec<String> =
-                    reread.after_seconds.iter().map(|after| reread.window.latest().plus(*after).to_string()).collect();
-                writeln!(f, "    reread of {} due at {}", reread.window, due.join(", "))?;
-            }
-            for gap in &progress.gaps {
-                writeln!(f, "    GAP {}: {}", gap.window, visible(&gap.reason))?;
-            }
-        }
+        self.logs.iter().try_for_each(|log| write!(f, "{log}"))?;
         writeln!(f, "open findings: {} (and {} closed)", self.open_total, self.closed)?;
         for finding in self.open.iter().take(LINES_MAX) {
             writeln!(f, "  {}", finding.line)?;
@@ -149,8 +165,8 @@ impl fmt::Display for Summary {
             writeln!(f, "  and {} more: stakeout findings list --open", self.open_total - LINES_MAX)?;
         }
         writeln!(f, "pending messages")?;
-        for (destination, n) in &self.pending {
-            writeln!(f, "  {}: {n}", visible(destination))?;
+        for PendingMessages { destination, messages } in &self.pending {
+            writeln!(f, "  {}: {messages}", visible(destination))?;
         }
         let live: u64 = self.holds.iter().map(|kind| kind.bytes).sum();
         writeln!(f, "database: {} bytes on the disk, {live} of them live, {} blobs", self.bytes, self.blobs)?;

@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stakeout_core::delivery::{Delivery, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::finding_query::FindingQuery;
 use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
 use stakeout_core::progress::Progress;
@@ -23,7 +22,7 @@ use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::finding_page::PageSearch;
+use crate::finding_page::{FindingRequest, PageSearch};
 use crate::summary::Summary;
 
 pub(crate) use close::{Change, CloseRequest, EngineConfig};
@@ -80,7 +79,7 @@ enum Request {
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
-    Search(FindingQuery, usize, oneshot::Sender<Result<(PageSearch, ArchivedFindings), StateError>>),
+    Search(FindingRequest, oneshot::Sender<Result<(PageSearch, ArchivedFindings), StateError>>),
     Summary(oneshot::Sender<Result<Summary, StateError>>),
 }
 
@@ -161,12 +160,8 @@ impl Writer {
     }
 
     /// Searches the findings outside of the archive, and returns the search with the archive, which is still to be searched.
-    pub(crate) async fn search(
-        &self,
-        query: FindingQuery,
-        limit: usize,
-    ) -> Result<(PageSearch, ArchivedFindings), StateError> {
-        self.request(|reply| Request::Search(query, limit, reply)).await
+    pub(crate) async fn search(&self, request: FindingRequest) -> Result<(PageSearch, ArchivedFindings), StateError> {
+        self.request(|reply| Request::Search(request, reply)).await
     }
 
     /// Returns a summary of the state.

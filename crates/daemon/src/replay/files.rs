@@ -42,7 +42,7 @@ pub(crate) struct FilesArgs {
     #[arg(long, value_name = "NAME", default_value = "local")]
     cluster: String,
     /// Network of a proxy or load balancer whose forwarded client address is trusted
-    #[arg(long, value_name = "CIDR", value_parser = network::parse_argument)]
+    #[arg(long, value_name = "CIDR", value_parser = network::parse_trusted_argument)]
     trusted_proxy: Vec<IpNet>,
 }
 

@@ -152,8 +152,8 @@ impl WriterThread {
                 drop(reply.send(self.with(|ledger| ledger.deliveries(&destination))));
             }
             Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
-            Request::Search(query, limit, reply) => {
-                drop(reply.send(self.with(|ledger| PageSearch::of_database(ledger, query, limit))));
+            Request::Search(request, reply) => {
+                drop(reply.send(self.with(|ledger| PageSearch::of_database(ledger, request))));
             }
             Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
             Request::Progress(log, reply) => {
