@@ -186,3 +186,30 @@ fn the_example_of_a_finding_is_what_replay_prints() {
     }
     assert!(examples > 0, "no page has an example");
 }
+
+/// Each transcript of `findings` in a page, with the recording of kube-hunter as the log. What differs by run is the time at
+/// which a finding was reported.
+#[test]
+fn the_transcripts_of_findings_are_what_the_commands_print() {
+    let clouds = Clouds::start();
+    let sandbox = Sandbox::new(&clouds);
+    let log = clouds::recorded("audit/kube-hunter.audit.log.gz");
+    fs::write(sandbox.folder().join("recorded.log"), log).expect("written");
+    sandbox.write_config(
+        "state: {path: state}\nsources: [{name: local, file: {path: recorded.log}}]\nnotify: [{name: out, stdout: {}}]\n",
+    );
+    sandbox.stakeout("docs/findings.md", &["once", "-c", "stakeout.yaml", "--at", "2026-11-22T02:00:00Z"]);
+    let is_same = |line: &&str| !line.starts_with("reported ") && !line.starts_with("changed ");
+    let mut transcripts = 0;
+    for Block { text, line, .. } in blocks("docs/findings.md") {
+        let Some((command, shown)) = text.strip_prefix("$ stakeout ").and_then(|text| text.split_once('\n')) else {
+            continue;
+        };
+        let place = format!("docs/findings.md:{line}");
+        let printed = sandbox.stakeout(&place, &command.split(' ').collect::<Vec<_>>());
+        let lines = |text: &str| text.lines().filter(is_same).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines(shown), lines(&printed), "{place}: {command} prints\n{printed}");
+        transcripts += 1;
+    }
+    assert_eq!(transcripts, 2);
+}
