@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -26,7 +26,7 @@ use crate::printed::{Format, Printed};
 use crate::tick::TickSummary;
 use crate::writer::Writer;
 
-use connections::LimitedListener;
+use connections::{Answering, LimitedListener};
 
 /// Most characters of a refused host name that the answer repeats: DNS allows no longer one.
 const HOST_CHARS_SHOWN_MAX: usize = 253;
@@ -92,18 +92,25 @@ pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health:
         .with_state(page)
         .layer(middleware::from_fn_with_state(listen, guard));
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(LimitedListener::new(listener), router).await {
+        let service = router.into_make_service_with_connect_info::<Answering>();
+        if let Err(error) = axum::serve(LimitedListener::new(listener), service).await {
             error!(%error, "the admin page stopped");
         }
     });
     Ok(())
 }
 
-/// Refuses the host name of a stranger, and closes the connection after one answer.
+/// Refuses the host name of a stranger, and closes the connection after one answer, which has a time of its own.
 ///
 /// A page in a browser may let its own name point to this machine, and then read what the browser may read here (DNS
 /// rebinding). The request still has that name. If the page listens beyond this machine, its names are unknown.
-async fn guard(State(listen): State<SocketAddr>, request: Request, next: Next) -> Response {
+async fn guard(
+    State(listen): State<SocketAddr>,
+    ConnectInfo(answering): ConnectInfo<Answering>,
+    request: Request,
+    next: Next,
+) -> Response {
+    answering.note();
     let mut response = match listen.ip().is_loopback() && !is_host_local(request.headers()) {
         true => (StatusCode::MISDIRECTED_REQUEST, misdirected(listen, request.headers())).into_response(),
         false => next.run(request).await,

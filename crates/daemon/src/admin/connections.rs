@@ -8,10 +8,13 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -21,9 +24,11 @@ use crate::{clock, metric};
 /// Most open connections. A monitoring system, two probes and a person need four; a process may often have only 1,024 open
 /// files. One more connection closes the oldest, so idle connections cannot lock out a client that asks at once.
 const CONNECTIONS_MAX: usize = 64;
-/// Longest life of a connection: the wait for the header, the request and the answer. A scrape of Prometheus takes at most
-/// this long by default.
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest life of a connection without a request. A scrape of Prometheus takes at most this long by default.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest life of a connection after that, if it has a request: a search decodes up to 128 MiB of archived findings, which
+/// takes more than ten seconds on a slow machine.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A listener whose connections are limited in number and time.
 pub(super) struct LimitedListener {
@@ -32,9 +37,14 @@ pub(super) struct LimitedListener {
     open: VecDeque<oneshot::Sender<Infallible>>,
 }
 
+/// Whether a connection has a whole request, which is being answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answering(Arc<AtomicBool>);
+
 /// A connection with an end.
 pub(super) struct LimitedStream {
     stream: TcpStream,
+    answering: Answering,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -52,13 +62,36 @@ impl LimitedListener {
         }
         let (sender, closed) = oneshot::channel();
         self.open.push_back(sender);
+        let answering = Answering::default();
+        let time = answering.clone().time();
         let end = async move {
             tokio::select! {
                 _ = closed => {}
-                () = clock::sleep(CONNECTION_TIME_MAX) => metric::admin_connection_closed(),
+                () = time => metric::admin_connection_closed(),
             }
         };
-        LimitedStream { stream, end: Box::pin(end) }
+        LimitedStream { stream, answering, end: Box::pin(end) }
+    }
+}
+
+impl Answering {
+    /// Notes that the connection has a whole request.
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the time of the connection is over.
+    async fn time(self) {
+        clock::sleep(REQUEST_TIME_MAX).await;
+        if self.0.load(Ordering::Relaxed) {
+            clock::sleep(ANSWER_TIME_MAX).await;
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, LimitedListener>> for Answering {
+    fn connect_info(stream: IncomingStream<'_, LimitedListener>) -> Answering {
+        stream.io().answering.clone()
     }
 }
 
