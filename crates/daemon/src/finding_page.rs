@@ -1,7 +1,9 @@
 //! The findings that fit a query, the latest first, as the command prints them. Only their text is in memory.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
@@ -49,10 +51,8 @@ pub(crate) struct PageSearch {
     latest: BTreeMap<Place, Shown>,
     /// Bytes of their text.
     bytes: usize,
-    /// The latest finding that is left out.
+    /// The latest finding that fits and is left out.
     end: Option<Place>,
-    /// How many fit.
-    total: usize,
     /// Parts of the archive that could not be read.
     unreadable: usize,
 }
@@ -64,12 +64,16 @@ pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Resu
 }
 
 impl PageSearch {
+    fn new(request: FindingRequest) -> PageSearch {
+        PageSearch { request, latest: BTreeMap::new(), bytes: 0, end: None, unreadable: 0 }
+    }
+
     /// Searches the findings outside of the archive, and returns the archive, which needs the ledger no more.
     pub(crate) fn of_database(
         ledger: &Ledger,
         request: FindingRequest,
     ) -> Result<(PageSearch, ArchivedFindings), LedgerError> {
-        let mut search = PageSearch { request, latest: BTreeMap::new(), bytes: 0, end: None, total: 0, unreadable: 0 };
+        let mut search = PageSearch::new(request);
         ledger.each_finding(|finding| {
             search.add(&finding);
             true
@@ -81,9 +85,18 @@ impl PageSearch {
     pub(crate) fn with_archive(mut self, archive: ArchivedFindings) -> Result<Printed, String> {
         if !self.request.query.is_open {
             let query = self.request.query.clone();
-            for finding in archive.findings(move |key, last, level| query.may_match(key, last, level)) {
+            // Most of a large archive is older than all that is kept. It need not be decoded.
+            let known_end = Rc::new(Cell::new(self.end));
+            let end = known_end.clone();
+            let is_wanted = move |key, last, level| {
+                query.may_match(key, last, level) && end.get().is_none_or(|end| (Reverse(last), key) < end)
+            };
+            for finding in archive.findings(is_wanted) {
                 match finding {
-                    Ok(finding) => self.add(&finding),
+                    Ok(finding) => {
+                        self.add(&finding);
+                        known_end.set(self.end);
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "cannot read a part of the archive");
                         self.unreadable += 1;
@@ -98,7 +111,6 @@ impl PageSearch {
         if !self.request.query.matches(finding) {
             return;
         }
-        self.total += 1;
         let place = (Reverse(finding.episode.last), finding.key);
         if self.end.is_some_and(|end| end <= place) {
             return;
@@ -107,7 +119,6 @@ impl PageSearch {
         self.bytes += shown.bytes();
         if let Some(twice) = self.latest.insert(place, shown) {
             self.bytes -= twice.bytes();
-            self.total -= 1;
         }
         while self.latest.len() > self.request.limit || self.bytes > TEXT_BYTES_MAX {
             let Some((place, shown)) = self.latest.pop_last() else { break };
@@ -144,9 +155,8 @@ impl PageSearch {
             (None, 0) => notes.push("no finding fits".to_owned()),
             _ => {}
         }
-        let more = self.total - self.latest.len();
-        if more > 0 {
-            notes.push(format!("{more} more findings fit: name -n, --since, --level, --rule or --source"));
+        if self.end.is_some() {
+            notes.push("more findings fit: name -n, --since, --level, --rule or --source".to_owned());
         }
         let mut rows = Vec::new();
         let mut text = String::with_capacity(self.bytes);
@@ -195,4 +205,79 @@ fn line_of(finding: &Finding) -> String {
         FindingStatus::Quiet | FindingStatus::MergedInto(_) => Activity::Close,
     };
     ocsf::to_line(&ocsf::finding_message(finding, activity, None, finding.updated_at)) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use stakeout_core::episode::Episode;
+    use stakeout_core::group::GroupKey;
+    use stakeout_core::rule::{Level, RuleHead};
+
+    use super::*;
+
+    /// Returns a finding that ends at this second.
+    fn finding(last: i64, description: &str) -> Finding {
+        let rule = RuleHead {
+            name: "denied-often".to_owned(),
+            id: String::new(),
+            title: String::new(),
+            description: description.to_owned(),
+            level: Level::Low,
+            techniques: Vec::new(),
+            falsepositives: Vec::new(),
+            runbook: String::new(),
+            risk_score: 0,
+            group_by: Vec::new(),
+        };
+        Finding {
+            key: FindingKey(u128::MAX - u128::from(last.unsigned_abs())),
+            rule: Arc::new(rule),
+            group: GroupKey(Vec::new()),
+            episode: Episode { first: Second(0), last: Second(last), count: 3 },
+            codes: Default::default(),
+            pruned: None,
+            pruned_codes: Default::default(),
+            quiet_seconds: 60,
+            status: FindingStatus::Open,
+            clusters: BTreeSet::new(),
+            providers: BTreeSet::new(),
+            sources: Default::default(),
+            values: None,
+            related: BTreeSet::new(),
+            related_activity: Default::default(),
+            context: None,
+            evidence: Default::default(),
+            late: false,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn printed(format: Format, limit: usize, findings: impl Iterator<Item = Finding>) -> Printed {
+        let mut search = PageSearch::new(FindingRequest { limit, format, ..FindingRequest::default() });
+        findings.for_each(|finding| search.add(&finding));
+        search.printed().expect("no single finding is asked for")
+    }
+
+    #[test]
+    fn the_latest_findings_stay_within_the_number_and_the_bytes_of_an_answer() {
+        let seconds = |printed: &Printed| -> Vec<i64> {
+            let line = |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["end_time"].clone();
+            printed.text.lines().map(|text| line(text).as_i64().expect("a time") / 1000).collect()
+        };
+        let few = [2, 5, 1, 4, 3].map(|last| finding(last, ""));
+        let two = printed(Format::Json, 2, few.clone().into_iter());
+        assert_eq!((seconds(&two), two.notes.len()), (vec![5, 4], 1));
+        let all = printed(Format::Json, 5, few.into_iter());
+        assert_eq!((seconds(&all), all.notes), (vec![5, 4, 3, 2, 1], Vec::<String>::new()));
+
+        let long = "a".repeat(1 << 20);
+        let large = printed(Format::Json, 1000, (1..=40).map(|n| finding(n * 7 % 41, &long)));
+        assert!(large.text.len() <= TEXT_BYTES_MAX, "{}", large.text.len());
+        assert_eq!((seconds(&large), large.notes.len()), ((26..=40).rev().collect(), 1));
+    }
 }
