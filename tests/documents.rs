@@ -155,7 +155,7 @@ fn every_yaml_block_passes_check() {
                 }
                 Yaml::Filter => {
                     fs::write(sandbox.folder().join("page.yml"), &block.text).expect("written");
-                    sandbox.stakeout(&place, &["check", "--rules", "config/rules", "--rules", "page.yml"]);
+                    sandbox.stakeout(&place, &["check", "--rules", "builtin", "--rules", "page.yml"]);
                 }
                 // An object of Kubernetes, which is not Stakeout's to check.
                 Yaml::Kubernetes => {

@@ -10,6 +10,7 @@ mod localstack;
 mod pipeline;
 mod quality;
 mod replay;
+mod rule_sets;
 mod support;
 mod tools;
 mod wire_truth;

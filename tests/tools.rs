@@ -200,7 +200,7 @@ fn rules_are_listed_with_what_they_are_made_of() {
     compare("list.txt", &["rules", "list", "--rules", "rules.yml"]);
     compare("list.jsonl", &["rules", "list", "--rules", "rules.yml", "-o", "json"]);
     let shipped = lines(&["rules", "list", "-o", "json"]);
-    assert!(shipped.iter().all(|rule| rule["origin"] == "shipped" && rule["cases"].as_u64() > Some(0)), "{shipped:?}");
+    assert!(shipped.iter().all(|rule| rule["origin"] == "builtin" && rule["cases"].as_u64() > Some(0)), "{shipped:?}");
 }
 
 #[test]

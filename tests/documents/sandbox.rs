@@ -50,7 +50,7 @@ pub(crate) const BUILDS: &[(&str, &str)] =
     &[("cargo build --release", "takes minutes, and .ci/run builds the same sources")];
 
 /// Programs of this machine that pages may use.
-const LOCAL: &[&str] = &["cat", "cp", "grep", "seq"];
+const LOCAL: &[&str] = &["cat", "grep", "seq"];
 
 /// What in a page cannot run as it is written, and what takes its place.
 const WEBHOOK_URL: &str = "https://hooks.slack.com/services/...";
@@ -78,6 +78,7 @@ impl<'a> Sandbox<'a> {
         let recording = checkout().join("tests/data/audit/kube-hunter.audit.log.gz");
         fs::copy(recording, folder.join("audit.log.gz")).expect("a log");
         fs::write(folder.join("audit.log"), clouds::audit_log()).expect("a log");
+        symlink("config/rules", folder.join("rules")).expect("a link");
         sandbox.write_config(
             "state: {path: state}\nsources: [{name: onprem, file: {path: audit.log}}]\nnotify: [{name: out, stdout: {}}]\n",
         );

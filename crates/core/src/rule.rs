@@ -42,7 +42,7 @@ pub use explanation::{
 };
 pub use filter::Filter;
 pub use head::{HeadKey, Level, RuleHead};
-pub use load::{RuleFile, load};
+pub use load::{Origin, RuleFile, load};
 pub use matcher::{Match, Matcher};
 
 /// The field that names who sent a request.
@@ -67,6 +67,8 @@ pub struct Rule {
     pub tactics: Vec<String>,
     /// The fingerprint of its logic.
     pub key: RuleKey,
+    /// Who wrote it.
+    pub origin: Origin,
     /// Its file.
     pub file: String,
     /// The line where it begins.
@@ -95,6 +97,10 @@ pub struct Rules {
     pub filters: Vec<Filter>,
     /// Probable mistakes of their authors.
     pub warnings: Vec<Diagnostic>,
+    /// A note for each rule or filter of the user that replaces a built-in one.
+    pub replacements: Vec<Diagnostic>,
+    /// Whether a rule or filter is the user's.
+    has_own: bool,
     /// Every detection, also those that only a correlation counts: they can have test cases too.
     detections: Vec<Detection>,
 }
@@ -227,6 +233,15 @@ impl Rules {
     #[must_use]
     pub fn longest_reach_seconds(&self) -> i64 {
         self.rules.iter().map(Rule::episode_reach_seconds).max().unwrap_or(0)
+    }
+
+    /// Removes the rule of this name: it opens no findings any more, but correlations that name it still count it. Returns
+    /// whether there was one.
+    pub fn disable(&mut self, name: &str) -> bool {
+        let before = self.rules.len();
+        self.rules.retain(|rule| rule.head.name != name);
+        self.cases.retain(|case| case.rule != name);
+        self.rules.len() < before
     }
 
     /// Returns the rule of this name.

@@ -1,6 +1,6 @@
 //! The rules that ship with Stakeout, compiled in. `build.rs` takes every file of `config/rules`.
 
-use crate::rule::RuleFile;
+use crate::rule::{Origin, RuleFile};
 
 /// The shipped rule files, sorted by name: name and text.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/rule_files.rs"));
@@ -8,7 +8,12 @@ const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/rule_files.rs
 /// Returns the shipped rule files.
 #[must_use]
 pub fn rule_files() -> Vec<RuleFile> {
-    FILES.iter().map(|(name, text)| RuleFile { name: (*name).to_owned(), text: (*text).to_owned() }).collect()
+    let file = |(name, text): &(&str, &str)| RuleFile {
+        origin: Origin::BuiltIn,
+        name: (*name).to_owned(),
+        text: (*text).to_owned(),
+    };
+    FILES.iter().map(file).collect()
 }
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ impl ConfigArgs {
     pub(crate) fn read(&self) -> Result<(Config, Rules), Failure> {
         let environment = |name: &str| std::env::var(name).ok();
         let config = Config::load(&self.config, &environment).map_err(Failure::Config)?;
-        let rules = rule_files::load(&config.rules).map_err(Failure::Config)?;
+        let mut rules = rule_files::load(&config.rules).map_err(Failure::Config)?;
+        rule_files::disable(&mut rules, &config.disabled_rules).map_err(Failure::Config)?;
         Ok((config, rules))
     }
 }

@@ -6,6 +6,7 @@
 mod duration;
 mod expand;
 pub(crate) mod notify;
+pub(crate) mod rules;
 pub(crate) mod schedule;
 pub(crate) mod sources;
 mod state;
@@ -15,7 +16,7 @@ mod tests;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
@@ -27,6 +28,7 @@ use crate::section::{self, Environment, SectionReader, io_problem, keys};
 
 pub(crate) use duration::parse as seconds_of;
 use notify::Destination;
+pub(crate) use rules::{DisabledRule, RuleSource};
 pub(crate) use schedule::Schedule;
 pub(crate) use sources::SourceConfig;
 pub(crate) use state::StateConfig;
@@ -40,8 +42,18 @@ const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9403);
-const SECTIONS: [&str; 9] =
-    ["schedule", "state", "rules", "trusted_proxies", "sources", "notify", "context_query", "admin", "limits"];
+const SECTIONS: [&str; 10] = [
+    "schedule",
+    "state",
+    "rules",
+    "disable",
+    "trusted_proxies",
+    "sources",
+    "notify",
+    "context_query",
+    "admin",
+    "limits",
+];
 
 /// A parsed config, with the defaults filled in and the secrets read.
 #[derive(Clone, Debug)]
@@ -50,8 +62,10 @@ pub(crate) struct Config {
     pub(crate) schedule: Schedule,
     /// Where the state is, and how much of the past it keeps.
     pub(crate) state: StateConfig,
-    /// Directories and files of rules; empty for the shipped rules.
-    pub(crate) rules: Vec<PathBuf>,
+    /// Where the rules are; empty for the built-in ones alone.
+    pub(crate) rules: Vec<RuleSource>,
+    /// The rules among them that are not in use.
+    pub(crate) disabled_rules: Vec<DisabledRule>,
     /// The proxies whose forwarded addresses are believed.
     pub(crate) trusted_proxies: TrustedProxies,
     /// The logs, at least one, in the order of the file.
@@ -117,7 +131,8 @@ fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, errors: &mut Vec<Diagn
     };
     let notify = notify::read(&map, reader, errors);
     let state = keep(state::read(&map, reader), errors);
-    let rules = keep(rules(&map, reader), errors);
+    let rules = keep(rules::read(&map, reader), errors);
+    let disabled_rules = keep(rules::read_disabled(&map), errors);
     let trusted_proxies = keep(trusted_proxies(&map), errors);
     let admin_listen = keep(admin_listen(&map, reader), errors);
     let context_query_min = keep(context_query_min(&map), errors);
@@ -126,6 +141,7 @@ fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, errors: &mut Vec<Diagn
         schedule: schedule?,
         state: state?,
         rules: rules?,
+        disabled_rules: disabled_rules?,
         trusted_proxies: trusted_proxies?,
         sources: sources?,
         notify: notify?,
@@ -198,31 +214,6 @@ fn tab_or(error: Diagnostic, text: &str) -> Diagnostic {
             ..error
         },
         _ => error,
-    }
-}
-
-fn rules(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<Vec<PathBuf>, Diagnostic> {
-    let Some(at) = top.get("rules") else {
-        return Ok(Vec::new());
-    };
-    let items = at.list_or_one()?;
-    if items.is_empty() {
-        return Err(at.error(
-            "the list of rules is empty",
-            "name a directory or file, or remove the key to use the shipped rules",
-        ));
-    }
-    items.iter().map(|item| rule_path(item, reader)).collect()
-}
-
-fn rule_path(at: &At<'_>, reader: &SectionReader<'_>) -> Result<PathBuf, Diagnostic> {
-    let path = reader.path(at)?;
-    match fs::metadata(&path) {
-        Ok(_) => Ok(path),
-        Err(error) => Err(at.error(
-            io_problem(&error, &at.text()?),
-            "name a directory or file of rules, or remove the key to use the shipped rules",
-        )),
     }
 }
 

@@ -15,6 +15,7 @@ use stakeout_core::text::{bounded, visible};
 use tracing::warn;
 
 use crate::bootstrap::warn_of;
+use crate::config::RuleSource;
 use crate::exit::{Exit, Failure, written};
 use crate::replay::files::{FileEvent, FilesArgs};
 use crate::rule_files;
@@ -35,9 +36,9 @@ const HEADING_CHARS_MAX: usize = 120;
 It explains at most 100 events.
 Exit codes: 0 done, 1 an event cannot be read, 2 usage, 78 rule error")]
 pub(crate) struct ExplainArgs {
-    /// Rules to use instead of the shipped ones: a file or a directory
+    /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]
-    rules: Vec<PathBuf>,
+    rules: Vec<RuleSource>,
     #[command(flatten)]
     reading: FilesArgs,
     /// Output format

@@ -50,10 +50,10 @@ mod run;
 mod once;
 #[cfg(feature = "demo")]
 mod demo;
-mod check;
 mod doctor;
 mod replay;
 mod rules;
+mod check;
 mod explain;
 mod tune;
 mod findings;

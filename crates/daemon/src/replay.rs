@@ -34,6 +34,7 @@ use stakeout_notify::{notice, ocsf, text};
 use tracing::{info, warn};
 
 use crate::bootstrap::warn_of;
+use crate::config::RuleSource;
 use crate::exit::{Exit, Failure, written};
 use crate::{network, rule_files};
 use candidate_filter::CandidateFilter;
@@ -59,9 +60,9 @@ const THREADS: usize = 4;
   az monitor log-analytics query -w WORKSPACE --analytics-query 'AKSAudit | where TimeGenerated > ago(1d)' | stakeout replay -
   aws logs filter-log-events --log-group-name /aws/eks/prod/cluster --log-stream-name-prefix kube-apiserver-audit | stakeout replay --cluster prod -")]
 pub(crate) struct ReplayArgs {
-    /// Rules to use instead of the shipped ones: a file or a directory
+    /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]
-    rules: Vec<PathBuf>,
+    rules: Vec<RuleSource>,
     /// What the files contain
     #[arg(long, value_parser = ExportKind::parser(), default_value = "auto")]
     kind: ExportKind,

@@ -1,5 +1,7 @@
-//! The verb `rules`: lists the active rules, shows one, runs their test cases, and prints an ATT&CK layer.
+//! The verb `rules`: lists the active rules, shows one, exports the built-in ones, runs test cases, and prints an ATT&CK
+//! layer.
 
+mod export;
 mod list;
 mod navigator;
 mod test;
@@ -9,10 +11,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use stakeout_core::rule::{RuleFile, Rules};
-use stakeout_core::shipped;
+use stakeout_core::rule::Rules;
 
 use crate::bootstrap::warn_of;
+use crate::config::RuleSource;
 use crate::exit::{Exit, Failure, written};
 use crate::rule_files;
 
@@ -47,6 +49,16 @@ enum RulesVerb {
         #[command(flatten)]
         paths: Paths,
     },
+    /// Write the files of the built-in rules, with their filters, to a new directory
+    #[command(after_help = "Examples:
+  stakeout rules export ./all-rules
+
+A config with `rules: [./all-rules]` uses the copies alone. With `rules: [builtin, ./all-rules]`,
+each copy replaces the built-in rule of its name.")]
+    Export {
+        /// The directory, which must be missing or empty
+        directory: PathBuf,
+    },
     /// Run the test cases in the rule files
     #[command(after_help = "Examples:
   stakeout rules test
@@ -78,9 +90,9 @@ enum Output {
 /// The rules to use.
 #[derive(Args, Debug)]
 struct Paths {
-    /// Rules to use instead of the shipped ones: a file or a directory
+    /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]
-    rules: Vec<PathBuf>,
+    rules: Vec<RuleSource>,
 }
 
 /// Runs `rules`.
@@ -89,9 +101,10 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
         RulesVerb::List { paths, output } => {
             let rules = load(paths)?;
             warn_of(&rules);
-            done(list::write(&rules, paths.rules.is_empty(), *output))
+            done(list::write(&rules, *output))
         }
         RulesVerb::Show { name, paths } => show(name, paths),
+        RulesVerb::Export { directory } => export::run(directory),
         RulesVerb::Test(paths) => test::run(&load(paths)?),
         RulesVerb::Navigator(paths) => {
             let rules = load(paths)?;
@@ -114,15 +127,8 @@ fn done(result: io::Result<()>) -> Result<Exit, Failure> {
 fn show(name: &str, paths: &Paths) -> Result<Exit, Failure> {
     let rules = load(paths)?;
     let rule = rule_files::named(&rules, name)?;
-    let file = file_of(&rule.file, paths).with_context(|| format!("cannot read {}", rule.file))?;
+    let files = rule_files::files(&paths.rules).map_err(Failure::Config)?;
+    let file = files.iter().find(|file| file.origin == rule.origin && file.name == rule.file);
+    let file = file.with_context(|| format!("cannot read {}", rule.file))?;
     done(io::stdout().write_all(file.text.as_bytes()))
-}
-
-fn file_of(name: &str, paths: &Paths) -> io::Result<RuleFile> {
-    if paths.rules.is_empty()
-        && let Some(file) = shipped::rule_files().into_iter().find(|file| file.name == name)
-    {
-        return Ok(file);
-    }
-    Ok(RuleFile { name: name.to_owned(), text: std::fs::read_to_string(name)? })
 }

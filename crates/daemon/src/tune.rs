@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::bootstrap::{self, ConfigArgs, warn_of};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, Failure, written};
 use crate::replay::files::{FilesArgs, Folded};
 use crate::rule_files;
@@ -42,9 +42,9 @@ With -c, tune reads the logs from their clouds, hour by hour. It changes no stat
 The filters are suggestions. Fill in owner and reason, then copy them to a file of your rules.
 Exit codes: 0 done, 1 failed, 2 usage, 78 rule error")]
 pub(crate) struct TuneArgs {
-    /// Rules to use instead of the shipped ones: a file or a directory
+    /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]
-    rules: Vec<PathBuf>,
+    rules: Vec<RuleSource>,
     /// Tune only this rule; may be repeated
     #[arg(long, value_name = "NAME")]
     rule: Vec<String>,

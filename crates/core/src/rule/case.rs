@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::Rules;
+use super::{Origin, Rules};
 use crate::address::TrustedProxies;
 use crate::decode::{DecodeError, Enveloped, decode};
 use crate::diagnostic::Diagnostic;
@@ -16,6 +16,41 @@ use crate::yaml::{At, Node, Value};
 /// of CloudWatch Logs.
 const ENVELOPE_KEYS: &[&str] = &["protoPayload", "log_s", "properties", "TimeGenerated", "message"];
 
+/// The keys of an audit event (`audit.k8s.io/v1`), and of the objects in it that rules read.
+/// <https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/#audit-k8s-io-v1-Event>
+const EVENT_KEYS: &[&str] = &[
+    "annotations",
+    "apiVersion",
+    "auditID",
+    "authenticationMetadata",
+    "impersonatedUser",
+    "kind",
+    "level",
+    "metadata",
+    "objectRef",
+    "requestObject",
+    "requestReceivedTimestamp",
+    "requestURI",
+    "responseObject",
+    "responseStatus",
+    "sourceIPs",
+    "stage",
+    "stageTimestamp",
+    "user",
+    "userAgent",
+    "verb",
+];
+const USER_KEYS: &[&str] = &["extra", "groups", "uid", "username"];
+const OBJECT_KEYS: &[(&str, &[&str])] = &[
+    ("impersonatedUser", USER_KEYS),
+    (
+        "objectRef",
+        &["apiGroup", "apiVersion", "name", "namespace", "resource", "resourceVersion", "subresource", "uid"],
+    ),
+    ("responseStatus", &["apiVersion", "code", "details", "kind", "message", "metadata", "reason", "status"]),
+    ("user", USER_KEYS),
+];
+
 /// One case: an event, and whether the rule matches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
@@ -23,6 +58,8 @@ pub struct Case {
     pub rule: String,
     /// What the case shows.
     pub name: String,
+    /// Who wrote the rule.
+    pub origin: Origin,
     /// The file.
     pub file: String,
     /// The line.
@@ -60,10 +97,31 @@ impl CaseResult {
     pub fn is_passed(&self) -> bool {
         self.actual == Ok(self.case.expected)
     }
+
+    /// Returns the error of a case that did not pass.
+    #[must_use]
+    pub fn failure(&self) -> Option<Diagnostic> {
+        if self.is_passed() {
+            return None;
+        }
+        let Case { rule, name, file, line, expected, .. } = &self.case;
+        let words = |matched: bool| if matched { "match" } else { "no match" };
+        let actual = match &self.actual {
+            Ok(matched) => format!("got {}", words(*matched)),
+            Err(error) => format!("its event cannot be read: {error}"),
+        };
+        Some(Diagnostic {
+            file: file.clone(),
+            line: *line,
+            key: String::new(),
+            problem: format!("the case `{name}` of the rule `{rule}` failed: expected {}, {actual}", words(*expected)),
+            fix: "correct the rule or the case; `stakeout explain` shows each condition".to_owned(),
+        })
+    }
 }
 
 impl Case {
-    pub(super) fn read(at: &At<'_>, rule: &str) -> Result<Case, Diagnostic> {
+    pub(super) fn read(at: &At<'_>, rule: &str, origin: Origin) -> Result<Case, Diagnostic> {
         let map = at.map(&["name", "event", "match"])?;
         let name = map.need("name", "write what the case shows")?.text()?.to_owned();
         let event_at = map.need("event", "write the relevant fields of the audit event")?;
@@ -72,6 +130,7 @@ impl Case {
         let event = if is_enveloped {
             CaseEvent::Enveloped(spelled)
         } else {
+            check_keys(&event_at)?;
             let decoded = decode(spelled.as_bytes()).map_err(|error| {
                 event_at
                     .error(error.to_string(), "write an event with at least a verb, and with no other kind than Event")
@@ -81,6 +140,7 @@ impl Case {
         Ok(Case {
             rule: rule.to_owned(),
             name,
+            origin,
             file: at.file().to_owned(),
             line: at.line(),
             event,
@@ -90,18 +150,25 @@ impl Case {
 }
 
 impl Rules {
-    /// Runs every case whose event is written as the API server writes it: a rule matches where the event is a request,
-    /// fits its selections, and has a group to count for.
+    /// Returns the cases that say something about these rules. A filter of the user may exclude the event of a built-in
+    /// rule's case, so with rules of the user, only their cases do.
+    fn relevant_cases(&self) -> impl Iterator<Item = &Case> {
+        self.cases.iter().filter(|case| !self.has_own || case.origin == Origin::Own)
+    }
+
+    /// Runs every relevant case whose event is written as the API server writes it: a rule matches where the event is a
+    /// request, fits its selections, and has a group to count for.
     #[must_use]
     pub fn test(&self) -> Vec<CaseResult> {
-        let native = self.cases.iter().filter(|case| matches!(case.event, CaseEvent::Audit(_)));
+        let native = self.relevant_cases().filter(|case| matches!(case.event, CaseEvent::Audit(_)));
         native.map(|case| self.run(case, &|_| Err(DecodeError::OtherService("unread".to_owned())))).collect()
     }
 
-    /// Runs every case; `read` reads those events that are written as a cloud keeps them.
+    /// Runs every case, but those of built-in rules only where no rule or filter is the user's: their filters may exclude
+    /// its event. `read` reads those events that are written as a cloud keeps them.
     #[must_use]
     pub fn test_with(&self, read: ReadEnvelope<'_>) -> Vec<CaseResult> {
-        self.cases.iter().map(|case| self.run(case, read)).collect()
+        self.relevant_cases().map(|case| self.run(case, read)).collect()
     }
 
     fn run(&self, case: &Case, read: ReadEnvelope<'_>) -> CaseResult {
@@ -135,6 +202,17 @@ impl Rules {
             }),
         }
     }
+}
+
+/// Fails for a key that an audit event does not have: without it, a case with a typo would pass for the wrong reason.
+fn check_keys(event: &At<'_>) -> Result<(), Diagnostic> {
+    let map = event.map(EVENT_KEYS)?;
+    for (name, known) in OBJECT_KEYS {
+        if let Some(at) = map.get(name).filter(|at| at.node.value != Value::Null) {
+            at.map(known)?;
+        }
+    }
+    Ok(())
 }
 
 fn json(node: &Node) -> Json {

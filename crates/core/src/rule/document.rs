@@ -1,6 +1,5 @@
 //! One Sigma document: a detection, a correlation or a filter, checked but not yet joined with the rules that it names.
 
-use super::SourceIpMode;
 use super::case::Case;
 use super::correlation::{self, Correlation};
 use super::detection::Expression;
@@ -8,6 +7,7 @@ use super::filter::{self, FilterBody};
 use super::head::Level;
 use super::reference::RuleNames;
 use super::selection;
+use super::{Origin, SourceIpMode};
 use crate::diagnostic::{Diagnostic, nearest, suggestion};
 use crate::yaml::{At, Map};
 
@@ -40,6 +40,7 @@ const DEDUP_PERIOD_SECONDS: i64 = 3600;
 
 /// A document.
 pub(super) struct Document {
+    pub(super) origin: Origin,
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) names: RuleNames,
@@ -86,7 +87,7 @@ pub(super) enum Body {
 }
 
 /// Reads one document. What is allowed but probably a mistake goes to `warnings`.
-pub(super) fn document(top: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Document, Diagnostic> {
+pub(super) fn document(top: &At<'_>, origin: Origin, warnings: &mut Vec<Diagnostic>) -> Result<Document, Diagnostic> {
     let map = top.any_map()?;
     if let Some(action) = map.get("action") {
         return Err(action.error(
@@ -123,11 +124,12 @@ pub(super) fn document(top: &At<'_>, warnings: &mut Vec<Diagnostic>) -> Result<D
     };
     let name = map.get("name").map(|at| word(&at)).transpose()?;
     let own = match map.get("stakeout") {
-        Some(at) if kind != "filter" => own(&at, name.as_deref().unwrap_or(&title), kind == "detection")?,
+        Some(at) if kind != "filter" => own(&at, name.as_deref().unwrap_or(&title), origin, kind == "detection")?,
         _ => OwnKeys::default(),
     };
     let id = map.get("id").map(|at| id(&at)).transpose()?;
     Ok(Document {
+        origin,
         file: top.file().to_owned(),
         line: top.line(),
         description: map.get("description").map_or(Ok(""), |at| at.text())?.trim().to_owned(),
@@ -234,7 +236,7 @@ fn logsource(map: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagno
     logsource.need("product", "add `product: kubernetes`").map(drop)
 }
 
-fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<OwnKeys, Diagnostic> {
+fn own(at: &At<'_>, rule: &str, origin: Origin, is_detection: bool) -> Result<OwnKeys, Diagnostic> {
     let mut own = OwnKeys::default();
     let keys: &[&str] = &["dedup_period", "risk_score", "runbook", "source_ip", "tests", "follow_up"];
     let map = at.map(if is_detection { keys } else { &keys[..5] })?;
@@ -270,7 +272,7 @@ fn own(at: &At<'_>, rule: &str, is_detection: bool) -> Result<OwnKeys, Diagnosti
         runbook.text()?.trim().clone_into(&mut own.runbook);
     }
     if let Some(tests) = map.get("tests") {
-        own.cases = tests.list()?.iter().map(|case| Case::read(case, rule)).collect::<Result<_, _>>()?;
+        own.cases = tests.list()?.iter().map(|case| Case::read(case, rule, origin)).collect::<Result<_, _>>()?;
     }
     Ok(own)
 }

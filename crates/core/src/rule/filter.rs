@@ -100,7 +100,8 @@ pub(super) fn filter(document: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Resu
     let own = own.map(&["expires", "owner", "reason"])?;
     Ok(FilterBody {
         rules,
-        unmatched: rules_at.error("there is no rule to filter", "load rules as well, or remove the filter"),
+        unmatched: rules_at
+            .error("there is no rule to filter", "load rules as well, such as `builtin`, or remove the filter"),
         reason: own.need("reason", "write why these requests are not findings")?.text()?.trim().to_owned(),
         owner: own.need("owner", "write who is responsible for the filter")?.text()?.trim().to_owned(),
         expires: own.get("expires").map(|at| expires(&at)).transpose()?,

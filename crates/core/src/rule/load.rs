@@ -22,9 +22,20 @@ const DEFAULT_GROUP_BY: [&str; 3] = ["source_ip", "cluster", "user.username"];
 /// Timespan of a rule without a correlation, in seconds.
 const DEFAULT_TIMESPAN_SECONDS: i64 = 3600;
 
+/// Who wrote a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The authors of Stakeout: it is compiled in.
+    BuiltIn,
+    /// The user.
+    Own,
+}
+
 /// A rule file: its name, for messages, and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFile {
+    /// Who wrote it.
+    pub origin: Origin,
     /// The file's name.
     pub name: String,
     /// Its text: one or more YAML documents.
@@ -32,7 +43,7 @@ pub struct RuleFile {
 }
 
 /// Returns the active rules in `files`, with warnings of probable mistakes; or every error, at most one for each
-/// document.
+/// document. A rule or filter of the user replaces the built-in one of the same name.
 pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
     let mut documents = Vec::new();
     let mut errors = Vec::new();
@@ -42,7 +53,7 @@ pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
             Err(error) => errors.push(error),
             Ok(nodes) => {
                 for node in nodes.iter().filter(|node| node.value != yaml::Value::Null) {
-                    match document(&At::top(&file.name, node), &mut warnings) {
+                    match document(&At::top(&file.name, node), file.origin, &mut warnings) {
                         Ok(document) => documents.push(document),
                         Err(error) => errors.push(error),
                     }
@@ -50,14 +61,42 @@ pub fn load(files: &[RuleFile]) -> Result<Rules, Vec<Diagnostic>> {
             }
         }
     }
+    let (replaced, replacements) = replace(&mut documents);
     errors.extend(name_errors(&documents));
     if !errors.is_empty() {
         return Err(errors);
     }
-    let mut rules = Join::of(&documents).rules()?;
+    let mut rules = Join::of(&documents, &replaced).rules()?;
     warnings.extend(rules.rules.iter().filter(|rule| rule.never_matches()).map(never_matches));
     rules.warnings = warnings;
+    rules.replacements = replacements;
     Ok(rules)
+}
+
+/// Removes each built-in document that one of the user replaces, and returns them, and a note for each that replaces one.
+fn replace(documents: &mut Vec<Document>) -> (Vec<Document>, Vec<Diagnostic>) {
+    let is_filter = |document: &Document| matches!(document.body, Body::Filter(_));
+    let (own, mut kept): (Vec<Document>, Vec<Document>) =
+        std::mem::take(documents).into_iter().partition(|document| document.origin == Origin::Own);
+    let (mut replaced, mut notes) = (Vec::new(), Vec::new());
+    for new in &own {
+        let before = replaced.len();
+        let is_same = |old: &mut Document| old.names.shown() == new.names.shown() && is_filter(old) == is_filter(new);
+        replaced.extend(kept.extract_if(.., is_same));
+        if replaced.len() > before {
+            let kind = if is_filter(new) { "filter" } else { "rule" };
+            notes.push(Diagnostic {
+                file: new.file.clone(),
+                line: new.line,
+                key: "name".to_owned(),
+                problem: format!("replaces the built-in {kind} `{}`", new.names.shown()),
+                fix: "give it another name to use both".to_owned(),
+            });
+        }
+    }
+    kept.extend(own);
+    *documents = kept;
+    (replaced, notes)
 }
 
 /// Warns of a rule that no request can match.
@@ -95,24 +134,27 @@ fn name_errors(documents: &[Document]) -> Vec<Diagnostic> {
 /// Documents while they are joined: correlations and filters with the rules that they name.
 struct Join<'a> {
     documents: &'a [Document],
+    /// Built-in documents that documents of the user replace.
+    replaced: &'a [Document],
     /// Names of the rules behind the first one of an ordered correlation. Only these can be follow-ups.
     later_rules: Vec<&'a str>,
     errors: Vec<Diagnostic>,
 }
 
 impl<'a> Join<'a> {
-    fn of(documents: &'a [Document]) -> Join<'a> {
+    fn of(documents: &'a [Document], replaced: &'a [Document]) -> Join<'a> {
         let mut later_rules = Vec::new();
         for correlation in documents.iter().filter_map(correlation_of) {
             if matches!(correlation.kind, CorrelationKind::Temporal { is_ordered: true }) {
                 later_rules.extend(correlation.rules.iter().skip(1).map(|reference| reference.target.as_str()));
             }
         }
-        Join { documents, later_rules, errors: Vec::new() }
+        Join { documents, replaced, later_rules, errors: Vec::new() }
     }
 
     fn rules(mut self) -> Result<Rules, Vec<Diagnostic>> {
-        let mut rules = Rules::default();
+        let has_own = self.documents.iter().any(|document| document.origin == Origin::Own);
+        let mut rules = Rules { has_own, ..Rules::default() };
         for document in self.documents {
             rules.cases.extend(document.own.cases.iter().cloned());
             match &document.body {
@@ -125,12 +167,12 @@ impl<'a> Join<'a> {
                         selections: document.selections.clone(),
                     });
                     // A follow-up alone would match every request, which `generate` does not ask for.
-                    if !is_only_counted(document, self.documents) && document.own.follow_up.is_none() {
+                    if !self.is_only_counted(document) && document.own.follow_up.is_none() {
                         rules.rules.push(lone_rule(document, narrowed));
                     }
                 }
                 Body::Correlation(correlation) => match self.counted(document, correlation) {
-                    Ok(_) if is_only_counted(document, self.documents) => {}
+                    Ok(_) if self.is_only_counted(document) => {}
                     Ok(counted) => rules.rules.push(rule(document, correlation, counted)),
                     Err(error) => self.errors.push(error),
                 },
@@ -142,6 +184,20 @@ impl<'a> Join<'a> {
         }
         rules.rules.sort_by(|left, right| left.head.name.cmp(&right.head.name));
         if self.errors.is_empty() { Ok(rules) } else { Err(self.errors) }
+    }
+
+    /// Returns whether `document` is a rule that some correlation counts, so that it does not fire alone. To a built-in rule,
+    /// only what the built-in correlations say of it matters, also those that the user replaced.
+    fn is_only_counted(&self, document: &Document) -> bool {
+        let mut correlations = self
+            .documents
+            .iter()
+            .chain(self.replaced)
+            .filter(|other| document.origin == Origin::Own || other.origin == Origin::BuiltIn)
+            .filter_map(correlation_of)
+            .filter(|correlation| correlation.rules.iter().any(|reference| document.names.are_named(&reference.target)))
+            .peekable();
+        correlations.peek().is_some() && !correlations.any(|correlation| correlation.generate)
     }
 
     fn named(&self, reference: &Reference) -> Result<&'a Document, Diagnostic> {
@@ -368,16 +424,6 @@ fn correlation_of(document: &Document) -> Option<&Correlation> {
     }
 }
 
-/// Returns whether `document` is a rule that some correlation counts, so that it does not fire alone.
-fn is_only_counted(document: &Document, documents: &[Document]) -> bool {
-    let mut correlations = documents
-        .iter()
-        .filter_map(correlation_of)
-        .filter(|correlation| correlation.rules.iter().any(|reference| document.names.are_named(&reference.target)))
-        .peekable();
-    correlations.peek().is_some() && !correlations.any(|correlation| correlation.generate)
-}
-
 /// Returns the rule of a detection that no correlation counts: one request is enough.
 fn lone_rule(document: &Document, selection: Expression) -> Rule {
     let group_by: Vec<Field> = DEFAULT_GROUP_BY.iter().map(|name| Field::Named(name)).collect();
@@ -413,6 +459,7 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
         threshold: Threshold { count, timespan_seconds, quiet_seconds: timespan_seconds.max(own.dedup_period_seconds) },
         source_ip: own.source_ip,
         tactics: document.tactics.clone(),
+        origin: document.origin,
         file: document.file.clone(),
         line: document.line,
     }

@@ -41,7 +41,7 @@ impl Reference {
             }
             let error = item.error(
                 format!("no rule has the name or id `{target}`"),
-                "use the `name` or `id` of a rule that is loaded as well, not its title",
+                "use the `name` or `id` of a rule that is loaded as well, not its title; `builtin` loads the built-in rules",
             );
             references.push(Reference { target, error });
         }

@@ -48,7 +48,8 @@ fn rules(field: &str, value: &str) -> Rules {
     let text = format!(
         "{{title: T, name: t, logsource: {{product: kubernetes}}, detection: {{s: {{{field}: {value}}}, condition: s}}}}"
     );
-    load(&[RuleFile { name: "t.yml".to_owned(), text }]).unwrap_or_else(|errors| panic!("{field}: {errors:?}"))
+    load(&[RuleFile { origin: Origin::Own, name: "t.yml".to_owned(), text }])
+        .unwrap_or_else(|errors| panic!("{field}: {errors:?}"))
 }
 
 /// Returns a value as a rule would name it.

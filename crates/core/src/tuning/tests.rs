@@ -8,7 +8,7 @@ use crate::event::AuditEvent;
 use crate::fold::{self, Closed, Limits};
 use crate::hash::HashKey;
 use crate::observation::Observation;
-use crate::rule::{self, RuleFile, Rules};
+use crate::rule::{self, Origin, RuleFile, Rules};
 use crate::source::{LogId, Provider, Source};
 use crate::time::{Second, Window};
 
@@ -34,7 +34,7 @@ correlation:
 ";
 
 fn rules(more: &str) -> Rules {
-    let file = RuleFile { name: "rules.yml".to_owned(), text: format!("{RULES}{more}") };
+    let file = RuleFile { origin: Origin::Own, name: "rules.yml".to_owned(), text: format!("{RULES}{more}") };
     rule::load(&[file]).unwrap_or_else(|errors| panic!("{errors:#?}"))
 }
 

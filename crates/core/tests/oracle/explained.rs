@@ -8,7 +8,7 @@ use stakeout_core::decode::decode;
 use stakeout_core::group::CountKey;
 use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
-use stakeout_core::rule::{self, Matcher, Pass, Rule, RuleFile, Rules, Step, Trace};
+use stakeout_core::rule::{self, Matcher, Origin, Pass, Rule, RuleFile, Rules, Step, Trace};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::Second;
 
@@ -50,7 +50,7 @@ fn rules(dice: &mut Dice) -> Rules {
         documents.push(FILTER.to_owned());
     }
     let text = documents.join("---\n");
-    rule::load(&[RuleFile { name: "rules.yml".to_owned(), text: text.clone() }])
+    rule::load(&[RuleFile { origin: Origin::Own, name: "rules.yml".to_owned(), text: text.clone() }])
         .unwrap_or_else(|faults| panic!("{text}\n{faults:#?}"))
 }
 

@@ -16,7 +16,7 @@ use stakeout_core::decode::{EventFilter, borrowed_event, decode};
 use stakeout_core::field::FieldValue;
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::{Literal, Prefilter};
-use stakeout_core::rule::{self, Expression, RuleFile};
+use stakeout_core::rule::{self, Expression, Origin, RuleFile};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::Second;
 
@@ -30,7 +30,7 @@ fn number_of(name: &str, default: u64) -> u64 {
 
 /// Returns what our reader makes of a rule.
 fn ours(rule: &str) -> Expression {
-    let file = RuleFile { name: "rule.yml".to_owned(), text: rule.to_owned() };
+    let file = RuleFile { origin: Origin::Own, name: "rule.yml".to_owned(), text: rule.to_owned() };
     let rules = rule::load(&[file]).unwrap_or_else(|faults| panic!("{rule}\n{faults:#?}"));
     rules.rules[0].selections[0].clone()
 }

@@ -21,7 +21,7 @@ use stakeout_core::event::AuditEvent;
 use stakeout_core::fold::{self, CloseInput, Closed, Limits};
 use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
-use stakeout_core::rule::{self, RuleFile, Rules};
+use stakeout_core::rule::{self, Origin, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
@@ -59,7 +59,7 @@ fn rules() -> Arc<Rules> {
 }
 
 fn load(text: &str) -> Arc<Rules> {
-    let file = RuleFile { name: "rules.yml".to_owned(), text: text.to_owned() };
+    let file = RuleFile { origin: Origin::Own, name: "rules.yml".to_owned(), text: text.to_owned() };
     Arc::new(rule::load(&[file]).unwrap_or_else(|faults| panic!("{faults:#?}")))
 }
 

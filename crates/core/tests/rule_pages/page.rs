@@ -190,7 +190,7 @@ fn cell(text: &str) -> String {
 pub(crate) fn index(rules: &Rules) -> String {
     let mut text =
         "<!-- Generated from config/rules by `STAKEOUT_BLESS=1 cargo test -p stakeout-core --test rule_pages`. -->\n\n\
-                    # Shipped rules\n\n| rule | finds | fires at | level | ATT&CK |\n|---|---|---|---|---|\n"
+                    # Built-in rules\n\n| rule | finds | fires at | level | ATT&CK |\n|---|---|---|---|---|\n"
             .to_owned();
     for rule in &rules.rules {
         let head = &rule.head;

@@ -119,7 +119,7 @@ fn a_short_config_has_the_documented_defaults() {
     );
     assert_eq!(config.schedule.cron.as_str(), "0 * * * *");
     assert_eq!(config.state.path, Path::new("/var/lib/stakeout"));
-    assert_eq!(config.rules, [""; 0].map(PathBuf::from));
+    assert_eq!((config.rules.len(), config.disabled_rules.len()), (0, 0));
     assert_eq!(config.trusted_proxies, TrustedProxies::default());
     assert_eq!(config.admin_listen, "127.0.0.1:9403".parse().ok());
     assert_eq!(config.rows_max, 100_000);

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
-use stakeout_core::rule::{Level, Rule, Rules};
+use stakeout_core::rule::{Level, Origin, Rule, Rules};
 use stakeout_core::time::Second;
 
 use super::Output;
@@ -33,11 +33,11 @@ struct Listed<'a> {
     line: usize,
 }
 
-/// Writes the rules; `are_shipped` where they are the shipped ones.
-pub(super) fn write(rules: &Rules, are_shipped: bool, output: Output) -> io::Result<()> {
+/// Writes the rules.
+pub(super) fn write(rules: &Rules, output: Output) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let now = clock::now().into();
-    let listed: Vec<Listed<'_>> = rules.rules.iter().map(|rule| Listed::of(rule, rules, are_shipped, now)).collect();
+    let listed: Vec<Listed<'_>> = rules.rules.iter().map(|rule| Listed::of(rule, rules, now)).collect();
     match output {
         Output::Text => out.write_all(table_of(&listed).as_bytes())?,
         Output::Json => {
@@ -50,7 +50,7 @@ pub(super) fn write(rules: &Rules, are_shipped: bool, output: Output) -> io::Res
 }
 
 impl<'a> Listed<'a> {
-    fn of(rule: &'a Rule, rules: &'a Rules, are_shipped: bool, now: Second) -> Listed<'a> {
+    fn of(rule: &'a Rule, rules: &'a Rules, now: Second) -> Listed<'a> {
         let detections = rules.detections_of(rule);
         let is_part = |name: &str| {
             rule.head.name == name
@@ -76,7 +76,10 @@ impl<'a> Listed<'a> {
             cases: rules.cases.iter().filter(|case| is_part(&case.rule)).count(),
             filters: active.iter().map(|filter| filter.name.as_str()).collect(),
             expired_filters: expired.iter().map(|filter| filter.name.as_str()).collect(),
-            origin: if are_shipped { "shipped" } else { "own" },
+            origin: match rule.origin {
+                Origin::BuiltIn => "builtin",
+                Origin::Own => "own",
+            },
             file: &rule.file,
             line: rule.line,
         }
@@ -89,7 +92,7 @@ impl<'a> Listed<'a> {
             (active, expired) => format!("{active} +{expired} expired"),
         };
         let origin =
-            if self.origin == "shipped" { self.origin.to_owned() } else { format!("{}:{}", self.file, self.line) };
+            if self.origin == "builtin" { self.origin.to_owned() } else { format!("{}:{}", self.file, self.line) };
         let or_none = |texts: &[String]| if texts.is_empty() { "-".to_owned() } else { texts.join(",") };
         [
             self.name.to_owned(),

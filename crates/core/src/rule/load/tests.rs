@@ -52,7 +52,8 @@ stakeout: {{reason: ours, owner: secops{more}}}
 
 fn loaded(documents: &[&str]) -> Rules {
     let text = documents.join("---");
-    load(&[RuleFile { name: "rules.yml".to_owned(), text }]).unwrap_or_else(|errors| panic!("{errors:#?}"))
+    load(&[RuleFile { origin: Origin::Own, name: "rules.yml".to_owned(), text }])
+        .unwrap_or_else(|errors| panic!("{errors:#?}"))
 }
 
 fn request(username: &str, code: i64, at: Second) -> Observation {
@@ -106,9 +107,11 @@ fn a_filter_without_not_keeps_what_it_selects_and_is_warned_of() {
 #[test]
 fn a_sequence_has_legs_with_bursts_and_fields_of_their_own() {
     let nodes = yaml::parse("rules.yml", &[DENIED, LET_IN, MANY_DENIED, DENIED_THEN_LET_IN].join("---")).expect("YAML");
-    let documents: Vec<Document> =
-        nodes.iter().map(|node| document(&At::top("rules.yml", node), &mut Vec::new()).expect("a document")).collect();
-    let join = Join::of(&documents);
+    let documents: Vec<Document> = nodes
+        .iter()
+        .map(|node| document(&At::top("rules.yml", node), Origin::Own, &mut Vec::new()).expect("a document"))
+        .collect();
+    let join = Join::of(&documents, &[]);
     let (Body::Detection(denied), Body::Detection(let_in)) = (&documents[0].body, &documents[1].body) else {
         panic!("detections");
     };
@@ -132,7 +135,7 @@ fn a_sequence_has_legs_with_bursts_and_fields_of_their_own() {
     ];
     assert_eq!(counted.counting, Counting::Sequence { rules, is_ordered: true });
     assert_eq!(counted.selections, [denied.clone(), let_in.clone()]);
-    assert!(is_only_counted(&documents[2], &documents));
+    assert!(join.is_only_counted(&documents[2]));
 }
 
 #[test]

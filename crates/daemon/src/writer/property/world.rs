@@ -12,7 +12,7 @@ use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::follow_up::FollowUp;
 use stakeout_core::observation::Observation;
 use stakeout_core::progress::Progress;
-use stakeout_core::rule::{self, Level, RuleFile, Rules};
+use stakeout_core::rule::{self, Level, Origin, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 use stakeout_ledger::LedgerError;
@@ -88,7 +88,7 @@ impl World {
                 log: LogId(format!("{provider}/{cluster}")),
             })
             .collect();
-        let file = RuleFile { name: "rules.yml".to_owned(), text: RULES.to_owned() };
+        let file = RuleFile { origin: Origin::Own, name: "rules.yml".to_owned(), text: RULES.to_owned() };
         let rules = rule::load(&[file]).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let schedule = Schedule::default();
         let notification_filter = NotificationFilter {
