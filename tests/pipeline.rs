@@ -20,6 +20,7 @@ mod life_cycle;
 mod many_clusters;
 mod ocsf;
 mod pushdown;
+mod renamed_destination;
 mod stretched;
 mod three_clouds;
 mod three_ways;

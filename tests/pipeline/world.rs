@@ -268,6 +268,11 @@ sources:
         ran
     }
 
+    /// Runs a verb, to its end.
+    pub(crate) fn run(&self, verb: &[&str]) -> Ran {
+        Ran::of(self.command(verb).output())
+    }
+
     /// Begins `once --at`, for a test that does not let it end.
     pub(crate) fn begin_once(&self, at: i64) -> Child {
         let mut command = self.command(&["once", "--at", &utc(at)]);

@@ -33,22 +33,29 @@ pub(crate) fn state_or_daemon(
     }
     match Ledger::open(state) {
         Ok(ledger) => read(&ledger),
-        Err(error @ LedgerError::Locked { .. }) => {
-            let Some(listen) = config.admin_listen else {
-                return Err(Failure::TryLater(format!("{error}, and `admin: {{listen: off}}` hides its admin page")));
-            };
-            let answer = bootstrap::runtime()?.block_on(ask(listen, path, params))?;
-            let answer = answer.map_err(|unanswered| match unanswered {
-                ExchangeError::Interrupted { .. } => Failure::TryLater(format!(
-                    "{error}, and no daemon answers on {listen}: {}",
-                    reason(&unanswered.to_string())
-                )),
-                _ => anyhow!("cannot read the answer of the daemon on {listen}: {unanswered}").into(),
-            })?;
-            printed(listen, &answer)
-        }
+        Err(error @ LedgerError::Locked { .. }) => of_daemon(config, &error.to_string(), path, params),
         Err(error) => Err(bootstrap::state_failure(error.into())),
     }
+}
+
+/// Returns what the daemon answers on `path` with these parameters. `why` says why this process does not read the state.
+pub(crate) fn of_daemon(
+    config: &Config,
+    why: &str,
+    path: &str,
+    params: &[(&'static str, String)],
+) -> Result<Printed, Failure> {
+    let Some(listen) = config.admin_listen else {
+        return Err(Failure::TryLater(format!("{why}, and `admin: {{listen: off}}` hides its admin page")));
+    };
+    let answer = bootstrap::runtime()?.block_on(ask(listen, path, params))?;
+    let answer = answer.map_err(|unanswered| match unanswered {
+        ExchangeError::Interrupted { .. } => {
+            Failure::TryLater(format!("{why}, and no daemon answers on {listen}: {}", reason(&unanswered.to_string())))
+        }
+        _ => anyhow!("cannot read the answer of the daemon on {listen}: {unanswered}").into(),
+    })?;
+    printed(listen, &answer)
 }
 
 async fn ask(

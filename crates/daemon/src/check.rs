@@ -1,18 +1,28 @@
 //! The verb `check`: checks config and rules offline, and runs the rules' test cases.
 
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use anyhow::Context;
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::rule::CaseResult;
 use stakeout_core::text::counted;
+use stakeout_ledger::Ledger;
 
-use crate::bootstrap::ConfigArgs;
+use crate::admin_client;
+use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
-use crate::config::RuleSource;
+use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, Failure, written};
+use crate::printed::{Format, Printed};
 use crate::replay::files::read_case;
 use crate::rule_files;
+use crate::stranded::stranded;
+use crate::summary::PendingMessages;
 
 /// The arguments of `stakeout check`.
 #[derive(Args, Debug)]
@@ -31,7 +41,7 @@ pub(crate) struct CheckArgs {
 /// Checks the config with its rules, or rules alone, and runs their test cases. Each error and warning names file, line,
 /// key and fix.
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
-    let (rules, warnings, summary) = if args.rules.is_empty() {
+    let (rules, warnings, mut lines, summary) = if args.rules.is_empty() {
         let (config, rules) = args.config.read()?;
         let summary = format!(
             "{}: {}, {}, {}: good",
@@ -40,17 +50,18 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
             counted(config.notify.len(), "destination"),
             counted(rules.rules.len(), "rule")
         );
-        (rules, config.warnings, summary)
+        let stranded = stranded_lines(&config);
+        (rules, config.warnings, stranded, summary)
     } else {
         let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
         let summary = format!("{}, {}: good", counted(rules.rules.len(), "rule"), counted(rules.cases.len(), "case"));
-        (rules, Vec::new(), summary)
+        (rules, Vec::new(), String::new(), summary)
     };
     let failed: Vec<Diagnostic> = rules.test_with(&read_case).iter().filter_map(CaseResult::failure).collect();
     if !failed.is_empty() {
         return Err(Failure::Config(failed));
     }
-    let mut lines: String = rules.replacements.iter().map(|note| format!("note: {note}\n")).collect();
+    lines.extend(rules.replacements.iter().map(|note| format!("note: {note}\n")));
     lines += &warning_lines(warnings.iter().chain(&rules.warnings).chain(&rules.expired(clock::now().into())));
     lines += &summary;
     written(writeln!(io::stdout(), "{lines}"))?;
@@ -60,4 +71,40 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
 /// Returns a line for each warning: a value that is allowed but probably a mistake. They are part of the result.
 fn warning_lines<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> String {
     warnings.map(|warning| format!("warning: {warning}\n")).collect()
+}
+
+/// What `check` wants to know of the state, as it is in its summary.
+#[derive(Serialize, Deserialize)]
+struct StatePart {
+    pending: Vec<PendingMessages>,
+}
+
+/// Returns a line for each former destination that has pending messages. A check needs no state; it does not open one of
+/// another user, whose daemon could not write to new files in it.
+fn stranded_lines(config: &Config) -> String {
+    let user_of = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
+    let Some(owner) = user_of(&config.state.path) else { return String::new() };
+    let read = |ledger: &Ledger| {
+        let stored = ledger.stored().map_err(|error| bootstrap::state_failure(error.into()))?;
+        let pending = stored.pending.into_iter().map(PendingMessages::of).collect();
+        let text = serde_json::to_string(&StatePart { pending }).context("cannot encode the state as JSON")?;
+        Ok(Printed { text, notes: Vec::new() })
+    };
+    let params = [("format", Format::Json.as_str().to_owned())];
+    let found = if user_of(Path::new("/proc/self")) == Some(owner) {
+        admin_client::state_or_daemon(config, read, "/state", &params)
+    } else {
+        admin_client::of_daemon(config, "the state belongs to another user", "/state", &params)
+    };
+    let found = found.and_then(|printed| {
+        Ok(serde_json::from_str::<StatePart>(&printed.text).context("the answer of the daemon is not its state")?)
+    });
+    match found {
+        Ok(StatePart { pending }) => {
+            let pending = pending.into_iter().map(|one| (one.destination, one.messages)).collect();
+            let stranded = stranded(pending, config);
+            stranded.iter().map(|messages| format!("warning: {}\n", messages.explanation())).collect()
+        }
+        Err(error) => format!("note: pending messages are not checked: {error}\n"),
+    }
 }

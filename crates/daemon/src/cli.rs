@@ -62,7 +62,7 @@ enum Verb {
     Tune(TuneArgs),
     /// List and show findings, open ones and those of the past
     Findings(FindingsArgs),
-    /// Show the state of the daemon
+    /// Show the state of the daemon, move or drop its pending messages
     State(StateArgs),
     /// Test destinations
     Notify(NotifyArgs),

@@ -27,6 +27,7 @@ mod destination;
 
 // Scanning one window of one log, committing it, and sending the messages.
 mod scan;
+mod stranded;
 mod metric;
 mod summary;
 mod finding_page;

@@ -10,7 +10,9 @@ use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_notify::destination::Destination;
 
+use crate::config::Config;
 use crate::scan::ScanCost;
+use crate::stranded::Stranded;
 
 /// Describes each metric.
 pub(crate) fn describe() {
@@ -51,6 +53,10 @@ pub(crate) fn describe() {
     );
     describe_gauge!("stakeout_silent_windows", "Windows in a row without a record.");
     describe_gauge!("stakeout_messages_pending", "Messages that are not sent yet, by destination.");
+    describe_gauge!(
+        "stakeout_messages_stranded",
+        "Pending findings and notices for a destination that the config does not have, by destination."
+    );
     describe_gauge!("stakeout_state_bytes", "Size of the state on the disk in bytes.");
     describe_gauge!(
         "stakeout_state_blobs",
@@ -150,6 +156,15 @@ pub(crate) fn message(destination: &Destination, is_sent: bool) {
 pub(crate) fn messages_pending(destination: &Destination, messages: usize) {
     let messages = u32::try_from(messages).unwrap_or(u32::MAX);
     gauge!("stakeout_messages_pending", "destination" => destination.name().to_owned()).set(messages);
+}
+
+/// Updates the number of stranded messages of each destination that has any, and of those in the config, which have none.
+pub(crate) fn messages_stranded(config: &Config, stranded: &[Stranded]) {
+    let none = config.notify.iter().map(|destination| (&destination.name, 0));
+    for (destination, messages) in none.chain(stranded.iter().map(|one| (&one.destination, one.messages))) {
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        gauge!("stakeout_messages_stranded", "destination" => destination.clone()).set(messages);
+    }
 }
 
 /// Counts a reload of the config.

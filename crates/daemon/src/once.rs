@@ -47,6 +47,10 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
             error!(logs, messages, "some logs or messages are still pending: run `stakeout once` again");
             return Ok(Exit::Incomplete);
         }
-        Ok(Exit::Done)
+        let stranded = watch.stranded().await.map_err(bootstrap::state_failure)?;
+        for messages in &stranded {
+            error!("{}", messages.explanation());
+        }
+        Ok(if stranded.is_empty() { Exit::Done } else { Exit::Incomplete })
     })
 }

@@ -69,6 +69,7 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     notify_systemd(&[NotifyState::Ready]);
     let (sources, rules) = (watch.config().sources.len(), watch.rules().rules.len());
     info!(version = env!("CARGO_PKG_VERSION"), sources, rules, "started");
+    warn_of_stranded(&watch).await;
     let mut daemon = Daemon { args: args.config.clone(), watch, health, last_tick: None };
     daemon.run(&mut signals, &switch, &shutdown).await?;
     notify_systemd(&[NotifyState::Stopping]);
@@ -206,6 +207,7 @@ impl Daemon {
         match self.reloaded().await {
             Ok(watch) => {
                 self.watch = Arc::new(watch);
+                warn_of_stranded(&self.watch).await;
                 metric::reload(true);
                 info!("config and rules reloaded");
             }
@@ -224,6 +226,13 @@ impl Daemon {
             warn!("a reload does not change state.path and admin.listen: restart to change them");
         }
         Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone()).await?)
+    }
+}
+
+/// Warns of messages that nothing sends. An error of the state is left to the next tick.
+async fn warn_of_stranded(watch: &Watch) {
+    for messages in watch.stranded().await.unwrap_or_default() {
+        warn!("{}", messages.explanation());
     }
 }
 

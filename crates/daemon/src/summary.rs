@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::rule::Level;
 use stakeout_core::text::visible;
@@ -47,7 +47,7 @@ pub(crate) struct OpenFinding {
 }
 
 impl PendingMessages {
-    fn of((destination, messages): (String, usize)) -> PendingMessages {
+    pub(crate) fn of((destination, messages): (String, usize)) -> PendingMessages {
         PendingMessages { destination, messages }
     }
 }
@@ -70,7 +70,7 @@ impl OpenFinding {
 }
 
 /// What a destination has not taken yet.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PendingMessages {
     pub(crate) destination: String,
     /// Entries of findings, and notices.

@@ -24,8 +24,10 @@ use crate::destination;
 use crate::dispatch;
 use crate::in_flight::InFlight;
 use crate::log_task::{LogSummary, LogTask};
+use crate::metric;
 use crate::scan::{Log, ScanOptions};
 use crate::shutdown::Shutdown;
+use crate::stranded::{Stranded, stranded};
 use crate::tick::{TickSummary, WaitPolicy};
 use crate::writer::{EngineConfig, StateError, Writer};
 
@@ -105,6 +107,13 @@ impl Watch {
     /// Returns the handle of the writer.
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    /// Returns the messages that nothing sends, and updates their metric.
+    pub(crate) async fn stranded(&self) -> Result<Vec<Stranded>, StateError> {
+        let stranded = stranded(self.writer.pending().await?, &self.config);
+        metric::messages_stranded(&self.config, &stranded);
+        Ok(stranded)
     }
 
     /// Reads all windows that are due at `at` and sends the pending messages. `bar` counts the windows.

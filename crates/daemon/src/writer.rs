@@ -7,7 +7,7 @@ mod close;
 mod least_progress;
 mod thread;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,6 +76,7 @@ enum Request {
     Close(Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>),
     Settle(Settlement, oneshot::Sender<Result<(), StateError>>),
     Deliveries(String, oneshot::Sender<Result<Vec<Delivery>, StateError>>),
+    Pending(oneshot::Sender<Result<BTreeMap<String, usize>, StateError>>),
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
@@ -142,6 +143,11 @@ impl Writer {
     /// Returns the pending deliveries of `destination`, ascending.
     pub(crate) async fn deliveries(&self, destination: &str) -> Result<Vec<Delivery>, StateError> {
         self.request(|reply| Request::Deliveries(destination.to_owned(), reply)).await
+    }
+
+    /// Returns the number of pending entries and notices of each destination that has any.
+    pub(crate) async fn pending(&self) -> Result<BTreeMap<String, usize>, StateError> {
+        self.request(Request::Pending).await
     }
 
     /// Returns those findings of `keys` that are stored.

@@ -149,13 +149,7 @@ impl Ledger {
 
     /// Returns the pending deliveries of `destination`, by ascending id.
     pub fn deliveries(&self, destination: &str) -> Result<Vec<Delivery>> {
-        self.read(|state| {
-            let stored = state.pending.of(destination).map(|id| {
-                let key = Key::Delivery(id);
-                get_json(&self.engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))
-            });
-            stored.collect()
-        })
+        self.read(|state| state.pending.of(destination).map(|id| self.delivery(id)).collect())
     }
 
     /// Returns how much is stored of what has a limit.
@@ -249,6 +243,22 @@ impl Ledger {
         })
     }
 
+    /// Gives the pending deliveries of the destination `from` to the destination `to`, and returns the number of their
+    /// entries and notices when that is on the disk.
+    pub fn move_pending(&self, from: &str, to: &str) -> Result<usize> {
+        self.write(|state| {
+            let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
+            let mut moved = 0;
+            for id in state.pending.of(from) {
+                let delivery = self.delivery(id)?;
+                moved += delivery.entries.len() + delivery.notices.len();
+                batch.put_delivery(Delivery { destination: to.to_owned(), ..delivery })?;
+            }
+            self.apply(state, batch)?;
+            Ok(moved)
+        })
+    }
+
     /// Returns how many values the engine has put into files of their own, which it does not fsync. It must stay 0.
     pub fn blobs(&self) -> Result<usize> {
         self.directory.blobs()
@@ -257,6 +267,11 @@ impl Ledger {
     /// Returns the bytes that the state takes on the disk.
     pub fn size_on_disk(&self) -> Result<u64> {
         self.engine.size_on_disk()
+    }
+
+    fn delivery(&self, id: DeliveryId) -> Result<Delivery> {
+        let key = Key::Delivery(id);
+        get_json(&self.engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))
     }
 
     fn apply(&self, state: &mut LedgerState, batch: WriteBatch<'_>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The durable state of Stakeout: minutes, progress, findings and pending deliveries.
 //!
-//! There are two writes, [`Ledger::commit_window`] and [`Ledger::settle_delivery`]. Each is one batch, and each has
-//! reached the disk when it returns. This crate decides nothing: core says what to write, and the caller handles
+//! There are two writes, [`Ledger::commit_window`] and [`Ledger::settle_delivery`], and a third that a person asks for
+//! while no daemon runs, [`Ledger::move_pending`]. Each is one batch, and each has reached the disk when it returns. This crate decides nothing: core says what to write, and the caller handles
 //! errors. It is the only crate that depends on `sled`, and no signature names it. The modules are in order, from
 //! the disk upwards.
 

@@ -243,7 +243,7 @@ impl<'e> WriteBatch<'e> {
     }
 
     /// Writes a delivery, or deletes it when it is complete.
-    fn put_delivery(&mut self, delivery: Delivery) -> Result<()> {
+    pub(crate) fn put_delivery(&mut self, delivery: Delivery) -> Result<()> {
         let key = Key::Delivery(delivery.id);
         if delivery.entries.is_empty() && delivery.notices.is_empty() {
             self.delete(key)?;

@@ -151,6 +151,7 @@ impl WriterThread {
             Request::Deliveries(destination, reply) => {
                 drop(reply.send(self.with(|ledger| ledger.deliveries(&destination))));
             }
+            Request::Pending(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.stored()?.pending)))),
             Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
             Request::Search(request, reply) => {
                 drop(reply.send(self.with(|ledger| PageSearch::of_database(ledger, request))));
