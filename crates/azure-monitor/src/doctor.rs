@@ -129,8 +129,8 @@ fn age(newest: Second, now: Second) -> Check {
     if seconds <= LATE_S {
         return Check::good("newest event", finding);
     }
-    let fix =
-        "set latest further back than that, so that windows are complete at their first read; rereads find the rest";
+    let fix = "if the cluster is in use, its log arrives late: set latest further back, so that windows are complete at \
+               their first read; rereads find the rest. An idle cluster logs little";
     Check::of("newest event", Status::Doubtful, finding, fix)
 }
 

@@ -9,7 +9,7 @@ use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
 use crate::config::REQUESTS_PER_MINUTE;
-use crate::failure::{Failure, FailureMeaning, grant};
+use crate::failure::{CREDENTIALS_FIX, Failure, FailureMeaning, grant};
 use crate::fetch::{CloudLogging, EntryOrder};
 use crate::page::time_of;
 use crate::page_position::{PagePosition, Pass};
@@ -76,6 +76,9 @@ impl CloudLogging {
     fn unreadable(&self, failure: &Failure) -> Check {
         let subject = if failure.is_of_credentials() { "credentials" } else { "permission" };
         match failure.meaning(self.config(), false) {
+            FailureMeaning::Unavailable { reason } if failure.is_of_credentials() => {
+                Check::of(subject, Status::Bad, reason, CREDENTIALS_FIX)
+            }
             FailureMeaning::Denied { reason, fix } => Check::of(subject, Status::Bad, reason, fix),
             FailureMeaning::Throttled { reason, .. } => Check::of(
                 "quota",
@@ -158,7 +161,7 @@ impl CloudLogging {
                 Status::Doubtful,
                 finding,
                 format!(
-                    "check whether the cluster runs and its log arrives: `gcloud container clusters list --project={}`",
+                    "if the cluster is in use, check whether its log arrives: `gcloud container clusters list --project={}`",
                     self.config().project
                 ),
             ),

@@ -9,12 +9,12 @@ use google_cloud_gax::error::rpc::{Code, StatusDetails};
 use google_cloud_gax::error::{CredentialsError, Error};
 use stakeout_core::record::FetchError;
 use stakeout_core::text;
-use stakeout_http::error_chain::{find, message};
+use stakeout_http::error_chain::{find, message, root_message};
 
 use crate::config::CloudLoggingConfig;
 
 /// The fix for missing or refused credentials.
-const MEND_CREDENTIALS: &str = "give the pod a Kubernetes service account with workload identity, set \
+pub(crate) const CREDENTIALS_FIX: &str = "give the pod a Kubernetes service account with workload identity, set \
     GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`";
 
 /// Why a page did not come.
@@ -69,7 +69,7 @@ impl Failure {
                 FailureMeaning::Unavailable { reason: format!("no answer within {} s", after.as_secs()) }
             }
             Failure::NoClient(error) => {
-                let fix = if error.is_transport() { "correct the source's endpoint" } else { MEND_CREDENTIALS };
+                let fix = if error.is_transport() { "correct the source's endpoint" } else { CREDENTIALS_FIX };
                 FailureMeaning::Denied { reason: text::reason(&message(error)), fix: fix.to_owned() }
             }
             Failure::RequestFailed(error) => unanswered(error, config, is_continued),
@@ -99,12 +99,14 @@ impl Failure {
 fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) -> FailureMeaning {
     let reason = match (code_of(error), error.status()) {
         (Some(code), Some(status)) => text::reason(&format!("{code}: {}", status.message)),
+        // The SDK's own words are in each of its causes again.
+        _ if error.is_authentication() => text::reason(&format!("no token: {}", root_message(error))),
         _ => text::reason(&message(error)),
     };
     if error.is_authentication() {
         return match find::<CredentialsError>(error).is_some_and(CredentialsError::is_transient) {
             true => FailureMeaning::Unavailable { reason },
-            false => FailureMeaning::Denied { reason, fix: MEND_CREDENTIALS.to_owned() },
+            false => FailureMeaning::Denied { reason, fix: CREDENTIALS_FIX.to_owned() },
         };
     }
     match code_of(error) {
@@ -147,7 +149,7 @@ fn code_of(error: &Error) -> Option<Code> {
 fn fix(code: Code, error: &Error, config: &CloudLoggingConfig) -> String {
     let project = &config.project;
     match code {
-        Code::Unauthenticated => MEND_CREDENTIALS.to_owned(),
+        Code::Unauthenticated => CREDENTIALS_FIX.to_owned(),
         Code::PermissionDenied if is_service_disabled(error) => {
             format!("`gcloud services enable logging.googleapis.com --project={project}`")
         }
@@ -199,7 +201,7 @@ mod tests {
         assert!(unsigned(false).is_of_credentials());
         for failure in [unsigned(false), Failure::NoClient(client_builder::Error::cred("no file"))] {
             let FetchError::Denied { reason } = allowed(&failure) else { panic!("not denied") };
-            assert!(reason.ends_with(&format!("({MEND_CREDENTIALS})")), "{reason}");
+            assert!(reason.ends_with(&format!("({CREDENTIALS_FIX})")), "{reason}");
         }
     }
 

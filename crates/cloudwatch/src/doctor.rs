@@ -1,15 +1,20 @@
 //! Checks a log group for `stakeout doctor`: is it readable, does it show scans, is it alive, and what does a window
 //! cost. It sends a few requests and repeats none; what needs a wider permission is reported as unknown.
 
+use std::error::Error;
+use std::fmt::Debug;
+
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::types::{LogGroup, LogGroupClass};
 use stakeout_core::check::{Check, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
-use stakeout_core::text::{bounded, visible};
+use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Window;
+use stakeout_http::error_chain::message;
 
 use crate::config::{group_arn, group_name, requests_per_second};
+use crate::failure::{CREDENTIALS_FIX, NO_CREDENTIALS};
 use crate::fetch::CloudWatch;
 
 /// Pages that are read of one window to measure its cost.
@@ -30,6 +35,13 @@ impl CloudWatch {
     /// the time from which the age of the newest event counts.
     pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
         let cost = self.cost(window, prefilter).await;
+        if let Err(FetchError::Unavailable { reason } | FetchError::Denied { reason }) = &cost
+            && reason.starts_with(NO_CREDENTIALS)
+        {
+            let cause = reason.rsplit_once(": ").map_or("", |(_, cause)| cause);
+            let finding = format!("{NO_CREDENTIALS}: {cause}");
+            return vec![Check::of("credentials", Status::Bad, finding, CREDENTIALS_FIX)];
+        }
         let is_denied = matches!(cost, Err(FetchError::Denied { .. }));
         let mut checks = vec![self.permission(&cost)];
         checks.extend(self.group().await);
@@ -138,7 +150,7 @@ impl CloudWatch {
             let finding = format!("log group {name} has no stream {}*: audit logging is off", config.stream_prefix);
             return vec![Check::of("scans", Status::Bad, finding, self.turn_on(name))];
         }
-        let scans = Check::good("scans", format!("the audit log is on: {} streams", streams.len()));
+        let scans = Check::good("scans", format!("the audit log is on: {}", counted(streams.len(), "stream")));
         let newest = streams.iter().filter_map(|stream| stream.last_event_timestamp()).max();
         let age = match newest {
             Some(newest) => newest_event(now_ms.saturating_sub(newest) / 60_000),
@@ -165,7 +177,9 @@ impl CloudWatch {
             ));
         }
         let finding = format!(
-            "the last window took {pages} requests for {records} records: {seconds} s of the quota of {per_second} per second"
+            "the last window took {} for {}: {seconds} s of the quota of {per_second} per second",
+            counted(*pages, "request"),
+            counted(*records, "record")
         );
         Some(Check::good("quota", finding))
     }
@@ -192,18 +206,26 @@ fn newest_event(minutes: i64) -> Check {
         "newest event",
         Status::Doubtful,
         finding,
-        "check that the cluster still runs and that its control plane log type audit is on",
+        "if the cluster is in use, check that its control plane log type audit is on; CloudWatch itself may know of an \
+         event an hour late",
     )
 }
 
 /// Returns the check of something that could not be read, for which the log is not to blame.
-fn unreadable<E: ProvideErrorMetadata, R>(subject: &'static str, error: &SdkError<E, R>, action: &str) -> Check {
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no answer");
-    let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or("the request failed");
+fn unreadable<E: ProvideErrorMetadata + Error + 'static, R: Debug + 'static>(
+    subject: &'static str,
+    error: &SdkError<E, R>,
+    action: &str,
+) -> Check {
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    let reason = match (code, error.as_service_error().and_then(ProvideErrorMetadata::message)) {
+        (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
+        (None, _) => message(error),
+    };
     Check::of(
         subject,
         Status::Unknown,
-        format!("cannot be checked: {}", visible(&bounded(&format!("{code}: {message}"), MESSAGE_CHARS_MAX))),
+        format!("cannot be checked: {}", visible(&bounded(&reason, MESSAGE_CHARS_MAX))),
         format!("to let doctor check this, allow {action}; the daemon itself does not need it"),
     )
 }

@@ -11,7 +11,7 @@ use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use stakeout_aws::AnswerTooLong;
 use stakeout_core::record::FetchError;
 use stakeout_core::text;
-use stakeout_http::error_chain::{find, message};
+use stakeout_http::error_chain::{find, message, root_message};
 
 /// The codes that AWS services answer with when asked too often.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html>
@@ -35,6 +35,12 @@ const TEMPORARY: &[&str] = &[
     "ServiceUnavailableException",
     "InternalFailure",
 ];
+
+/// How the reason begins if no credentials could be loaded.
+pub(crate) const NO_CREDENTIALS: &str = "no credentials";
+/// The fix for that.
+pub(crate) const CREDENTIALS_FIX: &str =
+    "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the pod or instance a role; `aws sts get-caller-identity` must work";
 
 /// The error of the SDK for a page.
 pub(crate) type FilterFailure = SdkError<FilterLogEventsError, HttpResponse>;
@@ -103,9 +109,7 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
     }
     match find::<CredentialsError>(failure) {
         Some(CredentialsError::CredentialsNotLoaded(_)) => FetchError::Denied {
-            reason: format!(
-                "{reason} (no credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the pod or instance a role)"
-            ),
+            reason: text::reason(&format!("{NO_CREDENTIALS} ({CREDENTIALS_FIX}): {}", root_message(failure))),
         },
         Some(CredentialsError::InvalidConfiguration(_)) => {
             FetchError::Denied { reason: format!("{reason} (correct the AWS profile, role or token file)") }
@@ -115,7 +119,10 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
                 Some(code) if !THROTTLED.contains(&code) && !TEMPORARY.contains(&code) => FetchError::Denied {
                     reason: format!("{reason} ({code}: check the role's ARN, its trust policy and the external id)"),
                 },
-                _ => FetchError::Unavailable { reason },
+                // The last of the providers is the metadata service, which may not answer for a moment.
+                _ => FetchError::Unavailable {
+                    reason: text::reason(&format!("{NO_CREDENTIALS} ({CREDENTIALS_FIX}): {}", message(failure))),
+                },
             }
         }
         _ => FetchError::Unavailable { reason },
