@@ -11,6 +11,7 @@ mod pipeline;
 mod quality;
 mod replay;
 mod rule_sets;
+mod service;
 mod support;
 mod tools;
 mod wire_truth;

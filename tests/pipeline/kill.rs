@@ -3,8 +3,9 @@
 //! `STAKEOUT_TEST_KILLS` says how many kills there are in each test (10 by default), `STAKEOUT_TEST_SEED` which ones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Child;
+use std::process::{Child, Command};
 
 use serde_json::Value;
 use stakeout_fakes::cloudwatch_logs::Paging;
@@ -169,4 +170,29 @@ fn a_kill_in_a_window_loses_nothing_and_doubles_only_what_was_in_flight() {
 fn a_kill_in_a_catch_up_loses_nothing_and_doubles_only_what_was_in_flight() {
     let test = "a_kill_in_a_catch_up_loses_nothing_and_doubles_only_what_was_in_flight";
     kill_again_and_again(test, four_windows, DAY + 4 * HOUR, 8);
+}
+
+/// What a CronJob's controller does when it wants a pod's place. The first process of a container ignores the signals that it
+/// does not wait for.
+#[test]
+fn a_run_that_is_terminated_ends_after_the_current_window() {
+    let world = World::new();
+    world.ingest(&refused("8.8.8.8", DAY + 20 * MINUTE, 12, 10));
+    world.once_done(DAY);
+    world.logs.set_faults(Faults::next(1, &Fault::Hang));
+    let mut child = world.begin_once_heard(DAY + 5 * HOUR);
+    let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    world.wait_until("a request is held", || is_a_request_held(&world));
+    signal(&child, "TERM");
+    let mut lines = lines.map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("stopping after the current windows")));
+    world.logs.faults().release();
+    assert!(lines.any(|line| line.contains("are still pending")));
+    assert_eq!(child.wait().expect("a child can be waited for").code(), Some(1));
+    world.once_done(DAY + 5 * HOUR);
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "the process is gone already");
 }

@@ -7,13 +7,18 @@ use clap::Args;
 use jiff::Timestamp;
 use stakeout_core::rule::Rules;
 use stakeout_ledger::LedgerError;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::clock;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::rule_files;
+use crate::section::expand::CREDENTIALS_DIRECTORY;
+use crate::section::secret::SecretScope;
 use crate::writer::{StateError, Writer};
+
+/// Where systemd keeps the credentials of the shipped unit while it runs (systemd.exec(5), `LoadCredential=`).
+const SERVICE_CREDENTIALS: &str = "/run/credentials/stakeout.service";
 
 /// The path of the config.
 #[derive(Args, Clone, Debug)]
@@ -33,24 +38,36 @@ pub(crate) fn time_of(at: Option<Timestamp>) -> Result<Timestamp, Failure> {
 }
 
 impl ConfigArgs {
-    /// Reads the config and its rules, and logs their warnings.
-    pub(crate) fn load(&self) -> Result<(Config, Rules), Failure> {
-        let (config, rules) = self.read()?;
+    /// Reads the config with these secrets, and its rules, and logs their warnings.
+    pub(crate) fn load(&self, secrets: SecretScope) -> Result<(Config, Rules), Failure> {
+        let (config, rules) = self.read(secrets)?;
         for warning in &config.warnings {
             warn!("{warning}");
+        }
+        for note in &rules.replacements {
+            info!("{note}");
         }
         warn_of(&rules);
         Ok((config, rules))
     }
 
-    /// Reads the config and its rules.
-    pub(crate) fn read(&self) -> Result<(Config, Rules), Failure> {
-        let environment = |name: &str| std::env::var(name).ok();
-        let config = Config::load(&self.config, &environment).map_err(Failure::Config)?;
+    /// Reads the config with these secrets, and its rules.
+    pub(crate) fn read(&self, secrets: SecretScope) -> Result<(Config, Rules), Failure> {
+        let config = Config::load(&self.config, &variable, secrets).map_err(Failure::Config)?;
         let mut rules = rule_files::load(&config.rules).map_err(Failure::Config)?;
         rule_files::disable(&mut rules, &config.disabled_rules).map_err(Failure::Config)?;
         Ok((config, rules))
     }
+}
+
+/// Returns the value of an environment variable. Outside of the service, the credentials are those of the running service, if
+/// this user may read them, as root may.
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok();
+    if name != CREDENTIALS_DIRECTORY || value.is_some() {
+        return value;
+    }
+    std::fs::read_dir(SERVICE_CREDENTIALS).is_ok().then(|| SERVICE_CREDENTIALS.to_owned())
 }
 
 /// Logs the warnings of rules, expired filters included.

@@ -21,6 +21,7 @@ use crate::exit::{Exit, Failure, written};
 use crate::printed::{Format, Printed};
 use crate::replay::files::read_case;
 use crate::rule_files;
+use crate::section::secret::SecretScope;
 use crate::stranded::stranded;
 use crate::summary::PendingMessages;
 
@@ -42,7 +43,7 @@ pub(crate) struct CheckArgs {
 /// key and fix.
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     let (rules, warnings, mut lines, summary) = if args.rules.is_empty() {
-        let (config, rules) = args.config.read()?;
+        let (config, rules) = args.config.read(SecretScope::CHECK)?;
         let summary = format!(
             "{}: {}, {}, {}: good",
             args.config.config.display(),

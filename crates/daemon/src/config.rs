@@ -4,7 +4,6 @@
 //! the values are used for, and it does not read the rule files.
 
 mod duration;
-mod expand;
 pub(crate) mod notify;
 pub(crate) mod rules;
 pub(crate) mod schedule;
@@ -24,7 +23,8 @@ use stakeout_core::rule::Level;
 use stakeout_core::yaml::{self, At, Map, Node};
 
 use crate::network;
-use crate::section::{self, Environment, SectionReader, io_problem, keys};
+use crate::section::secret::SecretScope;
+use crate::section::{self, Environment, SectionReader, expand, io_problem, keys};
 
 pub(crate) use duration::parse as seconds_of;
 use notify::Destination;
@@ -83,10 +83,14 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads the config file at `path` and its secret files. `environment` looks up `${NAME}`.
+    /// Reads the config file at `path`, and the secrets in `secrets`; the others are empty. `environment` looks up `${NAME}`.
     ///
     /// Returns all errors in the order of lines: at least the first error of each section.
-    pub(crate) fn load(path: &Path, environment: &Environment<'_>) -> Result<Config, Vec<Diagnostic>> {
+    pub(crate) fn load(
+        path: &Path,
+        environment: &Environment<'_>,
+        secrets: SecretScope,
+    ) -> Result<Config, Vec<Diagnostic>> {
         let file = path.display().to_string();
         let text = read_file(path).map_err(|problem| {
             let fix = "name a readable config file with -c".to_owned();
@@ -94,7 +98,7 @@ impl Config {
         })?;
         let base =
             std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
-        Config::read(&file, &base, &text, environment)
+        Config::read(&file, &base, &text, environment, secrets)
     }
 
     /// Parses the config in `text`. Errors name the file as `file`, and relative paths in it begin at `base`.
@@ -103,12 +107,13 @@ impl Config {
         base: &Path,
         text: &str,
         environment: &Environment<'_>,
+        secrets: SecretScope,
     ) -> Result<Config, Vec<Diagnostic>> {
         let written = only_document(file, text).map_err(|error| vec![error])?;
         let mut errors = Vec::new();
         let node = expand::expand(&At::top(file, &written), environment, &mut errors);
-        let mut reader = SectionReader::new(base);
-        let config = sections(&At::top(file, &node), &mut reader, &mut errors);
+        let mut reader = SectionReader::new(base, environment);
+        let config = sections(&At::top(file, &node), secrets, &mut reader, &mut errors);
         match config {
             Some(config) if errors.is_empty() => Ok(Config { warnings: in_order(reader.into_warnings()), ..config }),
             _ => Err(in_order(errors)),
@@ -117,18 +122,25 @@ impl Config {
 }
 
 /// Parses every section, even after an error in one. Returns `None` if a section has an error.
-fn sections(top: &At<'_>, reader: &mut SectionReader<'_>, errors: &mut Vec<Diagnostic>) -> Option<Config> {
+fn sections(
+    top: &At<'_>,
+    secrets: SecretScope,
+    reader: &mut SectionReader<'_>,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<Config> {
     let map = keep(section::mapping(top, &SECTIONS), errors)?;
     let unknown = section::unknown_keys(&map, &SECTIONS);
     let has_typo = !unknown.is_empty();
     errors.extend(unknown);
     let schedule = keep(schedule::read(&map, reader), errors);
     let for_sources = schedule.clone().unwrap_or_default();
+    reader.set_secrets(secrets.sources);
     let sources = if has_typo && map.get("sources").is_none() {
         None // The unknown key is probably a typo of it, so one error is enough.
     } else {
         sources::read(&map, &for_sources, reader, errors)
     };
+    reader.set_secrets(secrets.notify);
     let notify = notify::read(&map, reader, errors);
     let state = keep(state::read(&map, reader), errors);
     let rules = keep(rules::read(&map, reader), errors);

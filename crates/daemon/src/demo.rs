@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::in_flight::InFlight;
 use crate::rule_files;
+use crate::section::secret::SecretScope;
 use crate::shutdown::shutdown;
 use crate::tick::WaitPolicy;
 use crate::watch::Watch;
@@ -64,8 +65,8 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let config_path = folder.path().join("stakeout.yaml");
     std::fs::write(&config_path, config_text(&clouds, &slack, &sns, &topic))
         .context("cannot write the demo's config")?;
-    let config =
-        Config::load(&config_path, &|_| None).map_err(|faults| anyhow!("the demo's config is wrong: {faults:?}"))?;
+    let config = Config::load(&config_path, &|_| None, SecretScope::ALL)
+        .map_err(|faults| anyhow!("the demo's config is wrong: {faults:?}"))?;
     let rules = rule_files::load(&[]).map_err(|faults| anyhow!("the shipped rules are wrong: {faults:?}"))?;
     let last = config.schedule.tick_before(Second::from(clock::now())).context("the schedule has no tick")?;
     let ticks = [last.plus(-3600), last];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 use stakeout_core::check::{Check, Status};
@@ -21,7 +21,9 @@ use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, written};
+use crate::printed::{Format, FormatArgs};
 use crate::scan::Log;
+use crate::section::secret::SecretScope;
 
 /// Time limit of one log: about twenty requests, each of which may take its provider's whole time limit.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
@@ -43,24 +45,14 @@ pub(crate) struct DoctorArgs {
     /// The time to check for, in RFC 3339 [default: now]
     #[arg(long, value_name = "TIME", value_parser = clock::parse_argument)]
     at: Option<Timestamp>,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-/// Output format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Text for people
-    Text,
-    /// One JSON object per source
-    Json,
+    #[command(flatten)]
+    output: FormatArgs,
 }
 
 /// Checks every log.
 pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     bootstrap::runtime()?.block_on(async {
-        let (mut config, rules) = args.config.load()?;
+        let (mut config, rules) = args.config.load(SecretScope::SOURCES)?;
         if let Some(unknown) = args.source.iter().find(|name| !config.sources.iter().any(|it| it.source.name == **name))
         {
             let known: Vec<&str> = config.sources.iter().map(|it| it.source.name.as_str()).collect();
@@ -87,7 +79,9 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let mut results = tasks.join_all().await;
         results.sort_by_key(|(index, ..)| *index);
         let mut out = io::stdout().lock();
-        written(results.iter().try_for_each(|(_, source, checks)| print(&mut out, args.output, source, checks)))?;
+        written(
+            results.iter().try_for_each(|(_, source, checks)| print(&mut out, args.output.format(), source, checks)),
+        )?;
         let is_bad = results.iter().flat_map(|(_, _, checks)| checks).any(is_failing);
         Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
     })
@@ -116,9 +110,9 @@ fn is_failing(check: &Check) -> bool {
     check.status == Status::Bad || is_blind
 }
 
-fn print(out: &mut impl Write, output: Output, source: &Source, checks: &[Check]) -> io::Result<()> {
-    match output {
-        Output::Json => {
+fn print(out: &mut impl Write, format: Format, source: &Source, checks: &[Check]) -> io::Result<()> {
+    match format {
+        Format::Json => {
             let checks: Vec<_> = checks
                 .iter()
                 .map(|check| {
@@ -138,7 +132,7 @@ fn print(out: &mut impl Write, output: Output, source: &Source, checks: &[Check]
             });
             writeln!(out, "{line}")
         }
-        Output::Text => {
+        Format::Text => {
             writeln!(out, "{} ({}, cluster {})", source.name, source.provider, source.cluster)?;
             for check in checks {
                 let status = word(check.status);

@@ -19,7 +19,8 @@ use crate::exit::{Exit, Failure};
 use crate::finding_page::{self, FindingRequest};
 use crate::finding_params::{self, FINDINGS_USUAL, level, number, uid};
 use crate::network;
-use crate::printed::Format;
+use crate::printed::FormatArgs;
+use crate::section::secret::SecretScope;
 
 /// The arguments of `stakeout findings`.
 #[derive(Args, Debug)]
@@ -57,9 +58,8 @@ enum FindingsVerb {
         /// Most findings to list
         #[arg(short, long, default_value_t = FINDINGS_USUAL, value_parser = number)]
         number: usize,
-        /// A table or text, or one OCSF Detection Finding per line
-        #[arg(short, long, value_enum, default_value_t)]
-        output: Format,
+        #[command(flatten)]
+        output: FormatArgs,
     },
     /// Show all that is known of one finding
     #[command(after_help = "Examples:
@@ -71,9 +71,8 @@ enum FindingsVerb {
         uid: String,
         #[command(flatten)]
         config: ConfigArgs,
-        /// A table or text, or one OCSF Detection Finding per line
-        #[arg(short, long, value_enum, default_value_t)]
-        output: Format,
+        #[command(flatten)]
+        output: FormatArgs,
     },
 }
 
@@ -89,11 +88,11 @@ pub(crate) fn run(args: &FindingsArgs) -> Result<Exit, Failure> {
                 source: *source,
                 is_open: *open,
             };
-            (config, FindingRequest { query, limit: *number, format: *output })
+            (config, FindingRequest { query, limit: *number, format: output.format() })
         }
-        FindingsVerb::Show { uid, config, output } => (config, finding_params::single(uid.clone(), *output)),
+        FindingsVerb::Show { uid, config, output } => (config, finding_params::single(uid.clone(), output.format())),
     };
-    let (config, rules) = config.load()?;
+    let (config, rules) = config.load(SecretScope::NONE)?;
     if let Some(rule) = &request.query.rule {
         warn_of_unknown(rule, &rules);
     }

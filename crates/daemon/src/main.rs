@@ -9,6 +9,7 @@ mod exit;
 mod clock;
 mod shutdown;
 mod telemetry;
+mod systemd;
 mod printed;
 mod table;
 
@@ -62,13 +63,15 @@ mod state;
 mod notify;
 mod cli;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::run() {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("{failure}");
+            // Nobody may listen, or the disk may be full: the exit code says it too.
+            drop(writeln!(io::stderr(), "{failure}"));
             ExitCode::from(&failure)
         }
     }

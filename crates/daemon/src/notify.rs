@@ -9,6 +9,7 @@ use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::destination;
 use crate::exit::{Exit, Failure};
+use crate::section::secret::SecretScope;
 
 /// The arguments of `stakeout notify`.
 #[derive(Args, Debug)]
@@ -31,7 +32,7 @@ enum NotifyVerb {
 /// Runs `notify`.
 pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
     let NotifyVerb::Test { config, name } = &args.verb;
-    let (config, _) = config.load()?;
+    let (config, _) = config.load(SecretScope::NOTIFY)?;
     let chosen: Vec<_> =
         config.notify.iter().filter(|destination| name.as_ref().is_none_or(|name| *name == destination.name)).collect();
     if chosen.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use stakeout_core::time::Second;
@@ -12,8 +13,9 @@ use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::in_flight::InFlight;
 use crate::progress_bar;
-use crate::shutdown::shutdown;
-use crate::tick::WaitPolicy;
+use crate::section::secret::SecretScope;
+use crate::shutdown::{STOP_MAX, shutdown, stop_signal};
+use crate::tick::{TickSummary, WaitPolicy};
 use crate::watch::Watch;
 
 /// The arguments of `stakeout once`.
@@ -29,28 +31,52 @@ pub(crate) struct OnceArgs {
     at: Option<Timestamp>,
 }
 
-/// Reads all due windows and sends the pending messages.
+/// Reads all due windows and sends the pending messages, until a signal stops it.
 pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
     let at = bootstrap::time_of(args.at)?;
-    bootstrap::runtime()?.block_on(async {
-        let (config, rules) = args.config.load()?;
+    let runtime = bootstrap::runtime()?;
+    let ended = runtime.block_on(async {
+        let stopped = tokio::spawn(stop_signal());
+        let (config, rules) = args.config.load(SecretScope::ALL)?;
         let writer = bootstrap::open_state(&config)?;
         let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
-        let (_switch, shutdown) = shutdown();
+        let (switch, shutdown) = shutdown();
         let bar = progress_bar::windows();
         let tick = watch.tick(Second::from(at), WaitPolicy::UntilDone, &shutdown, &bar);
-        let summary = tick.await.map_err(bootstrap::state_failure)?;
+        tokio::pin!(tick);
+        let summary = tokio::select! {
+            summary = &mut tick => Some(summary),
+            stopped = stopped => {
+                stopped.context("cannot wait for signals")?.context("cannot listen for signals")?;
+                info!("stopping after the current windows and messages");
+                switch.request();
+                tokio::time::timeout(STOP_MAX, &mut tick).await.ok()
+            }
+        };
         bar.finish_and_clear();
-        info!(windows = summary.windows, messages = summary.messages, "done");
-        if !summary.is_complete() {
-            let (logs, messages) = (summary.logs_pending, summary.messages_pending);
-            error!(logs, messages, "some logs or messages are still pending: run `stakeout once` again");
-            return Ok(Exit::Incomplete);
+        match summary {
+            Some(summary) => done(&watch, &summary.map_err(bootstrap::state_failure)?).await,
+            None => {
+                error!("a window or message takes too long: the next run reads or sends it again");
+                Ok(Exit::Incomplete)
+            }
         }
-        let stranded = watch.stranded().await.map_err(bootstrap::state_failure)?;
-        for messages in &stranded {
-            error!("{}", messages.explanation());
-        }
-        Ok(if stranded.is_empty() { Exit::Done } else { Exit::Incomplete })
-    })
+    });
+    // Do not wait for a log file that is still being read: nothing of it was committed.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Logs the outcome of a tick and what is still pending.
+async fn done(watch: &Watch, summary: &TickSummary) -> Result<Exit, Failure> {
+    info!(windows = summary.windows, messages = summary.messages, "done");
+    if !summary.is_complete() {
+        let (logs, messages) = (summary.logs_pending, summary.messages_pending);
+        error!(logs, messages, "some logs or messages are still pending: run `stakeout once` again");
+    }
+    let stranded = watch.stranded().await.map_err(bootstrap::state_failure)?;
+    for messages in &stranded {
+        error!("{}", messages.explanation());
+    }
+    Ok(if summary.is_complete() && stranded.is_empty() { Exit::Done } else { Exit::Incomplete })
 }

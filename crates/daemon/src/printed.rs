@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::exit::{Exit, Failure, written};
@@ -26,6 +26,24 @@ impl Format {
             Format::Text => "text",
             Format::Json => "json",
         }
+    }
+}
+
+/// The options for the format.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct FormatArgs {
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// The same as `-o json`
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+impl FormatArgs {
+    /// Returns the format that the options ask for.
+    pub(crate) fn format(self) -> Format {
+        if self.json { Format::Json } else { self.output }
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
 use sd_notify::NotifyState;
+use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
@@ -18,7 +19,9 @@ use crate::exit::{Exit, Failure};
 use crate::in_flight::InFlight;
 use crate::metric;
 use crate::progress_bar;
-use crate::shutdown::{Shutdown, ShutdownSwitch, shutdown};
+use crate::section::secret::SecretScope;
+use crate::shutdown::{STOP_MAX, Shutdown, ShutdownSwitch, shutdown};
+use crate::systemd;
 use crate::tick::{TickSummary, WaitPolicy};
 use crate::watch::Watch;
 use crate::writer::{StateError, Writer};
@@ -27,8 +30,6 @@ use crate::writer::{StateError, Writer};
 const RETRY_AFTER_SECONDS: i64 = 5 * 60;
 /// Longest sleep before the daemon checks the wall clock again, so that it notices a step of the clock.
 const CLOCK_POLL: Duration = Duration::from_secs(20);
-/// How long tasks may take to stop after a signal. The systemd unit allows more.
-const STOP_MAX: Duration = Duration::from_secs(8);
 
 /// How often a stopping daemon checks whether all tasks have stopped.
 const IDLE_POLL: Duration = Duration::from_millis(20);
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
-    let (config, rules) = args.config.load()?;
+    let (config, rules) = args.config.load(SecretScope::ALL)?;
     let metrics = admin::install_metrics()?;
     let writer = bootstrap::open_state(&config)?;
     let health = Health::default();
@@ -66,13 +67,13 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let (switch, shutdown) = shutdown();
     start_watchdog(watch.writer().clone());
-    notify_systemd(&[NotifyState::Ready]);
+    systemd::notify(&[NotifyState::Ready]);
     let (sources, rules) = (watch.config().sources.len(), watch.rules().rules.len());
     info!(version = env!("CARGO_PKG_VERSION"), sources, rules, "started");
     warn_of_stranded(&watch).await;
     let mut daemon = Daemon { args: args.config.clone(), watch, health, last_tick: None };
     daemon.run(&mut signals, &switch, &shutdown).await?;
-    notify_systemd(&[NotifyState::Stopping]);
+    systemd::notify(&[NotifyState::Stopping]);
     info!("stopped");
     Ok(Exit::Done)
 }
@@ -192,9 +193,12 @@ impl Daemon {
             }
         };
         self.health.note_tick(tick, &summary);
-        notify_systemd(&[NotifyState::Status(&format!(
-            "tick {tick}: {} windows, {} messages, {} logs and {} messages pending",
-            summary.windows, summary.messages, summary.logs_pending, summary.messages_pending
+        systemd::notify(&[NotifyState::Status(&format!(
+            "tick {tick}: {}, {}, {} and {} pending",
+            counted(summary.windows, "window"),
+            counted(summary.messages, "message"),
+            counted(summary.logs_pending, "log"),
+            counted(summary.messages_pending, "message")
         ))]);
         Ok(!summary.is_complete())
     }
@@ -203,7 +207,7 @@ impl Daemon {
     async fn reload(&mut self) {
         // systemd's notify-reload expects the time at which the reload began, by its own clock.
         let begun = NotifyState::monotonic_usec_now().ok();
-        notify_systemd(&[NotifyState::Reloading].into_iter().chain(begun).collect::<Vec<_>>());
+        systemd::notify(&[NotifyState::Reloading].into_iter().chain(begun).collect::<Vec<_>>());
         match self.reloaded().await {
             Ok(watch) => {
                 self.watch = Arc::new(watch);
@@ -216,11 +220,11 @@ impl Daemon {
                 error!("cannot use the new config, the old one stays in use: {error}");
             }
         }
-        notify_systemd(&[NotifyState::Ready]);
+        systemd::notify(&[NotifyState::Ready]);
     }
 
     async fn reloaded(&self) -> Result<Watch, Failure> {
-        let (config, rules) = self.args.load()?;
+        let (config, rules) = self.args.load(SecretScope::ALL)?;
         let old = self.watch.config();
         if config.state.path != old.state.path || config.admin_listen != old.admin_listen {
             warn!("a reload does not change state.path and admin.listen: restart to change them");
@@ -279,12 +283,6 @@ impl Signals {
     }
 }
 
-fn notify_systemd(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "cannot notify systemd");
-    }
-}
-
 /// Notifies systemd's watchdog for as long as the writer answers.
 fn start_watchdog(writer: Writer) {
     let Some(period) = sd_notify::watchdog_enabled() else {
@@ -295,7 +293,7 @@ fn start_watchdog(writer: Writer) {
         loop {
             beat.tick().await;
             if writer.check().await.is_ok() {
-                notify_systemd(&[NotifyState::Watchdog]);
+                systemd::notify(&[NotifyState::Watchdog]);
             }
         }
     });

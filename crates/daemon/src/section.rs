@@ -6,6 +6,7 @@
 
 pub(crate) mod aws;
 pub(crate) mod credential;
+pub(crate) mod expand;
 pub(crate) mod secret;
 pub(crate) mod url;
 
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::yaml::{At, Map, Value};
 
+use secret::SecretPolicy;
+
 /// Looks up an environment variable.
 pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -24,16 +27,24 @@ const CLUSTER_CHARS_MAX: usize = 128;
 /// A longer key may be a value without its key.
 const KEY_CHARS_MAX: usize = 40;
 
-/// Reads the sections of one config file: the base of its relative paths, and the warnings so far.
+/// Reads the sections of one config file: the base of its relative paths, where its secrets come from, and the warnings so
+/// far.
 pub(crate) struct SectionReader<'a> {
     base: &'a Path,
+    environment: &'a Environment<'a>,
+    secrets: SecretPolicy,
     warnings: Vec<Diagnostic>,
 }
 
 impl<'a> SectionReader<'a> {
-    /// Returns a reader that resolves relative paths against `base`.
-    pub(crate) fn new(base: &'a Path) -> SectionReader<'a> {
-        SectionReader { base, warnings: Vec::new() }
+    /// Returns a reader that resolves relative paths against `base`, and variables in secrets with `environment`.
+    pub(crate) fn new(base: &'a Path, environment: &'a Environment<'a>) -> SectionReader<'a> {
+        SectionReader { base, environment, secrets: SecretPolicy::Read, warnings: Vec::new() }
+    }
+
+    /// Decides about the secrets of the sections that are read from now on.
+    pub(crate) fn set_secrets(&mut self, policy: SecretPolicy) {
+        self.secrets = policy;
     }
 
     /// Adds a warning.
@@ -48,12 +59,21 @@ impl<'a> SectionReader<'a> {
 
     /// Returns the path at `at` without `.` and double slashes. A relative path starts at the config's directory.
     pub(crate) fn path(&self, at: &At<'_>) -> Result<PathBuf, Diagnostic> {
-        let text = at.text()?;
-        if text.contains('\0') {
-            return Err(at.error("a path with a NUL character", "write the path without it"));
-        }
-        Ok(self.base.join(text).components().collect())
+        path(at, at.text()?, self.base)
     }
+
+    /// Returns the value of an environment variable that is not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).filter(|value| !value.is_empty())
+    }
+}
+
+/// Returns the path `text`, which was written at `at`, without `.` and double slashes. A relative path starts at `base`.
+pub(crate) fn path(at: &At<'_>, text: &str, base: &Path) -> Result<PathBuf, Diagnostic> {
+    if text.contains('\0') {
+        return Err(at.error("a path with a NUL character", "write the path without it"));
+    }
+    Ok(base.join(text).components().collect())
 }
 
 /// Returns the mapping at `at`. A key that is not in `known` is an error with a suggestion.

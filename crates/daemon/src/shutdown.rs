@@ -1,6 +1,12 @@
 //! The request to stop, which every long task checks.
 
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+/// How long tasks may take to stop after a signal. The systemd unit allows more.
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(8);
 
 /// The side that requests the shutdown.
 #[derive(Debug)]
@@ -14,6 +20,16 @@ pub(crate) struct Shutdown(watch::Receiver<bool>);
 pub(crate) fn shutdown() -> (ShutdownSwitch, Shutdown) {
     let (switch, requested) = watch::channel(false);
     (ShutdownSwitch(switch), Shutdown(requested))
+}
+
+/// Waits for a signal to stop: TERM or INT. The first process of a container ignores those that it does not wait for.
+pub(crate) async fn stop_signal() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 impl ShutdownSwitch {

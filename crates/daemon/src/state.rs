@@ -15,7 +15,8 @@ use crate::admin_client;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure, written};
-use crate::printed::Format;
+use crate::printed::{Format, FormatArgs};
+use crate::section::secret::SecretScope;
 use crate::summary::Summary;
 
 /// The arguments of `stakeout state`.
@@ -31,9 +32,8 @@ enum StateVerb {
     Show {
         #[command(flatten)]
         config: ConfigArgs,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: FormatArgs,
     },
     /// Give the pending messages of one destination to another, for example of a renamed one
     #[command(after_help = "Stop the daemon before.
@@ -64,22 +64,21 @@ Example:
 /// Runs `state`.
 pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
     match &args.verb {
-        StateVerb::Show { config, json } => show(config, *json),
+        StateVerb::Show { config, output } => show(config, output.format()),
         StateVerb::MovePending { old, new, config } => move_pending(config, old, new),
         StateVerb::DropPending { name, config } => drop_pending(config, name),
     }
 }
 
-fn show(config: &ConfigArgs, json: bool) -> Result<Exit, Failure> {
-    let (config, _) = config.load()?;
-    let format = if json { Format::Json } else { Format::Text };
+fn show(config: &ConfigArgs, format: Format) -> Result<Exit, Failure> {
+    let (config, _) = config.load(SecretScope::NONE)?;
     let of_state = |ledger: &Ledger| Ok(Summary::of(ledger).map_err(failure)?.printed(format));
     let params = [("format", format.as_str().to_owned())];
     admin_client::state_or_daemon(&config, of_state, "/state", &params)?.print()
 }
 
 fn move_pending(config: &ConfigArgs, old: &str, new: &str) -> Result<Exit, Failure> {
-    let (config, _) = config.load()?;
+    let (config, _) = config.load(SecretScope::NONE)?;
     let known: Vec<&str> = config.notify.iter().map(|destination| destination.name.as_str()).collect();
     if !known.contains(&new) {
         return Err(Failure::Usage(format!("the config has no destination `{new}`; {}", suggestion(new, &known))));
@@ -93,7 +92,7 @@ fn move_pending(config: &ConfigArgs, old: &str, new: &str) -> Result<Exit, Failu
 }
 
 fn drop_pending(config: &ConfigArgs, name: &str) -> Result<Exit, Failure> {
-    let (config, _) = config.load()?;
+    let (config, _) = config.load(SecretScope::NONE)?;
     let ledger = ledger_with_pending(&config, name)?;
     let mut settlement = Settlement::default();
     for delivery in ledger.deliveries(name).map_err(failure)? {

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::rule::Level;
-use stakeout_core::text::visible;
+use stakeout_core::text::{counted, visible};
 use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
 use stakeout_notify::ocsf;
@@ -171,7 +171,7 @@ impl fmt::Display for Summary {
         let live: u64 = self.holds.iter().map(|kind| kind.bytes).sum();
         writeln!(f, "database: {} bytes on the disk, {live} of them live, {} blobs", self.bytes, self.blobs)?;
         for KindSize { kind, records, bytes } in &self.holds {
-            writeln!(f, "  {kind}: {bytes} bytes in {records} records")?;
+            writeln!(f, "  {kind}: {bytes} bytes in {}", counted(*records, "record"))?;
         }
         writeln!(f, "archive of findings: {} bytes", self.archive_bytes)
     }

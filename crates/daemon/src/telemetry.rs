@@ -38,12 +38,14 @@ pub(crate) fn start(args: LogArgs) -> Result<(), Failure> {
         (_, 1) => "debug",
         _ => "trace",
     };
-    let filter = std::env::var("STAKEOUT_LOG").unwrap_or_else(|_| format!("warn,stakeout={level}"));
+    // The SDK logs why a provider has no credentials as a page of Rust; our own error says it.
+    let filter = std::env::var("STAKEOUT_LOG").unwrap_or_else(|_| format!("warn,aws_config=error,stakeout={level}"));
     let filter = EnvFilter::try_new(&filter).map_err(|error| {
         let fix = "write a level such as `debug`, or `warn,stakeout=debug`";
         Failure::Usage(format!("STAKEOUT_LOG is not a filter of the log: {error} ({fix})"))
     })?;
-    let writer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that cannot be written is no reason to panic, which reporting it on standard error would be.
+    let writer = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(io::stderr);
     match args.log_format {
         LogFormat::Json => writer.json().flatten_event(true).init(),
         LogFormat::Text => writer.with_ansi(io::stderr().is_terminal()).with_target(false).init(),

@@ -25,6 +25,7 @@ use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, Failure, written};
 use crate::replay::files::{FilesArgs, Folded};
 use crate::rule_files;
+use crate::section::secret::SecretScope;
 use report::{Report, Span};
 
 /// The arguments of `stakeout tune`.
@@ -123,7 +124,7 @@ fn load(args: &TuneArgs) -> Result<(Option<Config>, Rules), Failure> {
     let Some(path) = &args.config else {
         return Ok((None, rule_files::load(&args.rules).map_err(Failure::Config)?));
     };
-    let (config, rules) = ConfigArgs { config: path.clone() }.read()?;
+    let (config, rules) = ConfigArgs { config: path.clone() }.read(SecretScope::SOURCES)?;
     for warning in &config.warnings {
         warn!("{warning}");
     }

@@ -2,9 +2,9 @@
 //!
 //! The engine knows what its files hold.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use crate::error::{LedgerError, Result};
@@ -127,13 +127,38 @@ impl Directory {
 }
 
 impl Drop for Directory {
-    /// Unlocks explicitly: closing the file is not enough while a child process that was forked meanwhile still has it
+    /// Gives the files back to their user, and unlocks explicitly: closing the file is not enough while a child process that was forked meanwhile still has it
     /// (flock(2)).
     fn drop(&mut self) {
+        if let Err(error) = give_back(&self.path) {
+            tracing::warn!(%error, "cannot give new files of the state to the owner of its directory");
+        }
         if let Err(error) = self.lock.unlock() {
             tracing::warn!(%error, "cannot release the lock of the state directory");
         }
     }
+}
+
+/// Gives what is below `path` to the owner of `path`, if root worked in the state of another user: that user's daemon could
+/// not open root's files.
+fn give_back(path: &Path) -> io::Result<()> {
+    let owner = fs::metadata(path)?;
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if is_root && owner.uid() != 0 { give(path, &owner) } else { Ok(()) }
+}
+
+fn give(directory: &Path, owner: &Metadata) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.uid() != owner.uid() {
+            lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
+        }
+        if metadata.is_dir() {
+            give(&entry.path(), owner)?;
+        }
+    }
+    Ok(())
 }
 
 fn parse_writes(text: &str) -> Result<Option<u64>> {

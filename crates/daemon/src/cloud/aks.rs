@@ -167,7 +167,9 @@ fn credential(
         Some("client_secret") => Ok(Credential::ClientSecret {
             tenant_id: guid(&map.need("tenant_id", "add the id of the tenant")?)?,
             client_id: guid(&map.need("client_id", "add the id of the app registration")?)?,
-            secret: secret::need(map, "client_secret", "the secret of the app registration", reader)?.value,
+            secret: secret::need(map, "client_secret", "the secret of the app registration", reader)?
+                .value
+                .unwrap_or_default(),
         }),
         Some(_) => Ok(Credential::Anonymous),
         None => Err(map.at().error(

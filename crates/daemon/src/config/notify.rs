@@ -152,15 +152,19 @@ fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind
 fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnostic> {
     let map = keys(at, &["webhook_url", "webhook_url_file", "max_messages_per_run"])?;
     let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reader)?;
-    let is_slack = Endpoint::parse(secret.value.expose_secret()).is_ok_and(|endpoint| slack::is_webhook(&endpoint));
-    if !is_slack {
+    let is_webhook =
+        |url: &SecretString| Endpoint::parse(url.expose_secret()).is_ok_and(|endpoint| slack::is_webhook(&endpoint));
+    if !secret.value.as_ref().is_none_or(is_webhook) {
         return Err(secret.at.error(
             "not the URL of a Slack incoming webhook",
             "copy it from Slack: it begins with https://hooks.slack.com/services/",
         ));
     }
     let messages = map.get("max_messages_per_run").map(|at| section::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
-    Ok(Slack { webhook_url: secret.value, max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN) })
+    Ok(Slack {
+        webhook_url: secret.value.unwrap_or_default(),
+        max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN),
+    })
 }
 
 fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
@@ -173,8 +177,10 @@ fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
 fn webhook(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Webhook, Diagnostic> {
     let map = keys(at, &["url", "url_file", "token", "token_file"])?;
     let secret = secret::need(&map, "url", "the URL that accepts the findings", reader)?;
-    Endpoint::parse(secret.value.expose_secret()).map_err(|error| url::fault(&secret.at, error))?;
-    Ok(Webhook { url: secret.value, token: token(&map, reader)? })
+    if let Some(url) = &secret.value {
+        Endpoint::parse(url.expose_secret()).map_err(|error| url::fault(&secret.at, error))?;
+    }
+    Ok(Webhook { url: secret.value.unwrap_or_default(), token: token(&map, reader)? })
 }
 
 fn stdout(at: &At<'_>) -> Result<DestinationKind, Diagnostic> {
@@ -190,9 +196,8 @@ fn token(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretS
         return Ok(None);
     }
     let secret = secret::need(map, "token", "the token", reader)?;
-    let text = secret.value.expose_secret();
-    if text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Ok(Some(secret.value));
+    if secret.value.as_ref().is_none_or(|token| token.expose_secret().bytes().all(|b| b.is_ascii_graphic())) {
+        return Ok(secret.value);
     }
     Err(secret.at.error(
         "the token contains a space, a line break or a non-ASCII character",

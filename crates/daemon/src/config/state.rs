@@ -1,14 +1,16 @@
 //! The section `state`: where the state is, and how much of the past it keeps.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Map};
 
 use super::duration;
-use crate::section::{SectionReader, keys};
+use crate::section::{self, SectionReader, keys};
 
 const PATH: &str = "/var/lib/stakeout";
+/// Names the directory at which a relative path begins, if not at the config's: in a container, that one is read-only.
+const STATE_BASE: &str = "STAKEOUT_STATE_BASE";
 const RETAIN_SECONDS: i64 = 30 * 24 * 3600;
 /// Findings from before the last reread are still needed, so they are kept for a day at least.
 const RETAIN_SECONDS_MIN: i64 = 24 * 3600;
@@ -43,7 +45,10 @@ pub(super) fn read(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<StateCon
     };
     let map = keys(&at, &["path", "retain", "archive_bytes_max"])?;
     if let Some(at) = map.get("path") {
-        state.path = reader.path(&at)?;
+        state.path = match reader.variable(STATE_BASE) {
+            Some(base) => section::path(&at, at.text()?, Path::new(&base))?,
+            None => reader.path(&at)?,
+        };
     }
     if let Some(at) = map.get("retain") {
         state.retain_seconds = duration::seconds(&at)?;

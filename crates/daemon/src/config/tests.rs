@@ -34,7 +34,8 @@ fn read(text: &str) -> Result<Config, Vec<String>> {
 fn read_with(text: &str, base: &Path, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
     let look_up = |name: &str| environment.get(name).map(|value| (*value).to_owned());
-    Config::read("f.yaml", base, text, &look_up).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    Config::read("f.yaml", base, text, &look_up, SecretScope::ALL)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 fn warnings(config: &Config) -> Vec<String> {
@@ -77,7 +78,7 @@ fn the_shipped_examples_are_valid() {
         ("config/examples/three-clouds.yaml", 3, 1),
         ("config/examples/self-managed.yaml", 1, 2),
     ] {
-        let config = Config::load(&repository().join(file), &environment).expect(file);
+        let config = Config::load(&repository().join(file), &environment, SecretScope::ALL).expect(file);
         assert_eq!(warnings(&config), [""; 0], "{file}");
         assert_eq!(config.sources.len(), sources, "{file}");
         assert_eq!(config.notify.len(), destinations, "{file}");
@@ -352,7 +353,7 @@ fn an_admin_page_that_other_machines_can_reach_is_a_warning() {
 #[test]
 fn an_unreadable_config_is_one_error() {
     let home = tempfile::tempdir().expect("a directory");
-    let load = |path: &Path| match Config::load(path, &|_| None) {
+    let load = |path: &Path| match Config::load(path, &|_| None, SecretScope::ALL) {
         Ok(_) => panic!("no config"),
         Err(errors) => errors.iter().map(|error| error.problem.clone()).collect(),
     };
@@ -364,7 +365,7 @@ fn an_unreadable_config_is_one_error() {
 }
 
 #[test]
-fn a_secret_file_is_not_empty_and_loses_one_line_end() {
+fn a_secret_file_is_not_empty_and_loses_what_is_around_the_secret() {
     let home = tempfile::tempdir().expect("a directory");
     let url = "https://hooks.slack.com/services/T0/B0/example";
     let config = |content: &[u8], mode: u32| {
@@ -381,6 +382,16 @@ fn a_secret_file_is_not_empty_and_loses_one_line_end() {
         assert_eq!(slack.max_messages_per_run, 10);
         assert_eq!(warnings(&read), [""; 0]);
     }
+    for around in ["\n\n", " \n", "\t"] {
+        let read = config(format!("{around}{url}{around}").as_bytes(), 0o600).expect("a config");
+        assert_eq!(slack(&read).webhook_url.expose_secret(), url);
+        assert_eq!(
+            warnings(&read),
+            [
+                "f.yaml:2: notify[0].slack.webhook_url_file: there are blanks or line breaks around the secret, which are left out (remove them)"
+            ]
+        );
+    }
     let open = config(url.as_bytes(), 0o644).expect("a config");
     assert_eq!(
         warnings(&open),
@@ -392,7 +403,7 @@ fn a_secret_file_is_not_empty_and_loses_one_line_end() {
         (&b"\n"[..], "`slack` is empty"),
         (&[b'x'; 65_537][..], "`slack` is larger than 65536 bytes"),
         (&b"\xff\xfe"[..], "`slack` is not UTF-8 text"),
-        (&b"https://hooks.slack.com/services/x\n\n"[..], "not the URL"),
+        (&b"https://hooks.slack.com/services/x\ny\n"[..], "not the URL"),
     ] {
         let errors = config(content, 0o600).expect_err(problem);
         assert!(errors[0].contains(problem), "{errors:?}");
@@ -500,7 +511,7 @@ proptest! {
         let end = kept(start + removed).unwrap_or(text.len());
         let slipped = format!("{}{typed}{}", &text[..start], &text[end..]);
         let url = |_: &str| Some("https://hooks.slack.com/services/T0/B0/x".to_owned());
-        if let Err(errors) = Config::read("f.yaml", Path::new("/etc/stakeout"), &slipped, &url) {
+        if let Err(errors) = Config::read("f.yaml", Path::new("/etc/stakeout"), &slipped, &url, SecretScope::ALL) {
             prop_assert!(!errors.is_empty());
             prop_assert!(errors.is_sorted_by_key(|error| error.line));
         }

@@ -11,18 +11,60 @@ use secrecy::SecretString;
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Map};
 
-use super::{SectionReader, io_problem};
+use super::expand::{CREDENTIALS_DIRECTORY, expand_text};
+use super::{SectionReader, io_problem, path};
 
 /// No URL or token comes near this; a larger file was named by mistake.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 const READABLE_BY_ALL: u32 = 0o004;
 
+/// The keys of secrets, without those of their files.
+const SECRET_KEYS: [&str; 4] = ["webhook_url", "url", "token", "client_secret"];
+
+/// What a verb does about the secrets of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecretPolicy {
+    /// It uses them.
+    Read,
+    /// It checks those that are readable outside of the service.
+    Check,
+    /// It does not need them.
+    Skip,
+}
+
+/// What a verb does about the secrets of the sources and of the destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SecretScope {
+    /// About those of `sources`.
+    pub(crate) sources: SecretPolicy,
+    /// About those of `notify`.
+    pub(crate) notify: SecretPolicy,
+}
+
+impl SecretScope {
+    /// It reads logs and sends messages.
+    pub(crate) const ALL: SecretScope = SecretScope { sources: SecretPolicy::Read, notify: SecretPolicy::Read };
+    /// It reads logs only.
+    pub(crate) const SOURCES: SecretScope = SecretScope { sources: SecretPolicy::Read, notify: SecretPolicy::Skip };
+    /// It sends messages only.
+    pub(crate) const NOTIFY: SecretScope = SecretScope { sources: SecretPolicy::Skip, notify: SecretPolicy::Read };
+    /// It checks the config.
+    pub(crate) const CHECK: SecretScope = SecretScope { sources: SecretPolicy::Check, notify: SecretPolicy::Check };
+    /// It does neither.
+    pub(crate) const NONE: SecretScope = SecretScope { sources: SecretPolicy::Skip, notify: SecretPolicy::Skip };
+}
+
 /// A secret, and where faults in it are reported.
 pub(crate) struct Secret<'a> {
     /// The key that brought it.
     pub(crate) at: At<'a>,
-    /// The secret.
-    pub(crate) value: SecretString,
+    /// The secret; `None` if the verb does not need it.
+    pub(crate) value: Option<SecretString>,
+}
+
+/// Returns whether the value of this key is a secret, or the path of one.
+pub(super) fn is_secret(key: &str) -> bool {
+    SECRET_KEYS.contains(&key.strip_suffix("_file").unwrap_or(key))
 }
 
 /// Reads the secret under `key`, or out of the file under `key` + `_file`; `what` says in words what is missing.
@@ -36,39 +78,66 @@ pub(crate) fn need<'a>(
     let Some(at) = map.get(&file_key) else {
         let fix = format!("add {what}, or `{file_key}` with the path of a file that holds it");
         let at = map.need(key, &fix)?;
-        let value = SecretString::from(at.text()?);
+        let value = expanded(&at, reader)?.map(|text| trimmed(&at, &text, reader)).transpose()?;
         return Ok(Secret { at, value });
     };
     if map.get(key).is_some() {
         return Err(at.error(format!("both `{key}` and `{file_key}` are set"), "keep one of the two"));
     }
-    let value = from_file(&at, reader)?;
+    let value = expanded(&at, reader)?.map(|path| from_file(&at, &path, reader)).transpose()?;
     Ok(Secret { at, value })
 }
 
-fn from_file(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<SecretString, Diagnostic> {
-    let shown = at.text()?;
-    let path = reader.path(at)?;
+/// Returns the text at `at` with its variables replaced, or `None` if the verb does not need it.
+fn expanded(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Option<String>, Diagnostic> {
+    let text = at.text()?;
+    let is_of_service = text.contains(&format!("${{{CREDENTIALS_DIRECTORY}}}"));
+    match (reader.secrets, expand_text(at, text, reader.environment)) {
+        (SecretPolicy::Skip, _) => Ok(None),
+        (SecretPolicy::Check, Err(error)) if is_of_service => {
+            let problem = format!("the secret is not checked: {}", error.problem);
+            let fix = error.fix;
+            reader.warn(at.error(problem, fix));
+            Ok(None)
+        }
+        (_, expanded) => expanded.map(Some),
+    }
+}
+
+/// Returns a secret without the blanks and line breaks around it, which tools and editors add.
+fn trimmed(at: &At<'_>, text: &str, reader: &mut SectionReader<'_>) -> Result<SecretString, Diagnostic> {
+    let secret = text.trim();
+    if secret.is_empty() {
+        return Err(at.error("the secret is empty", "write the secret into it"));
+    }
+    // Every editor ends a file with one line break.
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    if line.strip_suffix('\r').unwrap_or(line) != secret {
+        reader.warn(at.error("there are blanks or line breaks around the secret, which are left out", "remove them"));
+    }
+    Ok(SecretString::from(secret))
+}
+
+fn from_file(at: &At<'_>, shown: &str, reader: &mut SectionReader<'_>) -> Result<SecretString, Diagnostic> {
+    let file = path(at, shown, reader.base)?;
     let cannot_read = |error: std::io::Error| {
         at.error(
             io_problem(&error, &shown),
             "create the file, or correct the path: a relative one begins at the config's directory",
         )
     };
-    let metadata = fs::metadata(&path).map_err(cannot_read)?;
+    let metadata = fs::metadata(&file).map_err(cannot_read)?;
     if !metadata.is_file() {
         return Err(at.error(format!("`{shown}` is not a regular file"), "name a file that holds only the secret"));
     }
-    let text = read_bounded(&path).map_err(cannot_read)?;
+    let text = read_bounded(&file).map_err(cannot_read)?;
     let Some(text) = text else {
         return Err(at.error(
             format!("`{shown}` is larger than {FILE_BYTES_MAX} bytes"),
             "name a file that holds only the secret",
         ));
     };
-    let secret = text.strip_suffix('\n').unwrap_or(&text);
-    let secret = secret.strip_suffix('\r').unwrap_or(secret);
-    if secret.is_empty() {
+    if text.trim().is_empty() {
         return Err(at.error(format!("`{shown}` is empty"), "write the secret into it"));
     }
     if metadata.permissions().mode() & READABLE_BY_ALL != 0 {
@@ -77,7 +146,7 @@ fn from_file(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<SecretString
             format!("take the right away: chmod o-r {shown}"),
         ));
     }
-    Ok(SecretString::from(secret))
+    trimmed(at, &text, reader)
 }
 
 /// Returns the file's text, or `None` where it is too large.

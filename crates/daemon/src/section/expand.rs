@@ -1,15 +1,19 @@
 //! Replaces `${NAME}` in the values of a config by environment variables; `$${` means the characters `${`.
 //!
 //! Keys are never expanded, and the value of a variable is not expanded again. No error shows a value, because it may be a
-//! secret.
+//! secret. Secrets are expanded where they are read, because not every verb needs them.
 
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::{At, Key, Node, Value};
 
-use crate::section::Environment;
+use super::Environment;
+use super::secret::is_secret;
+
+/// The directory in which systemd puts the credentials of a service.
+pub(crate) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// Returns the value at `at` with every variable replaced. A value with an error stays as it is.
-pub(super) fn expand(at: &At<'_>, environment: &Environment<'_>, errors: &mut Vec<Diagnostic>) -> Node {
+pub(crate) fn expand(at: &At<'_>, environment: &Environment<'_>, errors: &mut Vec<Diagnostic>) -> Node {
     let value = match &at.node.value {
         Value::Null => Value::Null,
         Value::Scalar { text, is_plain } => Value::Scalar {
@@ -37,12 +41,14 @@ fn expand_map(at: &At<'_>, environment: &Environment<'_>, errors: &mut Vec<Diagn
     map.entries()
         .map(|(name, at)| {
             let key = Key { name: name.to_owned(), line: at.line() };
-            (key, expand(&at, environment, errors))
+            let node = if is_secret(name) { at.node.clone() } else { expand(&at, environment, errors) };
+            (key, node)
         })
         .collect()
 }
 
-fn expand_text(at: &At<'_>, text: &str, environment: &Environment<'_>) -> Result<String, Diagnostic> {
+/// Returns `text`, which was written at `at`, with every variable replaced.
+pub(super) fn expand_text(at: &At<'_>, text: &str, environment: &Environment<'_>) -> Result<String, Diagnostic> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -78,11 +84,34 @@ fn not_a_variable(at: &At<'_>) -> Diagnostic {
 
 fn look_up(at: &At<'_>, name: &str, environment: &Environment<'_>) -> Result<String, Diagnostic> {
     environment(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-        at.error(
-            format!("the environment variable {name} is unset or empty"),
-            format!("set {name} before the start, or write the value here"),
-        )
+        let fix = match name {
+            CREDENTIALS_DIRECTORY => format!("only the service has it: run {}", with_credentials(at)),
+            _ => format!("set {name} before the start, or write the value here"),
+        };
+        at.error(format!("the environment variable {name} is unset or empty"), fix)
     })
+}
+
+/// Returns this command line as one that systemd runs with the credential at `at`, as the user of the shipped unit.
+fn with_credentials(at: &At<'_>) -> String {
+    let text = at.text().unwrap_or_default();
+    let credential = text.rsplit('/').next().filter(|name| is_plain(name)).unwrap_or("slack");
+    let file = if credential == "slack" { "slack-webhook" } else { credential };
+    let program = std::env::current_exe().unwrap_or_else(|_| "stakeout".into());
+    let command: Vec<String> = std::iter::once(program.display().to_string())
+        .chain(std::env::args().skip(1))
+        .map(|word| if is_plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) })
+        .collect();
+    format!(
+        "sudo systemd-run --pipe --wait --same-dir -p DynamicUser=yes -p User=stakeout -p StateDirectory=stakeout \
+         -p EnvironmentFile=-/etc/stakeout/environment -p LoadCredential={credential}:/etc/stakeout/{file} {}",
+        command.join(" ")
+    )
+}
+
+/// Returns whether a shell takes `word` as it is.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/.,:=_-".contains(&byte))
 }
 
 #[cfg(test)]
