@@ -234,6 +234,17 @@ fn each_file_of_a_directory_is_read_once() {
 }
 
 #[test]
+fn a_shown_rule_has_what_it_needs_and_nothing_else() {
+    let folder = Folder::with(&[]);
+    for name in folder.listed(&[]).0 {
+        folder.write("one/rule.yml", &folder.printed(&["rules", "show", &name], 0));
+        let (names, _) = folder.listed(&["one"]);
+        assert!(names.iter().eq([&name]), "{name}: {names:?}");
+        folder.printed(&["check", "--rules", "builtin", "--rules", "one"], 0);
+    }
+}
+
+#[test]
 fn check_runs_the_test_cases() {
     let wrong = OWN_RULE.replace("match: false", "match: true");
     let folder = Folder::with(&[("mine/own.yml", &wrong)]);

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// A shorter part of a name says little.
+const PART_BYTES_MIN: usize = 3;
+
 /// One error in a config or rule file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -44,10 +47,11 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// Returns a sentence with the known name nearest to `word`, or with all known names if none is near.
+/// Returns a sentence with the known name that `word` is a part of or nearest to, or with all known names if none is.
 #[must_use]
 pub fn suggestion(word: &str, known: &[&str]) -> String {
-    match nearest(word, known) {
+    let longer = known.iter().copied().filter(|name| word.len() >= PART_BYTES_MIN && name.contains(word));
+    match longer.min_by_key(|name| name.len()).or_else(|| nearest(word, known)) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("expected one of: {}", known.join(", ")),
     }
@@ -76,6 +80,10 @@ mod tests {
     fn a_typo_suggests_its_word_and_nonsense_suggests_none() {
         assert_eq!(nearest("regoin", &["region", "log_group"]), Some("region"));
         assert_eq!(nearest("banana", &["region", "log_group"]), None);
+        let rules = ["kubernetes-token-spray", "kubernetes-pod-scan-by-anonymous"];
+        for part in ["kubernetes-pod-scan", "pod-scan", "kubernetes-pod-scan-by-anonymos"] {
+            assert_eq!(suggestion(part, &rules), "did you mean `kubernetes-pod-scan-by-anonymous`?");
+        }
         assert_eq!(suggestion("banana", &["a", "b"]), "expected one of: a, b");
     }
 }

@@ -101,8 +101,23 @@ pub struct Rules {
     pub replacements: Vec<Diagnostic>,
     /// Whether a rule or filter is the user's.
     has_own: bool,
+    /// Where every rule is written, also those that only others count, in the order of the files.
+    places: Vec<RulePlace>,
     /// Every detection, also those that only a correlation counts: they can have test cases too.
     detections: Vec<Detection>,
+}
+
+/// Where a rule is written, and which rules it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulePlace {
+    /// Who wrote it.
+    pub origin: Origin,
+    /// Its file.
+    pub file: String,
+    /// The line where it begins.
+    pub line: usize,
+    name: String,
+    counts: Vec<String>,
 }
 
 /// A detection with the names of its parts.
@@ -233,6 +248,24 @@ impl Rules {
     #[must_use]
     pub fn longest_reach_seconds(&self) -> i64 {
         self.rules.iter().map(Rule::episode_reach_seconds).max().unwrap_or(0)
+    }
+
+    /// Returns where the rule of this name is written, and every rule that it counts, in the order of the files.
+    #[must_use]
+    pub fn places_of(&self, name: &str) -> Vec<&RulePlace> {
+        let mut names = vec![name];
+        // Only what is counted is added, and each name once, so this ends.
+        let mut next = 0;
+        while let Some(name) = names.get(next).copied() {
+            let counted = self.places.iter().filter(|place| place.name == name).flat_map(|place| &place.counts);
+            for other in counted {
+                if !names.contains(&other.as_str()) {
+                    names.push(other);
+                }
+            }
+            next += 1;
+        }
+        self.places.iter().filter(|place| names.contains(&place.name.as_str())).collect()
     }
 
     /// Removes the rule of this name: it opens no findings any more, but correlations that name it still count it. Returns

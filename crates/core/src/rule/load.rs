@@ -8,7 +8,9 @@ use super::correlation::{Correlation, CorrelationKind, Grouping};
 use super::document::{Body, Document, document};
 use super::filter::{Filter, FilterBody};
 use super::reference::Reference;
-use super::{CountCondition, Counting, Detection, Expression, ReferencedRule, Rule, RuleHead, Rules, Threshold};
+use super::{
+    CountCondition, Counting, Detection, Expression, ReferencedRule, Rule, RuleHead, RulePlace, Rules, Threshold,
+};
 use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
 use crate::distinct;
@@ -156,6 +158,7 @@ impl<'a> Join<'a> {
         let has_own = self.documents.iter().any(|document| document.origin == Origin::Own);
         let mut rules = Rules { has_own, ..Rules::default() };
         for document in self.documents {
+            rules.places.extend(self.place(document));
             rules.cases.extend(document.own.cases.iter().cloned());
             match &document.body {
                 Body::Detection(expression) => {
@@ -198,6 +201,23 @@ impl<'a> Join<'a> {
             .filter(|correlation| correlation.rules.iter().any(|reference| document.names.are_named(&reference.target)))
             .peekable();
         correlations.peek().is_some() && !correlations.any(|correlation| correlation.generate)
+    }
+
+    /// Returns where a rule is written; a filter is none.
+    fn place(&self, document: &Document) -> Option<RulePlace> {
+        let references: &[Reference] = match &document.body {
+            Body::Detection(_) => &[],
+            Body::Correlation(correlation) => &correlation.rules,
+            Body::Filter(_) => return None,
+        };
+        let counted = references.iter().filter_map(|reference| self.named(reference).ok());
+        Some(RulePlace {
+            origin: document.origin,
+            file: document.file.clone(),
+            line: document.line,
+            name: document.names.shown().to_owned(),
+            counts: counted.map(|document| document.names.shown().to_owned()).collect(),
+        })
     }
 
     fn named(&self, reference: &Reference) -> Result<&'a Document, Diagnostic> {

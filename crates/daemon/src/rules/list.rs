@@ -6,8 +6,8 @@ use serde::Serialize;
 use stakeout_core::rule::{Level, Origin, Rule, Rules};
 use stakeout_core::time::Second;
 
-use super::Output;
 use crate::clock;
+use crate::printed::Format;
 use crate::table::table;
 
 /// A row of the list.
@@ -34,13 +34,13 @@ struct Listed<'a> {
 }
 
 /// Writes the rules.
-pub(super) fn write(rules: &Rules, output: Output) -> io::Result<()> {
+pub(super) fn write(rules: &Rules, format: Format) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let now = clock::now().into();
     let listed: Vec<Listed<'_>> = rules.rules.iter().map(|rule| Listed::of(rule, rules, now)).collect();
-    match output {
-        Output::Text => out.write_all(table_of(&listed).as_bytes())?,
-        Output::Json => {
+    match format {
+        Format::Text => out.write_all(table_of(&listed).as_bytes())?,
+        Format::Json => {
             for rule in &listed {
                 writeln!(out, "{}", serde_json::to_string(rule)?)?;
             }

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::anyhow;
 use stakeout_core::rule::{CaseResult, Rules};
-use stakeout_core::text::visible;
+use stakeout_core::text::{counted, visible};
 
 use crate::exit::{Exit, Failure, written};
 use crate::replay::files::read_case;
@@ -15,7 +15,7 @@ pub(super) fn run(rules: &Rules) -> Result<Exit, Failure> {
     written(write(&results))?;
     match results.iter().filter(|result| !result.is_passed()).count() {
         0 => Ok(Exit::Done),
-        failed => Err(anyhow!("{failed} cases failed").into()),
+        failed => Err(anyhow!("{} failed", counted(failed, "case")).into()),
     }
 }
 
