@@ -22,6 +22,7 @@ pub mod observation;
 pub mod field;
 pub mod prefilter;
 pub mod decode;
+pub mod finder;
 pub mod needle;
 
 // From a request to the groups and distinct values that rules count it for.

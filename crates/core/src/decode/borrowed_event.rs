@@ -68,6 +68,12 @@ impl BorrowedEvent<'_> {
         event::is_request(self.stage.as_deref(), self.response_status.code, self.user.username.as_deref())
     }
 
+    /// Returns whether the event has neither a client address nor a response code.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.source_ips.is_empty() && self.response_status.code.is_none()
+    }
+
     /// Returns the same as [`AuditEvent::stage_time_ms`].
     #[must_use]
     pub fn stage_time_ms(&self) -> Option<i64> {

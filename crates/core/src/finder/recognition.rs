@@ -1,0 +1,115 @@
+//! Whether an object is an audit event, by its own members.
+
+use serde_json::{Map, Value};
+
+use super::object::{Object, insert, parts, text_of};
+use crate::decode::{DecodeError, Decoded, decode};
+
+/// Members of an event that are read. What a client writes into bodies is not.
+const KNOWN: [&str; 16] = [
+    "kind",
+    "apiVersion",
+    "level",
+    "auditID",
+    "stage",
+    "requestURI",
+    "verb",
+    "user",
+    "impersonatedUser",
+    "sourceIPs",
+    "userAgent",
+    "objectRef",
+    "responseStatus",
+    "requestReceivedTimestamp",
+    "stageTimestamp",
+    "annotations",
+];
+/// Members that say what was requested.
+const REQUEST: [&str; 3] = ["verb", "requestURI", "stage"];
+/// Members that hardly any other record has.
+const TELLING: [&str; 9] = [
+    "auditID",
+    "stage",
+    "requestURI",
+    "sourceIPs",
+    "objectRef",
+    "responseStatus",
+    "requestReceivedTimestamp",
+    "stageTimestamp",
+    "user",
+];
+/// Members of an event that are objects or lists. Some tools write them as JSON texts.
+const STRUCTURED: [&str; 6] = ["user", "impersonatedUser", "sourceIPs", "objectRef", "responseStatus", "annotations"];
+
+/// Returns the event that `object` is, or `None` where it is something else. `json` is its text.
+pub(super) fn event_in(object: &Object<'_>, json: &str) -> Option<Result<Decoded, DecodeError>> {
+    if !is_event(object) {
+        return None;
+    }
+    let is_text = |name: &&str| {
+        let json = object.raw(name).filter(|json| json.starts_with('"'));
+        json.and_then(text_of).is_some_and(|text| text.trim_start().starts_with(['{', '[']))
+    };
+    let is_flat = object.members().any(|(key, _)| key.contains(['.', '[']));
+    if is_flat || STRUCTURED.iter().any(is_text) {
+        return Some(decode(assembled(object).as_bytes()));
+    }
+    Some(decode(json.as_bytes()))
+}
+
+/// Returns the event at the beginning of a text that is cut off or damaged later.
+pub(super) fn cut_event(text: &str) -> Option<Decoded> {
+    let decoded = decode(text.as_bytes()).ok()?;
+    let event = &decoded.event;
+    let named = [&event.audit_id, &event.stage, &event.request_uri, &event.verb];
+    let is_event = text.starts_with("{\"kind\":\"Event\",") || named.into_iter().flatten().count() >= 2;
+    is_event.then_some(decoded)
+}
+
+fn is_event(object: &Object<'_>) -> bool {
+    match object.text("kind") {
+        Some(kind) if kind == "Event" => {
+            return object.text("apiVersion").is_none_or(|version| version.starts_with("audit.k8s.io/"));
+        }
+        Some(_) => return false,
+        None => {}
+    }
+    let has = |name: &&str| object.members().any(|(key, _)| key.split(['.', '[']).next() == Some(*name));
+    let is_request = REQUEST.iter().any(has);
+    let telling = TELLING.iter().filter(|name| has(name)).count();
+    is_request && (telling >= 2 || (telling == 1 && has(&"verb"))) && !is_of_rancher(object)
+}
+
+/// Returns whether the record is from Rancher's own API, whose audit log has the same names.
+/// <https://ranchermanager.docs.rancher.com/how-to-guides/advanced-user-guides/enable-api-audit-log>
+pub(super) fn is_of_rancher(object: &Object<'_>) -> bool {
+    let is_user = |user: Object<'_>| user.has("name") && !user.has("username");
+    object.has("requestURI")
+        && (["method", "requestTimestamp", "responseTimestamp", "responseCode"].iter().any(|key| object.has(key))
+            || object.raw("user").and_then(Object::parse).is_some_and(is_user))
+}
+
+/// Returns the event with its flattened members put together and its texts of JSON read.
+fn assembled(object: &Object<'_>) -> String {
+    let mut event = Map::new();
+    for (key, value) in object.members() {
+        let parts = parts(key);
+        let Some(name) = parts.first().filter(|name| KNOWN.contains(name)) else {
+            continue;
+        };
+        let Ok(value) = serde_json::from_str::<Value>(value.get()) else {
+            continue;
+        };
+        let value = match value {
+            Value::String(text) if STRUCTURED.contains(name) && text.trim_start().starts_with(['{', '[']) => {
+                serde_json::from_str(&text).unwrap_or(Value::String(text))
+            }
+            value => value,
+        };
+        // An empty cell of a table says nothing.
+        if value.as_str() != Some("") {
+            insert(&mut event, &parts, value);
+        }
+    }
+    Value::Object(event).to_string()
+}
