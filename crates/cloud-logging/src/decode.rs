@@ -29,6 +29,9 @@ use crate::status;
 
 /// The service whose entries are the audit log of the Kubernetes API; GKE's own API is `container.googleapis.com`.
 const SERVICE: &str = "k8s.io";
+/// The member with the `AuditLog`, and its name in a table of BigQuery.
+/// <https://cloud.google.com/logging/docs/export/bigquery#audit-logs>
+const PAYLOADS: [&str; 2] = ["protoPayload", "protopayload_auditlog"];
 /// The user name of requests without credentials, where the API server allows them.
 pub(crate) const ANONYMOUS: &str = "system:anonymous";
 /// The group of all anonymous users; entries do not name it.
@@ -49,22 +52,29 @@ const SHOWN_CHARS_MAX: usize = 64;
 ///
 /// # Errors
 ///
-/// `NotJson` where the text is no object or lacks log name, time or insert id; `NotAnEvent` where it is not an audit entry;
+/// `NotJson` where the text is no object or has no time; `NotAnEvent` where it is not an audit entry;
 /// `OtherService` where it is one of another service.
 pub fn entry(json: &str) -> Result<Enveloped, DecodeError> {
     let entry = JsonObject::parse(json.strip_prefix('\u{feff}').unwrap_or(json))
         .map_err(|error| DecodeError::NotJson(error.to_string()))?;
     let payload = audit_log_of(&entry)?;
-    let incomplete = || DecodeError::NotJson("no logName, timestamp or insertId in it".to_owned());
-    let log_name = entry.text("logName").ok_or_else(incomplete)?;
-    let at: Timestamp = entry.text("timestamp").and_then(|at| at.parse().ok()).ok_or_else(incomplete)?;
-    let insert_id = entry.text("insertId").ok_or_else(incomplete)?;
+    let time = entry.text("timestamp").or_else(|| entry.text("receiveTimestamp"));
+    let time = time.ok_or_else(|| DecodeError::NotJson("no timestamp in the entry".to_owned()))?;
+    // BigQuery ends its times with a space and the zone.
+    let at: Timestamp = time
+        .replace(" UTC", "Z")
+        .parse()
+        .map_err(|_| DecodeError::NotJson("the timestamp of the entry is not a time".to_owned()))?;
+    // Without an id, the position of the record in its file is one.
+    let record_id = entry
+        .text("insertId")
+        .map_or_else(String::new, |insert_id| record_id(&entry.text("logName").unwrap_or_default(), at, &insert_id));
     let labels = entry.object("labels");
     let is_truncated = entry.has("split") || labels.text(TRUNCATED).is_some_and(|value| value == "true");
     Ok(Enveloped {
         decoded: Decoded { event: event_of(&entry, &payload, &labels), is_truncated },
         time_ms: at.as_millisecond(),
-        record_id: record_id(&log_name, at, &insert_id),
+        record_id,
         cluster: entry.object("resource").object("labels").text("cluster_name"),
     })
 }
@@ -77,12 +87,12 @@ pub(crate) fn record_id(log_name: &str, at: Timestamp, insert_id: &str) -> Strin
 
 /// Returns an entry's `AuditLog`, if it is one of the Kubernetes API.
 fn audit_log_of<'a>(entry: &JsonObject<'a>) -> Result<JsonObject<'a>, DecodeError> {
-    if !entry.has("protoPayload") {
+    let Some(key) = PAYLOADS.into_iter().find(|key| entry.has(key)) else {
         let payload = ["jsonPayload", "textPayload"].into_iter().find(|payload| entry.has(payload));
         let kind = entry.text("kind").unwrap_or_else(|| payload.unwrap_or("unknown").to_owned());
         return Err(DecodeError::NotAnEvent(bounded(&kind, SHOWN_CHARS_MAX)));
-    }
-    let payload = entry.object("protoPayload");
+    };
+    let payload = entry.object(key);
     match payload.text("serviceName") {
         Some(service) if service == SERVICE => Ok(payload),
         Some(service) => Err(DecodeError::OtherService(bounded(&service, SHOWN_CHARS_MAX))),
