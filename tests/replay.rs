@@ -2,6 +2,7 @@
 
 mod clouds;
 mod endings;
+mod forms;
 mod let_in;
 mod lines;
 mod recordings;

@@ -30,7 +30,8 @@ use crate::tune::{self, TuneArgs};
     name = "stakeout",
     version,
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 findings (replay --exit-on-finding),
-75 try later (state locked, disk full), 78 config or rule error"
+65 no audit events in the input (replay, tune, explain), 75 try later (state locked, disk full),
+78 config or rule error"
 )]
 struct Cli {
     #[command(flatten)]

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! config:  Settings::read -> Settings::connect -> Connection (Client + budget, or a file)
-//! replay:  Cloud::of_members, of_list (whose export is it?) -> Cloud::export (how is a record read?)
+//! replay:  envelopes (whose record is it, and how is it read?)
 //! ```
 //!
 //! A cargo feature decides whether a cloud's file is compiled. Otherwise [`absent`] takes its place. Every build has the
@@ -53,15 +53,14 @@ use std::sync::Arc;
 use stakeout_core::check::Check;
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
 use stakeout_core::diagnostic::Diagnostic;
-use stakeout_core::needle::Needles;
+use stakeout_core::finder::Envelope;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken, RawRecord};
 use stakeout_core::source::{LogId, Provider};
-use stakeout_core::time::{Second, Window};
+use stakeout_core::time::Window;
 use stakeout_core::yaml::At;
 
 use crate::file_log::FileLog;
-use crate::line_reader::TimeOf;
 use crate::section::SectionReader;
 use budget::{Budget, Budgets};
 
@@ -117,10 +116,8 @@ pub(crate) struct Profile {
     pub(crate) export_help: &'static str,
     /// The cargo feature that it needs and this build does not have.
     pub(crate) missing_feature: Option<&'static str>,
-    /// Members of an answer of its API that hold the records.
-    record_lists: &'static [&'static str],
-    /// Members that only its records have.
-    record_members: &'static [&'static str],
+    /// Sets of members. A record of the cloud has all members of one set.
+    record_members: &'static [&'static [&'static str]],
 }
 
 /// Reads the audit event in the envelope of a record.
@@ -130,11 +127,8 @@ pub(crate) type ReadEnvelope = fn(&str) -> Result<Enveloped, DecodeError>;
 pub(crate) struct Export {
     /// Reads a record that is an audit event in an envelope; `None` where records are audit events.
     pub(crate) envelope: Option<ReadEnvelope>,
-    /// Reads only the time of a record.
-    pub(crate) time_of: TimeOf,
-    /// Returns the needles of which each record contains one whose event fits the prefilter, or `None` where any record
-    /// can fit.
-    pub(crate) needles: fn(&Prefilter) -> Option<Needles>,
+    /// Whether the envelope holds more than an event as the API server wrote it, so that only `envelope` can read it.
+    pub(crate) is_translated: bool,
     /// What a record must have but a person may leave out of an example.
     pub(crate) optional_members: &'static [OptionalMember],
 }
@@ -164,32 +158,28 @@ impl Cloud {
                 export_name: "audit",
                 export_help: "Events as the API server writes them",
                 missing_feature: None,
-                record_lists: &["items"],
-                record_members: &["auditID", "verb"],
+                record_members: &[],
             },
             Cloud::Eks(()) => Profile {
                 provider: Provider::Cloudwatch,
                 export_name: "eks",
                 export_help: "Exports of CloudWatch Logs: answers of FilterLogEvents, S3 exports",
                 missing_feature: if cfg!(feature = "aws") { None } else { Some("aws") },
-                record_lists: &["events", "logEvents"],
-                record_members: &["message"],
+                record_members: &[&["message"]],
             },
             Cloud::Gke(()) => Profile {
                 provider: Provider::CloudLogging,
                 export_name: "gke",
                 export_help: "Exports of Cloud Logging: gcloud logging read --format=json",
                 missing_feature: if cfg!(feature = "gcp") { None } else { Some("gcp") },
-                record_lists: &["entries"],
-                record_members: &["protoPayload", "insertId", "logName"],
+                record_members: &[&["protoPayload"], &["protopayload_auditlog"]],
             },
             Cloud::Aks(()) => Profile {
                 provider: Provider::AzureMonitor,
                 export_name: "aks",
                 export_help: "Exports of Log Analytics: az monitor log-analytics query",
                 missing_feature: if cfg!(feature = "azure") { None } else { Some("azure") },
-                record_lists: &["tables"],
-                record_members: &["log_s", "AuditId", "TimeGenerated", "category", "properties"],
+                record_members: &[&["log_s"], &["AuditId"], &["category", "properties"]],
             },
         }
     }
@@ -209,21 +199,11 @@ impl Cloud {
         Cloud::ALL.into_iter().find(|cloud| cloud.config_key() == key)
     }
 
-    /// Returns the cloud whose records have one of these members.
-    pub(crate) fn of_members(members: &[String]) -> Option<Cloud> {
-        let is_among = |name: &&str| members.iter().any(|member| member == name);
-        Cloud::MOST_SPECIFIC_FIRST.into_iter().find(|cloud| cloud.profile().record_members.iter().any(is_among))
-    }
-
-    /// Returns the cloud whose API answers with a list of records of this name.
-    pub(crate) fn of_list(name: &str) -> Option<Cloud> {
-        Cloud::ALL.into_iter().find(|cloud| cloud.profile().record_lists.contains(&name))
-    }
-
-    /// Returns the cloud that writes a time before each event: an S3 export of CloudWatch Logs.
-    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html>
-    pub(crate) fn of_timed_lines() -> Cloud {
-        Cloud::Eks(())
+    /// Returns the cloud whose records have these members, if any has.
+    pub(crate) fn of_members(has: impl Fn(&str) -> bool) -> Option<Cloud> {
+        let is_record =
+            |cloud: &Cloud| cloud.profile().record_members.iter().any(|set| set.iter().all(|name| has(name)));
+        Cloud::MOST_SPECIFIC_FIRST.into_iter().find(is_record)
     }
 
     /// Returns how its exported records are written.
@@ -330,6 +310,16 @@ impl Client {
     }
 }
 
+/// Returns the records that only the crates of their clouds can read.
+pub(crate) fn envelopes() -> Vec<Envelope> {
+    let translated = Cloud::ALL.into_iter().filter(|cloud| cloud.export().is_translated);
+    let envelope = |cloud: Cloud| {
+        let Profile { provider, record_members: members, .. } = cloud.profile();
+        cloud.export().envelope.map(|read| Envelope { provider, members, read })
+    };
+    translated.filter_map(envelope).collect()
+}
+
 /// Starts a fake of each cloud that is built in.
 #[cfg(feature = "demo")]
 pub(crate) async fn start_fakes() -> anyhow::Result<Vec<Box<dyn Fake>>> {
@@ -341,13 +331,4 @@ pub(crate) async fn start_fakes() -> anyhow::Result<Vec<Box<dyn Fake>>> {
         #[cfg(feature = "azure")]
         Box::new(aks::start_fake().await?),
     ])
-}
-
-/// Returns the time of a record, read with its whole envelope.
-#[cfg_attr(
-    not(any(feature = "aws", feature = "gcp", feature = "azure")),
-    expect(dead_code, reason = "no cloud is built in")
-)]
-fn envelope_time(record: &[u8], read: ReadEnvelope) -> Option<Second> {
-    read(&String::from_utf8_lossy(record)).ok().map(|enveloped| Second::of_millis(enveloped.time_ms))
 }

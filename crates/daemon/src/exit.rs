@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Incomplete,
     /// There are findings, and the caller asked for an exit code that says so.
     Findings,
+    /// The input has records, and too few of them are audit events. It is not what the caller meant, or it is damaged.
+    Unusable,
 }
 
 /// Why a verb failed.
@@ -55,6 +57,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Incomplete => 1,
             Exit::Findings => 3,
+            Exit::Unusable => 65,
         })
     }
 }

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stakeout_core::decode::DecodeError;
+use stakeout_core::finder::Unusable;
 use stakeout_core::observation::Observation;
 use stakeout_core::rule::Explanation;
-use stakeout_core::text::{bounded, visible};
-use tracing::warn;
+use stakeout_core::text::{bounded, counted, visible};
+use tracing::{error, warn};
 
 use crate::bootstrap::warn_of;
 use crate::config::RuleSource;
@@ -34,7 +34,7 @@ const HEADING_CHARS_MAX: usize = 120;
   gcloud logging read 'insertId=\"abc\"' --format=json | stakeout explain kubernetes-cluster-scan-by-anonymous -
 
 It explains at most 100 events.
-Exit codes: 0 done, 1 an event cannot be read, 2 usage, 78 rule error")]
+Exit codes: 0 done, 1 an event cannot be read, 2 usage, 65 no audit events, 78 rule error")]
 pub(crate) struct ExplainArgs {
     /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]
@@ -77,15 +77,18 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let rule = rule_files::named(&rules, &args.rule)?;
     let trusted = args.reading.trusted();
     let mut out = BufWriter::new(io::stdout().lock());
-    let (mut explained, mut unreadable) = (0_u64, 0_u64);
+    let (mut explained, mut unreadable, mut foreign) = (0_u64, 0_u64, 0_u64);
     let read = args.reading.events(&args.events, &mut |event| {
-        if explained + unreadable >= EVENTS_MAX {
+        if explained + unreadable + foreign >= EVENTS_MAX {
             warn!("there are more events: only the first {EVENTS_MAX} are explained");
             return Ok(false);
         }
         let output = match &event.read {
             Err(error) => {
-                unreadable += 1;
+                match error {
+                    Unusable::Damaged(_) => unreadable += 1,
+                    Unusable::Foreign(_) => foreign += 1,
+                }
                 unread(&mut out, args.output, &event, error)
             }
             Ok(observation) => {
@@ -102,8 +105,13 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     });
     read?;
     written(out.flush())?;
+    let records = counted(explained + unreadable + foreign, "record");
+    if unreadable + foreign > 0 && (explained == 0 || unreadable > explained) {
+        error!("{explained} of {records} can be explained as audit events");
+        return Ok(Exit::Unusable);
+    }
     if unreadable > 0 {
-        return Err(anyhow!("{unreadable} of {} events cannot be read", explained + unreadable).into());
+        return Err(anyhow!("{unreadable} of {records} cannot be read").into());
     }
     if explained == 0 {
         return Err(anyhow!("the input has no events").into());
@@ -134,8 +142,11 @@ fn write(
     }
 }
 
-fn unread(out: &mut impl Write, output: Output, event: &FileEvent, error: &DecodeError) -> io::Result<()> {
-    let error = visible(&error.to_string());
+fn unread(out: &mut impl Write, output: Output, event: &FileEvent, error: &Unusable) -> io::Result<()> {
+    let error = visible(&match error {
+        Unusable::Damaged(error) => error.to_string(),
+        Unusable::Foreign(foreign) => format!("not an audit event: {}", foreign.what),
+    });
     match output {
         Output::Json => writeln!(out, "{}", serde_json::json!({"event": event.location, "error": error})),
         Output::Text => writeln!(out, "{}: {error}\n", event.location),

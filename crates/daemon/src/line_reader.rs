@@ -3,11 +3,15 @@
 //!
 //! The reader searches whole blocks, and finds the ends of a line only if the line is of interest. It does not know where
 //! the bytes come from: a file, a pipe or a compressed stream.
+//!
+//! On request it also checks that each line begins as the API server begins its lines. Other text is left to the caller,
+//! which takes it byte by byte: a document over several lines, a line with a prefix, or anything else.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
+use serde::de::IgnoredAny;
 use stakeout_core::decode::{
     BorrowedEvent, DecodeError, LINE_BYTES_MAX, TAIL_BYTES, borrowed_event, borrowed_event_of_long_line, stage_time_ms,
     stage_time_unread_ms,
@@ -18,14 +22,13 @@ use stakeout_core::time::Second;
 /// Size of a block in bytes. A block is searched while it is still in the processor's cache.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Returns the time of a line that was not decoded, if the line has one.
-pub(crate) type TimeOf = fn(&[u8]) -> Option<Second>;
+/// How the API server begins a line.
+const BEGINNING: &[u8] = b"{\"kind\":\"Event\",";
 
 /// Reads lines and their byte offsets.
 pub(crate) struct Lines<R> {
     reader: R,
     limit: usize,
-    time_of: TimeOf,
     block: Vec<u8>,
     /// How many bytes of `block` are read, and how many of these are whole lines.
     filled: usize,
@@ -37,11 +40,32 @@ pub(crate) struct Lines<R> {
     known_time: Option<Second>,
     /// The offset of `block` in the file.
     offset: u64,
-    /// The number of lines so far, if they are counted.
-    lines: Option<u64>,
+    /// The lines that were checked, if they are.
+    checked: Option<CheckedLines>,
     tail: Vec<u8>,
     /// The positions of candidates in `block`.
     next_candidates: NextCandidates,
+}
+
+/// Lines of the block that begin as the API server begins them.
+#[derive(Clone, Copy, Debug, Default)]
+struct CheckedLines {
+    /// Their end.
+    end: usize,
+    /// How many there are, with those of earlier blocks.
+    count: u64,
+    /// How many of them do not end as an object does.
+    cut: u64,
+}
+
+/// What comes next in a file.
+pub(crate) enum Next<'a> {
+    /// A line, as the API server writes it.
+    Line(Line<'a>),
+    /// Other text. See [`Lines::rest`].
+    Other,
+    /// The end of the file.
+    End,
 }
 
 /// A line, without the newline.
@@ -59,13 +83,17 @@ pub(crate) struct Line<'a> {
 struct Before<'a> {
     untimed: &'a [u8],
     known_time: Option<Second>,
-    time_of: TimeOf,
 }
 
 impl<'a> Line<'a> {
     /// Returns whether the line contains only white space.
     pub(crate) fn is_blank(&self) -> bool {
         self.prefix.iter().all(u8::is_ascii_whitespace)
+    }
+
+    /// Returns whether the line is over the limit, so that only its first part and its end are there.
+    pub(crate) fn is_long(&self) -> bool {
+        self.tail.is_some()
     }
 
     /// Returns the line as text, or the first part of a line over the limit.
@@ -98,7 +126,7 @@ impl Before<'_> {
         while !rest.is_empty() {
             let text = rest.strip_suffix(b"\n").unwrap_or(rest);
             let begin = memrchr(b'\n', text).map_or(0, |end| end + 1);
-            if let Some(time) = (self.time_of)(&text[begin..]) {
+            if let Some(time) = stage_time_of(&text[begin..]) {
                 return Some(time);
             }
             rest = &rest[..begin];
@@ -115,15 +143,14 @@ pub(crate) fn stage_time_of(line: &[u8]) -> Option<Second> {
 impl<R: Read> Lines<R> {
     /// Returns a reader of audit events, one per line. The first line begins at `offset`.
     pub(crate) fn new(reader: R, offset: u64) -> Lines<R> {
-        Lines::with_limit(reader, LINE_BYTES_MAX, stage_time_of).beginning_at(offset)
+        Lines { offset, ..Lines::with_limit(reader, LINE_BYTES_MAX) }
     }
 
-    /// Returns a reader that keeps at most `limit` bytes of a line, for records that cannot be read in part.
-    pub(crate) fn with_limit(reader: R, limit: usize, time_of: TimeOf) -> Lines<R> {
+    /// Returns a reader that keeps at most `limit` bytes of a line.
+    fn with_limit(reader: R, limit: usize) -> Lines<R> {
         Lines {
             reader,
             limit,
-            time_of,
             block: vec![0; BLOCK_BYTES.min(limit)],
             filled: 0,
             whole: 0,
@@ -131,31 +158,21 @@ impl<R: Read> Lines<R> {
             untimed: 0,
             known_time: None,
             offset: 0,
-            lines: Some(0),
+            checked: None,
             tail: Vec::new(),
             next_candidates: NextCandidates::default(),
         }
     }
 
-    /// Returns the reader with its first line at `offset` of the file.
-    pub(crate) fn beginning_at(self, offset: u64) -> Lines<R> {
-        Lines { offset, ..self }
-    }
-
-    /// Returns the reader without a count of lines, which costs a tenth of the time.
-    pub(crate) fn uncounted(self) -> Lines<R> {
-        Lines { lines: None, ..self }
+    /// Returns the reader with a check of how each line begins, which also counts the lines.
+    pub(crate) fn checked(self) -> Lines<R> {
+        Lines { checked: Some(CheckedLines::default()), ..self }
     }
 
     /// Returns the next line, or the next line that contains one of `needles`, or `None` at the end.
     pub(crate) fn next(&mut self, needles: Option<&Needles>) -> io::Result<Option<Line<'_>>> {
         loop {
-            let lines = &self.block[..self.whole];
-            let hit = match needles {
-                Some(needles) => needles.find(lines, self.next, &mut self.next_candidates),
-                None => (self.next < self.whole).then_some(self.next),
-            };
-            if let Some(at) = hit {
+            if let Some(at) = self.candidate(self.whole, needles) {
                 return Ok(Some(self.line_around(at)));
             }
             self.next = self.whole;
@@ -163,16 +180,94 @@ impl<R: Read> Lines<R> {
                 Filled::Lines => {}
                 Filled::End => return Ok(None),
                 Filled::LongLine => {
-                    let (line, before) = (self.read_rest()?, self.known_time);
-                    let event = borrowed_event_of_long_line(&self.block[..self.limit], &self.tail);
-                    let time = stage_time_ms(&self.tail, &event).map(Second::of_millis).or(before);
-                    self.set_time(time);
-                    if needles.is_none_or(|needles| needles.occur_in(&self.block[..self.limit])) {
+                    if let Some((line, before)) = self.take_long_line(needles)? {
                         return Ok(Some(self.long_line(&line, before)));
                     }
                 }
             }
         }
+    }
+
+    /// Returns the next line, or the next line that contains one of `needles`, unless other text is before it. Without the
+    /// check, nothing is other text.
+    pub(crate) fn next_or_other(&mut self, needles: Option<&Needles>) -> io::Result<Next<'_>> {
+        loop {
+            let end = self.checked.map_or(self.whole, |checked| checked.end);
+            if let Some(at) = self.candidate(end, needles) {
+                return Ok(Next::Line(self.line_around(at)));
+            }
+            self.next = end;
+            if self.next < self.whole {
+                return Ok(Next::Other);
+            }
+            match self.fill()? {
+                Filled::Lines => self.check(),
+                Filled::End => return Ok(Next::End),
+                Filled::LongLine if self.checked.is_some() && !self.is_one_long_event() => return Ok(Next::Other),
+                Filled::LongLine => {
+                    let taken = self.take_long_line(needles)?;
+                    if let Some(checked) = &mut self.checked {
+                        checked.count += 1;
+                    }
+                    self.check();
+                    if let Some((line, before)) = taken {
+                        return Ok(Next::Line(self.long_line(&line, before)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns what was read of the text that comes next.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.block[self.next..self.filled]
+    }
+
+    /// Reads more of the text that comes next, as much as was read already and at least a block, and returns whether there
+    /// was more. There is no more than the longest line that is read whole. The time of the lines before it must be set.
+    pub(crate) fn read_on(&mut self) -> io::Result<bool> {
+        self.block.copy_within(self.next..self.filled, 0);
+        self.offset += self.next as u64;
+        self.filled -= self.next;
+        (self.next, self.untimed, self.whole) = (0, 0, 0);
+        let begin = self.filled;
+        self.block.resize(BLOCK_BYTES.max(2 * begin).min(self.limit), 0);
+        while self.filled < self.block.len() {
+            match read_some(&mut self.reader, &mut self.block[self.filled..])? {
+                0 => break,
+                read => self.filled += read,
+            }
+        }
+        Ok(self.filled > begin)
+    }
+
+    /// Passes over bytes of the text that comes next.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.next += bytes;
+        self.untimed = self.next;
+    }
+
+    /// Returns to lines, after other text was passed over.
+    pub(crate) fn resume(&mut self) {
+        let rest = &self.block[self.next..self.filled];
+        self.whole = memrchr(b'\n', rest).map_or(self.next, |end| self.next + end + 1);
+        self.check();
+    }
+
+    /// Returns whether the text that comes next begins as a line of the API server.
+    pub(crate) fn is_at_line(&self) -> bool {
+        self.rest().starts_with(BEGINNING)
+    }
+
+    /// Returns whether only blanks are between the text that comes next and the line end before it, as far as that is known.
+    pub(crate) fn is_after_line_end(&self) -> bool {
+        let before = self.block[..self.next].trim_ascii_end();
+        self.block[before.len()..self.next].contains(&b'\n')
+    }
+
+    /// Returns the offset of the text that comes next.
+    pub(crate) fn position(&self) -> u64 {
+        self.offset + self.next as u64
     }
 
     /// Sets the time of the last returned line, so that the reader need not search for it.
@@ -184,18 +279,69 @@ impl<R: Read> Lines<R> {
     /// Returns the time of the last line so far that has one.
     pub(crate) fn time(&self) -> Option<Second> {
         let untimed = &self.block[self.untimed..self.next];
-        Before { untimed, known_time: self.known_time, time_of: self.time_of }.time()
+        Before { untimed, known_time: self.known_time }.time()
     }
 
-    /// Returns the number of lines so far, including blank lines and lines that were not returned; 0 if lines are not
-    /// counted.
+    /// Returns the number of checked lines so far, including lines that were not returned.
     pub(crate) fn lines(&self) -> u64 {
-        self.lines.unwrap_or(0)
+        self.checked.map_or(0, |checked| checked.count)
+    }
+
+    /// Returns how many of the checked lines do not end as an object does: they are cut off.
+    pub(crate) fn cut_lines(&self) -> u64 {
+        self.checked.map_or(0, |checked| checked.cut)
+    }
+
+    /// Takes the last line out of the number of lines: the caller counts what is in it.
+    pub(crate) fn uncount_line(&mut self) {
+        if let Some(checked) = &mut self.checked {
+            checked.count = checked.count.saturating_sub(1);
+        }
     }
 
     /// Returns the offset up to which the file is read.
     pub(crate) fn bytes(&self) -> u64 {
         self.offset + self.filled as u64
+    }
+
+    /// Returns the position of the next line before `end`, or of the next needle.
+    fn candidate(&mut self, end: usize, needles: Option<&Needles>) -> Option<usize> {
+        match needles {
+            Some(needles) => needles.find(&self.block[..end], self.next, &mut self.next_candidates),
+            None => (self.next < end).then_some(self.next),
+        }
+    }
+
+    /// Checks the whole lines that come next, up to the first that begins in another way.
+    fn check(&mut self) {
+        let Some(checked) = &mut self.checked else { return };
+        let lines = &self.block[..self.whole];
+        checked.end = self.next;
+        while lines[checked.end..].starts_with(BEGINNING) {
+            let end = memchr(b'\n', &lines[checked.end..]).map_or(self.whole, |end| checked.end + end);
+            checked.cut += u64::from(!matches!(lines[end - 1], b'}' | b'\r'));
+            checked.count += 1;
+            checked.end = self.whole.min(end + 1);
+        }
+        self.next_candidates.clear();
+    }
+
+    /// Returns whether the block, which has no line end, is the beginning of one event. Else it is other text, or many
+    /// events without line ends.
+    fn is_one_long_event(&self) -> bool {
+        let block = &self.block[..self.filled];
+        let mut values = serde_json::Deserializer::from_slice(block).into_iter::<IgnoredAny>();
+        block.starts_with(BEGINNING) && !matches!(values.next(), Some(Ok(_)))
+    }
+
+    /// Takes a long line and sets its time. Returns it with the time before it, if it contains one of `needles`.
+    fn take_long_line(&mut self, needles: Option<&Needles>) -> io::Result<Option<(LongLine, Option<Second>)>> {
+        let (line, before) = (self.read_rest()?, self.known_time);
+        let event = borrowed_event_of_long_line(&self.block[..self.limit], &self.tail);
+        let time = stage_time_ms(&self.tail, &event).map(Second::of_millis).or(before);
+        self.set_time(time);
+        let is_candidate = needles.is_none_or(|needles| needles.occur_in(&self.block[..self.limit]));
+        Ok(is_candidate.then_some((line, before)))
     }
 
     fn line_around(&mut self, at: usize) -> Line<'_> {
@@ -209,11 +355,7 @@ impl<R: Read> Lines<R> {
             is_ended: ended.is_some(),
             prefix: ended.unwrap_or(text),
             tail: None,
-            before: Before {
-                untimed: &self.block[self.untimed..begin],
-                known_time: self.known_time,
-                time_of: self.time_of,
-            },
+            before: Before { untimed: &self.block[self.untimed..begin], known_time: self.known_time },
         }
     }
 
@@ -238,10 +380,8 @@ impl<R: Read> Lines<R> {
             if read == 0 {
                 // The rest without a newline is the last line.
                 self.whole = self.filled;
-                count(&mut self.lines, || u64::from(self.whole > 0));
                 return Ok(if self.whole > 0 { Filled::Lines } else { Filled::End });
             }
-            count(&mut self.lines, || memchr_iter(b'\n', &self.block[new.clone()]).count() as u64);
             if let Some(last) = memrchr(b'\n', &self.block[new.clone()]) {
                 self.whole = new.start + last + 1;
                 return Ok(Filled::Lines);
@@ -268,8 +408,6 @@ impl<R: Read> Lines<R> {
             self.tail.drain(..surplus);
             bytes += (taken + usize::from(end.is_some())) as u64;
             if end.is_some() || read == 0 {
-                let after = &self.block[limit + taken..limit + read];
-                count(&mut self.lines, || 1 + memchr_iter(b'\n', after).skip(1).count() as u64);
                 self.next = limit + taken + usize::from(end.is_some());
                 self.filled = limit + read;
                 self.whole = memrchr(b'\n', &self.block[limit..self.filled]).map_or(self.next, |last| limit + last + 1);
@@ -287,7 +425,7 @@ impl<R: Read> Lines<R> {
             is_ended: line.is_ended,
             prefix: &self.block[..self.limit],
             tail: Some(&self.tail),
-            before: Before { untimed: &[], known_time, time_of: self.time_of },
+            before: Before { untimed: &[], known_time },
         }
     }
 }
@@ -306,12 +444,6 @@ enum Filled {
 struct LongLine {
     offset: u64,
     is_ended: bool,
-}
-
-fn count(lines: &mut Option<u64>, more: impl FnOnce() -> u64) {
-    if let Some(lines) = lines {
-        *lines += more();
-    }
 }
 
 /// Reads once, and again if a signal interrupts it.

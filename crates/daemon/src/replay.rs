@@ -1,10 +1,13 @@
 //! The verb `replay`: one fold over exported logs, offline, with the same engine as the daemon.
 
 mod export;
+mod csv;
+mod cri;
 mod documents;
+mod records;
 mod candidate_filter;
 mod input_parts;
-mod skipped_records;
+mod read_counts;
 mod record_reader;
 mod input_fold;
 pub(crate) mod files;
@@ -31,17 +34,18 @@ use stakeout_core::source::Source;
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::{notice, ocsf, text};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::bootstrap::warn_of;
 use crate::config::RuleSource;
 use crate::exit::{Exit, Failure, written};
+use crate::input::InputFile;
 use crate::{network, rule_files};
 use candidate_filter::CandidateFilter;
 use export::ExportKind;
 use input_fold::{InputFold, fold_input};
 use input_parts::{InputPart, parts_of};
-pub(crate) use record_reader::ReadCounts;
+pub(crate) use read_counts::ReadCounts;
 use record_reader::{ReadOptions, unknown_source};
 
 /// The key is fixed, because an offline run has no state and the same files must give the same lines.
@@ -56,6 +60,7 @@ const THREADS: usize = 4;
   stakeout replay audit.log
   stakeout replay -o json --trusted-proxy 10.0.0.0/8 audit-*.log.gz
   zcat old.gz | stakeout replay --cluster prod -
+  kubectl logs -n kube-system kube-apiserver-0 | stakeout replay -
   gcloud logging read 'protoPayload.serviceName=k8s.io' --format=json | stakeout replay -
   az monitor log-analytics query -w WORKSPACE --analytics-query 'AKSAudit | where TimeGenerated > ago(1d)' | stakeout replay -
   aws logs filter-log-events --log-group-name /aws/eks/prod/cluster --log-stream-name-prefix kube-apiserver-audit | stakeout replay --cluster prod -")]
@@ -84,7 +89,7 @@ pub(crate) struct ReplayArgs {
     /// Exit with code 3 if there are findings
     #[arg(long)]
     exit_on_finding: bool,
-    /// Audit logs, plain or compressed with gzip or zstd; `-` is standard input
+    /// Audit logs in any form, also compressed with gzip, zstd, xz or bzip2; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -102,25 +107,24 @@ enum Output {
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = Arc::new(rule_files::load(&args.rules).map_err(Failure::Config)?);
     warn_of(&rules);
-    let input = Input::of(args);
-    let InputFold { fold, counts, source } = input.fold(&rules.prefilter(), true, || {
-        fold::open(rules.clone(), Window::ALL, false, HASH_KEY, Limits::of_replay())
-    })?;
+    let input = Input::of(args)?;
+    let open = || fold::open(rules.clone(), Window::ALL, false, HASH_KEY, Limits::of_replay());
+    let mut read = input.fold(&rules.prefilter(), Pass::First, open)?;
+    if read.counts.are_skipped_in_doubt() && !args.strict {
+        // Records that were skipped may be readable.
+        read = input.fold(&rules.prefilter(), Pass::Strict, open)?;
+    }
+    let InputFold { fold, counts, source } = read;
     let source = source.unwrap_or_else(|| unknown_source(&args.cluster));
     // The ends of the input and the matches show how far it reaches. No other record is decoded for that.
     let read_until = counts.latest.max(fold.last_matched()).unwrap_or(Second(0));
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut closed = fold.close_alone(&source, read_until, now);
-    report(&counts, &closed);
+    report(&counts, &closed, &input.parts);
     let mut findings = closed.commit.findings.clone();
-    if args.files.iter().any(|path| path.as_os_str() == "-") {
-        if rules.have_follow_ups() {
-            warn!(
-                "standard input is read only once: follow-ups are off, such as successful requests after denied ones"
-            );
-        }
-    } else if let Some(log) = closed.commit.logs.pop().filter(|log| !log.progress.follow_ups.is_empty()) {
-        let followed = follow_up(&input, &rules, &source, log, closed.commit.findings, now)?;
+    if let Some(log) = closed.commit.logs.pop().filter(|log| !log.progress.follow_ups.is_empty()) {
+        let pass = Pass::Second { checks_lines: counts.others_than_lines > 0 };
+        let followed = follow_up(&input, pass, &rules, &source, log, closed.commit.findings, now)?;
         findings.retain(|finding| !followed.iter().any(|newer| newer.key == finding.key));
         findings.extend(followed);
     }
@@ -128,6 +132,10 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         (left.episode.first, &left.rule.name, &left.group).cmp(&(right.episode.first, &right.rule.name, &right.group))
     });
     written(print(&findings, args.output, read_until, now))?;
+    if counts.is_unusable() {
+        error!("{}", counts.explanation(&input.parts));
+        return Ok(Exit::Unusable);
+    }
     let exits_on_finding = args.exit_on_finding && !findings.is_empty();
     Ok(if exits_on_finding { Exit::Findings } else { Exit::Done })
 }
@@ -135,6 +143,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
 /// Reads the input again for the follow-ups of the first reading, and returns the findings that are new or changed.
 fn follow_up(
     input: &Input<'_>,
+    pass: Pass,
     rules: &Arc<Rules>,
     source: &Source,
     log: LogCommit,
@@ -143,7 +152,7 @@ fn follow_up(
 ) -> anyhow::Result<Vec<Finding>> {
     let follow_ups = log.progress.follow_ups;
     let prefilters = follow_ups.iter().map(|follow_up| follow_up.prefilter(rules)).collect();
-    let InputFold { fold, .. } = input.fold(&Prefilter::Or(prefilters).simplified(), false, || {
+    let InputFold { fold, .. } = input.fold(&Prefilter::Or(prefilters).simplified(), pass, || {
         fold::open_follow_ups(rules.clone(), Window::ALL, follow_ups.clone(), HASH_KEY, Limits::of_replay())
     })?;
     let stored = |(minute, rows)| StoredMinute { source: log.source, minute, rows };
@@ -161,28 +170,41 @@ struct Input<'a> {
     parts: Vec<InputPart>,
 }
 
+/// A reading of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// The first one, which names unusable records.
+    First,
+    /// The first one again, without skipping records.
+    Strict,
+    /// A later one. Lines are checked unless the first found only lines of the API server.
+    Second { checks_lines: bool },
+}
+
 impl<'a> Input<'a> {
-    fn of(args: &'a ReplayArgs) -> Input<'a> {
+    fn of(args: &'a ReplayArgs) -> anyhow::Result<Input<'a>> {
         let available = || thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS);
         let threads = args.threads.map_or_else(available, NonZeroUsize::get);
-        Input {
+        Ok(Input {
             args,
             trusted: TrustedProxies::new(args.trusted_proxy.clone()),
             threads,
-            parts: parts_of(&args.files, args.kind.0, threads),
-        }
+            parts: parts_of(&InputFile::all(&args.files)?, threads),
+        })
     }
 
-    /// Reads all input once, for requests that fit `prefilter`. Lines are counted the first time only.
-    fn fold(&self, prefilter: &Prefilter, is_first: bool, open: impl Fn() -> Fold + Sync) -> anyhow::Result<InputFold> {
+    /// Reads all input once, for requests that fit `prefilter`.
+    fn fold(&self, prefilter: &Prefilter, pass: Pass, open: impl Fn() -> Fold + Sync) -> anyhow::Result<InputFold> {
+        let is_strict = self.args.strict || pass == Pass::Strict;
         let candidate_filter =
-            if self.args.strict { CandidateFilter::strict(prefilter) } else { CandidateFilter::of(prefilter) };
+            if is_strict { CandidateFilter::strict(prefilter) } else { CandidateFilter::of(prefilter) };
         let options = ReadOptions {
             cloud: self.args.kind.0,
             cluster: self.args.cluster.as_str().into(),
             trusted: &self.trusted,
             candidate_filter: &candidate_filter,
-            counts_lines: is_first,
+            checks_lines: pass != Pass::Second { checks_lines: false },
+            names_unusable: pass == Pass::First,
         };
         let bar = bar(&self.args.files);
         let input = fold_input(&self.parts, self.threads, &options, open, &bar)?;
@@ -200,7 +222,7 @@ fn bar(files: &[PathBuf]) -> ProgressBar {
 }
 
 /// Logs how much was read, and warns of what was not counted.
-fn report(read: &ReadCounts, closed: &Closed) {
+fn report(read: &ReadCounts, closed: &Closed, parts: &[InputPart]) {
     let counts = closed.counts();
     info!(
         records = read.records,
@@ -212,12 +234,7 @@ fn report(read: &ReadCounts, closed: &Closed) {
         findings = closed.commit.findings.len(),
         "replayed"
     );
-    if read.unreadable > 0 {
-        warn!(records = read.unreadable, "records are not audit events and were not counted");
-    }
-    if read.others > 0 {
-        info!(records = read.others, "records of other services were skipped");
-    }
+    warn_of_unusable(read, parts);
     if read.truncated > 0 {
         warn!(records = read.truncated, "records were cut off or damaged; the part before the cut was counted");
     }
@@ -232,6 +249,23 @@ fn report(read: &ReadCounts, closed: &Closed) {
     }
     for notice in closed.notices() {
         warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
+    }
+}
+
+/// Warns of records that are no audit events, and of those that say too little.
+pub(crate) fn warn_of_unusable(read: &ReadCounts, parts: &[InputPart]) {
+    if read.records == 0 {
+        warn!("the input is empty");
+    }
+    if let Some(first) = read.first_unusable(parts).filter(|_| !read.is_unusable()) {
+        let records = read.unreadable + read.foreign;
+        warn!(records, unreadable = read.unreadable, first, "records are not audit events and were not counted");
+    }
+    if read.bare > 0 {
+        warn!(
+            requests = read.bare,
+            "requests have neither a client address nor a response code: most rules need these"
+        );
     }
 }
 

@@ -17,13 +17,14 @@ use stakeout_core::tally::Rows;
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_core::tuning::tune;
 use stakeout_notify::notice;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::bootstrap::{self, ConfigArgs, warn_of};
 use crate::clock;
 use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, Failure, written};
 use crate::replay::files::{FilesArgs, Folded};
+use crate::replay::warn_of_unusable;
 use crate::rule_files;
 use crate::section::secret::SecretScope;
 use report::{Report, Span};
@@ -41,7 +42,7 @@ Findings per day are an average over the time from the first to the last record,
 or from --from to --to, and over at least one day.
 With -c, tune reads the logs from their clouds, hour by hour. It changes no state and sends nothing.
 The filters are suggestions. Fill in owner and reason, then copy them to a file of your rules.
-Exit codes: 0 done, 1 failed, 2 usage, 78 rule error")]
+Exit codes: 0 done, 1 failed, 2 usage, 65 no audit events, 78 rule error")]
 pub(crate) struct TuneArgs {
     /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]
@@ -69,7 +70,7 @@ pub(crate) struct TuneArgs {
     /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Audit logs, also compressed with gzip or zstd; `-` is standard input
+    /// Audit logs in any form, also compressed with gzip, zstd, xz or bzip2; `-` is standard input
     #[arg(required_unless_present = "config", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -99,9 +100,12 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     let mut counting = rules.clone();
     counting.rules.retain(|rule| asked.is_empty() || asked.iter().any(|asked| asked.key == rule.key));
     let counting = Arc::new(counting);
-    let Counted { minutes, unreadable, span } = match &config {
-        Some(config) => bootstrap::runtime()?.block_on(logs::read(config, counting, window, limits()))?,
-        None => of_files(args, &counting, window)?,
+    let (Counted { minutes, unreadable, span }, exit) = match &config {
+        Some(config) => (bootstrap::runtime()?.block_on(logs::read(config, counting, window, limits()))?, Exit::Done),
+        None => match of_files(args, &counting, window)? {
+            Some(read) => read,
+            None => return Ok(Exit::Unusable),
+        },
     };
     if unreadable > 0 {
         warn!(records = unreadable, "records are not audit events and are not counted");
@@ -116,7 +120,7 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
         }
     });
     written(reported.and_then(|()| out.flush()))?;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// Returns the rules, and the config where its logs are to be read.
@@ -132,25 +136,28 @@ fn load(args: &TuneArgs) -> Result<(Option<Config>, Rules), Failure> {
     Ok((Some(config), own))
 }
 
-/// Counts what the files hold of `window`.
-fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Result<Counted> {
-    let Folded { closed, counts } = args.reading.fold(&args.files, rules, window, limits())?;
+/// Counts the records of the files in `window`. Returns `None` where no record is an audit event.
+fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Result<Option<(Counted, Exit)>> {
+    let Folded { closed, counts, parts } = args.reading.fold(&args.files, rules, window, limits())?;
     for notice in closed.notices() {
         warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
     }
-    let (Some(earliest), Some(latest)) = (counts.earliest, counts.latest) else {
-        return Err(anyhow!("the input has no record with a time: name an audit log, or correct --kind"));
+    warn_of_unusable(&counts, &parts);
+    let exit = if counts.is_unusable() { Exit::Unusable } else { Exit::Done };
+    if exit == Exit::Unusable {
+        error!("{}", counts.explanation(&parts));
+    }
+    let span = match (counts.earliest, counts.latest_decoded) {
+        (Some(earliest), Some(latest)) => Span {
+            earliest: earliest.max(window.earliest()),
+            latest: latest.min(window.latest().plus(-1)),
+            records: counts.records,
+        },
+        _ if exit == Exit::Unusable => return Ok(None),
+        _ => return Err(anyhow!("the input has no records: name an audit log")),
     };
-    let span = Span {
-        earliest: earliest.max(window.earliest()),
-        latest: latest.min(window.latest().plus(-1)),
-        records: counts.records,
-    };
-    Ok(Counted {
-        minutes: closed.commit.logs.into_iter().flat_map(|log| log.minutes).collect(),
-        unreadable: counts.unreadable,
-        span,
-    })
+    let minutes = closed.commit.logs.into_iter().flat_map(|log| log.minutes).collect();
+    Ok(Some((Counted { minutes, unreadable: 0, span }, exit)))
 }
 
 /// Returns the limits while files are read: about a gigabyte at worst. What exceeds them is reported as a sum.

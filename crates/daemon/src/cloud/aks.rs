@@ -7,12 +7,11 @@ use stakeout_azure_monitor::{
 };
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
-use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::yaml::{At, Map};
 use stakeout_http::Endpoint;
 
 use super::budget::{Budget, Budgets, Quota};
-use super::{Export, OptionalMember, envelope_time};
+use super::{Export, OptionalMember};
 use crate::section::{SectionReader, credential, keys, secret, url};
 
 const CREDENTIALS: [&str; 3] = ["workload_identity", "managed_identity", "client_secret"];
@@ -27,8 +26,7 @@ pub(crate) struct Settings(pub(crate) AzureMonitorConfig);
 /// Rows of Log Analytics: az monitor log-analytics query, query answers, storage exports.
 pub(super) const EXPORT: Export = Export {
     envelope: Some(wire::row),
-    time_of: |record| envelope_time(record, wire::row),
-    needles: |prefilter| Needles::of(prefilter, Spelling::Wrapped),
+    is_translated: true,
     optional_members: &[OptionalMember {
         name: "time",
         alias: Some("TimeGenerated"),

@@ -7,12 +7,11 @@ use stakeout_aws::{Access, AssumeRole};
 use stakeout_cloudwatch::{CloudWatch, CloudWatchConfig, requests_per_second};
 use stakeout_core::decode::{self, DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
-use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::yaml::At;
 use stakeout_http::Endpoint;
 
 use super::budget::{Budget, Budgets, Quota};
-use super::{Export, OptionalMember, envelope_time};
+use super::{Export, OptionalMember};
 use crate::section::aws::{self, Arn};
 use crate::section::{SectionReader, keys};
 
@@ -46,8 +45,7 @@ pub(crate) struct LogGroup {
 /// Events of CloudWatch Logs: FilterLogEvents answers, S3 exports, subscription data.
 pub(super) const EXPORT: Export = Export {
     envelope: Some(stakeout_cloudwatch::decode::exported),
-    time_of: |record| envelope_time(record, stakeout_cloudwatch::decode::exported),
-    needles: |prefilter| Needles::of(prefilter, Spelling::Wrapped),
+    is_translated: false,
     optional_members: &[OptionalMember { name: "timestamp", alias: None, value: "0" }],
 };
 

@@ -4,12 +4,10 @@
 use std::path::PathBuf;
 
 use stakeout_core::diagnostic::Diagnostic;
-use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::yaml::At;
 
 use super::Export;
 use crate::file_log::FileLog;
-use crate::line_reader::stage_time_of;
 use crate::section::{SectionReader, keys};
 
 /// An audit log file.
@@ -20,12 +18,7 @@ pub(crate) struct Settings {
 }
 
 /// Records are audit events.
-pub(super) const EXPORT: Export = Export {
-    envelope: None,
-    time_of: stage_time_of,
-    needles: |prefilter| Needles::of(prefilter, Spelling::Native),
-    optional_members: &[],
-};
+pub(super) const EXPORT: Export = Export { envelope: None, is_translated: false, optional_members: &[] };
 
 impl Settings {
     /// Reads `file`.

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stakeout_cloud_logging::{
-    CloudLogging, CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE, decode as wire, needle,
-};
+use stakeout_cloud_logging::{CloudLogging, CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE, decode as wire};
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
 
 use super::budget::{Budget, Budgets, Quota};
-use super::{Export, OptionalMember, envelope_time};
+use super::{Export, OptionalMember};
 use crate::section::{SectionReader, credential, keys, url};
 
 /// A client of Cloud Logging.
@@ -21,17 +19,11 @@ pub(crate) type Client = Box<CloudLogging>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings(pub(crate) CloudLoggingConfig);
 
-/// Entries of Cloud Logging: gcloud logging read --format=json, entries.list answers, bucket exports. They have their
-/// own words for codes and groups, hence their own needles.
+/// Entries of Cloud Logging: gcloud logging read --format=json, entries.list answers, bucket exports.
 pub(super) const EXPORT: Export = Export {
     envelope: Some(wire::entry),
-    time_of: |record| envelope_time(record, wire::entry),
-    needles: needle::needles,
-    optional_members: &[
-        OptionalMember { name: "logName", alias: None, value: "\"unknown\"" },
-        OptionalMember { name: "timestamp", alias: None, value: "\"2026-01-01T00:00:00Z\"" },
-        OptionalMember { name: "insertId", alias: None, value: "\"unknown\"" },
-    ],
+    is_translated: true,
+    optional_members: &[OptionalMember { name: "timestamp", alias: None, value: "\"2026-01-01T00:00:00Z\"" }],
 };
 
 /// Returns the event in a record of the service.

@@ -37,7 +37,7 @@ fn lines_know_where_they_begin_and_whether_they_ended() {
     }
     let expected = [(100, true, false), (104, true, true), (105, false, false)];
     assert_eq!(read, expected);
-    assert_eq!((lines.lines(), lines.bytes()), (3, 108));
+    assert_eq!(lines.bytes(), 108);
 }
 
 #[test]
@@ -56,6 +56,34 @@ fn of_a_long_line_the_beginning_and_the_end_are_kept() {
             assert_eq!(event.stage_time_ms(), Some(1_795_255_200_000));
         }
         assert!(lines.next(None).expect("memory reads").is_none());
+    }
+}
+
+#[test]
+fn other_text_between_lines_is_left_to_the_caller() {
+    let line = |verb: &str| format!("{{\"kind\":\"Event\",\"verb\":\"{verb}\"}}\n");
+    let long = line(&"x".repeat(2 * BLOCK_BYTES));
+    let text = [line("a"), "other\n".repeat(3), line("b"), long, "{}\n".to_owned(), line("c")].concat();
+    for sizes in [vec![1, 7], vec![usize::MAX]] {
+        let pieces = Pieces { bytes: text.as_bytes(), sizes: sizes.into_iter().cycle() };
+        let mut lines = Lines::new(pieces, 0).checked();
+        let (mut read, mut others) = (Vec::new(), 0);
+        loop {
+            match lines.next_or_other(None).expect("memory reads") {
+                Next::Line(line) => read.push(line.offset),
+                Next::Other => {
+                    while memchr(b'\n', lines.rest()).is_none() && lines.read_on().expect("memory reads") {}
+                    let end = memchr(b'\n', lines.rest()).expect("a line end");
+                    lines.pass(end + 1);
+                    lines.resume();
+                    others += 1;
+                }
+                Next::End => break,
+            }
+        }
+        let at = |verb: &str| text.find(&line(verb)).expect("there") as u64;
+        assert_eq!(read, [at("a"), at("b"), at("b") + line("b").len() as u64, at("c")]);
+        assert_eq!((lines.lines(), others, lines.bytes()), (4, 4, text.len() as u64));
     }
 }
 
@@ -87,7 +115,7 @@ type Found = (u64, Option<Second>);
 /// Returns the lines in which some needle stands, each with the time that it has of its own or of a line before it.
 fn read(text: &str, limit: usize, sizes: Vec<usize>, passing: Option<&Needles>) -> (Vec<Found>, Option<Second>) {
     let pieces = Pieces { bytes: text.as_bytes(), sizes: sizes.into_iter().cycle() };
-    let mut lines = Lines::with_limit(pieces, limit, stage_time_of);
+    let mut lines = Lines::with_limit(pieces, limit);
     let mut found = Vec::new();
     let needles = needles();
     while let Some(line) = lines.next(passing).expect("memory reads") {
@@ -101,7 +129,6 @@ fn read(text: &str, limit: usize, sizes: Vec<usize>, passing: Option<&Needles>) 
         lines.set_time(time);
     }
     assert_eq!(lines.bytes(), text.len() as u64);
-    assert_eq!(lines.lines(), text.lines().count() as u64);
     (found, lines.time())
 }
 

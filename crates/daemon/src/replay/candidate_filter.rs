@@ -1,32 +1,25 @@
-//! Which records can match a rule at all: the needles of each cloud, and the filter of events.
-
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
+//! Which records can match a rule at all: the needles of lines, and the filter of events.
 
 use stakeout_core::decode::EventFilter;
-use stakeout_core::needle::Needles;
+use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::prefilter::Prefilter;
 
-use crate::cloud::Cloud;
-
 /// Selects the records that may match, before they are decoded.
-pub(super) struct CandidateFilter<'a> {
+pub(super) struct CandidateFilter {
     event_filter: EventFilter,
-    prefilter: &'a Prefilter,
-    /// Made for a cloud when its first record is read.
-    needles: BTreeMap<Cloud, OnceLock<Option<Needles>>>,
+    needles: Option<Needles>,
 }
 
-impl<'a> CandidateFilter<'a> {
+impl CandidateFilter {
     /// Returns the filter for requests that fit `prefilter`.
-    pub(super) fn of(prefilter: &'a Prefilter) -> CandidateFilter<'a> {
-        let needles = Cloud::ALL.into_iter().map(|cloud| (cloud, OnceLock::new())).collect();
-        CandidateFilter { event_filter: EventFilter::new(prefilter), prefilter, needles }
+    pub(super) fn of(prefilter: &Prefilter) -> CandidateFilter {
+        let needles = Needles::of(prefilter, Spelling::Native);
+        CandidateFilter { event_filter: EventFilter::new(prefilter), needles }
     }
 
     /// Returns a filter without needles: every record is decoded, and only then does `prefilter` decide.
-    pub(super) fn strict(prefilter: &'a Prefilter) -> CandidateFilter<'a> {
-        CandidateFilter { event_filter: EventFilter::new(prefilter), prefilter, needles: BTreeMap::new() }
+    pub(super) fn strict(prefilter: &Prefilter) -> CandidateFilter {
+        CandidateFilter { event_filter: EventFilter::new(prefilter), needles: None }
     }
 
     /// Returns the filter of decoded events.
@@ -34,9 +27,8 @@ impl<'a> CandidateFilter<'a> {
         &self.event_filter
     }
 
-    /// Returns the needles of which each candidate of a cloud contains one, or `None` where every record is a candidate.
-    pub(super) fn needles(&self, cloud: Cloud) -> Option<&Needles> {
-        let needles = self.needles.get(&cloud)?;
-        needles.get_or_init(|| (cloud.export().needles)(self.prefilter)).as_ref()
+    /// Returns the needles of which each line with a candidate contains one, or `None` where every line may be one.
+    pub(super) fn needles(&self) -> Option<&Needles> {
+        self.needles.as_ref()
     }
 }

@@ -1,292 +1,442 @@
-//! The records of JSON documents one by one, however large a document is.
+//! Records in text that is not lines as the API server writes them: documents over several lines, lists and answers of any
+//! length, objects one behind the other, lines with a prefix, tables, and noise between them.
 //!
-//! Lists and answers are walked by hand, so that memory contains one record at a time. serde_json finds the end of each
-//! record.
+//! What is not longer than the longest line is read whole, and the finder searches it. A longer document is walked by hand,
+//! so that memory contains one record at a time; so is a damaged one, whose records before the damage are found. After
+//! damage the search goes on at the next line.
 
 use std::io::{self, Read};
-use std::ops::Range;
 
-use serde_json::value::RawValue;
+use memchr::{memchr, memchr_iter};
+use serde::de::IgnoredAny;
+use stakeout_core::decode::LINE_BYTES_MAX;
+use stakeout_core::finder::{Finder, FoundEvent, Outer, Unusable, row};
 
-use crate::cloud::Cloud;
+use super::cri::PartialLines;
+use super::csv::CsvHeader;
+use crate::line_reader::Lines;
 
-/// Bytes that one read asks for.
-const BLOCK_BYTES: usize = 256 * 1024;
-/// Deepest nesting of answers in each other.
-const DEPTH_MAX: usize = 16;
-/// The member of an answer whose records are rows of tables, with their columns before them.
-const TABLES: &str = "tables";
+/// Deepest nesting of a document that is walked by hand.
+const DEPTH_MAX: usize = 8;
+/// Longest member that is kept for its time or id, in bytes.
+const MEMBER_BYTES_MAX: usize = 256;
+/// Longest list of a table's columns, in bytes.
+const COLUMNS_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that may be read in vain beyond [`VAIN_RATIO`] before a document must end in its line. Damaged documents in each
+/// other would take time in proportion to the square of their length.
+const VAIN_BYTES_MAX: u64 = 64 << 20;
+/// How many bytes may be read in vain for each byte of the text.
+const VAIN_RATIO: u64 = 8;
+/// How much of a text shows what it is, in bytes.
+const FOREIGN_BYTES_MAX: usize = 4096;
 
-/// Calls `observe` with the text of every record in `file`, a JSON object each. Records before an error are observed too.
-pub(super) fn documents(file: impl Read, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
-    walk(file, 0, observe)
+/// A record, or why there is none.
+pub(super) type Found = Result<FoundEvent, Unusable>;
+
+/// Reads the records of one text.
+pub(super) struct Documents<'a> {
+    finder: &'a Finder<'a>,
+    vain: u64,
+    csv: Option<CsvHeader>,
+    partial: PartialLines,
 }
 
-fn walk(file: impl Read, depth: usize, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
-    let mut walk = Walk { file, text: Vec::new(), at: 0, is_over: false, depth };
-    while walk.peek()?.is_some() {
-        walk.document(observe)?;
+/// The beginning of the text, as far as it is one JSON value.
+enum Value {
+    /// A value of so many bytes.
+    Whole(usize),
+    /// A value that is longer than what is read whole.
+    Long,
+    /// No value.
+    Broken,
+}
+
+impl<'a> Documents<'a> {
+    pub(super) fn new(finder: &'a Finder<'a>) -> Documents<'a> {
+        Documents { finder, vain: 0, csv: None, partial: PartialLines::default() }
     }
-    Ok(())
-}
 
-/// A walk through documents, one after the other.
-struct Walk<R> {
-    file: R,
-    /// What was read; from `at` on it is still to be parsed.
-    text: Vec<u8>,
-    at: usize,
-    is_over: bool,
-    depth: usize,
-}
-
-#[derive(serde::Deserialize)]
-struct Column {
-    name: String,
-}
-
-impl<R: Read> Walk<R> {
-    /// Walks a document: a list of records, an answer with such a list, or a record.
-    fn document(&mut self, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(invalid("answers nest too deep"));
+    /// Reads a document or a line. Calls `observe` with each record and its offset.
+    pub(super) fn read<R: Read>(
+        &mut self,
+        lines: &mut Lines<R>,
+        observe: &mut dyn FnMut(u64, Found),
+    ) -> io::Result<()> {
+        let begin = lines.position();
+        let mut walk = Walk { documents: self, lines, observe, observed: 0 };
+        match walk.peek()? {
+            None => {}
+            // Only blank lines or zeros were before the next line.
+            Some(_) if walk.lines.position() > begin && walk.lines.is_at_line() => {}
+            Some(b'{' | b'[') => walk.values_of_line()?,
+            Some(_) if walk.documents.csv.is_some() => walk.csv_row()?,
+            Some(_) => walk.text_line()?,
         }
-        match self.peek()? {
-            Some(b'[') => self.list(&mut |walk| walk.record(observe))?,
-            Some(b'{') => self.object(observe)?,
-            _ => return Err(invalid("not an object or a list of objects")),
-        }
-        self.depth -= 1;
+        lines.resume();
         Ok(())
     }
+}
 
-    /// Observes a record, or the records of an answer: several answers may be in one list.
-    fn record(&mut self, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
-        let record = self.value()?;
-        let record = self.text_of(record)?;
-        if is_answer(record) {
-            // A trait object, or the type would contain itself.
-            let mut text: &[u8] = record.as_bytes();
-            return walk(&mut text as &mut dyn Read, self.depth, observe);
-        }
-        observe(record);
-        Ok(())
-    }
+/// A walk through the text that comes next.
+struct Walk<'w, 'a, R> {
+    documents: &'w mut Documents<'a>,
+    lines: &'w mut Lines<R>,
+    observe: &'w mut dyn FnMut(u64, Found),
+    /// How many records were observed.
+    observed: u64,
+}
 
-    fn object(&mut self, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
-        let mut members: Vec<(String, String)> = Vec::new();
-        let mut is_answer = false;
-        self.members(&mut |walk, key| {
-            if key == TABLES {
-                is_answer = true;
-                walk.list(&mut |walk| walk.table(observe))
-            } else if Cloud::of_list(&key).is_some() {
-                is_answer = true;
-                walk.document(observe)
-            } else {
-                let value = walk.value()?;
-                members.push((key, walk.text_of(value)?.to_owned()));
-                Ok(())
-            }
-        })?;
-        if !is_answer {
-            observe(&object(members.iter().map(|(key, value)| (key.as_str(), value.as_str()))));
-        }
-        Ok(())
-    }
-
-    /// Observes the rows of a table in a query answer as objects. Its columns are before them.
-    fn table(&mut self, observe: &mut dyn FnMut(&str)) -> io::Result<()> {
-        let mut columns: Option<Vec<Column>> = None;
-        self.members(&mut |walk, key| match key.as_str() {
-            "columns" => {
-                let value = walk.value()?;
-                columns = Some(serde_json::from_str(walk.text_of(value)?)?);
-                Ok(())
-            }
-            "rows" => {
-                let columns = columns.as_deref().ok_or_else(|| invalid("rows before their columns"))?;
-                walk.list(&mut |walk| {
-                    let row = walk.value()?;
-                    let row: Vec<&RawValue> = serde_json::from_str(walk.text_of(row)?)?;
-                    let cells = row.iter().map(|cell| cell.get());
-                    observe(&object(columns.iter().map(|column| column.name.as_str()).zip(cells)));
-                    Ok(())
-                })
-            }
-            _ => walk.value().map(drop),
-        })
-    }
-
-    /// Walks a list. `element` takes one element each time.
-    fn list(&mut self, element: &mut dyn FnMut(&mut Walk<R>) -> io::Result<()>) -> io::Result<()> {
-        self.take(b'[')?;
-        if self.peek()? == Some(b']') {
-            return self.take(b']');
-        }
+impl<R: Read> Walk<'_, '_, R> {
+    /// Reads the values in a line, one behind the other. The last one may go on in further lines.
+    fn values_of_line(&mut self) -> io::Result<()> {
+        self.documents.csv = None;
         loop {
-            element(self)?;
-            if self.peek()? != Some(b',') {
-                return self.take(b']');
+            match self.value(0)? {
+                Value::Whole(end) => self.find(0, end, &Outer::default()),
+                Value::Broken if self.find_in_line()? => return Ok(()),
+                Value::Broken | Value::Long => return self.damaged_or_long(),
             }
-            self.take(b',')?;
+            self.pass_blanks()?;
+            match self.lines.rest().first().copied() {
+                None | Some(b'\n') => return Ok(()),
+                Some(b'{' | b'[') => {}
+                Some(_) if self.find_in_line()? => return Ok(()),
+                // A mark that the line was truncated, or the end of a list.
+                Some(_) => return self.pass_line(),
+            }
         }
     }
 
-    /// Walks an object. `member` takes one value each time.
-    fn members(&mut self, member: &mut dyn FnMut(&mut Walk<R>, String) -> io::Result<()>) -> io::Result<()> {
-        self.take(b'{')?;
-        if self.peek()? == Some(b'}') {
-            return self.take(b'}');
+    /// Reads the records of a document that is damaged or too long to be read whole.
+    fn damaged_or_long(&mut self) -> io::Result<()> {
+        let at = self.lines.position();
+        let end = self.line_end()?.min(FOREIGN_BYTES_MAX);
+        let line = String::from_utf8_lossy(&self.lines.rest()[..end]).into_owned();
+        let observed = self.observed;
+        let is_ended = self.walk_down(&Outer::default(), 0)?;
+        if self.observed == observed {
+            self.records(at, vec![Err(Unusable::of_line(&line, &line))]);
         }
-        loop {
-            let key = self.value()?;
-            let key = serde_json::from_str(self.text_of(key)?)?;
-            self.take(b':')?;
-            member(self, key)?;
-            if self.peek()? != Some(b',') {
-                return self.take(b'}');
-            }
-            self.take(b',')?;
-        }
+        if is_ended || self.lines.is_after_line_end() { Ok(()) } else { self.pass_line() }
     }
 
-    /// Takes a value of any type, and returns its position, which is valid until the next value is taken.
-    fn value(&mut self) -> io::Result<Range<usize>> {
-        self.peek()?;
-        loop {
-            let rest = &self.text[self.at..];
-            let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&RawValue>();
-            let end = match values.next() {
-                Some(Ok(_)) => Some(values.byte_offset()),
-                Some(Err(error)) if !error.is_eof() => return Err(error.into()),
-                _ => None,
-            };
-            match end {
-                // A number may continue after what was read.
-                Some(end) if end < rest.len() || self.is_over => {
-                    let begin = self.at;
-                    self.at += end;
-                    return Ok(begin..self.at);
+    /// Reads a line with a prefix, or a line of something else.
+    fn text_line(&mut self) -> io::Result<()> {
+        let end = self.line_end()?;
+        let line = String::from_utf8_lossy(&self.lines.rest()[..end]).into_owned();
+        let at = self.lines.position();
+        if line.chars().all(|c| c.is_whitespace() || "]},".contains(c)) {
+            return self.pass_line();
+        }
+        if let Some(header) = CsvHeader::of(&line) {
+            self.documents.csv = Some(header);
+            return self.pass_line();
+        }
+        if let Some(line) = self.documents.partial.join(&line) {
+            if let Some(line) = line {
+                self.records(at, self.documents.finder.find(&line, &Outer::default()));
+            }
+            return self.pass_line();
+        }
+        if self.find_in_line()? {
+            return Ok(());
+        }
+        // The document behind the prefix may go on in further lines.
+        let begun = line.find('{').filter(|_| line.trim_end().ends_with(['{', '[', ',']));
+        if let Some(begin) = begun
+            && let Value::Whole(end) = self.value(begin)?
+            && end > line.len() - begin
+        {
+            let text = String::from_utf8_lossy(&self.lines.rest()[..begin + end]).into_owned();
+            self.lines.pass(begin + end);
+            self.records(at, self.documents.finder.find(&text, &Outer::default()));
+            return Ok(());
+        }
+        while self.lines.rest().len() < FOREIGN_BYTES_MAX && self.lines.read_on()? {}
+        let rest = self.lines.rest();
+        let around = String::from_utf8_lossy(&rest[..rest.len().min(FOREIGN_BYTES_MAX)]);
+        let unusable = Unusable::of_line(&line, &around);
+        self.records(at, vec![Err(unusable)]);
+        self.pass_line()
+    }
+
+    /// Reads a row of a table.
+    fn csv_row(&mut self) -> io::Result<()> {
+        let at = self.lines.position();
+        let mut end = self.line_end()?;
+        let Some(header) = &self.documents.csv else { return Ok(()) };
+        let mut row = header.row(&self.lines.rest()[..end]);
+        // A cell may hold line ends.
+        while row.is_none() && self.lines.rest().len() > end {
+            let from = end + 1;
+            let next = memchr(b'\n', &self.lines.rest()[from..]);
+            let Some(next) = next else {
+                if self.lines.rest().len() < LINE_BYTES_MAX && self.lines.read_on()? {
+                    continue;
                 }
-                _ if self.is_over => return Err(invalid("the text ends inside of a value")),
-                _ => self.read_on()?,
+                break;
+            };
+            end = from + next;
+            if end > CsvHeader::ROW_BYTES_MAX {
+                break;
+            }
+            row = header.row(&self.lines.rest()[..end]);
+        }
+        match row {
+            Some(row) => {
+                self.lines.pass(end);
+                self.records(at, self.documents.finder.find(&row, &Outer::default()));
+                Ok(())
+            }
+            None => {
+                if !self.find_in_line()? {
+                    let end = self.line_end()?;
+                    let line = String::from_utf8_lossy(&self.lines.rest()[..end]).into_owned();
+                    self.records(at, vec![Err(Unusable::of_line(&line, &line))]);
+                    self.pass_line()?;
+                }
+                Ok(())
             }
         }
     }
 
-    fn text_of(&self, range: Range<usize>) -> io::Result<&str> {
-        std::str::from_utf8(&self.text[range]).map_err(|_| invalid("not UTF-8"))
-    }
-
-    fn take(&mut self, expected: u8) -> io::Result<()> {
-        if self.peek()? != Some(expected) {
-            return Err(invalid(&format!("`{}` is missing", char::from(expected))));
+    /// Walks through a list or an object whose end is far away or missing. Returns whether its end was found.
+    fn walk_down(&mut self, outer: &Outer, depth: usize) -> io::Result<bool> {
+        if depth > DEPTH_MAX {
+            return Ok(false);
         }
-        self.at += 1;
-        Ok(())
+        if self.peek()? == Some(b'[') { self.list(outer, depth, None) } else { self.object(outer, depth) }
     }
 
-    /// Returns the next byte that is not white space, or `None` at the end.
+    fn list(&mut self, outer: &Outer, depth: usize, columns: Option<&str>) -> io::Result<bool> {
+        self.lines.pass(1);
+        if self.peek()? == Some(b']') {
+            self.lines.pass(1);
+            return Ok(true);
+        }
+        loop {
+            if !self.element(outer, depth, columns)? {
+                return Ok(false);
+            }
+            match self.peek()? {
+                Some(b',') => self.lines.pass(1),
+                Some(b']') => {
+                    self.lines.pass(1);
+                    return Ok(true);
+                }
+                _ => return Ok(false),
+            }
+            self.peek()?;
+        }
+    }
+
+    fn element(&mut self, outer: &Outer, depth: usize, columns: Option<&str>) -> io::Result<bool> {
+        match (self.value(0)?, columns) {
+            (Value::Whole(end), Some(columns)) if self.lines.rest()[0] == b'[' => {
+                let at = self.lines.position();
+                let cells = String::from_utf8_lossy(&self.lines.rest()[..end]);
+                let record = row(columns, &cells).unwrap_or_else(|| cells.into_owned());
+                self.lines.pass(end);
+                self.records(at, self.documents.finder.find(&record, outer));
+                Ok(true)
+            }
+            (Value::Whole(end), _) => {
+                self.find(0, end, outer);
+                Ok(true)
+            }
+            (Value::Broken, _) if self.find_in_line()? => Ok(false),
+            (Value::Broken | Value::Long, _) => {
+                let is_nested = matches!(self.lines.rest().first(), Some(b'{' | b'['));
+                if is_nested { self.walk_down(outer, depth + 1) } else { Ok(false) }
+            }
+        }
+    }
+
+    fn object(&mut self, outer: &Outer, depth: usize) -> io::Result<bool> {
+        self.lines.pass(1);
+        let (mut head, mut columns) = (Vec::new(), None);
+        if self.peek()? == Some(b'}') {
+            self.lines.pass(1);
+            return Ok(true);
+        }
+        loop {
+            let Some(key) = self.member_key()? else {
+                return Ok(false);
+            };
+            match (self.peek()?, self.value(0)?) {
+                (Some(b'['), Value::Whole(end)) if key == "\"columns\"" && end <= COLUMNS_BYTES_MAX => {
+                    columns = Some(String::from_utf8_lossy(&self.lines.rest()[..end]).into_owned());
+                    self.lines.pass(end);
+                }
+                (Some(first @ (b'{' | b'[')), _) => {
+                    let outer = outer.within(&format!("{{{}}}", head.join(",")));
+                    let is_ended = match (&columns, first) {
+                        (Some(columns), b'[') if key == "\"rows\"" => self.list(&outer, depth + 1, Some(columns))?,
+                        (_, b'[') => self.list(&outer, depth + 1, None)?,
+                        _ => self.element(&outer, depth + 1, None)?,
+                    };
+                    if !is_ended {
+                        return Ok(false);
+                    }
+                }
+                (_, Value::Whole(end)) if end <= MEMBER_BYTES_MAX => {
+                    head.push(format!("{key}:{}", String::from_utf8_lossy(&self.lines.rest()[..end])));
+                    self.lines.pass(end);
+                }
+                (_, Value::Whole(end)) => {
+                    let outer = outer.within(&format!("{{{}}}", head.join(",")));
+                    self.find(0, end, &outer);
+                }
+                _ => return Ok(false),
+            }
+            match self.peek()? {
+                Some(b',') => self.lines.pass(1),
+                Some(b'}') => {
+                    self.lines.pass(1);
+                    return Ok(true);
+                }
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    /// Takes the key of a member with the colon behind it. Returns the key as it is spelled.
+    fn member_key(&mut self) -> io::Result<Option<String>> {
+        if self.peek()? != Some(b'"') {
+            return Ok(None);
+        }
+        let Value::Whole(end) = self.value(0)? else {
+            return Ok(None);
+        };
+        let key = String::from_utf8_lossy(&self.lines.rest()[..end.min(MEMBER_BYTES_MAX)]).into_owned();
+        self.lines.pass(end);
+        if self.peek()? != Some(b':') {
+            return Ok(None);
+        }
+        self.lines.pass(1);
+        Ok(Some(key))
+    }
+
+    /// Finds the end of the value at `begin` of the text that comes next.
+    fn value(&mut self, begin: usize) -> io::Result<Value> {
+        let is_in_vain = |vain, position| vain > VAIN_BYTES_MAX + VAIN_RATIO * position;
+        let must_end_in_line = is_in_vain(self.documents.vain, self.lines.position());
+        let line_end = if must_end_in_line { Some(self.line_end()?.max(begin)) } else { None };
+        loop {
+            let rest = self.lines.rest();
+            let text = &rest[begin.min(rest.len())..line_end.unwrap_or(rest.len())];
+            let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
+            match values.next() {
+                // A number may go on behind what was read.
+                Some(Ok(_)) if values.byte_offset() < text.len() || matches!(text.last(), Some(b'}' | b']' | b'"')) => {
+                    return Ok(Value::Whole(values.byte_offset()));
+                }
+                Some(Err(error)) if !error.is_eof() => {
+                    self.documents.vain += error_offset(text, &error) as u64;
+                    return Ok(Value::Broken);
+                }
+                Some(Ok(_) | Err(_)) | None => {}
+            }
+            let bytes = text.len();
+            if line_end.is_none() && rest.len() >= LINE_BYTES_MAX {
+                self.documents.vain += bytes as u64;
+                return Ok(Value::Long);
+            }
+            if line_end.is_some() || !self.lines.read_on()? {
+                self.documents.vain += bytes as u64;
+                return Ok(Value::Broken);
+            }
+        }
+    }
+
+    /// Observes the records of the value at `begin..end` of the text that comes next, and passes over it.
+    fn find(&mut self, begin: usize, end: usize, outer: &Outer) {
+        let at = self.lines.position();
+        let text = String::from_utf8_lossy(&self.lines.rest()[begin..end]);
+        let found = self.documents.finder.find(&text, outer);
+        self.lines.pass(end);
+        self.records(at, found);
+    }
+
+    /// Observes the events in the line that comes next and passes over it. Returns `false` where it contains none.
+    fn find_in_line(&mut self) -> io::Result<bool> {
+        let end = self.line_end()?;
+        let at = self.lines.position();
+        let line = String::from_utf8_lossy(&self.lines.rest()[..end]);
+        let found = self.documents.finder.find(&line, &Outer::default());
+        if !found.iter().any(Result::is_ok) {
+            return Ok(false);
+        }
+        self.records(at, found);
+        self.pass_line()?;
+        Ok(true)
+    }
+
+    fn records(&mut self, at: u64, found: Vec<Found>) {
+        for (ordinal, record) in (0..).zip(found) {
+            self.observed += 1;
+            (self.observe)(at + ordinal, record);
+        }
+    }
+
+    /// Returns the end of the line that comes next, or of as much of it as a line may have.
+    fn line_end(&mut self) -> io::Result<usize> {
+        let mut from = 0;
+        loop {
+            let rest = self.lines.rest();
+            if let Some(end) = memchr(b'\n', &rest[from..]) {
+                return Ok(from + end);
+            }
+            from = rest.len();
+            if from >= LINE_BYTES_MAX || !self.lines.read_on()? {
+                return Ok(from);
+            }
+        }
+    }
+
+    fn pass_line(&mut self) -> io::Result<()> {
+        loop {
+            let end = self.line_end()?;
+            let is_ended = self.lines.rest().get(end) == Some(&b'\n');
+            self.lines.pass(end + usize::from(is_ended));
+            if is_ended || end == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes over what separates values in a line.
+    fn pass_blanks(&mut self) -> io::Result<()> {
+        loop {
+            let rest = self.lines.rest();
+            let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b',' | 0 | 0x1e)).count();
+            let is_over = blanks < rest.len();
+            self.lines.pass(blanks);
+            if is_over || !self.lines.read_on()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns the next byte that is no white space, zero, record separator or part of a byte order mark.
     fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
-            self.at += self.text[self.at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            match self.text.get(self.at) {
-                Some(byte) => return Ok(Some(*byte)),
-                None if self.is_over => return Ok(None),
-                None => self.read_on()?,
+            let rest = self.lines.rest();
+            let is_blank = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x1e | 0xef | 0xbb | 0xbf);
+            let blanks = rest.iter().take_while(|byte| is_blank(byte)).count();
+            let next = rest.get(blanks).copied();
+            self.lines.pass(blanks);
+            if next.is_some() || !self.lines.read_on()? {
+                return Ok(next);
             }
         }
     }
-
-    /// Reads as much as was read already, at least a block. So a long value is parsed only a few times.
-    fn read_on(&mut self) -> io::Result<()> {
-        self.text.drain(..self.at);
-        self.at = 0;
-        let more = self.text.len().max(BLOCK_BYTES) as u64;
-        self.is_over = (&mut self.file).take(more).read_to_end(&mut self.text)? == 0;
-        Ok(())
-    }
 }
 
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-/// Returns whether an object starts with its list of records, as answers do.
-fn is_answer(object: &str) -> bool {
-    let first = object.strip_prefix('{').map_or("", str::trim_start).strip_prefix('"').unwrap_or("");
-    let key = first.split('"').next().unwrap_or("");
-    Cloud::of_list(key).is_some()
-}
-
-/// Returns the JSON object with these members, whose values are JSON already.
-fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut text = String::from("{");
-    for (key, value) in members {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(&serde_json::Value::from(key).to_string());
-        text.push(':');
-        text.push_str(value);
-    }
-    text.push('}');
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn records(text: &str) -> Vec<String> {
-        let mut records = Vec::new();
-        documents(text.as_bytes(), &mut |record| records.push(record.to_owned())).expect("well-formed");
-        records
-    }
-
-    #[test]
-    fn every_layout_gives_its_records_one_by_one() {
-        let two = [r#"{"a":1}"#, r#"{"b":[2]}"#];
-        assert_eq!(records(r#"[{"a":1}, {"b":[2]}]"#), two);
-        assert_eq!(records("{\"a\":1}\n\n  {\n\"b\":[2]}\n"), two);
-        assert_eq!(records(r#"{"nextToken":"t","events":[{"a":1}]}{"events":[{"b":[2]}],"x":{}}"#), two);
-        assert_eq!(records(r#"[{"entries":[{"a":1}]},{"entries":[{"b":[2]}]}]"#), two);
-        let table = r#"{"tables":[{"name":"PrimaryResult","columns":[{"name":"a\"","type":"string"},{"name":"b"}],
-            "rows":[["1",{"x":null}],[2,3]]},{"name":"empty","columns":[],"rows":[]}]}"#;
-        assert_eq!(records(table), [r#"{"a\"":"1","b":{"x":null}}"#, r#"{"a\"":2,"b":3}"#]);
-        assert_eq!(records(" \n"), [""; 0]);
-    }
-
-    #[test]
-    fn records_before_an_error_are_observed() {
-        for (text, before) in [(r#"[{"a":1},{"a":"#, 1), (r#"{"tables":[{"rows":[[1]]}]}"#, 0), ("[1]x", 1)] {
-            let mut n = 0;
-            let error = documents(text.as_bytes(), &mut |_| n += 1).expect_err(text);
-            assert!(!error.to_string().is_empty());
-            assert_eq!(n, before, "{text}");
-        }
-    }
-
-    /// A block may end inside of any value.
-    #[test]
-    fn the_end_of_a_block_changes_nothing() {
-        let long = "x".repeat(BLOCK_BYTES);
-        let list: Vec<String> = (0..40).map(|n| format!(r#"{{"n":{n},"t":"{}"}}"#, &long[n * 1_000..])).collect();
-        let text = format!("[{}, 7]\n{{\"events\": [{}]}}", list.join(" , "), list.join(","));
-        let read = records(&text);
-        assert_eq!(read.len(), 81);
-        assert!(read[..40] == list && read[40] == "7" && read[41..] == list);
-    }
-
-    #[test]
-    fn the_nesting_of_answers_is_limited() {
-        for deep in [r#"{"events":"#, r#"{"events":["#, r#"[{"tables":[{"columns":[],"rows":["#, "[["] {
-            let deep = deep.repeat(100_000);
-            assert!(documents(deep.as_bytes(), &mut |_| {}).is_err());
-        }
-        let deep = format!("{}{}", r#"[{"events":"#.repeat(20), "}]".repeat(20));
-        assert!(documents(deep.as_bytes(), &mut |_| {}).is_err());
-    }
+fn error_offset(text: &[u8], error: &serde_json::Error) -> usize {
+    let begin = match error.line() {
+        0 | 1 => 0,
+        line => memchr_iter(b'\n', text).nth(line - 2).map_or(0, |end| end + 1),
+    };
+    begin + error.column()
 }

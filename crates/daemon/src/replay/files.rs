@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -11,7 +11,9 @@ use indicatif::ProgressBar;
 use ipnet::IpNet;
 use serde::de::IgnoredAny;
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::decode::{DecodeError, Decoded, Enveloped, decode};
+use stakeout_core::decode::{DecodeError, Enveloped};
+use stakeout_core::event::AuditEvent;
+use stakeout_core::finder::Unusable;
 use stakeout_core::fold::{self, Closed, Limits};
 use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::Prefilter;
@@ -20,14 +22,17 @@ use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 
 use super::candidate_filter::CandidateFilter;
-use super::documents::documents;
-use super::export::{self, ExportKind, RecordLayout};
+use super::export::ExportKind;
 use super::input_fold::{InputFold, fold_input};
-use super::input_parts::parts_of;
-use super::record_reader::{ReadCounts, ReadOptions, unknown_source};
+use super::input_parts::{InputPart, parts_of};
+use super::read_counts::ReadCounts;
+use super::record_reader::{ReadOptions, unknown_source};
+use super::records::{self, Record};
 use super::{HASH_KEY, bar};
 use crate::cloud::Cloud;
-use crate::{input, network};
+use crate::input::InputFile;
+use crate::line_reader::Lines;
+use crate::network;
 
 /// Longest file whose events are read one by one, in bytes.
 const EVENTS_BYTES_MAX: u64 = 64 << 20;
@@ -52,14 +57,16 @@ pub(crate) struct Folded {
     pub(crate) closed: Closed,
     /// How much was read.
     pub(crate) counts: ReadCounts,
+    /// The parts of the input.
+    pub(crate) parts: Vec<InputPart>,
 }
 
 /// One event of a file.
 pub(crate) struct FileEvent {
     /// The file, and its number there.
     pub(crate) location: String,
-    /// Its request, or why it cannot be read.
-    pub(crate) read: Result<Observation, DecodeError>,
+    /// Its request, or why there is none.
+    pub(crate) read: Result<Observation, Unusable>,
     /// Whether its record was cut off or damaged.
     pub(crate) is_truncated: bool,
 }
@@ -84,18 +91,19 @@ impl FilesArgs {
             cluster: self.cluster.as_str().into(),
             trusted: &trusted,
             candidate_filter: &CandidateFilter::strict(&Prefilter::Any),
-            counts_lines: true,
+            checks_lines: true,
+            names_unusable: true,
         };
         let bar = bar(files);
         let open = || fold::open(rules.clone(), window, false, HASH_KEY, limits);
-        let parts = parts_of(files, self.kind.0, 1);
+        let parts = parts_of(&InputFile::all(files)?, 1);
         let InputFold { fold, counts, source } = fold_input(&parts, 1, &options, open, &bar)?;
         bar.finish_and_clear();
         let source = source.unwrap_or_else(|| unknown_source(&self.cluster));
         let read_until = counts.latest.unwrap_or(Second(0));
         let now = jiff::Timestamp::from_second(read_until.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let closed = fold.close_alone(&source, read_until, now);
-        Ok(Folded { closed, counts })
+        Ok(Folded { closed, counts, parts })
     }
 
     /// Calls `observe` with each event of the files, including events without a request, until it returns `false`.
@@ -105,72 +113,47 @@ impl FilesArgs {
         observe: &mut dyn FnMut(FileEvent) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
         let trusted = self.trusted();
-        for path in files {
-            let (cloud, records) = self.records(path)?;
-            let mut last = None;
-            for (index, record) in records.iter().enumerate() {
-                let event = self.event(path, cloud, index + 1, record, &trusted, &mut last);
-                if !observe(event)? {
-                    return Ok(());
+        for file in InputFile::all(files)? {
+            let shown = file.path().display().to_string();
+            let context = || format!("cannot read {shown}");
+            let text = file.text(&ProgressBar::hidden()).with_context(context)?;
+            let mut lines = Lines::new(text.take(EVENTS_BYTES_MAX + 1), 0).checked();
+            let (mut number, mut result, mut is_wanted) = (0_u64, Ok(()), true);
+            records::read(&mut lines, 0, None, || Ok(None), &mut |_, record| {
+                number += 1;
+                if is_wanted && result.is_ok() {
+                    let event = self.event(format!("{shown}:{number}"), record, &trusted);
+                    match observe(event) {
+                        Ok(wants_more) => is_wanted = wants_more,
+                        Err(error) => result = Err(error),
+                    }
                 }
+            })
+            .with_context(context)?;
+            result?;
+            if !is_wanted {
+                return Ok(());
+            }
+            if lines.bytes() > EVENTS_BYTES_MAX {
+                return Err(anyhow!("more than {EVENTS_BYTES_MAX} bytes: name a file with the events in question"))
+                    .with_context(context);
             }
         }
         Ok(())
     }
 
-    /// Returns the text of every record in a file.
-    fn records(&self, path: &Path) -> anyhow::Result<(Cloud, Vec<String>)> {
-        let context = || format!("cannot read {}", path.display());
-        let opened = input::open(path, &ProgressBar::hidden()).with_context(context)?;
-        let (form, file) = export::form_of(opened, self.kind.0).with_context(context)?;
-        form.check_built_in().with_context(context)?;
-        let mut bytes = Vec::new();
-        file.take(EVENTS_BYTES_MAX + 1).read_to_end(&mut bytes).with_context(context)?;
-        if bytes.len() as u64 > EVENTS_BYTES_MAX {
-            return Err(anyhow!("more than {EVENTS_BYTES_MAX} bytes: name a file with the events in question"))
-                .with_context(context);
-        }
-        let mut records = Vec::new();
-        match form.layout {
-            RecordLayout::Lines => {
-                let text = String::from_utf8_lossy(&bytes);
-                records.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
-            }
-            RecordLayout::Documents => {
-                documents(bytes.as_slice(), &mut |record| records.push(record.to_owned())).with_context(context)?;
-            }
-        }
-        Ok((form.cloud, records))
-    }
-
-    fn event(
-        &self,
-        path: &Path,
-        cloud: Cloud,
-        number: usize,
-        record: &str,
-        trusted: &TrustedProxies,
-        last: &mut Option<Second>,
-    ) -> FileEvent {
-        let location = format!("{}:{number}", path.display());
-        let read = if let Some(read) = cloud.export().envelope {
-            let read = read(&completed(cloud, record));
-            read.map(|Enveloped { decoded, time_ms, cluster, .. }| (decoded, Some(Second::of_millis(time_ms)), cluster))
-        } else {
-            decode(record.as_bytes()).map(|decoded| {
-                let stage = decoded.event.stage_time_ms().map(Second::of_millis);
-                *last = stage.or(*last).or_else(|| decoded.event.received_time_ms().map(Second::of_millis));
-                (decoded, *last, None)
-            })
+    fn event(&self, location: String, record: Record<'_>, trusted: &TrustedProxies) -> FileEvent {
+        let (decoded, time, provider, cluster) = match record {
+            Record::Line(event, _, time) => (event.into_decoded(), time, Provider::File, None),
+            Record::Found(found, time) => (found.decoded, time, found.provider, found.cluster),
+            Record::Unusable(unusable) => return FileEvent { location, read: Err(unusable), is_truncated: false },
         };
-        let mut is_truncated = false;
-        let read = read.map(|(decoded, at, cluster)| {
-            is_truncated = decoded.is_truncated;
-            let Decoded { event, .. } = decoded;
-            let source = source(cloud.provider(), cluster.as_deref().unwrap_or(&self.cluster));
-            Observation::of_stage(&source, trusted, event, at.unwrap_or(Second(0)), || location.clone())
-        });
-        FileEvent { location, read, is_truncated }
+        let event: AuditEvent = decoded.event;
+        let at = time.or_else(|| event.received_time_ms().map(Second::of_millis)).unwrap_or(Second(0));
+        let provider = self.kind.0.map_or(provider, |cloud| cloud.provider());
+        let source = source(provider, cluster.as_deref().unwrap_or(&self.cluster));
+        let read = Observation::of_stage(&source, trusted, event, at, || location.clone());
+        FileEvent { location, read: Ok(read), is_truncated: decoded.is_truncated }
     }
 }
 
@@ -181,12 +164,13 @@ fn source(provider: Provider, cluster: &str) -> Source {
 /// Reads the event of a rule's case in the form of a cloud. The members of the record show which cloud it is. A case may
 /// leave out times and record ids.
 pub(crate) fn read_case(json: &str) -> Result<(Provider, Enveloped), DecodeError> {
-    let (form, _) = export::form_of(json.as_bytes(), None).map_err(|error| DecodeError::NotJson(error.to_string()))?;
-    form.check_built_in().map_err(|error| DecodeError::NotJson(error.to_string()))?;
-    let Some(read) = form.cloud.export().envelope else {
+    let members: BTreeMap<String, IgnoredAny> =
+        serde_json::from_str(json).map_err(|error| DecodeError::NotJson(error.to_string()))?;
+    let cloud = Cloud::of_members(|name| members.contains_key(name)).unwrap_or(Cloud::File(()));
+    let Some(read) = cloud.export().envelope else {
         return Err(DecodeError::OtherService("an audit event without an envelope".to_owned()));
     };
-    Ok((form.cloud.provider(), read(&completed(form.cloud, json))?))
+    Ok((cloud.provider(), read(&completed(cloud, json))?))
 }
 
 /// Returns a record with the members that its envelope needs and a person may leave out. Text that is not an object, and

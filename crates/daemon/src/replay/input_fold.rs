@@ -9,7 +9,8 @@ use stakeout_core::fold::Fold;
 use stakeout_core::source::Source;
 
 use super::input_parts::InputPart;
-use super::record_reader::{ReadCounts, ReadOptions, RecordReader};
+use super::read_counts::ReadCounts;
+use super::record_reader::{ReadOptions, RecordReader};
 
 /// The result of one reading of the input.
 pub(super) struct InputFold {
@@ -32,8 +33,10 @@ pub(super) fn fold_input(
     let next = AtomicUsize::new(0);
     let work = || {
         let mut reader = RecordReader::new(options, open());
-        while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            reader.read(part, bar)?;
+        loop {
+            let position = next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = parts.get(position) else { break };
+            reader.read(position, part, bar)?;
         }
         anyhow::Ok(reader)
     };
@@ -47,7 +50,7 @@ pub(super) fn fold_input(
     let first = readers.next().expect("this thread has one");
     let mut input = InputFold { fold: first.fold, counts: first.counts, source: first.sources.into_values().next() };
     for reader in readers {
-        input.counts.add(&reader.counts);
+        input.counts.add(reader.counts);
         input.fold.merge(reader.fold);
         let sources = input.source.take().into_iter().chain(reader.sources.into_values());
         input.source = sources.min_by_key(|source| (source.provider, source.cluster.clone()));
