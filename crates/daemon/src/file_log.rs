@@ -12,14 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use stakeout_core::check::{Check, Status};
-use stakeout_core::decode::EventFilter;
+use stakeout_core::decode::{BorrowedEvent, DecodeError, EventFilter};
 use stakeout_core::event::AuditEvent;
+use stakeout_core::finder::{Finder, FoundEvent, Outer};
 use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
-use crate::line_reader::Lines;
+use crate::line_reader::{Line, Lines};
 
 /// Most rotated siblings that are read.
 const SIBLINGS_MAX: usize = 1000;
@@ -216,6 +217,19 @@ fn read_file(
         }
         let (event, offset) = (line.borrowed_event(), line.offset);
         let time = line.stage_time(&event).or_else(|| line.time_before());
+        if let Some(found) = found_in(&line, &event) {
+            let mut last = line.time_before();
+            for (ordinal, FoundEvent { decoded, time_ms, .. }) in (0..).zip(found) {
+                last = time_ms.map(Second::of_millis).or(last);
+                let at = last.or_else(|| decoded.event.received_time_ms().map(Second::of_millis));
+                let Some(at) = at.filter(|at| window.contains(*at)) else { continue };
+                read.lines += 1;
+                read.truncated += u64::from(decoded.is_truncated);
+                observe(decoded.event, at, &|| format!("{}:{}", file.path.display(), offset + ordinal));
+            }
+            lines.set_time(last);
+            continue;
+        }
         let event = event.ok();
         let at = time.or_else(|| event.as_ref()?.received_time_ms().map(Second::of_millis));
         match event.zip(at) {
@@ -236,6 +250,19 @@ fn read_file(
     }
     read.bytes += lines.bytes();
     Ok(())
+}
+
+/// Returns the events in a damaged line, where there are more than the one that `event` is: after a crash or a
+/// `copytruncate`, zeros or a part of another event may be before one.
+fn found_in(line: &Line<'_>, event: &Result<BorrowedEvent<'_>, DecodeError>) -> Option<Vec<FoundEvent>> {
+    const FINDER: Finder<'static> = Finder { envelopes: &[], unpack: |_, _| None };
+    if line.is_long() || event.as_ref().is_ok_and(|event| !event.is_truncated()) {
+        return None;
+    }
+    let found: Vec<FoundEvent> =
+        FINDER.find(&line.text(), &Outer::default()).into_iter().filter_map(Result::ok).collect();
+    let least = if event.is_ok() { 2 } else { 1 };
+    (found.len() >= least).then_some(found)
 }
 
 /// Returns whether `name` is a rotated file of `log`: `audit.log.1`, `audit.log-20261122`, `audit.log.2.gz`, or
@@ -322,6 +349,24 @@ mod tests {
         assert_eq!((read.files, read.lines, read.undecodable, read.shrunk), (2, 3, 1, 0));
         fs::write(&path, "").expect("written");
         assert_eq!(log.read(window, &FileFilter::counting_all(&Prefilter::Any), |_, _, _| {}).expect("read").shrunk, 1);
+    }
+
+    #[test]
+    fn an_event_behind_zeros_or_a_part_of_another_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.log");
+        let event = |verb: &str| {
+            format!(r#"{{"kind":"Event","auditID":"{verb}","verb":"{verb}","stageTimestamp":"2020-11-22T10:00:00Z"}}"#)
+        };
+        let cut = &event("cut")[..60];
+        fs::write(&path, format!("{}{}\n{cut}{}\n", "\0".repeat(4_096), event("get"), event("list"))).expect("written");
+        let mut verbs = Vec::new();
+        let log = FileLog::new(path);
+        let read = log
+            .read(window(), &FileFilter::counting_all(&Prefilter::Any), |event, _, _| verbs.extend(event.verb))
+            .expect("read");
+        assert_eq!(verbs, ["get", "cut", "list"]);
+        assert_eq!((read.undecodable, read.truncated), (0, 1));
     }
 
     #[test]
