@@ -31,8 +31,8 @@ const CHAIN_MAX: usize = 10;
 /// One request as a finding shows it. Every text is bounded but not escaped: each destination escapes in its own way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The keyed hash of all fields below except `at` and `audit_id`.
-    pub rank: u64,
+    /// The keyed hash of all fields below except `at` and `audit_id`. Each stored sample has one, so it is short.
+    pub rank: u32,
     /// When the request came.
     pub at: Second,
     /// `auditID`, by which the record can be found.
@@ -62,7 +62,7 @@ pub struct Sample {
 /// A sample that borrows its observation. Most requests are never kept, so their texts are not copied.
 pub struct SampleDraft<'a> {
     observation: &'a Observation,
-    rank: u64,
+    rank: u32,
     verb: Cow<'a, str>,
     request_uri: Cow<'a, str>,
     user_agent: Option<Cow<'a, str>>,
@@ -102,13 +102,13 @@ impl SampleDraft<'_> {
         let mut hasher = SipHasher13::new_with_key(&key.0);
         (&draft.verb, &draft.request_uri, &draft.user_agent, &draft.username, event.response_code).hash(&mut hasher);
         (&draft.resource, &draft.namespace, &*observation.cluster, &draft.source_ips).hash(&mut hasher);
-        draft.rank = hasher.finish();
+        draft.rank = u32::try_from(hasher.finish() >> 32).unwrap_or(u32::MAX);
         draft
     }
 
     /// Returns its rank.
     #[must_use]
-    pub fn rank(&self) -> u64 {
+    pub fn rank(&self) -> u32 {
         self.rank
     }
 
@@ -175,7 +175,7 @@ impl Evidence {
 
     /// Returns whether a sample of this rank would be kept among `samples_max`.
     #[must_use]
-    pub fn would_keep(&self, rank: u64, samples_max: usize) -> bool {
+    pub fn would_keep(&self, rank: u32, samples_max: usize) -> bool {
         self.kept.len() < samples_max || self.kept.last().is_some_and(|last| rank <= last.rank)
     }
 
@@ -207,7 +207,7 @@ impl Evidence {
     }
 
     /// Keeps the samples with a rank of at most `rank_max`.
-    pub fn keep_below(&mut self, rank_max: u64) {
+    pub fn keep_below(&mut self, rank_max: u32) {
         self.kept.truncate(self.kept.partition_point(|sample| sample.rank <= rank_max));
     }
 

@@ -51,7 +51,7 @@ pub(crate) fn count(rows: &ActorRows) -> usize {
 /// Returns the value of `rows`.
 pub(crate) fn write(rows: ActorRows, deflater: &mut Deflater) -> Result<Vec<u8>> {
     let mut stored = StoredRows { samples: Vec::new(), groups: Vec::with_capacity(rows.len()) };
-    let mut number_of: HashMap<(u64, Second, String), u32> = HashMap::new();
+    let mut number_of: HashMap<(u32, Second, String), u32> = HashMap::new();
     for (key, minutes) in rows {
         let minutes = minutes.into_iter().map(|(minute, tally)| {
             let is_cut = tally.evidence.is_cut();

@@ -17,13 +17,13 @@ pub(super) struct WindowSamples {
     kept: ByNumber<(u32, i32), Evidence>,
     total: usize,
     total_max: usize,
-    rank_max: u64,
+    rank_max: u32,
 }
 
 impl WindowSamples {
     /// Returns an empty set that keeps at most `total_max` samples.
     pub(super) fn new(total_max: usize) -> WindowSamples {
-        WindowSamples { kept: ByNumber::default(), total: 0, total_max, rank_max: u64::MAX }
+        WindowSamples { kept: ByNumber::default(), total: 0, total_max, rank_max: u32::MAX }
     }
 
     /// Adds the sample of a request, `received` in this minute, for one of its groups.
@@ -62,7 +62,7 @@ impl WindowSamples {
 
     /// Returns whether the limit over all groups left out samples.
     pub(super) fn is_halved(&self) -> bool {
-        self.rank_max < u64::MAX
+        self.rank_max < u32::MAX
     }
 
     /// Returns every sample with its group, and whether the group had more samples in that minute.

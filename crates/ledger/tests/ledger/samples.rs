@@ -53,7 +53,7 @@ pub(crate) fn evidence(n: u64, samples: u64) -> Evidence {
     let mut evidence = Evidence::default();
     for rank in 0..samples {
         let sample: Result<Sample, _> = serde_json::from_value(json!({
-            "rank": rank.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n,
+            "rank": (rank.wrapping_mul(0x9e37_79b9) ^ n) & 0xffff_ffff,
             "at": -5 + i64::try_from(rank).expect("few"),
             "audit_id": format!("{n}-{rank}"),
             "verb": "get",

@@ -82,7 +82,7 @@ fn sample() -> impl Strategy<Value = Sample> {
     let who = (option::of(text(256)), option::of(text(128)), option::of(address()));
     let what = (text(128), text(256), option::of(any::<i64>()), option::of(text(128)), option::of(text(128)));
     let origin = (text(256), vec(hop(), 0..=10));
-    (any::<u64>(), second(), text(128), who, what, origin).prop_map(
+    (any::<u32>(), second(), text(128), who, what, origin).prop_map(
         |(
             rank,
             at,
