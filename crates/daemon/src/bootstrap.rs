@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use jiff::Timestamp;
 use stakeout_core::rule::Rules;
-use stakeout_ledger::LedgerError;
+use stakeout_ledger::{LedgerError, Stay};
 use tracing::{info, warn};
 
 use crate::clock;
@@ -86,9 +86,9 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(runtime.context("cannot start the runtime")?)
 }
 
-/// Opens the state of the config.
-pub(crate) fn open_state(config: &Config) -> Result<Writer, Failure> {
-    Writer::start(config.state.path.clone()).map_err(|error| state_failure(error.into()))
+/// Opens the state of the config for a verb that `stay`s as long.
+pub(crate) fn open_state(config: &Config, stay: Stay) -> Result<Writer, Failure> {
+    Writer::start(config.state.path.clone(), stay).map_err(|error| state_failure(error.into()))
 }
 
 /// Turns an error of the state into a failure of the verb.

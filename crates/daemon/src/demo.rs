@@ -12,6 +12,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use stakeout_core::time::Second;
 use stakeout_fakes::{Slack, Sns, render};
+use stakeout_ledger::Stay;
 
 use crate::bootstrap;
 use crate::clock;
@@ -70,7 +71,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let rules = rule_files::load(&[]).map_err(|faults| anyhow!("the shipped rules are wrong: {faults:?}"))?;
     let last = config.schedule.tick_before(Second::from(clock::now())).context("the schedule has no tick")?;
     let ticks = [last.plus(-3600), last];
-    let writer = Writer::start(config.state.path.clone()).context("cannot open the demo's state")?;
+    let writer = Writer::start(config.state.path.clone(), Stay::Brief).context("cannot open the demo's state")?;
     let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
     let mut out = io::stdout();
     let names: Vec<&str> = clouds.iter().map(|cloud| cloud.name()).collect();

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use stakeout_core::time::Second;
+use stakeout_ledger::Stay;
 use tracing::{error, info};
 
 use crate::bootstrap::{self, ConfigArgs};
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
     let ended = runtime.block_on(async {
         let stopped = tokio::spawn(stop_signal());
         let (config, rules) = args.config.load(SecretScope::ALL)?;
-        let writer = bootstrap::open_state(&config)?;
+        let writer = bootstrap::open_state(&config, Stay::Brief)?;
         let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
         let (switch, shutdown) = shutdown();
         let bar = progress_bar::windows();

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use sd_notify::NotifyState;
 use stakeout_core::text::counted;
 use stakeout_core::time::Second;
+use stakeout_ledger::Stay;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let (config, rules) = args.config.load(SecretScope::ALL)?;
     let metrics = admin::install_metrics()?;
-    let writer = bootstrap::open_state(&config)?;
+    let writer = bootstrap::open_state(&config, Stay::Long)?;
     let health = Health::default();
     if let Some(listen) = config.admin_listen {
         admin::serve(listen, metrics, health.clone(), writer.clone()).await?;

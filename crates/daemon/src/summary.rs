@@ -117,15 +117,12 @@ impl Summary {
         let stored = ledger.stored()?;
         let holds = ledger.live_bytes()?;
         let mut open: BTreeMap<(Reverse<Level>, Second, FindingKey), OpenFinding> = BTreeMap::new();
-        ledger.each_finding(|finding| {
-            if finding.is_open() {
-                let order = (Reverse(finding.rule.level), finding.episode.first, finding.key);
-                open.insert(order, OpenFinding::of(&finding));
-            }
+        ledger.each_open_finding(|finding| {
+            let order = (Reverse(finding.rule.level), finding.episode.first, finding.key);
+            open.insert(order, OpenFinding::of(&finding));
             while open.len() > OPEN_MAX {
                 open.pop_last();
             }
-            true
         })?;
         let open_total = ledger.findings_open()?;
         Ok(Summary {

@@ -18,7 +18,7 @@ use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
 use stakeout_core::progress::Progress;
 use stakeout_core::source::LogId;
-use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
+use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -103,15 +103,15 @@ impl Drop for RunningLog {
 }
 
 impl Writer {
-    /// Opens the state at `path` and starts the writer thread. The thread ends and releases the state when every
+    /// Opens the state at `path` for a process that `stay`s as long, and starts the writer thread. The thread ends and releases the state when every
     /// `Writer` is dropped.
-    pub(crate) fn start(path: PathBuf) -> Result<Writer, LedgerError> {
+    pub(crate) fn start(path: PathBuf, stay: Stay) -> Result<Writer, LedgerError> {
         thread::compact(&path)?;
-        let ledger = Ledger::open(&path)?;
+        let ledger = Ledger::open_for(&path, stay)?;
         let hash_key = ledger.hash_key();
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let logs_running = Arc::new(AtomicUsize::new(0));
-        let thread = WriterThread::new(path, ledger, logs_running.clone());
+        let thread = WriterThread::new(path, stay, ledger, logs_running.clone());
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || thread.run(queue))

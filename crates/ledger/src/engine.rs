@@ -12,15 +12,26 @@ use std::time::Duration;
 use crate::directory::DB;
 use crate::error::{LedgerError, Result};
 
-/// How often sled's own thread writes out its buffers, in milliseconds. That thread also drives its space cleaner;
-/// it does not replace our fsync.
-const FLUSH_EVERY_MS: u64 = 500;
+/// How often sled's own thread wakes, in milliseconds. It writes out buffers, which does not replace our fsync, and half of
+/// its time it cleans segments of the file. A daemon is open for hours and should let the disk sleep; a process that
+/// is open for a second must clean in that second, or the file takes four times what it holds after a day.
+const FLUSH_EVERY_MS_LONG: u64 = 500;
+const FLUSH_EVERY_MS_BRIEF: u64 = 40;
 /// How long a closing database may hold its lock, in milliseconds. Ten were never observed.
 const CLOSING_MS_MAX: u32 = 1000;
 /// Bytes of the log that sled may cache in memory; they take two to three times as much there.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// The same for a database that is read or written once from begin to end.
 const CACHE_BYTES_ONCE: u64 = 1024 * 1024;
+
+/// How long a process keeps the state open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// For seconds, as `stakeout once` does.
+    Brief,
+    /// For hours, as the daemon does.
+    Long,
+}
 
 /// An open database.
 #[derive(Debug)]
@@ -37,25 +48,29 @@ struct Log(File);
 
 impl Engine {
     /// Opens the database in `dir`, or creates one.
-    pub(crate) fn open(dir: &Path) -> Result<Engine> {
-        Engine::open_with(dir, CACHE_BYTES)
+    pub(crate) fn open(dir: &Path, stay: Stay) -> Result<Engine> {
+        Engine::open_with(dir, stay, CACHE_BYTES)
     }
 
     /// Opens the database in `dir`, or creates one, to read or write it once from begin to end.
     pub(crate) fn open_once(dir: &Path) -> Result<Engine> {
-        Engine::open_with(dir, CACHE_BYTES_ONCE)
+        Engine::open_with(dir, Stay::Brief, CACHE_BYTES_ONCE)
     }
 
-    fn open_with(dir: &Path, cache_bytes: u64) -> Result<Engine> {
+    fn open_with(dir: &Path, stay: Stay, cache_bytes: u64) -> Result<Engine> {
         // sled reports a held lock only in the text of an error.
         if let Ok(log) = File::open(dir.join(DB))
             && !is_free(&log)
         {
             return Err(LedgerError::Locked { dir: dir.to_owned() });
         }
+        let flush_every_ms = match stay {
+            Stay::Brief => FLUSH_EVERY_MS_BRIEF,
+            Stay::Long => FLUSH_EVERY_MS_LONG,
+        };
         let settings = sled::Config::new()
             .path(dir)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .flush_every_ms(Some(flush_every_ms))
             .cache_capacity(cache_bytes)
             .use_compression(false);
         // This does panic: "tried to serialize Uninitialized" on a log that a power cut truncated.

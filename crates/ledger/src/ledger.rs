@@ -25,7 +25,7 @@ use crate::archived::{ArchivedFindings, archived};
 use crate::chunk::ValueReader;
 use crate::compaction::{self, Compaction, LiveBytes};
 use crate::directory::Directory;
-use crate::engine::{Engine, catching};
+use crate::engine::{Engine, Stay, catching};
 use crate::error::{LedgerError, Result};
 use crate::id_allocator::IdAllocator;
 use crate::key::Key;
@@ -76,13 +76,20 @@ impl Ledger {
     /// The size of a database over which compacting it may be worth it.
     pub const COMPACT_OVER_BYTES: u64 = compaction::COMPACT_OVER_BYTES;
 
+    /// Opens the state in `dir` for a moment.
+    ///
+    /// Creates and fails as [`Ledger::open_for`] does.
+    pub fn open(dir: &Path) -> Result<Ledger> {
+        Ledger::open_for(dir, Stay::Brief)
+    }
+
     /// Opens the state in `dir`. Creates a missing directory, which only its owner can read, with a new ledger.
     ///
     /// Fails at once if another process holds the state. Leaves a directory with foreign files alone.
-    pub fn open(dir: &Path) -> Result<Ledger> {
+    pub fn open_for(dir: &Path, stay: Stay) -> Result<Ledger> {
         let directory = Directory::hold(dir)?;
         leftovers::discard(directory.path())?;
-        let engine = Engine::open(directory.path())?;
+        let engine = Engine::open(directory.path(), stay)?;
         let (hash_key, state) = catching("read the database", || {
             begin(&engine, &directory)?;
             let progress = progresses(&engine)?;

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn the_engine_still_writes_these_settings() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        drop(crate::engine::Engine::open(dir.path()).expect("a new database"));
+        drop(crate::engine::Engine::open(dir.path(), crate::engine::Stay::Brief).expect("a new database"));
         let settings = fs::read(dir.path().join(CONF)).expect("settings");
         assert_eq!(settings.strip_prefix(SETTINGS).map(<[u8]>::len), Some(CHECKSUM_BYTES));
         assert!(!is_half_written(&settings));

@@ -26,5 +26,6 @@ mod ledger;
 
 pub use archived::ArchivedFindings;
 pub use compaction::Compaction;
+pub use engine::Stay;
 pub use error::LedgerError;
 pub use ledger::{Ledger, OldestRows};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::Closed;
-use stakeout_ledger::{Compaction, Ledger, LedgerError};
+use stakeout_ledger::{Compaction, Ledger, LedgerError, Stay};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -35,6 +35,7 @@ type Waiting = (Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateErr
 /// The thread that owns the ledger.
 pub(super) struct WriterThread {
     path: PathBuf,
+    stay: Stay,
     /// `None` after a failed write, until the ledger can be opened again.
     ledger: Option<Ledger>,
     /// `None` before the first close, and after a failed one.
@@ -47,8 +48,8 @@ pub(super) struct WriterThread {
 
 impl WriterThread {
     /// Returns a thread that writes `ledger`, which is stored at `path`.
-    pub(super) fn new(path: PathBuf, ledger: Ledger, logs_running: Arc<AtomicUsize>) -> WriterThread {
-        WriterThread { path, ledger: Some(ledger), least: None, compact_over_bytes: 0, logs_running }
+    pub(super) fn new(path: PathBuf, stay: Stay, ledger: Ledger, logs_running: Arc<AtomicUsize>) -> WriterThread {
+        WriterThread { path, stay, ledger: Some(ledger), least: None, compact_over_bytes: 0, logs_running }
     }
 
     /// Answers requests until every sender of `queue` is dropped.
@@ -178,7 +179,7 @@ impl WriterThread {
     fn with<T>(&mut self, f: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, StateError> {
         let ledger = match self.ledger.take() {
             Some(ledger) => ledger,
-            None => Ledger::open(&self.path)?,
+            None => Ledger::open_for(&self.path, self.stay)?,
         };
         let answer = f(&ledger);
         if answer.is_ok() {

@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::Engine;
+use crate::engine::{Engine, Stay};
 use stakeout_core::delivery::DeliveryId;
 
 const KEY: Key = Key::Delivery(DeliveryId(7));
@@ -13,7 +13,7 @@ const FIRST: usize = CHUNK_BYTES_MAX - HEADER_BYTES;
 
 fn engine() -> (Engine, TempDir) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    (Engine::open(dir.path()).expect("a new database"), dir)
+    (Engine::open(dir.path(), Stay::Brief).expect("a new database"), dir)
 }
 
 fn bytes(length: usize) -> Vec<u8> {

@@ -195,6 +195,19 @@ impl Ledger {
         })
     }
 
+    /// Calls `f` with every open finding, that whose quiet time ends first first, one at a time. `f` must not call the ledger.
+    pub fn each_open_finding(&self, mut f: impl FnMut(Finding)) -> Result<()> {
+        self.read(|state| {
+            let mut inflater = Inflater::new();
+            for id in self.due(FindingState::Open, Second(i64::MAX)) {
+                if let Some(finding) = self.stored_finding(id?, &mut inflater)? {
+                    f(state.rule_meta.complete(finding)?);
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Returns the finding with this key, if it is stored outside of the archive.
     pub fn finding(&self, key: &FindingKey) -> Result<Option<Finding>> {
         self.read(|state| {

@@ -15,7 +15,7 @@ use stakeout_core::progress::Progress;
 use stakeout_core::rule::{self, Level, Origin, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
-use stakeout_ledger::LedgerError;
+use stakeout_ledger::{LedgerError, Stay};
 
 use super::timeline::{Request, Timeline, Visit};
 use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS};
@@ -128,7 +128,7 @@ impl World {
         self.writer = None;
         let begun = clock::monotonic();
         let writer = loop {
-            match Writer::start(self.state.path().to_owned()) {
+            match Writer::start(self.state.path().to_owned(), Stay::Brief) {
                 Err(LedgerError::Locked { .. }) if begun.elapsed() < Duration::from_secs(30) => {
                     std::thread::yield_now();
                 }
