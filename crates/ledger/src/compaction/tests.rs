@@ -9,7 +9,12 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use self::disk::Disk;
 use super::*;
+use crate::engine::Stay;
+
+#[path = "../../tests/support/disk.rs"]
+mod disk;
 
 /// The directory that a started process works on; set for that process only.
 const VICTIM: &str = "STAKEOUT_COMPACTION_VICTIM";
@@ -30,7 +35,7 @@ fn record(n: u32) -> (Vec<u8>, Vec<u8>) {
 
 /// Fills the database in `dir` and removes most of it.
 fn shrink(dir: &Path) {
-    let engine = Engine::open(dir).expect("a new database");
+    let engine = Engine::open(dir, Stay::Brief).expect("a new database");
     for first in (0..PEAK).step_by(100) {
         let mut batch = sled::Batch::default();
         for (key, value) in (first..first + 100).map(record) {
@@ -62,7 +67,7 @@ fn left() -> Records {
 }
 
 fn read(dir: &Path) -> Records {
-    let engine = Engine::open(dir).expect("opens");
+    let engine = Engine::open(dir, Stay::Brief).expect("opens");
     let records = engine.records().map(|record| record.expect("readable"));
     records.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
 }
@@ -122,7 +127,7 @@ fn a_database_that_is_small_or_full_is_left_alone() {
     shrink(dir.path());
     assert_eq!(compact(&directory).expect("small"), None);
     assert!(is_left_alone(size(dir.path()), &directory), "small");
-    let engine = Engine::open(dir.path()).expect("opens");
+    let engine = Engine::open(dir.path(), Stay::Brief).expect("opens");
     for n in 0..PEAK {
         let mut batch = sled::Batch::default();
         let (key, value) = record(n);
@@ -147,7 +152,7 @@ fn a_second_tree_is_not_lost() {
 #[test]
 fn live_bytes_are_counted_by_kind() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let engine = Engine::open(dir.path()).expect("a new database");
+    let engine = Engine::open(dir.path(), Stay::Brief).expect("a new database");
     let mut batch = sled::Batch::default();
     for (key, value) in [("a1", "xxx"), ("a2", ""), ("b", "y")] {
         batch.insert(key, value);
@@ -160,7 +165,7 @@ fn live_bytes_are_counted_by_kind() {
 #[test]
 fn a_copy_that_differs_is_not_used() {
     let (one, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
-    let engines = [&one, &other].map(|dir| Engine::open(dir.path()).expect("a new database"));
+    let engines = [&one, &other].map(|dir| Engine::open(dir.path(), Stay::Brief).expect("a new database"));
     let put = |engine: &Engine, key: &str, value: &str| {
         let mut batch = sled::Batch::default();
         batch.insert(key, value);
@@ -284,6 +289,32 @@ fn a_kill_after_any_step_costs_nothing() {
     killed_after.dedup();
     let last = ["SnapshotRemoved", "SnapshotsGone", "Renamed", "RenameDurable", "Done"];
     assert_eq!(killed_after[4..], last, "{killed_after:?}");
+}
+
+#[test]
+fn a_power_cut_after_any_step_costs_nothing() {
+    let (mut step, mut killed_after) = (0, Vec::new());
+    loop {
+        let Some(disk) = Disk::new() else { return };
+        let dir = disk.path().join("state");
+        fs::create_dir(&dir).expect("made");
+        shrink(&dir);
+        sync_path(&disk.path()).expect("synced");
+        let output = kill_after(&dir, step);
+        let said = String::from_utf8_lossy(&output.stdout);
+        let Some(killed) = output_after(&said, "killed after ") else {
+            assert_eq!(output_after(&said, "outcome "), Some("compacted"), "{output:?}");
+            break;
+        };
+        let disk = disk.cut();
+        crate::leftovers::discard(&disk.path().join("state")).expect("discarded");
+        assert_eq!(read(&disk.path().join("state")), left(), "{killed}");
+        step += 1;
+        killed_after.push(killed.to_owned());
+    }
+    killed_after.dedup();
+    let last = ["SnapshotRemoved", "SnapshotsGone", "Renamed", "RenameDurable", "Done"];
+    assert_eq!(killed_after[killed_after.len() - 5..], last, "{killed_after:?}");
 }
 
 /// Fills a disk, leaves `$1` KiB of it free, compacts, makes room and reads all again.

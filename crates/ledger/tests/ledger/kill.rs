@@ -74,33 +74,42 @@ fn victim() {
     let ledger = Ledger::open(Path::new(&dir)).expect("opens");
     let mut settle = |n: u64| {
         ledger.settle_delivery(&settlement(n)).expect("written");
-        writeln!(
-            out,
-            "
-settled {n}"
-        )
-        .expect("the parent listens");
+        writeln!(out, "\nsettled {n}").expect("the parent listens");
     };
     // What the previous victim did not settle.
     let pending = ledger.deliveries(samples::DESTINATION).expect("read").into_iter();
     pending.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
     for n in ledger.next_delivery().0.. {
         ledger.commit_window(&mut commit(n)).expect("written");
-        writeln!(
-            std::io::stdout(),
-            "
-committed {n}"
-        )
-        .expect("the parent listens");
+        writeln!(std::io::stdout(), "\ncommitted {n}").expect("the parent listens");
         if n % 2 == 0 {
             settle(n);
         }
     }
 }
 
+/// The moments at which victims are killed, random and repeatable.
+pub(crate) struct Moments(u64);
+
+impl Moments {
+    pub(crate) fn new() -> Moments {
+        let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
+        eprintln!("{SEED}={seed}");
+        Moments(seed)
+    }
+
+    /// Returns after how many lines the next victim is killed.
+    pub(crate) fn next(&mut self) -> u64 {
+        // Knuth's constants (MMIX); the high bits are the good ones.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % LINES_MAX
+    }
+}
+
 /// The writes that the ledger acknowledged to the victim: the last commit and the last settled delivery.
 #[derive(Clone, Copy, Debug, Default)]
-struct Acknowledged {
+pub(crate) struct Acknowledged {
     committed: Option<u64>,
     settled: Option<u64>,
 }
@@ -120,7 +129,7 @@ impl Acknowledged {
 }
 
 /// Starts a victim, kills it after `lines` of its lines, and adds what it printed until it was dead.
-fn kill_after(dir: &Path, lines: u64, acknowledged: &mut Acknowledged) {
+pub(crate) fn kill_after(dir: &Path, lines: u64, acknowledged: &mut Acknowledged) {
     let itself = std::env::current_exe().expect("its own path");
     let mut victim = Command::new(itself)
         .args(["--exact", "kill::victim", "--nocapture"])
@@ -143,7 +152,7 @@ fn kill_after(dir: &Path, lines: u64, acknowledged: &mut Acknowledged) {
 }
 
 /// Checks that the last commit is complete and nothing of the next one is stored, and updates `acknowledged`.
-fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
+pub(crate) fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
     let next = ledger.next_delivery().0;
     assert!(acknowledged.committed.is_none_or(|n| next > n), "{acknowledged:?}, next {next}");
     let oldest = next.saturating_sub(KEPT);
@@ -176,17 +185,12 @@ fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_to_a_kill() {
-    let seed =
-        std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| RandomState::new().hash_one(0));
-    eprintln!("{SEED}={seed}");
-    let mut random = seed;
+    let mut moments = Moments::new();
     for _ in 0..ROUNDS / ROUNDS_IN_ONE {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut acknowledged = Acknowledged::default();
         for _ in 0..ROUNDS_IN_ONE {
-            // Knuth's constants (MMIX); the high bits are the good ones.
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            kill_after(dir.path(), (random >> 33) % LINES_MAX, &mut acknowledged);
+            kill_after(dir.path(), moments.next(), &mut acknowledged);
             let ledger = Ledger::open(dir.path()).expect("opens after a kill");
             check(&ledger, &mut acknowledged);
         }

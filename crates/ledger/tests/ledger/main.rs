@@ -1,11 +1,14 @@
 //! The ledger as its callers see it. Only `damage` looks beneath, to break things.
 
 mod damage;
+#[path = "../support/disk.rs"]
+mod disk;
 mod disk_full;
 mod id_allocator;
 mod kill;
 mod leftovers;
 mod opening;
+mod power;
 mod round_trip;
 mod samples;
 mod settling;
