@@ -160,6 +160,28 @@ fn a_relative_state_may_begin_elsewhere() {
     assert!(host.path("volume/state/db").is_file() && !host.path("state").exists());
 }
 
+#[test]
+fn doctor_says_that_there_are_no_credentials_and_how_to_get_some() {
+    let host = Host::new();
+    let source = "{name: prod, cloudwatch: {region: eu-west-1, log_group: /aws/eks/prod/cluster}}";
+    fs::write(host.path("stakeout.yaml"), CONFIG.replace("{name: onprem, file: {path: audit.log}}", source))
+        .expect("written");
+    let mut command = host.command(&["doctor"]);
+    // There is no profile below this home, and the metadata service is not asked.
+    let output = command.env("HOME", host.0.path()).env("AWS_EC2_METADATA_DISABLED", "true").output();
+    let output = output.expect("stakeout starts");
+    assert_code(&output, 1);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = printed.lines().map(str::trim_start).collect();
+    let [source, finding, fix] = lines[..] else { panic!("{printed}") };
+    assert_eq!(source, "prod (cloudwatch, cluster prod)");
+    assert!(
+        finding.starts_with("bad       credentials   no credentials: ") && fix.contains("set AWS_PROFILE"),
+        "{printed}"
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
 /// Container runtimes and some service managers listen on an abstract socket.
 #[test]
 fn a_service_manager_may_listen_on_an_abstract_socket() {

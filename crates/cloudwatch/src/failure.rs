@@ -121,7 +121,7 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
                 },
                 // The last of the providers is the metadata service, which may not answer for a moment.
                 _ => FetchError::Unavailable {
-                    reason: text::reason(&format!("{NO_CREDENTIALS} ({CREDENTIALS_FIX}): {}", message(failure))),
+                    reason: text::reason(&format!("{NO_CREDENTIALS} ({CREDENTIALS_FIX}): {}", root_message(failure))),
                 },
             }
         }
