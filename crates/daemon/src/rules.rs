@@ -138,7 +138,7 @@ fn document_at(text: &str, line: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let (before, after) = lines.split_at(line.min(lines.len()));
     let is_separator = |line: &&str| line.trim_end() == "---";
-    let start = before.iter().rposition(|line| is_separator(line)).map_or(0, |at| at + 1);
+    let start = before.iter().rposition(is_separator).map_or(0, |at| at + 1);
     let more = after.iter().position(is_separator).unwrap_or(after.len());
     lines[start..before.len() + more].iter().map(|line| format!("{line}\n")).collect()
 }
