@@ -246,13 +246,19 @@ fn every_tool_helps_with_examples() {
     for verb in [
         &["explain"][..],
         &["tune"],
+        &["replay"],
+        &["check"],
         &["rules", "list"],
+        &["rules", "export"],
         &["rules", "show"],
         &["rules", "test"],
         &["rules", "navigator"],
     ] {
         let help = printed(&[verb, &["--help"]].concat(), 0);
         assert!(help.contains("Examples:\n  stakeout "), "{verb:?}\n{help}");
+        let (_, examples) = help.split_once("Examples:\n").expect("examples");
+        let wide: Vec<&str> = examples.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(wide, [""; 0], "{verb:?}");
     }
 }
 

@@ -29,12 +29,14 @@ const HEADING_CHARS_MAX: usize = 120;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stakeout explain kubernetes-pod-scan-by-anonymous event.json
-  grep 7f9d audit.log | stakeout explain kubernetes-scanning-by-unauthenticated-ip -
-  stakeout explain --trusted-proxy 10.0.0.0/8 -o json my-rule --rules ./my-rules events.json
-  gcloud logging read 'insertId=\"abc\"' --format=json | stakeout explain kubernetes-cluster-scan-by-anonymous -
+  grep 7f9d audit.log | stakeout explain kubernetes-cluster-scan-by-anonymous -
+  stakeout explain my-rule --rules ./my-rules -o json events.json
+  gcloud logging read 'insertId=\"abc\"' --format=json |
+    stakeout explain kubernetes-cluster-scan-by-anonymous -
 
 It explains at most 100 events.
-Exit codes: 0 done, 1 an event cannot be read, 2 usage, 65 no audit events, 78 rule error")]
+Exit codes: 0 done, 1 an event cannot be read, 2 usage, 65 no audit events,
+78 rule error")]
 pub(crate) struct ExplainArgs {
     /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]

@@ -61,9 +61,13 @@ const THREADS: usize = 4;
   stakeout replay -o json --trusted-proxy 10.0.0.0/8 audit-*.log.gz
   zcat old.gz | stakeout replay --cluster prod -
   kubectl logs -n kube-system kube-apiserver-0 | stakeout replay -
-  gcloud logging read 'protoPayload.serviceName=k8s.io' --format=json | stakeout replay -
-  az monitor log-analytics query -w WORKSPACE --analytics-query 'AKSAudit | where TimeGenerated > ago(1d)' | stakeout replay -
-  aws logs filter-log-events --log-group-name /aws/eks/prod/cluster --log-stream-name-prefix kube-apiserver-audit | stakeout replay --cluster prod -")]
+  gcloud logging read 'protoPayload.serviceName=k8s.io' --format=json |
+    stakeout replay -
+  az monitor log-analytics query -w WORKSPACE --analytics-query \\
+    'AKSAudit | where TimeGenerated > ago(1d)' | stakeout replay -
+  aws logs filter-log-events --log-group-name /aws/eks/prod/cluster \\
+    --log-stream-name-prefix kube-apiserver-audit |
+    stakeout replay --cluster prod -")]
 pub(crate) struct ReplayArgs {
     /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]

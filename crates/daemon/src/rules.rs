@@ -43,7 +43,7 @@ enum RulesVerb {
     /// Print one rule with the rules that it counts, without filters
     #[command(after_help = "Examples:
   stakeout rules show kubernetes-pod-scan-by-anonymous
-  stakeout rules show kubernetes-pod-scan-by-anonymous > ./my-rules/pod-scan.yml")]
+  stakeout rules show kubernetes-pod-scan-by-anonymous > ./mine/pods.yml")]
     Show {
         /// The rule's name
         name: String,
@@ -55,8 +55,8 @@ enum RulesVerb {
   stakeout rules export ./all-rules
 
 A config with `rules: [./all-rules]` uses the copies alone.
-With `rules: [builtin, ./all-rules]`, each copy replaces the built-in rule of its
-name.")]
+With `rules: [builtin, ./all-rules]`, each copy replaces the built-in rule of
+its name.")]
     Export {
         /// The directory, which must be missing or empty
         directory: PathBuf,

@@ -33,15 +33,19 @@ use report::{Report, Span};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stakeout tune audit-*.log.gz
-  stakeout tune --rule kubernetes-scanning-by-unauthenticated-ip --trusted-proxy 10.0.0.0/8 audit.log
-  stakeout tune --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z -o json audit.log | jq .outcomes
-  stakeout tune -c stakeout.yaml --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
-  gcloud logging read 'protoPayload.serviceName=k8s.io' --freshness=7d --format=json | stakeout tune -
+  stakeout tune --rule kubernetes-token-spray --trusted-proxy 10.0.0.9 audit.log
+  stakeout tune --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z \\
+    -o json audit.log | jq .outcomes
+  stakeout tune -c stakeout.yaml \\
+    --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
+  gcloud logging read 'protoPayload.serviceName=k8s.io' --freshness=7d \\
+    --format=json | stakeout tune -
 
 Findings per day are an average over the time from the first to the last record,
 or from --from to --to, and over at least one day.
-With -c, tune reads the logs from their clouds, hour by hour. It changes no state and sends nothing.
-The filters are suggestions. Fill in owner and reason, then copy them to a file of your rules.
+With -c, tune reads the logs from their clouds, hour by hour. It changes no
+state and sends nothing. The filters are suggestions. Fill in owner and reason,
+then copy them to a file of your rules.
 Exit codes: 0 done, 1 failed, 2 usage, 65 no audit events, 78 rule error")]
 pub(crate) struct TuneArgs {
     /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
