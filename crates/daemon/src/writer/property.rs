@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
+use stakeout_core::fold::Limits;
 
 use by_hand::{ReferencedRule, Request as ByHandRequest, count_by_hand, episodes_by_hand, sequence_by_hand};
 use timeline::{Request, Timeline, Visit, timelines};
@@ -330,28 +331,49 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-#[test]
-fn order_pages_repetition_delay_and_downtime_never_change_the_findings() {
+/// Checks a property of worlds over random timelines.
+fn for_each_world(limits: Limits, cases: u32, check: impl Fn(&Timeline, &World) -> Result<(), TestCaseError>) {
     let seed = setting("STAKEOUT_TEST_SEED").unwrap_or_else(|| crate::clock::now().as_millisecond().unsigned_abs());
-    let cases = u32::try_from(setting("STAKEOUT_TEST_CASES").unwrap_or(300)).expect("fits in 32 bits");
+    let cases = setting("STAKEOUT_TEST_CASES").map_or(cases, |cases| u32::try_from(cases).expect("fits in 32 bits"));
     eprintln!("STAKEOUT_TEST_SEED={seed} STAKEOUT_TEST_CASES={cases}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let met = Cell::new(Met::default());
-    let outcome = runner.run(&timelines(), |timeline| {
-        let world = runtime.block_on(live(&timeline));
-        met.set(met.get().and(&world));
-        check(&timeline, &world)
-    });
+    let outcome = runner.run(&timelines(), |timeline| check(&timeline, &runtime.block_on(live(&timeline, limits))));
     if let Err(error) = outcome {
         panic!("{error}");
     }
+}
+
+#[test]
+fn order_pages_repetition_delay_and_downtime_never_change_the_findings() {
+    let (met, worlds) = (Cell::new(Met::default()), Cell::new(0));
+    for_each_world(Limits::default(), 300, |timeline, world| {
+        met.set(met.get().and(world));
+        worlds.set(worlds.get() + 1);
+        check(timeline, world)
+    });
     let met = met.get();
     eprintln!("{met:?}");
-    assert!(cases < 1000 || met.each_is_there(), "the timelines lack some hard cases and prove nothing");
+    assert!(worlds.get() < 1000 || met.each_is_there(), "the timelines lack some hard cases and prove nothing");
+}
+
+#[test]
+fn no_sequence_of_windows_stores_more_than_the_limits() {
+    let limits = Limits { findings_stored_max: 3, rows_stored_max: 9, pending_max: 3, ..Limits::default() };
+    let bounds = [limits.findings_stored_max, limits.rows_stored_max, limits.pending_max];
+    let reached = Cell::new([false; 3]);
+    for_each_world(limits, 100, |_, world| {
+        for (kind, (most, bound)) in ["findings", "rows", "pending"].iter().zip(world.most.iter().zip(bounds)) {
+            proptest::prop_assert!(*most <= bound, "{} {} are stored, of at most {}", most, kind, bound);
+        }
+        let before = reached.get();
+        reached.set(std::array::from_fn(|kind| before[kind] || world.most[kind] == bounds[kind]));
+        Ok(())
+    });
+    assert_eq!(reached.get(), [true; 3], "a limit that is never reached proves nothing");
 }
 
 /// More minutes expire at once than one commit deletes. An episode among them stays one episode and counts once.
@@ -373,7 +395,7 @@ fn minutes_that_expire_in_parts_count_once() {
     let visit = Visit { reads: [true, true], shuffle: 7, restarts: false, settles: true };
     let timeline = Timeline { requests, visits: vec![visit; HOURS] };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let world = runtime.block_on(live(&timeline));
+    let world = runtime.block_on(live(&timeline, Limits::default()));
     check(&timeline, &world).unwrap_or_else(|error| panic!("{error}"));
     let parts: Vec<usize> = world.expired.into_iter().filter(|rows| *rows > 0).collect();
     assert!(parts[0] < CROWD as usize, "one commit deleted the whole first hour: {parts:?}");

@@ -30,8 +30,8 @@ const DESTINATION: &str = "bus";
 const PROVIDERS: [Provider; 2] = [Provider::CloudLogging, Provider::AzureMonitor];
 
 /// Runs a timeline and the quiet hours after it.
-pub(super) async fn live(timeline: &Timeline) -> World {
-    let mut world = World::new();
+pub(super) async fn live(timeline: &Timeline, limits: Limits) -> World {
+    let mut world = World::new(limits);
     let last = Visit { reads: [true, true], shuffle: 1, restarts: false, settles: true };
     let visits = timeline.visits.iter().cloned().chain(std::iter::repeat_n(last, QUIET_HOURS));
     for (hour, mut visit) in visits.enumerate() {
@@ -69,13 +69,15 @@ pub(super) struct World {
     pub(super) expired: Vec<usize>,
     /// The number of follow-ups that were read.
     pub(super) followed: usize,
+    /// The most findings, rows and pending messages that were stored after any commit.
+    pub(super) most: [usize; 3],
     /// The time from which on no follow-up fails.
     reliable_from: Second,
     pub(super) reported: Reports,
 }
 
 impl World {
-    fn new() -> World {
+    fn new(limits: Limits) -> World {
         let memory = std::path::Path::new("/dev/shm");
         let state = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let sources: Vec<Source> = CLUSTERS
@@ -99,7 +101,7 @@ impl World {
         let rules = Arc::new(rules);
         let engine = EngineConfig {
             rules: rules.clone(),
-            limits: Limits::default(),
+            limits,
             logs: sources.iter().map(|source| (source.log.clone(), source.provider, schedule.start_seconds)).collect(),
             notification_filters: vec![notification_filter],
             period_seconds: WINDOW_SECONDS,
@@ -118,6 +120,7 @@ impl World {
             grown: BTreeSet::new(),
             expired: Vec::new(),
             followed: 0,
+            most: [0; 3],
             reliable_from: Second(BEGIN + i64::try_from(HOURS).expect("small") * WINDOW_SECONDS),
             reported: Reports::default(),
         }
@@ -178,7 +181,7 @@ impl World {
         requests: &[Request],
         dice: &mut u64,
     ) {
-        let fold = fold::open(self.rules.clone(), window, is_reread, self.writer().hash_key(), Limits::default());
+        let fold = fold::open(self.rules.clone(), window, is_reread, self.writer().hash_key(), self.engine.limits);
         let log = self.sources[source].log.clone();
         let progress = self.progress[source].get_or_insert_with(|| Progress::new(log, window.earliest()));
         if is_reread {
@@ -206,7 +209,7 @@ impl World {
                 continue;
             }
             let (rules, hash_key) = (self.rules.clone(), self.writer().hash_key());
-            let fold = fold::open_follow_ups(rules, window, follow_ups.clone(), hash_key, Limits::default());
+            let fold = fold::open_follow_ups(rules, window, follow_ups.clone(), hash_key, self.engine.limits);
             let current = self.progress[source].as_mut().expect("it was read");
             follow_ups.iter().for_each(|part| current.note_followed(part, progress.cursor));
             self.followed += follow_ups.len();
@@ -248,6 +251,10 @@ impl World {
         };
         let closed = self.writer().close(request).await.expect("the window is written");
         self.progress[source] = Some(closed.progress().clone());
+        let summary = self.writer().summary().await.expect("the state is read");
+        let pending = summary.pending.iter().map(|one| one.messages).max().unwrap_or(0);
+        let stored = [summary.open_total + summary.closed, summary.rows, pending];
+        self.most = std::array::from_fn(|kind| self.most[kind].max(stored[kind]));
         let commit = &closed.closed().commit;
         self.expired.push(commit.expired.iter().map(|minute| minute.rows.len()).sum());
         for finding in &commit.findings {
