@@ -307,6 +307,26 @@ fn what_is_no_audit_log_is_named() {
     }
 }
 
+/// `tune` and `explain` read as `replay` does, and end as it does.
+#[test]
+fn tune_and_explain_end_in_the_same_way() {
+    let run = |arguments: &[&str], stdin: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+        command.args(arguments).env_remove("STAKEOUT_LOG");
+        child::run(&mut command, stdin.as_bytes()).expect("stakeout starts")
+    };
+    let klog = "I1122 01:01:20.123456       1 httplog.go:132] \"HTTP\"\n";
+    let wrapped: String =
+        recording().iter().map(|line| format!("{}\n{klog}", json!({"log": line, "stream": "stdout"}))).collect();
+    for verb in [&["tune", "-"][..], &["explain", "kubernetes-scanning-by-unauthenticated-ip", "-"]] {
+        let output = run(verb, klog);
+        assert_eq!(output.status.code(), Some(65), "{verb:?}: {}", stderr(&output));
+        let output = run(verb, &wrapped);
+        assert_eq!(output.status.code(), Some(0), "{verb:?}: {}", stderr(&output));
+        assert!(stdout(&output).contains("kubernetes-scanning-by-unauthenticated-ip"), "{}", stdout(&output));
+    }
+}
+
 /// Other lines beside audit events are counted and named, and change neither findings nor exit code.
 #[test]
 fn other_lines_are_counted_and_named() {

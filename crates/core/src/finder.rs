@@ -3,7 +3,7 @@
 //!
 //! An event is recognized by its own members, never by who wrapped it. What is in an event is not searched: a client may
 //! write anything into a body. The records of clouds that translate events are read by their own crates, through
-//! [`Envelope`]. Lines and long documents are cut into texts elsewhere.
+//! [`Envelope`]. The caller cuts lines and long documents into texts.
 
 mod foreign;
 mod object;
@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::decode::{DecodeError, Decoded, Enveloped};
+use crate::needle::Needles;
 use crate::source::Provider;
 
 pub use foreign::Foreign;
@@ -40,6 +41,8 @@ const DATA_BYTES_MIN: usize = 64;
 const GLUED: &str = "{\"kind\":\"Event\",";
 /// What hardly any record but an audit event contains.
 const MARKS: [&str; 4] = ["auditID", "audit.k8s.io/v", "stageTimestamp", "cloudaudit.googleapis.com"];
+/// Members of which each audit event shows one, unless it is packed.
+const VISIBLE: [&str; 3] = ["auditID", "AuditId", "protoPayload"];
 /// Names of lists of records in answers of services and tools.
 const LISTS: [&str; 10] =
     ["events", "logEvents", "entries", "items", "records", "Records", "results", "rows", "values", "hits"];
@@ -51,6 +54,9 @@ pub struct Finder<'a> {
     pub envelopes: &'a [Envelope],
     /// Returns the bytes of base64 data, decompressed and at most so many; `None` where the text is not such data.
     pub unpack: fn(&str, usize) -> Option<Vec<u8>>,
+    /// Needles of which each record contains one that is of interest. Others are not decoded if a wrapper has their time.
+    /// Without needles, all are decoded.
+    pub needles: &'a [Needles],
 }
 
 /// A record of a cloud that does not hold the event as the API server wrote it.
@@ -88,6 +94,9 @@ pub enum Unusable {
     /// It is something else.
     #[error("{0}")]
     Foreign(Foreign),
+    /// It contains no needle. Its time, in milliseconds since 1970.
+    #[error("not decoded")]
+    Skipped(i64),
 }
 
 impl Finder<'_> {
@@ -141,6 +150,10 @@ impl Search<'_> {
         let Some(object) = Object::parse(json) else {
             return false;
         };
+        if let Some(time_ms) = self.skipped_time_ms(&object, json, outer) {
+            self.found.push(Err(Unusable::Skipped(time_ms)));
+            return true;
+        }
         let mut damage = None;
         if let Some(envelope) = self.finder.envelopes.iter().find(|envelope| object.has_all_of_any(envelope.members)) {
             match (envelope.read)(json) {
@@ -173,7 +186,7 @@ impl Search<'_> {
         if self.members(&object, outer, depth) {
             return true;
         }
-        if let Some(error) = damage {
+        if let Some(error) = damage.filter(|_| VISIBLE.iter().any(|mark| json.contains(mark))) {
             self.found.truncate(before);
             self.found.push(Err(Unusable::Damaged(error)));
             return true;
@@ -185,6 +198,16 @@ impl Search<'_> {
             return true;
         }
         false
+    }
+
+    /// Returns the time of an object that holds an audit event without a needle, if it says its time.
+    fn skipped_time_ms(&self, object: &Object<'_>, json: &str, outer: &Outer) -> Option<i64> {
+        let needles = self.finder.needles;
+        if needles.is_empty() || needles.iter().any(|needles| needles.occur_in(json.as_bytes())) {
+            return None;
+        }
+        let time_ms = outer.within_object(object).time_ms?;
+        VISIBLE.iter().any(|mark| json.contains(mark)).then_some(time_ms)
     }
 
     /// Searches the members of an object. Where one of them holds an event, the others are not records.

@@ -22,8 +22,8 @@ pub mod observation;
 pub mod field;
 pub mod prefilter;
 pub mod decode;
-pub mod finder;
 pub mod needle;
+pub mod finder;
 
 // From a request to the groups and distinct values that rules count it for.
 pub mod group;

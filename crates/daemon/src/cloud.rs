@@ -54,6 +54,7 @@ use stakeout_core::check::Check;
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::finder::Envelope;
+use stakeout_core::needle::Needles;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken, RawRecord};
 use stakeout_core::source::{LogId, Provider};
@@ -129,6 +130,9 @@ pub(crate) struct Export {
     pub(crate) envelope: Option<ReadEnvelope>,
     /// Whether the envelope holds more than an event as the API server wrote it, so that only `envelope` can read it.
     pub(crate) is_translated: bool,
+    /// Returns the needles of which each record contains one whose event fits the prefilter, or `None` where any record
+    /// can fit. Only for records with words of their own for what the API server writes.
+    pub(crate) own_needles: Option<fn(&Prefilter) -> Option<Needles>>,
     /// What a record must have but a person may leave out of an example.
     pub(crate) optional_members: &'static [OptionalMember],
 }
@@ -179,7 +183,7 @@ impl Cloud {
                 export_name: "aks",
                 export_help: "Exports of Log Analytics: az monitor log-analytics query",
                 missing_feature: if cfg!(feature = "azure") { None } else { Some("azure") },
-                record_members: &[&["log_s"], &["AuditId"], &["category", "properties"]],
+                record_members: &[&["log_s"], &["AuditId"], &["SourceIps", "Verb"], &["properties"]],
             },
         }
     }

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
             Err(error) => {
                 match error {
                     Unusable::Damaged(_) => unreadable += 1,
-                    Unusable::Foreign(_) => foreign += 1,
+                    Unusable::Foreign(_) | Unusable::Skipped(_) => foreign += 1,
                 }
                 unread(&mut out, args.output, &event, error)
             }
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
         return Err(anyhow!("{unreadable} of {records} cannot be read").into());
     }
     if explained == 0 {
-        return Err(anyhow!("the input has no events").into());
+        warn!("the input is empty");
     }
     Ok(Exit::Done)
 }
@@ -146,7 +146,7 @@ fn write(
 
 fn unread(out: &mut impl Write, output: Output, event: &FileEvent, error: &Unusable) -> io::Result<()> {
     let error = visible(&match error {
-        Unusable::Damaged(error) => error.to_string(),
+        Unusable::Damaged(_) | Unusable::Skipped(_) => error.to_string(),
         Unusable::Foreign(foreign) => format!("not an audit event: {}", foreign.what),
     });
     match output {

@@ -255,7 +255,7 @@ fn read_file(
 /// Returns the events in a damaged line, where there are more than the one that `event` is: after a crash or a
 /// `copytruncate`, zeros or a part of another event may be before one.
 fn found_in(line: &Line<'_>, event: &Result<BorrowedEvent<'_>, DecodeError>) -> Option<Vec<FoundEvent>> {
-    const FINDER: Finder<'static> = Finder { envelopes: &[], unpack: |_, _| None };
+    const FINDER: Finder<'static> = Finder { envelopes: &[], unpack: |_, _| None, needles: &[] };
     if line.is_long() || event.as_ref().is_ok_and(|event| !event.is_truncated()) {
         return None;
     }

@@ -8,7 +8,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use stakeout_core::fold::Limits;
@@ -107,8 +106,8 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     let (Counted { minutes, unreadable, span }, exit) = match &config {
         Some(config) => (bootstrap::runtime()?.block_on(logs::read(config, counting, window, limits()))?, Exit::Done),
         None => match of_files(args, &counting, window)? {
-            Some(read) => read,
-            None => return Ok(Exit::Unusable),
+            Ok(read) => read,
+            Err(exit) => return Ok(exit),
         },
     };
     if unreadable > 0 {
@@ -140,8 +139,8 @@ fn load(args: &TuneArgs) -> Result<(Option<Config>, Rules), Failure> {
     Ok((Some(config), own))
 }
 
-/// Counts the records of the files in `window`. Returns `None` where no record is an audit event.
-fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Result<Option<(Counted, Exit)>> {
+/// Counts the records of the files in `window`. Returns only how the verb ends where no record is an audit event.
+fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Result<Result<(Counted, Exit), Exit>> {
     let Folded { closed, counts, parts } = args.reading.fold(&args.files, rules, window, limits())?;
     for notice in closed.notices() {
         warn!(explanation = notice::explanation(notice), "{}", notice::title(notice));
@@ -157,11 +156,11 @@ fn of_files(args: &TuneArgs, rules: &Arc<Rules>, window: Window) -> anyhow::Resu
             latest: latest.min(window.latest().plus(-1)),
             records: counts.records,
         },
-        _ if exit == Exit::Unusable => return Ok(None),
-        _ => return Err(anyhow!("the input has no records: name an audit log")),
+        // The message says why.
+        _ => return Ok(Err(exit)),
     };
     let minutes = closed.commit.logs.into_iter().flat_map(|log| log.minutes).collect();
-    Ok(Some((Counted { minutes, unreadable: 0, span }, exit)))
+    Ok(Ok((Counted { minutes, unreadable: 0, span }, exit)))
 }
 
 /// Returns the limits while files are read: about a gigabyte at worst. What exceeds them is reported as a sum.

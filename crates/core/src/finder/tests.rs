@@ -7,7 +7,7 @@ use super::*;
 const EVENT: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete","requestURI":"/api","verb":"list","user":{"username":"eve","groups":["g"]},"sourceIPs":["8.8.8.8"],"responseStatus":{"code":403},"stageTimestamp":"2026-11-22T01:00:00.500Z"}"#;
 const AT: i64 = 1_795_309_200_500;
 
-const FINDER: Finder<'static> = Finder { envelopes: &[], unpack: |_, _| None };
+const FINDER: Finder<'static> = Finder { envelopes: &[], unpack: |_, _| None, needles: &[] };
 
 fn find(text: &str) -> Vec<Result<FoundEvent, Unusable>> {
     FINDER.find(text, &Outer::default())
@@ -146,6 +146,6 @@ fn unpacked_data_is_bounded() {
         let line = format!("{}\n", json!({"data": "A".repeat(DATA_BYTES_MIN)}));
         Some([line.repeat(10), " ".repeat(1 << 20)].concat().into_bytes()).filter(|bytes| bytes.len() <= bytes_max)
     }
-    let finder = Finder { envelopes: &[], unpack: endless };
+    let finder = Finder { envelopes: &[], unpack: endless, needles: &[] };
     assert!(finder.find(&"A".repeat(DATA_BYTES_MIN), &Outer::default()).iter().all(Result::is_err));
 }

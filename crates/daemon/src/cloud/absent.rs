@@ -25,6 +25,7 @@ pub(crate) enum Client {}
 pub(super) const EXPORT: Export = Export {
     envelope: Some(|_| Err(DecodeError::NotJson("the cloud of this record is not built into this binary".to_owned()))),
     is_translated: true,
+    own_needles: None,
     optional_members: &[],
 };
 

@@ -27,6 +27,7 @@ pub(crate) struct Settings(pub(crate) AzureMonitorConfig);
 pub(super) const EXPORT: Export = Export {
     envelope: Some(wire::row),
     is_translated: true,
+    own_needles: None,
     optional_members: &[OptionalMember {
         name: "time",
         alias: Some("TimeGenerated"),

@@ -46,6 +46,7 @@ pub(crate) struct LogGroup {
 pub(super) const EXPORT: Export = Export {
     envelope: Some(stakeout_cloudwatch::decode::exported),
     is_translated: false,
+    own_needles: None,
     optional_members: &[OptionalMember { name: "timestamp", alias: None, value: "0" }],
 };
 

@@ -18,7 +18,8 @@ pub(crate) struct Settings {
 }
 
 /// Records are audit events.
-pub(super) const EXPORT: Export = Export { envelope: None, is_translated: false, optional_members: &[] };
+pub(super) const EXPORT: Export =
+    Export { envelope: None, is_translated: false, own_needles: None, optional_members: &[] };
 
 impl Settings {
     /// Reads `file`.

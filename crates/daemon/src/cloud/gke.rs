@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stakeout_cloud_logging::{CloudLogging, CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE, decode as wire};
+use stakeout_cloud_logging::{
+    CloudLogging, CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE, decode as wire, needle,
+};
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
@@ -23,6 +25,7 @@ pub(crate) struct Settings(pub(crate) CloudLoggingConfig);
 pub(super) const EXPORT: Export = Export {
     envelope: Some(wire::entry),
     is_translated: true,
+    own_needles: Some(needle::needles),
     optional_members: &[OptionalMember { name: "timestamp", alias: None, value: "\"2026-01-01T00:00:00Z\"" }],
 };
 

@@ -364,7 +364,8 @@ impl<R: Read> Walk<'_, '_, R> {
         let at = self.lines.position();
         let line = String::from_utf8_lossy(&self.lines.rest()[..end]);
         let found = self.documents.finder.find(&line, &Outer::default());
-        if !found.iter().any(Result::is_ok) {
+        let is_event = |found: &Found| matches!(found, Ok(_) | Err(Unusable::Skipped(_)));
+        if !found.iter().any(is_event) {
             return Ok(false);
         }
         self.records(at, found);

@@ -113,13 +113,14 @@ impl FilesArgs {
         observe: &mut dyn FnMut(FileEvent) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
         let trusted = self.trusted();
+        let every_record = CandidateFilter::strict(&Prefilter::Any);
         for file in InputFile::all(files)? {
             let shown = file.path().display().to_string();
             let context = || format!("cannot read {shown}");
             let text = file.text(&ProgressBar::hidden()).with_context(context)?;
             let mut lines = Lines::new(text.take(EVENTS_BYTES_MAX + 1), 0).checked();
             let (mut number, mut result, mut is_wanted) = (0_u64, Ok(()), true);
-            records::read(&mut lines, 0, None, || Ok(None), &mut |_, record| {
+            records::read(&mut lines, 0, &every_record, || Ok(None), &mut |_, record| {
                 number += 1;
                 if is_wanted && result.is_ok() {
                     let event = self.event(format!("{shown}:{number}"), record, &trusted);
@@ -146,6 +147,10 @@ impl FilesArgs {
         let (decoded, time, provider, cluster) = match record {
             Record::Line(event, _, time) => (event.into_decoded(), time, Provider::File, None),
             Record::Found(found, time) => (found.decoded, time, found.provider, found.cluster),
+            Record::Skipped(time) => {
+                let unusable = Unusable::Skipped(time.millis());
+                return FileEvent { location, read: Err(unusable), is_truncated: false };
+            }
             Record::Unusable(unusable) => return FileEvent { location, read: Err(unusable), is_truncated: false },
         };
         let event: AuditEvent = decoded.event;

@@ -118,6 +118,7 @@ impl FirstUnusable {
             None => format!("byte {}", self.at),
         };
         match &self.unusable {
+            Unusable::Skipped(_) => place,
             Unusable::Damaged(error) => format!("a damaged audit event ({error}), {place}"),
             Unusable::Foreign(foreign) => {
                 let advice = foreign.advice.map(|advice| format!("; {advice}")).unwrap_or_default();

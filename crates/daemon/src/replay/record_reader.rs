@@ -96,11 +96,15 @@ impl<'a> RecordReader<'a> {
     ) -> io::Result<()> {
         let lines = Lines::new(text, begin);
         let mut lines = if self.options.checks_lines { lines.checked() } else { lines };
-        let needles = self.options.candidate_filter.needles();
         let time_before = || input_parts::time_before(input, begin);
-        records::read(&mut lines, begin, needles, time_before, &mut |at, record| match record {
+        records::read(&mut lines, begin, self.options.candidate_filter, time_before, &mut |at, record| match record {
             Record::Line(event, own, time) => self.line(event, own, time, at, file),
             Record::Found(event, time) => self.found(event, time, at, file),
+            Record::Skipped(time) => {
+                self.counts.records += 1;
+                self.counts.others_than_lines += 1;
+                self.counts.latest = self.counts.latest.max(Some(time));
+            }
             Record::Unusable(unusable) => self.unusable(&unusable, at, file),
         })?;
         self.counts.records += lines.lines();
@@ -204,6 +208,7 @@ impl<'a> RecordReader<'a> {
         let count = match unusable {
             Unusable::Damaged(_) => &mut self.counts.unreadable,
             Unusable::Foreign(_) => &mut self.counts.foreign,
+            Unusable::Skipped(_) => return,
         };
         *count += 1;
         self.counts.note_unusable(file.part, at, unusable);
@@ -212,6 +217,7 @@ impl<'a> RecordReader<'a> {
             let (error, shown) = match unusable {
                 Unusable::Damaged(error) => (error.to_string(), ""),
                 Unusable::Foreign(foreign) => (foreign.to_string(), foreign.shown.as_str()),
+                Unusable::Skipped(_) => return,
             };
             warn!(file = %file.path.display(), at, %error, shown, "record is not an audit event");
         }

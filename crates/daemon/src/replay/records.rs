@@ -5,9 +5,9 @@ use std::io::{self, Read};
 
 use stakeout_core::decode::BorrowedEvent;
 use stakeout_core::finder::{Finder, FoundEvent, Outer, Unusable};
-use stakeout_core::needle::Needles;
 use stakeout_core::time::Second;
 
+use super::candidate_filter::CandidateFilter;
 use super::documents::Documents;
 use crate::cloud;
 use crate::input;
@@ -22,21 +22,23 @@ pub(super) enum Record<'a> {
     Line(BorrowedEvent<'a>, Option<Second>, Option<Second>),
     /// An event that was found in something else, and its time or that of a record before it.
     Found(FoundEvent, Option<Second>),
+    /// An event that was found in something else and is no candidate, and its time.
+    Skipped(Second),
     /// No event.
     Unusable(Unusable),
 }
 
 /// Reads the records of `lines`, which begin at the byte `begin` of their file, and calls `observe` with each and its
-/// offset. Lines without one of `needles` are passed over. `time_before` returns the time of the line before `begin`.
+/// offset. Lines that are no candidates are passed over. `time_before` returns the time of the line before `begin`.
 pub(super) fn read<R: Read>(
     lines: &mut Lines<R>,
     begin: u64,
-    needles: Option<&Needles>,
+    candidate_filter: &CandidateFilter,
     time_before: impl Fn() -> io::Result<Option<Second>>,
     observe: &mut dyn FnMut(u64, Record<'_>),
 ) -> io::Result<()> {
     let envelopes = cloud::envelopes();
-    let finder = Finder { envelopes: &envelopes, unpack: input::unpack };
+    let finder = Finder { envelopes: &envelopes, unpack: input::unpack, needles: candidate_filter.wrapped() };
     let mut documents = Documents::new(&finder);
     let mut before_begin = None;
     let mut first_lines = if begin == 0 { FIRST_LINES } else { 0 };
@@ -49,7 +51,7 @@ pub(super) fn read<R: Read>(
         time => io::Result::Ok(time),
     };
     loop {
-        let needles = needles.filter(|_| first_lines == 0);
+        let needles = candidate_filter.needles().filter(|_| first_lines == 0);
         first_lines = first_lines.saturating_sub(1);
         match lines.next_or_other(needles)? {
             Next::End => return Ok(()),
@@ -97,6 +99,11 @@ fn pass_on(
             let time = event.time_ms.map(Second::of_millis).or(time_before);
             observe(at, Record::Found(event, time));
             time
+        }
+        Err(Unusable::Skipped(time_ms)) => {
+            let time = Second::of_millis(time_ms);
+            observe(at, Record::Skipped(time));
+            Some(time)
         }
         Err(unusable) => {
             observe(at, Record::Unusable(unusable));
