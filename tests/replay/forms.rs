@@ -81,11 +81,19 @@ fn flat(value: &Value, prefix: &str, members: &mut serde_json::Map<String, Value
     }
 }
 
+/// Something with a name, for the message of a failure.
+type Named<T> = (&'static str, T);
 /// Wraps a record, given as text, in another one.
 type Wrapper = fn(&str, &str) -> String;
+/// Returns the prefix of an event.
+type Prefix = fn(&str) -> String;
+/// Encodes a text.
+type Encoding = fn(&str) -> Vec<u8>;
+/// Compresses bytes.
+type Compression = fn(&[u8]) -> Vec<u8>;
 
 /// The name of each wrapper, and how it wraps a text. Its second argument is the event, for the time.
-const WRAPPERS: [(&str, Wrapper); 18] = [
+const WRAPPERS: [Named<Wrapper>; 18] = [
     ("plain", |text, _| text.to_owned()),
     ("spaced", |text, _| {
         serde_json::from_str::<Value>(text).map_or(text.to_owned(), |it| it.to_string().replace("\":", "\": "))
@@ -135,7 +143,7 @@ const WRAPPERS: [(&str, Wrapper); 18] = [
 ];
 
 /// Texts before a record. They are no wrappers of objects, so they come last.
-const PREFIXES: [(&str, fn(&str) -> String); 9] = [
+const PREFIXES: [Named<Prefix>; 9] = [
     ("none", |_| String::new()),
     ("cri", |event| format!("{} stdout F ", time(event))),
     ("node-logs", |_| "master-0.example ".to_owned()),
@@ -149,7 +157,7 @@ const PREFIXES: [(&str, fn(&str) -> String); 9] = [
 
 const DELIMITERS: [&str; 5] = ["\n", "\r\n", "", ",\n", "\n\nI1122 01:01:20.123456       1 httplog.go:132] \"HTTP\"\n"];
 
-const ENCODINGS: [(&str, fn(&str) -> Vec<u8>); 5] = [
+const ENCODINGS: [Named<Encoding>; 5] = [
     ("UTF-8", |text| text.as_bytes().to_vec()),
     ("UTF-8 with a mark", |text| format!("\u{feff}{text}").into_bytes()),
     ("UTF-16LE", |text| [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()),
@@ -160,7 +168,7 @@ const ENCODINGS: [(&str, fn(&str) -> Vec<u8>); 5] = [
 /// A skippable frame of zstd.
 const SKIPPED: &[u8] = b"\x50\x2a\x4d\x18\x04\0\0\0abcd";
 
-const COMPRESSIONS: [(&str, fn(&[u8]) -> Vec<u8>); 6] = [
+const COMPRESSIONS: [Named<Compression>; 6] = [
     ("none", <[u8]>::to_vec),
     ("gzip", gzip),
     ("gzip members with padding", |bytes| {
