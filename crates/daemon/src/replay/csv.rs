@@ -35,6 +35,8 @@ pub(super) struct CsvHeader {
 }
 
 impl CsvHeader {
+    /// Most lines of a row: a damaged row reaches to the end, and each line is tried.
+    pub(super) const ROW_LINES_MAX: usize = 256;
     /// Longest row, in bytes.
     pub(super) const ROW_BYTES_MAX: usize = 4 << 20;
 

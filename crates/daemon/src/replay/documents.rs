@@ -166,6 +166,7 @@ impl<R: Read> Walk<'_, '_, R> {
         let mut end = self.line_end()?;
         let Some(header) = &self.documents.csv else { return Ok(()) };
         let mut row = header.row(&self.lines.rest()[..end]);
+        let mut lines = 1;
         // A cell may hold line ends.
         while row.is_none() && self.lines.rest().len() > end {
             let from = end + 1;
@@ -177,7 +178,8 @@ impl<R: Read> Walk<'_, '_, R> {
                 break;
             };
             end = from + next;
-            if end > CsvHeader::ROW_BYTES_MAX {
+            lines += 1;
+            if end > CsvHeader::ROW_BYTES_MAX || lines > CsvHeader::ROW_LINES_MAX {
                 break;
             }
             row = header.row(&self.lines.rest()[..end]);
