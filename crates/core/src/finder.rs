@@ -298,6 +298,9 @@ impl Search<'_> {
             if let Some(end) = value_end(rest) {
                 is_found |= self.value(&rest[..end], &outer, depth);
                 at = begin + end;
+            } else if let Some((quoted, end)) = quoted(text, begin) {
+                is_found |= self.text(&quoted, &outer, depth + 1);
+                at = end;
             } else if let Some(decoded) = recognition::cut_event(rest) {
                 self.found.push(Ok(FoundEvent::of_wrapped(decoded, &outer)));
                 is_found = true;
@@ -340,6 +343,13 @@ fn is_blank(text: &str) -> bool {
 fn value_end(text: &str) -> Option<usize> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
     matches!(values.next(), Some(Ok(_))).then(|| values.byte_offset())
+}
+
+/// Returns the text in the JSON string that begins right before `brace`, and its end: `msg="{\"kind\":..."` as logfmt has it.
+fn quoted(text: &str, brace: usize) -> Option<(Cow<'_, str>, usize)> {
+    let begin = text[..brace].strip_suffix('"')?.len();
+    let end = begin + value_end(&text[begin..])?;
+    Some((text_of(&text[begin..end])?, end))
 }
 
 /// Returns the position of a whole event behind a damaged one. It must reach to the end of the text: an object in a body

@@ -45,6 +45,16 @@ fn the_nearest_wrapper_gives_time_and_id() {
 }
 
 #[test]
+fn an_event_in_a_quoted_text_is_found() {
+    let quoted = json!(EVENT).to_string();
+    for text in [quoted.clone(), format!("level=info msg={quoted} caller=audit.go:1")] {
+        assert_eq!(event(&text).decoded, event(EVENT).decoded, "{text}");
+    }
+    assert_eq!(event(&format!("ts=2026-11-22T01:00:03Z msg={quoted}")).time_ms, Some(AT));
+    assert!(what(&format!("msg={}", &quoted[..quoted.len() / 2])).starts_with("not audit JSON"));
+}
+
+#[test]
 fn flattened_events_are_put_together() {
     let expected = event(EVENT).decoded;
     let flat = json!({
