@@ -22,9 +22,9 @@ const DEPTH_MAX: usize = 8;
 const MEMBER_BYTES_MAX: usize = 256;
 /// Longest list of a table's columns, in bytes.
 const COLUMNS_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that may be read in vain beyond [`VAIN_RATIO`] before a document must end in its line. Damaged documents in each
-/// other would take time in proportion to the square of their length.
-const VAIN_BYTES_MAX: u64 = 64 << 20;
+/// Bytes that may be read in vain beyond [`VAIN_RATIO`] before a document, or a row of a table, must end in its line. Damaged
+/// ones in each other would take time in proportion to the square of their length.
+const VAIN_BYTES_MAX: u64 = 16 << 20;
 /// How many bytes may be read in vain for each byte of the text.
 const VAIN_RATIO: u64 = 8;
 /// How much of a text shows what it is, in bytes.
@@ -39,6 +39,11 @@ pub(super) struct Documents<'a> {
     vain: u64,
     csv: Option<CsvHeader>,
     partial: PartialLines,
+}
+
+/// Returns whether too much was read in vain of a text of which `read` bytes are read.
+fn is_too_much(vain: u64, read: u64) -> bool {
+    vain > VAIN_BYTES_MAX + VAIN_RATIO * read
 }
 
 /// The beginning of the text, as far as it is one JSON value.
@@ -167,8 +172,10 @@ impl<R: Read> Walk<'_, '_, R> {
         let Some(header) = &self.documents.csv else { return Ok(()) };
         let mut row = header.row(&self.lines.rest()[..end]);
         let mut lines = 1;
+        let vain = self.documents.vain;
         // A cell may hold line ends.
-        while row.is_none() && self.lines.rest().len() > end {
+        while row.is_none() && self.lines.rest().len() > end && !is_too_much(self.documents.vain, self.lines.position())
+        {
             let from = end + 1;
             let next = memchr(b'\n', &self.lines.rest()[from..]);
             let Some(next) = next else {
@@ -182,10 +189,12 @@ impl<R: Read> Walk<'_, '_, R> {
             if end > CsvHeader::ROW_BYTES_MAX || lines > CsvHeader::ROW_LINES_MAX {
                 break;
             }
+            self.documents.vain += end as u64;
             row = header.row(&self.lines.rest()[..end]);
         }
         match row {
             Some(row) => {
+                self.documents.vain = vain;
                 self.lines.pass(end);
                 self.records(at, self.documents.finder.find(&row, &Outer::default()));
                 Ok(())
@@ -321,8 +330,7 @@ impl<R: Read> Walk<'_, '_, R> {
 
     /// Finds the end of the value at `begin` of the text that comes next.
     fn value(&mut self, begin: usize) -> io::Result<Value> {
-        let is_in_vain = |vain, position| vain > VAIN_BYTES_MAX + VAIN_RATIO * position;
-        let must_end_in_line = is_in_vain(self.documents.vain, self.lines.position());
+        let must_end_in_line = is_too_much(self.documents.vain, self.lines.position());
         let line_end = if must_end_in_line { Some(self.line_end()?.max(begin)) } else { None };
         loop {
             let rest = self.lines.rest();
