@@ -22,6 +22,8 @@ use stakeout_core::time::{Second, Window};
 use crate::input;
 use crate::line_reader::{Line, Lines};
 
+/// The endings of compressed files.
+const COMPRESSED: [&str; 4] = [".gz", ".xz", ".zst", ".bz2"];
 /// Most rotated siblings that are read.
 const SIBLINGS_MAX: usize = 1000;
 /// How often the files are listed until a list has no unread file.
@@ -165,12 +167,13 @@ impl FileLog {
         let current = fs::metadata(&self.path)?;
         let mut files = BTreeMap::new();
         files.insert((current.dev(), current.ino()), LogFile { path: self.path.clone(), size: current.len() });
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        for entry in fs::read_dir(folder)?.filter_map(Result::ok) {
-            if !is_sibling(&name, &entry.file_name().to_string_lossy()) {
-                continue;
-            }
+        // Where the path is a symbolic link, rotated files lie beside the link or beside its target.
+        let target = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let mut entries = siblings(&self.path)?;
+        if target != self.path {
+            entries.extend(siblings(&target)?);
+        }
+        for entry in entries {
             let Ok(file) = entry.metadata() else { continue };
             let is_written_since = Second(file.mtime()) >= window.earliest();
             if file.is_file() && is_written_since && files.len() < SIBLINGS_MAX {
@@ -265,15 +268,27 @@ fn found_in(line: &Line<'_>, event: &Result<BorrowedEvent<'_>, DecodeError>) -> 
     (found.len() >= least).then_some(found)
 }
 
-/// Returns whether `name` is a rotated file of `log`: `audit.log.1`, `audit.log-20261122`, `audit.log.2.gz`, or
-/// `audit-2026-11-22T01-00-00.000.log`, as the API server's own rotation names it.
+/// Returns the rotated files of `log` in its directory.
+fn siblings(log: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    let folder = log.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = log.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries = fs::read_dir(folder)?.filter_map(Result::ok);
+    Ok(entries.filter(|entry| is_sibling(&name, &entry.file_name().to_string_lossy())).collect())
+}
+
+/// Returns whether `name` is a rotated file of `log`: `audit.log.1`, `audit.log-20261122`, `audit.log.2.gz`, `audit.1.log`, or
+/// `audit-2026-11-22T01-00-00.000.log`, as the API server's own rotation names it, which logrotate may have rotated again.
 fn is_sibling(log: &str, name: &str) -> bool {
     if let Some(rest) = name.strip_prefix(log) {
         return rest.starts_with(['.', '-']) && rest[1..].starts_with(|c: char| c.is_ascii_digit());
     }
     let (stem, ending) = log.rsplit_once('.').unwrap_or((log, ""));
-    let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(name);
-    let Some(middle) = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')) else {
+    let name = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let name = match name.rsplit_once('.') {
+        Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => name,
+    };
+    let Some(middle) = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix(['-', '.'])) else {
         return false;
     };
     middle.starts_with(|c: char| c.is_ascii_digit())
@@ -297,10 +312,17 @@ mod tests {
             "audit.log-20261122",
             "audit-2026-11-22T01-00-00.000.log",
             "audit-2026-11-22T01-00-00.000.log.gz",
+            "audit-2026-11-22T01-00-00.000.log.bz2",
+            "audit-2026-11-22T01-00-00.000.log.1",
+            "audit-2026-11-22T01-00-00.000.log.12.xz",
+            "audit-20261122.log.zst",
+            "audit.1.log",
         ] {
             assert!(is_sibling("audit.log", name), "{name}");
         }
-        for name in ["audit.log", "audit.log.bak", "audit-other.log", "audits.log", "audit-2026.txt", "audit-1"] {
+        for name in
+            ["audit.log", "audit.log.bak", "audit-other.log", "audits.log", "audit-2026.txt", "audit-1", "audit.x.log"]
+        {
             assert!(!is_sibling("audit.log", name), "{name}");
         }
     }
@@ -347,6 +369,12 @@ mod tests {
         verbs.sort();
         assert_eq!(verbs, ["first", "second", "third"]);
         assert_eq!((read.files, read.lines, read.undecodable, read.shrunk), (2, 3, 1, 0));
+        let other = tempfile::tempdir().expect("a folder");
+        let link = other.path().join("linked.log");
+        std::os::unix::fs::symlink(&path, &link).expect("linked");
+        fs::write(other.path().join("linked.log.1"), line("beside the link", "10:00:00")).expect("written");
+        let linked = FileLog::new(link).read(window, &FileFilter::counting_all(&Prefilter::Any), |_, _, _| {});
+        assert_eq!(linked.expect("read").files, 3, "what is beside the link and beside its target");
         fs::write(&path, "").expect("written");
         assert_eq!(log.read(window, &FileFilter::counting_all(&Prefilter::Any), |_, _, _| {}).expect("read").shrunk, 1);
     }
