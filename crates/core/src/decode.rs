@@ -6,6 +6,7 @@
 
 mod borrowed_event;
 mod event_filter;
+mod json_text;
 mod lenient;
 mod members;
 mod stage_time;
@@ -19,6 +20,7 @@ use crate::text::bounded;
 
 pub use borrowed_event::BorrowedEvent;
 pub use event_filter::EventFilter;
+pub use json_text::json_text;
 pub use stage_time::{stage_time_ms, stage_time_unread_ms};
 
 /// Longest line that is read whole, in bytes. Of a longer line only the first part is read, and it counts as truncated.

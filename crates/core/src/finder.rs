@@ -17,7 +17,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::decode::{DecodeError, Decoded, Enveloped};
+use crate::decode::{DecodeError, Decoded, Enveloped, json_text};
 use crate::needle::Needles;
 use crate::source::Provider;
 
@@ -25,7 +25,7 @@ pub use foreign::Foreign;
 pub use outer::Outer;
 pub use table::row;
 
-use object::{Object, text_of};
+use object::Object;
 
 /// Most objects, lists and texts around an event.
 ///
@@ -141,7 +141,7 @@ impl Search<'_> {
             _ if depth > DEPTH_MAX => false,
             Some(b'{') => self.object(json, outer, depth),
             Some(b'[') => self.list(json, outer, depth),
-            Some(b'"') => text_of(json).is_some_and(|text| self.inner_text(&text, outer, depth)),
+            Some(b'"') => json_text(json).is_some_and(|text| self.inner_text(&text, outer, depth)),
             _ => false,
         }
     }
@@ -349,7 +349,7 @@ fn value_end(text: &str) -> Option<usize> {
 fn quoted(text: &str, brace: usize) -> Option<(Cow<'_, str>, usize)> {
     let begin = text[..brace].strip_suffix('"')?.len();
     let end = begin + value_end(&text[begin..])?;
-    Some((text_of(&text[begin..end])?, end))
+    Some((json_text(&text[begin..end])?, end))
 }
 
 /// Returns the position of a whole event behind a damaged one. It must reach to the end of the text: an object in a body

@@ -1,10 +1,9 @@
 //! A cell of a row: a plain text, or JSON that came as it is or as a text, whole or cut.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer as _, Error, Visitor};
 use serde_json::value::RawValue;
+use stakeout_core::decode::json_text;
 
 /// A cell that ought to hold an object or a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,16 +18,7 @@ pub(super) enum Cell<'a> {
 
 /// Returns the text of a cell, or `None` where it holds something else or nothing.
 pub(super) fn text(cell: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    let json = cell?.get();
-    if !json.starts_with('"') {
-        return None;
-    }
-    // Most texts have no escapes and can be borrowed.
-    if let Ok(text) = serde_json::from_str::<&str>(json) {
-        return (!text.is_empty()).then_some(Cow::Borrowed(text));
-    }
-    let text = serde_json::from_str(json).ok().or_else(|| fixed(json));
-    text.filter(|text| !text.is_empty()).map(Cow::Owned)
+    json_text(cell?.get()).filter(|text| !text.is_empty())
 }
 
 /// Returns a cell as JSON that every reader takes.
@@ -38,26 +28,6 @@ pub(super) fn as_json(cell: &RawValue) -> Cow<'_, str> {
         Some(text) if !is_readable => Cow::Owned(serde_json::Value::from(text.as_ref()).to_string()),
         _ => Cow::Borrowed(cell.get()),
     }
-}
-
-/// Returns a text with the unpaired surrogates replaced. A cut that counts in UTF-16 leaves one where
-/// the sender put an emoji there, and the sender must not hide a request with it.
-fn fixed(json: &str) -> Option<String> {
-    struct Bytes;
-
-    impl Visitor<'_> for Bytes {
-        type Value = String;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
-            Ok(String::from_utf8_lossy(bytes).into_owned())
-        }
-    }
-
-    serde_json::Deserializer::from_str(json).deserialize_bytes(Bytes).ok()
 }
 
 impl<'a> Cell<'a> {

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+use crate::decode::json_text;
 
 /// Deepest level that a key with dots may name.
 const KEY_PARTS_MAX: usize = 8;
@@ -33,7 +35,7 @@ impl<'a> Object<'a> {
 
     /// Returns the text at a key.
     pub(super) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
-        text_of(self.raw(key)?)
+        json_text(self.raw(key)?)
     }
 
     /// Returns whether a key has a value other than `null`.
@@ -118,36 +120,6 @@ pub(super) fn insert(object: &mut Map<String, Value>, parts: &[&str], value: Val
             }
         }
     }
-}
-
-/// Returns the text that a JSON value is. Half of a surrogate pair becomes U+FFFD, as a cut that counts in UTF-16 may leave
-/// one.
-pub(super) fn text_of(json: &str) -> Option<Cow<'_, str>> {
-    if !json.starts_with('"') {
-        return None;
-    }
-    if let Ok(text) = serde_json::from_str::<&str>(json) {
-        return Some(Cow::Borrowed(text));
-    }
-    serde_json::from_str(json).ok().or_else(|| lossy(json)).map(Cow::Owned)
-}
-
-fn lossy(json: &str) -> Option<String> {
-    struct Bytes;
-
-    impl Visitor<'_> for Bytes {
-        type Value = String;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
-            Ok(String::from_utf8_lossy(bytes).into_owned())
-        }
-    }
-
-    serde_json::Deserializer::from_str(json).deserialize_bytes(Bytes).ok()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {

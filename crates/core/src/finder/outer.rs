@@ -5,7 +5,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
-use super::object::{Object, text_of};
+use super::object::Object;
+use crate::decode::json_text;
 use crate::source::Provider;
 
 /// Names of members that hold the time of a record, the most specific first.
@@ -98,7 +99,7 @@ impl Outer {
 
 /// Returns the time in a JSON value: a text, or a number since 1970 in any unit.
 fn time_of(json: &str) -> Option<i64> {
-    match text_of(json) {
+    match json_text(json) {
         Some(text) => text_time(&text).or_else(|| number_time(&text)),
         None => number_time(json),
     }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::object::{Object, insert, parts, text_of};
-use crate::decode::{DecodeError, Decoded, decode};
+use super::object::{Object, insert, parts};
+use crate::decode::{DecodeError, Decoded, decode, json_text};
 
 /// Members of an event that are read. What a client writes into bodies is not.
 const KNOWN: [&str; 16] = [
@@ -48,7 +48,7 @@ pub(super) fn event_in(object: &Object<'_>, json: &str) -> Option<Result<Decoded
     }
     let is_text = |name: &&str| {
         let json = object.raw(name).filter(|json| json.starts_with('"'));
-        json.and_then(text_of).is_some_and(|text| text.trim_start().starts_with(['{', '[']))
+        json.and_then(json_text).is_some_and(|text| text.trim_start().starts_with(['{', '[']))
     };
     let is_flat = object.members().any(|(key, _)| key.contains(['.', '[']));
     if is_flat || STRUCTURED.iter().any(is_text) {
