@@ -8,6 +8,7 @@ project as `RowId`. Output: [{"found": [INDEX], "wanted": [INDEX]}].
 import json
 import sys
 from datetime import datetime, timezone
+from ipaddress import ip_address, ip_network
 
 import duckdb_kql
 
@@ -78,6 +79,13 @@ def values_of(event, path):
     return event if isinstance(event, list) else [] if event is None else [event]
 
 
+def is_in(text, network):
+    try:
+        return ip_address(text) in ip_network(network)
+    except ValueError:
+        return False
+
+
 def fits(event, prefilter):
     """Returns whether an event fits. Here an unknown field fits nothing, so this may return false too often."""
     ((kind, of),) = prefilter.items()
@@ -89,6 +97,8 @@ def fits(event, prefilter):
     if "number" in of:
         return any(not isinstance(value, bool) and str(value) == str(of["number"]) for value in values)
     texts = [value for value in values if isinstance(value, str)]
+    if "network" in of:
+        return any(is_in(text, of["network"]) for text in texts)
     if of["cased"]:
         return of["text"] in texts
     return of["text"].lower() in [text.lower() for text in texts]

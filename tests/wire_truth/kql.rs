@@ -270,6 +270,7 @@ fn encoded(prefilter: &Prefilter) -> Value {
             match literal {
                 Literal::Number(number) => json!({"is": {"path": path, "number": number}}),
                 Literal::Text { text, cased } => json!({"is": {"path": path, "text": text, "cased": cased}}),
+                Literal::Network(network) => json!({"is": {"path": path, "network": network.to_string()}}),
             }
         }
     }

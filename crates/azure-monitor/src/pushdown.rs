@@ -9,12 +9,13 @@ mod kql;
 mod column_mapping;
 
 use jiff::Timestamp;
+use stakeout_core::address;
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
 
 use self::column_mapping::{CODE, ColumnMapping};
-use self::kql::{Condition, literal};
+use self::kql::{Comparisons, Condition, literal};
 use crate::config::{AuditTable, AzureMonitorConfig, Plan};
 
 /// Longest query that is sent. The service documents no limit of its own short of Kusto's two million characters, but it
@@ -157,15 +158,29 @@ fn filter(prefilter: &Prefilter, table: AuditTable, detail: Detail) -> Vec<Strin
     }
 }
 
-/// Of the resource-specific tables, most columns can be compared as they are; some hold JSON, which is read first.
+/// Of the resource-specific tables, most columns can be compared as they are; some hold JSON, which is read only where the
+/// index of the column's terms has found something.
 fn audit_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
-    let condition = kql::condition(prefilter, &|field, value| {
-        let mapping = detail.covers(field).then(|| ColumnMapping::in_audit_table(field)).flatten()?;
-        let mut ways = comparisons(field, value, &mapping)?;
-        ways.extend(mapping.json_column.map(|column| column.is_cut()));
-        Some(ways)
-    });
-    let Some(condition) = condition.map(Condition::alone) else {
+    let mapping = |field: &Field, value: &Literal| {
+        detail.covers(field, value).then(|| ColumnMapping::in_audit_table(field)).flatten()
+    };
+    let searched = Comparisons {
+        leaf: &|field, value| {
+            let mapping = mapping(field, value)?;
+            if mapping.is_plain() { comparisons(field, value, &mapping) } else { terms(field, value, mapping.column) }
+        },
+        addresses: "tostring(SourceIps)",
+    };
+    let compared = Comparisons {
+        leaf: &|field, value| {
+            let mapping = mapping(field, value)?;
+            let mut ways = comparisons(field, value, &mapping)?;
+            ways.extend(mapping.json_column.map(|column| column.is_cut()));
+            Some(ways)
+        },
+        ..searched
+    };
+    let Some(condition) = kql::condition(prefilter, &compared).map(Condition::alone) else {
         return Vec::new();
     };
     let read: Vec<String> = column_mapping::JSON_COLUMNS
@@ -173,40 +188,50 @@ fn audit_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
         .filter(|column| condition.contains(column.json))
         .map(|column| column.read())
         .collect();
-    let extend = (!read.is_empty()).then(|| format!("extend {}", read.join(", ")));
-    extend.into_iter().chain([format!("where {condition}")]).collect()
-}
-
-/// Of the shared table, the text is searched first, which is cheap, and only what is left is read as JSON. A text that
-/// was cut is none, so it passes; core reads the part that is left.
-fn diagnostics_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
-    let mentioned = kql::condition(prefilter, &|field, value| {
-        let _mapping = detail.covers(field).then(|| ColumnMapping::in_event(field)).flatten()?;
-        Some(vec![kql::mentions("log_s", &fragment(field, value)?)])
-    });
-    let condition = kql::condition(prefilter, &|field, value| {
-        let mapping = detail.covers(field).then(|| ColumnMapping::in_event(field)).flatten()?;
-        comparisons(field, value, &mapping)
-    });
-    let mentioned = mentioned.map(|condition| format!("where {}", condition.alone()));
-    let stages = condition.map(|condition| {
-        let read = "extend Event = parse_json(log_s)".to_owned();
-        [read, format!("where gettype(Event) != \"dictionary\" or {}", condition.nested_in_or())]
-    });
-    mentioned.into_iter().chain(stages.into_iter().flatten()).collect()
-}
-
-impl Detail {
-    fn covers(self, field: &Field) -> bool {
-        self == Detail::Whole
-            || matches!(field, Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username"))
+    let compared = format!("where {condition}");
+    match kql::condition(prefilter, &searched).map(Condition::alone) {
+        Some(searched) if !read.is_empty() => {
+            vec![format!("where {searched}"), format!("extend {}", read.join(", ")), compared]
+        }
+        _ => vec![compared],
     }
 }
 
-/// Returns the ways in which a column may hold a value, or `None` where that cannot be expressed.
+/// Of the shared table, the index of the text's terms is searched first, and only what is left is read as JSON. A text that
+/// was cut is none, so it passes; core reads the part that is left.
+fn diagnostics_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
+    let mapping =
+        |field: &Field, value: &Literal| detail.covers(field, value).then(|| ColumnMapping::in_event(field)).flatten();
+    let searched =
+        Comparisons { leaf: &|field, value| terms(field, value, mapping(field, value)?.column), addresses: "log_s" };
+    let compared = Comparisons {
+        leaf: &|field, value| comparisons(field, value, &mapping(field, value)?),
+        addresses: "tostring(Event.sourceIPs)",
+    };
+    let Some(searched) = kql::condition(prefilter, &searched).map(Condition::alone) else {
+        return Vec::new();
+    };
+    let compared = kql::condition(prefilter, &compared).map(|condition| {
+        let read = "extend Event = parse_json(log_s)".to_owned();
+        [read, format!("where gettype(Event) != \"dictionary\" or {}", condition.nested_in_or())]
+    });
+    [format!("where {searched}")].into_iter().chain(compared.into_iter().flatten()).collect()
+}
+
+impl Detail {
+    fn covers(self, field: &Field, value: &Literal) -> bool {
+        self == Detail::Whole || Prefilter::is_rare(field, value)
+    }
+}
+
+/// Returns the ways in which a column may hold a value, or `None` where that cannot be expressed. A value that is not the
+/// whole of a column must be one that the index can search for, so that no JSON is read of rows that it does not find.
 fn comparisons(field: &Field, value: &Literal, mapping: &ColumnMapping) -> Option<Vec<String>> {
     if *field == CODE || mapping.is_list {
-        return Some(vec![kql::mentions(&mapping.text, &fragment(field, value)?)]);
+        return terms(field, value, &mapping.text);
+    }
+    if !mapping.is_plain() {
+        terms(field, value, mapping.column)?;
     }
     match value {
         Literal::Number(number) => Some(vec![kql::equals(&mapping.text, &number.to_string())]),
@@ -214,7 +239,29 @@ fn comparisons(field: &Field, value: &Literal, mapping: &ColumnMapping) -> Optio
         Literal::Text { text, cased: false } if is_pushable(text) && text.is_ascii() => {
             Some(kql::equals_uncased(&mapping.text, text))
         }
-        Literal::Text { .. } => None,
+        Literal::Text { .. } | Literal::Network(_) => None,
+    }
+}
+
+/// Returns the searches for a value in a text that holds its field, which can use the index: in all spellings of JSON, at
+/// least one of them holds where the field has this value. `None` where there are none that would narrow anything.
+///
+/// A code is written as a number, as text, or with a fraction of zero. All hold its digits as a term.
+fn terms(field: &Field, value: &Literal, text: &str) -> Option<Vec<String>> {
+    let digits = match value {
+        Literal::Number(number) => Some(number.to_string()),
+        Literal::Text { text, .. } if *field == CODE => Some(text.parse::<i64>().ok()?.to_string()),
+        Literal::Text { .. } | Literal::Network(_) => None,
+    };
+    match (digits, value) {
+        // Codes have three digits. Larger numbers may be written in other ways, and smaller ones occur everywhere.
+        (Some(digits), _) => (digits.len() == 3 && !digits.starts_with('-')).then(|| vec![kql::has(text, &digits)]),
+        (None, Literal::Text { text: value, cased }) => kql::terms(text, value, *cased),
+        (None, Literal::Network(network)) if *field == Field::Named("sourceIPs") => {
+            let prefix = address::text_prefix(network);
+            kql::terms(text, prefix.trim_end_matches([':', '.']), true)
+        }
+        (None, Literal::Number(_) | Literal::Network(_)) => None,
     }
 }
 
@@ -223,24 +270,6 @@ fn comparisons(field: &Field, value: &Literal, mapping: &ColumnMapping) -> Optio
 /// is undocumented.
 fn is_pushable(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c != '\0' && u32::from(c) <= 0xffff)
-}
-
-/// Returns a text that every JSON contains in which the field has this value, in whatever spelling; `None` where
-/// there is none that would narrow anything.
-///
-/// A code is written as a number, as text, with a fraction of zero or with zeros before it. All hold its digits.
-fn fragment(field: &Field, value: &Literal) -> Option<String> {
-    let digits = match value {
-        Literal::Number(number) => Some(number.to_string()),
-        Literal::Text { text, .. } if *field == CODE => Some(text.parse::<i64>().ok()?.to_string()),
-        Literal::Text { .. } => None,
-    };
-    match (digits, value) {
-        // Codes have three digits. Larger numbers may be written in other ways, and smaller ones occur everywhere.
-        (Some(digits), _) => (digits.len() == 3 && !digits.starts_with('-')).then_some(digits),
-        (None, Literal::Text { text, cased }) => kql::plain_run(text, *cased).map(str::to_owned),
-        (None, Literal::Number(_)) => None,
-    }
 }
 
 /// Returns a second as the service reads a time.

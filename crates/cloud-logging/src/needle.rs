@@ -22,6 +22,8 @@ fn literal_filter(prefilter: &Prefilter) -> Prefilter {
         Prefilter::And(parts) => Prefilter::And(parts.iter().map(literal_filter).collect()),
         Prefilter::Is { field: Field::Named("responseStatus.code"), literal } => code(literal),
         Prefilter::Is { field: Field::Named("user.groups"), literal } => group(literal),
+        // In which of its spellings Google writes an address is undocumented.
+        Prefilter::Is { literal: Literal::Network(_), .. } => Prefilter::Any,
         Prefilter::Is { field, .. } if is_literal(field) => prefilter.clone(),
         Prefilter::Is { .. } => Prefilter::Any,
     }
@@ -47,6 +49,7 @@ fn code(literal: &Literal) -> Prefilter {
     let http = match literal {
         Literal::Number(number) => Some(*number),
         Literal::Text { text, .. } => text.parse().ok(),
+        Literal::Network(_) => None,
     };
     let Some(http) = http.filter(|http| status::http_of(0) != Some(*http)) else {
         return Prefilter::Any;

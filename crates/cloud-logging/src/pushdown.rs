@@ -11,7 +11,6 @@
 mod condition;
 
 use jiff::Timestamp;
-use stakeout_core::field::Field;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
 
@@ -89,7 +88,7 @@ fn pushed(prefilter: &Prefilter, chars_max: usize) -> Option<String> {
         if expression.len() <= chars_max {
             return Some(expression);
         }
-        relaxed = pushable(relaxed.with_one_conjunct_less(&is_rare, &length));
+        relaxed = pushable(relaxed.with_one_conjunct_less(&length));
     }
 }
 
@@ -121,11 +120,6 @@ fn printed(prefilter: &Prefilter) -> Option<String> {
 /// Returns how long a prefilter's expression is.
 fn length(prefilter: &Prefilter) -> usize {
     printed(prefilter).map_or(0, |text| text.len())
-}
-
-/// Returns whether a comparison of the field leaves out much of a log: a denial or a name is rare, a verb is not.
-fn is_rare(field: &Field) -> bool {
-    matches!(field, Field::Named("responseStatus.code" | "responseStatus.reason" | "user.username" | "user.groups"))
 }
 
 #[cfg(test)]

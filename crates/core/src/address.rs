@@ -38,14 +38,20 @@ impl SourceIp {
         }
     }
 
-    /// Returns whether `network` holds the source, or is a part of it.
+    /// Returns the network of all its addresses, which is one address of IPv4.
     #[must_use]
-    pub fn overlaps(&self, network: &IpNet) -> bool {
+    pub fn network(&self) -> IpNet {
         let prefix_len = match self {
             SourceIp::V4(_) => 32,
             SourceIp::V6Net(_) => 64,
         };
-        let own = IpNet::new(self.network_address(), prefix_len).expect("no longer than an address");
+        IpNet::new(self.network_address(), prefix_len).expect("no longer than an address")
+    }
+
+    /// Returns whether `network` holds the source, or is a part of it.
+    #[must_use]
+    pub fn overlaps(&self, network: &IpNet) -> bool {
+        let own = self.network();
         network.contains(&own) || own.contains(network)
     }
 }
@@ -70,6 +76,31 @@ pub fn parse(text: &str) -> Option<IpAddr> {
         _ => text,
     };
     IpAddr::from_str(address).ok().map(|address| address.to_canonical())
+}
+
+/// Returns what the text of every address in `network` begins with: its whole octets or groups, each with the sign after
+/// it. For one address it is the whole text; it may be empty.
+///
+/// Texts are in the form of RFC 5952, as the API server writes them: the longest run of two groups of zeros or more is
+/// `::`. Which one is the longest can depend on the rest of an address, so the text of a network ends before such a run.
+#[must_use]
+pub fn text_prefix(network: &IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        return network.network().to_string();
+    }
+    match network.network() {
+        IpAddr::V4(address) => {
+            let octets = address.octets();
+            octets.iter().take(usize::from(network.prefix_len() / 8)).map(|octet| format!("{octet}.")).collect()
+        }
+        IpAddr::V6(address) => {
+            let groups = address.segments();
+            let known = &groups[..usize::from(network.prefix_len() / 16)];
+            let may_be_in_run = |at: usize| known[at] == 0 && known.get(at + 1).is_none_or(|next| *next == 0);
+            let before_run = (0..known.len()).take_while(|at| !may_be_in_run(*at));
+            before_run.map(|at| format!("{:x}:", known[at])).collect()
+        }
+    }
 }
 
 /// Networks without public addresses, with their names: IANA's special-purpose registries as
@@ -176,6 +207,8 @@ impl TrustedProxies {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn client(trusted: &[&str], chain: &[&str]) -> Option<String> {
@@ -201,6 +234,40 @@ mod tests {
         assert_eq!(of("::ffff:8.8.8.8"), "8.8.8.8");
         assert_eq!(of("2a00:1450:4001:0:1:2:3:4"), "2a00:1450:4001::/64");
         assert_eq!(of("::1"), "::/64");
+    }
+
+    #[test]
+    fn the_text_of_a_network_ends_before_zeros_that_may_be_left_out() {
+        for (network, expected) in [
+            ("203.0.113.7/32", "203.0.113.7"),
+            ("203.0.113.0/24", "203.0.113."),
+            ("203.0.112.0/20", "203.0."),
+            ("0.0.0.0/0", ""),
+            ("2001:db8::7/128", "2001:db8::7"),
+            ("2001:db8:7:8::/64", "2001:db8:7:8:"),
+            ("2001:db8:7::/64", "2001:db8:7:"),
+            ("2001:db8:0:8::/64", "2001:db8:0:8:"),
+            ("2001:0:0:8::/64", "2001:"),
+            ("2001:db8::/64", "2001:db8:"),
+            ("2001:db8:7:8::/48", "2001:db8:7:"),
+            ("::/64", ""),
+        ] {
+            assert_eq!(text_prefix(&network.parse().expect("a network")), expected, "{network}");
+        }
+    }
+
+    /// Addresses with many zeros, whose texts differ most.
+    fn groups() -> impl Strategy<Value = [u16; 8]> {
+        prop::array::uniform8(prop_oneof![2 => Just(0_u16), 1 => 0..3_u16, 1 => any::<u16>()])
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_of_every_address_begins_with_that_of_its_network(groups in groups(), prefix_len in 0..=128_u8) {
+            let address = Ipv6Addr::from(groups);
+            let network = IpNet::new(address.into(), prefix_len).expect("short enough");
+            prop_assert!(address.to_string().starts_with(&text_prefix(&network)), "{address} {network}");
+        }
     }
 
     #[test]

@@ -69,11 +69,11 @@ impl ContextQuery {
         ContextQuery { window, ..self }
     }
 
-    /// Returns the filter of the requests that name one of the addresses. It also lets through requests in which only a
-    /// client claims such an address.
+    /// Returns the filter of the requests that name the source. It also lets through requests in which only a client claims
+    /// such an address.
     #[must_use]
     pub fn prefilter(&self) -> Prefilter {
-        Prefilter::Or(self.addresses.iter().copied().map(Prefilter::from_address).collect()).simplified()
+        Prefilter::from_source(self.source)
     }
 }
 

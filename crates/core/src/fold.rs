@@ -88,7 +88,7 @@ impl Default for Limits {
             findings_stored_max: 200_000,
             rows_stored_max: 4_000_000,
             pending_max: 20_000,
-            follow_ups_max: 10,
+            follow_ups_max: 17,
             follow_up_sources_max: FOLLOW_UP_SOURCES_MAX,
             context_query_min: None,
         }

@@ -8,8 +8,9 @@ use crate::prefilter::Prefilter;
 use crate::rule::{Expression, Rule, Rules};
 use crate::time::{Second, Window};
 
-/// Most sources of one follow-up: as many addresses as the filters of all providers take.
-pub const FOLLOW_UP_SOURCES_MAX: usize = 50;
+/// Most sources of one follow-up: the filter of every provider takes so many addresses or networks beside the codes of
+/// success. The shortest is CloudWatch's pattern, of 1,024 characters, where a network takes up to 22.
+pub const FOLLOW_UP_SOURCES_MAX: usize = 30;
 
 /// A read of single sources: the rules of a sequence that are searched only after the rules before them matched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

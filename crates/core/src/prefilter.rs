@@ -7,8 +7,13 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use crate::address::SourceIp;
+use ipnet::IpNet;
+
+use crate::address::{self, SourceIp};
 use crate::field::Field;
+
+/// Fields of which a log has many values, each in few events.
+const RARE_FIELDS: [&str; 4] = ["responseStatus.reason", "user.username", "user.groups", "sourceIPs"];
 
 /// A filter over audit events, which provider crates translate into their query languages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub enum Literal {
         /// Whether case counts.
         cased: bool,
     },
+    /// An address in this network, in whatever spelling.
+    Network(IpNet),
 }
 
 impl Literal {
@@ -51,6 +58,7 @@ impl Literal {
             Literal::Text { text: own, cased: true } => text == own,
             Literal::Text { text: own, cased: false } if text.is_ascii() => text.eq_ignore_ascii_case(own),
             Literal::Text { text: own, cased: false } => lower(text).eq(lower(own)),
+            Literal::Network(network) => address::parse(text).is_some_and(|address| network.contains(&address)),
         }
     }
 
@@ -60,6 +68,7 @@ impl Literal {
         match self {
             Literal::Number(own) => number == *own,
             Literal::Text { text, .. } => text.parse() == Ok(number),
+            Literal::Network(_) => false,
         }
     }
 }
@@ -69,13 +78,15 @@ fn lower(text: &str) -> impl Iterator<Item = char> + '_ {
 }
 
 impl Prefilter {
-    /// Returns the filter of requests that may be counted for `source`: some entry of `sourceIPs` is its address. Of an
-    /// IPv6 source every address counts that shares the first 64 bits, which a comparison of texts cannot express.
+    /// Returns the filter of requests that may be counted for `source`: some entry of `sourceIPs` is its address, or, of an
+    /// IPv6 source, an address of its network.
     #[must_use]
     pub fn from_source(source: SourceIp) -> Prefilter {
         match source {
             SourceIp::V4(address) => Prefilter::from_address(address.into()),
-            SourceIp::V6Net(_) => Prefilter::Any,
+            SourceIp::V6Net(_) => {
+                Prefilter::Is { field: Field::Named("sourceIPs"), literal: Literal::Network(source.network()) }
+            }
         }
     }
 
@@ -141,14 +152,10 @@ impl Prefilter {
     }
 
     /// Returns `self` without one conjunct at any depth: the least selective one and, of equals, the one of the greatest
-    /// `length`; `Any` where there is none. A field that `is_rare` is more selective than others.
+    /// `length`; `Any` where there is none. A value that [`is_rare`](Prefilter::is_rare) is more selective than others.
     #[must_use]
-    pub fn with_one_conjunct_less(
-        &self,
-        is_rare: &impl Fn(&Field) -> bool,
-        length: &impl Fn(&Prefilter) -> usize,
-    ) -> Prefilter {
-        let Some(least) = self.least_conjunct(&|part| (part.selectivity(is_rare), Reverse(length(part)))) else {
+    pub fn with_one_conjunct_less(&self, length: &impl Fn(&Prefilter) -> usize) -> Prefilter {
+        let Some(least) = self.least_conjunct(&|part| (part.selectivity(), Reverse(length(part)))) else {
             return Prefilter::Any;
         };
         let mut fewer = self.clone();
@@ -202,13 +209,24 @@ impl Prefilter {
         }
     }
 
-    /// Returns how much of a log is left out: 2 where a rare field is compared, 1 where another is, 0 for nothing.
-    fn selectivity(&self, is_rare: &impl Fn(&Field) -> bool) -> u8 {
+    /// Returns whether a comparison leaves out much of a log: a refusal, a name or an address is rare, a success, a verb or
+    /// a resource is not.
+    #[must_use]
+    pub fn is_rare(field: &Field, literal: &Literal) -> bool {
+        match field {
+            Field::Named("responseStatus.code") => !(100..300).any(|success| literal.is_number(success)),
+            Field::Named(name) => RARE_FIELDS.contains(name),
+            Field::Annotation(_) => false,
+        }
+    }
+
+    /// Returns how much of a log is left out: 2 where a rare value is asked for, 1 where another is, 0 for nothing.
+    fn selectivity(&self) -> u8 {
         match self {
             Prefilter::Any => 0,
-            Prefilter::Is { field, .. } => 1 + u8::from(is_rare(field)),
-            Prefilter::Or(parts) => parts.iter().map(|part| part.selectivity(is_rare)).min().unwrap_or(0),
-            Prefilter::And(parts) => parts.iter().map(|part| part.selectivity(is_rare)).max().unwrap_or(0),
+            Prefilter::Is { field, literal } => 1 + u8::from(Prefilter::is_rare(field, literal)),
+            Prefilter::Or(parts) => parts.iter().map(Prefilter::selectivity).min().unwrap_or(0),
+            Prefilter::And(parts) => parts.iter().map(Prefilter::selectivity).max().unwrap_or(0),
         }
     }
 
@@ -277,15 +295,29 @@ mod tests {
 
     #[test]
     fn the_least_selective_conjunct_goes_first_and_the_longest_of_equals() {
-        let (code, verb, agent) = (is("responseStatus.code"), is("verb"), is("userAgent"));
+        let (verb, agent) = (is("verb"), is("userAgent"));
         let less = |prefilter: &Prefilter| {
             let length = |part: &Prefilter| usize::from(*part == is("userAgent"));
-            prefilter.with_one_conjunct_less(&|field| *field == Field::Named("responseStatus.code"), &length)
+            prefilter.with_one_conjunct_less(&length)
         };
+        let code = Prefilter::Is { field: Field::Named("responseStatus.code"), literal: Literal::Number(403) };
         let all = Prefilter::And(vec![code.clone(), verb.clone(), agent]);
         let two = less(&all);
         assert_eq!(two, Prefilter::And(vec![code.clone(), verb]));
         let one = less(&two);
         assert_eq!((&one, less(&one)), (&code, Prefilter::Any));
+        let success = Prefilter::Is { field: Field::Named("responseStatus.code"), literal: Literal::Number(200) };
+        let source = Prefilter::from_address([203, 0, 113, 7].into());
+        assert_eq!(less(&Prefilter::And(vec![source.clone(), success])), source);
+    }
+
+    #[test]
+    fn an_ipv6_source_is_its_network_in_whatever_spelling() {
+        let Prefilter::Is { literal, .. } = Prefilter::from_source(SourceIp::V6Net(0x2001_0db8_0007_0000)) else {
+            panic!("one comparison");
+        };
+        assert!(["2001:db8:7::1", "2001:0DB8:7:0:a:b:c:d", "2001:db8:7::"].iter().all(|text| literal.is(text)));
+        assert!(!["2001:db8:7:1::1", "2001:db8:8::1", "unknown", "203.0.113.7"].iter().any(|text| literal.is(text)));
+        assert!(!literal.is_number(7));
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Where the documentation leaves a question open, an event does *not* fit: a client that relies on a guess loses
 //! events here and not in the cloud. Literals never change type (`403` is not `"403"`). An absent or null property fits
-//! no comparison, not even `!=`. The fake refuses several terms, terms without quotes, `?` and `-` terms,
-//! space-delimited patterns and regular expressions.
+//! no comparison, not even `!=`. A regular expression fits text only. The fake refuses several terms, terms without
+//! quotes, `?` and `-` terms, space-delimited patterns, and a regular expression as a whole pattern.
 
 mod parse;
 #[cfg(test)]
@@ -12,6 +12,7 @@ mod tests;
 
 use std::fmt;
 
+use regex::Regex;
 use serde_json::Value;
 
 use crate::expression::Comparison;
@@ -78,8 +79,25 @@ enum Check {
 /// A literal; `source` is the text of a number in the pattern.
 #[derive(Clone, Debug, PartialEq)]
 enum Literal {
-    Number { value: f64, source: String },
-    Text { text: String, quoted: bool },
+    Number {
+        value: f64,
+        source: String,
+    },
+    Text {
+        text: String,
+        quoted: bool,
+    },
+    /// A regular expression between percent signs, which fits any part of a text.
+    Expression(SearchExpression),
+}
+
+#[derive(Clone, Debug)]
+struct SearchExpression(Regex);
+
+impl PartialEq for SearchExpression {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 impl FilterPattern {
@@ -162,8 +180,10 @@ impl Literal {
         }
         match (comparison, self) {
             (Comparison::Equal, _) => self.equals(value),
+            // Whether what is not a text differs from a regular expression is undocumented.
+            (Comparison::NotEqual, Self::Expression(_)) => value.is_string() && !self.equals(value),
             (Comparison::NotEqual, _) => !self.equals(value),
-            (_, Self::Text { .. }) => false,
+            (_, Self::Text { .. } | Self::Expression(_)) => false,
             (order, Self::Number { value: bound, .. }) => {
                 let ordering = value.as_f64().and_then(|number| number.partial_cmp(bound));
                 ordering.is_some_and(|ordering| order.holds(ordering))
@@ -175,6 +195,7 @@ impl Literal {
         match self {
             Self::Number { value: number, .. } => value.as_f64() == Some(*number),
             Self::Text { text, .. } => value.as_str().is_some_and(|found| wildcard_fits(text, found)),
+            Self::Expression(expression) => value.as_str().is_some_and(|found| expression.0.is_match(found)),
         }
     }
 }
@@ -265,6 +286,7 @@ impl fmt::Display for Literal {
             Self::Number { source, .. } => f.write_str(source),
             Self::Text { text, quoted: false } => f.write_str(text),
             Self::Text { text, quoted: true } => f.write_str(&quoted(text)),
+            Self::Expression(expression) => write!(f, "%{}%", expression.0),
         }
     }
 }

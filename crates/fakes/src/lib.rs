@@ -19,6 +19,7 @@ mod stable_hash;
 mod paged_search;
 mod scanner;
 mod expression;
+mod network;
 pub mod filter_pattern;
 pub mod cloudwatch_logs;
 pub mod logging_filter;

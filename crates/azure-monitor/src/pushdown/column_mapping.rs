@@ -10,6 +10,8 @@ pub(super) const CODE: Field = Field::Named("responseStatus.code");
 /// The column of a field, as a query reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ColumnMapping {
+    /// The column of the table that holds it, whose terms are indexed.
+    pub(super) column: &'static str,
     /// The expression for its text.
     pub(super) text: String,
     /// Whether that is a list, or holds one, as JSON.
@@ -51,11 +53,16 @@ impl JsonColumn {
 }
 
 impl ColumnMapping {
+    /// Returns whether the column is the field itself, which is compared as it is.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.is_list && self.text == self.column
+    }
+
     /// Returns the column of a field in the resource-specific tables, or `None` if they have none.
     pub(super) fn in_audit_table(field: &Field) -> Option<ColumnMapping> {
-        let column = |name: &str| Some(ColumnMapping { text: name.to_owned(), is_list: false, json_column: None });
-        let list =
-            |name: &str| Some(ColumnMapping { text: format!("tostring({name})"), is_list: true, json_column: None });
+        let column =
+            |column| Some(ColumnMapping { column, text: column.to_owned(), is_list: false, json_column: None });
+        let list = |column| Some(ColumnMapping { column, text: column.to_owned(), is_list: true, json_column: None });
         let name = match field {
             Field::Named(name) => *name,
             Field::Annotation(key) => return member("annotations", &indexed(key)?),
@@ -83,13 +90,15 @@ impl ColumnMapping {
             Field::Named(_) => return None,
             Field::Annotation(key) => format!("Event.annotations{}", indexed(key)?),
         };
-        Some(ColumnMapping { text: format!("tostring({path})"), is_list: field.is_array(), json_column: None })
+        let text = format!("tostring({path})");
+        Some(ColumnMapping { column: "log_s", text, is_list: field.is_array(), json_column: None })
     }
 }
 
 fn member(part: &str, path: &str) -> Option<ColumnMapping> {
-    let column = JSON_COLUMNS.iter().find(|column| column.part == part)?;
-    Some(ColumnMapping { text: format!("tostring({}{path})", column.json), is_list: false, json_column: Some(column) })
+    let json = JSON_COLUMNS.iter().find(|json| json.part == part)?;
+    let text = format!("tostring({}{path})", json.json);
+    Some(ColumnMapping { column: json.column, text, is_list: false, json_column: Some(json) })
 }
 
 /// Returns how an annotation is named in brackets. A key of Kubernetes has letters, digits and a few signs; anything

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Credential;
+use stakeout_core::address::SourceIp;
 
 const RESOURCE: &str =
     "/subscriptions/1/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks-prod";
@@ -49,13 +50,14 @@ fn refused_and_anonymous_requests_make_this_query() {
             "AKSAudit",
             "| where TimeGenerated >= datetime(2026-11-22T00:50:00Z) and TimeGenerated < datetime(2026-11-22T01:50:00Z)",
             "| where _ResourceId endswith \"/managedclusters/aks-prod\"",
+            "| where ResponseStatus has \"403\" or User has \"system:anonymous\"",
             "| extend UserJson = parse_json(tostring(User)), ResponseStatusJson = parse_json(tostring(ResponseStatus))",
-            "| where tostring(ResponseStatusJson.code) contains \"403\" or (isnotempty(tostring(ResponseStatus)) and gettype(ResponseStatusJson) != \"dictionary\") or tostring(UserJson.username) == \"system:anonymous\" or (isnotempty(tostring(User)) and gettype(UserJson) != \"dictionary\")",
+            "| where tostring(ResponseStatusJson.code) has \"403\" or (isnotempty(tostring(ResponseStatus)) and gettype(ResponseStatusJson) != \"dictionary\") or tostring(UserJson.username) == \"system:anonymous\" or (isnotempty(tostring(User)) and gettype(UserJson) != \"dictionary\")",
             "| project TimeGenerated, Level, AuditId, Stage, RequestUri, Verb, User, SourceIps, UserAgent, ObjectRef, ResponseStatus, RequestReceivedTime, StageReceivedTime, Annotations, _ResourceId",
         ]
     );
     let first = lines(first_rows(window(), &wanted, 200, &config(AuditTable::AksAudit)));
-    assert_eq!(first[5..7], ["| sort by TimeGenerated asc", "| take 200"]);
+    assert_eq!(first[6..8], ["| sort by TimeGenerated asc", "| take 200"]);
     let by_id =
         AzureMonitorConfig { cluster: RESOURCE.to_owned(), plan: Plan::Basic, ..config(AuditTable::AzureDiagnostics) };
     assert_eq!(
@@ -64,9 +66,9 @@ fn refused_and_anonymous_requests_make_this_query() {
             "AzureDiagnostics".to_owned(),
             "| where Category in~ (\"kube-audit\", \"kube-audit-admin\")".to_owned(),
             format!("| where _ResourceId =~ \"{RESOURCE}\""),
-            "| where log_s contains \"403\" or log_s contains \"system:anonymous\"".to_owned(),
+            "| where log_s has \"403\" or log_s has \"system:anonymous\"".to_owned(),
             "| extend Event = parse_json(log_s)".to_owned(),
-            "| where gettype(Event) != \"dictionary\" or tostring(Event.responseStatus.code) contains \"403\" or tostring(Event.user.username) == \"system:anonymous\"".to_owned(),
+            "| where gettype(Event) != \"dictionary\" or tostring(Event.responseStatus.code) has \"403\" or tostring(Event.user.username) == \"system:anonymous\"".to_owned(),
             "| project TimeGenerated, Category, log_s, _ResourceId".to_owned(),
         ]
     );
@@ -76,44 +78,108 @@ fn refused_and_anonymous_requests_make_this_query() {
 fn a_value_is_compared_in_its_column() {
     let cut = |column: &str| format!("(isnotempty(tostring({column})) and gettype({column}Json) != \"dictionary\")");
     let read = |column: &str| format!("extend {column}Json = parse_json(tostring({column}))");
+    let where_ = |condition: &str| format!("where {condition}");
     let cases = [
-        (text("verb", "list"), None, "Verb == \"list\"".to_owned()),
+        (text("verb", "list"), vec![where_("Verb == \"list\"")]),
         (
             number(403),
-            Some("ResponseStatus"),
-            format!("tostring(ResponseStatusJson.code) contains \"403\" or {}", cut("ResponseStatus")),
+            vec![
+                where_("ResponseStatus has \"403\""),
+                read("ResponseStatus"),
+                where_(&format!("tostring(ResponseStatusJson.code) has \"403\" or {}", cut("ResponseStatus"))),
+            ],
         ),
         (
-            annotation("a.b/c-d_e", "x"),
-            Some("Annotations"),
-            format!("tostring(AnnotationsJson[\"a.b/c-d_e\"]) == \"x\" or {}", cut("Annotations")),
+            annotation("a.b/c-d_e", "forbid"),
+            vec![
+                where_("Annotations has \"forbid\""),
+                read("Annotations"),
+                where_(&format!("tostring(AnnotationsJson[\"a.b/c-d_e\"]) == \"forbid\" or {}", cut("Annotations"))),
+            ],
         ),
-        (text("user.groups", "system:masters"), None, "tostring(User) contains \"system:masters\"".to_owned()),
+        (text("user.groups", "system:masters"), vec![where_("User has \"system:masters\"")]),
         (
             uncased("userAgent", "Kubectl"),
-            None,
-            "UserAgent =~ \"Kubectl\" or UserAgent contains_cs \"\\u212a\"".to_owned(),
+            vec![where_("UserAgent =~ \"Kubectl\" or UserAgent contains_cs \"\\u212a\"")],
+        ),
+        (
+            uncased("objectRef.namespace", "kube-system"),
+            vec![
+                where_("ObjectRef has \"system\""),
+                read("ObjectRef"),
+                where_(&format!(
+                    "tostring(ObjectRefJson.namespace) =~ \"kube-system\" or tostring(ObjectRefJson.namespace) contains_cs \"\\u212a\" or {}",
+                    cut("ObjectRef")
+                )),
+            ],
         ),
         (
             Prefilter::And(vec![text("verb", "list"), text("objectRef.resource", "pods")]),
-            Some("ObjectRef"),
-            format!("Verb == \"list\" and (tostring(ObjectRefJson.resource) == \"pods\" or {})", cut("ObjectRef")),
+            vec![
+                where_("Verb == \"list\" and ObjectRef has \"pods\""),
+                read("ObjectRef"),
+                where_(&format!(
+                    "Verb == \"list\" and (tostring(ObjectRefJson.resource) == \"pods\" or {})",
+                    cut("ObjectRef")
+                )),
+            ],
         ),
     ];
-    for (prefilter, column, condition) in cases {
-        let expected: Vec<String> = column.map(read).into_iter().chain([format!("where {condition}")]).collect();
+    for (prefilter, expected) in cases {
         assert_eq!(filter_of(AuditTable::AksAudit, &prefilter), expected);
         assert_eq!(filter_of(AuditTable::AksAuditAdmin, &prefilter), expected);
     }
-    let both = Prefilter::And(vec![text("verb", "list"), Prefilter::Or(vec![number(403), text("userAgent", "a/b")])]);
+    let both = Prefilter::And(vec![
+        text("verb", "list"),
+        Prefilter::Or(vec![number(403), text("userAgent", "system:masters")]),
+    ]);
     assert_eq!(
         filter_of(AuditTable::AzureDiagnostics, &both),
         [
-            "where log_s contains \"list\"",
+            "where log_s has \"list\" and (log_s has \"403\" or log_s has \"system:masters\")",
             "extend Event = parse_json(log_s)",
-            "where gettype(Event) != \"dictionary\" or (tostring(Event.verb) == \"list\" and (tostring(Event.responseStatus.code) contains \"403\" or tostring(Event.userAgent) == \"a/b\"))",
+            "where gettype(Event) != \"dictionary\" or (tostring(Event.verb) == \"list\" and (tostring(Event.responseStatus.code) has \"403\" or tostring(Event.userAgent) == \"system:masters\"))",
         ]
     );
+}
+
+#[test]
+fn addresses_are_searched_for_in_the_index() {
+    let source = |source: &str| Prefilter::from_source(SourceIp::of(source.parse().expect("an address")));
+    let let_in = |sources: &[&str]| {
+        Prefilter::And(vec![Prefilter::Or(sources.iter().map(|one| source(one)).collect()), number(200)])
+    };
+    let sources = ["203.0.113.7", "2001:db8:7::1", "198.51.100.8"];
+    assert_eq!(
+        filter_of(AuditTable::AksAudit, &let_in(&sources))[0],
+        "where (SourceIps has \"2001:db8:7\" or has_any_ipv4(tostring(SourceIps), dynamic([\"203.0.113.7\", \"198.51.100.8\"]))) and ResponseStatus has \"200\""
+    );
+    assert_eq!(
+        filter_of(AuditTable::AzureDiagnostics, &let_in(&sources)),
+        [
+            "where (log_s has \"2001:db8:7\" or has_any_ipv4(log_s, dynamic([\"203.0.113.7\", \"198.51.100.8\"]))) and log_s has \"200\"",
+            "extend Event = parse_json(log_s)",
+            "where gettype(Event) != \"dictionary\" or ((tostring(Event.sourceIPs) has \"2001:db8:7\" or has_any_ipv4(tostring(Event.sourceIPs), dynamic([\"203.0.113.7\", \"198.51.100.8\"]))) and tostring(Event.responseStatus.code) has \"200\")",
+        ]
+    );
+    let many: Vec<String> = (0..200).map(|n| format!("203.0.113.{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let [searched, ..] = filter_of(AuditTable::AksAudit, &let_in(&many))
+        .try_into()
+        .unwrap_or_else(|stages: Vec<String>| [stages[0].clone()]);
+    assert_eq!(searched.matches("has_any_ipv4(").count(), 2, "{searched}");
+}
+
+/// What an index cannot find would be searched in every row.
+#[test]
+fn json_is_read_only_of_rows_that_the_index_found() {
+    let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules");
+    for table in AuditTable::ALL {
+        let stages = filter_of(table, &rules.prefilter());
+        let read = stages.iter().position(|stage| stage.contains("parse_json")).expect("JSON is read");
+        assert!(read > 0 && stages[..read].iter().all(|stage| stage.contains(" has ")), "{stages:?}");
+        assert!(stages.iter().all(|stage| !stage.contains("contains")), "{stages:?}");
+    }
 }
 
 #[test]
@@ -150,6 +216,8 @@ fn what_cannot_be_expressed_is_left_out() {
         number(403_403),
         annotation("a\"] or true", "x"),
         annotation("", "x"),
+        annotation("a.b/c", "x"),
+        text("objectRef.name", "a\nb"),
         Prefilter::Any,
         Prefilter::Or(vec![]),
     ];

@@ -1,6 +1,9 @@
 //! Prefilters of every shape that a rule could ask for, with literals that somebody chose to break a query.
 
+use std::net::IpAddr;
+
 use proptest::prelude::*;
+use stakeout_core::address::SourceIp;
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 
@@ -89,10 +92,19 @@ fn field() -> impl Strategy<Value = Field> {
     ]
 }
 
+/// Sources as follow-ups ask for them, of IPv6 with many zeros.
+fn source() -> impl Strategy<Value = Prefilter> {
+    let group = || prop_oneof![Just(0_u16), 1..3_u16, any::<u16>()];
+    let v6 = prop::array::uniform8(group()).prop_map(|groups| IpAddr::from(groups));
+    let address = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), v6];
+    address.prop_map(|address| Prefilter::from_source(SourceIp::of(address)))
+}
+
 /// Returns prefilters of any shape.
 pub(crate) fn prefilter() -> impl Strategy<Value = Prefilter> {
     let leaf = (field(), literal()).prop_map(|(field, literal)| Prefilter::Is { field, literal });
-    let leaf = prop_oneof![20 => leaf, 1 => Just(Prefilter::Any)];
+    let sources = prop::collection::vec(source(), 1..6).prop_map(Prefilter::Or);
+    let leaf = prop_oneof![20 => leaf, 3 => sources, 1 => Just(Prefilter::Any)];
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..5).prop_map(Prefilter::Or),

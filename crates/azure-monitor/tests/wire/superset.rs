@@ -124,6 +124,9 @@ fn spelled(literal: &Literal, choice: usize) -> Value {
         (Literal::Text { text, cased: false }, 0) => json!(text.to_uppercase()),
         (Literal::Text { text, cased: false }, 1) => json!(text.replace(['k', 'K'], "\u{212a}")),
         (Literal::Text { text, .. }, _) => json!(text),
+        (Literal::Network(network), 0) => json!(network.network()),
+        (Literal::Network(network), 1) => json!(network.broadcast()),
+        (Literal::Network(network), _) => json!(network.hosts().nth(1 << choice % 60).unwrap_or(network.addr())),
     }
 }
 
@@ -228,5 +231,6 @@ fn equals(literal: &Literal, held: &str) -> bool {
         Literal::Number(number) => held == number.to_string(),
         Literal::Text { text, cased: true } => held == text,
         Literal::Text { text, cased: false } => held.to_lowercase() == text.to_lowercase(),
+        Literal::Network(_) => literal.is(held),
     }
 }

@@ -12,6 +12,10 @@ const PRINCIPALS: [&str; 3] = [
     "protoPayload.authenticationInfo.principalSubject",
     "protoPayload.authenticationInfo.authoritySelector",
 ];
+/// Where `decode` finds the caller's address.
+const CALLERS: [&str; 2] = ["protoPayload.requestMetadata.callerIp", "protoPayload.requestMetadata.callerIP"];
+/// Where `decode` finds the gRPC code.
+const GRPC_CODE: &str = "protoPayload.status.code";
 const METHOD: &str = "protoPayload.methodName";
 const PATH: &str = "protoPayload.resourceName";
 
@@ -34,6 +38,12 @@ pub(super) fn alternatives(field: &Field, literal: &Literal) -> Option<Vec<Strin
             number = of.to_string();
             ComparedText { text: &number, cased: true }
         }
+        Literal::Network(network) => {
+            // <https://cloud.google.com/logging/docs/view/logging-query-language#ip_in_net>
+            let network = quoted(&network.trunc().to_string());
+            let in_net = |caller| format!("ip_in_net({caller}, {network})");
+            return (*field == Field::Named("sourceIPs")).then(|| CALLERS.map(in_net).to_vec());
+        }
     };
     if !text.is_plain() {
         return None;
@@ -55,12 +65,11 @@ fn named(name: &str, text: ComparedText<'_>) -> Option<Vec<String>> {
         "requestURI" => request_uri(text),
         "verb" => text.ends_segments(METHOD, '.').map(one),
         "user.username" => Some(text.equals(&PRINCIPALS)),
+        "impersonatedUser.username" => Some(text.equals(&PRINCIPALS[2..])),
         "user.groups" => {
             text.is(UNAUTHENTICATED).then(|| ComparedText { text: ANONYMOUS, cased: true }.equals(&PRINCIPALS))
         }
-        "sourceIPs" => {
-            Some(text.equals(&["protoPayload.requestMetadata.callerIp", "protoPayload.requestMetadata.callerIP"]))
-        }
+        "sourceIPs" => Some(text.equals(&CALLERS)),
         "userAgent" => Some(text.equals(&["protoPayload.requestMetadata.callerSuppliedUserAgent"])),
         "objectRef.resource" => text.is_inner_segment(METHOD, '.').map(one),
         "objectRef.subresource" => Some(vec![text.is_inner_segment(METHOD, '.')?, text.is_later_segment(PATH, '/')?]),
@@ -74,15 +83,18 @@ fn named(name: &str, text: ComparedText<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// Returns the ways in which an entry may hold a code. A success is often absent, and absence cannot be compared.
+/// Returns the ways in which an entry may hold a code. A success is often absent.
 fn codes(literal: &Literal) -> Option<Vec<String>> {
     let http = match literal {
         Literal::Number(number) => *number,
         Literal::Text { text, .. } => text.parse().ok()?,
+        Literal::Network(_) => return None,
     };
-    let is_pushable = (100..600).contains(&http) && status::grpc_of(http).all(|grpc| grpc != 0);
-    let of_status = status::grpc_of(http).map(|grpc| format!("protoPayload.status.code={grpc}"));
-    is_pushable.then(|| of_status.chain([format!("protoPayload.response.code={http}")]).collect())
+    let of_status = status::grpc_of(http).flat_map(|grpc| {
+        let absent = (grpc == 0).then(|| format!("NOT {GRPC_CODE}:*"));
+        std::iter::once(format!("{GRPC_CODE}={grpc}")).chain(absent)
+    });
+    (100..600).contains(&http).then(|| of_status.chain([format!("protoPayload.response.code={http}")]).collect())
 }
 
 /// Returns the paths from which `decode` composes a URI.
@@ -92,7 +104,9 @@ fn request_uri(text: ComparedText<'_>) -> Option<Vec<String>> {
         ComparedText { text: head, ..text }.is(prefix).then_some(rest)
     };
     let core = without("/api/").map(|rest| format!("core/{rest}"));
-    let paths = [without("/").map(str::to_owned), without("/apis/").map(str::to_owned), core];
+    // A path for no resource may have its slash.
+    let whole = without("/").map(|_| text.text.to_owned());
+    let paths = [whole, without("/").map(str::to_owned), without("/apis/").map(str::to_owned), core];
     let paths: Vec<String> = paths.into_iter().flatten().collect();
     let is_any_empty = paths.iter().any(String::is_empty);
     let equals = |path: &String| ComparedText { text: path, ..text }.equals(&[PATH]);

@@ -1,6 +1,7 @@
 //! Filters word by word. That they accept what their prefilters accept is tested in `tests/wire/superset.rs`, where the
 //! strict fake reads them.
 
+use stakeout_core::field::Field;
 use stakeout_core::prefilter::Literal;
 
 use super::*;
@@ -85,13 +86,24 @@ fn each_field_is_compared_with_its_source_fields() {
     assert_eq!(condition("objectRef.name", "web-1"), "protoPayload.resourceName=~\"[/]web-1([/]|$)\"");
     assert_eq!(
         condition("requestURI", "/api/v1/pods"),
-        "(protoPayload.resourceName=\"api/v1/pods\" OR protoPayload.resourceName=\"core/v1/pods\")"
+        "(protoPayload.resourceName=\"/api/v1/pods\" OR protoPayload.resourceName=\"api/v1/pods\" OR protoPayload.resourceName=\"core/v1/pods\")"
     );
     assert_eq!(
         condition("requestURI", "/apis/apps/v1"),
-        "(protoPayload.resourceName=\"apis/apps/v1\" OR protoPayload.resourceName=\"apps/v1\")"
+        "(protoPayload.resourceName=\"/apis/apps/v1\" OR protoPayload.resourceName=\"apis/apps/v1\" OR protoPayload.resourceName=\"apps/v1\")"
     );
-    assert_eq!(condition("requestURI", "/version"), "protoPayload.resourceName=\"version\"");
+    assert_eq!(
+        condition("requestURI", "/version"),
+        "(protoPayload.resourceName=\"/version\" OR protoPayload.resourceName=\"version\")"
+    );
+    assert_eq!(
+        condition("impersonatedUser.username", "admin"),
+        "protoPayload.authenticationInfo.authoritySelector=\"admin\""
+    );
+    assert_eq!(
+        condition("responseStatus.code", "200"),
+        "(protoPayload.status.code=0 OR NOT protoPayload.status.code:* OR protoPayload.response.code=200)"
+    );
     assert_eq!(
         condition("userAgent", "a\"\\b OR"),
         r#"protoPayload.requestMetadata.callerSuppliedUserAgent="a\"\\b OR""#
@@ -99,6 +111,13 @@ fn each_field_is_compared_with_its_source_fields() {
     assert_eq!(
         condition("sourceIPs", "::1"),
         "(protoPayload.requestMetadata.callerIp=\"::1\" OR protoPayload.requestMetadata.callerIP=\"::1\")"
+    );
+    let network = Literal::Network("2001:db8:7::/64".parse().expect("a network"));
+    assert_eq!(
+        expression(&Prefilter::Is { field: Field::Named("sourceIPs"), literal: network }).as_deref(),
+        Some(
+            "(ip_in_net(protoPayload.requestMetadata.callerIp, \"2001:db8:7::/64\") OR ip_in_net(protoPayload.requestMetadata.callerIP, \"2001:db8:7::/64\"))"
+        )
     );
     let decision = text(Field::Annotation(crate::decode::DECISION.to_owned()), "forbid");
     assert_eq!(
@@ -114,7 +133,6 @@ fn what_cannot_be_expressed_is_left_out() {
         text(Field::Named("user.groups"), "system:authenticated"),
         text(Field::Named("objectRef.apiGroup"), "apps"),
         text(Field::Named("stage"), "ResponseComplete"),
-        text(Field::Named("impersonatedUser.username"), "admin"),
         text(Field::Named("unauthenticated"), "true"),
         text(Field::Named("cluster"), "prod"),
         text(Field::Annotation("plain".to_owned()), "x"),
@@ -130,7 +148,6 @@ fn what_cannot_be_expressed_is_left_out() {
         text(Field::Named("requestURI"), "/apis/"),
         text(Field::Named("requestURI"), "version"),
         text(CODE, "ALLOW"),
-        number(CODE, 200),
         number(CODE, 7),
         number(CODE, i64::MIN),
         Prefilter::Any,

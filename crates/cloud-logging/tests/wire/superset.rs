@@ -2,11 +2,13 @@
 //! this as the strict fake reads filters, as this crate decodes entries, and as core reads events.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use stakeout_cloud_logging::{CloudLoggingConfig, decode, pushdown};
+use stakeout_core::address::SourceIp;
 use stakeout_core::decode::Enveloped;
 use stakeout_core::field::{Field, FieldValue};
 use stakeout_core::observation::{Identity, Observation};
@@ -20,6 +22,7 @@ const CASES: u32 = 4_096;
 /// Every field that events have, some of which no filter can say.
 const FIELDS: &[&str] = &[
     "user.username",
+    "impersonatedUser.username",
     "user.groups",
     "verb",
     "responseStatus.code",
@@ -62,6 +65,7 @@ const PATHS: &[&str] = &[
     "rbac.authorization.k8s.io/v1/clusterroles/cluster-admin",
     "example.com/stable/namespaces/n/crontabs/c/status",
     "healthz",
+    "/readyz",
     "api/v1",
     "apis/apps/v1",
     "/",
@@ -77,6 +81,8 @@ const TEXTS: &[&str] = &[
     "kube-probe/1.30",
     "\u{212a}ube-probe/1.30",
     "203.0.113.7",
+    "2001:db8:7::1",
+    "2001:DB8:0:0:1::2",
     "gce-internal-ip",
     "NULL_VALUE",
     "403",
@@ -205,6 +211,9 @@ fn prefilter(known: Vec<(Field, Literal)>) -> impl Strategy<Value = Prefilter> {
     let met = (prop::sample::select(known), any::<bool>(), any::<bool>()).prop_map(
         |((field, literal), is_loose, is_upper)| {
             let literal = match literal {
+                Literal::Text { text, .. } if is_loose && field.is_address() && text.parse::<IpAddr>().is_ok() => {
+                    Literal::Network(SourceIp::of(text.parse().expect("an address")).network())
+                }
                 Literal::Text { text, .. } if is_loose && is_upper => {
                     Literal::Text { text: text.to_uppercase(), cased: false }
                 }
@@ -264,5 +273,6 @@ fn equals(literal: &Literal, held: &str) -> bool {
         Literal::Number(number) => held == number.to_string(),
         Literal::Text { text, cased: true } => held == text,
         Literal::Text { text, cased: false } => held.to_lowercase() == text.to_lowercase(),
+        Literal::Network(_) => literal.is(held),
     }
 }

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use stakeout_core::address::{self, SourceIp};
+use stakeout_core::follow_up::{FOLLOW_UP_SOURCES_MAX, FollowUp};
+use stakeout_core::time::{Second, Window};
 
 use super::*;
 
@@ -38,16 +41,85 @@ fn a_code_is_searched_for_as_number_and_as_text() {
     assert_eq!(pattern(&text(VERB, "list")).as_deref(), Some("{ $.verb = \"list\" }"));
 }
 
+fn sources(addresses: &[&str]) -> Prefilter {
+    Prefilter::Or(addresses.iter().map(|one| text(SOURCE_IPS, one)).collect())
+}
+
+fn network(network: &str) -> Prefilter {
+    Prefilter::Is { field: SOURCE_IPS, literal: Literal::Network(network.parse().expect("a network")) }
+}
+
 /// The sender chooses how many addresses precede its own, and the service takes three wildcards.
 #[test]
-fn up_to_three_addresses_are_searched_for_in_every_entry() {
-    let sources = |addresses: &[&str]| Prefilter::Or(addresses.iter().map(|one| text(SOURCE_IPS, one)).collect());
-    let let_in = |addresses: &[&str]| Prefilter::And(vec![sources(addresses), number(CODE, 200)]);
-    let expected = "{ (($.sourceIPs[*] = \"203.0.113.7\") || ($.sourceIPs[*] = \"203.0.113.8\")) && \
-                (($.responseStatus.code = 200) || ($.responseStatus.code = \"200\")) }";
-    assert_eq!(pattern(&let_in(&["203.0.113.7", "203.0.113.8"])).as_deref(), Some(expected));
-    let expected = "{ ($.responseStatus.code = 200) || ($.responseStatus.code = \"200\") }";
-    assert_eq!(pattern(&let_in(&["a", "b", "c", "d"])).as_deref(), Some(expected));
+fn addresses_are_searched_for_in_every_entry_with_one_selector() {
+    let let_in = |sources: Prefilter| Prefilter::And(vec![sources, number(CODE, 200)]);
+    let code = "(($.responseStatus.code = 200) || ($.responseStatus.code = \"200\")) }";
+    let expected = format!("{{ ($.sourceIPs[*] = \"203.0.113.7\") && {code}");
+    assert_eq!(pattern(&let_in(sources(&["203.0.113.7"]))), Some(expected));
+    let expected = format!("{{ ($.sourceIPs[*] = %^198.51.100.8$|^203.0.113.7$%) && {code}");
+    assert_eq!(pattern(&let_in(sources(&["203.0.113.7", "198.51.100.8"]))), Some(expected));
+    let both = Prefilter::Or(vec![text(SOURCE_IPS, "203.0.113.7"), network("2001:db8:7::/64")]);
+    let expected = format!("{{ ($.sourceIPs[*] = %^2001.db8.7.|^203.0.113.7$%) && {code}");
+    assert_eq!(pattern(&let_in(both)), Some(expected));
+    assert_eq!(pattern(&network("2001:db8:7:8::/64")).as_deref(), Some("{ $.sourceIPs[*] = %^2001.db8.7.8.% }"));
+    // Nothing of these texts is known, and this is not how the API server spells an address.
+    assert_eq!(pattern(&network("::/64")), None);
+    assert_eq!(pattern(&sources(&["::ffff:1.2.3.4"])).as_deref(), Some("{ $.sourceIPs[*] = \"::ffff:1.2.3.4\" }"));
+}
+
+/// Returns the filter of the follow-up of the shipped rules for these sources.
+fn followed(sources: Vec<SourceIp>) -> Prefilter {
+    let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules");
+    let rule = rules.rules.iter().find(|rule| rule.referenced_rules().iter().any(|referenced| referenced.follow_up));
+    let window = Window::new(Second(0), Second(60)).expect("not empty");
+    let sources = sources.into_iter().map(|source| (source, vec![window])).collect();
+    FollowUp { rule: rule.expect("one has").key, sources, failures: 0 }.prefilter(&rules)
+}
+
+/// The longest addresses and networks.
+fn longest(count: u16) -> [Vec<SourceIp>; 2] {
+    let address = |n| {
+        SourceIp::V4(
+            [200, 200 + u8::try_from(n / 100).expect("few"), 200, 100 + u8::try_from(n % 100).expect("few")].into(),
+        )
+    };
+    let network = |n| SourceIp::V6Net(0x2001_1db8_1234_0000 | u64::from(0xf000 + n));
+    [(0..count).map(address).collect(), (0..count).map(network).collect()]
+}
+
+#[test]
+fn a_whole_follow_up_is_asked_for_exactly() {
+    for sources in longest(u16::try_from(FOLLOW_UP_SOURCES_MAX).expect("few")) {
+        let texts = sources.iter().map(|source| address::text_prefix(&source.network()).replace([':', '.'], "."));
+        let pattern = pattern(&followed(sources.clone())).expect("a pattern");
+        for text in texts {
+            assert!(pattern.contains(&format!("^{text}")), "{text} is not in {pattern}");
+        }
+        for code in [101, 200, 201, 202] {
+            assert!(pattern.contains(&format!("$.responseStatus.code = {code})")), "{pattern}");
+        }
+    }
+}
+
+#[test]
+fn more_addresses_than_fit_are_asked_for_by_their_networks() {
+    let v4 = |third: u8, fourth: u8| SourceIp::V4([200, 200, third, fourth].into());
+    let v6 =
+        |third: u8, fourth: u8| SourceIp::V6Net(0x2001_1db8_f000_f000 | (u64::from(third) << 16) | u64::from(fourth));
+    let many = 100..200_u8;
+    for (sources, expected) in [
+        (many.clone().map(|n| v4(200, n)).collect(), "%^200.200.200.%"),
+        (many.clone().map(|n| v4(n, 200)).collect(), "%^200.200.%"),
+        (many.clone().map(|n| v6(200, n)).collect(), "%^2001.1db8.f0c8.%"),
+        (many.map(|n| v6(n, 200)).collect(), "%^2001.1db8.%"),
+    ] {
+        let pattern = pattern(&followed(sources)).expect("a pattern");
+        assert!(pattern.contains(expected) && pattern.contains("code = 200"), "{pattern}");
+    }
+    // Successes are most of a log: they are left out before the addresses are.
+    let spread: Vec<SourceIp> = (0..85).map(|n| SourceIp::V4([200, 100 + n, 200, 200].into())).collect();
+    let pattern = pattern(&followed(spread)).expect("a pattern");
+    assert!(pattern.contains("^200.184.") && !pattern.contains("code"), "{pattern}");
 }
 
 /// Nobody in particular: what `unauthenticated: true` asks for.
@@ -62,13 +134,18 @@ fn a_group_is_searched_for_beside_the_other_signs_of_no_login() {
                 ($.responseStatus.code = 401) || ($.responseStatus.code = \"401\") }";
     assert_eq!(pattern(&nobody).as_deref(), Some(expected));
 
-    // Beside three addresses there is no room for it, beside an alternative of four none for them.
-    let sources = |n: usize| Prefilter::Or((0..n).map(|n| text(SOURCE_IPS, &format!("203.0.113.{n}"))).collect());
+    // Beside three alternatives of addresses there is no room for it, beside an alternative of four groups none for them.
+    let networks =
+        |n: usize| Prefilter::And(vec![network(&format!("2001:db8:7:{n}::/64")), text(VERB, &n.to_string())]);
+    let two = Prefilter::Or((1..3).map(networks).collect());
     let group = text(GROUPS, "system:unauthenticated");
-    assert_eq!(pattern(&Prefilter::And(vec![sources(3), group.clone()])), pattern(&sources(3)));
-    assert_eq!(pattern(&Prefilter::And(vec![sources(4), group.clone()])), pattern(&group));
-    assert_eq!(pattern(&Prefilter::And(vec![sources(4), nobody.clone()])), pattern(&nobody));
-    assert_eq!(pattern(&Prefilter::Or(vec![sources(3), group])), None);
+    let pushed = pattern(&Prefilter::And(vec![two.clone(), group.clone()])).expect("a pattern");
+    assert!(pushed.contains("^2001.db8.7.2.") && pushed.contains("system:unauthenticated"), "{pushed}");
+    let three = Prefilter::Or((1..4).map(networks).collect());
+    let pushed = pattern(&Prefilter::And(vec![three, group])).expect("a pattern");
+    assert!(!pushed.contains("sourceIPs") && pushed.contains("system:unauthenticated"), "{pushed}");
+    let groups = Prefilter::Or(["a", "b", "c", "d"].map(|one| text(GROUPS, one)).to_vec());
+    assert_eq!(pattern(&Prefilter::And(vec![two.clone(), groups])), pattern(&two));
 }
 
 #[test]
@@ -78,6 +155,7 @@ fn what_cannot_be_expressed_is_left_out() {
         number(SOURCE_IPS, 7),
         number(GROUPS, 7),
         Prefilter::Or(["a", "b", "c", "d"].map(|one| text(SOURCE_IPS, one)).to_vec()),
+        network("::/64"),
         text(Field::Named("source_ip"), "203.0.113.7"),
         text(Field::Named("unauthenticated"), "true"),
         text(Field::Annotation("authorization.k8s.io/decision".to_owned()), "forbid"),
@@ -156,6 +234,7 @@ fn fits(prefilter: &Prefilter, event: &Event) -> bool {
                 Literal::Number(number) => held == number.to_string(),
                 Literal::Text { text, cased: true } => held == *text,
                 Literal::Text { text, cased: false } => held.to_lowercase() == text.to_lowercase(),
+                Literal::Network(_) => literal.is(&held),
             }
         }),
     }
@@ -247,6 +326,7 @@ fn event_of(prefilter: &Prefilter, choices: &[u8]) -> Event {
         let text = match literal {
             Literal::Number(number) => number.to_string(),
             Literal::Text { text, .. } => text.clone(),
+            Literal::Network(network) => network.addr().to_string(),
         };
         let value = match choice % 4 {
             0 => continue,
@@ -328,6 +408,7 @@ proptest! {
         let own: Vec<String> = leaves(&prefilter).into_iter().map(|(_, literal)| match literal {
             Literal::Number(number) => number.to_string(),
             Literal::Text { text, .. } => text.parse::<i64>().map_or(text.clone(), |number| number.to_string()),
+            Literal::Network(network) => network.to_string(),
         }).collect();
         for literal in reader.literals {
             let canonical = literal.parse::<i64>().map_or(literal, |number| number.to_string());

@@ -1,10 +1,14 @@
 //! The promise of pushdown: an event that a prefilter accepts is accepted by the pattern that is made of it, and this
 //! as the strict fake reads patterns and as core reads events.
 
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use stakeout_cloudwatch::pushdown::filter_pattern;
+use stakeout_core::address::SourceIp;
 use stakeout_core::decode::decode;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::field::{Field, FieldValue};
@@ -100,12 +104,30 @@ fn prefilter() -> impl Strategy<Value = Prefilter> {
     // The first eight, which patterns can say, come nine times as often.
     let index = prop_oneof![9 => 0..8_usize, 1 => 8..FIELDS.len()];
     let field = index.prop_map(|index| Field::Named(FIELDS[index]));
-    let leaf = (field, literal()).prop_map(|(field, literal)| Prefilter::Is { field, literal });
+    let leaf = prop_oneof![
+        3 => (field, literal()).prop_map(|(field, literal)| Prefilter::Is { field, literal }),
+        1 => prop::collection::vec(address(), 1..90).prop_map(Prefilter::Or),
+    ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..5).prop_map(Prefilter::Or),
             prop::collection::vec(inner, 1..5).prop_map(Prefilter::And),
         ]
+    })
+}
+
+/// Sources as follow-ups ask for them, and networks of any size.
+fn address() -> impl Strategy<Value = Prefilter> {
+    let group = || prop_oneof![Just(0_u16), 1..3_u16, any::<u16>()];
+    let v6 = prop::array::uniform8(group()).prop_map(|groups| IpAddr::from(groups));
+    let address = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), v6];
+    (address, prop::option::of(0..=32_u8)).prop_map(|(address, prefix_len)| match prefix_len {
+        None => Prefilter::from_source(SourceIp::of(address)),
+        Some(prefix_len) => {
+            let network = IpNet::new(address, prefix_len * if address.is_ipv6() { 4 } else { 1 });
+            let literal = Literal::Network(network.expect("short enough"));
+            Prefilter::Is { field: Field::Named("sourceIPs"), literal }
+        }
     })
 }
 
@@ -145,10 +167,28 @@ fn fit(prefilter: &Prefilter, event: &mut Value, choices: &mut impl Iterator<Ite
                     Ok(number) if choice.is_multiple_of(2) => json!(number),
                     _ => json!(text),
                 },
+                Literal::Network(network) => json!(inside(network, choice)),
             };
             insert(event, &field.name(), value);
         }
     }
+}
+
+/// Returns an address of a network.
+fn inside(network: &IpNet, choice: usize) -> String {
+    let low = u8::try_from(choice % 256).expect("a byte");
+    let bits = match network {
+        IpNet::V4(network) => {
+            return (u32::from(network.network()) | (u32::from(low) & u32::from(network.hostmask())))
+                .to_be_bytes()
+                .map(|byte| byte.to_string())
+                .join(".");
+        }
+        IpNet::V6(network) => {
+            u128::from(network.network()) | ((u128::from(low) << (choice % 3 * 60)) & u128::from(network.hostmask()))
+        }
+    };
+    Ipv6Addr::from(bits).to_string()
 }
 
 /// Puts a value at a field. The API server writes a number into the code only, lists into groups, and no derived field.
@@ -210,5 +250,6 @@ fn equals(literal: &Literal, held: &str) -> bool {
         Literal::Number(number) => held == number.to_string(),
         Literal::Text { text, cased: true } => held == text,
         Literal::Text { text, cased: false } => held.to_lowercase() == text.to_lowercase(),
+        Literal::Network(_) => literal.is(held),
     }
 }

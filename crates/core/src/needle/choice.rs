@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::candidate::FEW_MAX;
 use super::{Needle, NeedleKind};
+use crate::address;
 use crate::field::Field;
 use crate::prefilter::{Literal, Prefilter};
 
@@ -84,6 +85,10 @@ fn needle(field: &Field, literal: &Literal) -> Option<Needle> {
             let is_long = text.is_ascii() && part.len() >= TEXT_BYTES_MIN;
             is_long.then(|| Needle { kind: NeedleKind::CaseInsensitive, text: part.to_ascii_lowercase() })
         }
+        Literal::Network(network) => {
+            let part = address::text_prefix(network);
+            (part.len() >= TEXT_BYTES_MIN).then_some(Needle { kind: NeedleKind::Part, text: part })
+        }
     }
 }
 
@@ -101,6 +106,7 @@ fn records_in_thousand(field: &Field, literal: &Literal) -> usize {
     let text = match literal {
         Literal::Number(number) => number.to_string(),
         Literal::Text { text, .. } => text.to_lowercase(),
+        Literal::Network(_) => String::new(),
     };
     match (field, text.as_str()) {
         (Field::Named("level" | "stage" | "objectRef.apiVersion"), _) => 900,

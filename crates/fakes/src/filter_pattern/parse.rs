@@ -1,12 +1,21 @@
 //! The parser of filter patterns. `&&` binds closer than `||`.
 
-use super::{Check, Expression, Literal, PATTERN_CHARS_MAX, PatternError, PatternKind, Selector, Step};
+use regex::Regex;
+
+use super::{
+    Check, Expression, Literal, PATTERN_CHARS_MAX, PatternError, PatternKind, SearchExpression, Selector, Step,
+};
 use crate::expression::{Comparison, joined};
 use crate::scanner::Scanner;
 
 /// Wildcards in one selector, and selectors with a wildcard in one pattern, that the cloud takes.
 const SELECTOR_WILDCARDS_MAX: usize = 1;
 const WILDCARD_SELECTORS_MAX: usize = 3;
+/// Regular expressions in one pattern that the cloud takes.
+const REGULAR_EXPRESSIONS_MAX: usize = 2;
+/// What a regular expression may hold beside letters and digits. A colon is on some versions of the page only, so it is
+/// refused here.
+const EXPRESSION_SIGNS: &str = "_#=@/;,-^$?[]{}|\\*+.";
 /// Most nested parentheses: the parser recurses, and the stack is limited.
 const DEPTH_MAX: usize = 64;
 
@@ -25,14 +34,14 @@ pub(super) fn pattern(text: &str) -> Result<PatternKind, PatternError> {
     if text.chars().count() > PATTERN_CHARS_MAX {
         return Err(malformed(0, format!("at most {PATTERN_CHARS_MAX} characters")));
     }
-    let mut parser = Parser { scanner: Scanner::new(text), wildcard_selectors: 0, depth: 0 };
+    let mut parser = Parser { scanner: Scanner::new(text), wildcard_selectors: 0, expressions: 0, depth: 0 };
     parser.skip_spaces();
     match parser.scanner.peek() {
         None => Ok(PatternKind::Everything),
         Some('{') => parser.braced().map(PatternKind::Json),
         Some('"') => parser.phrase().map(PatternKind::Phrase),
         Some('[') => Err(PatternError::Unsupported("space-delimited patterns are")),
-        Some('%') => Err(PatternError::Unsupported("regular expressions are")),
+        Some('%') => Err(PatternError::Unsupported("regular expressions outside of a comparison are")),
         Some(_) => Err(TERMS),
     }
 }
@@ -43,6 +52,7 @@ const TERMS: PatternError = PatternError::Unsupported("patterns of several or un
 struct Parser<'t> {
     scanner: Scanner<'t>,
     wildcard_selectors: usize,
+    expressions: usize,
     depth: usize,
 }
 
@@ -173,7 +183,7 @@ impl<'t> Parser<'t> {
 
     fn comparison(&mut self, comparison: Comparison) -> Result<Check, PatternError> {
         let literal = self.literal()?;
-        if comparison.is_order() && matches!(literal, Literal::Text { .. }) {
+        if comparison.is_order() && !matches!(literal, Literal::Number { .. }) {
             return Err(self.wanted("a number"));
         }
         Ok(Check::Compare(comparison, literal))
@@ -183,9 +193,25 @@ impl<'t> Parser<'t> {
         self.skip_spaces();
         match self.scanner.peek() {
             Some('"') => self.quoted().map(|text| Literal::Text { text, quoted: true }),
-            Some('%') => Err(PatternError::Unsupported("regular expressions are")),
+            Some('%') => self.expression().map(Literal::Expression),
             _ => self.unquoted(),
         }
+    }
+
+    fn expression(&mut self) -> Result<SearchExpression, PatternError> {
+        self.scanner.at += 1;
+        let start = self.scanner.at;
+        let text = self.scanner.run(|c| c.is_ascii_alphanumeric() || EXPRESSION_SIGNS.contains(c));
+        if text.is_empty() || self.scanner.peek() != Some('%') {
+            return Err(self.wanted("letters, digits or one of _ # = @ / ; , - ^ $ ? [ ] { } | \\ * + . and then '%'"));
+        }
+        self.scanner.at += 1;
+        self.expressions += 1;
+        if self.expressions > REGULAR_EXPRESSIONS_MAX {
+            return Err(self.wanted("fewer regular expressions (2 a pattern)"));
+        }
+        let expression = Regex::new(text).map_err(|_| malformed(start, "a regular expression".to_owned()))?;
+        Ok(SearchExpression(expression))
     }
 
     fn quoted(&mut self) -> Result<String, PatternError> {

@@ -1,17 +1,23 @@
 //! The scalar functions: their arguments and results.
 //! <https://learn.microsoft.com/en-us/kusto/query/scalar-functions>
 
+use std::net::Ipv4Addr;
+
 use serde_json::Value as Json;
 
 use super::datetime::DateTime;
+use super::scalar::{any, not};
 use super::value::{Cell, ColumnType};
+use crate::network::Network;
 
-/// A function with one or two arguments.
+/// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
     ArrayLength,
     GetType,
+    HasAnyIpv4,
     IsEmpty,
+    IsInAnyRange,
     IsNotEmpty,
     IsNotNull,
     IsNull,
@@ -37,9 +43,12 @@ pub(super) enum Takes {
 }
 
 /// All names. Some functions have several.
-const FUNCTIONS: [(&str, Function); 22] = [
+const FUNCTIONS: [(&str, Function); 25] = [
     ("array_length", Function::ArrayLength),
     ("gettype", Function::GetType),
+    ("has_any_ipv4", Function::HasAnyIpv4),
+    ("ipv4_is_in_any_range", Function::IsInAnyRange),
+    ("ipv6_is_in_any_range", Function::IsInAnyRange),
     ("isempty", Function::IsEmpty),
     ("isnotempty", Function::IsNotEmpty),
     ("isnotnull", Function::IsNotNull),
@@ -68,8 +77,11 @@ impl Function {
         FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
     }
 
+    /// Returns the types of its arguments. Of a function that [`takes_more`](Function::takes_more), the last type is that
+    /// of all further ones.
     pub(super) fn takes(self) -> &'static [Takes] {
         match self {
+            Self::HasAnyIpv4 | Self::IsInAnyRange => &[Takes::Only(ColumnType::String), Takes::TextOrDynamic],
             Self::ArrayLength => &[Takes::Only(ColumnType::Dynamic)],
             Self::Not => &[Takes::Only(ColumnType::Bool)],
             Self::ParseJson => &[Takes::TextOrDynamic],
@@ -77,6 +89,11 @@ impl Function {
             Self::StrLen | Self::ToLower | Self::ToUpper => &[Takes::Only(ColumnType::String)],
             _ => &[Takes::Anything],
         }
+    }
+
+    /// Returns whether it takes any number of further arguments.
+    pub(super) fn takes_more(self) -> bool {
+        matches!(self, Self::HasAnyIpv4 | Self::IsInAnyRange)
     }
 
     pub(super) fn gives(self) -> ColumnType {
@@ -87,9 +104,14 @@ impl Function {
             Self::ToDateTime => ColumnType::DateTime,
             Self::ToInt => ColumnType::Int,
             Self::ToReal => ColumnType::Real,
-            Self::IsEmpty | Self::IsNotEmpty | Self::IsNotNull | Self::IsNull | Self::Not | Self::SetHasElement => {
-                ColumnType::Bool
-            }
+            Self::HasAnyIpv4
+            | Self::IsEmpty
+            | Self::IsInAnyRange
+            | Self::IsNotEmpty
+            | Self::IsNotNull
+            | Self::IsNull
+            | Self::Not
+            | Self::SetHasElement => ColumnType::Bool,
         }
     }
 
@@ -101,7 +123,15 @@ impl Function {
         match self {
             Self::ArrayLength => first.json().and_then(Json::as_array).map_or(Cell::Null, |items| count(items.len())),
             Self::GetType => Cell::text(type_of(first)),
+            Self::HasAnyIpv4 => {
+                let text = first.to_text();
+                Cell::bool(any(texts(rest).iter().map(|address| has_ipv4(&text, address))))
+            }
             Self::IsEmpty => Cell::Bool(first.to_text().is_empty()),
+            Self::IsInAnyRange => {
+                let address = first.to_text();
+                Cell::bool(any(texts(rest).iter().map(|network| Network::parse(network)?.contains(&address))))
+            }
             Self::IsNotEmpty => Cell::Bool(!first.to_text().is_empty()),
             Self::IsNotNull => Cell::Bool(*first != Cell::Null),
             Self::IsNull => Cell::Bool(*first == Cell::Null),
@@ -118,6 +148,37 @@ impl Function {
             Self::ToUpper => Cell::text(&first.to_text().to_uppercase()),
         }
     }
+}
+
+/// Returns the texts in arguments, each a text or a list of texts.
+fn texts(arguments: &[Cell]) -> Vec<String> {
+    let of = |argument: &Cell| match argument {
+        Cell::String(text) => vec![text.to_string()],
+        other => {
+            let items = other.json().and_then(Json::as_array).into_iter().flatten();
+            items.filter_map(Json::as_str).map(str::to_owned).collect()
+        }
+    };
+    arguments.iter().flat_map(of).collect()
+}
+
+/// Returns whether a text has an address with a character beside it that is neither letter nor digit, or nothing. Whether
+/// a dot, an underscore or a character outside of ASCII may be there is undocumented.
+/// <https://learn.microsoft.com/en-us/kusto/query/has-any-ipv4-function>
+fn has_ipv4(text: &str, address: &str) -> Option<bool> {
+    if address.parse::<Ipv4Addr>().is_err() {
+        return Some(false);
+    }
+    let edge = |beside: Option<char>| match beside {
+        None => Some(true),
+        Some(c) if c.is_ascii_alphanumeric() => Some(false),
+        Some(c) if matches!(c, '.' | '_') || !c.is_ascii() => None,
+        Some(_) => Some(true),
+    };
+    any(text.match_indices(address).map(|(at, found)| {
+        let edges = [edge(text[..at].chars().next_back()), edge(text[at + found.len()..].chars().next())];
+        not(any(edges.into_iter().map(not)))
+    }))
 }
 
 fn count(number: usize) -> Cell {

@@ -180,9 +180,14 @@ impl Scope<'_> {
         let unknown = || KqlError::Semantic { code: "SEM0260", message: format!("Unknown function: '{name}'.") };
         let function = Function::named(name).ok_or_else(unknown)?;
         let takes = function.takes();
-        if takes.len() != arguments.len() {
+        let is_count_right = match function.takes_more() {
+            true => arguments.len() >= takes.len(),
+            false => arguments.len() == takes.len(),
+        };
+        if !is_count_right {
             return Err(wrong_count(name));
         }
+        let takes = takes.iter().chain(takes.last().into_iter().cycle());
         let mut scalars = Vec::with_capacity(arguments.len());
         for (argument, takes) in arguments.iter().zip(takes) {
             let (scalar, kind) = self.scalar(argument)?;

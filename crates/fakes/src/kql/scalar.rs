@@ -108,12 +108,12 @@ fn item(items: &[Json], index: i64) -> Option<&Json> {
     items.get(usize::try_from(index).ok().or_else(from_end)?)
 }
 
-fn not(truth: Option<bool>) -> Option<bool> {
+pub(super) fn not(truth: Option<bool>) -> Option<bool> {
     truth.map(|truth| !truth)
 }
 
 /// True where one is, else null where one is.
-fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+pub(super) fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut is_open = false;
     for truth in truths {
         match truth {

@@ -2,13 +2,13 @@
 //! <https://cloud.google.com/logging/docs/view/logging-query-language#functions>
 
 use std::hash::Hasher;
-use std::net::IpAddr;
 
 use serde_json::Value;
 use siphasher::sip::SipHasher13;
 
 use super::check::Literal;
 use super::{Field, Truth, any};
+use crate::network::Network;
 
 #[derive(Clone, Debug)]
 pub(super) enum Function {
@@ -18,13 +18,6 @@ pub(super) enum Function {
     Sample(Field, f64),
     /// `ip_in_net(jsonPayload.realClientIP, "10.1.2.0/24")`.
     IpInNet(Field, Network),
-}
-
-/// An address and the length of its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Network {
-    address: IpAddr,
-    bits: u32,
 }
 
 impl Function {
@@ -39,32 +32,8 @@ impl Function {
                 _ => None,
             },
             Self::IpInNet(field, network) => {
-                any(field.select(entry).into_iter().map(|value| network.holds(value.as_str()?)))
+                any(field.select(entry).into_iter().map(|value| network.contains(value.as_str()?)))
             }
-        }
-    }
-}
-
-impl Network {
-    /// Reads `address/bits`, or an address alone.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
-        (bits <= most).then_some(Self { address, bits })
-    }
-
-    /// Returns whether an address is in the network; the result for other texts is undocumented.
-    fn holds(self, address: &str) -> Truth {
-        match (self.address, address.parse().ok()?) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                Some((own.to_bits() ^ other.to_bits()).checked_shr(32 - self.bits).unwrap_or_default() == 0)
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                Some((own.to_bits() ^ other.to_bits()).checked_shr(128 - self.bits).unwrap_or_default() == 0)
-            }
-            _ => Some(false),
         }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::check::{Check, Literal, flag, number};
-use super::function::{Function, Network};
+use super::function::Function;
 use super::schema::{FieldKind, severity, timestamp};
 use super::{Expression, FILTER_CHARS_MAX, Field, FilterError};
 use crate::expression::{Comparison, joined};
+use crate::network::Network;
 use crate::scanner::Scanner;
 
 /// Most nested parentheses: the parser recurses, and the stack is limited.
