@@ -104,7 +104,7 @@ fn event_of(entry: &JsonObject<'_>, payload: &JsonObject<'_>, labels: &JsonObjec
     let operation = entry.object("operation");
     let caller = payload.object("requestMetadata");
     let answer = Answer::of(payload);
-    let username = principal_of(&payload.object("authenticationInfo"));
+    let Principals { username, impersonated_username } = Principals::of(&payload.object("authenticationInfo"));
     let is_anonymous = username.as_deref() == Some(ANONYMOUS);
     let method = payload.text("methodName").unwrap_or_default();
     let ApiCall { verb, object_ref, request_uri } =
@@ -119,6 +119,7 @@ fn event_of(entry: &JsonObject<'_>, payload: &JsonObject<'_>, labels: &JsonObjec
         // <https://cloud.google.com/logging/docs/audit#user-id>
         principal_redacted: username.is_none() && answer.code == Some(403),
         username,
+        impersonated_username,
         source_ips: caller.text("callerIp").or_else(|| caller.text("callerIP")).into_iter().collect(),
         user_agent: caller.text("callerSuppliedUserAgent"),
         object_ref,
@@ -144,8 +145,24 @@ fn stage_of(entry: &JsonObject<'_>, operation: &JsonObject<'_>) -> Option<&'stat
     }
 }
 
-fn principal_of(authentication: &JsonObject<'_>) -> Option<String> {
-    ["principalEmail", "principalSubject", "authoritySelector"].into_iter().find_map(|key| authentication.text(key))
+/// Who sent a request, and as whom.
+struct Principals {
+    username: Option<String>,
+    impersonated_username: Option<String>,
+}
+
+impl Principals {
+    /// Reads them. An `authoritySelector` beside a principal is the user that the principal impersonates; alone, it is the
+    /// only name.
+    /// <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog#AuthenticationInfo>
+    fn of(authentication: &JsonObject<'_>) -> Principals {
+        let principal = ["principalEmail", "principalSubject"].into_iter().find_map(|key| authentication.text(key));
+        let selected = authentication.text("authoritySelector");
+        match principal {
+            Some(_) => Principals { username: principal, impersonated_username: selected },
+            None => Principals { username: selected, impersonated_username: None },
+        }
+    }
 }
 
 /// What the client received.

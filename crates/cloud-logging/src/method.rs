@@ -39,7 +39,9 @@ pub(crate) fn call(method_name: &str, resource_name: &str) -> ApiCall {
     match Method::parse(method_name, path.as_ref().map(|path| path.version)) {
         None => ApiCall::default(),
         Some(Method::NonResource { verb }) => {
-            ApiCall { verb: present(verb), object_ref: None, request_uri: Some(format!("/{resource_name}")) }
+            // The path has its slash in some entries.
+            let path = resource_name.strip_prefix('/').unwrap_or(resource_name);
+            ApiCall { verb: present(verb), object_ref: None, request_uri: Some(format!("/{path}")) }
         }
         Some(Method::Resource { group, version, resource, subresource, verb }) => {
             let mut object = ObjectRef {
@@ -200,6 +202,7 @@ mod tests {
             ),
             ("io.k8s.core.v1.pods.", "core/v1/pods", "- pods - - - - v1 /api/v1/pods"),
             ("io.k8s.get", "", "get - - - - - - /"),
+            ("io.k8s.get", "/readyz", "get - - - - - - /readyz"),
             ("io.k8s.get", "healthz/etcd", "get - - - - - - /healthz/etcd"),
         ] {
             assert_eq!(read(method, resource), expected, "{method}");

@@ -97,14 +97,23 @@ fn an_entry_is_an_event_with_an_envelope() {
     assert_eq!(entry(&denied(json!({})).to_string()), Ok(enveloped));
 }
 
+fn subject_beside_selector() -> Value {
+    json!({"principalEmail": "", "principalSubject": "principal://pool/me", "authoritySelector": "z"})
+}
+
 #[test]
 fn the_user_is_read_from_the_remaining_identity_fields() {
     let user = |authentication: Value| caller(json!({"protoPayload": {"authenticationInfo": authentication}}));
     assert_eq!(user(json!({})), r#"403 system:anonymous ["system:unauthenticated"] no login"#);
     assert_eq!(user(json!({"principalEmail": "a@x.org"})), "403 a@x.org [] ");
-    let subject = json!({"principalEmail": "", "principalSubject": "principal://pool/me", "authoritySelector": "z"});
-    assert_eq!(user(subject), "403 principal://pool/me [] ");
+    assert_eq!(user(subject_beside_selector()), "403 principal://pool/me [] ");
     assert_eq!(user(json!({"principalEmail": 7, "authoritySelector": "z"})), "403 z [] ");
+
+    let impersonated = |authentication: Value| {
+        event(json!({"protoPayload": {"authenticationInfo": authentication}})).impersonated_username
+    };
+    assert_eq!(impersonated(subject_beside_selector()).as_deref(), Some("z"));
+    assert_eq!(impersonated(json!({"principalEmail": null, "authoritySelector": "z"})), None);
 
     assert_eq!(user(json!({"principalEmail": null})), "403 - [] redacted");
     let refused = json!({"protoPayload": {"authenticationInfo": null, "status": {"code": 16}}});
