@@ -173,6 +173,12 @@ impl TrustedProxies {
         TrustedProxies(networks)
     }
 
+    /// Returns this set with more networks.
+    #[must_use]
+    pub fn and(&self, networks: &[IpNet]) -> TrustedProxies {
+        TrustedProxies([&self.0, networks].concat())
+    }
+
     /// Returns the client that `source_ips` can be trusted to name: from the right, the first address that is not a
     /// trusted proxy, or the leftmost where all are.
     ///

@@ -30,6 +30,7 @@ use crate::follow_up::{FOLLOW_UP_SOURCES_MAX, FollowUp};
 use crate::group::{CountKey, RuleKey};
 use crate::hash::HashKey;
 use crate::observation::Observation;
+use crate::proxy_watch::ProxyWatch;
 use crate::response_code::ResponseCode;
 use crate::rule::{Level, Match, Matcher, Pass, Rules};
 use crate::time::{Second, Window};
@@ -152,6 +153,7 @@ pub struct Fold {
     values: WindowValues,
     /// The sources of requests over the limits.
     overflow: row_limit::LargestSources,
+    proxies: ProxyWatch,
     /// Reused for each request.
     matches: Vec<Match>,
     /// Reused for each request.
@@ -224,6 +226,7 @@ fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, hash_key: HashKey, l
         samples: WindowSamples::new(limits.samples_max),
         values: WindowValues::new(limits.values_max),
         overflow: row_limit::LargestSources::default(),
+        proxies: ProxyWatch::default(),
         matches: Vec::new(),
         request_memberships: Vec::new(),
     }
@@ -238,6 +241,7 @@ impl Fold {
             self.counts.outside += 1;
             return;
         }
+        self.proxies.observe(observation);
         let mut matches = std::mem::take(&mut self.matches);
         self.match_all(observation, &mut matches);
         if !matches.is_empty() {

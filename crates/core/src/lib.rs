@@ -19,6 +19,7 @@ pub mod source;
 pub mod record;
 pub mod event;
 pub mod observation;
+pub mod proxy_watch;
 pub mod field;
 pub mod prefilter;
 pub mod decode;

@@ -1,5 +1,7 @@
 //! Notices: what an operator must know of the watch itself, not of an attacker.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Window;
@@ -68,5 +70,10 @@ pub enum NoticeKind {
         requests: u64,
         /// The largest sources among them, with their requests.
         top: Vec<(String, u64)>,
+    },
+    /// Nearly all requests seem to come from a few private addresses, before which public ones are named.
+    HiddenProxy {
+        /// The addresses, the one of most requests first.
+        addresses: Vec<IpAddr>,
     },
 }

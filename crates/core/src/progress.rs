@@ -1,5 +1,7 @@
 //! How far a log has been read: its cursor, pending rereads, gaps, follow-ups and context queries.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
@@ -45,6 +47,8 @@ pub struct Progress {
     pub silent_windows: u32,
     /// Whether the silence was reported; a record ends it.
     pub silence_reported: bool,
+    /// The hidden proxies that were reported last.
+    pub hidden_proxies: Vec<IpAddr>,
 }
 
 impl Progress {
@@ -61,6 +65,7 @@ impl Progress {
             failing: None,
             silent_windows: 0,
             silence_reported: false,
+            hidden_proxies: Vec::new(),
         }
     }
 
@@ -87,6 +92,16 @@ impl Progress {
             return None;
         }
         Some(NoticeKind::Silent { windows: self.silent_windows })
+    }
+
+    /// Notes the hidden proxies of a window, and returns a notice if one of them was not reported before. Without any, a
+    /// later window reports them again.
+    pub fn note_hidden_proxies(&mut self, addresses: Vec<IpAddr>) -> Option<NoticeKind> {
+        let is_new = addresses.iter().any(|address| !self.hidden_proxies.contains(address));
+        if is_new || addresses.is_empty() {
+            self.hidden_proxies.clone_from(&addresses);
+        }
+        is_new.then_some(NoticeKind::HiddenProxy { addresses })
     }
 
     /// Notes that a window was read again at `at`, and returns a notice if that filled a gap.
@@ -377,6 +392,23 @@ mod tests {
             .collect();
         assert_eq!((given_up.iter().sum::<usize>(), &given_up[99..]), (2, &[0, 1, 1][..]));
         assert_eq!(read.follow_ups[0].sources, [source(2)]);
+    }
+
+    #[test]
+    fn hidden_proxies_are_reported_once_until_a_window_has_none() {
+        let mut read = progress();
+        let addresses = |last: &[u8]| last.iter().map(|last| IpAddr::from([172, 31, 0, *last])).collect::<Vec<_>>();
+        let reported = |last: &[u8]| Some(NoticeKind::HiddenProxy { addresses: addresses(last) });
+        for (seen, expected) in [
+            (&[1, 2][..], reported(&[1, 2])),
+            (&[2], None),
+            (&[2, 1], None),
+            (&[1, 3], reported(&[1, 3])),
+            (&[], None),
+            (&[1], reported(&[1])),
+        ] {
+            assert_eq!(read.note_hidden_proxies(addresses(seen)), expected, "{seen:?}");
+        }
     }
 
     #[test]

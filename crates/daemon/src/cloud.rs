@@ -50,6 +50,7 @@ use absent as gke;
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use stakeout_core::check::Check;
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
 use stakeout_core::diagnostic::Diagnostic;
@@ -259,6 +260,11 @@ impl Settings {
         each!(self, settings => settings.cluster())
     }
 
+    /// Returns the networks of the cloud's own proxies in front of the API server.
+    pub(crate) fn control_plane_proxies(&self) -> Vec<IpNet> {
+        each!(self, settings => settings.control_plane_proxies())
+    }
+
     /// Sets up the client of the log, with the budget that its requests draw on. Sends nothing.
     pub(crate) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<Connection> {
         let (client, budget) = match self {
@@ -311,6 +317,18 @@ impl Client {
             Cloud::Gke(_) => gke::decode(&record.body),
             Cloud::Aks(_) => aks::decode(&record.body),
         }
+    }
+}
+
+/// Returns the networks of a provider's own proxies in front of the API server, where the config does not name them.
+///
+/// Rows of AKS end with an address of 172.31.0.0/16 after the client's; the components of its control plane are there, and
+/// no client can be: AKS forbids the range for addresses of services, pods and virtual networks.
+/// <https://learn.microsoft.com/azure/aks/configure-azure-cni#prerequisites>
+pub(crate) fn control_plane_proxies(provider: Provider) -> Vec<IpNet> {
+    match provider {
+        Provider::AzureMonitor => vec!["172.31.0.0/16".parse().expect("a network")],
+        Provider::Cloudwatch | Provider::CloudLogging | Provider::File => Vec::new(),
     }
 }
 

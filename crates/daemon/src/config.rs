@@ -35,8 +35,6 @@ pub(crate) use state::StateConfig;
 
 /// A config has a few hundred lines; a larger file is probably the wrong one.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// No provider's list of load balancers has more networks.
-const TRUSTED_PROXIES_MAX: usize = 1024;
 /// Most rows (rule, group, minute) of one window; the memory of the state is measured up to this number.
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
@@ -230,19 +228,8 @@ fn tab_or(error: Diagnostic, text: &str) -> Diagnostic {
 }
 
 fn trusted_proxies(top: &Map<'_>) -> Result<TrustedProxies, Diagnostic> {
-    let Some(at) = top.get("trusted_proxies") else {
-        return Ok(TrustedProxies::default());
-    };
-    let items = at.list_or_one()?;
-    if items.len() > TRUSTED_PROXIES_MAX {
-        return Err(at.error(
-            format!("more than {TRUSTED_PROXIES_MAX} networks"),
-            "merge neighbouring networks into larger ones",
-        ));
-    }
-    let read = |at: &At<'_>| network::parse_trusted(at.text()?).map_err(|error| at.error(error.problem, error.fix));
-    let networks = items.iter().map(read).collect::<Result<_, _>>()?;
-    Ok(TrustedProxies::new(networks))
+    let networks = top.get("trusted_proxies").map(|at| network::trusted_list(&at)).transpose()?;
+    Ok(TrustedProxies::new(networks.unwrap_or_default()))
 }
 
 fn context_query_min(top: &Map<'_>) -> Result<Option<Level>, Diagnostic> {

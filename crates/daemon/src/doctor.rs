@@ -67,10 +67,15 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let mut tasks = JoinSet::new();
         for (index, source) in config.sources.iter().enumerate() {
             let log = Log::open(source, &mut budgets).await?;
-            let prefilter = prefilter.clone();
+            let (prefilter, trusted) = (prefilter.clone(), config.trusted_proxies.clone());
             tasks.spawn(async move {
+                let checks = async {
+                    let mut checks = log.checks(window, &prefilter, now).await;
+                    checks.extend(log.proxy_check(window, &prefilter, &trusted).await);
+                    checks
+                };
                 let checks = tokio::select! {
-                    checks = log.checks(window, &prefilter, now) => checks,
+                    checks = checks => checks,
                     () = clock::sleep(TIME_LIMIT) => vec![unanswered()],
                 };
                 (index, log.source.clone(), checks)

@@ -109,12 +109,13 @@ impl<'a> LogTask<'a> {
         let begun = clock::monotonic();
         match log.scan(window, is_reread, self.options).await {
             Ok(scan) => {
-                let kind = if is_reread {
-                    self.progress.note_reread(window, at)
+                let kinds = if is_reread {
+                    [self.progress.note_reread(window, at), None]
                 } else {
-                    self.progress.note_read(window, at, &log.reread_seconds, scan.has_records)
+                    let silence = self.progress.note_read(window, at, &log.reread_seconds, scan.has_records);
+                    [silence, self.progress.note_hidden_proxies(scan.counted.hidden_proxies())]
                 };
-                self.commit_window(window, scan, kind, begun.elapsed()).await?;
+                self.commit_window(window, scan, kinds.into_iter().flatten(), begun.elapsed()).await?;
                 Ok(true)
             }
             Err(error) => {
@@ -179,14 +180,14 @@ impl<'a> LogTask<'a> {
         &mut self,
         window: Window,
         scan: WindowScan,
-        kind: Option<NoticeKind>,
+        kinds: impl IntoIterator<Item = NoticeKind>,
         took: Duration,
     ) -> Result<(), StateError> {
         let WindowScan { counted, cost, changes_minutes, .. } = scan;
         let counts = counted.counts();
         // After a flood the stored rows of a window fill the memory, so they are not read for nothing.
         let change = if changes_minutes { Change::Window(Box::new(counted)) } else { Change::Progress };
-        let closed = self.commit(change, self.notices(window, kind)).await?;
+        let closed = self.commit(change, self.notices(window, kinds)).await?;
         metric::window(&self.log.source.name, &cost, &counts, closed.log().rows_retained);
         let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
@@ -219,10 +220,10 @@ impl<'a> LogTask<'a> {
         self.commit(Change::Progress, self.notices(window, kind)).await.map(drop)
     }
 
-    fn notices(&self, window: Window, kind: Option<NoticeKind>) -> Vec<Notice> {
+    fn notices(&self, window: Window, kinds: impl IntoIterator<Item = NoticeKind>) -> Vec<Notice> {
         let (source, cluster) = (&self.log.source.name, &self.log.source.cluster);
         let notice = |kind| Notice { source: source.clone(), cluster: cluster.to_string(), window, kind };
-        kind.map(notice).into_iter().collect()
+        kinds.into_iter().map(notice).collect()
     }
 
     async fn commit(&mut self, change: Change, notices: Vec<Notice>) -> Result<ClosedChange, StateError> {

@@ -17,11 +17,11 @@ mod table;
 mod input;
 mod line_reader;
 mod file_log;
+mod network;
 mod section;
 mod cloud;
 
 // The config: what to read, when, and where to send.
-mod network;
 mod config;
 mod schedule;
 mod destination;

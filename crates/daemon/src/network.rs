@@ -2,6 +2,11 @@
 
 use ipnet::IpNet;
 use stakeout_core::address;
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::yaml::At;
+
+/// Most networks in a list of trusted proxies.
+const TRUSTED_PROXIES_MAX: usize = 1024;
 
 /// Why a text is not a network, or not one of trusted proxies, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,19 @@ pub(crate) fn parse_trusted(text: &str) -> Result<IpNet, NetworkError> {
         )),
         network => Ok(network),
     }
+}
+
+/// Reads a list of trusted proxies from the config. It may be empty.
+pub(crate) fn trusted_list(at: &At<'_>) -> Result<Vec<IpNet>, Diagnostic> {
+    let items = at.list_or_one()?;
+    if items.len() > TRUSTED_PROXIES_MAX {
+        return Err(at.error(
+            format!("more than {TRUSTED_PROXIES_MAX} networks"),
+            "merge neighbouring networks into larger ones",
+        ));
+    }
+    let read = |at: &At<'_>| parse_trusted(at.text()?).map_err(|error| at.error(error.problem, error.fix));
+    items.iter().map(read).collect()
 }
 
 /// Parses a network as [`parse`] does. The error is one line for the command line.

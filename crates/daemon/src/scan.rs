@@ -1,14 +1,16 @@
-//! Scans one window of one log: records in, counts out. `pages` asks a service page by page, and `context_query` reads what
-//! else the source of a new finding did.
+//! Scans one window of one log: records in, counts out. `pages` asks a service page by page, `context_query` reads what
+//! else the source of a new finding did, and `proxies` looks for a proxy that hides the clients.
 
 mod context_query;
 mod cost;
 mod pages;
+mod proxies;
 
 use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Context;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::check::{Check, Status};
@@ -61,6 +63,8 @@ pub(crate) struct Log {
     pub(crate) start_seconds: i64,
     /// How the log is read.
     pub(crate) connection: Connection,
+    /// The cloud's own proxies in front of the API server.
+    control_plane_proxies: Vec<IpNet>,
 }
 
 /// Follow-ups that one scan covers.
@@ -115,6 +119,7 @@ impl Log {
             reread_seconds: config.reread_seconds.clone(),
             start_seconds: config.start_seconds,
             connection,
+            control_plane_proxies: config.settings.control_plane_proxies(),
         })
     }
 
@@ -125,6 +130,7 @@ impl Log {
         is_reread: bool,
         options: &ScanOptions,
     ) -> Result<WindowScan, ScanError> {
+        let options = &options.with_proxies(&self.control_plane_proxies);
         match &self.connection {
             Connection::File(file) => self.scan_files(file.clone(), window, is_reread, options.clone()).await,
             Connection::Service { client, budget } => self.scan_pages(client, budget, window, is_reread, options).await,
@@ -263,6 +269,11 @@ impl fmt::Display for ScanError {
 }
 
 impl ScanOptions {
+    /// Returns the options of a log with proxies of its own.
+    fn with_proxies(&self, proxies: &[IpNet]) -> ScanOptions {
+        ScanOptions { trusted_proxies: Arc::new(self.trusted_proxies.and(proxies)), ..self.clone() }
+    }
+
     /// Returns the options of a scan for `follow_ups` only.
     fn for_follow_ups(&self, follow_ups: &[FollowUp]) -> ScanOptions {
         let prefilters = follow_ups.iter().map(|follow_up| follow_up.prefilter(&self.rules)).collect();

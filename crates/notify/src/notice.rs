@@ -22,6 +22,7 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::TooManyFindings { .. } => "Too many findings in one window",
         NoticeKind::TooManyPending { .. } => "Too many messages are pending",
         NoticeKind::NotFollowedUp { .. } => "Follow-up incomplete",
+        NoticeKind::HiddenProxy { .. } => "A proxy seems to hide all clients",
     }
 }
 
@@ -71,6 +72,12 @@ pub fn explanation(notice: &Notice) -> String {
              denied first and allowed later, no finding reports it.",
             if *sources == 1 { "1 address".to_owned() } else { format!("{sources} addresses") }
         ),
+        NoticeKind::HiddenProxy { addresses } => format!(
+            "Nearly all requests in source {source} (cluster {cluster}) {period} seem to come from {}, and name public \
+             addresses before. If these are your load balancers or proxies, add them to `trusted_proxies`: until then, \
+             they are the source of everything. If they are not, somebody there forges addresses.",
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -101,7 +108,8 @@ pub fn level(notice: &Notice) -> Level {
         | NoticeKind::Overflow { .. }
         | NoticeKind::TooManyFindings { .. }
         | NoticeKind::TooManyPending { .. }
-        | NoticeKind::NotFollowedUp { .. } => Level::Medium,
+        | NoticeKind::NotFollowedUp { .. }
+        | NoticeKind::HiddenProxy { .. } => Level::Medium,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Level::Informational,
     }
 }
@@ -115,7 +123,8 @@ pub fn activity(notice: &Notice) -> Activity {
         | NoticeKind::Overflow { .. }
         | NoticeKind::TooManyFindings { .. }
         | NoticeKind::TooManyPending { .. }
-        | NoticeKind::NotFollowedUp { .. } => Activity::Create,
+        | NoticeKind::NotFollowedUp { .. }
+        | NoticeKind::HiddenProxy { .. } => Activity::Create,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Activity::Close,
     }
 }
@@ -132,6 +141,7 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::TooManyFindings { .. } => "too_many_findings",
         NoticeKind::TooManyPending { .. } => "too_many_pending",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
+        NoticeKind::HiddenProxy { .. } => "hidden_proxy",
     }
 }
 
@@ -151,6 +161,7 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::TooManyFindings { .. } => "too_many_findings",
         NoticeKind::TooManyPending { .. } => "too_many_pending",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
+        NoticeKind::HiddenProxy { .. } => "hidden_proxy",
     };
     let encoded =
         serde_json::to_vec(&(problem, &notice.source, window)).expect("texts and numbers always encode as JSON");

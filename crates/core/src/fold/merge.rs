@@ -11,6 +11,7 @@ impl Fold {
     pub fn merge(&mut self, other: Fold) {
         self.counts.add(&other.counts);
         self.overflow.join(other.overflow);
+        self.proxies.join(&other.proxies);
         let groups: Vec<u32> = other.groups.into_iter().map(|group| self.merge_group(group)).collect();
         self.samples.join(other.samples, &groups);
         let sets: Vec<u32> =

@@ -3,6 +3,7 @@
 //! Requests give the size of each group before any row is made, so what exceeds the limit never becomes a row.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::hashed::{ByHash, ByNumber};
@@ -12,6 +13,7 @@ use super::{Fold, FoldCounts, Group, Limits, MatchedRequest, WindowSamples};
 use crate::evidence::SAMPLES_MAX;
 use crate::group::CountKey;
 use crate::notice::NoticeKind;
+use crate::proxy_watch::ProxyWatch;
 use crate::rule::Rules;
 use crate::tally::{Rows, Tally};
 use crate::time::{Minute, Second, Window};
@@ -28,6 +30,7 @@ pub struct WindowCounts {
     pub(super) minutes: BTreeMap<Minute, Rows>,
     /// The notice of the rows that are not stored.
     pub(super) overflow: Option<NoticeKind>,
+    pub(super) proxies: ProxyWatch,
 }
 
 impl Fold {
@@ -45,6 +48,7 @@ impl Fold {
             limits: self.limits,
             counts: self.counts,
             overflow: notice,
+            proxies: self.proxies,
         }
     }
 
@@ -123,6 +127,12 @@ impl WindowCounts {
     #[must_use]
     pub fn window(&self) -> Window {
         self.window
+    }
+
+    /// Returns the proxies that seem to hide the clients; see [`ProxyWatch::hidden_proxies`].
+    #[must_use]
+    pub fn hidden_proxies(&self) -> Vec<IpAddr> {
+        self.proxies.hidden_proxies()
     }
 
     /// Returns how many rows (rule, group, minute) the window has.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use stakeout_core::check::Check;
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
@@ -44,6 +45,10 @@ impl Settings {
     }
 
     pub(super) fn cluster(&self) -> Option<&str> {
+        match *self {}
+    }
+
+    pub(super) fn control_plane_proxies(&self) -> Vec<IpNet> {
         match *self {}
     }
 

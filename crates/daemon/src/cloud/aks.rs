@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use stakeout_azure_monitor::{
     AuditTable, AzureMonitor, AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD, decode as wire,
 };
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::source::Provider;
 use stakeout_core::yaml::{At, Map};
 use stakeout_http::Endpoint;
 
 use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember};
+use crate::network;
 use crate::section::{SectionReader, credential, keys, secret, url};
 
 const CREDENTIALS: [&str; 3] = ["workload_identity", "managed_identity", "client_secret"];
@@ -21,7 +24,12 @@ pub(crate) type Client = Box<AzureMonitor>;
 
 /// The audit log of one AKS cluster.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings(pub(crate) AzureMonitorConfig);
+pub(crate) struct Settings {
+    /// The log.
+    pub(crate) config: AzureMonitorConfig,
+    /// The proxies of AKS itself, which name the client before them.
+    control_plane_proxies: Vec<IpNet>,
+}
 
 /// Rows of Log Analytics: az monitor log-analytics query, query answers, storage exports.
 pub(super) const EXPORT: Export = Export {
@@ -54,6 +62,7 @@ impl Settings {
             "client_id",
             "client_secret",
             "client_secret_file",
+            "control_plane_proxies",
         ];
         let map = keys(at, &known)?;
         let workspace_fix =
@@ -64,23 +73,32 @@ impl Settings {
         let cluster = cluster(&map.need("cluster", "add the cluster's name, as `az aks list` shows it")?)?;
         let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
         let credential = credential(&map, endpoint.as_ref(), reader)?;
-        Ok(Settings(AzureMonitorConfig { workspace_id, table, plan, cluster, endpoint, credential }))
+        let own_proxies = map.get("control_plane_proxies").map(|at| network::trusted_list(&at)).transpose()?;
+        Ok(Settings {
+            config: AzureMonitorConfig { workspace_id, table, plan, cluster, endpoint, credential },
+            control_plane_proxies: own_proxies.unwrap_or_else(|| super::control_plane_proxies(Provider::AzureMonitor)),
+        })
     }
 
     /// Returns which log this is.
     pub(super) fn log(&self) -> String {
-        let AzureMonitorConfig { workspace_id, table, cluster, .. } = &self.0;
+        let AzureMonitorConfig { workspace_id, table, cluster, .. } = &self.config;
         format!("azure_monitor/{workspace_id}/{}/{}", table.as_str(), cluster.to_ascii_lowercase())
     }
 
     /// Returns the cluster's name, which ends its resource id.
     pub(super) fn cluster(&self) -> Option<&str> {
-        self.0.cluster.rsplit('/').next()
+        self.config.cluster.rsplit('/').next()
+    }
+
+    /// Returns the networks of the proxies of AKS itself.
+    pub(super) fn control_plane_proxies(&self) -> Vec<IpNet> {
+        self.control_plane_proxies.clone()
     }
 
     /// Sets up the client, with the budget that its requests draw on.
     pub(super) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<(Client, Arc<Budget>)> {
-        let config = self.0.clone();
+        let config = self.config.clone();
         let quota = Quota {
             requests: REQUESTS_MAX,
             span: REQUESTS_PERIOD,

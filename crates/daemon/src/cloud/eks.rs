@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use stakeout_aws::{Access, AssumeRole};
 use stakeout_cloudwatch::{CloudWatch, CloudWatchConfig, requests_per_second};
 use stakeout_core::decode::{self, DecodeError, Decoded};
@@ -86,6 +87,12 @@ impl Settings {
     pub(super) fn cluster(&self) -> Option<&str> {
         let name = self.log_group.name.strip_prefix("/aws/eks/")?.strip_suffix("/cluster")?;
         Some(name).filter(|name| !name.is_empty() && !name.contains('/'))
+    }
+
+    /// Returns nothing: requests come to the API server as they are.
+    #[expect(clippy::unused_self, reason = "every cloud is asked in the same way")]
+    pub(super) fn control_plane_proxies(&self) -> Vec<IpNet> {
+        Vec::new()
     }
 
     /// Sets up the client, with the budget that its requests draw on.

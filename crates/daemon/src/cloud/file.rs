@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
 
@@ -44,6 +45,12 @@ impl Settings {
     #[expect(clippy::unused_self, reason = "every cloud is asked in the same way")]
     pub(super) fn cluster(&self) -> Option<&str> {
         None
+    }
+
+    /// Returns nothing: requests come to the API server as they are.
+    #[expect(clippy::unused_self, reason = "every cloud is asked in the same way")]
+    pub(super) fn control_plane_proxies(&self) -> Vec<IpNet> {
+        Vec::new()
     }
 
     /// Returns the log.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use stakeout_cloud_logging::{
     CloudLogging, CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE, decode as wire, needle,
 };
@@ -59,6 +60,12 @@ impl Settings {
     /// Returns the cluster's name.
     pub(super) fn cluster(&self) -> Option<&str> {
         Some(&self.0.cluster)
+    }
+
+    /// Returns nothing: requests come to the API server as they are.
+    #[expect(clippy::unused_self, reason = "every cloud is asked in the same way")]
+    pub(super) fn control_plane_proxies(&self) -> Vec<IpNet> {
+        Vec::new()
     }
 
     /// Sets up the client, with the budget that its requests draw on.

@@ -21,7 +21,7 @@ use super::candidate_filter::CandidateFilter;
 use super::input_parts::{self, InputPart};
 use super::read_counts::ReadCounts;
 use super::records::{self, Record};
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, control_plane_proxies};
 use crate::input::InputFile;
 use crate::line_reader::Lines;
 
@@ -56,6 +56,8 @@ pub(super) struct RecordReader<'a> {
     pub(super) counts: ReadCounts,
     /// Logs by provider and cluster.
     pub(super) sources: BTreeMap<(Provider, Arc<str>), Source>,
+    /// The trusted proxies of records from AKS, whose own are among them.
+    trusted_of_aks: TrustedProxies,
 }
 
 /// The part of a file that is read now.
@@ -69,7 +71,8 @@ struct CurrentFile<'a> {
 impl<'a> RecordReader<'a> {
     /// Returns a reader into `fold`.
     pub(super) fn new(options: &'a ReadOptions<'a>, fold: Fold) -> RecordReader<'a> {
-        RecordReader { options, fold, counts: ReadCounts::default(), sources: BTreeMap::new() }
+        let trusted_of_aks = options.trusted.and(&control_plane_proxies(Provider::AzureMonitor));
+        RecordReader { options, fold, counts: ReadCounts::default(), sources: BTreeMap::new(), trusted_of_aks }
     }
 
     /// Reads the part at a position in the input. `bar` shows its bytes.
@@ -199,7 +202,8 @@ impl<'a> RecordReader<'a> {
             cluster: cluster.clone(),
             log: LogId(format!("replay/{provider}/{cluster}")),
         });
-        Observation::of_event(source, self.options.trusted, event, at, record_id)
+        let trusted = if provider == Provider::AzureMonitor { &self.trusted_of_aks } else { self.options.trusted };
+        Observation::of_event(source, trusted, event, at, record_id)
     }
 
     fn unusable(&mut self, unusable: &Unusable, at: u64, file: &mut CurrentFile<'_>) {

@@ -26,6 +26,7 @@ const PAGES_MAX: usize = 50;
 impl Log {
     /// Runs context queries and returns their answers in the same order.
     pub(crate) async fn query_context(&self, queries: Vec<ContextQuery>, options: &ScanOptions) -> Vec<FindingContext> {
+        let options = &options.with_proxies(&self.control_plane_proxies);
         let answers = match &self.connection {
             Connection::File(file) => self.query_files(file.clone(), queries, options.clone()).await,
             Connection::Service { client, budget } => {

@@ -164,6 +164,7 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
         failing: (cursor % 2 == 0).then(|| Failing { since: Second(i64::MIN), reason: "throttled".to_owned() }),
         silent_windows: 3,
         silence_reported: true,
+        hidden_proxies: vec!["172.31.0.5".parse().expect("an address")],
     }
 }
 

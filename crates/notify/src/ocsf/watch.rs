@@ -46,6 +46,7 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
             unmapped["sources"] = json!(sources);
             unmapped["reason"] = json!(reason);
         }
+        NoticeKind::HiddenProxy { addresses } => unmapped["addresses"] = json!(addresses),
         NoticeKind::GapFilled | NoticeKind::SilenceOver => {}
     }
     let report = StatusReport {
