@@ -12,7 +12,7 @@ detection: {selection: {verb|contains: e}, condition: selection}
 ";
 
 /// Records, answers and bytes that a fake handed out.
-fn served(world: &World, cloud: Cloud) -> [u64; 3] {
+pub(crate) fn served(world: &World, cloud: Cloud) -> [u64; 3] {
     match cloud {
         Cloud::Eks => {
             let served = world.logs.served();

@@ -95,7 +95,7 @@ fn field() -> impl Strategy<Value = Field> {
 /// Sources as follow-ups ask for them, of IPv6 with many zeros.
 fn source() -> impl Strategy<Value = Prefilter> {
     let group = || prop_oneof![Just(0_u16), 1..3_u16, any::<u16>()];
-    let v6 = prop::array::uniform8(group()).prop_map(|groups| IpAddr::from(groups));
+    let v6 = prop::array::uniform8(group()).prop_map(IpAddr::from);
     let address = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), v6];
     address.prop_map(|address| Prefilter::from_source(SourceIp::of(address)))
 }

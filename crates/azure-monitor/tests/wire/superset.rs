@@ -126,7 +126,7 @@ fn spelled(literal: &Literal, choice: usize) -> Value {
         (Literal::Text { text, .. }, _) => json!(text),
         (Literal::Network(network), 0) => json!(network.network()),
         (Literal::Network(network), 1) => json!(network.broadcast()),
-        (Literal::Network(network), _) => json!(network.hosts().nth(1 << choice % 60).unwrap_or(network.addr())),
+        (Literal::Network(network), _) => json!(network.hosts().nth(choice).unwrap_or(network.addr())),
     }
 }
 

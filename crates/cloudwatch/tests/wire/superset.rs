@@ -119,7 +119,7 @@ fn prefilter() -> impl Strategy<Value = Prefilter> {
 /// Sources as follow-ups ask for them, and networks of any size.
 fn address() -> impl Strategy<Value = Prefilter> {
     let group = || prop_oneof![Just(0_u16), 1..3_u16, any::<u16>()];
-    let v6 = prop::array::uniform8(group()).prop_map(|groups| IpAddr::from(groups));
+    let v6 = prop::array::uniform8(group()).prop_map(IpAddr::from);
     let address = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), v6];
     (address, prop::option::of(0..=32_u8)).prop_map(|(address, prefix_len)| match prefix_len {
         None => Prefilter::from_source(SourceIp::of(address)),

@@ -94,6 +94,7 @@ fn passes(prefilter: &Prefilter, observation: &Observation) -> bool {
                 Literal::Number(number) => text == number.to_string(),
                 Literal::Text { text: whole, cased: true } => text == whole,
                 Literal::Text { text: whole, cased: false } => text.to_lowercase() == whole.to_lowercase(),
+                Literal::Network(_) => literal.is(text),
             };
             match field.value_of(observation, observation.client) {
                 FieldValue::Text(text) => equals(text),

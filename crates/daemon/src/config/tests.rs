@@ -271,8 +271,8 @@ fn logs_of_the_other_clouds_are_parsed() {
     };
     assert_eq!(far.0.credential, stakeout_cloud_logging::Credential::Default);
     assert_eq!(here.0.credential, stakeout_cloud_logging::Credential::Anonymous);
-    assert_eq!(aks.0.plan, Plan::Basic);
-    let Credential::ClientSecret { secret, .. } = &aks.0.credential else { panic!("a secret") };
+    assert_eq!(aks.config.plan, Plan::Basic);
+    let Credential::ClientSecret { secret, .. } = &aks.config.credential else { panic!("a secret") };
     assert_eq!(secret.expose_secret(), "hush");
     assert!(!format!("{config:?}").contains("hush"));
 }
