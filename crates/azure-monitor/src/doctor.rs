@@ -6,6 +6,7 @@ use serde::Deserialize;
 use stakeout_core::check::{Check, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
+use stakeout_core::text::counted;
 use stakeout_core::time::{Second, Window};
 
 use crate::config::{AuditTable, Plan};
@@ -107,8 +108,10 @@ impl AzureMonitor {
         match self.page(window, prefilter, None).await {
             Ok(page) => {
                 let rows = page.records.len();
-                let finding =
-                    format!("after the filter, a window takes {rows} of {ROWS_MAX} rows and {} bytes", page.bytes);
+                let finding = format!(
+                    "after the filter, a window takes {rows} of {ROWS_MAX} rows and {}",
+                    counted(page.bytes, "byte")
+                );
                 if rows > ROWS_MAX / 2 {
                     return Check::of("quota", Status::Doubtful, finding, fix);
                 }
@@ -125,7 +128,7 @@ impl AzureMonitor {
 
 fn age(newest: Second, now: Second) -> Check {
     let seconds = now.0.saturating_sub(newest.0).max(0);
-    let finding = format!("the newest event is {seconds} seconds old");
+    let finding = format!("the newest event is {} old", counted(seconds, "second"));
     if seconds <= LATE_S {
         return Check::good("newest event", finding);
     }

@@ -172,7 +172,10 @@ impl CloudWatch {
             return Some(Check::of(
                 "quota",
                 Status::Doubtful,
-                format!("the last window takes more than {pages} requests; {per_second} per second are allowed"),
+                format!(
+                    "the last window takes more than {}; {per_second} per second are allowed",
+                    counted(*pages, "request")
+                ),
                 "narrow the rules, or read more often with a shorter window (schedule)",
             ));
         }
@@ -198,7 +201,7 @@ impl CloudWatch {
 /// Checks how old the newest event is. CloudWatch Logs itself may know it an hour late.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogStream.html>
 fn newest_event(minutes: i64) -> Check {
-    let finding = format!("the newest event is {} minutes old", minutes.max(0));
+    let finding = format!("the newest event is {} old", counted(minutes.max(0), "minute"));
     if minutes <= 120 {
         return Check::good("newest event", finding);
     }

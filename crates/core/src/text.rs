@@ -62,7 +62,14 @@ pub fn is_invisible(c: char) -> bool {
 /// Returns `1 finding` or `2 findings`, for a noun with a regular plural.
 #[must_use]
 pub fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == N::from(1) { "" } else { "s" })
+    if number == N::from(1) {
+        return format!("{number} {noun}");
+    }
+    match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])) {
+        Some(stem) => format!("{number} {stem}ies"),
+        None if noun.ends_with('s') => format!("{number} {noun}es"),
+        None => format!("{number} {noun}s"),
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +78,14 @@ mod tests {
 
     #[test]
     fn one_is_singular() {
-        assert_eq!([0, 1, 2].map(|number| counted::<u64>(number, "rule")), ["0 rules", "1 rule", "2 rules"]);
+        for (noun, expected) in [
+            ("rule", ["0 rules", "1 rule", "2 rules"]),
+            ("address", ["0 addresses", "1 address", "2 addresses"]),
+            ("entry", ["0 entries", "1 entry", "2 entries"]),
+            ("day", ["0 days", "1 day", "2 days"]),
+        ] {
+            assert_eq!([0, 1, 2].map(|number| counted::<u64>(number, noun)), expected);
+        }
     }
 
     #[test]

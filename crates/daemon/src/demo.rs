@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::ProgressBar;
+use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use stakeout_fakes::{Slack, Sns, render};
 use stakeout_ledger::Stay;
@@ -89,11 +90,11 @@ async fn show(args: &DemoArgs) -> Result<()> {
             let served = cloud.served();
             writeln!(
                 out,
-                "  fetched from {}: {} records for {added} new ones, {} bytes in {} answers",
+                "  fetched from {}: {} for {added} new ones, {} in {}",
                 cloud.name(),
-                served.records - before.records,
-                served.bytes - before.bytes,
-                served.answers - before.answers,
+                counted(served.records - before.records, "record"),
+                counted(served.bytes - before.bytes, "byte"),
+                counted(served.answers - before.answers, "answer"),
             )?;
         }
         writeln!(out, "  windows read: {}, messages sent: {}", ticked.windows, ticked.messages)?;
@@ -103,7 +104,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
         }
         sent = messages.len();
     }
-    writeln!(out, "\nSlack received {sent} messages, and SNS received {}.", sns.messages().len())?;
+    writeln!(out, "\nSlack received {}, and SNS received {}.", counted(sent, "message"), sns.messages().len())?;
     writeln!(out, "{}", watch.writer().summary().await?)?;
     if args.keep {
         keep(&mut out, &config_path, &clouds, &slack, &sns).await?;

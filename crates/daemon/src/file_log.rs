@@ -17,6 +17,7 @@ use stakeout_core::event::AuditEvent;
 use stakeout_core::finder::{Finder, FoundEvent, Outer};
 use stakeout_core::needle::{Needles, Spelling};
 use stakeout_core::prefilter::Prefilter;
+use stakeout_core::text::counted;
 use stakeout_core::time::{Second, Window};
 
 use crate::input;
@@ -153,7 +154,7 @@ impl FileLog {
             Err(error) => Check::of("scans", Status::Bad, error.to_string(), "check the disk"),
         });
         let minutes = (now.0 - metadata.mtime()).max(0) / 60;
-        let finding = format!("it was last written {minutes} minutes ago");
+        let finding = format!("it was last written {} ago", counted(minutes, "minute"));
         checks.push(if Second(metadata.mtime()) >= window.earliest() {
             Check::good("newest event", finding)
         } else {

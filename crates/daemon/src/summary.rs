@@ -166,10 +166,11 @@ impl fmt::Display for Summary {
             writeln!(f, "  {}: {messages}", visible(destination))?;
         }
         let live: u64 = self.holds.iter().map(|kind| kind.bytes).sum();
-        writeln!(f, "database: {} bytes on the disk, {live} of them live, {} blobs", self.bytes, self.blobs)?;
+        let (bytes, blobs) = (counted(self.bytes, "byte"), counted(self.blobs, "blob"));
+        writeln!(f, "database: {bytes} on the disk, {live} of them live, {blobs}")?;
         for KindSize { kind, records, bytes } in &self.holds {
-            writeln!(f, "  {kind}: {bytes} bytes in {}", counted(*records, "record"))?;
+            writeln!(f, "  {kind}: {} in {}", counted(*bytes, "byte"), counted(*records, "record"))?;
         }
-        writeln!(f, "archive of findings: {} bytes", self.archive_bytes)
+        writeln!(f, "archive of findings: {}", counted(self.archive_bytes, "byte"))
     }
 }

@@ -176,7 +176,7 @@ fn distinct_values(finding: &Finding) -> String {
 }
 
 fn top(values: &TopValues) -> Vec<String> {
-    let others = (values.others > 0).then(|| format!("{} others", values.others));
+    let others = (values.others > 0).then(|| counted(values.others, "other"));
     values.top.iter().map(|(value, n)| format!("{value} ({n})")).chain(others).collect()
 }
 

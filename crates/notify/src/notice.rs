@@ -45,20 +45,23 @@ pub fn explanation(notice: &Notice) -> String {
             format!("Stakeout has now read source {source} (cluster {cluster}) {period}. The gap is closed.")
         }
         NoticeKind::Silent { windows } => format!(
-            "Source {source} (cluster {cluster}) had no audit records in {windows} consecutive windows, up to {to}. \
-             Check that audit logging is enabled and that the log still exists."
+            "Source {source} (cluster {cluster}) had no audit records in {}, up to {to}. \
+             Check that audit logging is enabled and that the log still exists.",
+            counted(*windows, "consecutive window")
         ),
         NoticeKind::SilenceOver => {
             format!("Source {source} (cluster {cluster}) has audit records again, since {from}.")
         }
         NoticeKind::Overflow { rows, requests, .. } => format!(
             "Source {source} (cluster {cluster}) had more groups {period} than one window can store. Counts of the \
-             largest groups are exact. Of the other {rows} rows, Stakeout knows only their sum: {}.",
+             largest groups are exact. Of {}, Stakeout knows only the sum: {}.",
+            counted(*rows, "other row"),
             counted(*requests, "request")
         ),
         NoticeKind::TooManyFindings { findings, requests, rules, .. } => format!(
             "In source {source} (cluster {cluster}), too many groups crossed a threshold {period}. The most severe and the \
-             largest have findings. The other {findings}, with {}, have none. By rule: {}.",
+             largest have findings. Left out: {} with {}. By rule: {}.",
+            counted(*findings, "group"),
             counted(*requests, "request"),
             rules.iter().map(|(rule, findings)| format!("{rule} {findings}")).collect::<Vec<_>>().join(", ")
         ),
@@ -70,7 +73,7 @@ pub fn explanation(notice: &Notice) -> String {
         NoticeKind::NotFollowedUp { sources, .. } => format!(
             "Stakeout could not follow up on {} in source {source} (cluster {cluster}) after {from}. If one of them was \
              denied first and allowed later, no finding reports it.",
-            if *sources == 1 { "1 address".to_owned() } else { format!("{sources} addresses") }
+            counted(*sources, "address")
         ),
         NoticeKind::HiddenProxy { addresses } => format!(
             "Nearly all requests in source {source} (cluster {cluster}) {period} seem to come from {}, and name public \

@@ -81,16 +81,15 @@ pub(crate) fn subject(finding: &Finding) -> String {
 /// Returns how many sources or other values the requests had, such as ` from 213 sources`. Empty if the finding has one
 /// source and counts no values. `shown` escapes the name of a field for the destination.
 pub(crate) fn breadth(finding: &Finding, shown: impl Fn(&str) -> String) -> String {
-    let at_least = |number: usize, is_cut: bool| format!("{}{number}", if is_cut { "at least " } else { "" });
+    let at_least = |number: usize, is_cut: bool, noun: &str| {
+        format!("{}{}", if is_cut { "at least " } else { "" }, counted(number, noun))
+    };
     match finding.distinct_values() {
         Some((field, number, is_cut)) if field != "source_ip" => {
-            format!(" with {} values of {}", at_least(number, is_cut), shown(field))
+            format!(" with {} of {}", at_least(number, is_cut, "value"), shown(field))
         }
         _ if finding.sources.is_empty() => String::new(),
-        _ => {
-            let noun = if finding.sources.len() == 1 { "source" } else { "sources" };
-            format!(" from {} {noun}", at_least(finding.sources.len(), finding.sources.is_cut()))
-        }
+        _ => format!(" from {}", at_least(finding.sources.len(), finding.sources.is_cut(), "source")),
     }
 }
 

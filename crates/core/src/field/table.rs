@@ -8,7 +8,7 @@ use super::{FieldKind, FieldValue, Premise};
 use crate::address;
 use crate::event::{AuditEvent, ObjectRef};
 use crate::observation::Observation;
-use crate::text::{bounded, visible};
+use crate::text::{bounded, counted, visible};
 
 /// Longest text of an event in a reason, in characters.
 const TEXT_CHARS_MAX: usize = 200;
@@ -129,7 +129,7 @@ pub(super) static TABLE: &[Row] = &[
         kind: FieldKind::Bool,
         origin: Origin::Derived(&[]),
         value: |request, _| FieldValue::Bool(request.is_forwarded()),
-        reason: Some(|request, _| format!("sourceIPs has {} entries", request.event.source_ips.len())),
+        reason: Some(|request, _| format!("sourceIPs has {}", counted(request.event.source_ips.len(), "entry"))),
     },
     Row {
         name: "principal_redacted",

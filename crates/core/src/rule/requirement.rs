@@ -1,6 +1,7 @@
 //! What a rule needs for a finding, in words: type, count, timespan and group.
 
 use super::{CountCondition, Counting, ReferencedRule, Rule, Rules};
+use crate::text::counted;
 
 impl Rule {
     /// Returns the Sigma type of its correlation. A rule without a correlation counts requests as well.
@@ -37,7 +38,7 @@ impl Rule {
         let timespan = span(threshold.timespan_seconds);
         match &self.counting {
             Counting::Events if threshold.count == 1 => format!("1 request {per}"),
-            Counting::Events => format!("{} requests in {timespan} {per}", threshold.count),
+            Counting::Events => format!("{} in {timespan} {per}", counted(threshold.count, "request")),
             Counting::Values { field } => format!("{} distinct {field} in {timespan} {per}", threshold.count),
             Counting::Sequence { rules, is_ordered } => {
                 let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
@@ -54,7 +55,7 @@ impl ReferencedRule {
     pub fn needed(&self) -> String {
         match &self.count_condition {
             Some(CountCondition { count, timespan_seconds }) => {
-                format!("{count} requests in {}", span(*timespan_seconds))
+                format!("{} in {}", counted(*count, "request"), span(*timespan_seconds))
             }
             None => "1 request".to_owned(),
         }

@@ -6,6 +6,7 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
 use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::text::counted;
 use stakeout_core::yaml::{At, Map};
 
 use super::duration::{formatted, seconds};
@@ -190,7 +191,7 @@ fn cron(at: &At<'_>) -> Result<Cron, Diagnostic> {
 fn cron_problem(text: &str) -> String {
     let fields: Vec<&str> = text.split_whitespace().collect();
     if fields.len() != CRON_FIELDS.len() {
-        return format!("`{text}` has {} fields instead of 5", fields.len());
+        return format!("`{text}` has {} instead of 5", counted(fields.len(), "field"));
     }
     let is_invalid = |index: usize| {
         let mut alone = ["*"; 5];

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use stakeout_core::progress::Progress;
-use stakeout_core::text::visible;
+use stakeout_core::text::{counted, visible};
 use stakeout_core::time::Window;
 
 /// How far a log is read, and what else is due of it.
@@ -128,7 +128,7 @@ impl fmt::Display for LogProgress {
             writeln!(f, "    failing since {}: {}", failing.since, visible(&failing.reason))?;
         }
         if self.silent_windows > 0 {
-            writeln!(f, "    {} windows in a row without a record", self.silent_windows)?;
+            writeln!(f, "    no record in the last {}", counted(self.silent_windows, "window"))?;
         }
         for Reread { window, due } in &self.rereads {
             writeln!(f, "    reread of {window} due at {}", due.join(", "))?;

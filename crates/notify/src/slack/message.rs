@@ -238,7 +238,7 @@ fn addresses(finding: &Finding) -> Vec<Markup> {
         format!("forwarded for: {}", hops.join(" → "))
     }));
     if chains_more > 0 {
-        values.push(format!("… and {chains_more} more chains"));
+        values.push(format!("… and {}", counted(chains_more, "more chain")));
     }
     let mut lines: Vec<Markup> = values.into_iter().map(Markup::trusted).collect();
     if let Some(first) = lines.first_mut() {
