@@ -61,6 +61,22 @@ fn each_condition_is_explained() {
     );
 }
 
+#[test]
+fn json_has_two_spellings() {
+    let of = |arguments: &[&str], options: &[&str], code: i32| printed(&[arguments, options].concat(), code);
+    for verb in [
+        &["explain", "refused-often", "--rules", "rules.yml", "events.jsonl"][..],
+        &["tune", "--rules", "rules.yml", "events.jsonl"],
+        &["replay", "--rules", "rules.yml", "events.jsonl"],
+        &["rules", "list"],
+    ] {
+        let json = of(verb, &["--json"], 0);
+        assert!(json.starts_with('{') && json == of(verb, &["-o", "json"], 0), "{verb:?}: {json}");
+        assert!(!of(verb, &[], 0).starts_with('{'), "{verb:?}");
+        of(verb, &["--json", "-o", "json"], 2);
+    }
+}
+
 /// What a client wrote stands in the text, but cannot move a cursor, turn a line around or fill the screen.
 #[test]
 fn what_is_explained_holds_nothing_that_a_terminal_obeys() {

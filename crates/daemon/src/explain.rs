@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use stakeout_core::finder::Unusable;
 use stakeout_core::observation::Observation;
@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use crate::bootstrap::warn_of;
 use crate::config::RuleSource;
 use crate::exit::{Exit, Failure, written};
+use crate::printed::{Format, FormatArgs};
 use crate::replay::files::{FileEvent, FilesArgs};
 use crate::rule_files;
 
@@ -34,7 +35,7 @@ const HEADING_CHARS_MAX: usize = 120;
   gcloud logging read 'insertId=\"abc\"' --format=json |
     stakeout explain kubernetes-cluster-scan-by-anonymous -
 
-It explains at most 100 events.
+It explains at most 100 events. JSON has one object per line.
 Exit codes: 0 done, 1 an event cannot be read, 2 usage, 65 no audit events,
 78 rule error")]
 pub(crate) struct ExplainArgs {
@@ -43,24 +44,14 @@ pub(crate) struct ExplainArgs {
     rules: Vec<RuleSource>,
     #[command(flatten)]
     reading: FilesArgs,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[command(flatten)]
+    output: FormatArgs,
     /// The rule's name
     #[arg(value_name = "RULE")]
     rule: String,
     /// Files with one or several events, in any form that `replay` reads; `-` is standard input
     #[arg(required = true, value_name = "EVENT")]
     events: Vec<PathBuf>,
-}
-
-/// The output format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A tree for people
-    Text,
-    /// One JSON object per line
-    Json,
 }
 
 /// An event with its explanation.
@@ -77,7 +68,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
     warn_of(&rules);
     let rule = rule_files::named(&rules, &args.rule)?;
-    let trusted = args.reading.trusted();
+    let (trusted, format) = (args.reading.trusted(), args.output.format());
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut explained, mut unreadable, mut foreign) = (0_u64, 0_u64, 0_u64);
     let read = args.reading.events(&args.events, &mut |event| {
@@ -91,12 +82,12 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
                     Unusable::Damaged(_) => unreadable += 1,
                     Unusable::Foreign(_) | Unusable::Skipped(_) => foreign += 1,
                 }
-                unread(&mut out, args.output, &event, error)
+                unread(&mut out, format, &event, error)
             }
             Ok(observation) => {
                 explained += 1;
                 let explanation = rules.explain(rule, observation, &trusted);
-                write(&mut out, args.output, &event, observation, &explanation)
+                write(&mut out, format, &event, observation, &explanation)
             }
         };
         match output {
@@ -123,18 +114,18 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
 
 fn write(
     out: &mut impl Write,
-    output: Output,
+    format: Format,
     event: &FileEvent,
     observation: &Observation,
     explanation: &Explanation,
 ) -> io::Result<()> {
     let time = observation.first.to_string();
-    match output {
-        Output::Json => {
+    match format {
+        Format::Json => {
             let explained = Explained { event: &event.location, time, explanation };
             writeln!(out, "{}", serde_json::to_string(&explained)?)
         }
-        Output::Text => {
+        Format::Text => {
             writeln!(out, "{}: {}", event.location, heading(observation))?;
             if event.is_truncated {
                 writeln!(out, "  the record is truncated: its end is missing")?;
@@ -144,14 +135,14 @@ fn write(
     }
 }
 
-fn unread(out: &mut impl Write, output: Output, event: &FileEvent, error: &Unusable) -> io::Result<()> {
+fn unread(out: &mut impl Write, format: Format, event: &FileEvent, error: &Unusable) -> io::Result<()> {
     let error = visible(&match error {
         Unusable::Damaged(_) | Unusable::Skipped(_) => error.to_string(),
         Unusable::Foreign(foreign) => format!("not an audit event: {}", foreign.what),
     });
-    match output {
-        Output::Json => writeln!(out, "{}", serde_json::json!({"event": event.location, "error": error})),
-        Output::Text => writeln!(out, "{}: {error}\n", event.location),
+    match format {
+        Format::Json => writeln!(out, "{}", serde_json::json!({"event": event.location, "error": error})),
+        Format::Text => writeln!(out, "{}: {error}\n", event.location),
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -40,6 +40,7 @@ use crate::bootstrap::warn_of;
 use crate::config::RuleSource;
 use crate::exit::{Exit, Failure, written};
 use crate::input::InputFile;
+use crate::printed::{Format, FormatArgs};
 use crate::{network, rule_files};
 use candidate_filter::CandidateFilter;
 use export::ExportKind;
@@ -67,7 +68,9 @@ const THREADS: usize = 4;
     'AKSAudit | where TimeGenerated > ago(1d)' | stakeout replay -
   aws logs filter-log-events --log-group-name /aws/eks/prod/cluster \\
     --log-stream-name-prefix kube-apiserver-audit |
-    stakeout replay --cluster prod -")]
+    stakeout replay --cluster prod -
+
+The text has one line per finding. JSON has one OCSF Detection Finding per line.")]
 pub(crate) struct ReplayArgs {
     /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]
@@ -81,9 +84,8 @@ pub(crate) struct ReplayArgs {
     /// Network of a proxy or load balancer whose forwarded client address is trusted
     #[arg(long, value_name = "CIDR", value_parser = network::parse_trusted_argument)]
     trusted_proxy: Vec<IpNet>,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[command(flatten)]
+    output: FormatArgs,
     /// Decode every record, also those that cannot match, to count unreadable ones; the findings are the same
     #[arg(long)]
     strict: bool,
@@ -96,15 +98,6 @@ pub(crate) struct ReplayArgs {
     /// Audit logs in any form, also compressed with gzip, zstd, xz or bzip2; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-}
-
-/// The output format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// One line per finding, for people
-    Text,
-    /// One OCSF Detection Finding per line
-    Json,
 }
 
 /// Replays the files and prints one line for each finding, in its final state.
@@ -135,7 +128,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     findings.sort_by(|left, right| {
         (left.episode.first, &left.rule.name, &left.group).cmp(&(right.episode.first, &right.rule.name, &right.group))
     });
-    written(print(&findings, args.output, read_until, now))?;
+    written(print(&findings, args.output.format(), read_until, now))?;
     if counts.is_unusable() {
         error!("{}", counts.explanation(&input.parts));
         return Ok(Exit::Unusable);
@@ -273,13 +266,13 @@ pub(crate) fn warn_of_unusable(read: &ReadCounts, parts: &[InputPart]) {
     }
 }
 
-fn print(findings: &[Finding], output: Output, read_until: Second, now: Timestamp) -> io::Result<()> {
+fn print(findings: &[Finding], format: Format, read_until: Second, now: Timestamp) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     for finding in findings {
         let activity = if finding.is_quiet_at(read_until) { Activity::Close } else { Activity::Create };
-        match output {
-            Output::Text => writeln!(out, "{}", text::finding_line(finding))?,
-            Output::Json => writeln!(out, "{}", ocsf::to_line(&ocsf::finding(finding, activity, None, now)))?,
+        match format {
+            Format::Text => writeln!(out, "{}", text::finding_line(finding))?,
+            Format::Json => writeln!(out, "{}", ocsf::to_line(&ocsf::finding(finding, activity, None, now)))?,
         }
     }
     out.flush()

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use stakeout_core::fold::Limits;
 use stakeout_core::rule::{Rule, Rules};
@@ -22,6 +22,7 @@ use crate::bootstrap::{self, ConfigArgs, warn_of};
 use crate::clock;
 use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, Failure, written};
+use crate::printed::{Format, FormatArgs};
 use crate::replay::files::{FilesArgs, Folded};
 use crate::replay::warn_of_unusable;
 use crate::rule_files;
@@ -45,6 +46,7 @@ or from --from to --to, and over at least one day.
 With -c, tune reads the logs from their clouds, hour by hour. It changes no
 state and sends nothing. The filters are suggestions. Fill in owner and reason,
 then copy them to a file of your rules.
+The text is a table, with filters as YAML. JSON has a line for each rule.
 Exit codes: 0 done, 1 failed, 2 usage, 65 no audit events, 78 rule error")]
 pub(crate) struct TuneArgs {
     /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
@@ -70,21 +72,11 @@ pub(crate) struct TuneArgs {
     /// Skip records from this time on, in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = clock::parse_argument)]
     to: Option<Timestamp>,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[command(flatten)]
+    output: FormatArgs,
     /// Audit logs in any form, also compressed with gzip, zstd, xz or bzip2; `-` is standard input
     #[arg(required_unless_present = "config", value_name = "FILE")]
     files: Vec<PathBuf>,
-}
-
-/// The output format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A table for people, with filters as YAML
-    Text,
-    /// One JSON object per line and rule
-    Json,
 }
 
 /// The counted rows, and the time that they cover.
@@ -117,9 +109,9 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     let rules: Vec<&Rule> = if asked.is_empty() { rules.rules.iter().collect() } else { asked };
     let reported = rules.into_iter().try_for_each(|rule| {
         let report = Report::of(rule, tune(rule, &minutes), span);
-        match args.output {
-            Output::Text => report.write(&mut out),
-            Output::Json => report.write_json(&mut out),
+        match args.output.format() {
+            Format::Text => report.write(&mut out),
+            Format::Json => report.write_json(&mut out),
         }
     });
     written(reported.and_then(|()| out.flush()))?;
