@@ -9,6 +9,7 @@ mod event_filter;
 mod json_text;
 mod lenient;
 mod members;
+mod openshift;
 mod stage_time;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use crate::text::bounded;
 pub use borrowed_event::BorrowedEvent;
 pub use event_filter::EventFilter;
 pub use json_text::json_text;
+pub use openshift::OAUTH_SERVER;
 pub use stage_time::{stage_time_ms, stage_time_unread_ms};
 
 /// Longest line that is read whole, in bytes. Of a longer line only the first part is read, and it counts as truncated.
@@ -110,6 +112,7 @@ fn event_of_prefix(line: &[u8], is_prefix: bool) -> Result<BorrowedEvent<'_>, De
     event.is_truncated = is_prefix || read.is_err();
     match (&event.kind, read) {
         (Some(kind), _) if kind != "Event" => Err(DecodeError::NotAnEvent(bounded(kind, 64))),
+        _ if openshift::is_login(&event) => Err(DecodeError::OtherService(openshift::OAUTH_SERVER.to_owned())),
         _ if identifies_request(&event) => Ok(event),
         (_, Ok(())) => Err(DecodeError::NotJson("no auditID, stage or verb in it".to_owned())),
         (_, Err(error)) => Err(DecodeError::NotJson(error.to_string())),

@@ -17,6 +17,30 @@ fn code_of(json: &str) -> Option<i64> {
 }
 
 #[test]
+fn logins_at_openshift_are_no_requests_of_the_api() {
+    let of = |uri: &str, code: u16, annotations: &str| {
+        let code = format!(r#""code":{code}"#);
+        let json = WHOLE.replace("/api/v1/pods", uri).replace(r#""code":403"#, &code);
+        decode(json.replace(r#"{"authorization.k8s.io/decision":"forbid"}"#, annotations).as_bytes())
+    };
+    let (allowed, denied) =
+        (r#"{"authorization.k8s.io/decision":"allow"}"#, r#"{"authorization.k8s.io/decision":"forbid"}"#);
+    let of_login = r#"{"authentication.openshift.io/decision":"deny"}"#;
+    let login = Err(DecodeError::OtherService(OAUTH_SERVER.to_owned()));
+    assert_eq!(of("/oauth/authorize?client_id=console", 401, of_login), login);
+    for uri in ["/oauth/token", "/login", "/login/ldap?then=%2F", "/logout", "/oauth2callback/github?code=1"] {
+        assert_eq!(of(uri, 302, allowed), login, "{uri}");
+        // An API server denies these paths, or finds nothing there.
+        assert!(of(uri, 403, denied).is_ok(), "{uri}");
+        assert!(of(uri, 404, allowed).is_ok(), "{uri}");
+        assert!(of(uri, 401, "{}").is_ok(), "{uri}");
+    }
+    for uri in ["/loginx", "/oauth", "/api/v1/namespaces/x/pods/login/proxy/oauth/authorize"] {
+        assert!(of(uri, 200, allowed).is_ok(), "{uri}");
+    }
+}
+
+#[test]
 fn a_whole_event_is_read() {
     let decoded = decode(WHOLE.as_bytes()).expect("an event");
     assert!(!decoded.is_truncated);
