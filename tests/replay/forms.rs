@@ -236,12 +236,31 @@ fn records_of_clouds_and_documents_give_the_findings_too() {
         let (first, last) = line.split_at(300);
         format!("{0} stdout P {first}\n{0} stdout F {last}\n", time(line))
     };
+    let of_docker = |line: &String| {
+        let record = |log: &str| json!({"log": log, "stream": "stdout", "time": time(line)}).to_string() + "\n";
+        let (first, rest) = line.split_at(300);
+        let (second, last) = rest.split_at(rest.len() / 2);
+        record(first) + &record(second) + &record(&format!("{last}\n"))
+    };
+    let joined = |event: &Value| {
+        let mut members = serde_json::Map::new();
+        flat(event, "", &mut members);
+        members.into_iter().map(|(key, value)| (key.replace('.', "_"), value)).collect::<Value>().to_string()
+    };
+    let of_xml = |line: &String| format!("<entry><![CDATA[{line}]]></entry>");
     let of_tail = |event: &Value| format!("2026-11-22T01:00:52+00:00 kube-apiserver-audit-1 {}\n", pretty(event));
     let forms = [
         ("a list over several lines", pretty(&json!(events))),
         ("documents over several lines", events.iter().map(pretty).collect()),
         ("a document behind a prefix", events.iter().map(of_tail).collect()),
         ("fields with dots", events.iter().map(flattened).collect::<Vec<_>>().join("\n")),
+        ("fields with underscores", events.iter().map(joined).collect::<Vec<_>>().join("\n")),
+        ("records in parts", lines.iter().map(of_docker).collect()),
+        ("records in parts, the last without its end", {
+            let text: String = lines.iter().map(of_docker).collect();
+            text.trim_end().replacen("\\n\",\"stream\"", "\",\"stream\"", lines.len())
+        }),
+        ("many records in a line of XML", lines.iter().map(of_xml).collect()),
         ("fields as texts", events.iter().map(as_texts).collect::<Vec<_>>().join("\n")),
         ("a table", format!("@timestamp,@message\n{}", lines.iter().map(cell).collect::<String>())),
         ("lines in parts", lines.iter().map(part).collect()),
@@ -280,6 +299,9 @@ fn one_input_may_hold_all_kinds() {
     }
 }
 
+/// A login at OpenShift's OAuth server with a wrong password.
+const LOGIN: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"d0","stage":"ResponseComplete","requestURI":"/oauth/authorize?client_id=openshift-challenging-client","verb":"get","user":{"username":"system:anonymous","groups":["system:unauthenticated"]},"sourceIPs":["8.8.8.8"],"userAgent":"Go-http-client/1.1","responseStatus":{"metadata":{},"code":401},"requestReceivedTimestamp":"2026-11-22T01:00:10.000000Z","stageTimestamp":"2026-11-22T01:00:10.000000Z","annotations":{"authentication.openshift.io/decision":"deny","authentication.openshift.io/username":"eve","authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":""}}"#;
+
 /// An input without usable records has exit code 65, and the message names what it is.
 #[test]
 fn what_is_no_audit_log_is_named() {
@@ -297,6 +319,12 @@ fn what_is_no_audit_log_is_named() {
         (entry, "no timestamp in the entry"),
         (r#"{"kind":"Event","apiVersion":"v1","reason":"Killing"}"#, "a Kubernetes object of kind Event of v1"),
         ("\u{0}\u{1}\u{2}{", "the first is"),
+        (
+            &format!("{LOGIN}\n").repeat(40),
+            "0 of 40 records are audit events; the first is a record of another service (OpenShift's OAuth server",
+        ),
+        (&format!("master-0.example {LOGIN}"), "use the API server's log: oc adm node-logs"),
+        (&json!({"log": LOGIN, "stream": "stdout"}).to_string(), "OpenShift's OAuth server"),
     ] {
         for extra in [&["-"][..], &["--strict", "-"], &["--exit-on-finding", "-"]] {
             let output = replay(extra, input.as_bytes());
@@ -348,6 +376,18 @@ fn other_lines_are_counted_and_named() {
     let bare = r#"{"kind":"Event","auditID":"a","stage":"ResponseComplete","verb":"list","requestURI":"/api"}"#;
     let log = stderr(&replay(&["--strict", "-"], bare.as_bytes()));
     assert!(log.contains("neither a client address nor a response code"), "{log}");
+}
+
+/// Logins in the same file are no requests of the Kubernetes API.
+#[test]
+fn logins_at_openshift_count_for_no_finding() {
+    let lines = recording();
+    let expected = findings_of(lines.join("\n").as_bytes());
+    let logins = format!("\n{LOGIN}\n").repeat(3);
+    let output = replay(&["-o", "json", "-"], lines.join(&logins).as_bytes());
+    assert_eq!(findings_in(&output), expected);
+    let others = 3 * (lines.len() - 1);
+    assert!(stderr(&output).contains(&format!("records={others} unreadable=0")), "{}", stderr(&output));
 }
 
 /// What a client writes into a body is not an event, however its record is wrapped or damaged.

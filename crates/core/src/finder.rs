@@ -33,8 +33,10 @@ use object::Object;
 pub const DEPTH_MAX: usize = 32;
 /// Most data that is unpacked of one text, in bytes: a compressed record must not cost more than a plain one may.
 const UNPACKED_BYTES_MAX: usize = 64 << 20;
-/// Most places of a text at which reading an object fails before the search ends.
+/// How often a text is read in vain at most, in places where no value begins after all.
 const FAILURES_MAX: usize = 32;
+/// A value that breaks off before so many bytes was hardly read: `[` and `{` occur in other text too.
+const HARDLY_READ_BYTES: usize = 16;
 /// Shortest text that may be base64 data, in bytes. An event is longer.
 const DATA_BYTES_MIN: usize = 64;
 /// The beginning of an event behind another one that was cut off, as the API server writes it.
@@ -105,10 +107,17 @@ impl Finder<'_> {
     /// A text without an event is one record, or as many as the list in it has elements.
     #[must_use]
     pub fn find(&self, text: &str, outer: &Outer) -> Vec<Result<FoundEvent, Unusable>> {
+        self.find_before(text, text, outer)
+    }
+
+    /// Returns the same as [`Finder::find`]. `around` is the text with what follows it, which shows what a text without an
+    /// event is.
+    #[must_use]
+    pub fn find_before(&self, text: &str, around: &str, outer: &Outer) -> Vec<Result<FoundEvent, Unusable>> {
         let mut search = Search { finder: self, found: Vec::new(), unpacked: 0, empty_lists: 0 };
         search.text(text, outer, 0);
         if search.found.is_empty() && search.empty_lists == 0 && !is_blank(text) {
-            search.found.push(Err(Unusable::of_line(text, text)));
+            search.found.push(Err(Unusable::of_line(text, around)));
         }
         search.found
     }
@@ -118,11 +127,14 @@ impl Unusable {
     /// Returns why `text` is not used, in which no event was found. `around` is the text with what follows it.
     #[must_use]
     pub fn of_line(text: &str, around: &str) -> Unusable {
-        let is_whole = value_end(text.trim_start()).is_some_and(|end| text.trim_start()[end..].trim().is_empty());
-        if !is_whole && MARKS.iter().any(|mark| text.contains(mark)) {
-            return Unusable::Damaged(DecodeError::NotJson("it is cut off or damaged".to_owned()));
+        let is_whole = |json: &str| value_end(json).is_some_and(|end| json[end..].trim().is_empty());
+        if is_whole(text.trim_start()) || !MARKS.iter().any(|mark| text.contains(mark)) {
+            return Unusable::Foreign(Foreign::of(around));
         }
-        Unusable::Foreign(Foreign::of(around))
+        match text.find('{').map(|begin| &text[begin..]) {
+            Some(behind_prefix) if is_whole(behind_prefix) => Unusable::Foreign(Foreign::of(behind_prefix)),
+            _ => Unusable::Damaged(DecodeError::NotJson("it is cut off or damaged".to_owned())),
+        }
     }
 }
 
@@ -174,6 +186,10 @@ impl Search<'_> {
                 Some(Ok(decoded)) => {
                     self.found.push(Ok(FoundEvent::of_wrapped(decoded, outer)));
                     return true;
+                }
+                Some(Err(DecodeError::OtherService(service))) => {
+                    self.found.push(Err(Unusable::Foreign(Foreign::of_service(&service, json))));
+                    return false;
                 }
                 Some(Err(error)) => damage = Some(error),
                 None => {}
@@ -284,7 +300,7 @@ impl Search<'_> {
         if depth > DEPTH_MAX {
             return false;
         }
-        let (mut at, mut failures, mut is_found) = (0, 0, false);
+        let (mut at, mut vain, mut is_found) = (0, 0, false);
         if !text.contains('{') && text.len() >= DATA_BYTES_MIN {
             return self.inner_text(text.trim(), outer, depth);
         }
@@ -292,12 +308,25 @@ impl Search<'_> {
             true => Cow::Borrowed(outer),
             false => Cow::Owned(outer.after_prefix(&text[..text.find('{').unwrap_or(0)])),
         };
-        while let Some(open) = text[at..].find(['{', '[']).filter(|_| failures < FAILURES_MAX) {
+        while let Some(open) = text[at..].find(['{', '[']) {
             let begin = at + open;
             let rest = &text[begin..];
-            if let Some(end) = value_end(rest) {
+            if vain > FAILURES_MAX * text.len() {
+                // Nothing is left out in silence.
+                self.found.push(Err(Unusable::of_line(rest, rest)));
+                break;
+            }
+            let whole = read_value(rest);
+            if let Ok(end) = whole {
                 is_found |= self.value(&rest[..end], &outer, depth);
                 at = begin + end;
+            } else if let Err(read) = whole
+                && read < HARDLY_READ_BYTES
+                && !text[..begin].ends_with('"')
+                && !rest.starts_with(GLUED)
+            {
+                vain += HARDLY_READ_BYTES;
+                at = begin + 1;
             } else if let Some((quoted, end)) = quoted(text, begin) {
                 is_found |= self.text(&quoted, &outer, depth + 1);
                 at = end;
@@ -308,7 +337,7 @@ impl Search<'_> {
                 let Some(next) = glued(rest) else { break };
                 at = begin + next;
             } else {
-                failures += 1;
+                vain += rest.len();
                 at = begin + 1;
             }
         }
@@ -341,8 +370,17 @@ fn is_blank(text: &str) -> bool {
 
 /// Returns the end of the JSON value at the beginning of `text`.
 fn value_end(text: &str) -> Option<usize> {
+    read_value(text).ok()
+}
+
+/// Returns the end of the JSON value at the beginning of `text`, or how much of it was read where it is damaged.
+fn read_value(text: &str) -> Result<usize, usize> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
-    matches!(values.next(), Some(Ok(_))).then(|| values.byte_offset())
+    match values.next() {
+        Some(Ok(_)) => Ok(values.byte_offset()),
+        Some(Err(error)) if error.line() == 1 && !error.is_eof() => Err(error.column()),
+        Some(Err(_)) | None => Err(text.len()),
+    }
 }
 
 /// Returns the text in the JSON string that begins right before `brace`, and its end: `msg="{\"kind\":..."` as logfmt has it.

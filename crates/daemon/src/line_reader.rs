@@ -23,7 +23,7 @@ use stakeout_core::time::Second;
 const BLOCK_BYTES: usize = 256 * 1024;
 
 /// How the API server begins a line.
-const BEGINNING: &[u8] = b"{\"kind\":\"Event\",";
+pub(crate) const BEGINNING: &[u8; 16] = b"{\"kind\":\"Event\",";
 
 /// Reads lines and their byte offsets.
 pub(crate) struct Lines<R> {
@@ -315,14 +315,18 @@ impl<R: Read> Lines<R> {
     /// Checks the whole lines that come next, up to the first that begins in another way.
     fn check(&mut self) {
         let Some(checked) = &mut self.checked else { return };
-        let lines = &self.block[..self.whole];
-        checked.end = self.next;
-        while lines[checked.end..].starts_with(BEGINNING) {
-            let end = memchr(b'\n', &lines[checked.end..]).map_or(self.whole, |end| checked.end + end);
-            checked.cut += u64::from(!matches!(lines[end - 1], b'}' | b'\r'));
+        let mut rest = &self.block[self.next..self.whole];
+        // A comparison of an array takes two instructions, one of a slice a call.
+        while rest.first_chunk() == Some(BEGINNING) {
+            let (line, after) = match memchr(b'\n', rest) {
+                Some(end) => (&rest[..end], &rest[end + 1..]),
+                None => (rest, &rest[rest.len()..]),
+            };
+            checked.cut += u64::from(!matches!(line.last(), Some(b'}' | b'\r')));
             checked.count += 1;
-            checked.end = self.whole.min(end + 1);
+            rest = after;
         }
+        checked.end = self.whole - rest.len();
         self.next_candidates.clear();
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::object::Object;
 use super::recognition::is_of_rancher;
+use crate::decode::OAUTH_SERVER;
 use crate::text::{bounded, visible};
 
 /// Longest part of a record that is shown, in characters.
@@ -37,7 +38,9 @@ impl Foreign {
 
     /// Returns a record that its envelope assigns to another service.
     pub(super) fn of_service(service: &str, json: &str) -> Foreign {
-        Foreign { what: format!("a record of another service ({service})").into(), advice: None, shown: shown(json) }
+        let advice = (service == OAUTH_SERVER)
+            .then_some("use the API server's log: oc adm node-logs --role=master --path=kube-apiserver/audit.log");
+        Foreign { what: format!("a record of another service ({service})").into(), advice, shown: shown(json) }
     }
 }
 

@@ -14,6 +14,9 @@ const KEY_PARTS_MAX: usize = 8;
 /// Highest index that a key with dots may name.
 const INDEX_MAX: usize = 256;
 
+/// Members of an event that are objects and have no name with `_`.
+const JOINED: [&str; 4] = ["user", "impersonatedUser", "objectRef", "responseStatus"];
+
 /// Members in their order, each value as it is spelled.
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -82,7 +85,16 @@ pub(super) fn parts(key: &str) -> Vec<&str> {
             return before.chain(std::iter::once(name)).collect();
         }
     }
+    if let Some((object, member)) = joined(key) {
+        return vec![object, member];
+    }
     key.split(['.', '[', ']']).filter(|part| !part.is_empty()).take(KEY_PARTS_MAX).collect()
+}
+
+/// Returns the parts of a key that was joined by `_`, as Graylog does: `user_username`.
+pub(super) fn joined(key: &str) -> Option<(&str, &str)> {
+    let (object, member) = key.split_once('_')?;
+    JOINED.contains(&object).then_some((object, member))
 }
 
 /// Inserts a value at the position that the parts of its key name. A number among them is the index of a list.

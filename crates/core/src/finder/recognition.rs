@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::object::{Object, insert, parts};
+use super::object::{Object, insert, joined, parts};
 use crate::decode::{DecodeError, Decoded, decode, json_text};
 
 /// Members of an event that are read. What a client writes into bodies is not.
@@ -50,7 +50,7 @@ pub(super) fn event_in(object: &Object<'_>, json: &str) -> Option<Result<Decoded
         let json = object.raw(name).filter(|json| json.starts_with('"'));
         json.and_then(json_text).is_some_and(|text| text.trim_start().starts_with(['{', '[']))
     };
-    let is_flat = object.members().any(|(key, _)| key.contains(['.', '[']));
+    let is_flat = object.members().any(|(key, _)| key.contains(['.', '[']) || joined(key).is_some());
     if is_flat || STRUCTURED.iter().any(is_text) {
         return Some(decode(assembled(object).as_bytes()));
     }

@@ -55,6 +55,26 @@ fn an_event_in_a_quoted_text_is_found() {
 }
 
 #[test]
+fn a_prefix_hides_nothing_of_what_a_record_is() {
+    let rancher = r#"{"auditID":"a","requestURI":"/v3/x","user":{"name":"u"},"method":"GET","responseCode":200}"#;
+    assert_eq!(what(rancher), "a record of Rancher's API audit log");
+    assert_eq!(what(&format!("node-1 {rancher}")), "a record of Rancher's API audit log");
+    assert!(what(&format!("node-1 {}", &rancher[..40])).starts_with("not audit JSON"));
+    assert_eq!(what("I1122 01:01:20.123456       1 a.go:1] done {\"a\":1}"), "a klog line");
+}
+
+/// What is not searched to its end is reported.
+#[test]
+fn a_text_that_is_too_expensive_ends_with_a_damaged_record() {
+    let cheap = format!("{}{EVENT}", "[x] {y} ".repeat(1_000));
+    assert_eq!(find(&cheap).len(), 1);
+    assert!(find(&cheap)[0].is_ok());
+    let nested = format!("{}{EVENT}", "[".repeat(10_000));
+    let found = find(&nested);
+    assert!(matches!(&found[..], [Err(Unusable::Damaged(_))]), "{found:?}");
+}
+
+#[test]
 fn flattened_events_are_put_together() {
     let expected = event(EVENT).decoded;
     let flat = json!({

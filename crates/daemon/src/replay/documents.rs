@@ -82,6 +82,15 @@ impl<'a> Documents<'a> {
     }
 }
 
+impl Documents<'_> {
+    /// Reads what the text left incomplete. Calls `observe` with each record.
+    pub(super) fn finish(&mut self, observe: &mut dyn FnMut(Found)) {
+        for line in self.partial.rest() {
+            self.finder.find(&line, &Outer::default()).into_iter().for_each(&mut *observe);
+        }
+    }
+}
+
 /// A walk through the text that comes next.
 struct Walk<'w, 'a, R> {
     documents: &'w mut Documents<'a>,
@@ -97,7 +106,7 @@ impl<R: Read> Walk<'_, '_, R> {
         self.documents.csv = None;
         loop {
             match self.value(0)? {
-                Value::Whole(end) => self.find(0, end, &Outer::default()),
+                Value::Whole(end) => self.record(end),
                 Value::Broken if self.find_in_line()? => return Ok(()),
                 Value::Broken | Value::Long => return self.damaged_or_long(),
             }
@@ -109,6 +118,18 @@ impl<R: Read> Walk<'_, '_, R> {
                 // A mark that the line was truncated, or the end of a list.
                 Some(_) => return self.pass_line(),
             }
+        }
+    }
+
+    /// Reads a document of so many bytes, which may be a part of a record.
+    fn record(&mut self, end: usize) {
+        let Some(records) = self.documents.partial.join_record(&self.lines.rest()[..end]) else {
+            return self.find(0, end, &Outer::default());
+        };
+        let at = self.lines.position();
+        self.lines.pass(end);
+        for record in records {
+            self.records(at, self.documents.finder.find(&record, &Outer::default()));
         }
     }
 
@@ -160,8 +181,8 @@ impl<R: Read> Walk<'_, '_, R> {
         while self.lines.rest().len() < FOREIGN_BYTES_MAX && self.lines.read_on()? {}
         let rest = self.lines.rest();
         let around = String::from_utf8_lossy(&rest[..rest.len().min(FOREIGN_BYTES_MAX)]);
-        let unusable = Unusable::of_line(&line, &around);
-        self.records(at, vec![Err(unusable)]);
+        let found = self.documents.finder.find_before(&line, &around, &Outer::default());
+        self.records(at, found);
         self.pass_line()
     }
 

@@ -54,7 +54,11 @@ pub(super) fn read<R: Read>(
         let needles = candidate_filter.needles().filter(|_| first_lines == 0);
         first_lines = first_lines.saturating_sub(1);
         match lines.next_or_other(needles)? {
-            Next::End => return Ok(()),
+            Next::End => {
+                let (at, mut time) = (lines.position(), lines.time());
+                documents.finish(&mut |found| time = pass_on(at, found, time, observe));
+                return Ok(());
+            }
             Next::Line(line) if line.is_blank() => {}
             Next::Line(line) => {
                 let event = line.borrowed_event();
