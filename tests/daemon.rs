@@ -50,11 +50,16 @@ impl Daemon {
     }
 
     /// Starts the daemon on an audit log.
-    fn start_with(mut command: Command, log: &str) -> Daemon {
+    fn start_with(command: Command, log: &str) -> Daemon {
+        Daemon::start_listening(command, log, "127.0.0.1:0", "[]")
+    }
+
+    /// Starts the daemon with an admin page at a free port of an address, for `hosts` too.
+    fn start_listening(mut command: Command, log: &str, listen: &str, hosts: &str) -> Daemon {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("audit.log"), log).expect("written");
-        let admin = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-        configure(folder.path(), admin, "");
+        let admin = TcpListener::bind(listen).and_then(|free| free.local_addr()).expect("a free port");
+        configure_page(folder.path(), &format!("{{listen: \"{admin}\", hosts: {hosts}}}"), "");
         let socket = folder.path().join("notify");
         let systemd = read_messages(UnixDatagram::bind(&socket).expect("a socket"));
         let child = command
@@ -156,8 +161,12 @@ fn is_closed(connection: &mut TcpStream) -> bool {
 }
 
 fn configure(folder: &Path, admin: SocketAddr, more: &str) {
+    configure_page(folder, &format!("{{listen: \"{admin}\"}}"), more);
+}
+
+fn configure_page(folder: &Path, admin: &str, more: &str) {
     let text = format!(
-        "state: {{path: state}}\nadmin: {{listen: \"{admin}\"}}\nsources:\n  - {{name: onprem, file: {{path: audit.log}}}}\n\
+        "state: {{path: state}}\nadmin: {admin}\nsources:\n  - {{name: onprem, file: {{path: audit.log}}}}\n\
          notify:\n  - {{name: out, stdout: {{}}}}\n{more}"
     );
     std::fs::write(folder.join("stakeout.yaml"), text).expect("written");
@@ -218,6 +227,28 @@ fn the_admin_page_refuses_the_host_name_of_a_stranger() {
     }
 }
 
+/// A browser in the network of the cluster reaches the page too.
+#[test]
+fn a_page_that_other_machines_reach_refuses_strangers_as_well() {
+    let command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+    let log = format!("{AUDIT_LINE}\n");
+    let daemon = Daemon::start_listening(command, &log, "0.0.0.0:0", "[Stakeout.Example]");
+    daemon.wait_for("STATUS=tick ");
+    for path in ["/state", "/findings", "/metrics", "/healthz", "/readyz"] {
+        let status_for = |host: &str| daemon.ask_host(host, "GET", path).0;
+        for stranger in ["attacker.example:9403", "stakeout.example.attacker.test"] {
+            assert_eq!(status_for(stranger), "HTTP/1.1 421 Misdirected Request", "{stranger} {path}");
+        }
+        for host in ["10.244.1.7:9403", "stakeout.example:9403", "localhost"] {
+            assert_eq!(status_for(host), "HTTP/1.1 200 OK", "{host} {path}");
+        }
+    }
+    for (path, status) in [("/metrics", "200 OK"), ("/readyz", "200 OK"), ("/state", "421 Misdirected Request")] {
+        let of_service = daemon.ask_host("stakeout.monitoring.svc:9403", "GET", path).0;
+        assert_eq!(of_service, format!("HTTP/1.1 {status}"), "{path}");
+    }
+}
+
 #[test]
 fn a_state_that_is_held_is_shown_by_the_daemon_that_holds_it() {
     let daemon = Daemon::start();
@@ -247,6 +278,39 @@ fn a_reload_keeps_the_last_good_config() {
     daemon.wait_for("RELOADING=1");
     daemon.wait_for("READY=1");
     assert!(daemon.metric("stakeout_reloads_total{outcome=\"done\"} 1"));
+}
+
+/// `systemctl reload` may come at any time after the process is there.
+#[test]
+fn a_reload_during_the_start_does_not_end_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("audit.log"), format!("{AUDIT_LINE}\n")).expect("written");
+    configure_page(folder.path(), "{listen: \"off\"}", "");
+    let config = folder.path().join("stakeout.yaml");
+    let text = std::fs::read(&config).expect("written before");
+    let slow = folder.path().join("slow.yaml");
+    assert!(Command::new("mkfifo").arg(&slow).status().expect("mkfifo runs").success());
+    let systemd = read_messages(UnixDatagram::bind(folder.path().join("notify")).expect("a socket"));
+    let child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .args(["run", "-c", "slow.yaml"])
+        .current_dir(folder.path())
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("stakeout starts");
+    // This waits until the daemon opens its config, whose text it gets only after the signal.
+    let mut pipe = std::fs::File::options().write(true).open(&slow).expect("the daemon reads");
+    std::fs::rename(&config, &slow).expect("renamed");
+    signal(&child, "HUP");
+    pipe.write_all(&text).expect("the daemon reads");
+    drop(pipe);
+    let mut daemon = Daemon { folder, admin: SocketAddr::from(([127, 0, 0, 1], 0)), systemd, child: Some(child) };
+    for word in ["READY=1", "RELOADING=1", "READY=1"] {
+        daemon.wait_for(word);
+    }
+    daemon.signal("TERM");
+    assert_eq!(ended(daemon.child.take().expect("it runs")).code(), Some(0));
 }
 
 #[test]

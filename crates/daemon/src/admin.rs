@@ -1,24 +1,25 @@
 //! The admin page: metrics, health and the state, on loopback by default, GET only.
 
 mod connections;
+mod hosts;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
+use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use tracing::{error, info};
 
+use crate::config::AdminConfig;
 use crate::finding_page::FindingRequest;
 use crate::finding_params::{self, FindingsParams};
 use crate::metric;
@@ -27,6 +28,7 @@ use crate::tick::TickSummary;
 use crate::writer::Writer;
 
 use connections::{Answering, LimitedListener};
+use hosts::Hosts;
 
 /// Most characters of a refused host name that the answer repeats: DNS allows no longer one.
 const HOST_CHARS_SHOWN_MAX: usize = 253;
@@ -42,7 +44,10 @@ impl Health {
     pub(crate) fn note_tick(&self, tick: Second, summary: &TickSummary) {
         let health = match (summary.logs_pending, summary.messages_pending) {
             (0, 0) => Ok(()),
-            (logs, messages) => Err(format!("tick {tick}: {logs} logs and {messages} messages are pending")),
+            (logs, messages) => {
+                let (logs, messages) = (counted(logs, "log"), counted(messages, "message"));
+                Err(format!("tick {tick}: {logs} and {messages} pending"))
+            }
         };
         self.set(health);
     }
@@ -75,8 +80,14 @@ pub(crate) fn install_metrics() -> Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Serves the admin page on `listen` until the process ends.
-pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health: Health, writer: Writer) -> Result<()> {
+/// Serves the admin page, if it is on, until the process ends.
+pub(crate) async fn serve(
+    config: &AdminConfig,
+    metrics: PrometheusHandle,
+    health: Health,
+    writer: Writer,
+) -> Result<()> {
+    let Some(listen) = config.listen else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on admin.listen {listen}"))?;
@@ -90,7 +101,7 @@ pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health:
         .route(finding_params::PATH, get(findings))
         .route("/findings/{uid}", get(finding))
         .with_state(page)
-        .layer(middleware::from_fn_with_state(listen, guard));
+        .layer(middleware::from_fn_with_state(Hosts::new(config.hosts.clone()), guard));
     tokio::spawn(async move {
         let service = router.into_make_service_with_connect_info::<Answering>();
         if let Err(error) = axum::serve(LimitedListener::new(listener), service).await {
@@ -100,38 +111,26 @@ pub(crate) async fn serve(listen: SocketAddr, metrics: PrometheusHandle, health:
     Ok(())
 }
 
-/// Refuses the host name of a stranger, and closes the connection after one answer, which has a time of its own.
-///
-/// A page in a browser may let its own name point to this machine, and then read what the browser may read here (DNS
-/// rebinding). The request still has that name. If the page listens beyond this machine, its names are unknown.
+/// Refuses a request for another host, and closes the connection after one answer, which has a time of its own.
 async fn guard(
-    State(listen): State<SocketAddr>,
+    State(hosts): State<Hosts>,
     ConnectInfo(answering): ConnectInfo<Answering>,
     request: Request,
     next: Next,
 ) -> Response {
     answering.note();
-    let mut response = match listen.ip().is_loopback() && !is_host_local(request.headers()) {
-        true => (StatusCode::MISDIRECTED_REQUEST, misdirected(listen, request.headers())).into_response(),
-        false => next.run(request).await,
+    let mut response = match hosts.include(request.headers(), request.uri().path()) {
+        true => next.run(request).await,
+        false => (StatusCode::MISDIRECTED_REQUEST, misdirected(request.headers())).into_response(),
     };
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// Returns whether the request is for an address or `localhost`, which no stranger can point anywhere else. A client of
-/// HTTP/1.0 need not say.
-fn is_host_local(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-}
-
-fn misdirected(listen: SocketAddr, headers: &HeaderMap) -> String {
+fn misdirected(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes).map(String::from_utf8_lossy).unwrap_or_default();
     let host: String = host.chars().take(HOST_CHARS_SHOWN_MAX).collect();
-    format!("{host:?} is not the name of this page: ask for {listen} or localhost\n")
+    format!("{host:?} is not a name of this page: ask for its address or localhost, or add the name to admin.hosts\n")
 }
 
 /// Answers whether the process and its writer are alive.

@@ -45,7 +45,7 @@ pub(crate) fn of_daemon(
     path: &str,
     params: &[(&'static str, String)],
 ) -> Result<Printed, Failure> {
-    let Some(listen) = config.admin_listen else {
+    let Some(listen) = config.admin.listen else {
         return Err(Failure::TryLater(format!("{why}, and `admin: {{listen: off}}` hides its admin page")));
     };
     let answer = bootstrap::runtime()?.block_on(ask(listen, path, params))?;

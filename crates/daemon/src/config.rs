@@ -3,6 +3,7 @@
 //! This module opens the file and combines its sections; each larger section has its own module. It does not decide what
 //! the values are used for, and it does not read the rule files.
 
+mod admin;
 mod duration;
 pub(crate) mod notify;
 pub(crate) mod rules;
@@ -13,8 +14,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use stakeout_core::address::TrustedProxies;
@@ -26,6 +27,7 @@ use crate::network;
 use crate::section::secret::SecretScope;
 use crate::section::{self, Environment, SectionReader, expand, io_problem, keys};
 
+pub(crate) use admin::AdminConfig;
 pub(crate) use duration::parse as seconds_of;
 use notify::Destination;
 pub(crate) use rules::{DisabledRule, RuleSource};
@@ -39,7 +41,6 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
-const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9403);
 const SECTIONS: [&str; 10] = [
     "schedule",
     "state",
@@ -72,8 +73,8 @@ pub(crate) struct Config {
     pub(crate) notify: Vec<Destination>,
     /// Minimum level for which the context query runs, or `None` if it is off.
     pub(crate) context_query_min: Option<Level>,
-    /// Address of the admin page, or `None` if it is off.
-    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Where the admin page listens, and by which names it is asked for.
+    pub(crate) admin: AdminConfig,
     /// Most rows (rule, group, minute) that one window stores; the rest is reported as a total.
     pub(crate) rows_max: u32,
     /// Values that are allowed but probably a mistake, in the order of lines.
@@ -87,7 +88,7 @@ impl Config {
     pub(crate) fn load(
         path: &Path,
         environment: &Environment<'_>,
-        secrets: SecretScope,
+        secrets: SecretScope<'_>,
     ) -> Result<Config, Vec<Diagnostic>> {
         let file = path.display().to_string();
         let text = read_file(path).map_err(|problem| {
@@ -105,7 +106,7 @@ impl Config {
         base: &Path,
         text: &str,
         environment: &Environment<'_>,
-        secrets: SecretScope,
+        secrets: SecretScope<'_>,
     ) -> Result<Config, Vec<Diagnostic>> {
         let written = only_document(file, text).map_err(|error| vec![error])?;
         let mut errors = Vec::new();
@@ -122,12 +123,12 @@ impl Config {
 /// Parses every section, even after an error in one. Returns `None` if a section has an error.
 fn sections(
     top: &At<'_>,
-    secrets: SecretScope,
+    secrets: SecretScope<'_>,
     reader: &mut SectionReader<'_>,
     errors: &mut Vec<Diagnostic>,
 ) -> Option<Config> {
     let map = keep(section::mapping(top, &SECTIONS), errors)?;
-    let unknown = section::unknown_keys(&map, &SECTIONS);
+    let unknown: Vec<Diagnostic> = section::unknown_keys(&map, &SECTIONS).collect();
     let has_typo = !unknown.is_empty();
     errors.extend(unknown);
     let schedule = keep(schedule::read(&map, reader), errors);
@@ -138,13 +139,12 @@ fn sections(
     } else {
         sources::read(&map, &for_sources, reader, errors)
     };
-    reader.set_secrets(secrets.notify);
-    let notify = notify::read(&map, reader, errors);
+    let notify = notify::read(&map, secrets, reader, errors);
     let state = keep(state::read(&map, reader), errors);
     let rules = keep(rules::read(&map, reader), errors);
     let disabled_rules = keep(rules::read_disabled(&map), errors);
     let trusted_proxies = keep(trusted_proxies(&map), errors);
-    let admin_listen = keep(admin_listen(&map, reader), errors);
+    let admin = keep(admin::read(&map, reader), errors);
     let context_query_min = keep(context_query_min(&map), errors);
     let rows_max = keep(rows_max(&map), errors);
     Some(Config {
@@ -156,7 +156,7 @@ fn sections(
         sources: sources?,
         notify: notify?,
         context_query_min: context_query_min?,
-        admin_listen: admin_listen?,
+        admin: admin?,
         rows_max: rows_max?,
         warnings: Vec::new(),
     })
@@ -169,13 +169,8 @@ fn keep<T>(read: Result<T, Diagnostic>, errors: &mut Vec<Diagnostic>) -> Option<
 
 /// Sorts by line, and keeps only the first error of each key, because the later ones follow from it.
 fn in_order(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let mut seen = Vec::new();
-    diagnostics.retain(|diagnostic| {
-        let location = (diagnostic.line, diagnostic.key.clone());
-        let is_new = !seen.contains(&location);
-        seen.push(location);
-        is_new
-    });
+    let mut seen = HashSet::new();
+    diagnostics.retain(|diagnostic| seen.insert((diagnostic.line, diagnostic.key.clone())));
     diagnostics.sort_by_key(|diagnostic| diagnostic.line);
     diagnostics
 }
@@ -242,33 +237,6 @@ fn context_query_min(top: &Map<'_>) -> Result<Option<Level>, Diagnostic> {
     }
     let known = [&Level::ALL.map(Level::as_str)[..], &["off"]].concat();
     text.parse().map(Some).map_err(|()| at.error(format!("`{text}` is not a severity"), suggestion(text, &known)))
-}
-
-fn admin_listen(top: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SocketAddr>, Diagnostic> {
-    let Some(at) = top.get("admin") else {
-        return Ok(Some(ADMIN_LISTEN));
-    };
-    let Some(at) = keys(&at, &["listen"])?.get("listen") else {
-        return Ok(Some(ADMIN_LISTEN));
-    };
-    let text = at.text()?;
-    if text == "off" {
-        return Ok(None);
-    }
-    let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
-    let listen: SocketAddr = numeric.parse().map_err(|_| {
-        at.error(
-            format!("`{text}` is not an address with a port"),
-            "write an address and a port such as 127.0.0.1:9403, or off",
-        )
-    })?;
-    if !listen.ip().is_loopback() {
-        reader.warn(at.error(
-            format!("the admin page listens on {listen}, so other machines can read it without a password"),
-            format!("write 127.0.0.1:{}, or let only your monitoring reach the port", listen.port()),
-        ));
-    }
-    Ok(Some(listen))
 }
 
 fn rows_max(top: &Map<'_>) -> Result<u32, Diagnostic> {

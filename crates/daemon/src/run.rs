@@ -57,15 +57,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
+    // A reload that is asked for during the start must not end the process.
+    let hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     let (config, rules) = args.config.load(SecretScope::ALL)?;
     let metrics = admin::install_metrics()?;
     let writer = bootstrap::open_state(&config, Stay::Long)?;
     let health = Health::default();
-    if let Some(listen) = config.admin_listen {
-        admin::serve(listen, metrics, health.clone(), writer.clone()).await?;
-    }
+    admin::serve(&config.admin, metrics, health.clone(), writer.clone()).await?;
     let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
-    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let mut signals = Signals::new(hang_up).context("cannot listen for signals")?;
     let (switch, shutdown) = shutdown();
     start_watchdog(watch.writer().clone());
     systemd::notify(&[NotifyState::Ready]);
@@ -227,8 +227,8 @@ impl Daemon {
     async fn reloaded(&self) -> Result<Watch, Failure> {
         let (config, rules) = self.args.load(SecretScope::ALL)?;
         let old = self.watch.config();
-        if config.state.path != old.state.path || config.admin_listen != old.admin_listen {
-            warn!("a reload does not change state.path and admin.listen: restart to change them");
+        if config.state.path != old.state.path || config.admin != old.admin {
+            warn!("a reload does not change state.path and admin: restart to change them");
         }
         Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone()).await?)
     }
@@ -267,11 +267,11 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Signals> {
+    fn new(hang_up: Signal) -> std::io::Result<Signals> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
+            hang_up,
         })
     }
 
@@ -284,7 +284,7 @@ impl Signals {
     }
 }
 
-/// Notifies systemd's watchdog for as long as the writer answers.
+/// Notifies systemd's watchdog for as long as the writer answers, be it with an error: a restart makes no room on a full disk.
 fn start_watchdog(writer: Writer) {
     let Some(period) = sd_notify::watchdog_enabled() else {
         return;
@@ -293,7 +293,7 @@ fn start_watchdog(writer: Writer) {
         let mut beat = clock::interval(period / 2);
         loop {
             beat.tick().await;
-            if writer.check().await.is_ok() {
+            if !matches!(writer.check().await, Err(StateError::Closed)) {
                 systemd::notify(&[NotifyState::Watchdog]);
             }
         }

@@ -122,7 +122,7 @@ fn a_short_config_has_the_documented_defaults() {
     assert_eq!(config.state.path, Path::new("/var/lib/stakeout"));
     assert_eq!((config.rules.len(), config.disabled_rules.len()), (0, 0));
     assert_eq!(config.trusted_proxies, TrustedProxies::default());
-    assert_eq!(config.admin_listen, "127.0.0.1:9403".parse().ok());
+    assert_eq!(config.admin, AdminConfig { listen: "127.0.0.1:9403".parse().ok(), hosts: Vec::new() });
     assert_eq!(config.rows_max, 100_000);
     let [SourceConfig { source, settings: Cloud::File(file), reread_seconds, start_seconds }] = &config.sources[..]
     else {
@@ -165,7 +165,7 @@ fn every_key_is_parsed() {
          \x20     endpoint: http://127.0.0.1:4566\n\
          notify:\n\
          \x20 - {name: bus, min_severity: high, sns: {topic_arn: 'arn:aws-cn:sns:cn-north-1:111122223333:findings.fifo'}}\n\
-         admin: {listen: off}\n\
+         admin: {listen: off, hosts: [Stakeout.Example., node-1]}\n\
          limits: {rows_max: 500}\n",
     )
     .expect("a config");
@@ -186,7 +186,8 @@ fn every_key_is_parsed() {
         config.trusted_proxies,
         TrustedProxies::new(networks.map(|net| net.parse().expect("a network")).to_vec())
     );
-    assert_eq!((config.admin_listen, config.rows_max), (None, 500));
+    assert_eq!((config.admin.listen, config.rows_max), (None, 500));
+    assert_eq!(config.admin.hosts, ["stakeout.example", "node-1"]);
     let [SourceConfig { source, settings: Cloud::Eks(eks), .. }] = &config.sources[..] else {
         panic!("one CloudWatch source");
     };
