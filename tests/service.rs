@@ -104,6 +104,25 @@ fn verbs_that_send_say_how_to_get_the_credentials() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("not the URL of a Slack incoming webhook"), "{wrong:?}");
 }
 
+/// A destination may be tested where the secrets of the others are missing.
+#[test]
+fn a_test_of_one_destination_reads_its_secrets_only() {
+    let host = Host::new();
+    fs::write(host.path("stakeout.yaml"), CONFIG.replace("slack\"}}]\n", "slack\"}}, {name: out, stdout: {}}]\n"))
+        .expect("written");
+    let output = host.run(&["notify", "test", "out"]);
+    assert_code(&output, 0);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with('{'), "{output:?}");
+    for verb in [&["notify", "test", "secops"][..], &["notify", "test"]] {
+        let output = host.run(verb);
+        assert_code(&output, 78);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("CREDENTIALS_DIRECTORY"), "{output:?}");
+    }
+    let output = host.run(&["notify", "test", "secopps"]);
+    assert_code(&output, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `secops`?"), "{output:?}");
+}
+
 /// `systemctl reload` fails with the first `ExecReload=` that fails, and does not run those behind it.
 #[test]
 fn a_reload_of_a_broken_config_fails_before_the_signal() {
@@ -213,6 +232,50 @@ fn json_has_two_spellings() {
     }
     assert!(host.run(&["state", "show", "--json"]).stdout.starts_with(b"{"));
     assert!(host.run(&["doctor", "--json"]).stdout.starts_with(b"{"));
+}
+
+/// As it is for a service that somebody started with `>&-`: Rust puts `/dev/null` in its place.
+#[test]
+fn a_closed_standard_output_takes_no_message() {
+    let host = Host::new();
+    let config = CONFIG.split("notify").next().expect("a part").to_owned() + "notify: [{name: out, stdout: {}}]\n";
+    fs::write(host.path("stakeout.yaml"), config).expect("written");
+    let run = |redirection: &str| {
+        let mut command = Command::new("sh");
+        let script = format!("exec \"$0\" --quiet notify test -c stakeout.yaml {redirection}");
+        command.env_clear().args(["-c", &script, env!("CARGO_BIN_EXE_stakeout")]).current_dir(host.0.path());
+        command.output().expect("sh runs")
+    };
+    let closed = run(">&-");
+    assert_code(&closed, 1);
+    assert!(String::from_utf8_lossy(&closed.stderr).contains("standard output is closed"), "{closed:?}");
+    let full = run(">/dev/full");
+    assert_code(&full, 1);
+    assert!(String::from_utf8_lossy(&full.stderr).contains("No space left"), "{full:?}");
+    // Somebody wants nothing of it.
+    assert_code(&run(">/dev/null"), 0);
+}
+
+/// Verbs whose result is cut off or cannot be written say so, or end as their reader wants it.
+#[test]
+fn a_full_or_closed_standard_output_is_no_panic() {
+    let host = Host::new();
+    assert_code(&host.run_in_service(&["once"]), 0);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for verb in [&["state", "show"][..], &["state", "show", "--json"], &["check"], &["doctor"], &["doctor", "--json"]] {
+        let with = |stdout: Stdio| {
+            let output = host.command(verb).env("CREDENTIALS_DIRECTORY", "credentials").stdout(stdout).output();
+            output.expect("stakeout starts")
+        };
+        let full = with(File::options().write(true).open("/dev/full").expect("Linux has it").into());
+        assert_code(&full, 1);
+        let closed = with(writer.try_clone().expect("a handle").into());
+        assert!(matches!(closed.status.code(), Some(0 | 1)), "{verb:?}: {closed:?}");
+        for output in [full, closed] {
+            assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{verb:?}: {output:?}");
+        }
+    }
 }
 
 /// Calls `f` for a path and all below it.

@@ -39,7 +39,7 @@ pub(crate) fn time_of(at: Option<Timestamp>) -> Result<Timestamp, Failure> {
 
 impl ConfigArgs {
     /// Reads the config with these secrets, and its rules, and logs their warnings.
-    pub(crate) fn load(&self, secrets: SecretScope) -> Result<(Config, Rules), Failure> {
+    pub(crate) fn load(&self, secrets: SecretScope<'_>) -> Result<(Config, Rules), Failure> {
         let (config, rules) = self.read(secrets)?;
         for warning in &config.warnings {
             warn!("{warning}");
@@ -52,7 +52,7 @@ impl ConfigArgs {
     }
 
     /// Reads the config with these secrets, and its rules.
-    pub(crate) fn read(&self, secrets: SecretScope) -> Result<(Config, Rules), Failure> {
+    pub(crate) fn read(&self, secrets: SecretScope<'_>) -> Result<(Config, Rules), Failure> {
         let config = Config::load(&self.config, &variable, secrets).map_err(Failure::Config)?;
         let mut rules = rule_files::load(&config.rules).map_err(Failure::Config)?;
         rule_files::disable(&mut rules, &config.disabled_rules).map_err(Failure::Config)?;

@@ -32,7 +32,7 @@ enum NotifyVerb {
 /// Runs `notify`.
 pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
     let NotifyVerb::Test { config, name } = &args.verb;
-    let (config, _) = config.load(SecretScope::NOTIFY)?;
+    let (config, _) = config.load(SecretScope::notify(name.as_deref()))?;
     let chosen: Vec<_> =
         config.notify.iter().filter(|destination| name.as_ref().is_none_or(|name| *name == destination.name)).collect();
     if chosen.is_empty() {

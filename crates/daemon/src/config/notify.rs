@@ -8,6 +8,7 @@ use stakeout_core::yaml::{At, Map, Value};
 use stakeout_http::Endpoint;
 use stakeout_notify::slack;
 
+use crate::section::secret::SecretScope;
 use crate::section::{self, SectionReader, aws, keys, secret, url};
 
 /// Each commit writes a delivery for each destination; more destinations are a job for a fan-out service.
@@ -70,13 +71,14 @@ pub(crate) struct Webhook {
 /// Parses `notify`. An error in one destination does not hide the errors in the others.
 pub(super) fn read(
     top: &Map<'_>,
+    secrets: SecretScope<'_>,
     reader: &mut SectionReader<'_>,
     errors: &mut Vec<Diagnostic>,
 ) -> Option<Vec<Destination>> {
     let items = items(top, reader).map_err(|error| errors.push(error)).ok()?;
     let mut read: Vec<(Destination, usize)> = Vec::new();
     for at in items {
-        match destination(&at, &read, reader) {
+        match destination(&at, &read, secrets, reader) {
             Ok(destination) => read.push((destination, at.line())),
             Err(error) => errors.push(error),
         }
@@ -111,6 +113,7 @@ fn items<'a>(top: &Map<'a>, reader: &mut SectionReader<'_>) -> Result<Vec<At<'a>
 fn destination(
     at: &At<'_>,
     before: &[(Destination, usize)],
+    secrets: SecretScope<'_>,
     reader: &mut SectionReader<'_>,
 ) -> Result<Destination, Diagnostic> {
     let map = keys(at, &[&["name", "min_severity"][..], &KINDS].concat())?;
@@ -120,6 +123,7 @@ fn destination(
     if let Some((_, line)) = before.iter().find(|(other, _)| other.name == name) {
         return Err(name_at.error(format!("the destination in line {line} has the same name"), name_fix));
     }
+    reader.set_secrets(secrets.of_destination(&name));
     let level_min = map.get("min_severity").map(|at| level(&at));
     Ok(Destination {
         name,

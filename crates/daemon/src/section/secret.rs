@@ -34,24 +34,38 @@ pub(crate) enum SecretPolicy {
 
 /// What a verb does about the secrets of the sources and of the destinations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SecretScope {
+pub(crate) struct SecretScope<'a> {
     /// About those of `sources`.
     pub(crate) sources: SecretPolicy,
     /// About those of `notify`.
-    pub(crate) notify: SecretPolicy,
+    notify: SecretPolicy,
+    /// The only destination whose secrets it needs, if not all.
+    destination: Option<&'a str>,
 }
 
-impl SecretScope {
+impl<'a> SecretScope<'a> {
     /// It reads logs and sends messages.
-    pub(crate) const ALL: SecretScope = SecretScope { sources: SecretPolicy::Read, notify: SecretPolicy::Read };
+    pub(crate) const ALL: SecretScope<'static> = SecretScope::of(SecretPolicy::Read, SecretPolicy::Read);
     /// It reads logs only.
-    pub(crate) const SOURCES: SecretScope = SecretScope { sources: SecretPolicy::Read, notify: SecretPolicy::Skip };
-    /// It sends messages only.
-    pub(crate) const NOTIFY: SecretScope = SecretScope { sources: SecretPolicy::Skip, notify: SecretPolicy::Read };
+    pub(crate) const SOURCES: SecretScope<'static> = SecretScope::of(SecretPolicy::Read, SecretPolicy::Skip);
     /// It checks the config.
-    pub(crate) const CHECK: SecretScope = SecretScope { sources: SecretPolicy::Check, notify: SecretPolicy::Check };
+    pub(crate) const CHECK: SecretScope<'static> = SecretScope::of(SecretPolicy::Check, SecretPolicy::Check);
     /// It does neither.
-    pub(crate) const NONE: SecretScope = SecretScope { sources: SecretPolicy::Skip, notify: SecretPolicy::Skip };
+    pub(crate) const NONE: SecretScope<'static> = SecretScope::of(SecretPolicy::Skip, SecretPolicy::Skip);
+
+    const fn of(sources: SecretPolicy, notify: SecretPolicy) -> SecretScope<'static> {
+        SecretScope { sources, notify, destination: None }
+    }
+
+    /// Returns the scope of a verb that sends messages to one destination, or to all.
+    pub(crate) fn notify(destination: Option<&'a str>) -> SecretScope<'a> {
+        SecretScope { sources: SecretPolicy::Skip, notify: SecretPolicy::Read, destination }
+    }
+
+    /// Returns what the verb does about the secrets of a destination.
+    pub(crate) fn of_destination(self, name: &str) -> SecretPolicy {
+        if self.destination.is_none_or(|only| only == name) { self.notify } else { SecretPolicy::Skip }
+    }
 }
 
 /// A secret, and where faults in it are reported.
