@@ -55,6 +55,25 @@ fn each_broken_config_is_refused_with_file_line_key_and_fix() {
     compare("config", "yaml", "-c", 15, 78);
 }
 
+/// A file that is something else has more errors than anybody reads, and is refused in time proportional to its length.
+#[test]
+fn many_errors_are_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("other.yaml");
+    let keys: String = (0..60_000).map(|number| format!("key_{number}: 1\n")).collect();
+    std::fs::write(&path, &keys).expect("written");
+    let path = path.to_str().expect("plain");
+    let config = check("config", &["-c", path]);
+    assert_eq!(config.status.code(), Some(78));
+    let printed = String::from_utf8(config.stderr).expect("text");
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!((lines.len(), lines[1_000]), (1_001, "and 59000 more errors"));
+    let nested = format!("schedule:\n{}", keys.replace("key_", "  key_"));
+    std::fs::write(path, nested).expect("written");
+    let printed = String::from_utf8(check("config", &["-c", path]).stderr).expect("text");
+    assert!(printed.contains("other.yaml:2: schedule.key_0: unknown key"), "{printed}");
+}
+
 #[test]
 fn each_broken_rule_is_refused_with_file_line_key_and_fix() {
     compare("rules", "yml", "--rules", 90, 78);

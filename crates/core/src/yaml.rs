@@ -3,6 +3,8 @@
 //! Config and rules share this reader. It reads plain YAML only: a duplicate key, an alias, a tag and too deep nesting are
 //! errors.
 
+use std::collections::HashSet;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use crate::diagnostic::{Diagnostic, suggestion};
@@ -127,6 +129,7 @@ where
 
     fn map(&mut self, depth: usize) -> Result<Vec<(Key, Node)>, Diagnostic> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
+        let mut names = HashSet::new();
         loop {
             let (name, line) = match self.next()? {
                 (Event::MappingEnd | Event::StreamEnd, _) => return Ok(entries),
@@ -140,7 +143,7 @@ where
                     ));
                 }
             };
-            if entries.iter().any(|(key, _)| key.name == name) {
+            if !names.insert(name.clone()) {
                 return Err(self.error(line, &name, "duplicate key".to_owned(), "keep one of the two"));
             }
             let value = self.next()?;

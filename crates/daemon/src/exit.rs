@@ -5,7 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::text::counted;
 use thiserror::Error;
+
+/// Most errors of config and rules that are printed at once. More come from a file that is something else.
+const ERRORS_SHOWN_MAX: usize = 1_000;
 
 /// The outcome of a verb that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,10 @@ pub(crate) fn written(result: io::Result<()>) -> anyhow::Result<()> {
 }
 
 fn lines(errors: &[Diagnostic]) -> String {
-    let lines: Vec<String> = errors.iter().map(Diagnostic::to_string).collect();
+    let mut lines: Vec<String> = errors.iter().take(ERRORS_SHOWN_MAX).map(Diagnostic::to_string).collect();
+    if errors.len() > ERRORS_SHOWN_MAX {
+        lines.push(format!("and {}", counted(errors.len() - ERRORS_SHOWN_MAX, "more error")));
+    }
     lines.join("\n")
 }
 

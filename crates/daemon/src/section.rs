@@ -79,7 +79,8 @@ pub(crate) fn path(at: &At<'_>, text: &str, base: &Path) -> Result<PathBuf, Diag
 /// Returns the mapping at `at`. A key that is not in `known` is an error with a suggestion.
 pub(crate) fn keys<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
     let map = mapping(at, known)?;
-    unknown_keys(&map, known).into_iter().next().map_or(Ok(map), Err)
+    let unknown = unknown_keys(&map, known).next();
+    unknown.map_or(Ok(map), Err)
 }
 
 /// Returns the mapping at `at`, whatever its keys are. Only the fix names `known`.
@@ -97,11 +98,8 @@ pub(crate) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagno
 }
 
 /// Returns an error for each key that is not in `known`.
-pub(crate) fn unknown_keys(map: &Map<'_>, known: &[&str]) -> Vec<Diagnostic> {
-    map.entries()
-        .filter(|(name, _)| !known.contains(name))
-        .map(|(name, at)| unknown_key(map.at(), name, &at, known))
-        .collect()
+pub(crate) fn unknown_keys<'a>(map: &'a Map<'_>, known: &'a [&str]) -> impl Iterator<Item = Diagnostic> + 'a {
+    map.entries().filter(|(name, _)| !known.contains(name)).map(|(name, at)| unknown_key(map.at(), name, &at, known))
 }
 
 fn unknown_key(parent: &At<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Diagnostic {
