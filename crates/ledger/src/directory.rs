@@ -2,9 +2,9 @@
 //!
 //! The engine knows what its files hold.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use crate::error::{LedgerError, Result};
@@ -29,6 +29,8 @@ pub(crate) const COMPACT: &str = "compact";
 const LOCK: &str = "lock";
 /// The text before the number in it.
 const WRITES: &str = "writes ";
+/// The rights of the group and of all others.
+const OF_OTHERS: u32 = 0o077;
 /// What `mkfs.ext4` puts into every volume.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -94,6 +96,16 @@ impl Directory {
         &self.path
     }
 
+    /// Takes the rights of other users on the state away. The engine creates files that everybody may read, and somebody may
+    /// have made the directory in that way too, as for a volume.
+    ///
+    /// Changes what this user owns: the owner of anything else decides about it.
+    pub(crate) fn protect(&self) {
+        if let Err(error) = protect(&self.path) {
+            tracing::warn!(%error, "cannot take the rights of other users on the state away");
+        }
+    }
+
     /// Makes the files that the engine created or renamed while it opened survive a power cut.
     ///
     /// sled 0.34.7 fsyncs neither `conf` (`Config::write_config`) nor any directory: not after it created `db`,
@@ -156,6 +168,35 @@ fn give(directory: &Path, owner: &Metadata) -> io::Result<()> {
         }
         if metadata.is_dir() {
             give(&entry.path(), owner)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the rights of other users on a file, or a directory and all in it, away.
+fn protect(path: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if !metadata.is_dir() && !metadata.is_file() {
+        return Ok(());
+    }
+    let mode = metadata.permissions().mode();
+    if mode & OF_OTHERS != 0 {
+        match fs::set_permissions(path, Permissions::from_mode(mode & 0o7777 & !OF_OTHERS)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            set => set?,
+        }
+    }
+    if metadata.is_dir() {
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            match protect(&entry?.path()) {
+                // The engine replaces its summaries meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                protected => protected?,
+            }
         }
     }
     Ok(())

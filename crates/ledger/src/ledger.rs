@@ -18,6 +18,7 @@ use stakeout_core::hash::HashKey;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{HeadKey, RuleHead};
 use stakeout_core::source::{LogId, SourceId};
+use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 
 use crate::archive::Archive;
@@ -90,6 +91,7 @@ impl Ledger {
         let directory = Directory::hold(dir)?;
         leftovers::discard(directory.path())?;
         let engine = Engine::open(directory.path(), stay)?;
+        directory.protect();
         let (hash_key, state) = catching("read the database", || {
             begin(&engine, &directory)?;
             let progress = progresses(&engine)?;
@@ -110,8 +112,8 @@ impl Ledger {
         })?;
         if let Some(durable) = directory.writes().filter(|durable| *durable > state.totals.writes) {
             return Err(LedgerError::damaged(format!(
-                "the database holds {} writes, but at least {durable} were durable",
-                state.totals.writes
+                "the database holds {}, but at least {durable} were durable",
+                counted(state.totals.writes, "write")
             )));
         }
         // A write is acknowledged only after the files themselves would survive a power cut.

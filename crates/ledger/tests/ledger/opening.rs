@@ -59,6 +59,28 @@ fn a_foreign_file_beside_the_database_is_accepted() {
     assert_eq!(samples::stored_findings(&ledger).expect("read").len(), 2);
 }
 
+/// A volume or a package may come with the directory, and an older version may have written the files.
+#[test]
+fn only_the_owner_can_read_what_is_in_an_existing_directory() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let all_may_read = |name: &str, mode| {
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).expect("changed");
+    };
+    for is_first in [true, false] {
+        all_may_read("", 0o755);
+        let ledger = Ledger::open(dir.path()).expect("a ledger");
+        if is_first {
+            ledger.commit_window(&mut samples::full_commit()).expect("written");
+        }
+        for name in ["", "db", "conf", "blobs", "lock"] {
+            let mode = fs::metadata(dir.path().join(name)).expect("there").permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+        }
+        drop(ledger);
+        all_may_read("db", 0o644);
+    }
+}
+
 #[test]
 fn a_killed_first_start_is_continued() {
     let dir = tempfile::tempdir().expect("a temporary directory");
