@@ -1,6 +1,7 @@
 //! Sends the pending messages of one destination. Only this module and `scan::pages` wait and retry.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use stakeout_notify::SendError;
@@ -24,6 +25,18 @@ const FAILURES_MAX: usize = 5;
 /// Refused messages in a row until the messages stay pending.
 const REFUSED_MAX: usize = 3;
 
+/// A destination, and until when it asked to be left alone.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    /// The destination.
+    pub(crate) destination: Destination,
+    pause: Mutex<Pause>,
+}
+
+/// Until when nothing is sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pause(Option<Instant>);
+
 /// The outcome of sending to one destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DispatchSummary {
@@ -33,16 +46,40 @@ pub(crate) struct DispatchSummary {
     pub(crate) pending: usize,
 }
 
-/// Sends the pending messages of `destination`, and settles each before it sends the next.
+impl Outbox {
+    /// Returns the outbox of a destination.
+    pub(crate) fn new(destination: Destination) -> Outbox {
+        Outbox { destination, pause: Mutex::default() }
+    }
+
+    /// Pauses for as long as the destination asks, beyond this tick.
+    fn pause(&self, asked: Duration) {
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = Pause::of(clock::monotonic(), asked);
+    }
+
+    /// Returns how long the pause still takes.
+    fn pause_left(&self) -> Option<Duration> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner).left(clock::monotonic())
+    }
+}
+
+/// Sends the pending messages of an outbox, and settles each before it sends the next.
 pub(crate) async fn send_pending(
-    destination: &Destination,
+    outbox: &Outbox,
     writer: &Writer,
     shutdown: &Shutdown,
 ) -> Result<DispatchSummary, StateError> {
+    let destination = &outbox.destination;
     let deliveries = writer.deliveries(destination.name()).await?;
     let mode = destination.delivery_mode();
     let planned = plan(mode, &deliveries);
     let mut summary = DispatchSummary { sent: 0, pending: planned.len() };
+    if let Some(left) = outbox.pause_left().filter(|_| summary.pending > 0) {
+        let (seconds, pending) = (left.as_secs(), summary.pending);
+        info!(destination = destination.name(), seconds, pending, "the destination asked to wait longer");
+        metric::messages_pending(destination, summary.pending);
+        return Ok(summary);
+    }
     let mut refused_in_a_row = 0;
     'parts: for part in mode.parts(&planned) {
         let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
@@ -52,7 +89,7 @@ pub(crate) async fn send_pending(
             if shutdown.is_requested() {
                 break 'parts;
             }
-            if let Err(error) = send(destination, &notification.message).await {
+            if let Err(error) = send(outbox, &notification.message).await {
                 metric::message(destination, false);
                 warn!(destination = destination.name(), pending = summary.pending, %error, "cannot send a message");
                 refused_in_a_row += 1;
@@ -76,7 +113,8 @@ pub(crate) async fn send_pending(
     Ok(summary)
 }
 
-async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), SendError> {
+async fn send(outbox: &Outbox, message: &Message<'_>) -> Result<(), SendError> {
+    let destination = &outbox.destination;
     let mut waits = ExponentialBuilder::default()
         .with_min_delay(WAIT_MIN)
         .with_max_delay(WAIT_MAX)
@@ -94,7 +132,39 @@ async fn send(destination: &Destination, message: &Message<'_>) -> Result<(), Se
                 debug!(destination = destination.name(), %error, "retrying a message");
                 clock::sleep(wait.max(asked)).await;
             }
-            _ => return Err(error),
+            _ => {
+                outbox.pause(asked);
+                return Err(error);
+            }
         }
+    }
+}
+
+impl Pause {
+    /// Returns the pause that a destination asked for at `now`.
+    fn of(now: Instant, asked: Duration) -> Pause {
+        Pause(now.checked_add(asked))
+    }
+
+    /// Returns how much of it is left.
+    fn left(self, now: Instant) -> Option<Duration> {
+        self.0?.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_ends_when_its_time_is_over() {
+        let now = clock::monotonic();
+        assert_eq!(Pause::default().left(now), None);
+        let pause = Pause::of(now, Duration::from_secs(3_600));
+        let left_after = |seconds| pause.left(now + Duration::from_secs(seconds));
+        // Longer than the five minutes after which a failed tick is tried again.
+        assert_eq!(left_after(300), Some(Duration::from_secs(3_300)));
+        assert_eq!([left_after(3_600), left_after(3_601)], [None, None]);
+        assert_eq!(Pause::of(now, Duration::ZERO).left(now), None);
     }
 }

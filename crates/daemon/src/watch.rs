@@ -13,7 +13,6 @@ use stakeout_core::fold::Limits;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
 use stakeout_core::time::{Second, Window};
-use stakeout_notify::destination::Destination;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
@@ -21,7 +20,7 @@ use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::destination;
-use crate::dispatch;
+use crate::dispatch::{self, Outbox};
 use crate::in_flight::InFlight;
 use crate::log_task::{LogSummary, LogTask};
 use crate::metric;
@@ -39,7 +38,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 pub(crate) struct Watch {
     config: Config,
     logs: Vec<Arc<Log>>,
-    destinations: Vec<Arc<Destination>>,
+    outboxes: Vec<Arc<Outbox>>,
     engine: Arc<EngineConfig>,
     options: ScanOptions,
     writer: Writer,
@@ -59,9 +58,9 @@ impl Watch {
         for source in &config.sources {
             logs.push(Arc::new(Log::open(source, &mut budgets).await?));
         }
-        let mut destinations = Vec::new();
+        let mut outboxes = Vec::new();
         for destination in &config.notify {
-            destinations.push(Arc::new(destination::open(destination).await?));
+            outboxes.push(Arc::new(Outbox::new(destination::open(destination).await?)));
         }
         let rules = Arc::new(rules);
         let limits = Limits {
@@ -73,7 +72,7 @@ impl Watch {
             rules: rules.clone(),
             limits,
             logs: logs.iter().map(|log| (log.source.log.clone(), log.source.provider, log.start_seconds)).collect(),
-            notification_filters: destinations.iter().map(|destination| destination.notification_filter()).collect(),
+            notification_filters: outboxes.iter().map(|outbox| outbox.destination.notification_filter()).collect(),
             period_seconds: config.schedule.latest_seconds - config.schedule.earliest_seconds,
             retain_seconds: config.state.retain_seconds,
             archive_bytes_max: config.state.archive_bytes_max,
@@ -86,7 +85,7 @@ impl Watch {
             hash_key: writer.hash_key(),
             limits,
         };
-        Ok(Watch { config, logs, destinations, engine: Arc::new(engine), options, writer, in_flight })
+        Ok(Watch { config, logs, outboxes, engine: Arc::new(engine), options, writer, in_flight })
     }
 
     /// Returns the config in use.
@@ -217,15 +216,16 @@ impl Watch {
     ) -> Result<(), StateError> {
         summary.messages_pending = 0;
         let mut tasks = JoinSet::new();
-        for destination in &self.destinations {
+        for outbox in &self.outboxes {
+            let destination = &outbox.destination;
             let Some(guard) = self.in_flight.start(format!("destination {}", destination.name())) else {
                 warn!(destination = destination.name(), "destination is busy, skipping this tick");
                 summary.messages_pending += 1;
                 continue;
             };
-            let (destination, writer, shutdown) = (destination.clone(), self.writer.clone(), shutdown.clone());
+            let (outbox, writer, shutdown) = (outbox.clone(), self.writer.clone(), shutdown.clone());
             tasks.spawn(async move {
-                let outcome = dispatch::send_pending(&destination, &writer, &shutdown).await;
+                let outcome = dispatch::send_pending(&outbox, &writer, &shutdown).await;
                 drop(guard);
                 outcome
             });

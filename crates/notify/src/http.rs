@@ -2,8 +2,10 @@
 //!
 //! No error names an address: it may be a secret.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use stakeout_core::text::{bounded, visible};
 use stakeout_http::header::CONTENT_TYPE;
 use stakeout_http::{BodyLimit, Client, Endpoint, ExchangeError, RequestBuilder, Route, exchange};
@@ -14,6 +16,8 @@ use crate::error::{SendError, SetupError};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of an answer that are read: answers are a word or a short object, and the rest is of no use.
 const ANSWER_BYTES_MAX: usize = 4_096;
+/// A part of an address that is at least so long may be a key, in bytes.
+const SECRET_BYTES_MIN: usize = 8;
 /// Longest quote of an answer in an error, in characters.
 const QUOTE_CHARS_MAX: usize = 200;
 
@@ -30,12 +34,35 @@ pub(crate) fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
     Ok(stakeout_http::client(Route::to(endpoint), REQUEST_TIMEOUT)?)
 }
 
-/// Sends `json` and returns the answer, whatever its status.
-pub(crate) async fn post(request: RequestBuilder, json: String) -> Result<Answer, SendError> {
+/// Sends `json` and returns the answer, whatever its status. A server may repeat the request in its answer, so `secrets` are
+/// taken out of it.
+pub(crate) async fn post(request: RequestBuilder, json: String, secrets: &Secrets<'_>) -> Result<Answer, SendError> {
     let request = request.header(CONTENT_TYPE, "application/json").body(json);
     let answer = exchange(request, BodyLimit::Truncate(ANSWER_BYTES_MAX)).await.map_err(|error| failed(&error))?;
-    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let body = secrets.removed_from(&String::from_utf8_lossy(&answer.body));
     Ok(Answer { status: answer.status, retry_after: answer.retry_after(), body })
+}
+
+/// What no error may repeat: the address of a destination, parts of it, and its token.
+pub(crate) struct Secrets<'a>(Vec<&'a str>);
+
+impl<'a> Secrets<'a> {
+    /// Returns the secrets in an address, and the token.
+    pub(crate) fn of(url: &'a SecretString, token: Option<&'a SecretString>) -> Secrets<'a> {
+        let url = url.expose_secret();
+        let path = url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|begin| &rest[begin..])).unwrap_or("");
+        let parts = path.split(['/', '?', '&', '=', '#']).filter(|part| part.len() >= SECRET_BYTES_MIN);
+        let mut secrets: Vec<&str> = [url, path].into_iter().filter(|text| text.len() > 1).chain(parts).collect();
+        secrets.extend(token.map(ExposeSecret::expose_secret));
+        // A longer one may contain a shorter one.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        Secrets(secrets)
+    }
+
+    fn removed_from(&self, text: &str) -> String {
+        // JSON may escape a slash.
+        self.0.iter().fold(text.replace("\\/", "/"), |text, secret| text.replace(secret, "[secret]"))
+    }
 }
 
 impl Answer {

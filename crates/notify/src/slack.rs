@@ -12,7 +12,7 @@ use serde_json::Value;
 use stakeout_http::{Client, Endpoint};
 
 use crate::error::{Receipt, SendError, SetupError};
-use crate::http::{self, Answer};
+use crate::http::{self, Answer, Secrets};
 use crate::notification::Message;
 use crate::ocsf::to_line;
 
@@ -61,7 +61,8 @@ impl Slack {
     }
 
     async fn post(&self, payload: &Value) -> Result<Answer, SendError> {
-        http::post(self.client.post(self.url.expose_secret()), to_line(payload)).await
+        let secrets = Secrets::of(&self.url, None);
+        http::post(self.client.post(self.url.expose_secret()), to_line(payload), &secrets).await
     }
 }
 

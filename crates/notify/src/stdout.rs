@@ -1,9 +1,13 @@
 //! Standard output: one OCSF object per line, for pipes and for containers whose output is collected.
 
+use std::fmt::Display;
+use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::error::{Receipt, SendError};
 use crate::notification::Message;
@@ -11,6 +15,9 @@ use crate::ocsf;
 
 /// How long a line may wait for its reader.
 const WRITE_MAX: Duration = Duration::from_secs(30);
+
+/// One line is written at a time: a reader that does not read blocks one thread, however often a message is tried.
+static WRITING: Semaphore = Semaphore::const_new(1);
 
 /// The process's standard output.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +27,45 @@ impl Stdout {
     /// Writes `message` and flushes: a receipt means that the pipe holds the message. Waits at most [`WRITE_MAX`] for a
     /// reader that blocks.
     pub async fn send(self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
+        if is_closed() {
+            return Err(closed());
+        }
         let line = line_of(message, now);
-        let written = tokio::task::spawn_blocking(move || write_to(&mut io::stdout().lock(), &line));
-        match tokio::time::timeout(WRITE_MAX, written).await {
-            Ok(Ok(written)) => written,
-            Ok(Err(error)) => Err(SendError::later(format!("cannot write to standard output: {error}"))),
+        match tokio::time::timeout(WRITE_MAX, write_line(line)).await {
+            Ok(written) => written,
             Err(_) => Err(SendError::later("standard output is blocked: its reader does not read")),
         }
     }
+}
+
+/// Writes a line when those before it are written. Goes on in its own thread if nobody waits for it any more, so that no
+/// line breaks off.
+async fn write_line(line: String) -> Result<Receipt, SendError> {
+    let failed = |error: &dyn Display| SendError::later(format!("cannot write to standard output: {error}"));
+    let permit = WRITING.acquire().await.map_err(|error| failed(&error))?;
+    let written = tokio::task::spawn_blocking(move || {
+        let written = write_to(&mut io::stdout().lock(), &line);
+        drop(permit);
+        written
+    });
+    written.await.map_err(|error| failed(&error))?
+}
+
+/// Returns whether the process was started with a closed standard output.
+///
+/// Rust then opens `/dev/null` in its place for reading and writing
+/// (<https://github.com/rust-lang/rust/blob/master/library/std/src/sys/pal/unix/mod.rs>), where a shell opens it for writing
+/// only, and each line would seem to be written.
+fn is_closed() -> bool {
+    let is_null = fs::read_link("/proc/self/fd/1").is_ok_and(|target| target == Path::new("/dev/null"));
+    let flags = fs::read_to_string("/proc/self/fdinfo/1").unwrap_or_default();
+    let flags = flags.lines().find_map(|line| line.strip_prefix("flags:"));
+    // The last octal digit is the access mode: 2 is O_RDWR.
+    is_null && flags.is_some_and(|flags| flags.trim_end().ends_with('2'))
+}
+
+fn closed() -> SendError {
+    SendError::refused("standard output is closed")
 }
 
 fn line_of(message: &Message<'_>, now: Timestamp) -> String {
@@ -38,7 +76,7 @@ fn write_to(out: &mut impl Write, line: &str) -> Result<Receipt, SendError> {
     match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(Receipt::default()),
         // The reader is gone until the process is restarted.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(SendError::refused("standard output is closed")),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(closed()),
         Err(error) => Err(SendError::later(format!("cannot write to standard output: {error}"))),
     }
 }

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use stakeout_http::{Client, Endpoint};
 
 use crate::error::{Receipt, SendError, SetupError};
-use crate::http;
+use crate::http::{self, Secrets};
 use crate::notification::Message;
 use crate::ocsf;
 use jiff::Timestamp;
@@ -33,7 +33,8 @@ impl Webhook {
         if let Some(token) = &self.bearer_token {
             request = request.bearer_auth(token.expose_secret());
         }
-        let answer = http::post(request, ocsf::to_line(&ocsf::message(message, now))).await?;
+        let secrets = Secrets::of(&self.url, self.bearer_token.as_ref());
+        let answer = http::post(request, ocsf::to_line(&ocsf::message(message, now)), &secrets).await?;
         match answer.status {
             200..=299 => Ok(Receipt::default()),
             _ => Err(answer.failure()),

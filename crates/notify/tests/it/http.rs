@@ -168,6 +168,24 @@ async fn every_answer_of_a_webhook_has_its_meaning() {
     }
 }
 
+/// A proxy or a debugging receiver may answer with the request.
+#[tokio::test]
+async fn an_answer_that_repeats_the_secrets_does_not_get_into_the_error() {
+    for body in [
+        "no: authorization: Bearer bearer-canary",
+        "no: POST /in?key=canary HTTP/1.1",
+        "no: {\"path\": \"\\/in?key=canary\", \"token\": \"bearer-canary\"}",
+    ] {
+        let (outcome, _) = outcome_of(webhook_at, vec![answer(400, "", body)]).await;
+        let Err(SendError::Refused { reason }) = outcome else { panic!("not refused") };
+        assert!(!reason.contains("canary") && reason.starts_with("status 400: no: "), "{reason}");
+    }
+    let echo = answer(500, "", "cannot POST /services/T0/B0/canary here");
+    assert_eq!(outcome_of(slack_at, vec![echo]).await.0, later(None, "status 500: cannot POST [secret] here"));
+    let echo = answer(200, "", "{\"ok\":false,\"error\":\"no_\\/services\\/T0\\/B0\\/canary\"}");
+    assert_eq!(outcome_of(slack_at, vec![echo]).await.0, refused("slack answered no_[secret]"));
+}
+
 #[tokio::test]
 async fn an_answer_without_end_is_cut() {
     let (outcome, _) = outcome_of(slack_at, vec![answer(404, "", &"x".repeat(100_000))]).await;
