@@ -20,6 +20,8 @@ mod let_in;
 mod life_cycle;
 mod many_clusters;
 mod ocsf;
+mod policies;
+mod proxied;
 mod pushdown;
 mod scanners;
 mod renamed_destination;

@@ -221,6 +221,7 @@ impl World {
             "state: {{path: state}}
 admin: {{listen: \"off\"}}
 rules: {rules:?}
+budget: 1
 {config}
 sources:
 {sources}notify:
@@ -407,7 +408,8 @@ sources:
         }
     }
 
-    fn command(&self, verb: &[&str]) -> Command {
+    /// Returns a verb with the config, to be run.
+    pub(crate) fn command(&self, verb: &[&str]) -> Command {
         let mut command = bare();
         command.args(verb).arg("-c").arg(self.config());
         command
@@ -429,7 +431,8 @@ fn bare() -> Command {
 }
 
 impl Ran {
-    fn of(output: std::io::Result<Output>) -> Ran {
+    /// Returns what a command did.
+    pub(crate) fn of(output: std::io::Result<Output>) -> Ran {
         let output = output.expect("the binary runs");
         Ran {
             code: output.status.code(),

@@ -16,7 +16,7 @@ use stakeout_core::time::{Second, Window};
 use stakeout_fakes::LogAnalytics;
 use stakeout_fakes::kql::{self, Column, ColumnType, Query, Row};
 use stakeout_fakes::log_analytics;
-use stakeout_http::Endpoint;
+use stakeout_http::{Endpoint, Network};
 
 use super::answered;
 use super::log_analytics::{recordings, text_of};
@@ -86,7 +86,7 @@ async fn queries_of_doctor() -> Vec<String> {
             endpoint: Endpoint::parse_base(&logs.endpoint()).ok(),
             ..config(table, plan, "aks-prod")
         };
-        let client = AzureMonitor::new(config).await.expect("is a config");
+        let client = AzureMonitor::new(config, &Network::default()).expect("is a config");
         client.has_records(window()).await.expect("is answered");
         let source = Prefilter::from_address([8, 8, 8, 8].into());
         client.first_records(window(), &source, None, 200).await.expect("is answered");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use stakeout_aws::Access;
 use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
-use stakeout_http::Endpoint;
+use stakeout_http::{Endpoint, Network};
 use stakeout_notify::sns::Sns;
 use stakeout_notify::{Message, MessageBody};
 
@@ -19,7 +19,7 @@ async fn our_messages_arrive_in_queues_of_moto() {
     let finding = strategy::plain_finding(0xabc, Level::Low, 7);
     for topic_arn in topics {
         let access = Access::fake("eu-west-1", Endpoint::parse_base(moto.endpoint()).expect("an address"));
-        let sns = Sns::new(topic_arn, &access).await.expect("loopback is allowed");
+        let sns = Sns::new(topic_arn, &access, &Network::default()).expect("loopback is allowed");
         let body = MessageBody::Finding { finding: &finding, activity: Activity::Create };
         let message = Message { id: "17-0abc-1".to_owned(), body };
         // A FIFO queue drops a repeated message.
@@ -49,7 +49,7 @@ mod reader {
     use stakeout_core::field::Field;
     use stakeout_core::prefilter::{Literal, Prefilter};
     use stakeout_core::time::{Second, Window};
-    use stakeout_http::Endpoint;
+    use stakeout_http::{Endpoint, Network};
 
     use super::super::{Facts, answered};
     use crate::support::python::Moto;
@@ -82,11 +82,11 @@ mod reader {
         let mut config = CloudWatchConfig::new(access, "/aws/eks/prod/cluster");
         config.page_size = Some(50);
         // moto takes every event for a match, so those that were cut come in both passes.
-        let (ids, records) = read(&CloudWatch::new(config.clone()).await).await;
+        let (ids, records) = read(&CloudWatch::new(config.clone(), &Network::default())).await;
         assert_eq!((ids.len(), records), (240, 240 + 35));
 
         let arn = "arn:aws:iam::123456789012:role/stakeout-reader".to_owned();
         config.access.assume_role = Some(AssumeRole { arn, external_id: Some("acme-7f3a".to_owned()) });
-        assert_eq!(read(&CloudWatch::new(config).await).await, (ids, records));
+        assert_eq!(read(&CloudWatch::new(config, &Network::default())).await, (ids, records));
     }
 }

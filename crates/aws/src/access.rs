@@ -49,6 +49,21 @@ impl Access {
         Access { endpoint: Some(endpoint), credential: Credential::Anonymous, ..Access::new(region) }
     }
 
+    /// Returns the addresses that are asked: that of the service (`logs`, `sns`), and that of STS where a role is assumed.
+    ///
+    /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
+    #[must_use]
+    pub fn addresses(&self, service: &str) -> Vec<String> {
+        let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let own = |service: &str| format!("https://{service}.{}.{domain}", self.region);
+        let endpoint = self.endpoint.as_ref().map(ToString::to_string);
+        let sts = self.assume_role.as_ref().map(|_| match self.loopback_endpoint() {
+            Some(endpoint) => endpoint.to_string(),
+            None => own("sts"),
+        });
+        [Some(endpoint.unwrap_or_else(|| own(service))), sts].into_iter().flatten().collect()
+    }
+
     /// Returns the endpoint if it is on this machine, where it gives out credentials as well.
     #[must_use]
     pub fn loopback_endpoint(&self) -> Option<&Endpoint> {
@@ -99,6 +114,20 @@ mod tests {
         for odd in ["", "reader", "urn:aws:iam::123456789012:role/reader", "arn:aws:iam::1234:role/reader", "arn:aws"] {
             assert_eq!(role(odd).account(), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_service_and_sts_have_addresses_in_the_region() {
+        let mut access = Access::new("cn-north-1");
+        assert_eq!(access.addresses("sns"), ["https://sns.cn-north-1.amazonaws.com.cn"]);
+        access =
+            Access { assume_role: Some(role("arn:aws:iam::123456789012:role/reader")), ..Access::new("eu-west-1") };
+        let own = ["https://logs.eu-west-1.amazonaws.com", "https://sts.eu-west-1.amazonaws.com"];
+        assert_eq!(access.addresses("logs"), own);
+        access.endpoint = Endpoint::parse_base("https://vpce-1.logs.eu-west-1.vpce.amazonaws.com/x").ok();
+        assert_eq!(access.addresses("logs"), ["https://vpce-1.logs.eu-west-1.vpce.amazonaws.com", own[1]]);
+        access.endpoint = Endpoint::parse_base("http://127.0.0.1:1").ok();
+        assert_eq!(access.addresses("logs"), ["http://127.0.0.1:1", "http://127.0.0.1:1"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use stakeout_core::record::FetchError;
 use stakeout_core::text;
 use stakeout_http::error_chain::{chain, find, message};
+use stakeout_http::web_page;
 
 use crate::config::{AuditTable, AzureMonitorConfig, Credential};
 use crate::transport::TransportError;
@@ -22,6 +23,10 @@ const TOO_MUCH: &[&str] = &["ResponseSizeError", "ResponsePayloadTooLarge", "Que
 /// The code of an unknown table or column.
 /// <https://learn.microsoft.com/kusto/query/errors/sem0100>
 const NO_SUCH_NAME: &str = "SEM0100";
+
+/// What to do where the machine's kind of managed identity cannot be used.
+const UNSUPPORTED_FIX: &str =
+    "use `credential: client_secret` on this machine, or run Stakeout on a virtual machine or in AKS";
 
 /// A failed query, with the check that it belongs to and the fix.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(crate) struct Failure {
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
+    /// The problem, if a web page came in place of Azure's answer.
+    pub(crate) web_page: Option<String>,
     /// Codes and messages, from the outermost to the innermost.
     pub(crate) errors: Vec<(String, String)>,
 }
@@ -93,7 +100,7 @@ impl Refusal {
             errors.push((code.unwrap_or_default(), message.unwrap_or_default()));
             error = innererror.map(|inner| *inner).filter(|_| errors.len() < INNER_MAX);
         }
-        Refusal { status, retry_after, errors }
+        Refusal { status, retry_after, web_page: web_page(status, None, body), errors }
     }
 
     /// Returns what the caller may do.
@@ -115,6 +122,14 @@ impl Refusal {
         Failure { is_query_refused, ..Failure::denied(subject, reason, fix) }
     }
 
+    /// Returns whether the service refuses the token itself: 401, and 403 with a code of its own.
+    /// <https://learn.microsoft.com/azure/azure-monitor/logs/api/errors>
+    pub(crate) fn is_of_token(&self) -> bool {
+        let is_token_code =
+            |code: &str| code.starts_with("InvalidAuthenticationToken") || code == "ExpiredAuthenticationToken";
+        self.status == 401 || (self.status == 403 && self.has_code(is_token_code))
+    }
+
     fn has_code(&self, is: impl Fn(&str) -> bool) -> bool {
         self.errors.iter().any(|(code, _)| is(code))
     }
@@ -123,7 +138,7 @@ impl Refusal {
         let codes: Vec<&str> = self.errors.iter().map(|(code, _)| code.as_str()).collect();
         let message = self.errors.last().map_or("no message", |(_, message)| message.as_str());
         match codes.as_slice() {
-            [] => format!("http status {}", self.status),
+            [] => self.web_page.clone().unwrap_or_else(|| format!("http status {}", self.status)),
             codes => text::reason(&format!("{}: {message}", codes.join("/"))),
         }
     }
@@ -135,7 +150,7 @@ impl Refusal {
             return ("log", missing_table(config));
         }
         match self.status {
-            401 => (
+            _ if self.is_of_token() => (
                 "credentials",
                 "the token was not accepted: check that the identity's tenant is the workspace's and that the endpoint is of the same cloud".to_owned(),
             ),
@@ -198,6 +213,9 @@ pub(crate) fn unanswered(error: &azure_core::Error, config: &AzureMonitorConfig)
         }
         Some(error @ TransportError::TooLong { .. }) => Failure::truncated(&error.to_string()),
         Some(error @ TransportError::Interrupted { .. }) => Failure::unavailable(&error.to_string()),
+        Some(error @ TransportError::Foreign { .. }) => {
+            Failure::of("log", FetchError::Denied { reason: error.to_string() })
+        }
         None => no_credential(error, config),
     }
 }
@@ -211,7 +229,10 @@ pub(crate) fn no_credential(error: &azure_core::Error, config: &AzureMonitorConf
     if is_garbled {
         return Failure::of("credentials", FetchError::Unavailable { reason });
     }
-    Failure::denied("credentials", reason, credential_fix(&config.credential).to_owned())
+    // Azure Arc, Service Fabric, Azure ML and Cloud Shell, which the reason names.
+    let is_unsupported = reason.contains("managed identity isn't supported");
+    let fix = if is_unsupported { UNSUPPORTED_FIX } else { credential_fix(&config.credential) };
+    Failure::denied("credentials", reason, fix.to_owned())
 }
 
 /// Maps a refused token. The metadata service answers 404 and 410 while it starts and while it

@@ -13,13 +13,13 @@ use serde::Serialize;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_core::time::Window;
-use stakeout_http::{ClientError, Endpoint, Route};
+use stakeout_http::{ClientError, Endpoint, Lease, Network, Session};
 use thiserror::Error;
 
 use crate::config::{AzureMonitorConfig, Credential, PUBLIC_ENDPOINT, Plan};
 use crate::decode::{self, QueryAnswer};
 use crate::failure::{self, Failure, Refusal};
-use crate::identity::{self, Session, Transports};
+use crate::identity::{self, Transports};
 use crate::pushdown;
 use crate::transport::{HttpTransport, RequestPurpose, retry_after};
 
@@ -38,8 +38,11 @@ pub struct AzureMonitor {
     config: AzureMonitorConfig,
     url: Url,
     endpoint: Url,
+    network: Network,
     transports: Transports,
-    session: Arc<Session>,
+    /// The pipeline with its tokens. It is made with the first query, because the environment of a credential may be
+    /// incomplete at the start.
+    session: Arc<Session<Pipeline>>,
 }
 
 /// Why a source cannot be set up with its config.
@@ -64,33 +67,35 @@ struct QueryBody<'a> {
 }
 
 impl AzureMonitor {
-    /// Prepares to read a log, and sends no request yet.
+    /// Prepares to read a log over `network`, and sends no request yet.
     ///
     /// # Errors
     ///
     /// Where the config alone shows that no query can be sent.
-    pub async fn new(config: AzureMonitorConfig) -> Result<AzureMonitor, SetupError> {
+    pub fn new(config: AzureMonitorConfig, network: &Network) -> Result<AzureMonitor, SetupError> {
         let fake = config.endpoint.clone().filter(Endpoint::is_plain_http);
         if matches!(config.credential, Credential::Anonymous) && fake.is_none() {
             return Err(SetupError::Anonymous);
         }
-        let token_route = match config.credential {
-            Credential::ManagedIdentity { .. } => Route::Direct,
-            _ => Route::Proxy,
-        };
         let transports = Transports {
-            queries: HttpTransport::new(RequestPurpose::Query, fake.clone(), Route::Proxy)?,
-            tokens: HttpTransport::new(RequestPurpose::Token, fake, token_route)?,
+            queries: HttpTransport::new(RequestPurpose::Query, fake.clone(), network)?,
+            tokens: HttpTransport::new(RequestPurpose::Token, fake, network)?,
         };
         let endpoint = https_url(&config);
         let url = query_url(&endpoint, &config);
-        Ok(AzureMonitor { config, url, endpoint, transports, session: Arc::default() })
+        Ok(AzureMonitor { config, url, endpoint, network: network.clone(), transports, session: Arc::default() })
     }
 
     /// Returns the config.
     #[must_use]
     pub fn config(&self) -> &AzureMonitorConfig {
         &self.config
+    }
+
+    /// Returns the network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Reads a window. There is one page, unless the service does not understand the filter: then the page is empty and
@@ -198,24 +203,32 @@ impl AzureMonitor {
         let body = serde_json::to_vec(&QueryBody { query, timespan });
         request.set_body(body.map_err(|error| Failure::unavailable(&error.to_string()))?);
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
-        let answer = self.pipeline()?.send(&Context::new(), &mut request, Some(options)).await;
+        let lease = self.pipeline()?;
+        let answer = lease.client.send(&Context::new(), &mut request, Some(options)).await;
         let (status, headers, body) = answer.map_err(|error| failure::unanswered(&error, &self.config))?.deconstruct();
-        match u16::from(status) {
-            200 => {
-                self.session.token_accepted();
-                Ok(Some(body))
-            }
-            204 => Ok(None),
-            401 if self.session.token_refused() => {
-                Err(Failure::unavailable("the service no longer accepts the token: the next query requests a new one"))
-            }
-            status => Err(Refusal::read(status, retry_after(&headers), &body).failure(&self.config)),
+        let status = u16::from(status);
+        if matches!(status, 200 | 204) {
+            self.session.accepted(&lease);
+            return Ok((status == 200).then_some(body));
         }
+        let refusal = Refusal::read(status, retry_after(&headers), &body);
+        // `azure_identity` would send its cached tokens until they expire, so they are dropped with the pipeline.
+        let is_renewable = !matches!(self.config.credential, Credential::Anonymous);
+        if refusal.is_of_token() && is_renewable && self.session.refused(&lease) {
+            let reason = "the service no longer accepts the token: the next query requests a new one";
+            return Err(Failure::unavailable(reason));
+        }
+        Err(refusal.failure(&self.config))
     }
 
-    fn pipeline(&self) -> Result<Pipeline, Failure> {
-        let make = || identity::pipeline(&self.config, &self.endpoint, &self.transports);
-        self.session.pipeline(make).map_err(|error| failure::no_credential(&error, &self.config))
+    /// Returns the pipeline for queries.
+    fn pipeline(&self) -> Result<Lease<Pipeline>, Failure> {
+        if let Some(lease) = self.session.lease() {
+            return Ok(lease);
+        }
+        let pipeline = identity::pipeline(&self.config, &self.endpoint, &self.transports);
+        let pipeline = pipeline.map_err(|error| failure::no_credential(&error, &self.config))?;
+        Ok(self.session.begin(pipeline))
     }
 }
 

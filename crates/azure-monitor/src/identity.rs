@@ -3,7 +3,7 @@
 //! Tokens are kept by `azure_identity` and renewed five minutes before they end. What a refused one means is in
 //! `failure`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use azure_core::cloud::CloudConfiguration;
 use azure_core::credentials::{Secret, TokenCredential};
@@ -15,6 +15,7 @@ use azure_identity::{
     ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 use secrecy::ExposeSecret;
+use stakeout_http::Endpoint;
 
 use crate::config::{AzureMonitorConfig, Credential};
 use crate::transport::HttpTransport;
@@ -28,48 +29,6 @@ const PUBLIC_SCOPE: &str = "https://api.loganalytics.io/.default";
 pub(crate) struct Transports {
     pub(crate) queries: HttpTransport,
     pub(crate) tokens: HttpTransport,
-}
-
-/// The pipeline in use, with its tokens. It is created with the first query, because the environment
-/// of a credential may be incomplete at the start.
-#[derive(Debug, Default)]
-pub(crate) struct Session(Mutex<SessionState>);
-
-#[derive(Debug, Default)]
-struct SessionState {
-    pipeline: Option<Pipeline>,
-    /// Whether its tokens were ever good.
-    is_accepted: bool,
-}
-
-impl Session {
-    /// Returns the pipeline for queries.
-    ///
-    /// # Errors
-    ///
-    /// Where the environment is incomplete for the credential.
-    pub(crate) fn pipeline(&self, make: impl FnOnce() -> azure_core::Result<Pipeline>) -> azure_core::Result<Pipeline> {
-        let mut state = self.state();
-        match &state.pipeline {
-            Some(pipeline) => Ok(pipeline.clone()),
-            None => Ok(state.pipeline.insert(make()?).clone()),
-        }
-    }
-
-    /// Records that the service accepted a token.
-    pub(crate) fn token_accepted(&self) {
-        self.state().is_accepted = true;
-    }
-
-    /// Records that the service refused a token, and returns whether a new one may help: if an earlier one was accepted.
-    /// `azure_identity` would send its cached tokens until they expire, so they are dropped with the pipeline.
-    pub(crate) fn token_refused(&self) -> bool {
-        std::mem::take(&mut *self.state()).is_accepted
-    }
-
-    fn state(&self) -> MutexGuard<'_, SessionState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Returns the pipeline for queries: one try each, with a token.
@@ -125,6 +84,26 @@ fn credential(
         )?),
         Credential::Anonymous => None,
     })
+}
+
+/// Returns the address that issues the tokens, or `None` where none are needed, or the endpoint itself issues them.
+pub(crate) fn issuer(config: &AzureMonitorConfig) -> Option<String> {
+    let endpoint = config.endpoint.as_ref();
+    if endpoint.is_some_and(Endpoint::is_plain_http) {
+        return None;
+    }
+    let authority = match endpoint.and_then(|endpoint| endpoint.url().host_str()?.rsplit('.').next()) {
+        Some("us") => "https://login.microsoftonline.us".to_owned(),
+        Some("cn") => "https://login.chinacloudapi.cn".to_owned(),
+        _ => std::env::var("AZURE_AUTHORITY_HOST").unwrap_or_else(|_| "https://login.microsoftonline.com".to_owned()),
+    };
+    match config.credential {
+        Credential::Anonymous => None,
+        Credential::ManagedIdentity { .. } => Some("http://169.254.169.254".to_owned()),
+        Credential::WorkloadIdentity { .. } | Credential::ClientSecret { .. } => {
+            Some(authority.trim_end_matches('/').to_owned())
+        }
+    }
 }
 
 fn options(transport: HttpTransport, cloud: Option<CloudConfiguration>) -> ClientOptions {

@@ -11,7 +11,9 @@ use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use stakeout_core::text;
 use stakeout_http::header::HeaderMap;
-use stakeout_http::{BodyLimit, Client, ClientError, Endpoint, ExchangeError, Method, Route, Url, exchange};
+use stakeout_http::{
+    BodyLimit, Client, ClientError, Endpoint, ExchangeError, Method, Network, TimeLimits, Url, exchange,
+};
 use thiserror::Error;
 
 /// What a request is for, which decides the limits of its answer.
@@ -38,6 +40,12 @@ pub(crate) enum TransportError {
     /// There was no answer, or it broke off.
     #[error("{reason}")]
     Interrupted {
+        /// What happened.
+        reason: String,
+    },
+    /// Another server than Azure's answered: a person has to act.
+    #[error("{reason}")]
+    Foreign {
         /// What happened.
         reason: String,
     },
@@ -80,14 +88,13 @@ impl RequestPurpose {
 }
 
 impl HttpTransport {
-    /// Returns a transport. The machine's metadata service demands a direct route; a fake gets one as well.
+    /// Returns a transport over `network`.
     pub(crate) fn new(
         purpose: RequestPurpose,
         fake: Option<Endpoint>,
-        route: Route,
+        network: &Network,
     ) -> Result<HttpTransport, ClientError> {
-        let route = if fake.is_some() { Route::Direct } else { route };
-        let client = stakeout_http::client(route, purpose.timeout())?;
+        let client = network.client(TimeLimits::of_answer(purpose.timeout()))?;
         Ok(HttpTransport { client, fake, purpose })
     }
 
@@ -105,8 +112,18 @@ impl HttpTransport {
         }
         let limit = BodyLimit::Refuse(self.purpose.body_bytes_max());
         let answer = exchange(sent, limit).await.map_err(|error| failed(error, &host))?;
+        let web_page = answer.web_page();
+        match (web_page.clone(), answer.status) {
+            (Some(reason), ..400) => return Err(TransportError::Interrupted { reason }),
+            // A gateway may also say with a page that an answer is too long, takes too long, or comes too often.
+            (Some(reason), 400..=407 | 409..=412 | 414..=428 | 430..=499) => {
+                return Err(TransportError::Foreign { reason });
+            }
+            _ => {}
+        }
         if self.purpose == RequestPurpose::Token && !(200..300).contains(&answer.status) {
-            let message = text::reason(String::from_utf8_lossy(&answer.body).trim());
+            let message = web_page.unwrap_or_else(|| String::from_utf8_lossy(&answer.body).trim().to_owned());
+            let message = text::reason(&message);
             return Err(TransportError::NoToken { status: answer.status, retry_after: answer.retry_after(), message });
         }
         Ok(AsyncRawResponse::from_bytes(answer.status.into(), headers(&answer.headers), answer.body))
@@ -164,6 +181,7 @@ fn failed(error: ExchangeError, host: &str) -> TransportError {
         ExchangeError::Interrupted { problem, reason } => {
             TransportError::Interrupted { reason: text::reason(&format!("{problem}: {host}: {reason}")) }
         }
+        error @ ExchangeError::Misconfigured { .. } => TransportError::Foreign { reason: format!("{host}: {error}") },
         error @ ExchangeError::Unsendable { .. } => {
             TransportError::Interrupted { reason: text::reason(&error.to_string()) }
         }

@@ -9,6 +9,9 @@ use stakeout_http::Endpoint;
 /// <https://cloud.google.com/logging/quotas#api-limits>, "Number of entries.list requests".
 pub const REQUESTS_PER_MINUTE: u32 = 60;
 
+/// Where the service answers, unless the config or the credentials name another place.
+pub(crate) const PUBLIC_ENDPOINT: &str = "https://logging.googleapis.com";
+
 /// The audit log of one cluster, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudLoggingConfig {

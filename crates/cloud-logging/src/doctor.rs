@@ -4,11 +4,12 @@
 //! It calls only `entries.list`, because other APIs need permissions that the daemon should not have. So it cannot
 //! distinguish an empty data access log that is off from one that these credentials cannot see.
 
-use stakeout_core::check::{Check, Status};
+use stakeout_core::check::{Check, Examination, Price, ReadCost, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::time::{Second, Window};
+use stakeout_http::Url;
 
-use crate::config::REQUESTS_PER_MINUTE;
+use crate::config::{PUBLIC_ENDPOINT, REQUESTS_PER_MINUTE};
 use crate::failure::{CREDENTIALS_FIX, Failure, FailureMeaning, grant};
 use crate::fetch::{CloudLogging, EntryOrder};
 use crate::page::time_of;
@@ -24,6 +25,9 @@ const EMPTY_PAGES_MAX: usize = 3;
 /// How many pages of the filtered window are read; more of them are a matter of the quota in any case.
 const PAGES_MAX: u32 = 5;
 
+/// Google charges for entries that are stored, and nothing for reading them. <https://cloud.google.com/stackdriver/pricing>
+const PRICE: Price = Price { dollars_per_gb: 0.0, what: "Cloud Logging charges nothing for reads" };
+
 /// When the newest entry was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Newest {
@@ -37,10 +41,14 @@ enum Newest {
 impl CloudLogging {
     /// Checks the log. `window` and `prefilter` are those of an ordinary read, whose pages are counted; `now_ms` is the time
     /// from which the age of the newest entry counts. Sends 3 to 11 requests.
-    pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
-        let any = match self.newest(&AuditLog::ALL, now_ms).await {
+    pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Examination {
+        let mut any = self.newest(&AuditLog::ALL, now_ms).await;
+        if matches!(any, Err(Failure::TokenRefused)) {
+            any = self.newest(&AuditLog::ALL, now_ms).await;
+        }
+        let any = match any {
             Ok(newest) => newest,
-            Err(failure) => return vec![self.unreadable(&failure)],
+            Err(failure) => return Examination { checks: vec![self.unreadable(&failure)], cost: None },
         };
         let mut checks = vec![Check::good("credentials", "Cloud Logging accepts them"), self.log(any)];
         match self.newest(&[AuditLog::DataAccess], now_ms).await {
@@ -48,8 +56,19 @@ impl CloudLogging {
             Err(failure) => checks.push(self.unreadable(&failure)),
         }
         checks.extend(self.age(any, now_ms));
-        checks.push(self.quota(window, prefilter).await);
-        checks
+        let (quota, cost) = self.quota(window, prefilter).await;
+        checks.push(quota);
+        Examination { checks, cost }
+    }
+
+    /// Returns which way the service is reached (the metadata server always directly), and which permissions its call needs.
+    /// Sends nothing.
+    #[must_use]
+    pub fn setup(&self) -> Vec<Check> {
+        let url = self.config().endpoint.as_ref().map_or(PUBLIC_ENDPOINT.to_owned(), ToString::to_string);
+        let route = Url::parse(&url).map(|parsed| self.network().proxies().route(&parsed).to_string());
+        let calls = "entries.list: logging.logEntries.list, and logging.privateLogEntries.list for the data access log";
+        vec![Check::good("route", format!("{url}: {}", route.unwrap_or_default())), Check::good("calls", calls)]
     }
 
     async fn newest(&self, logs: &[AuditLog], now_ms: i64) -> Result<Newest, Failure> {
@@ -61,7 +80,7 @@ impl CloudLogging {
         let mut token = String::new();
         for _ in 0..EMPTY_PAGES_MAX {
             let answer = self.ask(filter.clone(), EntryOrder::NewestFirst, 1, &token).await?;
-            if let Some(at) = answer.entries.first().and_then(time_of) {
+            if let Some(at) = answer.entries.first().and_then(|entry| time_of(entry)) {
                 return Ok(Newest::AtMillis(at.as_millisecond()));
             }
             token = answer.next_page_token;
@@ -169,36 +188,38 @@ impl CloudLogging {
         Some(check)
     }
 
-    async fn quota(&self, window: Window, prefilter: &Prefilter) -> Check {
+    /// Reads the window as the daemon would, at most [`PAGES_MAX`] pages of it, and returns what that took.
+    async fn quota(&self, window: Window, prefilter: &Prefilter) -> (Check, Option<ReadCost>) {
         let mut token = None;
+        let (mut records, mut bytes) = (0, 0);
         for pages in 1..=PAGES_MAX {
             match self.page(window, prefilter, token.as_ref()).await {
-                Ok(page) => token = page.next,
+                Ok(page) => {
+                    records += page.records.len() as u64;
+                    bytes += page.bytes;
+                    token = page.next;
+                }
                 Err(failure) => {
-                    return Check::of("quota", Status::Unknown, failure.to_string(), "run doctor again later");
+                    let reason = failure.to_string();
+                    return (Check::of("quota", Status::Unknown, reason, "run doctor again later"), None);
                 }
             }
             let Some(token) = &token else {
                 let finding = format!("the window takes {pages} of {REQUESTS_PER_MINUTE} requests per minute");
-                return Check::good("quota", finding);
+                let cost = ReadCost { requests: pages.into(), records, bytes, billed_bytes: bytes, price: PRICE };
+                return (Check::good("quota", finding), Some(cost));
             };
             if pushdown::narrows(prefilter)
                 && PagePosition::read(token).is_ok_and(|position| position.pass == Pass::Whole)
             {
-                return Check::of(
-                    "quota",
-                    Status::Doubtful,
-                    "Cloud Logging refuses the filter of the rules, so every entry is read",
-                    "find the rule with `stakeout rules list`, and report it",
-                );
+                let finding = "Cloud Logging refuses the filter of the rules, so every entry is read";
+                let fix = "find the rule with `stakeout rules list`, and report it";
+                return (Check::of("quota", Status::Doubtful, finding, fix), None);
             }
         }
-        Check::of(
-            "quota",
-            Status::Doubtful,
-            format!("the window takes more than {PAGES_MAX} of {REQUESTS_PER_MINUTE} requests per minute"),
-            "name codes, users or verbs in the rules that match most, or shorten the schedule",
-        )
+        let finding = format!("the window takes more than {PAGES_MAX} of {REQUESTS_PER_MINUTE} requests per minute");
+        let fix = "name codes, users or verbs in the rules that match most, or shorten the schedule";
+        (Check::of("quota", Status::Doubtful, finding, fix), None)
     }
 
     fn cluster(&self) -> String {

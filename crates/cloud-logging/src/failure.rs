@@ -2,14 +2,14 @@
 //!
 //! Nothing here retries or waits.
 
+use std::error::Error;
 use std::time::Duration;
 
-use google_cloud_gax::client_builder;
-use google_cloud_gax::error::rpc::{Code, StatusDetails};
-use google_cloud_gax::error::{CredentialsError, Error};
+use serde::Deserialize;
 use stakeout_core::record::FetchError;
 use stakeout_core::text;
-use stakeout_http::error_chain::{find, message, root_message};
+use stakeout_http::error_chain::root_message;
+use stakeout_http::{Answer, ClientError, ExchangeError};
 
 use crate::config::CloudLoggingConfig;
 
@@ -22,12 +22,39 @@ pub(crate) const CREDENTIALS_FIX: &str = "give the pod a Kubernetes service acco
 pub(crate) enum Failure {
     /// The endpoint must not be asked without a credential.
     CredentialNotAllowed,
-    /// No client can be built: the credentials are missing or unreadable.
-    NoClient(client_builder::Error),
+    /// The HTTP client cannot be built.
+    NoClient(ClientError),
+    /// There is no token: credentials are missing, unreadable or refused.
+    NoToken { reason: String, is_temporary: bool },
     /// The answer took longer than this limit.
     TimedOut(Duration),
-    /// The service refused, or the connection failed.
-    RequestFailed(Error),
+    /// The connection failed, or the answer is too long.
+    Unanswered(ExchangeError),
+    /// The answer is no page.
+    Garbled(String),
+    /// The service refused.
+    Refused(Refusal),
+    /// The service refused a token that another may replace.
+    TokenRefused,
+}
+
+/// A refusal of the service, or of something on the way to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The name of the code (`PERMISSION_DENIED`); empty in an answer that is not Google's.
+    pub(crate) code: String,
+    /// Google's words.
+    pub(crate) message: String,
+    /// The reasons in the details (`SERVICE_DISABLED`).
+    pub(crate) reasons: Vec<String>,
+    /// How long it asks to wait. Cloud Logging does not say, but a proxy on the way may.
+    pub(crate) retry_after: Option<Duration>,
+    /// The problem, if a web page came in place of Google's answer.
+    pub(crate) web_page: Option<String>,
+    /// What is wrong with this machine's clock, if it may be the cause.
+    pub(crate) clock: Option<String>,
 }
 
 /// What a failure means, with the fix apart from the reason.
@@ -39,13 +66,44 @@ pub(crate) enum FailureMeaning {
     Unavailable { reason: String },
     /// The token cannot be continued.
     TokenGone { reason: String },
-    /// An entry of the page cannot be read; a shorter window has fewer beside it.
+    /// The answer is too long; that of a shorter window is shorter.
     Truncated { reason: String },
     /// A person has to act.
     Denied { reason: String, fix: String },
 }
 
+/// The body of a refusal. <https://cloud.google.com/apis/design/errors#http_mapping>
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: ErrorStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorStatus {
+    status: String,
+    message: String,
+    details: Vec<ErrorDetail>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorDetail {
+    reason: Option<String>,
+}
+
 impl Failure {
+    /// Returns the failure of credentials. `is_temporary` means that the same attempt may succeed later.
+    pub(crate) fn of_credentials(reason: String, is_temporary: bool) -> Failure {
+        Failure::NoToken { reason, is_temporary }
+    }
+
+    /// Returns the failure of credentials with the innermost cause of `error`; its causes repeat each other.
+    pub(crate) fn no_credentials(error: &(dyn Error + 'static), is_temporary: bool) -> Failure {
+        Failure::of_credentials(root_message(error), is_temporary)
+    }
+
     /// Returns what the caller may do. `is_continued` means that the request carried a token, so that everything else in
     /// it was accepted before.
     pub(crate) fn fetch_error(&self, config: &CloudLoggingConfig, is_continued: bool) -> FetchError {
@@ -65,102 +123,124 @@ impl Failure {
                 reason: "`credential: anonymous` is for an endpoint on this machine only".to_owned(),
                 fix: "remove it, or use an endpoint such as http://127.0.0.1:PORT".to_owned(),
             },
+            Failure::NoClient(error) => {
+                FailureMeaning::Denied { reason: error.to_string(), fix: "report it as a bug in Stakeout".to_owned() }
+            }
+            Failure::NoToken { reason, is_temporary } => {
+                let reason = text::reason(&format!("no token: {reason}"));
+                let clock =
+                    if reason.contains("reasonable timeframe") { ", after setting this machine's clock" } else { "" };
+                match is_temporary {
+                    true => FailureMeaning::Unavailable { reason },
+                    false => FailureMeaning::Denied { reason, fix: format!("{CREDENTIALS_FIX}{clock}") },
+                }
+            }
             Failure::TimedOut(after) => {
                 FailureMeaning::Unavailable { reason: format!("no answer within {} s", after.as_secs()) }
             }
-            Failure::NoClient(error) => {
-                let fix = if error.is_transport() { "correct the source's endpoint" } else { CREDENTIALS_FIX };
-                FailureMeaning::Denied { reason: text::reason(&message(error)), fix: fix.to_owned() }
+            Failure::Unanswered(error @ ExchangeError::TooLong { .. }) => {
+                FailureMeaning::Truncated { reason: error.to_string() }
             }
-            Failure::RequestFailed(error) => unanswered(error, config, is_continued),
+            Failure::Unanswered(ExchangeError::Misconfigured { problem, fix }) => {
+                FailureMeaning::Denied { reason: text::reason(problem), fix: (*fix).to_owned() }
+            }
+            Failure::Unanswered(error) => FailureMeaning::Unavailable { reason: text::reason(&error.to_string()) },
+            Failure::Garbled(problem) => FailureMeaning::Unavailable { reason: text::reason(problem) },
+            Failure::TokenRefused => FailureMeaning::Unavailable {
+                reason: "Google no longer accepts the token: the next request looks for a new one".to_owned(),
+            },
+            Failure::Refused(refusal) => refusal.meaning(config, is_continued),
         }
     }
 
     /// Returns whether the service does not understand the request.
     pub(crate) fn is_of_request(&self) -> bool {
-        matches!(self, Failure::RequestFailed(error) if code_of(error) == Some(Code::InvalidArgument))
+        matches!(self, Failure::Refused(refusal) if refusal.code() == "INVALID_ARGUMENT")
     }
 
-    /// Returns whether an entry of the answer is nested deeper than the SDK reads.
-    pub(crate) fn is_too_deep(&self) -> bool {
-        matches!(self, Failure::RequestFailed(error) if code_of(error).is_none() && is_too_deep(error))
+    /// Returns whether the service refused the token.
+    pub(crate) fn is_of_token(&self) -> bool {
+        matches!(self, Failure::Refused(refusal) if refusal.code() == "UNAUTHENTICATED")
     }
 
     /// Returns whether the error is in the credentials, not in what they may do.
     pub(crate) fn is_of_credentials(&self) -> bool {
-        match self {
-            Failure::CredentialNotAllowed | Failure::NoClient(_) => true,
-            Failure::TimedOut(_) => false,
-            Failure::RequestFailed(error) => error.is_authentication() || code_of(error) == Some(Code::Unauthenticated),
-        }
+        matches!(self, Failure::CredentialNotAllowed | Failure::NoToken { .. } | Failure::TokenRefused)
+            || self.is_of_token()
     }
 }
 
-fn unanswered(error: &Error, config: &CloudLoggingConfig, is_continued: bool) -> FailureMeaning {
-    let reason = match (code_of(error), error.status()) {
-        (Some(code), Some(status)) => text::reason(&format!("{code}: {}", status.message)),
-        // The SDK's own words are in each of its causes again.
-        _ if error.is_authentication() => text::reason(&format!("no token: {}", root_message(error))),
-        _ => text::reason(&message(error)),
-    };
-    if error.is_authentication() {
-        return match find::<CredentialsError>(error).is_some_and(CredentialsError::is_transient) {
-            true => FailureMeaning::Unavailable { reason },
-            false => FailureMeaning::Denied { reason, fix: CREDENTIALS_FIX.to_owned() },
+impl Refusal {
+    /// Reads a refusal. A body of another kind, such as a proxy's, leaves no code.
+    pub(crate) fn read(answer: &Answer) -> Refusal {
+        let ErrorBody { error } = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Refusal {
+            status: answer.status,
+            code: error.status,
+            message: error.message,
+            reasons: error.details.into_iter().filter_map(|detail| detail.reason).collect(),
+            retry_after: answer.retry_after(),
+            web_page: answer.web_page(),
+            clock: None,
+        }
+    }
+
+    /// Returns the code. For an answer that is not Google's, such as a proxy's page, the HTTP status decides.
+    fn code(&self) -> &str {
+        match (self.code.as_str(), self.status) {
+            ("" | "UNKNOWN", 401) => "UNAUTHENTICATED",
+            ("" | "UNKNOWN", 403) => "PERMISSION_DENIED",
+            ("" | "UNKNOWN", 404) => "NOT_FOUND",
+            ("" | "UNKNOWN", 429) => "RESOURCE_EXHAUSTED",
+            (code, _) => code,
+        }
+    }
+
+    fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> FailureMeaning {
+        let code = self.code();
+        let reason = match (&self.web_page, code) {
+            (Some(problem), _) => text::reason(problem),
+            (None, "") => format!("http status {}", self.status),
+            (None, code) => text::reason(&format!("{code}: {}", self.message)),
         };
-    }
-    match code_of(error) {
-        Some(Code::ResourceExhausted) => FailureMeaning::Throttled { retry_after: retry_after(error), reason },
-        Some(Code::InvalidArgument) if is_continued => FailureMeaning::TokenGone { reason },
-        Some(
-            code @ (Code::InvalidArgument
-            | Code::FailedPrecondition
-            | Code::OutOfRange
-            | Code::NotFound
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-            | Code::Unimplemented),
-        ) => FailureMeaning::Denied { reason, fix: fix(code, error, config) },
-        _ if is_too_deep(error) => FailureMeaning::Truncated { reason },
-        _ => FailureMeaning::Unavailable { reason },
-    }
-}
-
-/// Returns whether an answer came whole and is nested deeper than the SDK reads, which a retry does not change. The
-/// sender chooses the request body that causes it; so it must not hide more than the second of that request.
-fn is_too_deep(error: &Error) -> bool {
-    error.is_deserialization() && message(error).contains("recursion limit exceeded")
-}
-
-/// Returns the code of a refusal; `None` where there was no answer, or an empty one. For an answer that is not
-/// Google's, such as a proxy's page, the HTTP status decides.
-fn code_of(error: &Error) -> Option<Code> {
-    let of_status = error.status().map(|status| status.code).filter(|code| *code != Code::Unknown);
-    of_status.or(match error.http_status_code()? {
-        401 => Some(Code::Unauthenticated),
-        403 => Some(Code::PermissionDenied),
-        404 => Some(Code::NotFound),
-        429 => Some(Code::ResourceExhausted),
-        _ => None,
-    })
-}
-
-/// Returns the fix for a permanent error.
-fn fix(code: Code, error: &Error, config: &CloudLoggingConfig) -> String {
-    let project = &config.project;
-    match code {
-        Code::Unauthenticated => CREDENTIALS_FIX.to_owned(),
-        Code::PermissionDenied if is_service_disabled(error) => {
-            format!("`gcloud services enable logging.googleapis.com --project={project}`")
+        if self.web_page.is_some() && matches!(code, "UNAUTHENTICATED" | "PERMISSION_DENIED" | "NOT_FOUND") {
+            let fix = "let requests to the endpoint pass, or set HTTPS_PROXY and NO_PROXY".to_owned();
+            return FailureMeaning::Denied { reason, fix };
         }
-        Code::PermissionDenied => format!(
-            "grant roles/logging.viewer and, for the data access log, roles/logging.privateLogViewer: {}",
-            grant(project, "roles/logging.privateLogViewer")
-        ),
-        Code::NotFound => {
-            format!("project {project} does not exist, or its id is spelled differently: `gcloud projects list`")
+        match code {
+            "RESOURCE_EXHAUSTED" => FailureMeaning::Throttled { retry_after: self.retry_after, reason },
+            "INVALID_ARGUMENT" if is_continued => FailureMeaning::TokenGone { reason },
+            "INVALID_ARGUMENT"
+            | "FAILED_PRECONDITION"
+            | "OUT_OF_RANGE"
+            | "NOT_FOUND"
+            | "PERMISSION_DENIED"
+            | "UNAUTHENTICATED"
+            | "UNIMPLEMENTED" => FailureMeaning::Denied { reason, fix: self.fix(config) },
+            _ => FailureMeaning::Unavailable { reason },
         }
-        _ => "correct project, location and cluster of the source: `gcloud container clusters list`".to_owned(),
+    }
+
+    /// Returns the fix for a permanent error.
+    fn fix(&self, config: &CloudLoggingConfig) -> String {
+        let project = &config.project;
+        match self.code() {
+            "UNAUTHENTICATED" => match &self.clock {
+                Some(problem) => format!("{problem}: set it, for example with chrony or systemd-timesyncd"),
+                None => CREDENTIALS_FIX.to_owned(),
+            },
+            "PERMISSION_DENIED" if self.reasons.iter().any(|reason| reason == "SERVICE_DISABLED") => {
+                format!("`gcloud services enable logging.googleapis.com --project={project}`")
+            }
+            "PERMISSION_DENIED" => format!(
+                "grant roles/logging.viewer and, for the data access log, roles/logging.privateLogViewer: {}",
+                grant(project, "roles/logging.privateLogViewer")
+            ),
+            "NOT_FOUND" => {
+                format!("project {project} does not exist, or its id is spelled differently: `gcloud projects list`")
+            }
+            _ => "correct project, location and cluster of the source: `gcloud container clusters list`".to_owned(),
+        }
     }
 }
 
@@ -169,17 +249,6 @@ pub(crate) fn grant(project: &str, role: &str) -> String {
     format!(
         "`gcloud projects add-iam-policy-binding {project} --member=serviceAccount:NAME@{project}.iam.gserviceaccount.com --role={role}`"
     )
-}
-
-fn is_service_disabled(error: &Error) -> bool {
-    let details = error.status().map_or(&[][..], |status| status.details.as_slice());
-    details.iter().any(|detail| matches!(detail, StatusDetails::ErrorInfo(info) if info.reason == "SERVICE_DISABLED"))
-}
-
-/// Returns how long an answer asks to wait. Cloud Logging sends no such header, but a proxy on the way may.
-fn retry_after(error: &Error) -> Option<Duration> {
-    let headers = error.http_headers()?;
-    stakeout_http::retry_after(|name| headers.get(name)?.to_str().ok())
 }
 
 #[cfg(test)]
@@ -194,24 +263,37 @@ mod tests {
 
     #[test]
     fn credentials_are_missing_or_temporarily_unreachable() {
-        let unsigned = |is_transient| {
-            Failure::RequestFailed(Error::authentication(CredentialsError::from_msg(is_transient, "no token")))
-        };
+        let unsigned = |is_temporary| Failure::of_credentials("nobody home".to_owned(), is_temporary);
         assert!(matches!(allowed(&unsigned(true)), FetchError::Unavailable { reason } if reason.contains("no token")));
+        let FetchError::Denied { reason } = allowed(&unsigned(false)) else { panic!("not denied") };
+        assert!(reason.ends_with(&format!("({CREDENTIALS_FIX})")), "{reason}");
         assert!(unsigned(false).is_of_credentials());
-        for failure in [unsigned(false), Failure::NoClient(client_builder::Error::cred("no file"))] {
-            let FetchError::Denied { reason } = allowed(&failure) else { panic!("not denied") };
-            assert!(reason.ends_with(&format!("({CREDENTIALS_FIX})")), "{reason}");
-        }
     }
 
     #[test]
     fn the_text_of_an_error_is_bounded_and_visible() {
-        let FetchError::Unavailable { reason } = allowed(&Failure::RequestFailed(Error::io("\u{202e}".repeat(5_000))))
-        else {
+        let FetchError::Unavailable { reason } = allowed(&Failure::Garbled("\u{202e}".repeat(5_000))) else {
             panic!("not unavailable")
         };
         assert_eq!(reason.chars().count(), REASON_CHARS_MAX);
         assert!(!reason.contains('\u{202e}'));
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_the_fix_of_a_refused_key() {
+        let clock = Some("this machine's clock is about 15 minutes ahead of Google's".to_owned());
+        let refusal = Refusal { status: 401, clock, ..Refusal::default() };
+        let FetchError::Denied { reason } = allowed(&Failure::Refused(refusal)) else { panic!("not denied") };
+        assert!(reason.contains("15 minutes ahead of Google's: set it"), "{reason}");
+    }
+
+    #[test]
+    fn a_web_page_is_named_and_blames_no_permission() {
+        for (status, is_denied) in [(403, true), (404, true), (502, false), (302, false)] {
+            let refusal = Refusal { status, web_page: Some("a web page came".to_owned()), ..Refusal::default() };
+            let error = allowed(&Failure::Refused(refusal));
+            assert_eq!(matches!(error, FetchError::Denied { .. }), is_denied, "{error}");
+            assert!(error.to_string().contains("a web page came") && !error.to_string().contains("roles/"), "{error}");
+        }
     }
 }

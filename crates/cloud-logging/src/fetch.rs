@@ -1,33 +1,26 @@
 //! Asks Cloud Logging for one page. One call is one request.
 //!
-//! Nothing here retries, waits or logs: the SDK's retries are off and its paginator is not used, because the caller
-//! holds the budget that all sources of a project share. What the answers mean is in `page`, `page_position` and `failure`.
-//!
-//! Only `entries.list` is used, which the SDK calls over REST: its gRPC side leaves `protoPayload` out.
+//! Nothing here retries, waits or logs, because the caller holds the budget that all sources of a project share. What the
+//! answers mean is in `page`, `page_position` and `failure`.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use google_cloud_auth::credentials::anonymous;
-use google_cloud_gax::options::RequestOptionsBuilder;
-use google_cloud_gax::retry_policy::NeverRetry;
-use google_cloud_logging_v2::client::LoggingServiceV2;
-use google_cloud_logging_v2::model::{ListLogEntriesRequest, ListLogEntriesResponse};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_core::time::Window;
-use tokio::sync::OnceCell;
+use stakeout_http::{Lease, Network, Session};
 use tokio::time::timeout;
 
-use crate::config::{CloudLoggingConfig, Credential};
+use crate::config::CloudLoggingConfig;
 use crate::failure::Failure;
 use crate::page;
 use crate::page_position::{PagePosition, Pass};
 use crate::pushdown::{self, AuditLog};
+use crate::service::{ListAnswer, ListRequest, Service};
 
-/// Longest wait for a whole answer, with the credentials that it may need first: the service gives a page back within
-/// seconds even where it found nothing.
+/// Longest wait for an answer and the credentials that it may need first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most entries that a page may be asked for.
 /// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
@@ -40,7 +33,8 @@ const EMPTY_PAGES_MAX: usize = 10;
 #[derive(Clone)]
 pub struct CloudLogging {
     config: CloudLoggingConfig,
-    client: Arc<OnceCell<LoggingServiceV2>>,
+    network: Network,
+    session: Arc<Session<Service>>,
 }
 
 /// The order of entries in an answer.
@@ -51,19 +45,23 @@ pub(crate) enum EntryOrder {
 }
 
 impl CloudLogging {
-    /// Prepares to read a cluster's audit log; looks for credentials and sends requests only from the first page on.
-    /// Credentials that are missing then are looked for again with every page.
-    ///
-    /// Before the first page, the process must have a default crypto provider of rustls; without one, the SDK panics.
+    /// Prepares to read a cluster's audit log over `network`; looks for credentials and sends requests only from the first
+    /// page on. Credentials that are missing then are looked for again with every page.
     #[must_use]
-    pub fn new(config: CloudLoggingConfig) -> CloudLogging {
-        CloudLogging { config, client: Arc::default() }
+    pub fn new(config: CloudLoggingConfig, network: &Network) -> CloudLogging {
+        CloudLogging { config, network: network.clone(), session: Arc::default() }
     }
 
     /// Returns the config.
     #[must_use]
     pub fn config(&self) -> &CloudLoggingConfig {
         &self.config
+    }
+
+    /// Returns the network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Reads one page of a window: the first where `token` is `None`, else the one that the page before named.
@@ -74,9 +72,8 @@ impl CloudLogging {
     ///
     /// # Errors
     ///
-    /// Every [`FetchError`] is possible. After `TokenGone`, the window is to be read from its first page. `Truncated` is
-    /// a page with an entry that the SDK cannot read. In a window of a second, which cannot be halved, such a page is the
-    /// last: empty but for one unusable entry, so that no more than this second is lost.
+    /// Every [`FetchError`] is possible. After `TokenGone`, the window is to be read from its first page. `Truncated` means
+    /// that the answer is too long.
     pub async fn page(
         &self,
         window: Window,
@@ -125,10 +122,6 @@ impl CloudLogging {
             Err(failure) if position.pass == Pass::Matching && !position.is_continued() && failure.is_of_request() => {
                 Ok(Page { next: Some(PagePosition::first_of(Pass::Whole).to_page_token()), ..Page::default() })
             }
-            // A sender who nests a request body that deep must not hide more than the second of that request.
-            Err(failure) if failure.is_too_deep() && window.halves().is_none() => {
-                Ok(Page { unusable: 1, ..Page::default() })
-            }
             Err(failure) => Err(failure.fetch_error(&self.config, position.is_continued())),
         }
     }
@@ -165,19 +158,37 @@ impl CloudLogging {
         order: EntryOrder,
         page_size: i32,
         token: &str,
-    ) -> Result<ListLogEntriesResponse, Failure> {
-        let request = ListLogEntriesRequest::new()
-            .set_resource_names([format!("projects/{}", self.config.project)])
-            .set_filter(filter)
-            .set_order_by(order.as_str())
-            .set_page_size(page_size)
-            .set_page_token(token);
+    ) -> Result<ListAnswer, Failure> {
+        let request = ListRequest {
+            resource_names: [format!("projects/{}", self.config.project)],
+            filter: &filter,
+            order_by: order.as_str(),
+            page_size,
+            page_token: token,
+        };
         let answer = async {
-            let client = self.client.get_or_try_init(|| connect(&self.config)).await?;
-            let request = client.list_log_entries().with_request(request).with_retry_policy(NeverRetry);
-            request.send().await.map_err(Failure::RequestFailed)
+            let lease = self.service().await?;
+            match lease.client.list(&request).await {
+                Ok(answer) => {
+                    self.session.accepted(&lease);
+                    Ok(answer)
+                }
+                Err(failure)
+                    if failure.is_of_token() && lease.client.is_renewable() && self.session.refused(&lease) =>
+                {
+                    Err(Failure::TokenRefused)
+                }
+                Err(failure) => Err(failure),
+            }
         };
         timeout(ANSWER_TIMEOUT, answer).await.unwrap_or(Err(Failure::TimedOut(ANSWER_TIMEOUT)))
+    }
+
+    async fn service(&self) -> Result<Lease<Service>, Failure> {
+        match self.session.lease() {
+            Some(lease) => Ok(lease),
+            None => Ok(self.session.begin(Service::connect(&self.config, &self.network).await?)),
+        }
     }
 }
 
@@ -190,26 +201,12 @@ impl EntryOrder {
     }
 }
 
-async fn connect(config: &CloudLoggingConfig) -> Result<LoggingServiceV2, Failure> {
-    if !config.is_credential_allowed() {
-        return Err(Failure::CredentialNotAllowed);
-    }
-    let mut builder = LoggingServiceV2::builder();
-    if let Some(endpoint) = &config.endpoint {
-        builder = builder.with_endpoint(endpoint.as_str());
-    }
-    if config.credential == Credential::Anonymous {
-        builder = builder.with_credentials(anonymous::Builder::new().build());
-    }
-    builder.build().await.map_err(Failure::NoClient)
-}
-
-fn page_of(window: Window, position: PagePosition, answer: ListLogEntriesResponse) -> Result<Page, FetchError> {
+fn page_of(window: Window, position: PagePosition, answer: ListAnswer) -> Result<Page, FetchError> {
     let next = position.next(answer.next_page_token)?.map(|position| position.to_page_token());
     Ok(page::page_of(window, answer.entries, next))
 }
 
-/// Shows what is read. The SDK's client would show its credentials' inner state.
+/// Shows what is read, and nothing of the credentials.
 impl fmt::Debug for CloudLogging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudLogging").field("config", &self.config).finish_non_exhaustive()

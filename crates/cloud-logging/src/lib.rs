@@ -7,12 +7,9 @@
 //! config; status (codes), json_object (untrusted JSON), method (what was requested)
 //!   -> decode (record -> audit event) -> page (entry -> record)
 //!   -> pushdown (what the service may leave out), needle (what an entry contains literally, for exports)
-//!   -> page_position (pass and token) -> failure (error -> what the caller may do) -> fetch (one request)
-//!   -> doctor (a few requests that check a log)
+//!   -> page_position (pass and token) -> failure (error -> what the caller may do) -> identity (who asks)
+//!   -> service (one request) -> fetch (one page) -> doctor (a few requests that check a log)
 //! ```
-//!
-//! TLS is rustls, whose provider the process installs once, before the first request: the SDK's own choice would bring
-//! a second one.
 
 mod config;
 mod status;
@@ -24,6 +21,8 @@ pub mod pushdown;
 pub mod needle;
 mod page_position;
 mod failure;
+mod identity;
+mod service;
 mod fetch;
 mod doctor;
 

@@ -1,18 +1,33 @@
 //! Turns the entries that the service sends into records. `decode` reads what a record contains.
 
-use google_cloud_logging_v2::model::LogEntry;
+use std::borrow::Cow;
+
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use stakeout_core::record::{Page, PageToken, RawRecord};
 use stakeout_core::time::Window;
 
 use crate::decode;
 
+/// What identifies an entry.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EntryHead<'a> {
+    #[serde(borrow, default)]
+    log_name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    insert_id: Cow<'a, str>,
+    #[serde(default)]
+    timestamp: Option<Timestamp>,
+}
+
 /// Returns the page that holds those of `entries` that lie in the window; entries outside of it are dropped, whatever
 /// the service sends.
-pub(crate) fn page_of(window: Window, entries: Vec<LogEntry>, next: Option<PageToken>) -> Page {
+pub(crate) fn page_of(window: Window, entries: Vec<Box<RawValue>>, next: Option<PageToken>) -> Page {
     let mut page = Page { next, ..Page::default() };
     for entry in entries {
-        match record_of(&entry) {
+        match record_of(entry) {
             None => page.unusable = page.unusable.saturating_add(1),
             Some(record) if (window.earliest().millis()..window.latest().millis()).contains(&record.time_ms) => {
                 page.bytes += record.body.len() as u64;
@@ -25,34 +40,38 @@ pub(crate) fn page_of(window: Window, entries: Vec<LogEntry>, next: Option<PageT
 }
 
 /// Returns an entry's time, or `None` where it has none.
-pub(crate) fn time_of(entry: &LogEntry) -> Option<Timestamp> {
-    let at = entry.timestamp.as_ref()?;
-    Timestamp::new(at.seconds(), at.nanos()).ok()
+pub(crate) fn time_of(entry: &RawValue) -> Option<Timestamp> {
+    head_of(entry)?.timestamp
 }
 
 /// Returns an entry as a record, or `None` where it has no time, no log, or no id of its own.
-fn record_of(entry: &LogEntry) -> Option<RawRecord> {
-    let at = time_of(entry)?;
-    if entry.log_name.is_empty() || entry.insert_id.is_empty() {
+fn record_of(entry: Box<RawValue>) -> Option<RawRecord> {
+    let EntryHead { log_name, insert_id, timestamp } = head_of(&entry)?;
+    let at = timestamp?;
+    if log_name.is_empty() || insert_id.is_empty() {
         return None;
     }
-    Some(RawRecord {
-        record_id: decode::record_id(&entry.log_name, at, &entry.insert_id),
-        time_ms: at.as_millisecond(),
-        body: serde_json::to_string(entry).ok()?,
-    })
+    let (record_id, time_ms) = (decode::record_id(&log_name, at, &insert_id), at.as_millisecond());
+    Some(RawRecord { record_id, time_ms, body: String::from(Box::<str>::from(entry)) })
+}
+
+fn head_of(entry: &RawValue) -> Option<EntryHead<'_>> {
+    serde_json::from_str(entry.get()).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use google_cloud_logging_v2::model::LogEntry;
     use stakeout_core::time::Second;
 
     use super::*;
 
-    fn entry(id: &str, at: &str) -> LogEntry {
+    fn entry(id: &str, at: &str) -> Box<RawValue> {
         let time = if at.is_empty() { String::new() } else { format!(r#""timestamp":"{at}","#) };
-        serde_json::from_str(&format!(r#"{{{time}"logName":"l","insertId":"{id}"}}"#)).expect("an entry")
+        raw(&format!(r#"{{{time}"logName":"l","insertId":"{id}"}}"#))
+    }
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).expect("JSON")
     }
 
     #[test]
@@ -68,18 +87,31 @@ mod tests {
             entry("late", "1970-01-01T00:02:00Z"),
             entry("untimed", ""),
             entry("", "1970-01-01T00:01:00Z"),
-            first.clone().set_log_name(""),
+            raw(r#"{"timestamp":"1970-01-01T00:01:00Z","insertId":"without a log"}"#),
+            raw(r#"{"timestamp":"soon","logName":"l","insertId":"x"}"#),
+            raw("7"),
         ];
-        let record = |entry: &LogEntry, id: &str, time_ms| RawRecord {
+        let record = |entry: &RawValue, id: &str, time_ms| RawRecord {
             record_id: id.to_owned(),
             time_ms,
-            body: serde_json::to_string(entry).expect("JSON"),
+            body: entry.get().to_owned(),
         };
         let records = vec![
             record(&first, "l/1970-01-01T00:01:00Z/first", 60_000),
             record(&last, "l/1970-01-01T00:01:59.999999999Z/last", 119_999),
         ];
         let bytes = records.iter().map(|record| record.body.len() as u64).sum();
-        assert_eq!(page_of(window, entries, next.clone()), Page { records, next, bytes, unusable: 3 });
+        assert_eq!(page_of(window, entries, next.clone()), Page { records, next, bytes, unusable: 5 });
+    }
+
+    #[test]
+    fn an_entry_may_be_nested_as_deep_as_its_sender_likes() {
+        let window = Window::new(Second(60), Second(120)).expect("not empty");
+        let request = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let entry = format!(
+            r#"{{"timestamp":"1970-01-01T00:01:00Z","logName":"l","insertId":"i","protoPayload":{{"request":{request}}}}}"#
+        );
+        let page = page_of(window, vec![raw(&entry)], None);
+        assert_eq!((page.records.len(), page.unusable), (1, 0));
     }
 }

@@ -6,15 +6,16 @@ use std::fmt::Debug;
 
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::types::{LogGroup, LogGroupClass};
-use stakeout_core::check::{Check, Status};
+use stakeout_aws::{CREDENTIALS_FIX, NO_CREDENTIALS};
+use stakeout_core::check::{Check, Examination, Price, ReadCost, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
 use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Window;
+use stakeout_http::Url;
 use stakeout_http::error_chain::message;
 
 use crate::config::{group_arn, group_name, requests_per_second};
-use crate::failure::{CREDENTIALS_FIX, NO_CREDENTIALS};
 use crate::fetch::CloudWatch;
 
 /// Pages that are read of one window to measure its cost.
@@ -22,10 +23,16 @@ const PAGES_MAX: u64 = 20;
 /// Longest text of the service that is shown.
 const MESSAGE_CHARS_MAX: usize = 300;
 
+/// AWS charges nothing for `FilterLogEvents`, and for data that leaves a region about so much.
+/// <https://aws.amazon.com/cloudwatch/pricing/>, <https://aws.amazon.com/ec2/pricing/on-demand/#Data_Transfer>
+const PRICE: Price =
+    Price { dollars_per_gb: 0.09, what: "that leaves the region, nothing within it; FilterLogEvents itself is free" };
+
 /// What reading a window takes.
 struct WindowCost {
     pages: u64,
     records: u64,
+    bytes: u64,
     /// Whether pages follow that were not read.
     has_more: bool,
 }
@@ -33,14 +40,14 @@ struct WindowCost {
 impl CloudWatch {
     /// Checks the log. `window` is the last complete one, `prefilter` what the daemon would ask for in it, and `now_ms`
     /// the time from which the age of the newest event counts.
-    pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
+    pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Examination {
         let cost = self.cost(window, prefilter).await;
         if let Err(FetchError::Unavailable { reason } | FetchError::Denied { reason }) = &cost
             && reason.starts_with(NO_CREDENTIALS)
         {
-            let cause = reason.rsplit_once(": ").map_or("", |(_, cause)| cause);
-            let finding = format!("{NO_CREDENTIALS}: {cause}");
-            return vec![Check::of("credentials", Status::Bad, finding, CREDENTIALS_FIX)];
+            let parts = reason.strip_suffix(')').and_then(|reason| reason.split_once(" ("));
+            let (finding, fix) = parts.unwrap_or((reason, CREDENTIALS_FIX));
+            return Examination { checks: vec![Check::of("credentials", Status::Bad, finding, fix)], cost: None };
         }
         let is_denied = matches!(cost, Err(FetchError::Denied { .. }));
         let mut checks = vec![self.permission(&cost)];
@@ -49,19 +56,41 @@ impl CloudWatch {
             checks.extend(self.streams(now_ms).await);
             checks.extend(self.quota(&cost));
         }
-        checks
+        let cost = cost.ok().filter(|cost| !cost.has_more).map(|WindowCost { pages, records, bytes, .. }| ReadCost {
+            requests: pages,
+            records,
+            bytes,
+            billed_bytes: bytes,
+            price: PRICE,
+        });
+        Examination { checks, cost }
+    }
+
+    /// Returns which way each endpoint is reached, and which permission each call needs. Sends nothing.
+    #[must_use]
+    pub fn setup(&self) -> Vec<Check> {
+        let route = |url: &str| {
+            let route = Url::parse(url).map(|parsed| self.network().proxies().route(&parsed).to_string());
+            Check::good("route", format!("{url}: {}", route.unwrap_or_default()))
+        };
+        let role = self.config().access.assume_role.as_ref().map_or("", |_| "sts:AssumeRole first, then ");
+        let calls =
+            format!("{role}logs:FilterLogEvents; logs:DescribeLogGroups and logs:DescribeLogStreams for doctor alone");
+        let routes = self.config().access.addresses("logs");
+        routes.iter().map(|url| route(url)).chain([Check::good("calls", calls)]).collect()
     }
 
     /// Reads the window as the daemon would, at most [`PAGES_MAX`] pages of it.
     async fn cost(&self, window: Window, prefilter: &Prefilter) -> Result<WindowCost, FetchError> {
-        let (mut pages, mut records, mut token) = (0, 0, None);
+        let (mut pages, mut records, mut bytes, mut token) = (0, 0, 0, None);
         loop {
             let page = self.page(window, prefilter, token.as_ref()).await?;
             pages += 1;
             records += page.records.len() as u64;
+            bytes += page.bytes;
             token = page.next;
             if token.is_none() || pages == PAGES_MAX {
-                return Ok(WindowCost { pages, records, has_more: token.is_some() });
+                return Ok(WindowCost { pages, records, bytes, has_more: token.is_some() });
             }
         }
     }
@@ -93,7 +122,7 @@ impl CloudWatch {
     /// Looks at the group's class, which decides whether it can be searched at all.
     async fn group(&self) -> Vec<Check> {
         let name = group_name(&self.config().log_group);
-        let asked = self.client().describe_log_groups().log_group_name_prefix(name).limit(50).send().await;
+        let asked = self.client().await.client.describe_log_groups().log_group_name_prefix(name).limit(50).send().await;
         let groups = match asked {
             Ok(answer) => answer.log_groups.unwrap_or_default(),
             Err(error) => return vec![unreadable("log", &error, "logs:DescribeLogGroups")],
@@ -133,8 +162,9 @@ impl CloudWatch {
     /// Looks for the audit log's streams: a group of an EKS cluster may hold other logs of the control plane only.
     async fn streams(&self, now_ms: i64) -> Vec<Check> {
         let config = self.config();
-        let request = self
-            .client()
+        let lease = self.client().await;
+        let request = lease
+            .client
             .describe_log_streams()
             .set_log_stream_name_prefix(Some(&config.stream_prefix).filter(|prefix| !prefix.is_empty()).cloned());
         let asked = match group_arn(&config.log_group) {
@@ -165,7 +195,7 @@ impl CloudWatch {
     }
 
     fn quota(&self, cost: &Result<WindowCost, FetchError>) -> Option<Check> {
-        let WindowCost { pages, records, has_more } = cost.as_ref().ok()?;
+        let WindowCost { pages, records, has_more, .. } = cost.as_ref().ok()?;
         let per_second = requests_per_second(&self.config().access.region);
         let seconds = pages.div_ceil(u64::from(per_second).max(1)).max(1);
         if *has_more {

@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_cloudwatchlogs::config::http::HttpResponse;
 use aws_sdk_cloudwatchlogs::error::{ErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
-use stakeout_aws::AnswerTooLong;
+use stakeout_aws::{CredentialFailure, EXPIRED, credential_failure};
 use stakeout_core::record::FetchError;
 use stakeout_core::text;
-use stakeout_http::error_chain::{find, message, root_message};
+use stakeout_http::error_chain::{find, message};
+use stakeout_http::{ExchangeError, web_page};
 
 /// The codes that AWS services answer with when asked too often.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/CommonErrors.html>
@@ -36,12 +36,6 @@ const TEMPORARY: &[&str] = &[
     "InternalFailure",
 ];
 
-/// How the reason begins if no credentials could be loaded.
-pub(crate) const NO_CREDENTIALS: &str = "no credentials";
-/// The fix for that.
-pub(crate) const CREDENTIALS_FIX: &str =
-    "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the pod or instance a role; `aws sts get-caller-identity` must work";
-
 /// The error of the SDK for a page.
 pub(crate) type FilterFailure = SdkError<FilterLogEventsError, HttpResponse>;
 
@@ -54,6 +48,12 @@ pub(crate) fn fetch_error(failure: &FilterFailure, log_group: &str, is_continued
         }
         _ => unanswered(failure),
     }
+}
+
+/// Returns whether the service refused credentials that have expired, so that new ones may help.
+pub(crate) fn is_expired(failure: &FilterFailure) -> bool {
+    let code = failure.as_service_error().and_then(|error| error.meta().code());
+    code.is_some_and(|code| EXPIRED.contains(&code))
 }
 
 /// Returns whether the service did not understand the filter pattern, as opposed to any other part of the request.
@@ -76,8 +76,11 @@ fn refused(
     failure: &FilterFailure,
 ) -> FetchError {
     let status = raw.status().as_u16();
+    let page = raw.body().bytes().and_then(|body| web_page(status, raw.headers().get("content-type"), body));
     let Some(code) = meta.code() else {
         return match status {
+            400..=428 | 430..=499 if page.is_some() => FetchError::Denied { reason: page.unwrap_or_default() },
+            _ if page.is_some() && status != 429 => FetchError::Unavailable { reason: page.unwrap_or_default() },
             429 => FetchError::Throttled { retry_after: retry_after(raw), reason: format!("http status {status}") },
             _ => {
                 FetchError::Unavailable { reason: text::reason(&format!("http status {status}, {}", message(failure))) }
@@ -97,35 +100,21 @@ fn refused(
     FetchError::Denied { reason: format!("{reason} ({})", fix(code, log_group)) }
 }
 
-/// Maps a request that got no answer, or half of one. Missing credentials need a person with permissions; the rest is a problem of the network.
+/// Maps a request that got no answer, or half of one. Missing credentials and a server that is not AWS need a person; the
+/// rest is a problem of the network.
 fn unanswered(failure: &FilterFailure) -> FetchError {
-    let reason = text::reason(&message(failure));
-    if find::<AnswerTooLong>(failure).is_some() {
-        return FetchError::Denied {
-            reason: format!(
-                "{reason} (check which server answers at the source's endpoint: AWS sends at most 1 MB of events)"
-            ),
-        };
+    if let Some(CredentialFailure { reason, fix, is_final }) = credential_failure(failure) {
+        let reason = format!("{} ({fix})", text::reason(&reason));
+        return if is_final { FetchError::Denied { reason } } else { FetchError::Unavailable { reason } };
     }
-    match find::<CredentialsError>(failure) {
-        Some(CredentialsError::CredentialsNotLoaded(_)) => FetchError::Denied {
-            reason: text::reason(&format!("{NO_CREDENTIALS} ({CREDENTIALS_FIX}): {}", root_message(failure))),
+    match find::<ExchangeError>(failure) {
+        Some(error @ ExchangeError::TooLong { .. }) => FetchError::Denied {
+            reason: format!(
+                "{error} (check which server answers at the source's endpoint: AWS sends at most 1 MB of events)"
+            ),
         },
-        Some(CredentialsError::InvalidConfiguration(_)) => {
-            FetchError::Denied { reason: format!("{reason} (correct the AWS profile, role or token file)") }
-        }
-        Some(CredentialsError::ProviderError(_)) => {
-            match find::<ErrorMetadata>(failure).and_then(ErrorMetadata::code) {
-                Some(code) if !THROTTLED.contains(&code) && !TEMPORARY.contains(&code) => FetchError::Denied {
-                    reason: format!("{reason} ({code}: check the role's ARN, its trust policy and the external id)"),
-                },
-                // The last of the providers is the metadata service, which may not answer for a moment.
-                _ => FetchError::Unavailable {
-                    reason: text::reason(&format!("{NO_CREDENTIALS} ({CREDENTIALS_FIX}): {}", root_message(failure))),
-                },
-            }
-        }
-        _ => FetchError::Unavailable { reason },
+        Some(error @ ExchangeError::Misconfigured { .. }) => FetchError::Denied { reason: error.to_string() },
+        _ => FetchError::Unavailable { reason: text::reason(&message(failure)) },
     }
 }
 
@@ -162,8 +151,10 @@ fn retry_after(raw: &HttpResponse) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use aws_credential_types::provider::error::CredentialsError;
     use aws_sdk_cloudwatchlogs::error::ConnectorError;
 
+    use stakeout_aws::CREDENTIALS_FIX;
     use stakeout_core::text::REASON_CHARS_MAX;
 
     use super::*;
@@ -192,6 +183,6 @@ mod tests {
         let FetchError::Unavailable { reason } = unsigned(CredentialsError::provider_error("x".repeat(5_000))) else {
             panic!("not unavailable")
         };
-        assert_eq!(reason.chars().count(), REASON_CHARS_MAX);
+        assert_eq!(reason.chars().count(), REASON_CHARS_MAX + format!(" ({CREDENTIALS_FIX})").len());
     }
 }

@@ -4,6 +4,7 @@
 //! holds the budget that all sources of an account share. What the answers mean is in `decode`, `page_position` and `failure`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::Client;
@@ -12,6 +13,7 @@ use aws_sdk_cloudwatchlogs::operation::filter_log_events::builders::FilterLogEve
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_core::time::Window;
+use stakeout_http::{Lease, Network, Session};
 
 use crate::config::{CloudWatchConfig, group_arn, group_name};
 use crate::failure::FilterFailure;
@@ -34,14 +36,16 @@ const CUT_PATTERN: &str = "\"[Truncated...]\"";
 #[derive(Clone)]
 pub struct CloudWatch {
     config: CloudWatchConfig,
-    client: Client,
+    network: Network,
+    session: Arc<Session<Client>>,
 }
 
 impl CloudWatch {
-    /// Prepares to read a group: reads the environment and the AWS profile, and sends no request yet.
-    pub async fn new(config: CloudWatchConfig) -> CloudWatch {
-        let client = Client::new(&stakeout_aws::sdk_config(&config.access, ANSWER_TIMEOUT).await);
-        CloudWatch { config, client }
+    /// Prepares to read a group over `network`, and sends no request yet. The environment and the AWS profile are read with
+    /// the first request, and again when the service no longer accepts the credentials.
+    #[must_use]
+    pub fn new(config: CloudWatchConfig, network: &Network) -> CloudWatch {
+        CloudWatch { config, network: network.clone(), session: Arc::default() }
     }
 
     /// Returns the config.
@@ -50,9 +54,19 @@ impl CloudWatch {
         &self.config
     }
 
+    /// Returns the network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// Returns the SDK's client.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    pub(crate) async fn client(&self) -> Lease<Client> {
+        if let Some(lease) = self.session.lease() {
+            return lease;
+        }
+        let sdk = stakeout_aws::sdk_config(&self.config.access, &self.network, ANSWER_TIMEOUT).await;
+        self.session.begin(Client::new(&sdk))
     }
 
     /// Reads one page of a window: the first where `token` is `None`, else the one that the page before named.
@@ -108,15 +122,17 @@ impl CloudWatch {
             Pass::Matching => Some(pattern.ok_or_else(|| token_gone("it belongs to a read with another filter"))?),
             Pass::Cut => Some(CUT_PATTERN.to_owned()),
         };
-        let request = self.request(window, &position).set_filter_pattern(filter).set_limit(limit);
+        let lease = self.client().await;
+        let request = self.request(&lease, window, &position).set_filter_pattern(filter).set_limit(limit);
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(failure) if position.opens_filtered() && failure::is_pattern_refused(&failure) => {
                 let next = Some(PagePosition::first_of(Pass::Whole).to_page_token());
                 return Ok(Page { next, ..Page::default() });
             }
-            Err(failure) => return Err(self.fetch_error(&failure, &position)),
+            Err(failure) => return Err(self.fetch_error(&lease, &failure, &position)),
         };
+        self.session.accepted(&lease);
         self.page_of(window, position, answer)
     }
 
@@ -129,8 +145,9 @@ impl CloudWatch {
     pub async fn has_records(&self, window: Window) -> Result<bool, FetchError> {
         let mut position = PagePosition::first_of(Pass::Whole);
         for _ in 0..EMPTY_PAGES_MAX {
-            let sent = self.request(window, &position).limit(1).send().await;
-            let answer = sent.map_err(|failure| self.fetch_error(&failure, &position))?;
+            let lease = self.client().await;
+            let sent = self.request(&lease, window, &position).limit(1).send().await;
+            let answer = sent.map_err(|failure| self.fetch_error(&lease, &failure, &position))?;
             let page = self.page_of(window, position, answer)?;
             if !page.records.is_empty() || page.unusable > 0 {
                 return Ok(true);
@@ -143,9 +160,9 @@ impl CloudWatch {
         Err(FetchError::Unavailable { reason: format!("{EMPTY_PAGES_MAX} pages were empty and more follow") })
     }
 
-    fn request(&self, window: Window, position: &PagePosition) -> FilterLogEventsFluentBuilder {
+    fn request(&self, lease: &Lease<Client>, window: Window, position: &PagePosition) -> FilterLogEventsFluentBuilder {
         let prefix = Some(&self.config.stream_prefix).filter(|prefix| !prefix.is_empty());
-        let request = self
+        let request = lease
             .client
             .filter_log_events()
             .start_time(window.earliest().millis().max(0))
@@ -174,7 +191,11 @@ impl CloudWatch {
         Ok(decode::page_of(group, window, answer.events.unwrap_or_default(), next))
     }
 
-    fn fetch_error(&self, failure: &FilterFailure, position: &PagePosition) -> FetchError {
+    fn fetch_error(&self, lease: &Lease<Client>, failure: &FilterFailure, position: &PagePosition) -> FetchError {
+        if failure::is_expired(failure) && self.session.refused(lease) {
+            let reason = "AWS no longer accepts the credentials: the next request looks for new ones";
+            return FetchError::Unavailable { reason: reason.to_owned() };
+        }
         failure::fetch_error(failure, &self.config.log_group, position.token.is_some())
     }
 }

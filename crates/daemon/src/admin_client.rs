@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use stakeout_core::text::{is_invisible, reason};
-use stakeout_http::{Answer, BodyLimit, ExchangeError, Route, Url};
+use stakeout_http::{Answer, BodyLimit, Certificates, ExchangeError, Network, Proxies, TimeLimits, Url};
 use stakeout_ledger::{Ledger, LedgerError};
 
 use crate::admin::NOTE_HEADER;
@@ -63,7 +63,9 @@ async fn ask(
     path: &str,
     params: &[(&'static str, String)],
 ) -> Result<Result<Answer, ExchangeError>, Failure> {
-    let client = stakeout_http::client(Route::Direct, ANSWER_TIMEOUT).context("cannot set up the HTTP client")?;
+    // Plain http, and not through a proxy, even if the page listens for other machines.
+    let network = Network::new(Proxies::default(), &Certificates::none());
+    let client = network.client(TimeLimits::of_answer(ANSWER_TIMEOUT)).context("cannot set up the HTTP client")?;
     let mut url = Url::parse(&format!("http://{listen}{path}")).context("the address of the admin page is no URL")?;
     url.query_pairs_mut().extend_pairs(params);
     Ok(stakeout_http::exchange(client.get(url), BodyLimit::Refuse(ANSWER_BYTES_MAX)).await)

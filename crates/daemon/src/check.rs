@@ -18,6 +18,7 @@ use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, Failure, written};
+use crate::outbound::Outbound;
 use crate::printed::{Format, Printed};
 use crate::replay::files::read_case;
 use crate::rule_files;
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
             counted(config.notify.len(), "destination"),
             counted(rules.rules.len(), "rule")
         );
+        Outbound::new(config.ca_file.as_deref()).map_err(anyhow::Error::from)?;
         let stranded = stranded_lines(&config);
         (rules, config.warnings, stranded, summary)
     } else {

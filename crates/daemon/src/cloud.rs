@@ -51,7 +51,7 @@ use absent as gke;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use stakeout_core::check::Check;
+use stakeout_core::check::Examination;
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::finder::Envelope;
@@ -63,6 +63,7 @@ use stakeout_core::time::Window;
 use stakeout_core::yaml::At;
 
 use crate::file_log::FileLog;
+use crate::outbound::Outbound;
 use crate::section::SectionReader;
 use budget::{Budget, Budgets};
 
@@ -266,12 +267,12 @@ impl Settings {
     }
 
     /// Sets up the client of the log, with the budget that its requests draw on. Sends nothing.
-    pub(crate) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<Connection> {
+    pub(crate) fn connect(&self, budgets: &mut Budgets, outbound: &Outbound) -> anyhow::Result<Connection> {
         let (client, budget) = match self {
             Cloud::File(settings) => return Ok(Connection::File(Arc::new(settings.open()))),
-            Cloud::Eks(settings) => settings.connect(budgets).await.map(|(it, budget)| (Cloud::Eks(it), budget))?,
-            Cloud::Gke(settings) => settings.connect(budgets).await.map(|(it, budget)| (Cloud::Gke(it), budget))?,
-            Cloud::Aks(settings) => settings.connect(budgets).await.map(|(it, budget)| (Cloud::Aks(it), budget))?,
+            Cloud::Eks(settings) => settings.connect(budgets, outbound).map(|(it, budget)| (Cloud::Eks(it), budget))?,
+            Cloud::Gke(settings) => settings.connect(budgets, outbound).map(|(it, budget)| (Cloud::Gke(it), budget))?,
+            Cloud::Aks(settings) => settings.connect(budgets, outbound).map(|(it, budget)| (Cloud::Aks(it), budget))?,
         };
         Ok(Connection::Service { client, budget })
     }
@@ -305,8 +306,13 @@ impl Client {
     }
 
     /// Checks for the doctor that the log is readable and records reads. `now_ms` gives the newest event its age.
-    pub(crate) async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Vec<Check> {
-        each!(self, client => client.checks(window, prefilter, now_ms).await)
+    pub(crate) async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Examination {
+        each!(self, client => {
+            let mut checks = client.setup();
+            let examined = client.checks(window, prefilter, now_ms).await;
+            checks.extend(examined.checks);
+            Examination { checks, cost: examined.cost }
+        })
     }
 
     /// Returns the event in a record of the service.

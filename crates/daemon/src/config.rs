@@ -16,14 +16,17 @@ mod tests;
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{self, At, Map, Node};
+use stakeout_http::Certificates;
 
+use crate::cloud::budget::SHARE;
 use crate::network;
+use crate::outbound::CA_FILE;
 use crate::section::secret::SecretScope;
 use crate::section::{self, Environment, SectionReader, expand, io_problem, keys};
 
@@ -41,7 +44,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 12] = [
     "schedule",
     "state",
     "rules",
@@ -52,6 +55,8 @@ const SECTIONS: [&str; 10] = [
     "context_query",
     "admin",
     "limits",
+    "tls",
+    "budget",
 ];
 
 /// A parsed config, with the defaults filled in and the secrets read.
@@ -77,6 +82,10 @@ pub(crate) struct Config {
     pub(crate) admin: AdminConfig,
     /// Most rows (rule, group, minute) that one window stores; the rest is reported as a total.
     pub(crate) rows_max: u32,
+    /// The share of the clouds' quotas that is used, above 0 and at most 1.
+    pub(crate) budget: f64,
+    /// A file of certificate authorities that are trusted beside the system's.
+    pub(crate) ca_file: Option<PathBuf>,
     /// Values that are allowed but probably a mistake, in the order of lines.
     pub(crate) warnings: Vec<Diagnostic>,
 }
@@ -147,6 +156,8 @@ fn sections(
     let admin = keep(admin::read(&map, reader), errors);
     let context_query_min = keep(context_query_min(&map), errors);
     let rows_max = keep(rows_max(&map), errors);
+    let budget = keep(budget(&map), errors);
+    let ca_file = keep(ca_file(&map, reader), errors);
     Some(Config {
         schedule: schedule?,
         state: state?,
@@ -158,6 +169,8 @@ fn sections(
         context_query_min: context_query_min?,
         admin: admin?,
         rows_max: rows_max?,
+        ca_file: ca_file?,
+        budget: budget?,
         warnings: Vec::new(),
     })
 }
@@ -247,4 +260,30 @@ fn rows_max(top: &Map<'_>) -> Result<u32, Diagnostic> {
         return Ok(ROWS_MAX);
     };
     section::number_within(&at, 1, ROWS_MAX)
+}
+
+fn budget(top: &Map<'_>) -> Result<f64, Diagnostic> {
+    let Some(at) = top.get("budget") else {
+        return Ok(SHARE);
+    };
+    let text = at.text()?;
+    let share = text.parse().ok().filter(|share: &f64| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| {
+        let fix = "write a number above 0 and at most 1, such as 0.5 for half of the quota";
+        at.error(format!("`{text}` is not a share of the clouds' quotas"), fix)
+    })
+}
+
+fn ca_file(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<Option<PathBuf>, Diagnostic> {
+    let Some(at) = top.get("tls") else {
+        return Ok(None);
+    };
+    let Some(at) = keys(&at, &["ca_file"])?.get("ca_file") else {
+        return Ok(None);
+    };
+    let path = reader.path(&at)?;
+    match Certificates::none().with_file(CA_FILE, &path) {
+        Ok(_) => Ok(Some(path)),
+        Err(error) => Err(at.error(format!("`{}` {}", error.path, error.problem), error.fix)),
+    }
 }

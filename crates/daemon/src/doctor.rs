@@ -21,6 +21,7 @@ use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, written};
+use crate::outbound::Outbound;
 use crate::printed::{Format, FormatArgs};
 use crate::scan::Log;
 use crate::section::secret::SecretScope;
@@ -63,10 +64,11 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let now = bootstrap::time_of(args.at)?;
         let window = last_window(&config, now)?;
         let prefilter = Arc::new(rules.prefilter());
-        let mut budgets = Budgets::default();
+        let outbound = Outbound::new(config.ca_file.as_deref()).map_err(anyhow::Error::from)?;
+        let mut budgets = Budgets::new(config.budget);
         let mut tasks = JoinSet::new();
         for (index, source) in config.sources.iter().enumerate() {
-            let log = Log::open(source, &mut budgets).await?;
+            let log = Log::open(source, &mut budgets, &outbound)?;
             let (prefilter, trusted) = (prefilter.clone(), config.trusted_proxies.clone());
             tasks.spawn(async move {
                 let checks = async {

@@ -19,6 +19,7 @@ mod line_reader;
 mod file_log;
 mod network;
 mod section;
+mod outbound;
 mod cloud;
 
 // The config: what to read, when, and where to send.

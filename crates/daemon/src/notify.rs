@@ -9,6 +9,7 @@ use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::destination;
 use crate::exit::{Exit, Failure};
+use crate::outbound::Outbound;
 use crate::section::secret::SecretScope;
 
 /// The arguments of `stakeout notify`.
@@ -44,11 +45,12 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
             _ => "the config has no destination: add one under `notify`".to_owned(),
         }));
     }
+    let outbound = Outbound::new(config.ca_file.as_deref()).map_err(anyhow::Error::from)?;
     bootstrap::runtime()?.block_on(async {
         let mut exit = Exit::Done;
         for destination in chosen {
             let now = clock::now();
-            let destination = destination::open(destination).await?;
+            let destination = destination::open(destination, &outbound)?;
             let body = MessageBody::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };
             match destination.send(&message, now).await {

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
         let stopped = tokio::spawn(stop_signal());
         let (config, rules) = args.config.load(SecretScope::ALL)?;
         let writer = bootstrap::open_state(&config, Stay::Brief)?;
-        let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
+        let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default())?);
         let (switch, shutdown) = shutdown();
         let bar = progress_bar::windows();
         let tick = watch.tick(Second::from(at), WaitPolicy::UntilDone, &shutdown, &bar);

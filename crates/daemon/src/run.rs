@@ -64,7 +64,7 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let writer = bootstrap::open_state(&config, Stay::Long)?;
     let health = Health::default();
     admin::serve(&config.admin, metrics, health.clone(), writer.clone()).await?;
-    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default()).await?);
+    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default())?);
     let mut signals = Signals::new(hang_up).context("cannot listen for signals")?;
     let (switch, shutdown) = shutdown();
     start_watchdog(watch.writer().clone());
@@ -230,7 +230,7 @@ impl Daemon {
         if config.state.path != old.state.path || config.admin != old.admin {
             warn!("a reload does not change state.path and admin: restart to change them");
         }
-        Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone()).await?)
+        Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone())?)
     }
 }
 

@@ -13,7 +13,7 @@ use anyhow::Context;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::check::{Check, Status};
+use stakeout_core::check::{Check, Examination, Status};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::fold::{self, Fold, Limits, WindowCounts};
 use stakeout_core::follow_up::FollowUp;
@@ -30,6 +30,7 @@ use crate::cloud::budget::Budgets;
 use crate::cloud::{Client, Connection};
 use crate::config::SourceConfig;
 use crate::file_log::{FileFilter, FileLog};
+use crate::outbound::Outbound;
 
 pub(crate) use cost::ScanCost;
 
@@ -108,11 +109,10 @@ enum ScanErrorKind {
 
 impl Log {
     /// Opens a log. Nothing is asked of the provider yet.
-    pub(crate) async fn open(config: &SourceConfig, budgets: &mut Budgets) -> anyhow::Result<Log> {
+    pub(crate) fn open(config: &SourceConfig, budgets: &mut Budgets, outbound: &Outbound) -> anyhow::Result<Log> {
         let connection = config
             .settings
-            .connect(budgets)
-            .await
+            .connect(budgets, outbound)
             .with_context(|| format!("cannot set up the source {}", config.source.name))?;
         Ok(Log {
             source: config.source.clone(),
@@ -160,7 +160,11 @@ impl Log {
     /// Runs the checks of `doctor` on the log, over a window that is over.
     pub(crate) async fn checks(&self, window: Window, prefilter: &Prefilter, now: Timestamp) -> Vec<Check> {
         match &self.connection {
-            Connection::Service { client, .. } => client.checks(window, prefilter, now.as_millisecond()).await,
+            Connection::Service { client, .. } => {
+                let Examination { mut checks, cost } = client.checks(window, prefilter, now.as_millisecond()).await;
+                checks.extend(cost.map(|cost| cost.estimate(window, 1 + self.reread_seconds.len())));
+                checks
+            }
             Connection::File(file) => {
                 let (file, now) = (file.clone(), Second::from(now));
                 let checks = tokio::task::spawn_blocking(move || file.checks(window, now)).await;

@@ -3,7 +3,10 @@
 use std::io::{self, IsTerminal};
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, filter};
 
 use crate::exit::Failure;
 
@@ -30,7 +33,8 @@ enum LogFormat {
     Json,
 }
 
-/// Starts logging. Libraries log only warnings and errors. Fails if `STAKEOUT_LOG` is not a filter.
+/// Starts logging. Libraries log only warnings and errors, or with `STAKEOUT_LOG` also what they inform of: below that, they
+/// log requests and answers with everything that is secret in them. Fails if `STAKEOUT_LOG` is not a filter.
 pub(crate) fn start(args: LogArgs) -> Result<(), Failure> {
     let level = match (args.quiet, args.verbose) {
         (true, _) => "warn",
@@ -44,11 +48,13 @@ pub(crate) fn start(args: LogArgs) -> Result<(), Failure> {
         let fix = "write a level such as `debug`, or `warn,stakeout=debug`";
         Failure::Usage(format!("STAKEOUT_LOG is not a filter of the log: {error} ({fix})"))
     })?;
+    let ours = filter::filter_fn(|event| event.target().starts_with("stakeout") || *event.level() <= Level::INFO);
     // A log that cannot be written is no reason to panic, which reporting it on standard error would be.
-    let writer = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(io::stderr);
-    match args.log_format {
-        LogFormat::Json => writer.json().flatten_event(true).init(),
-        LogFormat::Text => writer.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
-    }
+    let writer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(io::stderr);
+    let writer = match args.log_format {
+        LogFormat::Json => writer.json().flatten_event(true).boxed(),
+        LogFormat::Text => writer.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
+    };
+    tracing_subscriber::registry().with(writer.with_filter(ours)).with(filter).init();
     Ok(())
 }

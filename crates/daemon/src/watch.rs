@@ -24,6 +24,7 @@ use crate::dispatch::{self, Outbox};
 use crate::in_flight::InFlight;
 use crate::log_task::{LogSummary, LogTask};
 use crate::metric;
+use crate::outbound::Outbound;
 use crate::scan::{Log, ScanOptions};
 use crate::shutdown::Shutdown;
 use crate::stranded::{Stranded, stranded};
@@ -47,20 +48,21 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Puts a config into use. Nothing is read or sent yet. `in_flight` outlives the config, because running tasks continue.
-    pub(crate) async fn new(
+    pub(crate) fn new(
         config: Config,
         rules: Rules,
         writer: Writer,
         in_flight: InFlight,
     ) -> Result<Watch, anyhow::Error> {
-        let mut budgets = Budgets::default();
+        let outbound = Outbound::new(config.ca_file.as_deref())?;
+        let mut budgets = Budgets::new(config.budget);
         let mut logs = Vec::new();
         for source in &config.sources {
-            logs.push(Arc::new(Log::open(source, &mut budgets).await?));
+            logs.push(Arc::new(Log::open(source, &mut budgets, &outbound)?));
         }
         let mut outboxes = Vec::new();
         for destination in &config.notify {
-            outboxes.push(Arc::new(Outbox::new(destination::open(destination).await?)));
+            outboxes.push(Arc::new(Outbox::new(destination::open(destination, &outbound)?)));
         }
         let rules = Arc::new(rules);
         let limits = Limits {

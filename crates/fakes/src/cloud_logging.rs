@@ -1,4 +1,4 @@
-//! Cloud Logging over REST: `entries.list`, and `entries.write` to load data.
+//! Cloud Logging over REST: `entries.list`, `entries.write` to load data, and the metadata server that issues tokens.
 //! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
 //!
 //! A project exists once it has an entry or was created. The fake refuses other projects, organizations, folders,
@@ -9,8 +9,10 @@ mod entry;
 mod search;
 mod store;
 mod wire;
+mod metadata;
 mod write;
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -111,6 +113,11 @@ impl CloudLogging {
         self.logging.state.lock().bearer = token.map(str::to_owned);
     }
 
+    /// Lets the metadata server issue these tokens, one after the other, and the last one again and again.
+    pub fn issue_tokens(&self, tokens: &[&str]) {
+        self.logging.state.lock().issued = tokens.iter().map(|token| (*token).to_owned()).collect();
+    }
+
     /// Returns what `entries.list` delivered so far.
     pub fn served(&self) -> Served {
         self.logging.state.lock().searches.pages.served
@@ -149,6 +156,7 @@ struct CloudLoggingState {
     store: Store,
     searches: Searches,
     bearer: Option<String>,
+    issued: VecDeque<String>,
 }
 
 impl Service for Logging {
@@ -159,6 +167,9 @@ impl Service for Logging {
     }
 
     fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
+        if request.method == Method::GET && request.path == metadata::PATH {
+            return metadata::token(request, &mut self.state.lock().issued);
+        }
         self.carry_out(request, now).map_or_else(|error| error.answer(), |body| wire::json(200, &body))
     }
 
@@ -170,7 +181,7 @@ impl Service for Logging {
 impl Logging {
     fn carry_out(&self, request: &HttpRequest, now: Timestamp) -> Result<Value, LoggingError> {
         let mut state = self.state.lock();
-        let CloudLoggingState { store, searches, bearer } = &mut *state;
+        let CloudLoggingState { store, searches, bearer, .. } = &mut *state;
         check_token(request, bearer.as_deref())?;
         match (&request.method, request.path.as_str()) {
             (&Method::POST, "/v2/entries:list") => searches.list_log_entries(store, input(request)?, now),

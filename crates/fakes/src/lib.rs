@@ -1,5 +1,5 @@
-//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, SNS, Slack and a plain webhook, with faults
-//! on demand.
+//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, STS, SNS, Slack, a plain webhook and a proxy, with
+//! faults on demand.
 //!
 //! Each server speaks the protocol of its original on `127.0.0.1` and is at least as strict: the cloud accepts every
 //! request that a fake accepts. `stakeout demo` and the tests use them. This crate knows none of Stakeout's types, and
@@ -26,6 +26,7 @@ pub mod logging_filter;
 pub mod cloud_logging;
 pub mod kql;
 pub mod log_analytics;
+pub mod sts;
 pub mod sns;
 mod slack_refusal;
 pub mod block_kit;
@@ -33,6 +34,7 @@ pub mod markup;
 pub mod render;
 pub mod slack;
 pub mod webhook;
+pub mod proxy;
 
 pub use clock::Clock;
 pub use cloud_logging::CloudLogging;
@@ -41,8 +43,10 @@ pub use fault::{Fault, FaultSwitch, Faults};
 pub use filter_pattern::FilterPattern;
 pub use log_analytics::LogAnalytics;
 pub use logging_filter::LoggingFilter;
+pub use proxy::Proxy;
 pub use request::RecordedRequest;
 pub use server::Server;
 pub use slack::Slack;
 pub use sns::Sns;
+pub use sts::Sts;
 pub use webhook::Webhook;

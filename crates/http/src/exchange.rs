@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{RequestBuilder, Response};
 use thiserror::Error;
 
-use crate::error_chain::root_message;
+use crate::error_chain::{find, message, root_message};
 use crate::retry_after::retry_after;
+
+/// What to do about a certificate that is not trusted.
+const UNTRUSTED_FIX: &str = "if a proxy opens TLS connections, add its CA with `tls: {ca_file: PATH}`; otherwise check the \
+                             address, and the clock of this machine";
+
+/// What to do about a proxy that demands a password.
+const PROXY_PASSWORD_FIX: &str = "write them into the variable that names it: http://USER:PASSWORD@HOST:PORT";
 
 /// What a service answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +54,14 @@ pub enum ExchangeError {
         /// What the HTTP library reports.
         reason: String,
     },
+    /// The way to the service is not set up: a person has to act.
+    #[error("{problem} ({fix})")]
+    Misconfigured {
+        /// What is wrong: the server's certificate is not trusted, or the proxy demands a password.
+        problem: String,
+        /// What to do.
+        fix: &'static str,
+    },
     /// The body is longer than [`BodyLimit::Refuse`] allows: ask for less.
     #[error("the answer is longer than {bytes_max} bytes")]
     TooLong {
@@ -61,6 +76,30 @@ impl Answer {
     pub fn retry_after(&self) -> Option<Duration> {
         retry_after(|name| self.headers.get(name).and_then(|value| value.to_str().ok()))
     }
+
+    /// Returns the problem, if a web page came in place of the service's answer; see [`web_page`].
+    #[must_use]
+    pub fn web_page(&self) -> Option<String> {
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        web_page(self.status, content_type, &self.body)
+    }
+}
+
+/// Returns the problem, if an answer is a web page: no service that is asked here gives one, but proxies, firewalls and
+/// captive portals do.
+#[must_use]
+pub fn web_page(status: u16, content_type: Option<&str>, body: &[u8]) -> Option<String> {
+    let begins_with = |tag: &str| {
+        let body = body.trim_ascii_start();
+        body.get(..tag.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(tag.as_bytes()))
+    };
+    let is_html = content_type.is_some_and(|it| it.trim_start().to_ascii_lowercase().starts_with("text/html"));
+    (is_html || begins_with("<!doctype html") || begins_with("<html")).then(|| {
+        format!(
+            "a web page came in place of the service's answer, with http status {status}: something on the way answered, \
+             such as a proxy, a firewall or a captive portal; `stakeout doctor` shows which way requests go"
+        )
+    })
 }
 
 /// Sends a request and reads its answer.
@@ -94,12 +133,25 @@ async fn body(mut response: Response, limit: BodyLimit) -> Result<Vec<u8>, Excha
 
 fn failed(error: reqwest::Error) -> ExchangeError {
     let error = error.without_url();
+    if let Some(rustls::Error::InvalidCertificate(certificate)) = find::<rustls::Error>(&error) {
+        let problem = format!("the server's certificate is not trusted: {certificate}");
+        return ExchangeError::Misconfigured { problem, fix: UNTRUSTED_FIX };
+    }
     let reason = root_message(&error);
     if error.is_builder() {
         return ExchangeError::Unsendable { reason };
     }
+    // The library's errors of a proxy have no type of their own.
+    let whole = message(&error);
+    let is_of_proxy = whole.contains("tunnel error");
+    if is_of_proxy && whole.contains("authorization required") {
+        let problem = "the proxy demands a user name and a password".to_owned();
+        return ExchangeError::Misconfigured { problem, fix: PROXY_PASSWORD_FIX };
+    }
     let problem = if error.is_timeout() {
         "timed out"
+    } else if is_of_proxy {
+        "the proxy refused the connection"
     } else if error.is_connect() {
         "cannot connect"
     } else {
@@ -114,7 +166,11 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::client::{Route, client};
+    use crate::network::{Network, TimeLimits};
+
+    fn client() -> reqwest::Client {
+        Network::default().client(TimeLimits::of_answer(Duration::from_secs(5))).expect("a client")
+    }
 
     /// Returns what becomes of a request that a server answers with `answer` before it closes the connection.
     async fn answered(answer: &str, limit: BodyLimit) -> Result<Answer, ExchangeError> {
@@ -125,7 +181,7 @@ mod tests {
             let _request = connection.read(&mut [0; 4_096]).await.expect("a request");
             connection.write_all(answer.as_bytes()).await.expect("sent");
         };
-        let client = client(Route::Direct, Duration::from_secs(5)).expect("a client");
+        let client = client();
         let (answer, ()) = tokio::join!(exchange(client.get(url), limit), server);
         answer
     }
@@ -149,9 +205,23 @@ mod tests {
             assert!(matches!(error, ExchangeError::Interrupted { .. }), "{error}");
             assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
         }
-        let client = client(Route::Direct, Duration::from_secs(5)).expect("a client");
+        let client = client();
         let error = exchange(client.get("canary"), BodyLimit::Refuse(9)).await.expect_err("not an address");
         assert!(matches!(error, ExchangeError::Unsendable { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_web_page_is_recognized_by_its_type_and_by_its_text() {
+        for page in [
+            "HTTP/1.1 200 OK\r\ncontent-type: Text/HTML; charset=utf-8\r\ncontent-length: 2\r\n\r\nhi",
+            "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n\n <!DOCTYPE html><htm",
+            "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<HTML>",
+        ] {
+            let answer = answered(page, BodyLimit::Refuse(99)).await.expect("an answer");
+            assert!(answer.web_page().is_some_and(|problem| problem.contains("http status 200")), "{page}");
+        }
+        let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8\r\n\r\n\"<html>\"";
+        assert_eq!(answered(json, BodyLimit::Refuse(99)).await.expect("an answer").web_page(), None);
     }
 }

@@ -5,19 +5,27 @@
 //! crate to decide. Nothing here retries or waits.
 //!
 //! ```text
-//! error_chain (an error and its causes) -> endpoint (an address that is safe to ask) -> client (TLS, proxy, time limits)
+//! error_chain (an error and its causes) -> endpoint (an address that is safe to ask)
+//!   -> proxies (which way a request goes), certificates (whom to trust) -> network (both, TLS, time limits: the client)
 //!   -> retry_after (how long an answer asks to wait) -> exchange (one request, one bounded answer)
+//!   -> session (what is kept between requests)
 //! ```
 
 pub mod error_chain;
 mod endpoint;
-mod client;
+mod proxies;
+mod certificates;
+mod network;
 mod retry_after;
 mod exchange;
+mod session;
 
-pub use client::{ClientError, Route, client, install_crypto_provider};
+pub use certificates::{CertificateError, Certificates};
 pub use endpoint::{Endpoint, EndpointError};
-pub use exchange::{Answer, BodyLimit, ExchangeError, exchange};
+pub use exchange::{Answer, BodyLimit, ExchangeError, exchange, web_page};
+pub use network::{ClientError, Network, TimeLimits, install_crypto_provider};
+pub use proxies::{DirectReason, Proxies, Proxy, ProxyError, Route};
 pub use reqwest::{Client, Method, RequestBuilder, header};
 pub use retry_after::retry_after;
+pub use session::{Lease, Session};
 pub use url::Url;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_core::text::{bounded, visible};
 use stakeout_http::header::CONTENT_TYPE;
-use stakeout_http::{BodyLimit, Client, Endpoint, ExchangeError, RequestBuilder, Route, exchange};
+use stakeout_http::{BodyLimit, Client, ExchangeError, Network, RequestBuilder, TimeLimits, exchange, web_page};
 
 use crate::error::{SendError, SetupError};
 
@@ -29,9 +29,9 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// Returns a client for `endpoint`.
-pub(crate) fn client(endpoint: &Endpoint) -> Result<Client, SetupError> {
-    Ok(stakeout_http::client(Route::to(endpoint), REQUEST_TIMEOUT)?)
+/// Returns a client over `network`.
+pub(crate) fn client(network: &Network) -> Result<Client, SetupError> {
+    Ok(network.client(TimeLimits::of_answer(REQUEST_TIMEOUT))?)
 }
 
 /// Sends `json` and returns the answer, whatever its status. A server may repeat the request in its answer, so `secrets` are
@@ -69,6 +69,11 @@ impl Answer {
     /// Returns what an answer other than success means: 408, 425, 429 and 5xx are temporary, the rest is not.
     pub(crate) fn failure(&self) -> SendError {
         let reason = match self.body.trim() {
+            body if self.status >= 400
+                && let Some(page) = web_page(self.status, None, body.as_bytes()) =>
+            {
+                page
+            }
             "" => format!("status {}", self.status),
             body => quoted(&format!("status {}: {body}", self.status)),
         };
@@ -88,7 +93,7 @@ pub(crate) fn quoted(text: &str) -> String {
 fn failed(error: &ExchangeError) -> SendError {
     let reason = quoted(&error.to_string());
     match error {
-        ExchangeError::Unsendable { .. } => SendError::Refused { reason },
+        ExchangeError::Unsendable { .. } | ExchangeError::Misconfigured { .. } => SendError::Refused { reason },
         ExchangeError::Interrupted { .. } | ExchangeError::TooLong { .. } => SendError::later(reason),
     }
 }

@@ -9,7 +9,7 @@ mod message;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use stakeout_http::{Client, Endpoint};
+use stakeout_http::{Client, Endpoint, Network};
 
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http::{self, Answer, Secrets};
@@ -37,7 +37,7 @@ pub struct Slack {
 
 impl Slack {
     /// Returns the webhook at `url`: https on a host of Slack, or plain http on this machine (a fake).
-    pub fn new(url: SecretString) -> Result<Slack, SetupError> {
+    pub fn new(url: SecretString, network: &Network) -> Result<Slack, SetupError> {
         let endpoint = Endpoint::parse(url.expose_secret())?;
         if !is_webhook(&endpoint) {
             return Err(SetupError::Address {
@@ -45,7 +45,7 @@ impl Slack {
                          plain http is for this machine only",
             });
         }
-        let client = http::client(&endpoint)?;
+        let client = http::client(network)?;
         Ok(Slack { url, client })
     }
 
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn only_slack_and_loopback_addresses_are_accepted() {
-        let is_allowed = |url: &str| Slack::new(SecretString::from(url)).is_ok();
+        let is_allowed = |url: &str| Slack::new(SecretString::from(url), &Network::default()).is_ok();
         for good in [
             "https://hooks.slack.com/services/T0/B0/x",
             "https://hooks.slack-gov.com/services/T0/B0/x",
@@ -136,9 +136,12 @@ mod tests {
 
     #[test]
     fn errors_and_debug_output_hide_the_address() {
-        let slack = Slack::new(SecretString::from("https://hooks.slack.com/services/T0/B0/canary")).expect("allowed");
+        let slack =
+            Slack::new(SecretString::from("https://hooks.slack.com/services/T0/B0/canary"), &Network::default())
+                .expect("allowed");
         assert!(!format!("{slack:?}").contains("canary"));
-        let refused = Slack::new(SecretString::from("https://evil.example/canary")).expect_err("not allowed");
+        let refused = Slack::new(SecretString::from("https://evil.example/canary"), &Network::default())
+            .expect_err("not allowed");
         assert!(!format!("{refused} {refused:?}").contains("canary"));
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use stakeout_aws::{Access, Credential};
 use stakeout_core::text::bounded;
-use stakeout_http::Endpoint;
+use stakeout_http::{Endpoint, Lease, Network, Session};
 
 use crate::error::{Receipt, SendError, SetupError};
 use crate::notification::Message;
@@ -30,20 +30,36 @@ const SUBJECT_CHARS_MAX: usize = 99;
 pub struct Sns {
     topic_arn: String,
     is_fifo: bool,
-    client: Client,
+    access: Access,
+    network: Network,
+    session: Session<Client>,
 }
 
 impl Sns {
-    /// Builds the client from the environment and the AWS profile, without any request.
-    pub async fn new(topic_arn: String, access: &Access) -> Result<Sns, SetupError> {
+    /// Returns the topic, reached over `network`. The environment and the AWS profile are read with the first message, and
+    /// again when AWS no longer accepts the credentials.
+    pub fn new(topic_arn: String, access: &Access, network: &Network) -> Result<Sns, SetupError> {
         if !is_topic_arn(&topic_arn) {
             return Err(SetupError::Address {
                 reason: "topic_arn does not have the form arn:aws:sns:REGION:ACCOUNT:NAME",
             });
         }
         check_credential(access)?;
-        let client = Client::new(&stakeout_aws::sdk_config(access, ANSWER_TIMEOUT).await);
-        Ok(Sns { is_fifo: topic_arn.ends_with(".fifo"), topic_arn, client })
+        Ok(Sns {
+            is_fifo: topic_arn.ends_with(".fifo"),
+            topic_arn,
+            access: access.clone(),
+            network: network.clone(),
+            session: Session::new(),
+        })
+    }
+
+    async fn client(&self) -> Lease<Client> {
+        if let Some(lease) = self.session.lease() {
+            return lease;
+        }
+        let sdk = stakeout_aws::sdk_config(&self.access, &self.network, ANSWER_TIMEOUT).await;
+        self.session.begin(Client::new(&sdk))
     }
 
     /// Publishes `message`. A FIFO topic drops a repeated message within five minutes.
@@ -51,7 +67,8 @@ impl Sns {
         let mut object = ocsf::message(message, now);
         let attributes = attributes::of(message, &object)?;
         ocsf::shrink_to(&mut object, MESSAGE_BYTES_MAX - attributes::BYTES_MAX);
-        let mut request = self
+        let lease = self.client().await;
+        let mut request = lease
             .client
             .publish()
             .topic_arn(&self.topic_arn)
@@ -63,8 +80,18 @@ impl Sns {
             request = request.message_group_id(group).message_deduplication_id(&message.id);
         }
         match request.send().await {
-            Ok(answer) => Ok(Receipt { remote_id: answer.message_id, plain_text: false }),
-            Err(failure) => Err(failure::send_error(&failure)),
+            Ok(answer) => {
+                self.session.accepted(&lease);
+                Ok(Receipt { remote_id: answer.message_id, plain_text: false })
+            }
+            Err(failure) => {
+                if failure::is_expired(&failure) && self.session.refused(&lease) {
+                    return Err(SendError::later(
+                        "AWS no longer accepts the credentials: the next try looks for new ones",
+                    ));
+                }
+                Err(failure::send_error(&failure))
+            }
         }
     }
 }

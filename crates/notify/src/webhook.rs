@@ -1,7 +1,7 @@
 //! A webhook of the user: one OCSF object for each POST.
 
 use secrecy::{ExposeSecret, SecretString};
-use stakeout_http::{Client, Endpoint};
+use stakeout_http::{Client, Endpoint, Network};
 
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http::{self, Secrets};
@@ -22,9 +22,13 @@ pub struct Webhook {
 
 impl Webhook {
     /// Returns the webhook at `url`: https, or plain http on a loopback address.
-    pub fn new(url: SecretString, bearer_token: Option<SecretString>) -> Result<Webhook, SetupError> {
-        let client = http::client(&Endpoint::parse(url.expose_secret())?)?;
-        Ok(Webhook { url, bearer_token, client })
+    pub fn new(
+        url: SecretString,
+        bearer_token: Option<SecretString>,
+        network: &Network,
+    ) -> Result<Webhook, SetupError> {
+        Endpoint::parse(url.expose_secret())?;
+        Ok(Webhook { url, bearer_token, client: http::client(network)? })
     }
 
     /// Posts `message`; every 2xx status is a success.

@@ -152,6 +152,25 @@ async fn a_revoked_token_is_renewed_with_the_next_query() {
     assert_eq!(logs.tokens_issued(), 2);
 }
 
+/// A service that refuses a token says 401, or 403 with a code of its own; other answers of 403 are about permissions.
+#[tokio::test]
+async fn a_token_is_renewed_once_whatever_status_refuses_it() {
+    for code in ["InvalidAuthenticationToken", "InvalidAuthenticationTokenAudience", "ExpiredAuthenticationToken"] {
+        let logs = closed().await;
+        let azure_monitor = with(&logs, secret_of(SECRET)).await;
+        let body = format!(r#"{{"error":{{"code":"{code}","message":"The access token is invalid."}}}}"#);
+        let refusal = Some(Fault::Answer { status: 403, body });
+        // The first request of each pair is for the token.
+        let script = vec![None, refusal.clone(), None, refusal.clone(), None];
+        logs.set_faults(Faults { script: script.into(), ..Faults::default() });
+        let renewed = rows(&azure_monitor).await;
+        assert!(matches!(renewed, Err(FetchError::Unavailable { .. })), "{code}: {renewed:?}");
+        assert_denied(&azure_monitor, &[code, "the token was not accepted"]).await;
+        assert_eq!(rows(&azure_monitor).await.expect("is answered"), 1, "{code}");
+        assert_eq!(logs.tokens_issued(), 3, "{code}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_that_ends_soon_is_not_kept() {
     let logs = closed().await;

@@ -11,7 +11,7 @@ use crate::{client, config, forbidden, ingest, row, start, window};
 const HOUR_MS: i64 = 3_600_000;
 
 async fn checks(azure_monitor: &AzureMonitor, after_ms: i64) -> Vec<Check> {
-    azure_monitor.checks(window(), &forbidden(), window().latest().millis() + after_ms).await
+    azure_monitor.checks(window(), &forbidden(), window().latest().millis() + after_ms).await.checks
 }
 
 fn verdicts(checks: &[Check]) -> Vec<(&'static str, Status)> {

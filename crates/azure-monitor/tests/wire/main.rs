@@ -15,7 +15,7 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
 use stakeout_fakes::LogAnalytics;
 use stakeout_fakes::log_analytics;
-use stakeout_http::Endpoint;
+use stakeout_http::{Endpoint, Network};
 
 const WORKSPACE: &str = "0f3a5a1e-0000-4000-8000-aabbccddeeff";
 const RESOURCE: &str =
@@ -27,7 +27,7 @@ fn config(logs: &LogAnalytics, table: AuditTable) -> AzureMonitorConfig {
 }
 
 async fn client(config: AzureMonitorConfig) -> AzureMonitor {
-    AzureMonitor::new(config).await.expect("a config")
+    AzureMonitor::new(config, &Network::default()).expect("a config")
 }
 
 /// Starts a fake that has an empty table, and a client that reads it.

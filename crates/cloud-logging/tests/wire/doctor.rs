@@ -15,7 +15,7 @@ fn verdicts(checks: &[Check]) -> Vec<(&'static str, Status)> {
 }
 
 async fn examine(reader: &CloudLogging) -> Vec<Check> {
-    reader.checks(window(), &forbidden(), NOW_MS).await
+    reader.checks(window(), &forbidden(), NOW_MS).await.checks
 }
 
 fn ingest(logs: &FakeCloudLogging, log: &'static str, minutes_before: i64) {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use stakeout_cloud_logging::{CloudLogging, CloudLoggingConfig};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
-use stakeout_core::time::{Second, Window};
 use stakeout_fakes::cloud_logging::{Paging, TokenGone};
 use stakeout_fakes::{CloudLogging as FakeCloudLogging, Fault, Faults};
+use stakeout_http::Network;
 
 use crate::{BEGIN, Entry, config, endpoint, forbidden, read, sorted_ids, start, window};
 
@@ -137,14 +137,15 @@ async fn a_permanent_error_is_denied() {
     logs.require_token(None);
 
     let other_project = CloudLoggingConfig { project: "acme-test".to_owned(), ..config(&logs) };
-    assert_denied(&CloudLogging::new(other_project), "project acme-test does not exist").await;
+    assert_denied(&CloudLogging::new(other_project, &Network::default()), "project acme-test does not exist").await;
 }
 
 #[tokio::test]
 async fn a_forbidden_config_sends_no_request() {
     let (logs, _) = start().await;
     let without_loopback = CloudLoggingConfig { endpoint: None, ..config(&logs) };
-    assert_denied(&CloudLogging::new(without_loopback), "is for an endpoint on this machine only").await;
+    assert_denied(&CloudLogging::new(without_loopback, &Network::default()), "is for an endpoint on this machine only")
+        .await;
 }
 
 async fn assert_denied(reader: &CloudLogging, fix: &str) {
@@ -164,32 +165,36 @@ async fn the_wait_for_an_answer_ends() {
     assert_eq!(sorted_ids(records), ids);
 }
 
+/// The sender of a request chooses how deep its body is nested, and must not hide by it.
 #[tokio::test]
-async fn an_entry_that_is_nested_too_deeply_asks_for_a_shorter_window() {
-    let (logs, reader, _, token) = under_way().await;
-    let request = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    let body = format!(r#"{{"entries":[{{"protoPayload":{{"request":{{"x":{request}}}}}}}]}}"#);
-    logs.set_faults(Faults::next(1, &Fault::Answer { status: 200, body }));
-    let answer = next_page(&reader, &token).await;
-    assert!(matches!(answer, Err(FetchError::Truncated { .. })), "{answer:?}");
+async fn an_entry_that_is_nested_deeply_is_an_entry_like_others() {
+    let (logs, reader) = start().await;
+    let request = format!("{}{}", "[".repeat(2_000), "]".repeat(2_000));
+    let entry = format!(
+        r#"{{"logName":"l","insertId":"i","timestamp":"2026-11-22T01:00:00Z","protoPayload":{{"request":{{"x":{request}}}}}}}"#
+    );
+    logs.set_faults(Faults::next(1, &Fault::Answer { status: 200, body: format!(r#"{{"entries":[{entry}]}}"#) }));
+    let page = reader.page(window(), &forbidden(), None).await.expect("is answered");
+    assert_eq!(page.records.iter().map(|record| record.body.as_str()).collect::<Vec<_>>(), [entry]);
 }
 
 #[tokio::test]
-async fn a_nested_entry_costs_one_second_at_most() {
+async fn a_web_page_is_named() {
     let (logs, reader) = start().await;
-    let request = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    let body = format!(r#"{{"entries":[{{"protoPayload":{{"request":{{"x":{request}}}}}}}]}}"#);
-    logs.set_faults(Faults::next(1, &Fault::Answer { status: 200, body }));
-    let second = Window::new(Second(BEGIN), Second(BEGIN + 1)).expect("a second");
-    let page = reader.page(second, &forbidden(), None).await.expect("is answered");
-    assert_eq!(page, Page { unusable: 1, ..Page::default() });
+    for (status, is_denied) in [(403, true), (404, true), (200, false), (503, false)] {
+        let body = "<!DOCTYPE html><title>Blocked</title>".to_owned();
+        logs.set_faults(Faults::next(1, &Fault::Answer { status, body }));
+        let error = reader.page(window(), &forbidden(), None).await.expect_err("no page of entries");
+        assert!(error.to_string().contains("a web page came in place of the service's answer"), "{error}");
+        assert_eq!(matches!(error, FetchError::Denied { .. }), is_denied, "{error}");
+    }
 }
 
 #[tokio::test]
 async fn a_server_that_speaks_no_tls_is_unavailable() {
     let (logs, _) = start().await;
     let endpoint = Some(endpoint(&logs.endpoint().replacen("http:", "https:", 1)));
-    let reader = CloudLogging::new(CloudLoggingConfig { endpoint, ..config(&logs) });
+    let reader = CloudLogging::new(CloudLoggingConfig { endpoint, ..config(&logs) }, &Network::default());
     let answer = reader.page(window(), &forbidden(), None).await;
     assert!(matches!(answer, Err(FetchError::Unavailable { .. })), "{answer:?}");
 }

@@ -13,7 +13,7 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::record::{FetchError, RawRecord};
 use stakeout_core::time::{Second, Window};
 use stakeout_fakes::CloudLogging as FakeCloudLogging;
-use stakeout_http::Endpoint;
+use stakeout_http::{Endpoint, Network};
 
 const PROJECT: &str = "acme-prod";
 /// 2026-11-22T01:00:00Z, and ten minutes of it.
@@ -33,7 +33,7 @@ async fn start() -> (FakeCloudLogging, CloudLogging) {
     stakeout_http::install_crypto_provider();
     let logs = FakeCloudLogging::start().await.expect("a free port");
     logs.create_project(PROJECT);
-    let reader = CloudLogging::new(config(&logs));
+    let reader = CloudLogging::new(config(&logs), &Network::default());
     (logs, reader)
 }
 

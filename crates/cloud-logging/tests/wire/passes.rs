@@ -4,6 +4,7 @@ use stakeout_cloud_logging::{CloudLogging, decode};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_fakes::cloud_logging::{EntryOrder, Paging};
 use stakeout_fakes::{CloudLogging as FakeCloudLogging, Fault, Faults};
+use stakeout_http::Network;
 
 use crate::{BEGIN, Entry, SECONDS, asked, config, forbidden, read, sorted_ids, start, window};
 
@@ -105,7 +106,8 @@ async fn a_page_is_one_request_whose_token_goes_with_the_same_parameters() {
     let mut config = config(&logs);
     config.page_size = Some(8);
     config.location = Some("europe-west1".to_owned());
-    let (records, pages) = read(&CloudLogging::new(config), &forbidden()).await.expect("is answered");
+    let (records, pages) =
+        read(&CloudLogging::new(config, &Network::default()), &forbidden()).await.expect("is answered");
     assert_eq!((records.len(), pages), (20, 3));
     let mut requests = asked(&logs);
     assert_eq!(requests.len(), 3);
@@ -124,7 +126,7 @@ async fn a_page_is_as_large_as_it_may_be() {
     reader.page(window(), &forbidden(), None).await.expect("is answered");
     let mut config = config(&logs);
     config.page_size = Some(5_000);
-    CloudLogging::new(config).page(window(), &forbidden(), None).await.expect("is answered");
+    CloudLogging::new(config, &Network::default()).page(window(), &forbidden(), None).await.expect("is answered");
     assert!(asked(&logs).iter().all(|request| request["pageSize"] == 1_000));
 }
 

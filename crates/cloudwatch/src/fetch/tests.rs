@@ -6,7 +6,7 @@ use stakeout_core::field::Field;
 use stakeout_core::prefilter::Literal;
 use stakeout_core::record::RawRecord;
 use stakeout_core::time::Second;
-use stakeout_http::Endpoint;
+use stakeout_http::{Endpoint, Network};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -113,7 +113,7 @@ fn token(text: &str) -> PageToken {
 /// Reads the first page of a whole read, or the page at a token, from a service that gives one answer.
 async fn one(reply: String, at: Option<&str>) -> Result<Page, FetchError> {
     let (endpoint, _asked) = serve(vec![reply]).await;
-    let cloudwatch = CloudWatch::new(config(&endpoint)).await;
+    let cloudwatch = CloudWatch::new(config(&endpoint), &Network::default());
     cloudwatch.page(window(), &Prefilter::Any, at.map(token).as_ref()).await
 }
 
@@ -133,7 +133,7 @@ async fn a_filtered_read_takes_matching_events_and_then_cut_ones() {
     .await;
     let mut config = config(&endpoint);
     config.page_size = Some(50_000);
-    let cloudwatch = CloudWatch::new(config).await;
+    let cloudwatch = CloudWatch::new(config, &Network::default());
 
     let mut pages = Vec::new();
     let mut next = None;
@@ -196,7 +196,8 @@ async fn a_read_without_a_filter_takes_one_pass_and_a_group_may_be_an_arn() {
     let mut config = config(&endpoint);
     config.log_group = format!("arn:aws:logs:eu-west-1:123456789012:log-group:{GROUP}:*");
     config.stream_prefix = String::new();
-    let page = CloudWatch::new(config).await.page(window(), &Prefilter::Any, None).await.expect("a page");
+    let page =
+        CloudWatch::new(config, &Network::default()).page(window(), &Prefilter::Any, None).await.expect("a page");
     assert_eq!(page, Page { records: vec![record("a", 60_000)], next: None, bytes: 15, unusable: 0 });
     let asked = asked.await.expect("it was asked for");
     let arn = format!("arn:aws:logs:eu-west-1:123456789012:log-group:{GROUP}");
@@ -208,7 +209,7 @@ async fn a_refused_pattern_costs_the_filter_and_no_event() {
     for start in [None, Some("cut:")] {
         let refused = refusal(400, "InvalidParameterException", "Invalid filter pattern");
         let (endpoint, asked) = serve(vec![refused, page(&json!([]), None)]).await;
-        let cloudwatch = CloudWatch::new(config(&endpoint)).await;
+        let cloudwatch = CloudWatch::new(config(&endpoint), &Network::default());
         let first = cloudwatch.page(window(), &verb_list(), start.map(token).as_ref()).await.expect("a page");
         assert_eq!(first, Page { next: Some(token("whole:")), ..Page::default() });
         let second = cloudwatch.page(window(), &verb_list(), first.next.as_ref()).await.expect("a page");
@@ -248,7 +249,6 @@ async fn a_temporary_error_is_unavailable() {
         refusal(503, "ServiceUnavailableException", "later"),
         refusal(400, "RequestTimeoutException", "too slow"),
         answer(502, "", "<html>bad gateway</html>"),
-        answer(403, "", "<html>a proxy says no</html>"),
         answer(200, "", &whole[..whole.len() - 9]),
         answer(200, "", &whole).replace("content-length: ", "content-length: 9"),
         answer(200, "", "{\"events\": 7}"),
@@ -263,11 +263,44 @@ async fn a_temporary_error_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_web_page_is_named_and_blames_no_permission() {
+    for (status, is_denied) in [(403, true), (407, true), (200, false), (503, false)] {
+        let failure =
+            one(answer(status, "", "<html>a proxy says no</html>"), None).await.expect_err("no page of events");
+        let text = failure.to_string();
+        assert!(text.contains("a web page came in place of the service's answer"), "{text}");
+        assert_eq!(matches!(failure, FetchError::Denied { .. }), is_denied, "{text}");
+    }
+}
+
+/// The second refusal in a row is final: the credentials were looked for anew in between.
+#[tokio::test]
+async fn expired_credentials_are_looked_for_again_once() {
+    let expired = || refusal(400, "ExpiredTokenException", "The security token included in the request is expired");
+    let (endpoint, asked) =
+        serve(vec![expired(), page(&json!([]), None), expired(), expired(), page(&json!([]), None)]).await;
+    let cloudwatch = CloudWatch::new(config(&endpoint), &Network::default());
+    let ask = async || cloudwatch.page(window(), &Prefilter::Any, None).await;
+    for round in 0..2 {
+        let renewed = ask().await;
+        assert!(matches!(&renewed, Err(FetchError::Unavailable { .. })), "{round}: {renewed:?}");
+        if round == 1 {
+            match ask().await {
+                Err(FetchError::Denied { reason }) => assert!(reason.contains("renew the session"), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(ask().await.is_ok());
+    }
+    assert_eq!(asked.await.expect("all were asked for").len(), 5);
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
     drop(listener);
-    let failure = CloudWatch::new(config(&endpoint)).await.page(window(), &Prefilter::Any, None).await;
+    let failure = CloudWatch::new(config(&endpoint), &Network::default()).page(window(), &Prefilter::Any, None).await;
     assert!(matches!(failure, Err(FetchError::Unavailable { .. })), "{failure:?}");
 }
 
@@ -277,7 +310,7 @@ async fn a_service_that_never_answers_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
     let before = tokio::time::Instant::now();
-    let failure = CloudWatch::new(config(&endpoint)).await.page(window(), &Prefilter::Any, None).await;
+    let failure = CloudWatch::new(config(&endpoint), &Network::default()).page(window(), &Prefilter::Any, None).await;
     assert!(matches!(failure, Err(FetchError::Unavailable { .. })), "{failure:?}");
     assert!(before.elapsed().as_secs() <= ANSWER_TIMEOUT.as_secs());
 }
@@ -287,7 +320,6 @@ async fn a_permanent_error_is_denied_with_the_fix() {
     for (code, fix) in [
         ("AccessDeniedException", "allow logs:FilterLogEvents"),
         ("UnrecognizedClientException", "check the access key"),
-        ("ExpiredTokenException", "renew the session credentials"),
         ("InvalidSignatureException", "clock"),
         ("ResourceNotFoundException", "audit logging is off"),
         ("InvalidOperationException", "INFREQUENT_ACCESS"),
@@ -325,7 +357,7 @@ async fn serve_endlessly() -> (String, JoinHandle<usize>) {
 #[tokio::test]
 async fn an_answer_without_an_end_is_given_up_and_says_what_to_check() {
     let (endpoint, taken) = serve_endlessly().await;
-    let cloudwatch = CloudWatch::new(config(&endpoint)).await;
+    let cloudwatch = CloudWatch::new(config(&endpoint), &Network::default());
     let error = cloudwatch.page(window(), &Prefilter::Any, None).await.expect_err("no page");
     let FetchError::Denied { reason } = &error else { panic!("{error:?}") };
     assert!(reason.contains("longer than 16777216 bytes") && reason.contains("the source's endpoint"), "{reason}");
@@ -346,7 +378,7 @@ async fn a_token_that_is_refused_repeated_or_unknown_is_gone() {
 async fn a_log_has_records_or_none_or_it_is_unknown() {
     let asks = |answers: Vec<String>| async {
         let (endpoint, asked) = serve(answers).await;
-        let found = CloudWatch::new(config(&endpoint)).await.has_records(window()).await;
+        let found = CloudWatch::new(config(&endpoint), &Network::default()).has_records(window()).await;
         (found, asked)
     };
     let (found, asked) = asks(vec![page(&json!([]), Some("T")), page(&json!([event("a", 60_000)]), None)]).await;
@@ -378,7 +410,7 @@ async fn a_role_is_assumed_with_its_external_id_before_the_log_is_read() {
         <AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
         <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
     let (endpoint, asked) = serve(vec![answer(200, "", credentials), page(&json!([]), None)]).await;
-    let cloudwatch = CloudWatch::new(with_role(&endpoint)).await;
+    let cloudwatch = CloudWatch::new(with_role(&endpoint), &Network::default());
     assert!(!format!("{cloudwatch:?}").contains("canary"));
     assert_eq!(cloudwatch.page(window(), &Prefilter::Any, None).await.expect("a page"), Page::default());
     let asked = asked.await.expect("both were asked for");
@@ -398,7 +430,7 @@ async fn a_role_is_assumed_with_its_external_id_before_the_log_is_read() {
 }
 
 #[tokio::test]
-async fn a_forbidden_role_is_denied_and_a_failing_sts_is_unavailable() {
+async fn a_refusal_of_sts_is_final_with_its_fix_and_a_failing_sts_is_not() {
     let sts = |status: u16, code: &str| {
         answer(
             status,
@@ -406,23 +438,27 @@ async fn a_forbidden_role_is_denied_and_a_failing_sts_is_unavailable() {
             &format!("<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"),
         )
     };
-    for (reply, is_denied) in [
-        (sts(403, "AccessDenied"), true),
-        (sts(503, "ServiceUnavailable"), false),
-        (sts(400, "Throttling"), false),
-        (String::new(), false),
+    for (reply, fix) in [
+        (sts(403, "AccessDenied"), Some("trust policy")),
+        (sts(403, "RegionDisabledException"), Some("activate STS")),
+        (sts(400, "ExpiredTokenException"), Some("have expired: renew them")),
+        (sts(403, "InvalidClientTokenId"), Some("check the access key")),
+        (sts(403, "SignatureDoesNotMatch"), Some("clock")),
+        (sts(400, "Unheard"), Some("external id")),
+        (sts(503, "ServiceUnavailable"), None),
+        (sts(400, "Throttling"), None),
+        (String::new(), None),
     ] {
         let (endpoint, _asked) = serve(vec![reply.clone()]).await;
-        let failure = CloudWatch::new(with_role(&endpoint))
-            .await
+        let failure = CloudWatch::new(with_role(&endpoint), &Network::default())
             .page(window(), &Prefilter::Any, None)
             .await
             .expect_err("a refusal");
         assert!(!format!("{failure} {failure:?}").contains("canary"), "{failure}");
-        match failure {
-            FetchError::Denied { reason } => assert!(is_denied && reason.contains("trust policy"), "{reply}: {reason}"),
-            FetchError::Unavailable { reason } => assert!(!is_denied, "{reply}: {reason}"),
-            other => panic!("{reply}: {other:?}"),
+        match (failure, fix) {
+            (FetchError::Denied { reason }, Some(fix)) => assert!(reason.contains(fix), "{reply}: {reason}"),
+            (FetchError::Unavailable { .. }, None) => {}
+            (other, _) => panic!("{reply}: {other:?}"),
         }
     }
 }

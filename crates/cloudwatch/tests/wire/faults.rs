@@ -7,6 +7,7 @@ use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_fakes::cloudwatch_logs::{LogGroupClass, Paging, TokenGone};
 use stakeout_fakes::{CloudWatchLogs, Fault, Faults};
+use stakeout_http::Network;
 
 use crate::{GROUP, STREAMS, config, forbidden, ingest, read, sorted_ids, start, window};
 
@@ -126,7 +127,7 @@ async fn a_permanent_error_is_denied() {
 
     let mut config = config(&logs);
     config.log_group = "/aws/eks/other/cluster".to_owned();
-    assert_denied(&CloudWatch::new(config).await, "does not exist").await;
+    assert_denied(&CloudWatch::new(config, &Network::default()), "does not exist").await;
 }
 
 async fn assert_denied(cloudwatch: &CloudWatch, fix: &str) {

@@ -12,7 +12,7 @@ use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::record::{FetchError, RawRecord};
 use stakeout_core::time::{Second, Window};
 use stakeout_fakes::CloudWatchLogs;
-use stakeout_http::Endpoint;
+use stakeout_http::{Endpoint, Network};
 
 const GROUP: &str = "/aws/eks/prod/cluster";
 const STREAMS: [&str; 3] = ["kube-apiserver-audit-1", "kube-apiserver-audit-2", "kube-apiserver-audit-3"];
@@ -23,7 +23,7 @@ fn config(logs: &CloudWatchLogs) -> CloudWatchConfig {
 
 async fn start() -> (CloudWatchLogs, CloudWatch) {
     let logs = CloudWatchLogs::start().await.expect("a free port");
-    let cloudwatch = CloudWatch::new(config(&logs)).await;
+    let cloudwatch = CloudWatch::new(config(&logs), &Network::default());
     (logs, cloudwatch)
 }
 

@@ -4,6 +4,7 @@ use stakeout_cloudwatch::CloudWatch;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_fakes::CloudWatchLogs;
 use stakeout_fakes::cloudwatch_logs::{EventOrder, Paging};
+use stakeout_http::Network;
 
 use crate::{GROUP, STREAMS, config, forbidden, ingest, read, sorted_ids, start};
 
@@ -121,7 +122,7 @@ async fn a_group_given_as_arn_and_a_page_size_are_taken() {
     let mut config = config(&logs);
     config.log_group = format!("arn:aws:logs:eu-west-1:000000000000:log-group:{GROUP}:*");
     config.page_size = Some(5);
-    let cloudwatch = CloudWatch::new(config).await;
+    let cloudwatch = CloudWatch::new(config, &Network::default());
     let (records, pages) = read(&cloudwatch, &forbidden()).await.expect("is answered");
     assert_eq!(sorted_ids(records), expected);
     assert_eq!(pages, 2 + 2, "ten matching events and eight cut ones, five to a page");

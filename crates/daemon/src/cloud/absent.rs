@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use stakeout_core::check::Check;
+use stakeout_core::check::{Check, Examination};
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::prefilter::Prefilter;
@@ -13,6 +13,7 @@ use stakeout_core::yaml::At;
 
 use super::Export;
 use super::budget::{Budget, Budgets};
+use crate::outbound::Outbound;
 use crate::section::SectionReader;
 
 /// Settings of a cloud that is not built in.
@@ -52,7 +53,7 @@ impl Settings {
         match *self {}
     }
 
-    pub(super) async fn connect(&self, _: &mut Budgets) -> anyhow::Result<(Client, Arc<Budget>)> {
+    pub(super) fn connect(&self, _: &mut Budgets, _: &Outbound) -> anyhow::Result<(Client, Arc<Budget>)> {
         match *self {}
     }
 }
@@ -76,7 +77,11 @@ impl Client {
         match *self {}
     }
 
-    pub(super) async fn checks(&self, _: Window, _: &Prefilter, _: i64) -> Vec<Check> {
+    pub(super) fn setup(&self) -> Vec<Check> {
+        match *self {}
+    }
+
+    pub(super) async fn checks(&self, _: Window, _: &Prefilter, _: i64) -> Examination {
         match *self {}
     }
 }

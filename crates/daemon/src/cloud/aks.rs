@@ -15,6 +15,7 @@ use stakeout_http::Endpoint;
 use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember};
 use crate::network;
+use crate::outbound::Outbound;
 use crate::section::{SectionReader, credential, keys, secret, url};
 
 const CREDENTIALS: [&str; 3] = ["workload_identity", "managed_identity", "client_secret"];
@@ -97,7 +98,7 @@ impl Settings {
     }
 
     /// Sets up the client, with the budget that its requests draw on.
-    pub(super) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<(Client, Arc<Budget>)> {
+    pub(super) fn connect(&self, budgets: &mut Budgets, outbound: &Outbound) -> anyhow::Result<(Client, Arc<Budget>)> {
         let config = self.config.clone();
         let quota = Quota {
             requests: REQUESTS_MAX,
@@ -107,7 +108,7 @@ impl Settings {
         let (identity, endpoint) = config.budget_key();
         // Basic allows fewer queries at once. Each plan has its own budget, so that neither gets the other's number.
         let budget = budgets.of((identity, format!("{endpoint} {:?}", config.plan)), quota);
-        Ok((Box::new(AzureMonitor::new(config).await?), budget))
+        Ok((Box::new(AzureMonitor::new(config, &outbound.common)?), budget))
     }
 }
 

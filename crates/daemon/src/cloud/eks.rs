@@ -13,6 +13,7 @@ use stakeout_http::Endpoint;
 
 use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember};
+use crate::outbound::Outbound;
 use crate::section::aws::{self, Arn};
 use crate::section::{SectionReader, keys};
 
@@ -96,7 +97,7 @@ impl Settings {
     }
 
     /// Sets up the client, with the budget that its requests draw on.
-    pub(super) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<(Client, Arc<Budget>)> {
+    pub(super) fn connect(&self, budgets: &mut Budgets, outbound: &Outbound) -> anyhow::Result<(Client, Arc<Budget>)> {
         let config = CloudWatchConfig {
             access: self.access.clone(),
             log_group: self.log_group.arn.clone().unwrap_or_else(|| self.log_group.name.clone()),
@@ -105,7 +106,7 @@ impl Settings {
         };
         let requests = requests_per_second(&config.access.region);
         let budget = budgets.of(config.budget_key(), Quota { requests, span: Duration::from_secs(1), at_once: None });
-        Ok((Box::new(CloudWatch::new(config).await), budget))
+        Ok((Box::new(CloudWatch::new(config, &outbound.aws)), budget))
     }
 }
 

@@ -13,6 +13,7 @@ use stakeout_core::yaml::At;
 
 use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember};
+use crate::outbound::Outbound;
 use crate::section::{SectionReader, credential, keys, url};
 
 /// A client of Cloud Logging.
@@ -69,11 +70,11 @@ impl Settings {
     }
 
     /// Sets up the client, with the budget that its requests draw on.
-    pub(super) async fn connect(&self, budgets: &mut Budgets) -> anyhow::Result<(Client, Arc<Budget>)> {
+    pub(super) fn connect(&self, budgets: &mut Budgets, outbound: &Outbound) -> anyhow::Result<(Client, Arc<Budget>)> {
         let config = self.0.clone();
         let quota = Quota { requests: REQUESTS_PER_MINUTE, span: Duration::from_secs(60), at_once: None };
         let budget = budgets.of(("cloud_logging".to_owned(), config.budget_key().to_owned()), quota);
-        Ok((Box::new(CloudLogging::new(config)), budget))
+        Ok((Box::new(CloudLogging::new(config, &outbound.common)), budget))
     }
 }
 

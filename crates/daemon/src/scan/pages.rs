@@ -15,9 +15,13 @@ use crate::clock;
 use crate::cloud::Client;
 use crate::cloud::budget::Budget;
 
-/// First wait after a failure. It doubles up to [`WAIT_MAX`], and each wait has random jitter.
+/// First wait after a failure. It doubles up to [`WAIT_MAX`], and each wait has random jitter. A provider may ask for a longer
+/// one.
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest time that one window waits for a provider that names the time at which it wants to be asked again. The next tick
+/// is the better time to wait for what is longer, and others are then not delayed.
+const WINDOW_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 /// Failures of one page in a row until the window is left for later.
 const FAILURES_MAX: usize = 5;
 /// Throttled answers for one page in a row until the window is left for later.
@@ -150,6 +154,12 @@ where
     };
     let (mut failures, mut throttles) = (waits(FAILURES_MAX), waits(THROTTLES_MAX));
     loop {
+        let left = budget.pause_left(clock::monotonic());
+        if !left.is_zero() {
+            // Another log of the same account may have been told.
+            cost.wait(left, WINDOW_WAIT_MAX).map_err(|reason| ScanError::later(format!("throttled: {reason}")))?;
+            clock::sleep(left).await;
+        }
         let permit = budget.until_ready().await;
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
@@ -160,7 +170,8 @@ where
         let wait = match &error {
             FetchError::Throttled { retry_after, .. } => {
                 cost.throttled += 1;
-                throttles.next().map(|wait| longer_wait(wait, *retry_after))
+                budget.pause(clock::monotonic(), retry_after.unwrap_or_default());
+                throttles.next()
             }
             FetchError::Unavailable { .. } => {
                 cost.retried += 1;
@@ -177,14 +188,8 @@ where
             return Err(ScanError { reason: error.to_string(), kind });
         };
         debug!(%error, ?wait, "retrying a request");
-        clock::sleep(wait).await;
+        clock::sleep(wait.min(WAIT_MAX)).await;
     }
-}
-
-/// Returns the longer of `wait` and the wait that the provider asks for, at most [`WAIT_MAX`]. `wait` itself may exceed
-/// that, because its jitter is added after its limit.
-fn longer_wait(wait: Duration, asked: Option<Duration>) -> Duration {
-    asked.map_or(wait, |asked| asked.max(wait)).min(WAIT_MAX)
 }
 
 #[cfg(test)]
@@ -208,15 +213,5 @@ mod tests {
             tokens.check(&PageToken(token.to_owned()), 1).expect("a new token");
         }
         assert_eq!(tokens.check(&PageToken("a".to_owned()), 2).expect_err("twice").kind, ScanErrorKind::Restart);
-    }
-
-    #[test]
-    fn a_provider_may_ask_for_a_longer_wait_up_to_a_limit() {
-        let s = Duration::from_secs;
-        assert_eq!(longer_wait(s(2), None), s(2));
-        assert_eq!(longer_wait(s(2), Some(s(1))), s(2));
-        assert_eq!(longer_wait(s(2), Some(s(5))), s(5));
-        assert_eq!(longer_wait(s(2), Some(s(3600))), WAIT_MAX);
-        assert_eq!(longer_wait(s(59), Some(s(1))), WAIT_MAX);
     }
 }

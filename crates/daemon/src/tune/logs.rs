@@ -14,6 +14,7 @@ use super::report::Span;
 use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
+use crate::outbound::Outbound;
 use crate::replay::HASH_KEY;
 use crate::scan::{Log, ScanOptions, WindowScan};
 
@@ -38,9 +39,10 @@ pub(super) async fn read(
     };
     let span = Span { earliest: window.earliest(), latest: window.latest().plus(-1), records: 0 };
     let mut counted = Counted { minutes: Vec::new(), unreadable: 0, span };
-    let mut budgets = Budgets::default();
+    let outbound = Outbound::new(config.ca_file.as_deref())?;
+    let mut budgets = Budgets::new(config.budget);
     for source in &config.sources {
-        let log = Log::open(source, &mut budgets).await?;
+        let log = Log::open(source, &mut budgets, &outbound)?;
         let mut begin = window.earliest();
         while let Some(part) = Window::new(begin, begin.plus(PART_SECONDS).min(window.latest())) {
             begin = part.latest();

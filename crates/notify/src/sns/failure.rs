@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sns::config::http::HttpResponse;
 use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::operation::publish::PublishError;
+use stakeout_aws::{CredentialFailure, EXPIRED, credential_failure};
+use stakeout_http::ExchangeError;
 use stakeout_http::error_chain::find;
 
 use crate::error::SendError;
@@ -14,10 +15,7 @@ use crate::http::quoted;
 
 /// Transient codes below status 500 (<https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html>,
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
-const TRANSIENT: [&str; 11] = [
-    // The credentials chain renews them.
-    "ExpiredToken",
-    "ExpiredTokenException",
+const TRANSIENT: [&str; 9] = [
     "Throttled",
     "ThrottledException",
     "Throttling",
@@ -41,6 +39,11 @@ pub(super) fn send_error(failure: &SdkError<PublishError, HttpResponse>) -> Send
     }
 }
 
+/// Returns whether AWS refused credentials that have expired, so that new ones may help.
+pub(super) fn is_expired(failure: &SdkError<PublishError, HttpResponse>) -> bool {
+    failure.as_service_error().and_then(ProvideErrorMetadata::code).is_some_and(|code| EXPIRED.contains(&code))
+}
+
 fn refused(error: &PublishError, raw: &HttpResponse) -> SendError {
     let status = raw.status().as_u16();
     let code = error.code().unwrap_or("no code");
@@ -51,12 +54,13 @@ fn refused(error: &PublishError, raw: &HttpResponse) -> SendError {
     SendError::Refused { reason }
 }
 
-/// Maps a request without an answer. Missing credentials need an operator; all other failures are transient.
+/// Maps a request without an answer. Missing credentials and a server that is not AWS need an operator; all other failures are transient.
 fn unanswered(failure: &(dyn Error + 'static)) -> SendError {
-    match find::<CredentialsError>(failure) {
-        Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
-            SendError::refused(format!("no credentials: {}", error_chain(failure)))
+    match (credential_failure(failure), find::<ExchangeError>(failure)) {
+        (Some(CredentialFailure { reason, fix, is_final: true }), _) => {
+            SendError::refused(format!("{} ({fix})", quoted(&reason)))
         }
+        (None, Some(error @ ExchangeError::Misconfigured { .. })) => SendError::refused(error.to_string()),
         _ => SendError::later(error_chain(failure)),
     }
 }

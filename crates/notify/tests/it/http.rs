@@ -8,6 +8,7 @@ use serde_json::Value;
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::Finding;
 use stakeout_core::rule::Level;
+use stakeout_http::Network;
 use stakeout_notify::slack::Slack;
 use stakeout_notify::webhook::Webhook;
 use stakeout_notify::{Channel, Destination, Message, MessageBody, Receipt, SendError};
@@ -22,13 +23,17 @@ fn message(finding: &Finding) -> Message<'_> {
 }
 
 fn slack_at(url: &str) -> Channel {
-    let slack = Slack::new(SecretString::from(format!("{url}/services/T0/B0/canary"))).expect("loopback");
+    let slack =
+        Slack::new(SecretString::from(format!("{url}/services/T0/B0/canary")), &Network::default()).expect("loopback");
     Channel::Slack { slack, max_messages: 10 }
 }
 
 fn webhook_at(url: &str) -> Channel {
     let token = SecretString::from("bearer-canary");
-    Channel::Webhook(Webhook::new(SecretString::from(format!("{url}/in?key=canary")), Some(token)).expect("loopback"))
+    Channel::Webhook(
+        Webhook::new(SecretString::from(format!("{url}/in?key=canary")), Some(token), &Network::default())
+            .expect("loopback"),
+    )
 }
 
 /// Sends one message to a destination that gives these answers.
@@ -195,7 +200,7 @@ async fn an_answer_without_end_is_cut() {
 
 #[test]
 fn a_webhook_is_https_or_loopback() {
-    let is_allowed = |url: &str| Webhook::new(SecretString::from(url), None).is_ok();
+    let is_allowed = |url: &str| Webhook::new(SecretString::from(url), None, &Network::default()).is_ok();
     assert!(
         is_allowed("https://siem.example/in") && is_allowed("http://127.0.0.1:1/in") && is_allowed("http://[::1]/in")
     );

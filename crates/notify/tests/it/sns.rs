@@ -8,7 +8,7 @@ use serde_json::Value;
 use stakeout_aws::Access;
 use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
-use stakeout_http::Endpoint;
+use stakeout_http::{Endpoint, Network};
 use stakeout_notify::sns::Sns;
 use stakeout_notify::{Message, MessageBody, Receipt, SendError, SetupError};
 
@@ -21,7 +21,7 @@ const PUBLISHED: &str = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2
 
 async fn topic(topic_arn: &str, endpoint: &str) -> Result<Sns, SetupError> {
     let endpoint = Endpoint::parse_base(endpoint).expect("an address");
-    Sns::new(topic_arn.to_owned(), &Access::fake("eu-west-1", endpoint)).await
+    Sns::new(topic_arn.to_owned(), &Access::fake("eu-west-1", endpoint), &Network::default())
 }
 
 fn refusal(status: u16, code: &str) -> String {
