@@ -192,8 +192,11 @@ fn doctor_says_that_there_are_no_credentials_and_how_to_get_some() {
     assert_code(&output, 1);
     let printed = String::from_utf8_lossy(&output.stdout);
     let lines: Vec<&str> = printed.lines().map(str::trim_start).collect();
-    let [source, finding, fix] = lines[..] else { panic!("{printed}") };
+    let [source, route, calls, finding, fix] = lines[..] else { panic!("{printed}") };
     assert_eq!(source, "prod (cloudwatch, cluster prod)");
+    let reached = "good      route         https://logs.eu-west-1.amazonaws.com: directly: no proxy is set";
+    assert_eq!(route, reached);
+    assert!(calls.starts_with("good      calls         logs:FilterLogEvents"), "{printed}");
     assert!(
         finding.starts_with("bad       credentials   no credentials: ") && fix.contains("set AWS_PROFILE"),
         "{printed}"

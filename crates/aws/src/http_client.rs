@@ -1,5 +1,5 @@
 //! The HTTP client of the SDK, over the HTTP that the rest of Stakeout uses: the same proxies, certificate authorities and
-//! limits. The SDK's own client knows no proxy unless it is told, and reads a body to its end, however long it is.
+//! limits. The SDK's own client uses no proxy unless its setup names one, and reads a body to its end, however long it is.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

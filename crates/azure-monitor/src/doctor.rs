@@ -48,7 +48,7 @@ impl AzureMonitor {
         };
         let query = pushdown::newest(day, self.config());
         let mut newest = self.rows(&query, day).await;
-        if matches!(&newest, Err(Failure { error: FetchError::Unavailable { .. }, .. })) {
+        if matches!(&newest, Err(Failure { subject: "credentials", error: FetchError::Unavailable { .. }, .. })) {
             // The first answer may refuse a token that the second query renews.
             newest = self.rows(&query, day).await;
         }

@@ -77,6 +77,12 @@ impl Failure {
         Failure::of("log", FetchError::Unavailable { reason: text::reason(reason) })
     }
 
+    /// Returns the failure of a token that a new one replaces with the next query.
+    pub(crate) fn token_refused() -> Failure {
+        let reason = "the service no longer accepts the token: the next query requests a new one".to_owned();
+        Failure::of("credentials", FetchError::Unavailable { reason })
+    }
+
     /// Returns the failure of an incomplete answer.
     pub(crate) fn truncated(reason: &str) -> Failure {
         Failure::of("quota", FetchError::Truncated { reason: text::reason(reason) })

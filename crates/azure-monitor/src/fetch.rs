@@ -215,8 +215,7 @@ impl AzureMonitor {
         // `azure_identity` would send its cached tokens until they expire, so they are dropped with the pipeline.
         let is_renewable = !matches!(self.config.credential, Credential::Anonymous);
         if refusal.is_of_token() && is_renewable && self.session.refused(&lease) {
-            let reason = "the service no longer accepts the token: the next query requests a new one";
-            return Err(Failure::unavailable(reason));
+            return Err(Failure::token_refused());
         }
         Err(refusal.failure(&self.config))
     }

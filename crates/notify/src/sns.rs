@@ -85,10 +85,8 @@ impl Sns {
                 Ok(Receipt { remote_id: answer.message_id, plain_text: false })
             }
             Err(failure) => {
-                if failure::is_expired(&failure) && self.session.refused(&lease) {
-                    return Err(SendError::later(
-                        "AWS no longer accepts the credentials: the next try looks for new ones",
-                    ));
+                if failure::is_expired(&failure) {
+                    self.session.refused(&lease);
                 }
                 Err(failure::send_error(&failure))
             }

@@ -156,7 +156,7 @@ where
     loop {
         let left = budget.pause_left(clock::monotonic());
         if !left.is_zero() {
-            // Another log of the same account may have been told.
+            // The provider may have asked another log of the same account to wait.
             cost.wait(left, WINDOW_WAIT_MAX).map_err(|reason| ScanError::later(format!("throttled: {reason}")))?;
             clock::sleep(left).await;
         }

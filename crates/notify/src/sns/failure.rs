@@ -15,7 +15,10 @@ use crate::http::quoted;
 
 /// Transient codes below status 500 (<https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html>,
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
-const TRANSIENT: [&str; 9] = [
+const TRANSIENT: [&str; 11] = [
+    // The next message looks for new credentials.
+    "ExpiredToken",
+    "ExpiredTokenException",
     "Throttled",
     "ThrottledException",
     "Throttling",
