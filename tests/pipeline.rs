@@ -25,6 +25,7 @@ mod proxied;
 mod pushdown;
 mod scanners;
 mod renamed_destination;
+mod rotated;
 mod stretched;
 mod three_clouds;
 mod three_ways;

@@ -257,6 +257,11 @@ sources:
         lines.iter().for_each(|line| writeln!(file, "{}", line.text).expect("the line is written"));
     }
 
+    /// Returns the path of a file in the folder of the config, where [`World::of_file`] has `lines.log`.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Runs `once --at`, to its end.
     pub(crate) fn once(&self, at: i64) -> Ran {
         Ran::of(self.command(&["once", "--at", &utc(at)]).output())
@@ -300,7 +305,12 @@ sources:
 
     /// Runs `doctor`, as though it were `at`; returns its exit code, and for each source (subject, status, finding, fix).
     pub(crate) fn doctor(&self, at: i64) -> (Option<i32>, Vec<Vec<[String; 4]>>) {
-        let ran = Ran::of(self.command(&["doctor", "-o", "json", "--at", &utc(at)]).output());
+        World::doctor_with(self.command(&["doctor", "-o", "json", "--at", &utc(at)]))
+    }
+
+    /// Runs a command of `doctor`, and returns the same.
+    pub(crate) fn doctor_with(mut doctor: Command) -> (Option<i32>, Vec<Vec<[String; 4]>>) {
+        let ran = Ran::of(doctor.output());
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let sources = ran.stdout.lines().map(|line| {
             let source: Value = serde_json::from_str(line).expect("a JSON object a line");

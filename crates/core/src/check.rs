@@ -27,8 +27,8 @@ pub enum Status {
 /// One check of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// The subject, in a word or two: `route`, `calls`, `credentials`, `permission`, `log`, `scans`, `newest event`, `quota`,
-    /// `estimate`.
+    /// The subject, in a word or two: `route`, `calls`, `credentials`, `permission`, `log`, `rotated files`, `scans`,
+    /// `newest event`, `quota`, `estimate`.
     pub subject: &'static str,
     /// The result.
     pub status: Status,

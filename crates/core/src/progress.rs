@@ -25,6 +25,8 @@ const FOLLOW_UPS_MAX: usize = 100;
 const FOLLOW_UP_FAILURES_MAX: u32 = 6;
 /// Longest reason of a failure that is kept, in characters.
 const REASON_CHARS_MAX: usize = 300;
+/// Lost files that a gap names. The others are a number.
+const LOST_NAMED_MAX: usize = 3;
 
 /// All that the ledger stores of one log beside its minutes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +37,7 @@ pub struct Progress {
     pub cursor: Second,
     /// Pending rereads, oldest first.
     pub rereads: Vec<Reread>,
-    /// Windows that could not be read, oldest first.
+    /// Windows that could not be read, or not all of them, oldest first.
     pub gaps: Vec<Gap>,
     /// Pending follow-ups, oldest first.
     pub follow_ups: Vec<FollowUp>,
@@ -104,9 +106,41 @@ impl Progress {
         is_new.then_some(NoticeKind::HiddenProxy { addresses })
     }
 
-    /// Notes that a window was read again at `at`, and returns a notice if that filled a gap.
-    pub fn note_reread(&mut self, window: Window, at: Second) -> Option<NoticeKind> {
+    /// Notes that the window that ends at the cursor was read at `at` without the files `lost`, each with the reason. It is a
+    /// gap, with another try at each reread. A window whose rereads are over gets one of its own. Returns a notice unless
+    /// gaps name all of the files already.
+    pub fn note_lost(
+        &mut self,
+        window: Window,
+        at: Second,
+        reread_seconds: &[i64],
+        lost: &[String],
+    ) -> Option<NoticeKind> {
+        let reason = reason_of_lost(lost)?;
+        let is_known = self.unreported(lost).is_none();
+        self.rereads.retain(|reread| reread.window != window);
+        self.plan_reread_of_gap(window, at, reread_seconds);
+        self.push_gap(window, reason.clone());
+        (!is_known).then_some(NoticeKind::PartialGap { reason })
+    }
+
+    /// Returns what a notice may say of those of the files `lost` that no gap names.
+    #[must_use]
+    pub fn unreported(&self, lost: &[String]) -> Option<String> {
+        let is_named =
+            |file: &&String| self.gaps.iter().any(|gap| gap.reason.contains(&bounded(file, REASON_CHARS_MAX)));
+        let new: Vec<String> = lost.iter().take(LOST_NAMED_MAX).filter(|file| !is_named(file)).cloned().collect();
+        reason_of_lost(&new)
+    }
+
+    /// Notes that a window was read again at `at`, without the files `lost`. Returns a notice if that filled a gap. A window
+    /// that was whole when it was first read has no gap without them.
+    pub fn note_reread(&mut self, window: Window, at: Second, lost: &[String]) -> Option<NoticeKind> {
         self.drop_due(window, at);
+        if let Some(reason) = reason_of_lost(lost) {
+            self.gaps.iter_mut().filter(|gap| gap.window == window).for_each(|gap| gap.reason.clone_from(&reason));
+            return None;
+        }
         let gaps = self.gaps.len();
         self.gaps.retain(|gap| gap.window != window);
         (self.gaps.len() < gaps).then_some(NoticeKind::GapFilled)
@@ -128,20 +162,21 @@ impl Progress {
         if at < since.max(window.latest()).plus(GAP_AFTER_SECONDS) {
             return None;
         }
-        let since_end = at.0.saturating_sub(window.latest().0);
-        let own = since_end + reread_seconds.first().copied().unwrap_or(RETRY_GAP_SECONDS);
-        let is_planned = reread_seconds.iter().any(|after| *after > since_end);
-        self.plan_rereads(window, at, if is_planned { reread_seconds } else { std::slice::from_ref(&own) });
+        self.plan_reread_of_gap(window, at, reread_seconds);
         Some(self.note_gap(window, reason))
     }
 
     /// Records a window as a gap, and returns the notice of it.
     pub fn note_gap(&mut self, window: Window, reason: String) -> NoticeKind {
         self.cursor = window.latest();
-        self.gaps.push(Gap { window, reason: reason.clone() });
+        self.push_gap(window, reason.clone());
+        NoticeKind::Gap { reason }
+    }
+
+    fn push_gap(&mut self, window: Window, reason: String) {
+        self.gaps.push(Gap { window, reason });
         let surplus = self.gaps.len().saturating_sub(GAPS_MAX);
         self.gaps.drain(..surplus);
-        NoticeKind::Gap { reason }
     }
 
     /// Gives up the rereads of `window` that are due at `at`.
@@ -222,6 +257,14 @@ impl Progress {
         rereads.chain(follow_ups).chain([self.cursor]).min().unwrap_or(self.cursor)
     }
 
+    /// Plans the rereads of a window that is a gap: those that are left, or one of its own.
+    fn plan_reread_of_gap(&mut self, window: Window, at: Second, reread_seconds: &[i64]) {
+        let since_end = at.0.saturating_sub(window.latest().0);
+        let own = since_end + reread_seconds.first().copied().unwrap_or(RETRY_GAP_SECONDS);
+        let is_planned = reread_seconds.iter().any(|after| *after > since_end);
+        self.plan_rereads(window, at, if is_planned { reread_seconds } else { std::slice::from_ref(&own) });
+    }
+
     fn plan_rereads(&mut self, window: Window, at: Second, reread_seconds: &[i64]) {
         let after_seconds: Vec<i64> =
             reread_seconds.iter().copied().filter(|after| window.latest().plus(*after) > at).collect();
@@ -238,6 +281,14 @@ impl Progress {
     }
 }
 
+/// Returns the reason of a gap for which files were lost.
+fn reason_of_lost(lost: &[String]) -> Option<String> {
+    let named: Vec<String> = lost.iter().take(LOST_NAMED_MAX).map(|file| bounded(file, REASON_CHARS_MAX)).collect();
+    let more = lost.len().saturating_sub(LOST_NAMED_MAX);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    (!named.is_empty()).then(|| format!("read without {}{more}", named.join("; ")))
+}
+
 /// A window to read again, because every provider delivers late.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reread {
@@ -247,7 +298,7 @@ pub struct Reread {
     pub after_seconds: Vec<i64>,
 }
 
-/// A window that could not be read.
+/// A window that could not be read, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The window.
@@ -287,11 +338,11 @@ mod tests {
         read.note_read(window(0), Second(HOUR + 600), &[HOUR, 24 * HOUR], Some(true));
         assert_eq!(read.due_rereads(Second(2 * HOUR - 1)), []);
         assert_eq!(read.due_rereads(Second(2 * HOUR)), [window(0)]);
-        read.note_reread(window(0), Second(2 * HOUR));
+        read.note_reread(window(0), Second(2 * HOUR), &[]);
         assert_eq!(read.due_rereads(Second(24 * HOUR)), []);
         assert_eq!(read.due_rereads(Second(25 * HOUR)), [window(0)]);
         assert_eq!(read.earliest_due(), Second(0));
-        read.note_reread(window(0), Second(25 * HOUR));
+        read.note_reread(window(0), Second(25 * HOUR), &[]);
         assert_eq!((read.rereads.len(), read.earliest_due()), (0, Second(HOUR)));
 
         let mut late = progress();
@@ -315,7 +366,7 @@ mod tests {
         assert_eq!(failed.note_read(window(2), Second(8 * HOUR), &[], Some(true)), None);
         assert_eq!(failed.failing, None);
         assert_eq!(failed.due_rereads(Second(25 * HOUR)), [window(0)]);
-        assert_eq!(failed.note_reread(window(0), Second(25 * HOUR)), Some(NoticeKind::GapFilled));
+        assert_eq!(failed.note_reread(window(0), Second(25 * HOUR), &[]), Some(NoticeKind::GapFilled));
         assert_eq!(failed.gaps.len(), 1);
     }
 
@@ -328,6 +379,33 @@ mod tests {
             assert_eq!(failed.due_rereads(Second(due - 1)), []);
             assert_eq!(failed.due_rereads(Second(due)), [window(0)]);
         }
+    }
+
+    #[test]
+    fn a_window_without_some_files_is_a_gap_until_a_reread_has_them_and_each_file_is_reported_once() {
+        let mut read = progress();
+        let lost = |n: usize| (0..n).map(|n| format!("audit.log.{n}: denied")).collect::<Vec<_>>();
+        let partial = |reason: &str| Some(NoticeKind::PartialGap { reason: reason.to_owned() });
+        read.note_read(window(0), Second(HOUR + 600), &[HOUR, 24 * HOUR], Some(true));
+        let rereads = read.rereads.clone();
+        let noted = read.note_lost(window(0), Second(HOUR + 600), &[HOUR, 24 * HOUR], &lost(2));
+        assert_eq!(noted, partial("read without audit.log.0: denied; audit.log.1: denied"));
+        assert_eq!((&read.rereads, read.cursor), (&rereads, Second(HOUR)));
+        read.note_read(window(1), Second(2 * HOUR + 600), &[], Some(true));
+        assert_eq!(read.note_lost(window(1), Second(2 * HOUR + 600), &[], &lost(1)), None);
+        assert_eq!(read.note_lost(window(1), Second(2 * HOUR + 600), &[], &[]), None);
+        assert_eq!(read.due_rereads(Second(3 * HOUR + 599)), [window(0)]);
+        assert_eq!(read.due_rereads(Second(3 * HOUR + 600)), [window(0), window(1)]);
+
+        assert_eq!(read.note_reread(window(0), Second(2 * HOUR), &lost(1)), None);
+        assert_eq!(read.gaps[0].reason, "read without audit.log.0: denied");
+        assert_eq!(read.note_reread(window(2), Second(4 * HOUR), &lost(5)), None);
+        assert_eq!(read.gaps.len(), 2);
+        assert_eq!(read.note_reread(window(1), Second(4 * HOUR), &[]), Some(NoticeKind::GapFilled));
+        assert_eq!(read.unreported(&lost(1)), None);
+        let five = "read without audit.log.0: denied; audit.log.1: denied; audit.log.2: denied; and 2 more";
+        read.note_read(window(3), Second(4 * HOUR + 600), &[], Some(true));
+        assert_eq!(read.note_lost(window(3), Second(4 * HOUR + 600), &[], &lost(5)), partial(five));
     }
 
     #[test]

@@ -110,10 +110,11 @@ impl<'a> LogTask<'a> {
         match log.scan(window, is_reread, self.options).await {
             Ok(scan) => {
                 let kinds = if is_reread {
-                    [self.progress.note_reread(window, at), None]
+                    [self.progress.note_reread(window, at, &scan.lost), None, None]
                 } else {
                     let silence = self.progress.note_read(window, at, &log.reread_seconds, scan.has_records);
-                    [silence, self.progress.note_hidden_proxies(scan.counted.hidden_proxies())]
+                    let lost = self.progress.note_lost(window, at, &log.reread_seconds, &scan.lost);
+                    [silence, lost, self.progress.note_hidden_proxies(scan.counted.hidden_proxies())]
                 };
                 self.commit_window(window, scan, kinds.into_iter().flatten(), begun.elapsed()).await?;
                 Ok(true)
@@ -145,7 +146,10 @@ impl<'a> LogTask<'a> {
             match self.log.scan_follow_ups(&batch, self.options).await {
                 Ok(scan) => {
                     batch.follow_ups.iter().for_each(|follow_up| self.progress.note_followed(follow_up, cursor));
-                    self.commit_window(window, scan, None, begun.elapsed()).await?;
+                    let sources = batch.follow_ups.iter().map(|follow_up| follow_up.sources.len()).sum();
+                    let lost = self.progress.unreported(&scan.lost);
+                    let kind = lost.map(|reason| NoticeKind::NotFollowedUp { sources, reason });
+                    self.commit_window(window, scan, kind, begun.elapsed()).await?;
                 }
                 Err(error) => {
                     metric::window_failed(&self.log.source.name);
@@ -183,7 +187,7 @@ impl<'a> LogTask<'a> {
         kinds: impl IntoIterator<Item = NoticeKind>,
         took: Duration,
     ) -> Result<(), StateError> {
-        let WindowScan { counted, cost, changes_minutes, .. } = scan;
+        let WindowScan { counted, cost, changes_minutes, lost, .. } = scan;
         let counts = counted.counts();
         // After a flood the stored rows of a window fill the memory, so they are not read for nothing.
         let change = if changes_minutes { Change::Window(Box::new(counted)) } else { Change::Progress };
@@ -200,6 +204,7 @@ impl<'a> LogTask<'a> {
             splits = cost.splits,
             undecodable = cost.undecodable,
             truncated = cost.truncated,
+            lost_files = lost.len(),
             requests = counts.observed,
             matched = counts.matched,
             unattributed = counts.unattributed,
@@ -240,8 +245,8 @@ impl<'a> LogTask<'a> {
         self.progress.clone_from(closed.progress());
         for notice in &closed.log().notices {
             metric::notice(notice);
-            let window = notice.window;
-            warn!(source = notice.source, %window, "{}: {}", notice::title(notice), notice::explanation(notice));
+            let (window, reason) = (notice.window, notice::reason(notice));
+            warn!(source = notice.source, %window, reason, "{}: {}", notice::title(notice), notice::explanation(notice));
         }
         metric::progress(&self.log.source.name, &self.progress);
         Ok(closed)

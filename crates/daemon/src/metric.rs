@@ -18,7 +18,10 @@ use crate::stranded::Stranded;
 pub(crate) fn describe() {
     describe_counter!("stakeout_windows_total", "Windows that were read and committed.");
     describe_counter!("stakeout_windows_failed_total", "Failed attempts to read a window.");
-    describe_counter!("stakeout_gaps_total", "Windows that were skipped because they could not be read.");
+    describe_counter!(
+        "stakeout_gaps_total",
+        "Windows that could not be read and were skipped, or that were read without some files, once for each file."
+    );
     describe_counter!("stakeout_pages_total", "Pages that providers returned.");
     describe_counter!("stakeout_records_total", "Records that providers returned.");
     describe_counter!("stakeout_record_bytes_total", "Bytes of record text that providers returned.");
@@ -140,7 +143,7 @@ pub(crate) fn window_failed(source: &str) {
 
 /// Counts a notice.
 pub(crate) fn notice(notice: &Notice) {
-    if let NoticeKind::Gap { .. } = notice.kind {
+    if let NoticeKind::Gap { .. } | NoticeKind::PartialGap { .. } = notice.kind {
         counter!("stakeout_gaps_total", "source" => notice.source.clone()).increment(1);
     }
 }

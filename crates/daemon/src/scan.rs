@@ -86,6 +86,8 @@ pub(crate) struct WindowScan {
     pub(crate) has_records: Option<bool>,
     /// Whether stored minutes may change. A follow-up that matches nothing changes none.
     pub(crate) changes_minutes: bool,
+    /// Files that may hold records of the window and could not be read, each with the reason.
+    pub(crate) lost: Vec<String>,
 }
 
 /// Why a window could not be scanned.
@@ -167,7 +169,9 @@ impl Log {
             }
             Connection::File(file) => {
                 let (file, now) = (file.clone(), Second::from(now));
-                let checks = tokio::task::spawn_blocking(move || file.checks(window, now)).await;
+                let longest = self.reread_seconds.iter().max().copied().unwrap_or_default();
+                let since = window.earliest().plus(-longest);
+                let checks = tokio::task::spawn_blocking(move || file.checks(window, since, now)).await;
                 checks.unwrap_or_else(|error| {
                     vec![Check::of("log", Status::Unknown, error.to_string(), "report this: it is a bug")]
                 })
@@ -237,9 +241,7 @@ impl Log {
         });
         let (counted, read) = task.await.map_err(|error| ScanError::later(error.to_string()))?;
         let read = read.map_err(|error| ScanError::later(format!("cannot read the log file: {error}")))?;
-        if read.shrunk > 0 {
-            warn!(source = self.source.name, files = read.shrunk, "log file is shorter than before: lines were lost");
-        }
+        let lost: Vec<String> = read.lost.iter().map(ToString::to_string).collect();
         let cost = ScanCost {
             pages: read.files,
             records: read.lines,
@@ -248,7 +250,9 @@ impl Log {
             truncated: read.truncated,
             ..ScanCost::default()
         };
-        Ok(WindowScan { counted, cost, has_records: Some(read.lines > 0), changes_minutes: true })
+        // A lost file may hold records where the others have none.
+        let has_records = if lost.is_empty() || read.lines > 0 { Some(read.lines > 0) } else { None };
+        Ok(WindowScan { counted, cost, has_records, changes_minutes: true, lost })
     }
 }
 

@@ -62,6 +62,11 @@ impl<'a> SectionReader<'a> {
         path(at, at.text()?, self.base)
     }
 
+    /// Returns the directory at which relative paths start.
+    pub(crate) fn base(&self) -> &Path {
+        self.base
+    }
+
     /// Returns the value of an environment variable that is not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         (self.environment)(name).filter(|value| !value.is_empty())

@@ -15,6 +15,7 @@ use crate::text::{period, utc};
 pub fn title(notice: &Notice) -> &'static str {
     match notice.kind {
         NoticeKind::Gap { .. } => "Audit log gap",
+        NoticeKind::PartialGap { .. } => "Audit log read in part",
         NoticeKind::GapFilled => "Audit log gap closed",
         NoticeKind::Silent { .. } => "No audit records",
         NoticeKind::SilenceOver => "Audit records are back",
@@ -40,6 +41,10 @@ pub fn explanation(notice: &Notice) -> String {
         NoticeKind::Gap { .. } => format!(
             "Stakeout could not read source {source} (cluster {cluster}) {period}. No rule has seen these records. \
              The next reread tries again."
+        ),
+        NoticeKind::PartialGap { .. } => format!(
+            "Stakeout could not read all files of source {source} (cluster {cluster}) {period}. No rule has seen the records \
+             in them. The next reread tries again. `stakeout doctor` prints what to do."
         ),
         NoticeKind::GapFilled => {
             format!("Stakeout has now read source {source} (cluster {cluster}) {period}. The gap is closed.")
@@ -88,7 +93,9 @@ pub fn explanation(notice: &Notice) -> String {
 #[must_use]
 pub fn reason(notice: &Notice) -> Option<&str> {
     match &notice.kind {
-        NoticeKind::Gap { reason } | NoticeKind::NotFollowedUp { reason, .. } => Some(reason),
+        NoticeKind::Gap { reason } | NoticeKind::PartialGap { reason } | NoticeKind::NotFollowedUp { reason, .. } => {
+            Some(reason)
+        }
         _ => None,
     }
 }
@@ -107,6 +114,7 @@ pub fn top(notice: &Notice) -> &[(String, u64)] {
 pub fn level(notice: &Notice) -> Level {
     match notice.kind {
         NoticeKind::Gap { .. }
+        | NoticeKind::PartialGap { .. }
         | NoticeKind::Silent { .. }
         | NoticeKind::Overflow { .. }
         | NoticeKind::TooManyFindings { .. }
@@ -122,6 +130,7 @@ pub fn level(notice: &Notice) -> Level {
 pub fn activity(notice: &Notice) -> Activity {
     match notice.kind {
         NoticeKind::Gap { .. }
+        | NoticeKind::PartialGap { .. }
         | NoticeKind::Silent { .. }
         | NoticeKind::Overflow { .. }
         | NoticeKind::TooManyFindings { .. }
@@ -137,6 +146,7 @@ pub fn activity(notice: &Notice) -> Activity {
 pub fn kind(notice: &Notice) -> &'static str {
     match notice.kind {
         NoticeKind::Gap { .. } => "gap",
+        NoticeKind::PartialGap { .. } => "partial_gap",
         NoticeKind::GapFilled => "gap_filled",
         NoticeKind::Silent { .. } => "silent",
         NoticeKind::SilenceOver => "silence_over",
@@ -158,7 +168,7 @@ pub fn uid(notice: &Notice) -> String {
         _ => Some(notice.window),
     };
     let problem = match notice.kind {
-        NoticeKind::Gap { .. } | NoticeKind::GapFilled => "gap",
+        NoticeKind::Gap { .. } | NoticeKind::PartialGap { .. } | NoticeKind::GapFilled => "gap",
         NoticeKind::Silent { .. } | NoticeKind::SilenceOver => "silence",
         NoticeKind::Overflow { .. } => "overflow",
         NoticeKind::TooManyFindings { .. } => "too_many_findings",
@@ -193,6 +203,8 @@ mod tests {
         let gap = |reason: &str, at| notice(NoticeKind::Gap { reason: reason.to_owned() }, at);
         assert_eq!(uid(&gap("denied", 0)), uid(&notice(NoticeKind::GapFilled, 0)));
         assert_ne!(uid(&gap("denied", 0)), uid(&gap("denied", 3600)));
+        let partial = notice(NoticeKind::PartialGap { reason: "denied".to_owned() }, 0);
+        assert_eq!(uid(&partial), uid(&notice(NoticeKind::GapFilled, 0)));
         assert_eq!(uid(&notice(NoticeKind::Silent { windows: 3 }, 0)), uid(&notice(NoticeKind::SilenceOver, 7200)));
         assert_eq!(activity(&notice(NoticeKind::SilenceOver, 0)), Activity::Close);
     }

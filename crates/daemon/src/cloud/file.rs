@@ -1,8 +1,9 @@
 //! The audit log of a self-managed cluster: a file on this machine, or a copy of one. How such a file is followed over
 //! its rotations is in `file_log`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use glob::Pattern;
 use ipnet::IpNet;
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
@@ -14,8 +15,10 @@ use crate::section::{SectionReader, keys};
 /// An audit log file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// The current file. Its rotated siblings are in the same directory.
+    /// The current file. Rotated files are followed beside it.
     pub(crate) path: PathBuf,
+    /// A glob of rotated files that are not beside it, or have names of their own.
+    pub(crate) rotated: Option<String>,
 }
 
 /// Records are audit events.
@@ -25,15 +28,16 @@ pub(super) const EXPORT: Export =
 impl Settings {
     /// Reads `file`.
     pub(super) fn read(at: &At<'_>, reader: &SectionReader<'_>) -> Result<Settings, Diagnostic> {
-        let map = keys(at, &["path"])?;
+        let map = keys(at, &["path", "rotated"])?;
         let at = map.need("path", "add the path of the audit log")?;
         if at.text()?.contains(['*', '?']) {
             return Err(at.error(
                 "a pattern where one file is needed",
-                "name the current file: its rotated siblings are read too",
+                "name the current file: rotated files beside it are read too, and `rotated` takes a pattern of others",
             ));
         }
-        Ok(Settings { path: reader.path(&at)? })
+        let rotated = map.get("rotated").map(|at| pattern(&at, reader)).transpose()?;
+        Ok(Settings { path: reader.path(&at)?, rotated })
     }
 
     /// Returns which log this is.
@@ -55,6 +59,21 @@ impl Settings {
 
     /// Returns the log.
     pub(super) fn open(&self) -> FileLog {
-        FileLog::new(self.path.clone())
+        FileLog::new(self.path.clone(), self.rotated.clone())
     }
+}
+
+/// Returns the pattern at `at`. A relative one starts at the config's directory, whose own name is no pattern.
+fn pattern(at: &At<'_>, reader: &SectionReader<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    if text.ends_with('/') {
+        return Err(at.error("a directory where files are needed", format!("write `{text}*` for all files in it")));
+    }
+    if text.split('/').any(|part| part == "**") {
+        return Err(at.error("`**` would search whole trees", "write `*` for each directory"));
+    }
+    Pattern::new(text)
+        .map_err(|error| at.error(format!("not a glob: {}", error.msg), "write `[[]` for a bracket in a name"))?;
+    let base = Pattern::escape(&reader.base().to_string_lossy());
+    Ok(Path::new(&base).join(text).to_string_lossy().into_owned())
 }

@@ -102,12 +102,15 @@ impl Log {
             };
             let prefilters = readers.iter().map(|reader| reader.query().prefilter()).collect();
             let filter = FileFilter::skipping_others(&Prefilter::Or(prefilters).simplified());
-            file.read(window, &filter, |event, at, record_id| {
+            let read = file.read(window, &filter, |event, at, record_id| {
                 let proxies = &options.trusted_proxies;
                 if let Some(observation) = Observation::of_event(&source, proxies, event, at, record_id) {
                     readers.iter_mut().for_each(|reader| reader.observe(&observation));
                 }
             })?;
+            if !read.lost.is_empty() {
+                readers.iter_mut().for_each(ContextReader::note_more);
+            }
             Ok(readers.into_iter().map(|reader| reader.finish(&source.cluster)).collect())
         });
         let outcome: Result<io::Result<Vec<SourceActivity>>, _> = task.await;

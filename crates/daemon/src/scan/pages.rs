@@ -82,7 +82,7 @@ impl Log {
             0 => with_retries(budget, &mut cost, || client.has_records(window)).await.ok(),
             _ => Some(true),
         };
-        Ok(WindowScan { counted: fold.count(), cost, has_records, changes_minutes: true })
+        Ok(WindowScan { counted: fold.count(), cost, has_records, changes_minutes: true, lost: Vec::new() })
     }
 
     /// Scans the pages of one slice of a window.

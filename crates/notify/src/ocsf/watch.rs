@@ -24,7 +24,7 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
         "window": {"earliest": notice.window.earliest().millis(), "latest": notice.window.latest().millis()},
     });
     match &notice.kind {
-        NoticeKind::Gap { reason } => unmapped["reason"] = json!(reason),
+        NoticeKind::Gap { reason } | NoticeKind::PartialGap { reason } => unmapped["reason"] = json!(reason),
         NoticeKind::Silent { windows } => unmapped["windows"] = json!(windows),
         NoticeKind::Overflow { rows, requests, top } => {
             unmapped["rows"] = json!(rows);

@@ -313,6 +313,7 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
 pub(crate) fn notice() -> impl Strategy<Value = Notice> {
     let kind = prop_oneof![
         text(600).prop_map(|reason| NoticeKind::Gap { reason }),
+        text(600).prop_map(|reason| NoticeKind::PartialGap { reason }),
         Just(NoticeKind::GapFilled),
         any::<u32>().prop_map(|windows| NoticeKind::Silent { windows }),
         Just(NoticeKind::SilenceOver),

@@ -185,7 +185,7 @@ impl World {
         let log = self.sources[source].log.clone();
         let progress = self.progress[source].get_or_insert_with(|| Progress::new(log, window.earliest()));
         if is_reread {
-            progress.note_reread(window, at);
+            progress.note_reread(window, at, &[]);
         } else {
             progress.note_read(window, at, &REREAD_SECONDS, Some(true));
         }
