@@ -67,11 +67,19 @@ fn many_errors_are_cut() {
     assert_eq!(config.status.code(), Some(78));
     let printed = String::from_utf8(config.stderr).expect("text");
     let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!((lines.len(), lines[1_000]), (1_001, "and 59000 more errors"));
+    let more = "other.yaml:101: 59900 more unknown keys (check that the file is a config of Stakeout)";
+    assert!(lines.len() == 101 && lines[100].ends_with(more), "{printed}");
     let nested = format!("schedule:\n{}", keys.replace("key_", "  key_"));
     std::fs::write(path, nested).expect("written");
     let printed = String::from_utf8(check("config", &["-c", path]).stderr).expect("text");
     assert!(printed.contains("other.yaml:2: schedule.key_0: unknown key"), "{printed}");
+    let rule = std::fs::read_to_string(data("warnings").join("03-new-spellings.yml")).expect("a rule");
+    let rules = folder.path().join("rule.yml");
+    std::fs::write(&rules, format!("{}\n{}", rule.split("\n---").next().expect("a document"), keys)).expect("written");
+    let output = check("rules", &["--rules", rules.to_str().expect("plain")]);
+    assert_eq!(output.status.code(), Some(78));
+    let printed = String::from_utf8(output.stderr).expect("text");
+    assert!(printed.contains("key_100: more than 100 keys that are not Sigma keys"), "{printed}");
 }
 
 #[test]

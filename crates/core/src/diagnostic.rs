@@ -39,10 +39,15 @@ impl std::error::Error for Diagnostic {}
 /// Returns the name in `known` that `word` was probably meant to be: the nearest one within a third of its letters.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let letters = word.chars().count();
+    let distance_max = |name: &str| name.chars().count().div_ceil(3);
+    // A distance is at least the difference of the lengths.
+    let may_be_near = |name: &&&str| letters.abs_diff(name.chars().count()) <= distance_max(name);
     known
         .iter()
+        .filter(may_be_near)
         .map(|name| (edit_distance(word, name), *name))
-        .filter(|(distance, name)| *distance <= name.chars().count().div_ceil(3))
+        .filter(|(distance, name)| *distance <= distance_max(name))
         .min()
         .map(|(_, name)| name)
 }

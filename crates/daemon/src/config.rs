@@ -137,7 +137,7 @@ fn sections(
     errors: &mut Vec<Diagnostic>,
 ) -> Option<Config> {
     let map = keep(section::mapping(top, &SECTIONS), errors)?;
-    let unknown: Vec<Diagnostic> = section::unknown_keys(&map, &SECTIONS).collect();
+    let unknown = section::unknown_keys(&map, &SECTIONS);
     let has_typo = !unknown.is_empty();
     errors.extend(unknown);
     let schedule = keep(schedule::read(&map, reader), errors);

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::text::counted;
 use stakeout_core::yaml::{At, Map, Value};
 
 use secret::SecretPolicy;
@@ -24,6 +25,8 @@ pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 const NAME_CHARS_MAX: usize = 63;
 const CLUSTER_CHARS_MAX: usize = 128;
+/// Unknown keys of a mapping that have an error each. A file with more is something else.
+const UNKNOWN_KEYS_MAX: usize = 100;
 /// A longer key may be a value without its key.
 const KEY_CHARS_MAX: usize = 40;
 
@@ -84,8 +87,8 @@ pub(crate) fn path(at: &At<'_>, text: &str, base: &Path) -> Result<PathBuf, Diag
 /// Returns the mapping at `at`. A key that is not in `known` is an error with a suggestion.
 pub(crate) fn keys<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagnostic> {
     let map = mapping(at, known)?;
-    let unknown = unknown_keys(&map, known).next();
-    unknown.map_or(Ok(map), Err)
+    let first = unknown(&map, known).next().map(|(name, at)| unknown_key(map.at(), name, &at, known));
+    first.map_or(Ok(map), Err)
 }
 
 /// Returns the mapping at `at`, whatever its keys are. Only the fix names `known`.
@@ -102,9 +105,21 @@ pub(crate) fn mapping<'a>(at: &At<'a>, known: &[&str]) -> Result<Map<'a>, Diagno
     ))
 }
 
-/// Returns an error for each key that is not in `known`.
-pub(crate) fn unknown_keys<'a>(map: &'a Map<'_>, known: &'a [&str]) -> impl Iterator<Item = Diagnostic> + 'a {
-    map.entries().filter(|(name, _)| !known.contains(name)).map(|(name, at)| unknown_key(map.at(), name, &at, known))
+/// Returns an error for each key that is not in `known`, and one for all after [`UNKNOWN_KEYS_MAX`].
+pub(crate) fn unknown_keys(map: &Map<'_>, known: &[&str]) -> Vec<Diagnostic> {
+    let mut entries = unknown(map, known);
+    let first = entries.by_ref().take(UNKNOWN_KEYS_MAX);
+    let mut errors: Vec<Diagnostic> = first.map(|(name, at)| unknown_key(map.at(), name, &at, known)).collect();
+    if let Some((_, at)) = entries.next() {
+        let problem = counted(1 + entries.count(), "more unknown key");
+        let error = map.at().error(problem, "check that the file is a config of Stakeout");
+        errors.push(Diagnostic { line: at.line(), ..error });
+    }
+    errors
+}
+
+fn unknown<'m>(map: &'m Map<'_>, known: &'m [&str]) -> impl Iterator<Item = (&'m str, At<'m>)> + 'm {
+    map.entries().filter(|(name, _)| !known.contains(name))
 }
 
 fn unknown_key(parent: &At<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Diagnostic {

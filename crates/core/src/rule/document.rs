@@ -35,6 +35,8 @@ const COMMON_KEYS: &[&str] = &[
     "simulation",
     "stakeout",
 ];
+/// Most keys of a mapping that are not of Sigma: people add a few of their own.
+const CUSTOM_KEYS_MAX: usize = 100;
 /// Default time for which a finding stays reported, in seconds.
 const DEDUP_PERIOD_SECONDS: i64 = 3600;
 
@@ -147,9 +149,13 @@ pub(super) fn document(top: &At<'_>, origin: Origin, warnings: &mut Vec<Diagnost
 /// Checks the keys of a mapping to which Sigma allows custom keys: a key that resembles a known one is an error, any
 /// other unknown key a warning.
 fn check_keys(map: &Map<'_>, known: &[&str], warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {
-    for (name, at) in map.entries().filter(|(name, _)| !known.contains(name)) {
+    for (number, (name, at)) in map.entries().filter(|(name, _)| !known.contains(name)).enumerate() {
         if nearest(name, known).is_some() {
             return Err(at.error("unknown key", suggestion(name, known)));
+        }
+        if number >= CUSTOM_KEYS_MAX {
+            let problem = format!("more than {CUSTOM_KEYS_MAX} keys that are not Sigma keys");
+            return Err(at.error(problem, "check that the file is a rule"));
         }
         warnings.push(
             at.error("this key is not a Sigma key and has no effect", "remove it, or move it under a key that is read"),
