@@ -280,6 +280,26 @@ fn a_reload_keeps_the_last_good_config() {
     assert!(daemon.metric("stakeout_reloads_total{outcome=\"done\"} 1"));
 }
 
+/// A restart makes no room, so the service manager must not restart the daemon for that.
+#[test]
+fn a_full_disk_does_not_stop_the_messages_to_the_watchdog() {
+    let mut command = Command::new("sh");
+    // With a limit on the size of files and without its signal, a write fails as on a full disk. A block has 512 bytes.
+    let script = "trap '' XFSZ && ulimit -f 600 && exec \"$0\" \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_stakeout")]);
+    let log: String = (1..=250).map(|host| findings::recent_scan(&format!("203.0.113.{host}"))).collect();
+    let daemon = Daemon::start_with(command, &log);
+    daemon.wait_for("READY=1");
+    while daemon.ask("GET", "/healthz").0 == "HTTP/1.1 200 OK" {
+        daemon.wait_for("WATCHDOG=1");
+    }
+    assert!(daemon.ask("GET", "/healthz").1.contains("the disk of the state is full"));
+    daemon.systemd.try_iter().for_each(drop);
+    for _ in 0..3 {
+        daemon.wait_for("WATCHDOG=1");
+    }
+}
+
 /// `systemctl reload` may come at any time after the process is there.
 #[test]
 fn a_reload_during_the_start_does_not_end_it() {

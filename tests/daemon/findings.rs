@@ -30,14 +30,17 @@ fn logged(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).expect("text"))
 }
 
+/// Where the requests come from.
+const SOURCE: &str = "203.0.113.9";
+
 /// Somebody asks for the pods of all namespaces every five minutes, for the last three hours.
 #[expect(clippy::disallowed_methods, reason = "the daemon reads what is recent")]
-fn recent_scan() -> String {
+pub(super) fn recent_scan(source: &str) -> String {
     let now = jiff::Timestamp::now().as_second();
     let line = |minutes: i64| {
         let at = jiff::Timestamp::from_second(now - 60 * minutes).expect("a time");
         format!(
-            r#"{{"kind":"Event","auditID":"{minutes}","stage":"ResponseComplete","requestURI":"/api/v1/pods","verb":"list","user":{{"username":"system:anonymous","groups":["system:unauthenticated"]}},"sourceIPs":["203.0.113.9"],"userAgent":"scan\u001b[31m","objectRef":{{"resource":"pods","apiVersion":"v1"}},"responseStatus":{{"code":403}},"requestReceivedTimestamp":"{at}","stageTimestamp":"{at}"}}"#
+            r#"{{"kind":"Event","auditID":"{minutes}","stage":"ResponseComplete","requestURI":"/api/v1/pods","verb":"list","user":{{"username":"system:anonymous","groups":["system:unauthenticated"]}},"sourceIPs":["{source}"],"userAgent":"scan\u001b[31m","objectRef":{{"resource":"pods","apiVersion":"v1"}},"responseStatus":{{"code":403}},"requestReceivedTimestamp":"{at}","stageTimestamp":"{at}"}}"#
         ) + "\n"
     };
     (0..36).rev().map(|five| line(5 * five)).collect()
@@ -52,7 +55,7 @@ fn state(folder: &Path, arguments: &[&str]) -> String {
 
 #[test]
 fn the_daemon_and_the_state_give_the_same_findings() {
-    let mut daemon = Daemon::start_with(Command::new(env!("CARGO_BIN_EXE_stakeout")), &recent_scan());
+    let mut daemon = Daemon::start_with(Command::new(env!("CARGO_BIN_EXE_stakeout")), &recent_scan(SOURCE));
     daemon.wait_for("STATUS=tick ");
     let folder = daemon.folder.path().to_owned();
     let (code, listed) = printed(&folder, &["findings", "list", "-o", "json"]);
@@ -104,7 +107,7 @@ fn the_daemon_and_the_state_give_the_same_findings() {
 #[test]
 fn a_finding_is_shown_with_all_that_is_known_of_it_and_its_rule() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("audit.log"), recent_scan()).expect("written");
+    std::fs::write(folder.path().join("audit.log"), recent_scan(SOURCE)).expect("written");
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     configure(folder.path(), nobody, "rules: [own.yml]\n");
     std::fs::write(folder.path().join("own.yml"), RULE).expect("written");
