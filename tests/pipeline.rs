@@ -21,6 +21,7 @@ mod life_cycle;
 mod many_clusters;
 mod ocsf;
 mod policies;
+mod profiles;
 mod proxied;
 mod pushdown;
 mod scanners;

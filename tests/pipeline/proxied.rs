@@ -88,6 +88,11 @@ impl Proxied {
         Ran::of(command.output())
     }
 
+    /// Lets a host lead to the fake at `url`.
+    pub(crate) fn route(&self, host: &str, url: &str) {
+        self.proxy.route(host, url);
+    }
+
     /// Lets a verb trust the proxy's authority.
     #[expect(clippy::unused_self, reason = "it is this proxy's authority")]
     pub(crate) fn trust(&self, command: &mut Command) {

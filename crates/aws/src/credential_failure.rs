@@ -18,6 +18,13 @@ pub const CREDENTIALS_FIX: &str =
 /// The fix for a profile whose session is over.
 const SIGN_IN_FIX: &str = "sign in again with `aws sso login` or `aws login`, or give the pod or instance a role";
 
+/// What the SDK calls the part of it that reads profiles of `aws login`. It is not compiled in: it brings a second
+/// implementation of elliptic curves, and makes a release build a minute longer.
+const LOGIN_FEATURE: &str = "credentials-login";
+/// The fix for such a profile.
+const LOGIN_FIX: &str = "let a profile of its own ask AWS's tool, with `credential_process = aws configure export-credentials \
+                         --profile NAME --format process`, and set AWS_PROFILE to that profile";
+
 /// The codes with which AWS refuses credentials that have expired: new ones help.
 pub const EXPIRED: [&str; 4] = ["ExpiredTokenException", "ExpiredToken", "ExpiredTokenError", "TokenRefreshRequired"];
 /// The codes of STS and of the portal of IAM Identity Center that are temporary.
@@ -62,6 +69,9 @@ pub fn credential_failure(error: &(dyn Error + 'static)) -> Option<CredentialFai
     }
     let root = root_message(error);
     Some(match credentials {
+        _ if root.contains(LOGIN_FEATURE) => {
+            fixed(format!("{NO_CREDENTIALS}: Stakeout cannot read a profile of `aws login`"), LOGIN_FIX)
+        }
         CredentialsError::CredentialsNotLoaded(_) => fixed(format!("{NO_CREDENTIALS}: {root}"), CREDENTIALS_FIX),
         CredentialsError::InvalidConfiguration(_) => {
             fixed(message(error), "correct the AWS profile, role or token file")
@@ -87,11 +97,15 @@ fn is_web_identity(error: &(dyn Error + 'static)) -> bool {
     find::<AssumeRoleWithWebIdentityError>(error).is_some()
 }
 
-/// Returns whether a cached session of `aws sso login` or `aws login` is over or missing. The SDK has no type for it.
+/// Returns whether a cached session of `aws sso login` is over or missing, by this machine's clock or by the portal's. The SDK
+/// has no public type for it.
 fn is_signed_out(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["sso", "login", "cached token"].iter().any(|word| text.contains(word))
-        && ["expired", "not found", "no such file", "failed to load", "not refresh"].iter().any(|it| text.contains(it))
+    text.contains("unauthorizedexception")
+        || ["sso", "login", "cached token"].iter().any(|word| text.contains(word))
+            && ["expired", "not found", "no such file", "failed to load", "not refresh"]
+                .iter()
+                .any(|it| text.contains(it))
 }
 
 /// Returns the fix for a refusal. <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>

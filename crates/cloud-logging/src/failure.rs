@@ -33,7 +33,7 @@ pub(crate) enum Failure {
     /// The answer is no page.
     Garbled(String),
     /// The service refused.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The service refused a token that another may replace.
     TokenRefused,
 }
@@ -283,7 +283,7 @@ mod tests {
     fn a_clock_that_is_off_is_the_fix_of_a_refused_key() {
         let clock = Some("this machine's clock is about 15 minutes ahead of Google's".to_owned());
         let refusal = Refusal { status: 401, clock, ..Refusal::default() };
-        let FetchError::Denied { reason } = allowed(&Failure::Refused(refusal)) else { panic!("not denied") };
+        let FetchError::Denied { reason } = allowed(&Failure::Refused(Box::new(refusal))) else { panic!("not denied") };
         assert!(reason.contains("15 minutes ahead of Google's: set it"), "{reason}");
     }
 
@@ -291,7 +291,7 @@ mod tests {
     fn a_web_page_is_named_and_blames_no_permission() {
         for (status, is_denied) in [(403, true), (404, true), (502, false), (302, false)] {
             let refusal = Refusal { status, web_page: Some("a web page came".to_owned()), ..Refusal::default() };
-            let error = allowed(&Failure::Refused(refusal));
+            let error = allowed(&Failure::Refused(Box::new(refusal)));
             assert_eq!(matches!(error, FetchError::Denied { .. }), is_denied, "{error}");
             assert!(error.to_string().contains("a web page came") && !error.to_string().contains("roles/"), "{error}");
         }

@@ -77,7 +77,7 @@ impl Service {
         let answer = exchange(sent, BodyLimit::Refuse(ANSWER_BYTES_MAX)).await.map_err(Failure::Unanswered)?;
         if answer.status != 200 {
             let clock = (answer.status == 401).then(|| clock_problem(&headers, &answer.headers)).flatten();
-            return Err(Failure::Refused(Refusal { clock, ..Refusal::read(&answer) }));
+            return Err(Failure::Refused(Box::new(Refusal { clock, ..Refusal::read(&answer) })));
         }
         if let Some(problem) = answer.web_page() {
             return Err(Failure::Garbled(problem));

@@ -24,7 +24,8 @@ pub(crate) fn open(config: &DestinationConfig, outbound: &Outbound) -> Result<De
             Channel::Webhook(Webhook::new(url, token, &outbound.common).with_context(context)?)
         }
         DestinationKind::Sns(sns) => {
-            Channel::Sns(Sns::new(sns.topic_arn.clone(), &sns.access, &outbound.aws).with_context(context)?)
+            let topic = Sns::new(sns.topic_arn.clone(), &sns.access, &outbound.aws).with_context(context)?;
+            Channel::Sns(Box::new(topic))
         }
     };
     Ok(Destination::new(config.name.clone(), config.level_min, channel))

@@ -34,7 +34,7 @@ pub enum Channel {
         max_messages: usize,
     },
     /// An SNS topic.
-    Sns(Sns),
+    Sns(Box<Sns>),
     /// A webhook of the user.
     Webhook(Webhook),
     /// Standard output.

@@ -98,10 +98,24 @@ fn the_commented_keys_of_the_example_are_valid() {
         fs::write(&secret, "token\n").expect("a file");
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("a mode");
     }
+    fs::copy(repository().join("tests/data/tls/ca.pem"), home.path().join("ca.pem")).expect("a file");
     let slack = ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T0/B0/x");
     let config = read_with(&uncommented, home.path(), &[slack]).expect("a config");
     assert_eq!(warnings(&config), [""; 0]);
     assert_eq!((config.sources.len(), config.notify.len()), (4, 4));
+    assert_eq!((config.budget, config.ca_file), (0.5, Some(home.path().join("ca.pem"))));
+}
+
+#[test]
+fn a_share_of_the_quotas_and_a_file_of_certificates_are_checked() {
+    let error = |section: &str| read(&format!("{SOURCES}{NOTIFY}{section}\n")).expect_err(section)[0].to_string();
+    for section in ["budget: 0", "budget: 1.5", "budget: half", "budget: nan", "budget: -1"] {
+        assert!(error(section).contains("is not a share of the clouds' quotas"), "{section}");
+    }
+    assert!(error("tls: {ca_file: /nowhere/ca.pem}").contains("`/nowhere/ca.pem` cannot be read"));
+    assert!(error("tls: {ca: x}").contains("unknown key"));
+    let config = read(&format!("{SOURCES}{NOTIFY}budget: 1\n")).expect("a config");
+    assert_eq!(config.budget, 1.0);
 }
 
 #[test]
