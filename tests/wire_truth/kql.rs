@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
-use stakeout_azure_monitor::{AuditTable, AzureMonitor, AzureMonitorConfig, Credential, Plan, pushdown};
+use stakeout_azure_monitor::{AuditTable, AzureMonitor, AzureMonitorConfig, Credential, Plan, Share, pushdown};
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
@@ -124,6 +124,15 @@ fn is_taken(query: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn microsofts_language_service_accepts_our_queries() {
     let mut texts: Vec<String> = queries(SHAPES).into_iter().map(|pushed| pushed.query).collect();
+    texts.extend([
+        pushdown::share(window(), &Prefilter::Any, Share::Cut, &config(AuditTable::AksAudit, Plan::Basic, "aks-prod")),
+        pushdown::share(
+            window(),
+            &Prefilter::Any,
+            Share::Part { index: 3, of: 16 },
+            &config(AuditTable::AzureDiagnostics, Plan::Analytics, "aks-prod"),
+        ),
+    ]);
     let of_doctor = queries_of_doctor().await;
     assert!(of_doctor.iter().any(|query| query.contains("summarize")), "{of_doctor:#?}");
     texts.extend(of_doctor);

@@ -15,12 +15,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
+use stakeout_core::event::CutFields;
 use stakeout_core::record::{Page, RawRecord};
 use stakeout_core::text::bounded;
 use stakeout_core::time::Window;
 
 pub use self::answer::{QueryAnswer, rows};
 use self::cell::{Cell, as_json, text};
+use crate::page_position::Share;
 use crate::pushdown::CATEGORIES;
 
 /// The key of the rows' hashes. It is fixed, so that a row has the same id in every run.
@@ -71,6 +73,11 @@ struct LogRow<'a> {
     stage_received_time: Option<&'a RawValue>,
     #[serde(rename = "Annotations", borrow)]
     annotations: Option<&'a RawValue>,
+    /// Columns of our own queries.
+    #[serde(rename = "IsUserAgentCut", borrow)]
+    is_user_agent_cut: Option<&'a RawValue>,
+    #[serde(rename = "IsRequestUriCut", borrow)]
+    is_request_uri_cut: Option<&'a RawValue>,
 }
 
 /// What a diagnostic setting puts around a line of the API server's.
@@ -99,7 +106,7 @@ pub fn row(json: &str) -> Result<Enveloped, DecodeError> {
     let decoded = match (row.log_s, row.properties) {
         (Some(log), _) => line(log),
         (None, Some(properties)) => exported(properties),
-        (None, None) => assembled(&row),
+        (None, None) => assembled(&row).map(|decoded| with_cut_fields(decoded, &row)),
     }?;
     let time_ms = time_of(&row)
         .or_else(|| decoded.event.stage_time_ms())
@@ -107,14 +114,31 @@ pub fn row(json: &str) -> Result<Enveloped, DecodeError> {
     Ok(Enveloped { decoded, time_ms, record_id: record_id(json), cluster: cluster_of(&row) })
 }
 
+/// Returns the fields that the query has cut.
+fn cut_fields(row: &LogRow<'_>) -> CutFields {
+    let is_cut = |cell: Option<&RawValue>| cell.is_some_and(|cell| matches!(cell.get(), "true" | "1"));
+    CutFields { user_agent: is_cut(row.is_user_agent_cut), request_uri: is_cut(row.is_request_uri_cut) }
+}
+
+fn with_cut_fields(mut decoded: Decoded, row: &LogRow<'_>) -> Decoded {
+    decoded.event.cut_fields = cut_fields(row);
+    decoded.is_truncated |= decoded.event.cut_fields != CutFields::default();
+    decoded
+}
+
 /// Returns the page that holds those of an answer's rows that lie in the window.
 ///
 /// On the plan Basic the span that was asked for is wider than the window; and rows outside of the window are dropped,
 /// whatever the service sends.
-pub(crate) fn page_of(window: Window, rows: Vec<String>) -> Page {
+pub(crate) fn page_of(window: Window, rows: Vec<String>, share: Share) -> Page {
     let mut page = Page::default();
+    let mut cut = 0_usize;
     for body in rows {
-        match serde_json::from_str::<LogRow<'_>>(&body).ok().and_then(|row| time_of(&row)) {
+        let row = serde_json::from_str::<LogRow<'_>>(&body).ok();
+        if share == Share::Cut && row.as_ref().is_some_and(|row| cut_fields(row) != CutFields::default()) {
+            cut += 1;
+        }
+        match row.and_then(|row| time_of(&row)) {
             None => page.unusable = page.unusable.saturating_add(1),
             Some(time_ms) if (window.earliest().millis()..window.latest().millis()).contains(&time_ms) => {
                 page.bytes += body.len() as u64;
@@ -123,6 +147,9 @@ pub(crate) fn page_of(window: Window, rows: Vec<String>) -> Page {
             Some(_) => {}
         }
     }
+    let lost =
+        || format!("the ends of userAgent or requestURI of {cut} requests, which rules that read these do not see");
+    page.lost = (cut > 0).then(lost);
     page
 }
 

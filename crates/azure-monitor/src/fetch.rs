@@ -20,6 +20,7 @@ use crate::config::{AzureMonitorConfig, Credential, PUBLIC_ENDPOINT, Plan};
 use crate::decode::{self, QueryAnswer};
 use crate::failure::{self, Failure, Refusal};
 use crate::identity::{self, Transports};
+use crate::page_position::PagePosition;
 use crate::pushdown;
 use crate::transport::{HttpTransport, RequestPurpose, retry_after};
 
@@ -29,9 +30,6 @@ const PREFER: &str = "wait=600";
 /// The most rows that an answer holds; one that holds them all may lack others.
 /// <https://learn.microsoft.com/azure/azure-monitor/service-limits>, "Log queries and language"
 pub(crate) const ROWS_MAX: usize = 500_000;
-/// Leads to a read without a filter.
-const WHOLE: &str = "whole";
-
 /// One cluster's audit log in one workspace, ready to be read.
 #[derive(Clone)]
 pub struct AzureMonitor {
@@ -98,8 +96,9 @@ impl AzureMonitor {
         &self.network
     }
 
-    /// Reads a window. There is one page, unless the service does not understand the filter: then the page is empty and
-    /// leads to a read without one. A filter saves work, and must never cost an event.
+    /// Reads a window. There is one page, unless the service does not understand the filter, or the rows of a single second
+    /// do not fit into an answer: then the page is empty and leads to a read without a filter, or in smaller shares. A
+    /// filter saves work, and must never cost an event.
     ///
     /// The pages of a window together hold every row that the prefilter accepts, and every one whose relevant cell was
     /// cut; other rows may be among them, and an event may come twice.
@@ -139,22 +138,30 @@ impl AzureMonitor {
         token: Option<&PageToken>,
         records_max: Option<u32>,
     ) -> Result<Page, FetchError> {
-        let is_whole = match token {
-            None => *prefilter == Prefilter::Any,
-            Some(PageToken(token)) if token == WHOLE => true,
-            Some(_) => return Err(FetchError::TokenGone { reason: "Log Analytics has no pages".to_owned() }),
+        let position = match token {
+            None => PagePosition::first(*prefilter == Prefilter::Any),
+            Some(token) => PagePosition::read(token)?,
         };
-        let prefilter = if is_whole { &Prefilter::Any } else { prefilter };
+        let prefilter = if position.is_whole { &Prefilter::Any } else { prefilter };
         let query = match records_max {
-            None => pushdown::query(window, prefilter, &self.config),
+            None => pushdown::share(window, prefilter, position.share, &self.config),
             Some(rows_max) => pushdown::first_rows(window, prefilter, rows_max, &self.config),
         };
-        match self.rows(&query, window).await {
-            Ok(rows) => Ok(decode::page_of(window, rows)),
-            Err(failure) if failure.is_query_refused && !is_whole => {
-                Ok(Page { next: Some(PageToken(WHOLE.to_owned())), ..Page::default() })
+        let leads_to = |next: PagePosition| Page { next: Some(next.to_page_token()), ..Page::default() };
+        let failure = match self.rows(&query, window).await {
+            Ok(rows) => {
+                let page = decode::page_of(window, rows, position.share);
+                return Ok(Page { next: position.next().map(PagePosition::to_page_token), ..page });
             }
-            Err(failure) => Err(failure.into_fetch_error()),
+            Err(failure) => failure,
+        };
+        if failure.is_query_refused && !position.is_whole {
+            return Ok(leads_to(PagePosition::first(true)));
+        }
+        let cannot_be_split = matches!(failure.error, FetchError::Truncated { .. }) && window.halves().is_none();
+        match position.smaller(self.config.table).filter(|_| cannot_be_split) {
+            Some(smaller) => Ok(leads_to(smaller)),
+            None => Err(failure.into_fetch_error()),
         }
     }
 

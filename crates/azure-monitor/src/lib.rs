@@ -4,12 +4,13 @@
 //! sends a query and returns what came, or what the caller may do next; the caller waits, retries, counts and logs.
 //!
 //! ```text
-//! config -> pushdown (the query, and what it may leave out) -> decode (answer -> rows -> events)
+//! config -> page_position (all rows, or a share of them) -> pushdown (the query, and what it may leave out) -> decode (answer -> rows -> events)
 //!   -> transport (one HTTP exchange) -> identity (token) -> failure (error -> what the caller may do)
 //!   -> fetch (one query) -> doctor (a few queries that check a log)
 //! ```
 
 mod config;
+mod page_position;
 pub mod pushdown;
 pub mod decode;
 mod transport;
@@ -20,3 +21,4 @@ mod doctor;
 
 pub use config::{AuditTable, AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD};
 pub use fetch::{AzureMonitor, SetupError};
+pub use page_position::Share;

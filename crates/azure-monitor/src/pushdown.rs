@@ -17,6 +17,7 @@ use stakeout_core::time::{Second, Window};
 use self::column_mapping::{CODE, ColumnMapping};
 use self::kql::{Comparisons, Condition, literal};
 use crate::config::{AuditTable, AzureMonitorConfig, Plan};
+use crate::page_position::Share;
 
 /// Longest query that is sent. The service documents no limit of its own short of Kusto's two million characters, but it
 /// refuses conditions that it finds too complex, and one this long is a list that narrows little.
@@ -29,6 +30,12 @@ const AUDIT_COLUMNS: &str = "TimeGenerated, Level, AuditId, Stage, RequestUri, V
 /// The columns of [`AuditTable::AzureDiagnostics`] that hold an audit event.
 const DIAGNOSTICS_COLUMNS: &str = "TimeGenerated, Category, log_s, _ResourceId";
 
+/// The columns of the fields that clients may make as long as they like, and the names of those that say whether a field was
+/// cut.
+const CUT_FIELDS: [(&str, &str); 2] = [("UserAgent", "IsUserAgentCut"), ("RequestUri", "IsRequestUriCut")];
+const CUT_COLUMNS: &str = "IsUserAgentCut, IsRequestUriCut";
+/// Length to which these fields are cut, in characters. The usual ones are shorter.
+const CUT_CHARS: usize = 256;
 /// The categories of AKS that hold audit events. Both contain the requests that change something.
 pub(crate) const CATEGORIES: [&str; 2] = ["kube-audit", "kube-audit-admin"];
 
@@ -51,24 +58,48 @@ enum Detail {
 /// ignored: if it is wrong, no event is lost.
 #[must_use]
 pub fn query(window: Window, prefilter: &Prefilter, config: &AzureMonitorConfig) -> String {
-    ending(window, prefilter, &[], config)
+    share(window, prefilter, Share::All, config)
+}
+
+/// Returns the query for a share of the rows that [`query`] asks for.
+#[must_use]
+pub fn share(window: Window, prefilter: &Prefilter, share: Share, config: &AzureMonitorConfig) -> String {
+    let columns = match config.table {
+        AuditTable::AksAudit | AuditTable::AksAuditAdmin => AUDIT_COLUMNS,
+        AuditTable::AzureDiagnostics => DIAGNOSTICS_COLUMNS,
+    };
+    match share {
+        Share::All => ending(window, prefilter, &[format!("project {columns}")], config),
+        Share::Cut => ending(window, prefilter, &[cut_fields(), format!("project {columns}, {CUT_COLUMNS}")], config),
+        Share::Part { index, of } => {
+            let part = format!("where hash(log_s, {of}) == {index}");
+            ending(window, prefilter, &[part, format!("project {columns}")], config)
+        }
+    }
 }
 
 /// Returns the query for the first `rows_max` of the rows that [`query`] asks for.
 #[must_use]
 pub fn first_rows(window: Window, prefilter: &Prefilter, rows_max: u32, config: &AzureMonitorConfig) -> String {
-    let first = ["sort by TimeGenerated asc".to_owned(), format!("take {rows_max}")];
-    ending(window, prefilter, &first, config)
-}
-
-/// Returns the query for what the prefilter accepts, with `last` before the columns are chosen.
-fn ending(window: Window, prefilter: &Prefilter, last: &[String], config: &AzureMonitorConfig) -> String {
-    let prefilter = prefilter.clone().simplified();
     let columns = match config.table {
         AuditTable::AksAudit | AuditTable::AksAuditAdmin => AUDIT_COLUMNS,
         AuditTable::AzureDiagnostics => DIAGNOSTICS_COLUMNS,
     };
-    let last = [last, &[format!("project {columns}")]].concat();
+    let first = ["sort by TimeGenerated asc".to_owned(), format!("take {rows_max}"), format!("project {columns}")];
+    ending(window, prefilter, &first, config)
+}
+
+/// Returns the stage that cuts the fields that clients may make as long as they like, and says of each whether it was
+/// longer.
+fn cut_fields() -> String {
+    let is_longer = CUT_FIELDS.iter().map(|(column, is_cut)| format!("{is_cut} = strlen({column}) > {CUT_CHARS}"));
+    let cut = CUT_FIELDS.iter().map(|(column, _)| format!("{column} = substring({column}, 0, {CUT_CHARS})"));
+    format!("extend {}", is_longer.chain(cut).collect::<Vec<_>>().join(", "))
+}
+
+/// Returns the query for what the prefilter accepts, with the stages `last` at its end.
+fn ending(window: Window, prefilter: &Prefilter, last: &[String], config: &AzureMonitorConfig) -> String {
+    let prefilter = prefilter.clone().simplified();
     [Detail::Whole, Detail::Rare]
         .into_iter()
         .map(|detail| {

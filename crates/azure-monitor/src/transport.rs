@@ -77,12 +77,13 @@ impl RequestPurpose {
     }
 
     /// Most bytes of an answer that are read. The service itself cuts answers at about 100 MB; less keeps a source from
-    /// taking the memory of all others, and a shorter window brings the rest.
+    /// taking the memory of all others, because the answer and its rows are in memory together. A shorter window brings the
+    /// rest.
     /// <https://learn.microsoft.com/azure/azure-monitor/service-limits>, "Log queries and language"
     fn body_bytes_max(self) -> usize {
         match self {
             RequestPurpose::Token => 64 << 10,
-            RequestPurpose::Query => 64 << 20,
+            RequestPurpose::Query => 24 << 20,
         }
     }
 }

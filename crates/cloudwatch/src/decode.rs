@@ -142,6 +142,7 @@ mod tests {
             next: next.clone(),
             bytes: 4,
             unusable: 4,
+            lost: None,
         };
         assert_eq!(page_of("audit", window, events, next), page);
     }

@@ -49,6 +49,35 @@ pub struct AuditEvent {
     /// missing although the client was logged in.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub principal_redacted: bool,
+    /// The fields of which the provider was asked for the beginning only. Rules that read them are not asked.
+    #[serde(skip)]
+    pub cut_fields: CutFields,
+}
+
+/// Fields that clients may make as long as they like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutFields {
+    /// `requestURI`.
+    pub request_uri: bool,
+    /// `userAgent`.
+    pub user_agent: bool,
+}
+
+impl CutFields {
+    /// Returns the fields of both sets.
+    #[must_use]
+    pub fn and(self, other: CutFields) -> CutFields {
+        CutFields {
+            request_uri: self.request_uri || other.request_uri,
+            user_agent: self.user_agent || other.user_agent,
+        }
+    }
+
+    /// Returns whether a field is in both sets.
+    #[must_use]
+    pub fn meets(self, other: CutFields) -> bool {
+        (self.request_uri && other.request_uri) || (self.user_agent && other.user_agent)
+    }
 }
 
 /// `objectRef` of an audit event: what the request was about.

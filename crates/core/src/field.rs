@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::diagnostic::nearest;
+use crate::event::CutFields;
 use crate::observation::Observation;
 
 use table::{Origin, Row, TABLE};
@@ -112,6 +113,16 @@ impl Field {
         match self {
             Field::Named(_) => self.row().is_some_and(|row| matches!(row.origin, Origin::Audited)),
             Field::Annotation(_) => true,
+        }
+    }
+
+    /// Returns the fields of an event without whose end the value is another.
+    #[must_use]
+    pub fn cut_by(&self) -> CutFields {
+        match self {
+            Field::Named("requestURI" | "path") => CutFields { request_uri: true, ..CutFields::default() },
+            Field::Named("userAgent") => CutFields { user_agent: true, ..CutFields::default() },
+            _ => CutFields::default(),
         }
     }
 

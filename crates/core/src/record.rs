@@ -30,6 +30,8 @@ pub struct Page {
     pub bytes: u64,
     /// Records that the provider sent without a time, a text or an id of their own, and that are therefore not among `records`.
     pub unusable: u32,
+    /// What of the window this page lacks although no other request brings it, in a few words.
+    pub lost: Option<String>,
 }
 
 /// Why a page could not be read, named after what the caller may do about it.

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use crate::address;
 use crate::diagnostic::Diagnostic;
+use crate::event::CutFields;
 use crate::field::Field;
 use crate::group::{GroupKey, RuleKey};
 use crate::hash::HashKey;
@@ -190,6 +191,20 @@ impl Rule {
             Counting::Sequence { rules, .. } => rules,
             Counting::Events | Counting::Values { .. } => &[],
         }
+    }
+
+    /// Returns the fields that a provider may cut and that the rule reads, to match, to group or to count.
+    #[must_use]
+    pub fn cut_by(&self) -> CutFields {
+        let referenced = || self.referenced_rules().iter();
+        let selections = self.selections.iter().chain(referenced().flat_map(|rule| &rule.selections));
+        let counted = match &self.counting {
+            Counting::Values { field } => Some(field),
+            Counting::Events | Counting::Sequence { .. } => None,
+        };
+        let grouped = self.group_by.iter().chain(referenced().flat_map(|rule| &rule.group_by));
+        let fields = grouped.chain(counted).map(Field::cut_by);
+        selections.map(Expression::cut_by).chain(fields).fold(CutFields::default(), CutFields::and)
     }
 
     /// Returns how far apart, in seconds, requests can lie that come together.

@@ -218,7 +218,7 @@ fn a_page_holds_the_rows_of_its_window_and_counts_those_without_a_time() {
     let record = |row: &String, time_ms| RawRecord { record_id: record_id(row), time_ms, body: row.clone() };
     let records = vec![record(&rows[1], 60_000), record(&rows[2], 119_999)];
     let bytes = (rows[1].len() + rows[2].len()) as u64;
-    assert_eq!(page_of(window, rows), Page { records, next: None, bytes, unusable: 1 });
+    assert_eq!(page_of(window, rows, Share::All), Page { records, bytes, unusable: 1, ..Page::default() });
 }
 
 #[test]

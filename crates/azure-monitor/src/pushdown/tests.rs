@@ -144,6 +144,21 @@ fn a_value_is_compared_in_its_column() {
 }
 
 #[test]
+fn a_share_of_the_rows_is_asked_for_at_the_end() {
+    let of = |table, of: Share| share(window(), &number(403), of, &config(table));
+    let last = |query: String| query.lines().rev().take(2).map(str::to_owned).collect::<Vec<_>>();
+    let cut = last(of(AuditTable::AksAudit, Share::Cut));
+    assert_eq!(
+        cut[1],
+        "| extend IsUserAgentCut = strlen(UserAgent) > 256, IsRequestUriCut = strlen(RequestUri) > 256, UserAgent = substring(UserAgent, 0, 256), RequestUri = substring(RequestUri, 0, 256)"
+    );
+    assert!(cut[0].starts_with("| project ") && cut[0].ends_with("_ResourceId, IsUserAgentCut, IsRequestUriCut"));
+    let part = last(of(AuditTable::AzureDiagnostics, Share::Part { index: 3, of: 16 }));
+    assert_eq!(part[1], "| where hash(log_s, 16) == 3");
+    assert_eq!(of(AuditTable::AksAudit, Share::All), query(window(), &number(403), &config(AuditTable::AksAudit)));
+}
+
+#[test]
 fn addresses_are_searched_for_in_the_index() {
     let source = |source: &str| Prefilter::from_source(SourceIp::of(source.parse().expect("an address")));
     let let_in = |sources: &[&str]| {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use stakeout_azure_monitor::{AuditTable, AzureMonitor, Plan};
+use stakeout_azure_monitor::{AuditTable, AzureMonitor, Plan, decode};
+use stakeout_core::event::CutFields;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, PageToken, RawRecord};
 use stakeout_core::time::{Second, Window};
@@ -100,6 +101,81 @@ async fn halves_of_a_window_make_a_whole() {
             let records = read(&azure_monitor, window()).await.expect("is answered");
             assert_eq!(ids(&records), expected, "{answering:?}");
         }
+    }
+}
+
+/// Follows the pages of the one second in which [`second_of`] has rows, and returns the records and what was lost.
+async fn read_second(azure_monitor: &AzureMonitor) -> Result<(Vec<RawRecord>, Vec<String>), FetchError> {
+    let second = Window::new(window().earliest(), window().earliest().plus(1)).expect("a second");
+    let (mut records, mut lost, mut token) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = azure_monitor.page(second, &forbidden(), token.as_ref()).await?;
+        records.extend(page.records);
+        lost.extend(page.lost);
+        token = page.next;
+        if token.is_none() {
+            return Ok((records, lost));
+        }
+    }
+}
+
+/// Fills a second with so many rows.
+fn second_of(
+    logs: &LogAnalytics,
+    table: AuditTable,
+    rows: usize,
+    with: impl Fn(usize, &mut serde_json::Value),
+) -> Vec<String> {
+    let ids: Vec<String> = (0..rows).map(|n| format!("{n:04}")).collect();
+    for (n, id) in ids.iter().enumerate() {
+        let mut row = row(table, id, 500, 403);
+        with(n, &mut row);
+        ingest(logs, table, row);
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_second_of_the_shared_table_that_does_not_fit_is_split_by_a_hash() {
+    let (logs, azure_monitor) = start(AuditTable::AzureDiagnostics, Plan::Analytics).await;
+    let expected = second_of(&logs, AuditTable::AzureDiagnostics, 60, |_, _| {});
+    for (rows_max, requests) in [(12, 1 + 16), (3, 2 + 256)] {
+        logs.set_answering(Answering { rows_max, ..Answering::default() });
+        let before = logs.requests().len();
+        let (records, lost) = read_second(&azure_monitor).await.expect("is answered");
+        assert_eq!((ids(&records), lost), (expected.clone(), Vec::new()), "{rows_max}");
+        assert!(logs.requests().len() - before <= requests, "{} requests", logs.requests().len() - before);
+    }
+    logs.set_answering(Answering { rows_max: 0, ..Answering::default() });
+    assert!(matches!(read_second(&azure_monitor).await, Err(FetchError::Truncated { .. })));
+}
+
+#[tokio::test]
+async fn a_second_of_long_agents_is_read_without_their_ends() {
+    for plan in [Plan::Analytics, Plan::Basic] {
+        let (logs, azure_monitor) = start(AuditTable::AksAudit, plan).await;
+        let (long, short) = ("x".repeat(60_000), "y".repeat(256));
+        let expected = second_of(&logs, AuditTable::AksAudit, 240, |n, row| {
+            row["RequestUri"] = json!(if n == 0 { &short } else { &long });
+            row["UserAgent"] = json!(if n < 2 { &short } else { &long });
+        });
+        let (records, lost) = read_second(&azure_monitor).await.expect("is answered");
+        assert_eq!(ids(&records), expected);
+        assert_eq!(lost.len(), 1, "{lost:?}");
+        assert!(lost[0].contains("of 239 requests"), "{lost:?}");
+        let events = records.iter().map(|record| decode::row(&record.body).expect("an event").decoded.event);
+        let mut cut: Vec<_> =
+            events.map(|event| (event.audit_id.clone(), event.cut_fields, event.user_agent)).collect();
+        cut.sort_by(|left, right| left.0.cmp(&right.0));
+        assert_eq!((cut[0].1, cut[0].2.as_deref()), (CutFields::default(), Some(short.as_str())));
+        assert_eq!(
+            (cut[1].1, cut[1].2.as_deref()),
+            (CutFields { request_uri: true, user_agent: false }, Some(short.as_str()))
+        );
+        assert_eq!(
+            (cut[2].1, cut[2].2.as_deref()),
+            (CutFields { request_uri: true, user_agent: true }, Some(&long[..256]))
+        );
     }
 }
 

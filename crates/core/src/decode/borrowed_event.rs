@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::Decoded;
-use crate::event::{self, AuditEvent, ObjectRef};
+use crate::event::{self, AuditEvent, CutFields, ObjectRef};
 use crate::field::Field;
 
 type Text<'a> = Option<Cow<'a, str>>;
@@ -153,6 +153,7 @@ impl BorrowedEvent<'_> {
                 .map(|(key, value)| (key.into_owned(), value.into_owned()))
                 .collect(),
             principal_redacted: false,
+            cut_fields: CutFields::default(),
         };
         Decoded { event, is_truncated: self.is_truncated }
     }

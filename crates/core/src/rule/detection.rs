@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::pattern::Pattern;
+use crate::event::CutFields;
 use crate::field::{Field, Premise};
 use crate::prefilter::{Literal, Prefilter};
 use crate::time::Second;
@@ -45,6 +46,24 @@ impl Expression {
             Expression::Is { field, patterns, all } => {
                 let parts = patterns.iter().map(|pattern| prefilter(field, pattern)).collect();
                 if *all { Prefilter::And(parts) } else { Prefilter::Or(parts) }
+            }
+        }
+    }
+}
+
+impl Expression {
+    /// Returns the fields that a provider may cut and the condition reads.
+    #[must_use]
+    pub fn cut_by(&self) -> CutFields {
+        let all =
+            |parts: &[Expression]| parts.iter().map(Expression::cut_by).fold(CutFields::default(), CutFields::and);
+        match self {
+            Expression::And(parts) | Expression::Or(parts) => all(parts),
+            Expression::Not(part) => part.cut_by(),
+            Expression::Since(_) => CutFields::default(),
+            Expression::Is { field, patterns, .. } => {
+                let others = patterns.iter().filter_map(Pattern::other_field).map(Field::cut_by);
+                others.fold(field.cut_by(), CutFields::and)
             }
         }
     }

@@ -12,6 +12,7 @@ use super::group::{self, GroupPart, text_of};
 use super::verdicts::{Verdict, Verdicts};
 use super::{Counting, Expression, Pass, ReferencedRule, Rule, SOURCE_IP, SourceIpMode};
 use crate::address::SourceIp;
+use crate::event::CutFields;
 use crate::field::Field;
 use crate::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
 use crate::hash::{HashKey, TextHash};
@@ -96,6 +97,8 @@ struct MatchedRule {
     lists_sources: bool,
     value: Option<CountedValue>,
     parts: Vec<MatchedPart>,
+    /// The fields that it reads and a provider may cut.
+    cut_by: CutFields,
     /// The condition of the parts of the first pass. A request that they match is not a follow-up as well, so that one
     /// pass alone counts it.
     excluded: Option<usize>,
@@ -151,6 +154,9 @@ impl Matcher {
         hashes.begin(observation.client, self);
         let mut is_unattributed = false;
         for index in 0..self.rules.len() {
+            if observation.event.cut_fields.meets(self.rules[index].cut_by) {
+                continue;
+            }
             let before = matches.len();
             let mode = self.rules[index].source_ip;
             let mut is_without_address = observation.client.is_none();
@@ -309,6 +315,7 @@ impl Matcher {
             source_ip: rule.source_ip,
             needs_address: rule.group_by.contains(&SOURCE_IP) || rule.counts_sources(),
             lists_sources: rule.lists_sources(),
+            cut_by: rule.cut_by(),
             value,
             excluded: (pass == Pass::FollowUp && !parts.is_empty()).then(|| self.conditions.any_of(first)),
             parts,

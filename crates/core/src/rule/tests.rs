@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::address::TrustedProxies;
 use crate::decode::{EventFilter, borrowed_event, decode};
+use crate::event::CutFields;
 use crate::field::{FieldKind, FieldValue};
 use crate::source::{LogId, Provider, Source};
 use crate::time::Second;
@@ -151,6 +152,31 @@ fn every_boolean_field_says_why() {
     for field in fields().filter(Field::is_bool) {
         for (_, observation, value) in values(&field) {
             assert!(field.reason(&observation, observation.client).is_some(), "{field}: {value}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_reads_a_field_does_not_judge_an_event_in_which_it_was_cut() {
+    let cut = |request_uri, user_agent| {
+        let event = r#"{"kind":"Event","auditID":"a","verb":"list","requestURI":"/api/v1/pods","userAgent":"curl","sourceIPs":["8.8.8.8"],"responseStatus":{"code":403}}"#;
+        let mut observation = observation(event);
+        observation.event.cut_fields = CutFields { request_uri, user_agent };
+        observation
+    };
+    for (field, value, reads) in [
+        ("userAgent", "curl", CutFields { request_uri: false, user_agent: true }),
+        ("requestURI", "/api/v1/pods", CutFields { request_uri: true, user_agent: false }),
+        ("path", "/api/v1/pods", CutFields { request_uri: true, user_agent: false }),
+        ("verb|fieldref", "userAgent", CutFields { request_uri: false, user_agent: true }),
+        ("responseStatus.code", "403", CutFields::default()),
+    ] {
+        let rules = rules(field, value);
+        assert_eq!(rules.rules[0].cut_by(), reads, "{field}");
+        for (request_uri, user_agent) in [(false, false), (true, false), (false, true), (true, true)] {
+            let observation = cut(request_uri, user_agent);
+            let is_judged = !observation.event.cut_fields.meets(reads) && field != "verb|fieldref";
+            assert_eq!(rules.rules[0].groups_of(&observation).len(), usize::from(is_judged), "{field}");
         }
     }
 }

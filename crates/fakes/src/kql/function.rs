@@ -9,6 +9,7 @@ use super::datetime::DateTime;
 use super::scalar::{any, not};
 use super::value::{Cell, ColumnType};
 use crate::network::Network;
+use crate::stable_hash;
 
 /// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub(super) enum Function {
     ArrayLength,
     GetType,
     HasAnyIpv4,
+    Hash,
     IsEmpty,
     IsInAnyRange,
     IsNotEmpty,
@@ -25,6 +27,7 @@ pub(super) enum Function {
     ParseJson,
     SetHasElement,
     StrLen,
+    Substring,
     ToDateTime,
     ToLong,
     ToInt,
@@ -43,10 +46,11 @@ pub(super) enum Takes {
 }
 
 /// All names. Some functions have several.
-const FUNCTIONS: [(&str, Function); 25] = [
+const FUNCTIONS: [(&str, Function); 27] = [
     ("array_length", Function::ArrayLength),
     ("gettype", Function::GetType),
     ("has_any_ipv4", Function::HasAnyIpv4),
+    ("hash", Function::Hash),
     ("ipv4_is_in_any_range", Function::IsInAnyRange),
     ("ipv6_is_in_any_range", Function::IsInAnyRange),
     ("isempty", Function::IsEmpty),
@@ -60,6 +64,7 @@ const FUNCTIONS: [(&str, Function); 25] = [
     ("parsejson", Function::ParseJson),
     ("set_has_element", Function::SetHasElement),
     ("strlen", Function::StrLen),
+    ("substring", Function::Substring),
     ("todatetime", Function::ToDateTime),
     ("todouble", Function::ToReal),
     ("todynamic", Function::ParseJson),
@@ -83,6 +88,10 @@ impl Function {
         match self {
             Self::HasAnyIpv4 | Self::IsInAnyRange => &[Takes::Only(ColumnType::String), Takes::TextOrDynamic],
             Self::ArrayLength => &[Takes::Only(ColumnType::Dynamic)],
+            Self::Hash => &[Takes::Anything, Takes::Only(ColumnType::Long)],
+            Self::Substring => {
+                &[Takes::Only(ColumnType::String), Takes::Only(ColumnType::Long), Takes::Only(ColumnType::Long)]
+            }
             Self::Not => &[Takes::Only(ColumnType::Bool)],
             Self::ParseJson => &[Takes::TextOrDynamic],
             Self::SetHasElement => &[Takes::Only(ColumnType::Dynamic), Takes::Anything],
@@ -98,8 +107,8 @@ impl Function {
 
     pub(super) fn gives(self) -> ColumnType {
         match self {
-            Self::ArrayLength | Self::StrLen | Self::ToLong => ColumnType::Long,
-            Self::GetType | Self::ToLower | Self::ToString | Self::ToUpper => ColumnType::String,
+            Self::ArrayLength | Self::Hash | Self::StrLen | Self::ToLong => ColumnType::Long,
+            Self::GetType | Self::Substring | Self::ToLower | Self::ToString | Self::ToUpper => ColumnType::String,
             Self::ParseJson => ColumnType::Dynamic,
             Self::ToDateTime => ColumnType::DateTime,
             Self::ToInt => ColumnType::Int,
@@ -127,6 +136,7 @@ impl Function {
                 let text = first.to_text();
                 Cell::bool(any(texts(rest).iter().map(|address| has_ipv4(&text, address))))
             }
+            Self::Hash => rest.first().map_or(Cell::Null, |of| hash(first, of)),
             Self::IsEmpty => Cell::Bool(first.to_text().is_empty()),
             Self::IsInAnyRange => {
                 let address = first.to_text();
@@ -138,6 +148,10 @@ impl Function {
             Self::Not => Cell::bool(first.truth().map(|truth| !truth)),
             Self::ParseJson => parse_json(first),
             Self::SetHasElement => rest.first().map_or(Cell::Null, |element| set_has_element(first, element)),
+            Self::Substring => match rest {
+                [Cell::Long(start), Cell::Long(length)] => substring(&first.to_text(), *start, *length),
+                _ => Cell::Null,
+            },
             Self::StrLen => count(first.to_text().chars().count()),
             Self::ToDateTime => to_datetime(first),
             Self::ToInt => within_int(to_long(first)),
@@ -147,6 +161,21 @@ impl Function {
             Self::ToString => Cell::String(first.to_text()),
             Self::ToUpper => Cell::text(&first.to_text().to_uppercase()),
         }
+    }
+}
+
+/// Returns a number below `of` that depends on the value alone. Which one Kusto returns is undocumented.
+fn hash(value: &Cell, of: &Cell) -> Cell {
+    let Cell::Long(of) = of else { return Cell::Null };
+    let hash = i64::try_from(stable_hash::of_bytes(0, value.to_text().as_bytes()) >> 66).unwrap_or_default();
+    hash.checked_rem(*of).map_or(Cell::Null, Cell::Long)
+}
+
+/// Returns a part of a text, by characters. What a negative start means is not supported.
+fn substring(text: &str, start: i64, length: i64) -> Cell {
+    match (usize::try_from(start), usize::try_from(length)) {
+        (Ok(start), Ok(length)) => Cell::text(&text.chars().skip(start).take(length).collect::<String>()),
+        _ => Cell::Null,
     }
 }
 
