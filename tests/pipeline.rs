@@ -12,6 +12,7 @@ mod envelope;
 mod failing_destinations;
 mod failing_logs;
 mod file_log;
+mod floods;
 mod front;
 mod hostile;
 mod kill;

@@ -20,6 +20,8 @@ const INNER_MAX: usize = 8;
 /// The codes for which a shorter window would be answered.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/api/errors>
 const TOO_MUCH: &[&str] = &["ResponseSizeError", "ResponsePayloadTooLarge", "QueryTimeout", "GatewayTimeout"];
+/// Those of them that an outage has as well.
+const TIMEOUTS: &[&str] = &["QueryTimeout", "GatewayTimeout"];
 /// The code of an unknown table or column.
 /// <https://learn.microsoft.com/kusto/query/errors/sem0100>
 const NO_SUCH_NAME: &str = "SEM0100";
@@ -36,6 +38,8 @@ pub(crate) struct Failure {
     pub(crate) fix: Option<String>,
     /// Whether the query itself was not understood, as opposed to any other part of the request.
     pub(crate) is_query_refused: bool,
+    /// Whether the answer took too long, as opposed to being too long.
+    pub(crate) is_timeout: bool,
 }
 
 /// An answer that is not a table.
@@ -65,7 +69,7 @@ struct InnerError {
 
 impl Failure {
     fn of(subject: &'static str, error: FetchError) -> Failure {
-        Failure { subject, error, fix: None, is_query_refused: false }
+        Failure { subject, error, fix: None, is_query_refused: false, is_timeout: false }
     }
 
     fn denied(subject: &'static str, reason: String, fix: String) -> Failure {
@@ -116,7 +120,8 @@ impl Refusal {
             return Failure::of("quota", FetchError::Throttled { retry_after: self.retry_after, reason });
         }
         if matches!(self.status, 413 | 504) || self.has_code(|code| TOO_MUCH.contains(&code)) {
-            return Failure::of("quota", FetchError::Truncated { reason });
+            let is_timeout = self.status == 504 || self.has_code(|code| TIMEOUTS.contains(&code));
+            return Failure { is_timeout, ..Failure::of("quota", FetchError::Truncated { reason }) };
         }
         if matches!(self.status, 408 | 500..=599) {
             return Failure::of("log", FetchError::Unavailable { reason });

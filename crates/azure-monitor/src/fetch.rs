@@ -161,6 +161,10 @@ impl AzureMonitor {
         let cannot_be_split = matches!(failure.error, FetchError::Truncated { .. }) && window.halves().is_none();
         match position.smaller(self.config.table).filter(|_| cannot_be_split) {
             Some(smaller) => Ok(leads_to(smaller)),
+            // Where a single second takes too long, the service is down, and the window is not to be given up.
+            None if cannot_be_split && failure.is_timeout => {
+                Err(FetchError::Unavailable { reason: failure.into_fetch_error().to_string() })
+            }
             None => Err(failure.into_fetch_error()),
         }
     }

@@ -76,9 +76,9 @@ pub enum NoticeKind {
         /// The addresses, the one of most requests first.
         addresses: Vec<IpAddr>,
     },
-    /// Some files of the window could not be read. The rest of it was. It is a gap until a reread fills it.
+    /// Some files or seconds of the window could not be read. The rest of it was. It is a gap until a reread fills it.
     PartialGap {
-        /// The files, each with the reason.
+        /// The files or seconds, each with the reason.
         reason: String,
     },
 }

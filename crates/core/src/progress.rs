@@ -25,7 +25,7 @@ const FOLLOW_UPS_MAX: usize = 100;
 const FOLLOW_UP_FAILURES_MAX: u32 = 6;
 /// Longest reason of a failure that is kept, in characters.
 const REASON_CHARS_MAX: usize = 300;
-/// Lost files that a gap names. The others are a number.
+/// Lost files or seconds that a gap names. The others are a number.
 const LOST_NAMED_MAX: usize = 3;
 
 /// All that the ledger stores of one log beside its minutes.
@@ -106,9 +106,9 @@ impl Progress {
         is_new.then_some(NoticeKind::HiddenProxy { addresses })
     }
 
-    /// Notes that the window that ends at the cursor was read at `at` without the files `lost`, each with the reason. It is a
-    /// gap, with another try at each reread. A window whose rereads are over gets one of its own. Returns a notice unless
-    /// gaps name all of the files already.
+    /// Notes that the window that ends at the cursor was read at `at` without `lost`: files or seconds, each with the
+    /// reason. It is a gap, with another try at each reread. A window whose rereads are over gets one of its own. Returns a
+    /// notice unless gaps name all of them already.
     pub fn note_lost(
         &mut self,
         window: Window,
@@ -124,7 +124,7 @@ impl Progress {
         (!is_known).then_some(NoticeKind::PartialGap { reason })
     }
 
-    /// Returns what a notice may say of those of the files `lost` that no gap names.
+    /// Returns what a notice may say of those of `lost` that no gap names.
     #[must_use]
     pub fn unreported(&self, lost: &[String]) -> Option<String> {
         let is_named =
@@ -133,7 +133,7 @@ impl Progress {
         reason_of_lost(&new)
     }
 
-    /// Notes that a window was read again at `at`, without the files `lost`. Returns a notice if that filled a gap. A window
+    /// Notes that a window was read again at `at`, without `lost`. Returns a notice if that filled a gap. A window
     /// that was whole when it was first read has no gap without them.
     pub fn note_reread(&mut self, window: Window, at: Second, lost: &[String]) -> Option<NoticeKind> {
         self.drop_due(window, at);
@@ -281,7 +281,7 @@ impl Progress {
     }
 }
 
-/// Returns the reason of a gap for which files were lost.
+/// Returns the reason of a gap for which files or seconds were lost.
 fn reason_of_lost(lost: &[String]) -> Option<String> {
     let named: Vec<String> = lost.iter().take(LOST_NAMED_MAX).map(|file| bounded(file, REASON_CHARS_MAX)).collect();
     let more = lost.len().saturating_sub(LOST_NAMED_MAX);

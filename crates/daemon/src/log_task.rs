@@ -204,7 +204,7 @@ impl<'a> LogTask<'a> {
             splits = cost.splits,
             undecodable = cost.undecodable,
             truncated = cost.truncated,
-            lost_files = lost.len(),
+            lost = lost.len(),
             requests = counts.observed,
             matched = counts.matched,
             unattributed = counts.unattributed,

@@ -20,7 +20,7 @@ pub(crate) fn describe() {
     describe_counter!("stakeout_windows_failed_total", "Failed attempts to read a window.");
     describe_counter!(
         "stakeout_gaps_total",
-        "Windows that could not be read and were skipped, or that were read without some files, once for each file."
+        "Windows that could not be read and were skipped, or that were read without some files or seconds."
     );
     describe_counter!("stakeout_pages_total", "Pages that providers returned.");
     describe_counter!("stakeout_records_total", "Records that providers returned.");

@@ -86,7 +86,7 @@ pub(crate) struct WindowScan {
     pub(crate) has_records: Option<bool>,
     /// Whether stored minutes may change. A follow-up that matches nothing changes none.
     pub(crate) changes_minutes: bool,
-    /// Files that may hold records of the window and could not be read, each with the reason.
+    /// Files that may hold records of the window, and seconds of it, that could not be read, each with the reason.
     pub(crate) lost: Vec<String>,
 }
 

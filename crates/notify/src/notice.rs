@@ -43,8 +43,8 @@ pub fn explanation(notice: &Notice) -> String {
              The next reread tries again."
         ),
         NoticeKind::PartialGap { .. } => format!(
-            "Stakeout could not read all files of source {source} (cluster {cluster}) {period}. No rule has seen the records \
-             in them. The next reread tries again. `stakeout doctor` prints what to do."
+            "Stakeout could not read all of source {source} (cluster {cluster}) {period}. No rule has seen the records that \
+             are missing. The next reread tries again. `stakeout doctor` prints what to do."
         ),
         NoticeKind::GapFilled => {
             format!("Stakeout has now read source {source} (cluster {cluster}) {period}. The gap is closed.")

@@ -61,28 +61,34 @@ impl Log {
         is_reread: bool,
         options: &ScanOptions,
     ) -> Result<WindowScan, ScanError> {
-        let mut fold = options.open(window, is_reread);
-        let mut cost = ScanCost::default();
+        let fold = options.open(window, is_reread);
+        let mut read = PartialScan { fold, cost: ScanCost::default(), losses: Losses::default() };
         let mut slices = vec![window];
         while let Some(slice) = slices.pop() {
-            match self.scan_slice(client, budget, slice, options, &mut fold, &mut cost).await {
+            match self.scan_slice(client, budget, slice, options, &mut read).await {
                 Ok(()) => {}
-                Err(ScanError { kind: ScanErrorKind::Split, reason }) => {
-                    let (early, late) = slice.halves().ok_or_else(|| ScanError::later(format!("{slice}: {reason}")))?;
-                    debug!(source = self.source.name, %slice, reason, "splitting a slice");
-                    cost.splits += 1;
-                    // The early half goes first, so a slice that stays truncated ends the window soon.
-                    slices.extend([late, early]);
-                }
+                Err(ScanError { kind: ScanErrorKind::Split, reason }) => match slice.halves() {
+                    Some((early, late)) => {
+                        debug!(source = self.source.name, %slice, reason, "splitting a slice");
+                        read.cost.splits += 1;
+                        slices.extend([late, early]);
+                    }
+                    // A client may fill a second, and must not hide more than this second.
+                    None => read.losses.add(slice, &reason),
+                },
                 Err(error) => return Err(error),
             }
         }
+        let PartialScan { fold, mut cost, losses } = read;
         // One request distinguishes a quiet window from a silent log. Its failure does not fail the window, which is read.
         let has_records = match cost.records {
             0 => with_retries(budget, &mut cost, || client.has_records(window)).await.ok(),
             _ => Some(true),
         };
-        Ok(WindowScan { counted: fold.count(), cost, has_records, changes_minutes: true, lost: Vec::new() })
+        let lost = losses.named();
+        // What is lost holds records.
+        let has_records = if lost.is_empty() { has_records } else { Some(true) };
+        Ok(WindowScan { counted: fold.count(), cost, has_records, changes_minutes: true, lost })
     }
 
     /// Scans the pages of one slice of a window.
@@ -92,23 +98,51 @@ impl Log {
         budget: &Budget,
         slice: Window,
         options: &ScanOptions,
-        fold: &mut Fold,
-        cost: &mut ScanCost,
+        read: &mut PartialScan,
     ) -> Result<(), ScanError> {
         let mut token = None;
         let mut tokens = PageTokens::default();
         loop {
-            let page = with_retries(budget, cost, || client.page(slice, &options.prefilter, token.as_ref())).await?;
-            cost.pages += 1;
-            cost.bytes += page.bytes;
-            cost.undecodable += u64::from(page.unusable);
+            let page =
+                with_retries(budget, &mut read.cost, || client.page(slice, &options.prefilter, token.as_ref())).await?;
+            read.cost.pages += 1;
+            read.cost.bytes += page.bytes;
+            read.cost.undecodable += u64::from(page.unusable);
+            if let Some(lost) = &page.lost {
+                read.losses.add(slice, lost);
+            }
             for record in &page.records {
-                self.observe(client, record, options, fold, cost);
+                self.observe(client, record, options, &mut read.fold, &mut read.cost);
             }
             let Some(next) = page.next else { return Ok(()) };
-            tokens.check(&next, cost.pages)?;
+            tokens.check(&next, read.cost.pages)?;
             token = Some(next);
         }
+    }
+}
+
+/// A window that is being scanned.
+struct PartialScan {
+    fold: Fold,
+    cost: ScanCost,
+    losses: Losses,
+}
+
+/// What of a window could not be read: spans of seconds that follow each other, each with the reason of its first second.
+#[derive(Default)]
+struct Losses(Vec<(Window, String)>);
+
+impl Losses {
+    /// Adds a slice, which begins no earlier than the one before it.
+    fn add(&mut self, slice: Window, reason: &str) {
+        match self.0.last_mut() {
+            Some((last, _)) if last.latest() >= slice.earliest() => *last = last.and(slice),
+            _ => self.0.push((slice, reason.to_owned())),
+        }
+    }
+
+    fn named(self) -> Vec<String> {
+        self.0.into_iter().map(|(span, reason)| format!("{span}: {reason}")).collect()
     }
 }
 
@@ -194,7 +228,20 @@ where
 
 #[cfg(test)]
 mod tests {
+    use stakeout_core::time::Second;
+
     use super::*;
+
+    #[test]
+    fn lost_seconds_that_follow_each_other_are_one_loss() {
+        let second = |at| Window::new(Second(at), Second(at + 1)).expect("a second");
+        let mut losses = Losses::default();
+        for (at, reason) in [(5, "too long"), (6, "too long"), (6, "cut"), (9, "too long")] {
+            losses.add(second(at), reason);
+        }
+        let span = Window::new(Second(5), Second(7)).expect("two seconds");
+        assert_eq!(losses.named(), [format!("{span}: too long"), format!("{}: too long", second(9))]);
+    }
 
     #[test]
     fn new_tokens_end_at_a_limit() {

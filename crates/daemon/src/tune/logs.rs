@@ -47,8 +47,11 @@ pub(super) async fn read(
         while let Some(part) = Window::new(begin, begin.plus(PART_SECONDS).min(window.latest())) {
             begin = part.latest();
             let read = log.scan(part, false, &options).await;
-            let WindowScan { counted: found, cost, .. } =
+            let WindowScan { counted: found, cost, lost, .. } =
                 read.map_err(|unread| anyhow!("cannot read {} in {part}: {}", log.source.name, unread.reason))?;
+            if let Some(lost) = lost.first() {
+                return Err(anyhow!("cannot read all of {} in {part}: {lost}", log.source.name));
+            }
             info!(source = log.source.name, window = %part, pages = cost.pages, records = cost.records, "part read");
             counted.span.records += cost.records;
             counted.unreadable += cost.undecodable;

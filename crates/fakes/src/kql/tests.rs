@@ -190,6 +190,36 @@ fn dynamic_values_are_accessed_and_converted() {
 }
 
 #[test]
+fn addresses_are_found_between_other_signs_and_in_networks() {
+    let found = |text: &str, of: &str| value(&format!("has_any_ipv4(\"{text}\", {of})"));
+    for (text, of, expected) in [
+        ("[\\\"127.0.0.1\\\",\\\"8.8.8.8\\\"]", "dynamic([\"8.8.8.8\", \"9.9.9.9\"])", json!(true)),
+        ("at 127.0.0.1 GET", "\"9.9.9.9\", \"127.0.0.1\"", json!(true)),
+        ("at127.0.0.1 GET", "\"127.0.0.1\"", json!(false)),
+        ("127.0.0.10", "\"127.0.0.1\"", json!(false)),
+        ("127.0.0.256", "\"127.0.0.256\"", json!(false)),
+        ("127.0.0.1.5", "\"127.0.0.1\"", Json::Null),
+        ("", "\"127.0.0.1\"", json!(false)),
+    ] {
+        assert_eq!(found(text, of), expected, "{text} {of}");
+    }
+    for (expression, expected) in [
+        ("ipv4_is_in_any_range(\"10.1.2.3\", \"8.0.0.0/8\", \"10.0.0.0/8\")", json!(true)),
+        ("ipv4_is_in_any_range(\"10.1.2.3\", dynamic([\"10.1.3.0/24\"]))", json!(false)),
+        ("ipv6_is_in_any_range(\"2001:db8:7::1\", dynamic([\"2001:db8:7::/64\"]))", json!(true)),
+        ("ipv6_is_in_any_range(\"nobody\", \"2001:db8:7::/64\")", Json::Null),
+        ("substring(Text, 1, 3)", json!("oo-")),
+        ("substring(Text, 50, 3)", json!("")),
+        ("hash(Text, 16) == hash(Text, 16) and hash(Text, 16) < 16 and hash(Text, 1) == 0", json!(true)),
+    ] {
+        assert_eq!(value(expression), expected, "{expression}");
+    }
+    for expression in ["has_any_ipv4(Text)", "substring(Text, 1)", "hash(Text)"] {
+        assert!(refusal(&format!("T | where {expression} == 1")).starts_with("SEM0219"), "{expression}");
+    }
+}
+
+#[test]
 fn literals_are_read_to_the_last_escape() {
     for (literal, expected) in [
         (r#""a\"b\\c\u00fc\u000a\x41\t\n\r\a\b\f\v\'""#, "a\"b\\c\u{fc}\nA\t\n\r\u{7}\u{8}\u{c}\u{b}'"),
