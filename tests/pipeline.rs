@@ -20,6 +20,7 @@ mod late;
 mod let_in;
 mod life_cycle;
 mod many_clusters;
+mod memory;
 mod ocsf;
 mod policies;
 mod profiles;

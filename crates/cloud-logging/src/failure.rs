@@ -158,6 +158,11 @@ impl Failure {
         matches!(self, Failure::Refused(refusal) if refusal.code() == "INVALID_ARGUMENT")
     }
 
+    /// Returns whether the answer is too long.
+    pub(crate) fn is_too_long(&self) -> bool {
+        matches!(self, Failure::Unanswered(ExchangeError::TooLong { .. }))
+    }
+
     /// Returns whether the service refused the token.
     pub(crate) fn is_of_token(&self) -> bool {
         matches!(self, Failure::Refused(refusal) if refusal.code() == "UNAUTHENTICATED")

@@ -73,7 +73,7 @@ impl CloudLogging {
     /// # Errors
     ///
     /// Every [`FetchError`] is possible. After `TokenGone`, the window is to be read from its first page. `Truncated` means
-    /// that the answer is too long.
+    /// that the answer is too long, also in smaller pages.
     pub async fn page(
         &self,
         window: Window,
@@ -116,13 +116,32 @@ impl CloudLogging {
             Pass::Whole => pushdown::filter(window, &Prefilter::Any, &self.config),
             Pass::Matching => pushdown::filter(window, prefilter, &self.config),
         };
-        let page_size = page_size.clamp(1, PAGE_SIZE_MAX);
+        let page_size = position.page_size.unwrap_or(page_size).clamp(1, PAGE_SIZE_MAX);
         match self.ask(filter, EntryOrder::OldestFirst, page_size, &position.token).await {
             Ok(answer) => page_of(window, position, answer),
             Err(failure) if position.pass == Pass::Matching && !position.is_continued() && failure.is_of_request() => {
                 Ok(Page { next: Some(PagePosition::first_of(Pass::Whole).to_page_token()), ..Page::default() })
             }
+            Err(failure) if failure.is_too_long() => self.without_long_page(window, &position, page_size, &failure),
             Err(failure) => Err(failure.fetch_error(&self.config, position.is_continued())),
+        }
+    }
+
+    /// Returns what comes after a page that is too long: the same pass with smaller pages. Where long entries come late in
+    /// a window, its halves are read instead.
+    fn without_long_page(
+        &self,
+        window: Window,
+        position: &PagePosition,
+        page_size: i32,
+        failure: &Failure,
+    ) -> Result<Page, FetchError> {
+        let is_first_long = position.page_size.is_none() && position.is_continued();
+        match position.smaller(page_size) {
+            Some(smaller) if !is_first_long || window.halves().is_none() => {
+                Ok(Page { next: Some(smaller.to_page_token()), ..Page::default() })
+            }
+            _ => Err(failure.fetch_error(&self.config, position.is_continued())),
         }
     }
 

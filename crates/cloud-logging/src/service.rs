@@ -16,8 +16,9 @@ use crate::identity::{Identity, clock_problem};
 /// seconds even where it found nothing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most bytes of an answer that are read. A page of 1,000 entries usually has one to four megabytes, but an entry alone may
-/// have 256 kB. <https://cloud.google.com/logging/quotas#log-limits>
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// have 256 kB, most of which its sender chooses. A page that is longer is asked for in smaller ones.
+/// <https://cloud.google.com/logging/quotas#log-limits>
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// The service, with an identity.
 #[derive(Clone, Debug)]

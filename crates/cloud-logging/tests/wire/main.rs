@@ -75,12 +75,21 @@ struct Entry {
     grpc: i64,
     at_ms: i64,
     id: String,
+    agent: String,
 }
 
 impl Entry {
     /// Returns a denied read.
     fn denied(id: impl Into<String>, at_ms: i64) -> Entry {
-        Entry { log: "data_access", cluster: "prod", service: "k8s.io", grpc: 7, at_ms, id: id.into() }
+        Entry {
+            log: "data_access",
+            cluster: "prod",
+            service: "k8s.io",
+            grpc: 7,
+            at_ms,
+            id: id.into(),
+            agent: "curl/8.5.0".to_owned(),
+        }
     }
 
     /// Puts it into the log and answers the id that its record must have.
@@ -99,7 +108,7 @@ impl Entry {
                 "methodName": "io.k8s.core.v1.pods.list",
                 "resourceName": "core/v1/pods",
                 "authenticationInfo": {"principalEmail": "system:anonymous"},
-                "requestMetadata": {"callerIp": "198.51.100.7"},
+                "requestMetadata": {"callerIp": "198.51.100.7", "callerSuppliedUserAgent": self.agent},
                 "status": if self.grpc == 0 { json!({}) } else { json!({"code": self.grpc}) },
             },
         });

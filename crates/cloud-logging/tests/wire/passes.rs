@@ -155,3 +155,17 @@ async fn a_window_without_records_differs_from_one_without_matches() {
     Entry::denied("x", BEGIN * 1_000).ingest(&logs);
     assert!(reader.has_records(window()).await.is_err(), "eleven empty pages prove nothing");
 }
+
+/// The sender of a request chooses how long its agent is.
+#[tokio::test]
+async fn a_page_of_long_entries_is_asked_for_again_in_smaller_ones() {
+    let (logs, reader) = start().await;
+    let agent = "x".repeat(250_000);
+    let long = |n: i64| Entry { agent: agent.clone(), ..Entry::denied(format!("n{n}"), (BEGIN + n) * 1_000) };
+    let mut ids: Vec<String> = (0..100).map(|n| long(n).ingest(&logs)).collect();
+    ids.sort();
+    let (records, _) = read(&reader, &forbidden()).await.expect("is answered");
+    assert_eq!(sorted_ids(records), ids);
+    let sizes: Vec<i64> = asked(&logs).iter().filter_map(|request| request["pageSize"].as_i64()).collect();
+    assert_eq!(sizes, [1_000, 250, 62, 62]);
+}
