@@ -45,10 +45,10 @@ const SHOWN_CHARS_MAX: usize = 64;
 
 /// Returns the event in an entry, with the entry's time, id and cluster.
 ///
-/// An entry that is the first of an operation and not the last, and every part but the first of an entry that Cloud
-/// Logging split, has the stage `RequestReceived`: another entry represents the request. The event never has a
-/// `requestReceivedTimestamp`, so that its identity is the record's id: `insertId` alone is the `auditID`, which clients
-/// choose.
+/// Every part but the first of an entry that Cloud Logging split has the stage `RequestReceived`: another entry represents
+/// the request. A long request has two entries, of which the first comes when it begins; both have the same record id (see
+/// [`long_request`]). The event never has a `requestReceivedTimestamp`, so that its identity is the record's id: `insertId`
+/// alone is the `auditID`, which clients choose.
 ///
 /// # Errors
 ///
@@ -66,9 +66,11 @@ pub fn entry(json: &str) -> Result<Enveloped, DecodeError> {
         .parse()
         .map_err(|_| DecodeError::NotJson("the timestamp of the entry is not a time".to_owned()))?;
     // Without an id, the position of the record in its file is one.
-    let record_id = entry
-        .text("insertId")
-        .map_or_else(String::new, |insert_id| record_id(&entry.text("logName").unwrap_or_default(), at, &insert_id));
+    let log_name = entry.text("logName").unwrap_or_default();
+    let record_id = entry.text("insertId").map_or_else(String::new, |insert_id| match long_request(&entry) {
+        Some(request) => format!("{log_name}/{request}"),
+        None => record_id(&log_name, at, &insert_id),
+    });
     let labels = entry.object("labels");
     let is_truncated = entry.has("split") || labels.text(TRUNCATED).is_some_and(|value| value == "true");
     Ok(Enveloped {
@@ -83,6 +85,19 @@ pub fn entry(json: &str) -> Result<Enveloped, DecodeError> {
 /// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry>, `insertId`
 pub(crate) fn record_id(log_name: &str, at: Timestamp, insert_id: &str) -> String {
     format!("{log_name}/{at}/{insert_id}")
+}
+
+/// Returns what both entries of a long request, such as a watch or a shell, have in common: one is the first of their
+/// operation, the other the last. `None` for any other entry. A client chooses the operation's id, so there is more to it.
+pub(crate) fn long_request(entry: &JsonObject<'_>) -> Option<String> {
+    let operation = entry.object("operation");
+    let [is_first, is_last] = ["first", "last"].map(|key| operation.boolean(key) == Some(true));
+    if is_first == is_last {
+        return None;
+    }
+    let payload = entry.object(PAYLOADS.into_iter().find(|key| entry.has(key))?);
+    let text = |key| payload.text(key).unwrap_or_default();
+    Some(format!("{}/{}/{}", operation.text("id")?, text("methodName"), text("resourceName")))
 }
 
 /// Returns an entry's `AuditLog`, if it is one of the Kubernetes API.
@@ -132,16 +147,15 @@ fn event_of(entry: &JsonObject<'_>, payload: &JsonObject<'_>, labels: &JsonObjec
 }
 
 /// Returns the stage that corresponds to an entry's position in its operation. Most operations are one entry, first and last.
+/// The first of two counts as well: a shell may stay open for days.
 fn stage_of(entry: &JsonObject<'_>, operation: &JsonObject<'_>) -> Option<&'static str> {
     // An entry that is too long comes in parts, which agree in all but the bodies: the first represents the request.
     // <https://cloud.google.com/logging/docs/audit/split-logs>
     let is_later_part = entry.object("split").number("index").is_some_and(|index| index > 0);
-    let [is_first, is_last] = ["first", "last"].map(|key| operation.boolean(key) == Some(true));
-    match (is_first, is_last) {
+    match operation.boolean("last") {
         _ if is_later_part => Some("RequestReceived"),
-        (_, true) => Some("ResponseComplete"),
-        (true, false) => Some("RequestReceived"),
-        (false, false) => None,
+        Some(true) => Some("ResponseComplete"),
+        _ => None,
     }
 }
 

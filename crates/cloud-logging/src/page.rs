@@ -9,6 +9,7 @@ use stakeout_core::record::{Page, PageToken, RawRecord};
 use stakeout_core::time::Window;
 
 use crate::decode;
+use crate::json_object::JsonObject;
 
 /// What identifies an entry.
 #[derive(Deserialize)]
@@ -51,7 +52,12 @@ fn record_of(entry: Box<RawValue>) -> Option<RawRecord> {
     if log_name.is_empty() || insert_id.is_empty() {
         return None;
     }
-    let (record_id, time_ms) = (decode::record_id(&log_name, at, &insert_id), at.as_millisecond());
+    let long_request = JsonObject::parse(entry.get()).ok().and_then(|entry| decode::long_request(&entry));
+    let record_id = match long_request {
+        Some(request) => format!("{log_name}/{request}"),
+        None => decode::record_id(&log_name, at, &insert_id),
+    };
+    let time_ms = at.as_millisecond();
     Some(RawRecord { record_id, time_ms, body: String::from(Box::<str>::from(entry)) })
 }
 

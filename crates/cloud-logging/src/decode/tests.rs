@@ -193,13 +193,25 @@ fn a_request_is_counted_by_one_of_its_entries() {
         (event.is_request(), event.stage, enveloped.decoded.is_truncated)
     };
     let [received, complete] = ["RequestReceived", "ResponseComplete"].map(|stage| Some(stage.to_owned()));
-    assert_eq!(stage(json!({"operation": {"last": null}})), (false, received.clone(), false));
-    assert_eq!(stage(json!({"operation": {"last": false}})), (false, received.clone(), false));
+    assert_eq!(stage(json!({"operation": {"last": null}})), (true, None, false));
+    assert_eq!(stage(json!({"operation": {"last": false}})), (true, None, false));
     assert_eq!(stage(json!({"operation": {"first": null}})), (true, complete.clone(), false));
     assert_eq!(stage(json!({"operation": {"first": null, "last": null}})), (true, None, false));
     assert_eq!(stage(json!({"operation": null})), (true, None, false));
     assert_eq!(stage(json!({"split": {"uid": "u", "totalSplits": 2}})), (true, complete, true));
     assert_eq!(stage(json!({"split": {"uid": "u", "index": 1, "totalSplits": 2}})), (false, received, true));
+}
+
+#[test]
+fn both_entries_of_a_long_request_have_one_identity() {
+    let id = |change: Value| entry(&denied(change).to_string()).expect("an audit entry").record_id;
+    let first = id(json!({"operation": {"last": null}, "insertId": "one", "timestamp": "2026-11-22T01:00:00Z"}));
+    let last = id(json!({"operation": {"first": null}, "insertId": "two", "timestamp": "2026-11-22T01:30:00Z"}));
+    assert_eq!(first, last);
+    assert!(first.ends_with("/op-1/io.k8s.core.v1.pods.list/core/v1/pods"), "{first}");
+    let other = id(json!({"operation": {"last": null}, "protoPayload": {"resourceName": "core/v1/secrets"}}));
+    assert_ne!(first, other);
+    assert_ne!(id(json!({"insertId": "one"})), id(json!({"insertId": "two"})));
 }
 
 #[test]
