@@ -2,10 +2,11 @@
 
 use crate::delivery::{Delivery, DeliveryId};
 use crate::finding::{Finding, FindingKey};
+use crate::group::CountKey;
 use crate::progress::Progress;
 use crate::source::SourceId;
 use crate::tally::{Rows, StoredMinute};
-use crate::time::Minute;
+use crate::time::{Minute, Second};
 
 /// The changes of one log.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,16 @@ pub struct LogCommit {
     pub minutes: Vec<(Minute, Rows)>,
     /// How far the log has been read.
     pub progress: Progress,
+}
+
+/// A group that may have an episode as soon as everything before `until` is read: its rule has a repeat limit, and the span
+/// that decides is not over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WaitingGroup {
+    /// The first second that the span does not need.
+    pub until: Second,
+    /// The rule and the group.
+    pub key: CountKey,
 }
 
 /// The changes of the windows of some logs. The ledger writes all of them or none.
@@ -29,6 +40,10 @@ pub struct Commit {
     pub findings: Vec<Finding>,
     /// Findings that are over and past every reread: they go to the archive as they are stored.
     pub archived: Vec<FindingKey>,
+    /// Groups that wait from now on.
+    pub waiting: Vec<WaitingGroup>,
+    /// Groups that wait no more.
+    pub judged: Vec<WaitingGroup>,
     /// New deliveries.
     pub deliveries: Vec<Delivery>,
     /// The number that the next commit's first delivery will have.
@@ -72,6 +87,8 @@ mod tests {
             expired: Vec::new(),
             findings: Vec::new(),
             archived: Vec::new(),
+            waiting: Vec::new(),
+            judged: Vec::new(),
             deliveries,
             next_delivery: DeliveryId(next),
         };

@@ -3,9 +3,14 @@
 //! An episode begins with the first request of the earliest `timespan` that reaches the threshold (see
 //! [`ThresholdKind`]), and goes on while the next match comes within the quiet time. More requests only make episodes
 //! longer, earlier or joined, so order, pages and repetition cannot matter.
+//!
+//! A repeat limit is an upper bound. So where a rule has one, an episode begins only where the whole span around its first
+//! request is known and within the limit (see [`Repetition`]). Each first request is judged by this span alone, so it does
+//! not matter from when on the requests are read. An episode that was reported is not judged again.
 
 use serde::{Deserialize, Serialize};
 
+use crate::repetition::Repetition;
 use crate::rule::Threshold;
 use crate::threshold::{ThresholdEvaluator, ThresholdKind};
 use crate::time::Second;
@@ -33,6 +38,32 @@ impl Episode {
 /// The part of a reported episode whose minutes were deleted. It reached the threshold, so the episode goes on from it.
 pub type PrunedSpan = Episode;
 
+/// What is known around the requests of a group. It matters only where the threshold has a repeat limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'r> {
+    /// All requests from this second on.
+    pub from: Second,
+    /// All requests before this second.
+    pub until: Second,
+    /// The reported episodes, which stay.
+    pub reported: &'r [Episode],
+}
+
+impl Known<'_> {
+    /// All requests, of which none is reported.
+    pub const ALL: Known<'static> = Known { from: Second(i64::MIN), until: Second(i64::MAX), reported: &[] };
+}
+
+/// What [`episodes`] finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Episodes {
+    /// The episodes, ascending.
+    pub found: Vec<Episode>,
+    /// When the next possible episode can be judged: as soon as all requests before this second are known. `None` where
+    /// nothing waits.
+    pub waits_until: Option<Second>,
+}
+
 /// The requests of one second, or the deleted beginning of a reported episode.
 struct Segment<'t> {
     first: Second,
@@ -49,12 +80,15 @@ pub fn episodes(
     pruned: &[PrunedSpan],
     threshold: &Threshold,
     kind: &ThresholdKind,
-) -> Vec<Episode> {
+    known: &Known<'_>,
+) -> Episodes {
     let segments = segments(timeline, pruned);
-    let mut found = Vec::new();
+    let mut judge = Repetition::new(threshold, kind, timeline).map(|repetition| Judge { repetition, known });
+    let mut episodes = Episodes::default();
     let mut next = 0;
+    let evaluator = || ThresholdEvaluator::new(kind, threshold.timespan_seconds, timeline);
     while let Some((begin, at)) =
-        next_begin(&segments, next, threshold, ThresholdEvaluator::new(kind, threshold.timespan_seconds, timeline))
+        next_begin(&segments, next, threshold, evaluator(), judge.as_mut(), &mut episodes.waits_until)
     {
         let mut last = segments[begin..=at].iter().map(|segment| segment.last).max().unwrap_or(segments[at].last);
         let mut count = segments[begin..=at].iter().map(|segment| segment.count).sum();
@@ -66,9 +100,39 @@ pub fn episodes(
             count += segment.count;
             next += 1;
         }
-        found.push(Episode { first: segments[begin].first, last, count });
+        episodes.found.push(Episode { first: segments[begin].first, last, count });
     }
-    found
+    episodes
+}
+
+/// Judges first requests by the repeat limit.
+struct Judge<'t> {
+    repetition: Repetition<'t>,
+    known: &'t Known<'t>,
+}
+
+/// What is known of a first request.
+enum Verdict {
+    Begins,
+    Repeats,
+    Waits(Second),
+}
+
+impl Judge<'_> {
+    fn verdict(&mut self, first: Second) -> Verdict {
+        if self.known.reported.iter().any(|episode| episode.first <= first && first <= episode.last) {
+            return Verdict::Begins;
+        }
+        // It was judged when all of its span was read.
+        if self.repetition.begin_of(first) < self.known.from {
+            return Verdict::Repeats;
+        }
+        let known_at = self.repetition.known_at(first);
+        if self.known.until < known_at {
+            return Verdict::Waits(known_at);
+        }
+        if self.repetition.is_within(first) { Verdict::Begins } else { Verdict::Repeats }
+    }
 }
 
 fn segments<'t>(timeline: &'t Timeline<'_>, pruned: &[PrunedSpan]) -> Vec<Segment<'t>> {
@@ -87,15 +151,18 @@ fn segments<'t>(timeline: &'t Timeline<'_>, pruned: &[PrunedSpan]) -> Vec<Segmen
     segments
 }
 
-/// Returns the first and the last segment of the earliest span from `from` on that reaches the threshold, which a pruned
-/// span does by itself.
+/// Returns the first and the last segment of the earliest span from `from` on that reaches the threshold and is within the
+/// repeat limit. A pruned span does both by itself. The first that cannot be judged yet is noted in `waits_until`.
 fn next_begin(
     segments: &[Segment<'_>],
     from: usize,
     threshold: &Threshold,
     mut evaluator: ThresholdEvaluator<'_>,
+    mut judge: Option<&mut Judge<'_>>,
+    waits_until: &mut Option<Second>,
 ) -> Option<(usize, usize)> {
     let mut begin = from;
+    let mut judged = None;
     for (at, segment) in segments.iter().enumerate().skip(from) {
         while segment.first.0.saturating_sub(segments[begin].first.0) > threshold.timespan_seconds {
             begin += 1;
@@ -105,8 +172,12 @@ fn next_begin(
             (None, ThresholdEvaluator::EventCount(count)) => count.add(segment.first, segment.count),
             (None, _) => false,
         };
-        if is_reached {
-            return Some((begin, at));
+        if is_reached && judged.replace(begin) != Some(begin) {
+            match judge.as_mut().map_or(Verdict::Begins, |judge| judge.verdict(segments[begin].first)) {
+                Verdict::Begins => return Some((begin, at)),
+                Verdict::Waits(until) => *waits_until = waits_until.or(Some(until)),
+                Verdict::Repeats => {}
+            }
         }
         if segment.requests.is_none() {
             return Some((at, at));
@@ -119,11 +190,12 @@ fn next_begin(
 mod tests {
     use super::*;
 
-    const THRESHOLD: Threshold = Threshold { count: 3, timespan_seconds: 60, quiet_seconds: 100 };
+    const THRESHOLD: Threshold = Threshold { count: 3, timespan_seconds: 60, quiet_seconds: 100, repeat: None };
 
     fn found(at: &[i64], pruned: &[PrunedSpan]) -> Vec<Episode> {
         let timeline = Timeline::of_requests(at.iter().map(|at| (Second(*at), 1)));
-        episodes(&timeline, pruned, &THRESHOLD, &ThresholdKind::EventCount(THRESHOLD.count))
+        let kind = ThresholdKind::EventCount(THRESHOLD.count);
+        episodes(&timeline, pruned, &THRESHOLD, &kind, &Known::ALL).found
     }
 
     fn episode(first: i64, last: i64, count: u64) -> Episode {

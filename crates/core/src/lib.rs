@@ -38,6 +38,7 @@ pub mod evidence;
 pub mod tally;
 pub mod timeline;
 pub mod threshold;
+pub mod repetition;
 pub mod episode;
 
 // From an episode to a finding, and to those who must know of it.

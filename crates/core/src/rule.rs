@@ -35,7 +35,7 @@ use crate::observation::Observation;
 use crate::prefilter::Prefilter;
 
 pub use case::{Case, CaseEvent, CaseResult, ReadEnvelope};
-pub use counting::{CountCondition, Counting, ReferencedRule, Threshold};
+pub use counting::{CountCondition, Counting, ReferencedRule, RepeatLimit, Threshold};
 pub use detection::Expression;
 pub use explanation::{
     ChainEntry, ClientResult, Explanation, Name, Outcome, PatternResult, Role, RuleResult, SourceChoice, Stage, Step,
@@ -215,11 +215,12 @@ impl Rule {
         self.threshold.timespan_seconds.saturating_add(longest)
     }
 
-    /// Returns the longest time, in seconds, over which two requests of one episode can lie apart without another between
-    /// them.
+    /// Returns the longest time, in seconds, over which two requests can lie apart, without another between them, that
+    /// decide together about an episode.
     #[must_use]
     pub fn episode_reach_seconds(&self) -> i64 {
-        self.threshold.quiet_seconds.max(self.reach_seconds())
+        let repeat = self.threshold.repeat.map_or(0, |repeat| repeat.within_seconds);
+        self.threshold.quiet_seconds.max(self.reach_seconds().saturating_add(repeat))
     }
 }
 

@@ -249,7 +249,7 @@ impl<'t> Temporal<'t> {
 
     /// Adds the requests of the rule at `index`, and returns whether they meet its condition at `at`.
     fn is_met(&mut self, index: usize, at: Second, requests: &SecondRequests) -> bool {
-        let n = requests.referenced.iter().filter(|(rules, _)| rules.contains(index)).map(|(_, n)| *n).sum();
+        let n = requests.of_referenced(index);
         n > 0 && self.spans[index].add(at, n) >= self.conditions[index].map_or(1, |condition| condition.count)
     }
 }

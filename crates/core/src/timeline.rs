@@ -35,6 +35,14 @@ pub struct Timeline<'a> {
     rows: BTreeMap<Minute, Vec<&'a Tally>>,
 }
 
+impl SecondRequests {
+    /// Returns the requests that fit the referenced rule at `index`.
+    #[must_use]
+    pub fn of_referenced(&self, index: usize) -> u64 {
+        self.referenced.iter().filter(|(rules, _)| rules.contains(index)).map(|(_, n)| *n).sum()
+    }
+}
+
 impl<'a> Timeline<'a> {
     /// Returns the timeline of requests without referenced rules and without distinct values.
     #[must_use]
@@ -61,6 +69,13 @@ impl<'a> Timeline<'a> {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.seconds.values().map(|second| second.n).sum()
+    }
+
+    /// Returns whether a minute had more distinct values of this kind than are kept.
+    #[must_use]
+    pub fn is_cut_in(&self, minute: Minute, of_sources: bool) -> bool {
+        let is_cut = |tally: &&Tally| if of_sources { tally.sources.is_cut() } else { tally.texts.is_cut() };
+        self.rows.get(&minute).into_iter().flatten().any(is_cut)
     }
 
     /// Returns the distinct addresses (where `of_sources`) or other values of each second of a minute.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::distinct::DistinctKind;
-use crate::episode::{Episode, episodes};
+use crate::episode::{Episode, Known, episodes};
 use crate::group::GroupKey;
 use crate::hash::TextHash;
 use crate::rule::{Counting, Rule, Threshold};
@@ -138,7 +138,7 @@ fn outcome<'a>(rule: &Rule, count: u64, timelines: &BTreeMap<&'a GroupKey, Timel
         requests: 0,
     };
     for (group, timeline) in timelines {
-        let found: Vec<Episode> = episodes(timeline, &[], &threshold, &kind);
+        let found: Vec<Episode> = episodes(timeline, &[], &threshold, &kind, &Known::ALL).found;
         if !found.is_empty() {
             by_group.insert(*group, found.len() as u64);
             outcome.findings += found.len() as u64;

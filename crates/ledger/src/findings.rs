@@ -106,7 +106,8 @@ fn group_hash(group: &GroupKey, key: &HashKey) -> u64 {
     keyed_hash(&encoded(group).unwrap_or_default(), key)
 }
 
-fn keyed_hash(bytes: &[u8], key: &HashKey) -> u64 {
+/// Returns the hash of `bytes` with the secret key.
+pub(crate) fn keyed_hash(bytes: &[u8], key: &HashKey) -> u64 {
     let mut hasher = SipHasher13::new_with_key(&key.0);
     hasher.write(bytes);
     hasher.finish()

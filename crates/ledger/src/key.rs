@@ -77,6 +77,8 @@ pub(crate) enum Key {
     FindingOfActor(u32, u32, FindingId),
     /// Says when the quiet time of a finding is over, open ones apart from closed ones.
     FindingDue(FindingState, Second, FindingId),
+    /// A group that waits until a second, by the keyed hash of its rule and group.
+    Waiting(Second, u64),
     /// A pending delivery.
     Delivery(DeliveryId),
 }
@@ -121,6 +123,10 @@ impl Key {
                 body.push(*state as u8);
                 body.extend((at.0.cast_unsigned() ^ SIGN).to_be_bytes());
                 body.extend(finding.0.to_be_bytes());
+            }
+            Key::Waiting(until, group) => {
+                body.extend((until.0.cast_unsigned() ^ SIGN).to_be_bytes());
+                body.extend(group.to_be_bytes());
             }
             Key::Delivery(delivery) => body.extend(delivery.0.to_be_bytes()),
         }
@@ -193,6 +199,7 @@ impl Key {
                 };
                 Key::FindingDue(state, Second((parts.u64()? ^ SIGN).cast_signed()), FindingId(parts.u64()?))
             }
+            b'w' => Key::Waiting(Second((parts.u64()? ^ SIGN).cast_signed()), parts.u64()?),
             b'd' => Key::Delivery(DeliveryId(parts.u64()?)),
             _ => return None,
         };
@@ -209,6 +216,7 @@ impl Key {
             b'f' => "findings",
             b'g' => "findings by actor",
             b'q' => "findings by end",
+            b'w' => "waiting groups",
             b'd' => "deliveries",
             _ => "other",
         }
@@ -226,6 +234,7 @@ impl Key {
             Key::Finding(_) => b'f',
             Key::FindingOfActor(..) => b'g',
             Key::FindingDue(..) => b'q',
+            Key::Waiting(..) => b'w',
             Key::Delivery(_) => b'd',
         }
     }
@@ -277,6 +286,7 @@ mod tests {
             any::<u64>().prop_map(|n| Key::Finding(FindingId(n))),
             any::<(u32, u32, u64)>().prop_map(|(a, g, f)| Key::FindingOfActor(a, g, FindingId(f))),
             (state, any::<i64>(), any::<u64>()).prop_map(|(s, at, f)| Key::FindingDue(s, Second(at), FindingId(f))),
+            any::<(i64, u64)>().prop_map(|(until, group)| Key::Waiting(Second(until), group)),
             any::<u64>().prop_map(|n| Key::Delivery(DeliveryId(n))),
         ]
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
-use stakeout_core::commit::Commit;
+use stakeout_core::commit::{Commit, WaitingGroup};
 use stakeout_core::delivery::{Delivery, DeliveryId, Entry, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::CountKey;
@@ -20,9 +20,9 @@ use crate::chunk::{ChunkWriter, ValueReader};
 use crate::deflate::{Deflater, Inflater};
 use crate::engine::Engine;
 use crate::error::{LedgerError, Result};
-use crate::findings::{self, StoredHead};
+use crate::findings::{self, StoredHead, keyed_hash};
 use crate::key::{Actor, FindingState, Hour, Key};
-use crate::rows::{self, ActorRows};
+use crate::rows::{self, ActorRows, encoded};
 use crate::rule_meta::NamedRules;
 use crate::totals::Totals;
 
@@ -77,6 +77,7 @@ impl<'e> WriteBatch<'e> {
         }
         let archived = commit.archived.iter().filter_map(|key| self.remove_finding(*key).transpose());
         let archived = archived.collect::<Result<_>>()?;
+        self.add_waiting(commit)?;
         for delivery in &commit.deliveries {
             self.put_delivery(delivery.clone())?;
         }
@@ -85,6 +86,18 @@ impl<'e> WriteBatch<'e> {
         }
         self.totals.next_delivery = commit.next_delivery;
         Ok(archived)
+    }
+
+    /// Adds the groups that wait, and removes those that wait no more.
+    fn add_waiting(&mut self, commit: &Commit) -> Result<()> {
+        let waiting: BTreeSet<&WaitingGroup> = commit.waiting.iter().collect();
+        for group in commit.judged.iter().filter(|group| !waiting.contains(group)) {
+            self.delete(waiting_key(group, &self.hash_key)?)?;
+        }
+        for group in waiting {
+            self.put_json(waiting_key(group, &self.hash_key)?, &group.key)?;
+        }
+        Ok(())
     }
 
     /// Removes what a destination accepted from its deliveries.
@@ -294,6 +307,11 @@ impl<'e> WriteBatch<'e> {
         }
         Ok(())
     }
+}
+
+/// Returns the key of a group that waits.
+fn waiting_key(group: &WaitingGroup, hash_key: &HashKey) -> Result<Key> {
+    Ok(Key::Waiting(group.until, keyed_hash(&encoded(&group.key)?, hash_key)))
 }
 
 /// Returns the stored bytes of `key`.

@@ -14,7 +14,7 @@ use super::findings::{Findings, Indices, PendingLimit};
 use super::group_index::{GroupIndex, IndexedRow};
 use super::log_change::JoinedChange;
 use super::{Fold, FoldCounts, Limits, WindowCounts};
-use crate::commit::{Commit, LogCommit};
+use crate::commit::{Commit, LogCommit, WaitingGroup};
 use crate::delivery::Activity;
 use crate::finding::FindingKey;
 use crate::group::{CountKey, RuleKey};
@@ -64,23 +64,32 @@ impl Closed {
     }
 }
 
-/// Returns the rules and groups whose stored rows [`close`] needs: those whose rows the changes write, and those that are
-/// followed up.
+/// Returns the rules and groups whose stored rows [`close`] needs: those whose rows the changes write, those that are
+/// followed up, and those that have waited long enough.
 #[must_use]
-pub fn keys_needed(changes: &[JoinedChange]) -> HashSet<&CountKey> {
-    changes.iter().flat_map(|change| change.changed_keys().chain(&change.followed)).collect()
+pub fn keys_needed<'a>(changes: &'a [JoinedChange], judged: &'a [WaitingGroup]) -> HashSet<&'a CountKey> {
+    let changed = changes.iter().flat_map(|change| change.changed_keys().chain(&change.followed));
+    changed.chain(judged.iter().map(|waiting| &waiting.key)).collect()
 }
 
 /// Returns which stored rows of each rule [`close`] needs: all from as long before the windows as two requests of an episode
 /// can be apart. An episode that begins earlier has a finding, which knows the rest. One that a late event begins may go on
 /// through any later rows, which had no finding before.
 #[must_use]
-pub fn spans_needed(rules: &Rules, changes: &[JoinedChange]) -> HashMap<RuleKey, Window> {
+pub fn spans_needed(rules: &Rules, changes: &[JoinedChange], judged: &[WaitingGroup]) -> HashMap<RuleKey, Window> {
     let windows = changes.iter().filter_map(|change| change.window.as_ref());
     let begin =
         windows.map(|counts| counts.followed_from().map_or(counts.window, |from| from.and(counts.window)).earliest());
-    let Some(begin) = begin.min() else { return HashMap::new() };
+    let begin = begin.min();
+    // What waited began as long before as its span needs.
+    let waited = judged.iter().map(|waiting| waiting.until).min();
+    if begin.is_none() && waited.is_none() {
+        return HashMap::new();
+    }
     let span_of = |rule: &Rule| {
+        let within = rule.threshold.repeat.map_or(0, |repeat| repeat.within_seconds);
+        let waited = waited.map(|until| until.plus(-within).plus(-1));
+        let begin = begin.into_iter().chain(waited).min().unwrap_or(Second(i64::MIN));
         let earliest = begin.plus(-rule.episode_reach_seconds()).minute().start();
         Window::new(earliest, Window::ALL.latest()).unwrap_or(Window::ALL)
     };
@@ -90,24 +99,27 @@ pub fn spans_needed(rules: &Rules, changes: &[JoinedChange]) -> HashMap<RuleKey,
 /// Closes changes of some logs into one commit. `now` stamps messages and decides nothing.
 #[must_use]
 pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timestamp) -> Closed {
-    let spans = spans_needed(rules, &input.changes);
+    let spans = spans_needed(rules, &input.changes, &input.judged);
+    let judged = std::mem::take(&mut input.judged);
     let mut logs = std::mem::take(&mut input.changes);
     let mut room = Room { max: limits.rows_stored_max, used: input.stored.rows };
     logs.iter_mut().for_each(|log| log.keep_within(rules, &mut room));
     let mut findings = Findings::new(std::mem::take(&mut input.findings), now);
-    let left_out = {
+    let (left_out, waiting) = {
         // The findings of a group whose rows stay as they were were updated by the commit that wrote these rows.
-        let touched: HashSet<&CountKey> = logs.iter().flat_map(JoinedChange::changed_keys).collect();
+        let waited = judged.iter().map(|waiting| &waiting.key);
+        let touched: HashSet<&CountKey> = logs.iter().flat_map(JoinedChange::changed_keys).chain(waited).collect();
         let is_wanted = |key: &CountKey| touched.contains(key) || logs.iter().any(|log| log.followed.contains(key));
         let now = GroupIndex::new(rows(&input, &logs).filter(|row| is_wanted(row.key)));
         let before = GroupIndex::new(stored_rows(&input).filter(|row| touched.contains(row.key)));
-        let openings = findings.update(rules, &touched, &Indices { before: &before, now: &now, spans: &spans });
+        let indices = Indices { before: &before, now: &now, spans: &spans, judged_until: input.judged_until };
+        let (openings, waiting) = findings.update(rules, &touched, &indices);
         let (opened, left_out) = finding_limit::choose(openings, limits, input.stored.findings);
         findings.open(opened, &now);
         findings.relate(rules);
         let follow_ups: Vec<_> = logs.iter().map(|log| log.due_follow_ups(&now)).collect();
         let kinds = left_out_by_log(&left_out, &logs);
-        follow_ups.into_iter().zip(kinds).collect::<Vec<_>>()
+        (follow_ups.into_iter().zip(kinds).collect::<Vec<_>>(), waiting)
     };
     for (log, (follow_ups, too_many)) in logs.iter_mut().zip(left_out) {
         let given_up = follow_ups.follow_ups.into_iter().map(|follow_up| log.progress.add_follow_up(follow_up)).sum();
@@ -133,7 +145,10 @@ pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timesta
             }
         }
     }
-    finish(findings, limits, input, logs)
+    let mut closed = finish(findings, limits, input, logs);
+    closed.commit.judged = judged;
+    closed.commit.waiting = waiting;
+    closed
 }
 
 /// Makes the commit.
@@ -157,6 +172,8 @@ fn finish(findings: Findings, limits: &Limits, input: CloseInput, mut logs: Vec<
         expired: input.expired,
         findings: findings.written(),
         archived,
+        waiting: Vec::new(),
+        judged: Vec::new(),
         deliveries: new.deliveries,
         next_delivery: new.next,
     };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::WindowCounts;
 use super::log_change::{JoinedChange, LogChange};
+use crate::commit::WaitingGroup;
 use crate::context::FindingContext;
 use crate::delivery::{DeliveryId, NotificationFilter};
 use crate::finding::{Finding, FindingKey};
@@ -36,6 +37,10 @@ pub struct CloseInput {
     pub findings: Vec<Finding>,
     /// Some findings that are over, have no pending delivery, and that no late event can join any more.
     pub over: Vec<FindingKey>,
+    /// Groups that waited until `judged_until` or less, with the rows and findings that they need.
+    pub judged: Vec<WaitingGroup>,
+    /// Everything before it has been read, as far as anything will be: repeat limits are judged up to there.
+    pub judged_until: Second,
     /// New contexts of some findings.
     pub context: Vec<(FindingKey, FindingContext)>,
     /// The service that keeps each log.
@@ -52,7 +57,7 @@ pub struct CloseInput {
 
 impl CloseInput {
     /// Returns the input that closes one window of `source` without a ledger: everything before `read_until` has been
-    /// read, and `minutes` are all that is stored.
+    /// read, `minutes` are all that is stored, and nothing more will be read.
     #[must_use]
     pub fn alone(
         source: Source,
@@ -75,6 +80,8 @@ impl CloseInput {
             expired: Vec::new(),
             findings: Vec::new(),
             over: Vec::new(),
+            judged: Vec::new(),
+            judged_until: Second(i64::MAX),
             context: Vec::new(),
             providers: HashMap::new(),
             read_until,

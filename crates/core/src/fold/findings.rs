@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use super::finding_limit::Opening;
 use super::group_index::{GroupHistory, GroupIndex};
 use crate::address::SourceIp;
+use crate::commit::WaitingGroup;
 use crate::context::FindingContext;
 use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry, NotificationFilter};
 use crate::distinct::{Distinct, SecondSet};
-use crate::episode::{Episode, PrunedSpan, episodes};
+use crate::episode::{Episode, Episodes, Known, PrunedSpan, episodes};
 use crate::evidence::Evidence;
 use crate::finding::{DistinctValues, Finding, FindingKey, FindingStatus, RelatedActivity};
 use crate::group::{CountKey, GroupKey, RuleKey};
@@ -78,34 +79,39 @@ impl Findings {
         index
     }
 
-    /// Updates the findings of the `touched` groups to their episodes, and returns the episodes that have no finding.
+    /// Updates the findings of the `touched` groups to their episodes, and returns the episodes that have no finding, and the
+    /// groups that wait to be judged.
     pub(super) fn update<'a>(
         &mut self,
         rules: &'a Rules,
         touched: &HashSet<&CountKey>,
         indices: &Indices<'_, 'a>,
-    ) -> Vec<Opening<'a>> {
-        let mut openings = Vec::new();
+    ) -> (Vec<Opening<'a>>, Vec<WaitingGroup>) {
+        let (mut openings, mut waiting) = (Vec::new(), Vec::new());
         for rule in &rules.rules {
             let span = indices.spans.get(&rule.key).copied().unwrap_or(Window::ALL);
             for (key, history) in indices.now.groups_of(rule.key).filter(|(key, _)| touched.contains(key)) {
-                openings.extend(self.update_group(rule, key, &history, &indices.before.history(key), span));
+                let known = Known { from: span.earliest(), until: indices.judged_until, reported: &[] };
+                let waits_until =
+                    self.update_group(rule, key, &history, &indices.before.history(key), known, &mut openings);
+                waiting.extend(waits_until.map(|until| WaitingGroup { until, key: key.clone() }));
             }
         }
-        openings
+        (openings, waiting)
     }
 
-    /// Updates the findings of one group to its episodes, and returns the episodes that have no finding. `before` and
-    /// `history` are the rows in `span`, as they were stored and as they are now.
+    /// Updates the findings of one group to its episodes, and adds the episodes that have no finding to `openings`. `before`
+    /// and `history` are the `known` rows, as they were stored and as they are now. Returns until when the group waits.
     fn update_group<'a>(
         &mut self,
         rule: &'a Rule,
         key: &'a CountKey,
         history: &GroupHistory<'_>,
         before: &GroupHistory<'_>,
-        span: Window,
-    ) -> Vec<Opening<'a>> {
-        let mut openings = Vec::new();
+        known: Known<'_>,
+        openings: &mut Vec<Opening<'a>>,
+    ) -> Option<Second> {
+        let span = Window::new(known.from, Window::ALL.latest()).unwrap_or(Window::ALL);
         let mut reported: Vec<(usize, Outside)> = self
             .indices_of(&rule.head.name, &key.group)
             .filter(|index| !matches!(self.findings[*index].status, FindingStatus::MergedInto(_)))
@@ -113,7 +119,11 @@ impl Findings {
             .collect();
         reported.sort_by_key(|(index, _)| (self.findings[*index].episode, self.findings[*index].key));
         let spans: Vec<PrunedSpan> = reported.iter().flat_map(|(_, outside)| outside.spans.iter().copied()).collect();
-        for episode in episodes(&history.timeline, &spans, &rule.threshold, &ThresholdKind::of(rule)) {
+        let known_findings: Vec<Episode> = reported.iter().map(|(index, _)| self.findings[*index].episode).collect();
+        let known = Known { reported: &known_findings, ..known };
+        let Episodes { found, waits_until } =
+            episodes(&history.timeline, &spans, &rule.threshold, &ThresholdKind::of(rule), &known);
+        for episode in found {
             let mut overlapped = reported.iter().filter(|(index, _)| {
                 let finding = &self.findings[*index];
                 !matches!(finding.status, FindingStatus::MergedInto(_)) && finding.episode.overlaps(&episode)
@@ -129,7 +139,7 @@ impl Findings {
                 }
             }
         }
-        openings
+        waits_until
     }
 
     /// Opens findings.
@@ -458,6 +468,8 @@ pub(super) struct Indices<'i, 'a> {
     pub(super) now: &'i GroupIndex<'a>,
     /// Which rows of each rule they are.
     pub(super) spans: &'i HashMap<RuleKey, Window>,
+    /// No more requests are read before this second.
+    pub(super) judged_until: Second,
 }
 
 /// The requests of a finding that are not among the rows that were read: its rows outside of their span, and those that were

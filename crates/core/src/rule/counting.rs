@@ -63,6 +63,18 @@ pub struct Threshold {
     pub timespan_seconds: i64,
     /// An episode goes on while the next match comes at most this long after the last.
     pub quiet_seconds: i64,
+    /// How often the requests around an episode's first one may repeat; `None` for any number of times.
+    pub repeat: Option<RepeatLimit>,
+}
+
+/// An upper bound (`stakeout: repeat_max`): who asks for the same again and again is a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepeatLimit {
+    /// Requests for each distinct value that a `value_count` counts; of a temporal correlation, requests of each referenced
+    /// detection.
+    pub max: u64,
+    /// The bound holds until so many seconds after the first request. Before that is read, no finding opens.
+    pub within_seconds: i64,
 }
 
 impl ReferencedRule {

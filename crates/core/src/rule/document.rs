@@ -37,6 +37,8 @@ const COMMON_KEYS: &[&str] = &[
 ];
 /// Most keys of a mapping that are not of Sigma: people add a few of their own.
 const CUSTOM_KEYS_MAX: usize = 100;
+/// Most requests for each distinct value that a rule can allow.
+const REPEAT_MAX: u64 = 1_000;
 /// Default time for which a finding stays reported, in seconds.
 const DEDUP_PERIOD_SECONDS: i64 = 3600;
 
@@ -65,6 +67,9 @@ pub(super) struct OwnKeys {
     pub(super) runbook: String,
     /// `follow_up`, with the error for a document that is not a later rule of a `temporal_ordered` correlation.
     pub(super) follow_up: Option<Diagnostic>,
+    /// `repeat_max`, with the seconds of `repeat_within` if it is given, and the error for a correlation that has nothing to
+    /// count by.
+    pub(super) repeat: Option<(u64, Option<i64>, Diagnostic)>,
     pub(super) cases: Vec<Case>,
 }
 
@@ -76,6 +81,7 @@ impl Default for OwnKeys {
             source_ip: SourceIpMode::Trusted,
             runbook: String::new(),
             follow_up: None,
+            repeat: None,
             cases: Vec::new(),
         }
     }
@@ -242,10 +248,31 @@ fn logsource(map: &Map<'_>, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagno
     logsource.need("product", "add `product: kubernetes`").map(drop)
 }
 
+/// Reads `repeat_max` and `repeat_within`.
+fn repeat(map: &Map<'_>) -> Result<Option<(u64, Option<i64>, Diagnostic)>, Diagnostic> {
+    let within = map.get("repeat_within");
+    let Some(at) = map.get("repeat_max") else {
+        return match within {
+            Some(at) => Err(at.error("`repeat_within` without `repeat_max` has no effect", "add `repeat_max: 4`")),
+            None => Ok(None),
+        };
+    };
+    let number = at.integer()?;
+    let max = u64::try_from(number).ok().filter(|max| (1..=REPEAT_MAX).contains(max));
+    let max = max.ok_or_else(|| at.error("number out of range", format!("use a number from 1 to {REPEAT_MAX}")))?;
+    let error = at.error(
+        "an event count has no distinct values to count the requests of",
+        "write `type: value_count`, or remove `repeat_max`",
+    );
+    Ok(Some((max, within.map(|at| correlation::seconds(&at)).transpose()?, error)))
+}
+
 fn own(at: &At<'_>, rule: &str, origin: Origin, is_detection: bool) -> Result<OwnKeys, Diagnostic> {
     let mut own = OwnKeys::default();
-    let keys: &[&str] = &["dedup_period", "risk_score", "runbook", "source_ip", "tests", "follow_up"];
-    let map = at.map(if is_detection { keys } else { &keys[..5] })?;
+    let mut keys = vec!["dedup_period", "risk_score", "runbook", "source_ip", "tests"];
+    keys.extend(if is_detection { &["follow_up"][..] } else { &["repeat_max", "repeat_within"] });
+    let map = at.map(&keys)?;
+    own.repeat = repeat(&map)?;
     if let Some(period) = map.get("dedup_period") {
         own.dedup_period_seconds = correlation::seconds(&period)?;
     }

@@ -9,7 +9,8 @@ use super::document::{Body, Document, document};
 use super::filter::{Filter, FilterBody};
 use super::reference::Reference;
 use super::{
-    CountCondition, Counting, Detection, Expression, ReferencedRule, Rule, RuleHead, RulePlace, Rules, Threshold,
+    CountCondition, Counting, Detection, Expression, ReferencedRule, RepeatLimit, Rule, RuleHead, RulePlace, Rules,
+    Threshold,
 };
 use crate::address::SourceIp;
 use crate::diagnostic::Diagnostic;
@@ -175,6 +176,9 @@ impl<'a> Join<'a> {
                     }
                 }
                 Body::Correlation(correlation) => match self.counted(document, correlation) {
+                    Ok(counted) if document.own.repeat.is_some() && counted.counting == Counting::Events => {
+                        self.errors.extend(document.own.repeat.as_ref().map(|(_, _, error)| error.clone()));
+                    }
                     Ok(_) if self.is_only_counted(document) => {}
                     Ok(counted) => rules.rules.push(rule(document, correlation, counted)),
                     Err(error) => self.errors.push(error),
@@ -476,7 +480,15 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
         selections: counted.selections,
         counting: counted.counting,
         group_by: counted.group_by,
-        threshold: Threshold { count, timespan_seconds, quiet_seconds: timespan_seconds.max(own.dedup_period_seconds) },
+        threshold: Threshold {
+            count,
+            timespan_seconds,
+            quiet_seconds: timespan_seconds.max(own.dedup_period_seconds),
+            repeat: own.repeat.as_ref().map(|(max, within_seconds, _)| RepeatLimit {
+                max: *max,
+                within_seconds: within_seconds.unwrap_or(timespan_seconds),
+            }),
+        },
         source_ip: own.source_ip,
         tactics: document.tactics.clone(),
         origin: document.origin,

@@ -1,6 +1,6 @@
 //! What a rule needs for a finding, in words: type, count, timespan and group.
 
-use super::{CountCondition, Counting, ReferencedRule, Rule, Rules};
+use super::{CountCondition, Counting, ReferencedRule, RepeatLimit, Rule, Rules};
 use crate::text::counted;
 
 impl Rule {
@@ -36,7 +36,7 @@ impl Rule {
             format!("per {}", self.head.group_by.join(", "))
         };
         let timespan = span(threshold.timespan_seconds);
-        match &self.counting {
+        let needed = match &self.counting {
             Counting::Events if threshold.count == 1 => format!("1 request {per}"),
             Counting::Events => format!("{} in {timespan} {per}", counted(threshold.count, "request")),
             Counting::Values { field } => format!("{} distinct {field} in {timespan} {per}", threshold.count),
@@ -45,7 +45,16 @@ impl Rule {
                 let order = if *is_ordered { ", in this order," } else { "" };
                 format!("each of {} in {timespan}{order} {per}", names.join(", "))
             }
-        }
+        };
+        needed + &self.repeat_needed()
+    }
+
+    /// Returns the upper bound in words, such as `, at most 4 requests for each within 1h`.
+    fn repeat_needed(&self) -> String {
+        let Some(RepeatLimit { max, within_seconds }) = self.threshold.repeat else { return String::new() };
+        let requests = counted(max, "request");
+        let of = if let Counting::Sequence { .. } = self.counting { "of each detection" } else { "for each" };
+        format!(", at most {requests} {of} within {}", span(within_seconds))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stakeout_core::episode::{Episode, PrunedSpan};
+use stakeout_core::episode::{Episode, Known, PrunedSpan};
 use stakeout_core::rule::Threshold;
 use stakeout_core::threshold::ThresholdKind;
 use stakeout_core::time::Second;
@@ -16,6 +16,7 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
         count,
         timespan_seconds,
         quiet_seconds: timespan_seconds + more,
+        repeat: None,
     });
     threshold.prop_flat_map(|threshold| {
         let (timespan, quiet) = (threshold.timespan_seconds, threshold.quiet_seconds);
@@ -33,7 +34,8 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
 
 fn episodes(seconds: &[(Second, u64)], pruned: &[PrunedSpan], threshold: &Threshold) -> Vec<Episode> {
     let timeline = Timeline::of_requests(seconds.iter().copied());
-    stakeout_core::episode::episodes(&timeline, pruned, threshold, &ThresholdKind::EventCount(threshold.count))
+    let kind = ThresholdKind::EventCount(threshold.count);
+    stakeout_core::episode::episodes(&timeline, pruned, threshold, &kind, &Known::ALL).found
 }
 
 fn by_hand(seconds: &[(Second, u64)], threshold: &Threshold) -> Vec<Episode> {
@@ -50,7 +52,7 @@ fn sum(seconds: &[(Second, u64)], within: &Episode) -> u64 {
 /// The threshold of a rule may have risen since the episode was reported.
 #[test]
 fn a_reported_beginning_goes_on_whatever_the_threshold_is_now() {
-    let threshold = Threshold { count: 9, timespan_seconds: 30, quiet_seconds: 60 };
+    let threshold = Threshold { count: 9, timespan_seconds: 30, quiet_seconds: 60, repeat: None };
     let episode = |first, last, count| Episode { first: Second(first), last: Second(last), count };
     let seconds = [(Second(110), 1), (Second(171), 1)];
     assert_eq!(episodes(&seconds, &[episode(0, 50, 2)], &threshold), [episode(0, 110, 3)]);

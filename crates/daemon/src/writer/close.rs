@@ -28,6 +28,8 @@ use crate::clock;
 const EXPIRED_ROWS: usize = 4096;
 /// Most findings that one commit closes because their quiet time is over.
 const QUIET_MAX: usize = 10_000;
+/// Most groups that waited for the end of a span and that one commit judges.
+const JUDGED_MAX: usize = 10_000;
 /// Most findings that one commit moves to the archive.
 const ARCHIVED_MAX: usize = 5_000;
 /// Most findings of other groups of a source that a commit reads: as many as related activity compares.
@@ -120,7 +122,8 @@ pub(super) fn close(
     let keep_from = due_from.plus(-config.rules.longest_reach_seconds());
     let expired = ledger.oldest_rows(keep_from.minute(), EXPIRED_ROWS.max(2 * rows))?;
     let read_until = least.read_until(at);
-    let needed = fold::keys_needed(&changes);
+    let judged = ledger.waiting(read_until, JUDGED_MAX)?;
+    let needed = fold::keys_needed(&changes, &judged);
     let expiring = expired.minutes.iter().flat_map(|minute| minute.rows.keys());
     let groups: HashSet<&GroupKey> = needed.iter().copied().chain(expiring).map(|key| &key.group).collect();
     let mut findings: BTreeMap<FindingKey, Finding> = BTreeMap::new();
@@ -131,7 +134,7 @@ pub(super) fn close(
         add(ledger.finding(key)?.into_iter().collect());
     }
     let findings: Vec<Finding> = findings.into_values().collect();
-    let minutes = ledger.rows_of_groups(&needed, &fold::spans_needed(&config.rules, &changes))?;
+    let minutes = ledger.rows_of_groups(&needed, &fold::spans_needed(&config.rules, &changes, &judged))?;
     drop((needed, groups));
     // A finding is kept while a row of its episode is stored: without the finding, the episode would be reported again.
     let over = ledger.findings_over(keep_from.min(expired.others_from.start()), ARCHIVED_MAX)?;
@@ -142,6 +145,8 @@ pub(super) fn close(
         expired: expired.minutes,
         findings,
         over,
+        judged,
+        judged_until: read_until,
         context,
         providers,
         read_until,

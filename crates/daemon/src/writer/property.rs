@@ -72,6 +72,12 @@ correlation:
   {type: value_count, rules: [refused], group-by: [source_ip], timespan: 10m, condition: {field: requestURI, gte: 3}}
 stakeout: {dedup_period: 20m}
 ---
+title: Each Path Seldom
+name: each-path-seldom
+correlation:
+  {type: value_count, rules: [refused], group-by: [source_ip], timespan: 10m, condition: {field: requestURI, gte: 3}}
+stakeout: {dedup_period: 20m, repeat_max: 2, repeat_within: 15m}
+---
 title: Many Senders
 name: many-senders
 correlation: {type: value_count, rules: [refused], timespan: 5m, condition: {field: source_ip, gte: 3}}
@@ -172,6 +178,42 @@ const BY_HAND: &[ByHand] = &[
 /// The rule whose last referenced rule counts only for ten minutes after a second refusal within five.
 const FOLLOWED: &str = "refused-then-let-in";
 
+/// The rule with a repeat limit. What comes late can exceed the limit after the finding is open, and the finding stays.
+const SELDOM: &str = "each-path-seldom";
+
+/// Returns the expected episodes of the rule with a repeat limit.
+fn expected_of_seldom(requests: &[Request]) -> Vec<EpisodeRow> {
+    let mut senders: BTreeMap<String, Vec<(i64, usize)>> = BTreeMap::new();
+    for (number, request) in requests.iter().enumerate().filter(|(_, request)| request.is_refused) {
+        let asked = std::iter::repeat_n((request.at, number % PATHS), request.n as usize);
+        senders.entry(request.sender()).or_default().extend(asked);
+    }
+    let paths = |asked: &[(i64, usize)]| asked.iter().map(|(_, path)| *path).collect::<BTreeSet<_>>().len();
+    let mut episodes = Vec::new();
+    for (sender, mut asked) in senders {
+        asked.sort_unstable();
+        let is_seldom = |first: i64| {
+            let around: Vec<_> =
+                asked.iter().copied().filter(|(at, _)| (first - 600..=first + 900).contains(at)).collect();
+            around.len() <= 2 * paths(&around)
+        };
+        let mut from = 0;
+        while let Some(first) = (from..asked.len()).find_map(|at| {
+            let first = (from..=at).find(|first| asked[at].0 - asked[*first].0 <= 600)?;
+            (paths(&asked[first..=at]) >= 3 && is_seldom(asked[first].0)).then_some(first)
+        }) {
+            let mut last = first;
+            while last + 1 < asked.len() && asked[last + 1].0 - asked[last].0 <= 1200 {
+                last += 1;
+            }
+            let (begin, end) = (asked[first].0, asked[last].0);
+            episodes.push((SELDOM.to_owned(), sender.clone(), begin, end, (last - first + 1) as u64));
+            from = last + 1;
+        }
+    }
+    episodes
+}
+
 fn is_followed(all: &Asks, at: i64) -> bool {
     let refused = |from: i64, to: i64| {
         all.iter().filter(move |one| one.what.is_refused && from <= one.at && one.at <= to).map(|one| one.at)
@@ -261,8 +303,20 @@ fn survivor<'a>(finding: &'a Finding, all: &'a BTreeMap<FindingKey, Finding>) ->
 
 fn check(timeline: &Timeline, world: &World) -> Result<(), TestCaseError> {
     let expected = expected(&timeline.requests);
-    proptest::prop_assert_eq!(&counted(world.stored.values()), &expected, "as stored");
-    proptest::prop_assert_eq!(&counted(world.reported.latest.values()), &expected, "as reported");
+    let (seldom, stored): (Vec<_>, Vec<_>) =
+        counted(world.stored.values()).into_iter().partition(|(rule, ..)| rule == SELDOM);
+    let (_, reported): (Vec<_>, Vec<_>) =
+        counted(world.reported.latest.values()).into_iter().partition(|(rule, ..)| rule == SELDOM);
+    proptest::prop_assert_eq!(&stored, &expected, "as stored");
+    proptest::prop_assert_eq!(&reported, &expected, "as reported");
+    let expected = expected_of_seldom(&timeline.requests);
+    if timeline.requests.iter().all(|request| request.visible_from == request.at) {
+        proptest::prop_assert_eq!(&seldom, &expected, "with a repeat limit");
+    }
+    for (_, sender, first, last, _) in &expected {
+        let holds = |(_, other, from, to, _): &&EpisodeRow| other == sender && from <= first && last <= to;
+        proptest::prop_assert_eq!(seldom.iter().filter(holds).count(), 1, "{} {} in {:?}", sender, first, &seldom);
+    }
     let reported: BTreeSet<&FindingKey> = world.reported.creates.keys().collect();
     proptest::prop_assert_eq!(
         reported,
@@ -303,6 +357,8 @@ struct Met {
     /// Findings of the rule with a follow-up, and those of them that name related findings.
     let_in: usize,
     related: usize,
+    /// Findings of the rule with a repeat limit.
+    seldom: usize,
 }
 
 impl Met {
@@ -317,11 +373,13 @@ impl Met {
             followed: self.followed + world.followed,
             let_in: self.let_in + count(|finding| finding.rule.name == FOLLOWED),
             related: self.related + count(|finding| !finding.related.is_empty()),
+            seldom: self.seldom + count(|finding| finding.rule.name == SELDOM),
         }
     }
 
     fn each_is_there(&self) -> bool {
-        [self.findings, self.merged, self.late, self.pruned, self.pruned_and_grown, self.followed, self.let_in]
+        let grown = self.pruned_and_grown;
+        [self.findings, self.merged, self.late, self.pruned, grown, self.followed, self.let_in, self.seldom]
             .iter()
             .all(|times| *times > 0)
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use stakeout_core::commit::WaitingGroup;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::{CountKey, GroupKey, RuleKey};
 use stakeout_core::rule::HeadKey;
@@ -17,7 +18,7 @@ use crate::error::{LedgerError, Result};
 use crate::findings;
 use crate::key::{Actor, FindingId, FindingState, Hour, Key};
 use crate::rows::{self, ActorRows};
-use crate::write_batch::get;
+use crate::write_batch::{get, parse_json};
 
 /// The oldest rows of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +176,24 @@ impl Ledger {
                 }
             }
             Ok(over)
+        })
+    }
+
+    /// Returns groups that wait until `until` or less: those that have waited for longest, at most `max`.
+    pub fn waiting(&self, until: Second, max: usize) -> Result<Vec<WaitingGroup>> {
+        self.read(|_| {
+            let mut waiting = Vec::new();
+            let first = Key::Waiting(Second(i64::MIN), 0);
+            let mut reader = ValueReader::new(self.engine.range(first.until(&Key::Waiting(until.plus(1), 0))));
+            while let Some(value) = reader.next_value()? {
+                let key = value.key();
+                let Key::Waiting(until, _) = key else { return Err(value.damaged("is stored among waiting groups")) };
+                waiting.push(WaitingGroup { until, key: parse_json(key, &value.into_bytes()?)? });
+                if waiting.len() >= max {
+                    break;
+                }
+            }
+            Ok(waiting)
         })
     }
 

@@ -200,6 +200,8 @@ pub(crate) fn commit(source: SourceId, log: LogId, cursor: i64, next_delivery: D
         expired: Vec::new(),
         findings: Vec::new(),
         archived: Vec::new(),
+        waiting: Vec::new(),
+        judged: Vec::new(),
         deliveries: Vec::new(),
         next_delivery,
     }
