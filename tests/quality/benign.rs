@@ -261,7 +261,9 @@ fn innocent_clients_beside_attackers_are_not_accused() {
         .iter()
         .filter(|(source, _)| findings.iter().any(|finding| finding.sources.contains(&network(source))))
         .collect();
-    assert!(accused.is_empty() && findings.len() == 3, "{accused:?}: {:?}", by_rule(&findings));
+    // One rule needs one request only, and names each attacker.
+    let crowds = findings.iter().filter(|finding| finding.rule != "kubernetes-probing-without-credentials").count();
+    assert!(accused.is_empty() && crowds == 2, "{accused:?}: {:?}", by_rule(&findings));
 }
 
 /// The runners of a hosted pipeline come and go, each with an address of its own.

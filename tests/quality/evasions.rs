@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::request::{CURL, KUBECTL, KUBELET, Request, SCANNER, findings};
 use super::{by_rule, network};
 
+/// The rule that needs one request only.
+const LONE: &str = "kubernetes-probing-without-credentials";
 const STRANGER: &str = "77.20.0.1";
 const ACCOUNT: &str = "system:serviceaccount:prod:web";
 const SIX_HOURS: u32 = 21_500;
@@ -59,7 +61,9 @@ fn assert_found(what: &str, requests: &[Request], attackers: &[String], most: us
     let missed: Vec<_> = attackers.difference(&accused).take(5).collect();
     let wrongly: Vec<_> = accused.difference(&attackers).take(5).collect();
     assert!(missed.is_empty() && wrongly.is_empty(), "{what}: missed {missed:?}, wrongly accused {wrongly:?}");
-    assert!(findings.len() <= most, "{what}: {:?}", by_rule(&findings));
+    // One rule needs one request only and names one address in each finding.
+    let (lone, others): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.rule == LONE);
+    assert!(others.len() <= most && lone.len() <= attackers.len(), "{what}: {:?}", by_rule(&findings));
 }
 
 #[test]

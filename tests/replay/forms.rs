@@ -189,7 +189,7 @@ const COMPRESSIONS: [Named<Compression>; 6] = [
 fn a_recording_gives_its_findings_in_every_form() {
     let lines = recording();
     let expected = findings_of(lines.join("\n").as_bytes());
-    assert_eq!(expected.len(), 7);
+    assert_eq!(expected.len(), 8);
     let of_wrappers = WRAPPERS.iter().flat_map(|wrapper| [0, 1, 2].map(|shift| (wrapper, &PREFIXES[0], shift)));
     let of_prefixes = PREFIXES.iter().flat_map(|prefix| [0, 1].map(|shift| (&WRAPPERS[0], prefix, shift)));
     for (number, (wrapper, prefix, shift)) in of_wrappers.chain(of_prefixes).enumerate() {
@@ -212,7 +212,7 @@ fn of_form(name: &str) -> usize {
 #[test]
 fn records_of_clouds_and_documents_give_the_findings_too() {
     for name in ["scan.aks-audit.json", "scan.eventhub.json", "scan.gke.json", "scan.insights.json"] {
-        assert_eq!(of_form(name), 7, "{name}");
+        assert_eq!(of_form(name), 8, "{name}");
     }
     let lines = recording();
     let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -271,7 +271,7 @@ fn records_of_clouds_and_documents_give_the_findings_too() {
         assert_eq!(findings_of(text.as_bytes()), expected, "{name}");
     }
     let minimal = gke.iter().map(minimal).collect::<Vec<_>>().join("\n");
-    assert_eq!(findings_of(minimal.as_bytes()).len(), 7, "entries without ids");
+    assert_eq!(findings_of(minimal.as_bytes()).len(), 8, "entries without ids");
     for name in ["scan.audit.log.xz", "scan.audit.log.bz2"] {
         let bytes = std::fs::read(data(&format!("forms/{name}"))).expect("readable");
         assert_eq!(findings_of(&bytes), expected, "{name}");
@@ -484,6 +484,6 @@ fn standard_input_is_read_as_a_file_is() {
     let of_file = replay(&["-o", "json", path.to_str().expect("text")], b"");
     let of_input = replay(&["-o", "json", "-"], text.as_bytes());
     let of_pipe = replay(&["-o", "json", "/dev/stdin"], text.as_bytes());
-    assert!(stdout(&of_file).lines().count() == 7 && of_file.stdout == of_input.stdout);
+    assert!(stdout(&of_file).lines().count() == 8 && of_file.stdout == of_input.stdout);
     assert_eq!(of_file.stdout, of_pipe.stdout);
 }
