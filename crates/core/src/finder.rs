@@ -313,7 +313,8 @@ impl Search<'_> {
             let rest = &text[begin..];
             if vain > FAILURES_MAX * text.len() {
                 // Nothing is left out in silence.
-                self.found.push(Err(Unusable::of_line(rest, rest)));
+                let error = DecodeError::NotJson("what is before it breaks off too often".to_owned());
+                self.found.push(Err(Unusable::Damaged(error)));
                 break;
             }
             let whole = read_value(rest);
