@@ -14,7 +14,7 @@ const KEY_PARTS_MAX: usize = 8;
 /// Highest index that a key with dots may name.
 const INDEX_MAX: usize = 256;
 
-/// Members of an event that are objects and have no name with `_`.
+/// Members of an event that are objects, and in which no member is one.
 const JOINED: [&str; 4] = ["user", "impersonatedUser", "objectRef", "responseStatus"];
 
 /// Members in their order, each value as it is spelled.
@@ -91,10 +91,12 @@ pub(super) fn parts(key: &str) -> Vec<&str> {
     key.split(['.', '[', ']']).filter(|part| !part.is_empty()).take(KEY_PARTS_MAX).collect()
 }
 
-/// Returns the parts of a key that was joined by `_`, as Graylog does: `user_username`.
+/// Returns the parts of a key that was joined without a dot: `user_username`, as Graylog does, `user__username`, `user/username`.
 pub(super) fn joined(key: &str) -> Option<(&str, &str)> {
-    let (object, member) = key.split_once('_')?;
-    JOINED.contains(&object).then_some((object, member))
+    let object = JOINED.iter().find(|object| key.starts_with(**object))?;
+    let (object, rest) = key.split_at(object.len());
+    let member = rest.trim_start_matches(['_', '/', ':', '-']);
+    (member.len() < rest.len() && !member.is_empty()).then_some((object, member))
 }
 
 /// Inserts a value at the position that the parts of its key name. A number among them is the index of a list.

@@ -24,6 +24,8 @@ const KNOWN: [&str; 16] = [
     "stageTimestamp",
     "annotations",
 ];
+/// Longest key that may mean a member, in bytes.
+const KEY_BYTES_MAX: usize = 32;
 /// Members that say what was requested.
 const REQUEST: [&str; 3] = ["verb", "requestURI", "stage"];
 /// Members that hardly any other record has.
@@ -50,7 +52,8 @@ pub(super) fn event_in(object: &Object<'_>, json: &str) -> Option<Result<Decoded
         let json = object.raw(name).filter(|json| json.starts_with('"'));
         json.and_then(json_text).is_some_and(|text| text.trim_start().starts_with(['{', '[']))
     };
-    let is_flat = object.members().any(|(key, _)| key.contains(['.', '[']) || joined(key).is_some());
+    let is_other = |key: &str| !KNOWN.contains(&key) && known(key).is_some();
+    let is_flat = object.members().any(|(key, _)| key.contains(['.', '[']) || joined(key).is_some() || is_other(key));
     if is_flat || STRUCTURED.iter().any(is_text) {
         return Some(decode(assembled(object).as_bytes()));
     }
@@ -89,19 +92,32 @@ pub(super) fn is_of_rancher(object: &Object<'_>) -> bool {
             || object.raw("user").and_then(Object::parse).is_some_and(is_user))
 }
 
+/// Returns the member that a key means, also in other letters: Athena has columns in lower case, others write `request_uri`.
+fn known(key: &str) -> Option<&'static str> {
+    let letters = |text: &'_ str| -> Vec<u8> {
+        text.bytes().filter(|byte| *byte != b'_').map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    if KNOWN.contains(&key) || key.len() > KEY_BYTES_MAX {
+        return KNOWN.into_iter().find(|name| *name == key);
+    }
+    let key = letters(key);
+    KNOWN.into_iter().find(|name| letters(name) == key)
+}
+
 /// Returns the event with its flattened members put together and its texts of JSON read.
 fn assembled(object: &Object<'_>) -> String {
     let mut event = Map::new();
     for (key, value) in object.members() {
-        let parts = parts(key);
-        let Some(name) = parts.first().filter(|name| KNOWN.contains(name)) else {
+        let mut parts = known(key).map_or_else(|| parts(key), |name| vec![name]);
+        let Some(name) = parts.first().and_then(|name| known(name)) else {
             continue;
         };
+        parts[0] = name;
         let Ok(value) = serde_json::from_str::<Value>(value.get()) else {
             continue;
         };
         let value = match value {
-            Value::String(text) if STRUCTURED.contains(name) && text.trim_start().starts_with(['{', '[']) => {
+            Value::String(text) if STRUCTURED.contains(&name) && text.trim_start().starts_with(['{', '[']) => {
                 serde_json::from_str(&text).unwrap_or(Value::String(text))
             }
             value => value,

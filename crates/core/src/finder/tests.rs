@@ -54,12 +54,41 @@ fn an_event_in_a_quoted_text_is_found() {
     assert!(what(&format!("msg={}", &quoted[..quoted.len() / 2])).starts_with("not audit JSON"));
 }
 
+/// An event whose user and code are not found would match no rule, and nobody would hear of it.
+#[test]
+fn members_are_known_by_other_keys() {
+    let expected = event(EVENT).decoded;
+    let event_of = |keys: [&str; 9]| {
+        let [audit_id, uri, username, groups, sources, code, time, kind, verb] = keys;
+        let version = "audit.k8s.io/v1";
+        json!({kind: "Event", "apiVersion": version, audit_id: "a", "stage": "ResponseComplete", uri: "/api", verb: "list",
+            username: "eve", groups: ["g"], sources: ["8.8.8.8"], code: 403, time: "2026-11-22T01:00:00.500Z"})
+        .to_string()
+    };
+    for separator in ["_", "__", "/", ":", "-"] {
+        let [username, groups, code] = [("user", "username"), ("user", "groups"), ("responseStatus", "code")]
+            .map(|(a, b)| format!("{a}{separator}{b}"));
+        let keys = ["auditID", "requestURI", &username, &groups, "sourceIPs", &code, "stageTimestamp", "kind", "verb"];
+        assert_eq!(event(&event_of(keys)).decoded, expected, "{separator}");
+    }
+    let object = |[user, status, uri, sources, time, id]: [&str; 6]| {
+        json!({"kind": "Event", id: "a", "stage": "ResponseComplete", uri: "/api", "verb": "list", user: {"username": "eve",
+            "groups": ["g"]}, sources: ["8.8.8.8"], status: {"code": 403}, time: "2026-11-22T01:00:00.500Z"})
+        .to_string()
+    };
+    let lower = ["user", "responsestatus", "requesturi", "sourceips", "stagetimestamp", "auditid"];
+    let snake = ["user", "response_status", "request_uri", "source_ips", "stage_timestamp", "audit_id"];
+    for keys in [lower, snake] {
+        assert_eq!(event(&object(keys)).decoded, expected, "{keys:?}");
+    }
+}
+
 #[test]
 fn a_prefix_hides_nothing_of_what_a_record_is() {
     let rancher = r#"{"auditID":"a","requestURI":"/v3/x","user":{"name":"u"},"method":"GET","responseCode":200}"#;
     assert_eq!(what(rancher), "a record of Rancher's API audit log");
     assert_eq!(what(&format!("node-1 {rancher}")), "a record of Rancher's API audit log");
-    assert!(what(&format!("node-1 {}", &rancher[..40])).starts_with("not audit JSON"));
+    assert!(what(&format!("node-1 {}", &rancher[..20])).starts_with("not audit JSON"));
     assert_eq!(what("I1122 01:01:20.123456       1 a.go:1] done {\"a\":1}"), "a klog line");
 }
 
