@@ -97,6 +97,40 @@ fn a_long_chain_of_addresses_hides_no_scan() {
     );
 }
 
+/// Container runtimes cut lines after 16 KiB. The sender is in the last part of a long chain.
+#[test]
+fn parts_of_long_lines_are_joined() {
+    let chain = format!("\"sourceIPs\":[{}\"8.8.8.8\"]", "\"::\",".repeat(50_000));
+    let requests = refused("8.8.8.8", DAY + 10 * MINUTE, 12, 2);
+    let part = |text: &str, time: &str, is_docker: bool, is_last: bool| match (is_docker, is_last) {
+        (true, false) => serde_json::json!({"log": text, "stream": "stdout", "time": time}).to_string(),
+        (true, true) => serde_json::json!({"log": format!("{text}\n"), "stream": "stdout", "time": time}).to_string(),
+        (false, false) => format!("{time} stdout P {text}"),
+        (false, true) => format!("{time} stdout F {text}"),
+    };
+    for is_docker in [true, false] {
+        let in_parts = |line: &Line| {
+            let text = line.text.replace("\"sourceIPs\":[\"8.8.8.8\"]", &chain);
+            // As the API server begins a line.
+            let text = text.replacen('{', "{\"kind\":\"Event\",", 1);
+            let time = super::audit::utc(line.ms / 1000);
+            let parts: Vec<&str> =
+                text.as_bytes().chunks(16_384).map(|it| str::from_utf8(it).expect("ASCII")).collect();
+            let is_last = |n: usize| n + 1 == parts.len();
+            let parts = parts.iter().enumerate().map(|(n, text)| part(text, &time, is_docker, is_last(n)));
+            Line { ms: line.ms, text: parts.collect::<Vec<_>>().join("\n") }
+        };
+        let world = World::of_file(&requests.iter().map(in_parts).collect::<Vec<_>>());
+        world.once_done(TICK);
+        let found: Vec<_> = world.reported().into_iter().map(|reported| reported.episode).collect();
+        let is_scan = |rule: &str| rule == "kubernetes-api-multiple-403-from-public-ip";
+        assert!(
+            found.iter().any(|found| is_scan(&found.rule) && found.source == "8.8.8.8" && found.count == 12),
+            "{is_docker}: {found:?}"
+        );
+    }
+}
+
 #[test]
 fn a_kill_around_the_follow_ups_loses_nothing_and_reports_nothing_twice() {
     for commits in [1, 2] {

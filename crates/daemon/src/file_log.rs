@@ -29,6 +29,7 @@ use stakeout_core::time::{Second, Window};
 
 use crate::input;
 use crate::line_reader::{Line, Lines};
+use crate::partial_lines::PartialLines;
 use files::{Identity, Listing, LogFile, LogFiles};
 
 /// How often the files are listed until a list has no unread file.
@@ -257,6 +258,7 @@ impl FilePart {
         observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<()> {
         let mut lines = Lines::new(input::text_of(bytes)?, 0);
+        let mut partial = PartialLines::default();
         self.read.files += 1;
         let outcome = loop {
             let line = match lines.next(filter.needles.as_ref()) {
@@ -274,12 +276,16 @@ impl FilePart {
             if !line.is_ended && is_cut(&line) {
                 break Err(cut_off());
             }
-            let time = self.read_line(&line, window, filter, observe);
+            let time = self.read_line(&line, &mut partial, window, filter, observe);
             self.first = self.first.or(time);
             lines.set_time(time);
         };
         self.last = lines.time();
         self.read.bytes += lines.bytes();
+        // The other parts of the last line are in the next file.
+        for text in partial.rest().filter(|_| !self.file.is_current).collect::<Vec<_>>() {
+            self.observe_found(events_in(&text), self.last, self.read.bytes, window, observe);
+        }
         outcome
     }
 
@@ -287,24 +293,17 @@ impl FilePart {
     fn read_line(
         &mut self,
         line: &Line<'_>,
+        partial: &mut PartialLines,
         window: Window,
         filter: &FileFilter,
         observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
     ) -> Option<Second> {
         let (event, offset) = (line.borrowed_event(), line.offset);
-        let (path, read) = (&self.file.path, &mut self.read);
-        if let Some(found) = found_in(line, &event) {
-            let mut last = line.time_before();
-            for (ordinal, FoundEvent { decoded, time_ms, .. }) in (0..).zip(found) {
-                last = time_ms.map(Second::of_millis).or(last);
-                let at = last.or_else(|| decoded.event.received_time_ms().map(Second::of_millis));
-                let Some(at) = at.filter(|at| window.contains(*at)) else { continue };
-                read.lines += 1;
-                read.truncated += u64::from(decoded.is_truncated);
-                observe(decoded.event, at, &|| format!("{}:{}", path.display(), offset + ordinal));
-            }
-            return last;
+        let joined = if event.is_err() { joined(line, partial) } else { None };
+        if let Some(found) = joined.or_else(|| found_in(line, &event)) {
+            return self.observe_found(found, line.time_before(), offset, window, observe);
         }
+        let (path, read) = (&self.file.path, &mut self.read);
         let time = line.stage_time(&event).or_else(|| line.time_before());
         let event = event.ok();
         let at = time.or_else(|| event.as_ref()?.received_time_ms().map(Second::of_millis));
@@ -322,6 +321,27 @@ impl FilePart {
             Some(_) => {}
         }
         time
+    }
+
+    /// Observes events that were found in other text at `offset`. Returns the time of the last of them, or `before`.
+    fn observe_found(
+        &mut self,
+        found: Vec<FoundEvent>,
+        before: Option<Second>,
+        offset: u64,
+        window: Window,
+        observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
+    ) -> Option<Second> {
+        let mut last = before;
+        for (ordinal, FoundEvent { decoded, time_ms, .. }) in (0..).zip(found) {
+            last = time_ms.map(Second::of_millis).or(last);
+            let at = last.or_else(|| decoded.event.received_time_ms().map(Second::of_millis));
+            let Some(at) = at.filter(|at| window.contains(*at)) else { continue };
+            self.read.lines += 1;
+            self.read.truncated += u64::from(decoded.is_truncated);
+            observe(decoded.event, at, &|| format!("{}:{}", self.file.path.display(), offset + ordinal));
+        }
+        last
     }
 
     /// Returns whether the file must be read again, because it is `file` by now: it was not complete.
@@ -368,6 +388,20 @@ fn open_same(path: &Path, identity: Identity) -> io::Result<Option<File>> {
     Ok((identity == (found.dev(), found.ino())).then_some(file))
 }
 
+/// Returns the events in a text.
+fn events_in(text: &str) -> Vec<FoundEvent> {
+    FINDER.find(text, &Outer::default()).into_iter().filter_map(Result::ok).collect()
+}
+
+/// Returns the events that are complete with a line, or `None` where it is not a part of one: container runtimes cut lines.
+fn joined(line: &Line<'_>, partial: &mut PartialLines) -> Option<Vec<FoundEvent>> {
+    let text = line.text();
+    if let Some(records) = partial.join_record(text.as_bytes()) {
+        return Some(records.iter().flat_map(|record| events_in(record)).collect());
+    }
+    partial.join(&text).map(|whole| whole.map_or_else(Vec::new, |whole| events_in(&whole)))
+}
+
 /// Returns whether a line ends before the event in it does, or contains none.
 fn is_cut(line: &Line<'_>) -> bool {
     let event = line.borrowed_event();
@@ -384,8 +418,7 @@ fn found_in(line: &Line<'_>, event: &Result<BorrowedEvent<'_>, DecodeError>) -> 
     if line.is_long() || event.as_ref().is_ok_and(|event| !event.is_truncated()) {
         return None;
     }
-    let found: Vec<FoundEvent> =
-        FINDER.find(&line.text(), &Outer::default()).into_iter().filter_map(Result::ok).collect();
+    let found = events_in(&line.text());
     let least = if event.is_ok() { 2 } else { 1 };
     (found.len() >= least).then_some(found)
 }

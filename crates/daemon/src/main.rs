@@ -16,6 +16,7 @@ mod table;
 // Files, and the clouds behind one enum.
 mod input;
 mod line_reader;
+mod partial_lines;
 mod file_log;
 mod network;
 mod section;

@@ -2,7 +2,6 @@
 
 mod export;
 mod csv;
-mod cri;
 mod documents;
 mod records;
 mod candidate_filter;

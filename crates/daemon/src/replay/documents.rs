@@ -12,9 +12,9 @@ use serde::de::IgnoredAny;
 use stakeout_core::decode::LINE_BYTES_MAX;
 use stakeout_core::finder::{Finder, FoundEvent, Outer, Unusable, row};
 
-use super::cri::PartialLines;
 use super::csv::CsvHeader;
 use crate::line_reader::Lines;
+use crate::partial_lines::PartialLines;
 
 /// Deepest nesting of a document that is walked by hand.
 const DEPTH_MAX: usize = 8;

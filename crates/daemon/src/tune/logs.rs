@@ -53,6 +53,9 @@ pub(super) async fn read(
                 return Err(anyhow!("cannot read all of {} in {part}: {lost}", log.source.name));
             }
             info!(source = log.source.name, window = %part, pages = cost.pages, records = cost.records, "part read");
+            for file in lost {
+                warn!(source = log.source.name, window = %part, file, "cannot read a file of the log: its requests are not counted");
+            }
             counted.span.records += cost.records;
             counted.unreadable += cost.undecodable;
             let closed = found.close_alone(&log.source, part.latest(), clock::now());

@@ -12,7 +12,7 @@ use crate::line_reader::BEGINNING;
 
 /// The first parts of a line of each stream.
 #[derive(Debug, Default)]
-pub(super) struct PartialLines {
+pub(crate) struct PartialLines {
     stdout: String,
     stderr: String,
 }
@@ -29,7 +29,7 @@ struct DockerRecord {
 impl PartialLines {
     /// Takes a line of a log. Returns `None` where it is not a part of a line, `Some(None)` where further parts follow, and
     /// the whole line with the time of its last part.
-    pub(super) fn join(&mut self, line: &str) -> Option<Option<String>> {
+    pub(crate) fn join(&mut self, line: &str) -> Option<Option<String>> {
         let mut words = line.splitn(4, ' ');
         let (time, stream, tag, text) = (words.next()?, words.next()?, words.next()?, words.next()?);
         if !time.starts_with(|c: char| c.is_ascii_digit()) {
@@ -50,7 +50,7 @@ impl PartialLines {
     /// time of their last part.
     ///
     /// Other tools write such records too, without a line end: a whole event is no part.
-    pub(super) fn join_record(&mut self, record: &[u8]) -> Option<Vec<String>> {
+    pub(crate) fn join_record(&mut self, record: &[u8]) -> Option<Vec<String>> {
         if !record.starts_with(b"{\"log\":") && !record.starts_with(b"{\"log\": ") {
             return None;
         }
@@ -78,7 +78,7 @@ impl PartialLines {
     }
 
     /// Returns the lines whose last part is missing.
-    pub(super) fn rest(&mut self) -> impl Iterator<Item = String> {
+    pub(crate) fn rest(&mut self) -> impl Iterator<Item = String> {
         [take(&mut self.stdout), take(&mut self.stderr)].into_iter().filter(|line| !line.is_empty())
     }
 
