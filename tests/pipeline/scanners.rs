@@ -34,12 +34,12 @@ fn line(ms: i64, n: usize, source: IpAddr, user: &str, code: u16, padding: usize
     Line { ms, text: event.to_string() }
 }
 
-/// Returns the requests of controllers and nodes over an hour: all are let in.
+/// Returns the requests of controllers and nodes, spread over the hour: all are let in.
 fn quiet() -> Vec<Line> {
     let at_work = |n: usize| {
         let source = Ipv4Addr::new(10, 0, u8::try_from(n % 3).expect("small"), u8::try_from(n % 200).expect("small"));
         let user = format!("system:serviceaccount:shop:worker-{}", n % 40);
-        line(DAY * 1000 + i64::try_from(n).expect("few") * 400, n, source.into(), &user, 200, 900)
+        line(DAY * 1000 + i64::try_from(n).expect("few") * 2_700, n, source.into(), &user, 200, 900)
     };
     let mut bytes = 0;
     let within = |line: &Line| {
