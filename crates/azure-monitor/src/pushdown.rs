@@ -192,6 +192,7 @@ fn filter(prefilter: &Prefilter, table: AuditTable, detail: Detail) -> Vec<Strin
 /// Of the resource-specific tables, most columns can be compared as they are; some hold JSON, which is read only where the
 /// index of the column's terms has found something.
 fn audit_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
+    let prefilter = &without_impersonation(prefilter.clone()).simplified();
     let mapping = |field: &Field, value: &Literal| {
         detail.covers(field, value).then(|| ColumnMapping::in_audit_table(field)).flatten()
     };
@@ -225,6 +226,18 @@ fn audit_filter(prefilter: &Prefilter, detail: Detail) -> Vec<String> {
             vec![format!("where {searched}"), format!("extend {}", read.join(", ")), compared]
         }
         _ => vec![compared],
+    }
+}
+
+/// Returns a prefilter without the alternatives that need the impersonated user. The resource-specific tables have no column
+/// for it, so none of their events has one.
+fn without_impersonation(prefilter: Prefilter) -> Prefilter {
+    let all = |parts: Vec<Prefilter>| parts.into_iter().map(without_impersonation).collect();
+    match prefilter {
+        Prefilter::Is { field: Field::Named("impersonatedUser.username"), .. } => Prefilter::Or(Vec::new()),
+        Prefilter::And(parts) => Prefilter::And(all(parts)),
+        Prefilter::Or(parts) => Prefilter::Or(all(parts)),
+        other => other,
     }
 }
 

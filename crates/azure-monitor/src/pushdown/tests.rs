@@ -144,6 +144,15 @@ fn a_value_is_compared_in_its_column() {
 }
 
 #[test]
+fn what_no_row_of_a_table_holds_is_not_asked_for() {
+    let impersonated = text("impersonatedUser.username", "admin");
+    let either = Prefilter::Or(vec![number(403), Prefilter::And(vec![impersonated.clone(), text("verb", "list")])]);
+    assert_eq!(filter_of(AuditTable::AksAudit, &either), filter_of(AuditTable::AksAudit, &number(403)));
+    assert_eq!(filter_of(AuditTable::AksAudit, &impersonated), [""; 0]);
+    assert!(filter_of(AuditTable::AzureDiagnostics, &either)[0].contains("log_s has \"admin\""));
+}
+
+#[test]
 fn a_share_of_the_rows_is_asked_for_at_the_end() {
     let of = |table, of: Share| share(window(), &number(403), of, &config(table));
     let last = |query: String| query.lines().rev().take(2).map(str::to_owned).collect::<Vec<_>>();
