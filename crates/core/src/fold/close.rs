@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::close_input::CloseInput;
 use super::finding_limit::{self, Opening};
 use super::findings::{Findings, Indices, PendingLimit};
+use super::follow_ups::Followers;
 use super::group_index::{GroupIndex, IndexedRow};
 use super::log_change::JoinedChange;
 use super::{Fold, FoldCounts, Limits, WindowCounts};
@@ -109,7 +110,8 @@ pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timesta
         // The findings of a group whose rows stay as they were were updated by the commit that wrote these rows.
         let waited = judged.iter().map(|waiting| &waiting.key);
         let touched: HashSet<&CountKey> = logs.iter().flat_map(JoinedChange::changed_keys).chain(waited).collect();
-        let is_wanted = |key: &CountKey| touched.contains(key) || logs.iter().any(|log| log.followed.contains(key));
+        let followers = Followers::of(&logs);
+        let is_wanted = |key: &CountKey| touched.contains(key) || followers.contains(key);
         let now = GroupIndex::new(rows(&input, &logs).filter(|row| is_wanted(row.key)));
         let before = GroupIndex::new(stored_rows(&input).filter(|row| touched.contains(row.key)));
         let indices = Indices { before: &before, now: &now, spans: &spans, judged_until: input.judged_until };
@@ -117,7 +119,7 @@ pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timesta
         let (opened, left_out) = finding_limit::choose(openings, limits, input.stored.findings);
         findings.open(opened, &now);
         findings.relate(rules);
-        let follow_ups: Vec<_> = logs.iter().map(|log| log.due_follow_ups(&now)).collect();
+        let follow_ups = followers.due(rules, &logs, &now);
         let kinds = left_out_by_log(&left_out, &logs);
         (follow_ups.into_iter().zip(kinds).collect::<Vec<_>>(), waiting)
     };

@@ -90,7 +90,7 @@ impl Findings {
         let (mut openings, mut waiting) = (Vec::new(), Vec::new());
         for rule in &rules.rules {
             let span = indices.spans.get(&rule.key).copied().unwrap_or(Window::ALL);
-            for (key, history) in indices.now.groups_of(rule.key).filter(|(key, _)| touched.contains(key)) {
+            for (key, history) in indices.now.groups_of(rule.key, |key| touched.contains(key)) {
                 let known = Known { from: span.earliest(), until: indices.judged_until, reported: &[] };
                 let waits_until =
                     self.update_group(rule, key, &history, &indices.before.history(key), known, &mut openings);

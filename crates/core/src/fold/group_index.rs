@@ -43,12 +43,17 @@ impl<'a> GroupIndex<'a> {
         GroupIndex { rows }
     }
 
-    /// Returns the groups of a rule with their histories, ascending.
-    pub(super) fn groups_of(&self, rule: RuleKey) -> impl Iterator<Item = (&'a CountKey, GroupHistory<'a>)> {
+    /// Returns those groups of a rule that are `wanted`, with their histories, ascending.
+    pub(super) fn groups_of(
+        &self,
+        rule: RuleKey,
+        wanted: impl Fn(&CountKey) -> bool,
+    ) -> impl Iterator<Item = (&'a CountKey, GroupHistory<'a>)> {
         let begin = self.rows.partition_point(|row| row.key.rule < rule);
         let end = self.rows.partition_point(|row| row.key.rule <= rule);
         self.rows[begin..end]
             .chunk_by(|one, next| one.key == next.key)
+            .filter(move |rows| wanted(rows[0].key))
             .map(|rows| (rows[0].key, GroupHistory::of(rows)))
     }
 

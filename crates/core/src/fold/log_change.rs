@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::WindowCounts;
-use super::follow_ups::DueFollowUps;
-use super::group_index::GroupIndex;
 use super::row_limit;
 use crate::group::CountKey;
 use crate::notice::{Notice, NoticeKind};
@@ -101,10 +99,6 @@ impl JoinedChange {
         if let Some(kind) = no_room.filter(|_| !is_reread) {
             self.notify(window, kind);
         }
-    }
-
-    pub(super) fn due_follow_ups(&self, index: &GroupIndex<'_>) -> DueFollowUps {
-        self.window.as_ref().map(|counts| counts.due_follow_ups(index, &self.followed)).unwrap_or_default()
     }
 
     /// Returns the window of a notice: the one that was read, or that of the rows that expire with it.

@@ -1,8 +1,9 @@
 //! The conditions of all rules, each once. Rules share selections and filters: each condition is evaluated at most once
 //! per request, and each field is read at most once. No other code decides whether a condition holds.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+
+use rustc_hash::FxHashMap;
 
 use super::Expression;
 use super::pattern::Pattern;
@@ -13,7 +14,8 @@ use crate::time::Second;
 /// Conditions by index, and the fields that they read.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
-    indexes: HashMap<Condition, usize>,
+    /// Rules are not an attacker's.
+    indexes: FxHashMap<Condition, usize>,
     conditions: Vec<Condition>,
     fields: Vec<Field>,
     readers: Vec<FieldReader>,
