@@ -68,6 +68,14 @@ pub struct Settlement {
     pub notices: Vec<(DeliveryId, Notice)>,
 }
 
+impl Settlement {
+    /// Adds what another message settles.
+    pub fn add(&mut self, other: &Settlement) {
+        self.entries.extend(other.entries.iter().copied());
+        self.notices.extend(other.notices.iter().cloned());
+    }
+}
+
 impl Delivery {
     /// Returns the delivery in parts of at most [`ENTRIES_MAX`] entries, in their order, numbered from `next` on. Notices go
     /// with the last part, because they follow the findings.

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use stakeout_core::delivery::Settlement;
 use stakeout_notify::SendError;
 use stakeout_notify::batching::{Planned, batch, plan};
 use stakeout_notify::destination::Destination;
@@ -63,7 +64,7 @@ impl Outbox {
     }
 }
 
-/// Sends the pending messages of an outbox, and settles each before it sends the next.
+/// Sends the pending messages of an outbox, and settles what it sent before it sends the next.
 pub(crate) async fn send_pending(
     outbox: &Outbox,
     writer: &Writer,
@@ -85,12 +86,13 @@ pub(crate) async fn send_pending(
         let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
         let notifications = batch(mode, part, &findings);
         summary.pending = summary.pending - part.len() + notifications.len();
-        for notification in notifications {
+        for some in notifications.chunks(destination.messages_at_once()) {
             if shutdown.is_requested() {
                 break 'parts;
             }
-            if let Err(error) = send(outbox, &notification.message).await {
-                metric::message(destination, false);
+            let messages: Vec<&Message<'_>> = some.iter().map(|notification| &notification.message).collect();
+            if let Err(error) = send(outbox, &messages).await {
+                metric::messages(destination, some.len(), false);
                 warn!(destination = destination.name(), pending = summary.pending, %error, "cannot send a message");
                 refused_in_a_row += 1;
                 // A refused message does not hold up the others, but a destination that refuses all of them is left alone.
@@ -100,10 +102,12 @@ pub(crate) async fn send_pending(
                 break 'parts;
             }
             refused_in_a_row = 0;
-            writer.settle(notification.settles).await?;
-            metric::message(destination, true);
-            summary.sent += 1;
-            summary.pending -= 1;
+            let mut settles = Settlement::default();
+            some.iter().for_each(|notification| settles.add(&notification.settles));
+            writer.settle(settles).await?;
+            metric::messages(destination, some.len(), true);
+            summary.sent += some.len();
+            summary.pending -= some.len();
         }
     }
     if summary.sent > 0 {
@@ -113,7 +117,7 @@ pub(crate) async fn send_pending(
     Ok(summary)
 }
 
-async fn send(outbox: &Outbox, message: &Message<'_>) -> Result<(), SendError> {
+async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendError> {
     let destination = &outbox.destination;
     let mut waits = ExponentialBuilder::default()
         .with_min_delay(WAIT_MIN)
@@ -122,7 +126,7 @@ async fn send(outbox: &Outbox, message: &Message<'_>) -> Result<(), SendError> {
         .with_jitter()
         .build();
     loop {
-        let Err(error) = destination.send(message, clock::now()).await else { return Ok(()) };
+        let Err(error) = destination.send_all(messages, clock::now()).await else { return Ok(()) };
         let asked = match &error {
             SendError::Refused { .. } => return Err(error),
             SendError::Later { after, .. } => after.unwrap_or_default(),

@@ -148,11 +148,11 @@ pub(crate) fn notice(notice: &Notice) {
     }
 }
 
-/// Counts a message that was sent or failed.
-pub(crate) fn message(destination: &Destination, is_sent: bool) {
+/// Counts messages that were sent or failed.
+pub(crate) fn messages(destination: &Destination, messages: usize, is_sent: bool) {
     let outcome = if is_sent { "sent" } else { "failed" };
     counter!("stakeout_messages_total", "destination" => destination.name().to_owned(), "outcome" => outcome)
-        .increment(1);
+        .increment(messages as u64);
 }
 
 /// Updates the number of pending messages of a destination.

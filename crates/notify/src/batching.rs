@@ -172,8 +172,7 @@ fn digest<'a>(items: &[Item<'_, 'a>], forgotten: Vec<(DeliveryId, Entry)>) -> No
             ItemContent::Finding(finding, activity) => findings.push((finding, activity)),
             ItemContent::Notice(notice) => notices.push(notice),
         }
-        settles.entries.extend(item.planned.settles.entries.iter().copied());
-        settles.notices.extend(item.planned.settles.notices.iter().cloned());
+        settles.add(&item.planned.settles);
     }
     let uids = uids(&forgotten);
     settles.entries.extend(forgotten);

@@ -15,6 +15,9 @@ use crate::webhook::Webhook;
 /// Most messages at once to Slack, by default.
 pub const SLACK_MESSAGES_MAX: usize = 10;
 
+/// Lines that are written to standard output at once.
+const STDOUT_MESSAGES: usize = 16;
+
 /// A configured destination of messages.
 #[derive(Debug)]
 pub struct Destination {
@@ -86,13 +89,35 @@ impl Destination {
         }
     }
 
+    /// Returns how many messages [`send_all`](Self::send_all) takes: those that are settled together, and that a kill between
+    /// the two may repeat.
+    #[must_use]
+    pub fn messages_at_once(&self) -> usize {
+        match self.channel {
+            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) => 1,
+            Channel::Stdout(_) => STDOUT_MESSAGES,
+        }
+    }
+
+    /// Sends `messages` once, at most [`messages_at_once`](Self::messages_at_once) of them; `now` is stamped on them. It
+    /// never retries, waits or logs.
+    pub async fn send_all(&self, messages: &[&Message<'_>], now: Timestamp) -> Result<(), SendError> {
+        if let Channel::Stdout(stdout) = &self.channel {
+            return stdout.send(messages, now).await.map(drop);
+        }
+        for message in messages {
+            self.send(message, now).await?;
+        }
+        Ok(())
+    }
+
     /// Sends `message` once; `now` is stamped on it. It never retries, waits or logs.
     pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
         match &self.channel {
             Channel::Slack { slack, .. } => slack.send(message).await,
             Channel::Sns(sns) => sns.send(message, now).await,
             Channel::Webhook(webhook) => webhook.send(message, now).await,
-            Channel::Stdout(stdout) => stdout.send(message, now).await,
+            Channel::Stdout(stdout) => stdout.send(&[message], now).await,
         }
     }
 }

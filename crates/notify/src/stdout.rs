@@ -24,27 +24,27 @@ static WRITING: Semaphore = Semaphore::const_new(1);
 pub struct Stdout;
 
 impl Stdout {
-    /// Writes `message` and flushes: a receipt means that the pipe holds the message. Waits at most [`WRITE_MAX`] for a
-    /// reader that blocks.
-    pub async fn send(self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
+    /// Writes `messages` at once and flushes: a receipt means that the pipe holds all of them. After a failure it may hold
+    /// some. Waits at most [`WRITE_MAX`] for a reader that blocks.
+    pub async fn send(self, messages: &[&Message<'_>], now: Timestamp) -> Result<Receipt, SendError> {
         if is_closed() {
             return Err(closed());
         }
-        let line = line_of(message, now);
-        match tokio::time::timeout(WRITE_MAX, write_line(line)).await {
+        let lines = messages.iter().map(|message| line_of(message, now)).collect();
+        match tokio::time::timeout(WRITE_MAX, write_lines(lines)).await {
             Ok(written) => written,
             Err(_) => Err(SendError::later("standard output is blocked: its reader does not read")),
         }
     }
 }
 
-/// Writes a line when those before it are written. Goes on in its own thread if nobody waits for it any more, so that no
+/// Writes lines when those before them are written. Goes on in its own thread if nobody waits for it any more, so that no
 /// line breaks off.
-async fn write_line(line: String) -> Result<Receipt, SendError> {
+async fn write_lines(lines: String) -> Result<Receipt, SendError> {
     let failed = |error: &dyn Display| SendError::later(format!("cannot write to standard output: {error}"));
     let permit = WRITING.acquire().await.map_err(|error| failed(&error))?;
     let written = tokio::task::spawn_blocking(move || {
-        let written = write_to(&mut io::stdout().lock(), &line);
+        let written = write_to(&mut io::stdout().lock(), &lines);
         drop(permit);
         written
     });
@@ -72,8 +72,8 @@ fn line_of(message: &Message<'_>, now: Timestamp) -> String {
     ocsf::to_line(&ocsf::message(message, now)) + "\n"
 }
 
-fn write_to(out: &mut impl Write, line: &str) -> Result<Receipt, SendError> {
-    match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+fn write_to(out: &mut impl Write, lines: &str) -> Result<Receipt, SendError> {
+    match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(Receipt::default()),
         // The reader is gone until the process is restarted.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(closed()),
