@@ -23,11 +23,11 @@ use crate::summary::Summary;
 /// Most changes that are closed at once.
 const BATCH_MAX: usize = 256;
 /// Most rows of changes that are closed at once, if there is more than one: they are in memory together.
-const BATCH_ROWS_MAX: usize = 20_000;
+const BATCH_ROWS_MAX: usize = 40_000;
 
 /// How long the writer waits for the changes of other logs that are being read, and how often.
 const WAIT: Duration = Duration::from_millis(5);
-const WAITS_MAX: usize = 6;
+const WAITS_MAX: usize = 20;
 
 /// A change that waits to be closed, with the channel for its answer.
 type Waiting = (Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>);
@@ -59,7 +59,6 @@ impl WriterThread {
             self.accept(request, &mut waiting);
             // Other logs are about to close the same window. One commit for all of them reads once what they share.
             for _ in 0..WAITS_MAX {
-                let before = waiting.len();
                 while waiting.len() < BATCH_MAX
                     && let Ok(request) = queue.try_recv()
                 {
@@ -68,9 +67,6 @@ impl WriterThread {
                 let rows: usize = waiting.iter().map(|(request, _)| request.rows()).sum();
                 let is_complete = waiting.len() >= self.logs_running.load(Ordering::Relaxed).min(BATCH_MAX);
                 if waiting.is_empty() || is_complete || rows >= BATCH_ROWS_MAX {
-                    break;
-                }
-                if waiting.len() == before && before > 1 {
                     break;
                 }
                 clock::block_for(WAIT);
