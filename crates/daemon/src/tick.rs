@@ -1,5 +1,7 @@
 //! The outcome of a tick, and how long a tick waits for slow logs and destinations.
 
+use std::time::Duration;
+
 use tokio::task::JoinError;
 use tracing::error;
 
@@ -14,6 +16,13 @@ pub(crate) enum WaitPolicy {
     UntilDone,
     /// For five minutes. Slow tasks then go on by themselves, and later ticks skip them until they are done.
     Limited,
+}
+
+impl WaitPolicy {
+    /// Returns `limit` where there is one.
+    pub(crate) fn limited_to(self, limit: Duration) -> Option<Duration> {
+        (self == WaitPolicy::Limited).then_some(limit)
+    }
 }
 
 /// The outcome of a tick.

@@ -2,8 +2,8 @@
 //! messages.
 //!
 //! Each log has its own task and reads its windows in order, so a slow or failing log delays no other. One writer closes
-//! and commits the windows. When every log is done, or after five minutes, each destination gets its messages in its own
-//! task. The daemon then continues without the slow ones.
+//! and commits the windows. When every log is done, or after half a minute and again after five, each destination gets its
+//! messages in its own task. The daemon then continues without the slow ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +31,10 @@ use crate::stranded::{Stranded, stranded};
 use crate::tick::{TickSummary, WaitPolicy};
 use crate::writer::{EngineConfig, StateError, Writer};
 
-/// How long a tick waits for logs before it sends the messages so far, and how long it then waits for slow logs and
-/// destinations.
+/// After how long a tick sends the messages so far, so that a slow log delays only its own. Until then, what several logs
+/// add to a finding is one message.
+const SLOW_AFTER: Duration = Duration::from_secs(30);
+/// How long a tick waits for slow logs, and then for destinations, before it sends what it has and goes on without them.
 const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A config in use.
@@ -128,21 +130,18 @@ impl Watch {
         let mut summary = TickSummary::default();
         let mut failure = None;
         let mut tasks = self.start_log_tasks(at, shutdown, bar, &mut summary);
-        let is_late = {
-            let limit = clock::sleep(WAIT_MAX);
-            tokio::pin!(limit);
-            loop {
-                tokio::select! {
-                    task = tasks.join_next() => match task {
-                        Some(task) => failure = summary.add_log(task).or(failure),
-                        None => break false,
-                    },
-                    () = &mut limit => break true,
+        let mut is_late = false;
+        for limit in [SLOW_AFTER, WAIT_MAX - SLOW_AFTER] {
+            let all_read = async {
+                while let Some(task) = tasks.join_next().await {
+                    failure = summary.add_log(task).or(failure.take());
                 }
+            };
+            is_late = tokio::time::timeout(limit, all_read).await.is_err();
+            if !is_late {
+                break;
             }
-        };
-        if is_late {
-            failure = self.dispatch(wait, shutdown, &mut summary).await.err().or(failure);
+            failure = self.dispatch(wait.limited_to(limit), shutdown, &mut summary).await.err().or(failure);
         }
         match wait {
             WaitPolicy::Limited => {
@@ -156,7 +155,7 @@ impl Watch {
             }
         }
         if !is_late || wait == WaitPolicy::UntilDone {
-            failure = self.dispatch(wait, shutdown, &mut summary).await.err().or(failure);
+            failure = self.dispatch(wait.limited_to(WAIT_MAX), shutdown, &mut summary).await.err().or(failure);
         }
         failure.map_or(Ok(summary), Err)
     }
@@ -209,10 +208,11 @@ impl Watch {
         LogTask::new(log, progress, at, &self.options, &self.writer, &self.engine).run(due, shutdown, bar).await
     }
 
-    /// Sends the pending messages of every destination that is not being sent to.
+    /// Sends the pending messages of every destination that is not being sent to. After `limit`, those that are still being
+    /// sent to go on by themselves.
     async fn dispatch(
         self: &Arc<Self>,
-        wait: WaitPolicy,
+        limit: Option<Duration>,
         shutdown: &Shutdown,
         summary: &mut TickSummary,
     ) -> Result<(), StateError> {
@@ -232,20 +232,22 @@ impl Watch {
                 outcome
             });
         }
-        let limit = clock::sleep(WAIT_MAX);
-        tokio::pin!(limit);
-        loop {
-            tokio::select! {
-                task = tasks.join_next() => match task {
-                    Some(task) => summary.add_dispatch(task)?,
-                    None => return Ok(()),
-                },
-                () = &mut limit, if wait == WaitPolicy::Limited => {
+        let all_sent = async {
+            while let Some(task) = tasks.join_next().await {
+                summary.add_dispatch(task)?;
+            }
+            Ok(())
+        };
+        match limit {
+            None => all_sent.await,
+            Some(limit) => match tokio::time::timeout(limit, all_sent).await {
+                Ok(sent) => sent,
+                Err(_) => {
                     summary.messages_pending += tasks.len();
                     tasks.detach_all();
-                    return Ok(());
+                    Ok(())
                 }
-            }
+            },
         }
     }
 }
