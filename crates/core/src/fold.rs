@@ -10,6 +10,7 @@ mod finding_limit;
 mod findings;
 mod follow_ups;
 mod group_index;
+mod group_sizes;
 mod hashed;
 mod memberships;
 mod merge;
@@ -35,6 +36,7 @@ use crate::response_code::ResponseCode;
 use crate::rule::{Level, Match, Matcher, Pass, Rules};
 use crate::time::{Second, Window};
 
+use group_sizes::GroupSizes;
 use hashed::ByHash;
 use memberships::{Membership, Memberships};
 use samples::WindowSamples;
@@ -42,6 +44,7 @@ use values::WindowValues;
 
 pub use close::{Closed, ClosedLog, close, keys_needed, spans_needed};
 pub use close_input::{CloseInput, Stored};
+pub use group_sizes::LargestGroups;
 pub use log_change::{JoinedChange, LogChange};
 pub use window_counts::WindowCounts;
 
@@ -50,7 +53,8 @@ pub use window_counts::WindowCounts;
 pub struct Limits {
     /// Distinct matched requests; about 50 bytes of memory each.
     pub requests_max: usize,
-    /// Groups, over all rules; about 500 bytes of memory each.
+    /// Groups, over all rules; about 500 bytes of memory each. A window with more is read twice: the second time, the largest
+    /// of each rule are counted.
     pub groups_max: usize,
     /// Samples, over all groups; about 700 bytes of memory each.
     pub samples_max: usize,
@@ -139,6 +143,10 @@ pub struct Fold {
     is_reread: bool,
     /// The spans of each rule and source that are followed up; `None` in the first pass.
     follow_ups: Option<HashMap<(RuleKey, SourceIp), Vec<Window>>>,
+    /// The groups that are counted; `None` in a first read, which counts all that fit.
+    largest: Option<Arc<LargestGroups>>,
+    /// The sizes of all groups, once there are too many.
+    sizes: Option<GroupSizes>,
     hash_key: HashKey,
     limits: Limits,
     counts: FoldCounts,
@@ -190,6 +198,19 @@ pub fn open(rules: Arc<Rules>, window: Window, is_reread: bool, hash_key: HashKe
     Fold { is_reread, ..open_pass(rules, Pass::First, window, hash_key, limits) }
 }
 
+/// Opens `window` for its second read, which counts only the `largest` groups: see [`WindowCounts::largest_groups`].
+#[must_use]
+pub fn open_largest(
+    rules: Arc<Rules>,
+    window: Window,
+    is_reread: bool,
+    largest: Arc<LargestGroups>,
+    hash_key: HashKey,
+    limits: Limits,
+) -> Fold {
+    Fold { largest: Some(largest), ..open(rules, window, is_reread, hash_key, limits) }
+}
+
 /// Opens `window` for `follow_ups` only: the follow-up rules of their correlations, and the requests of their sources.
 #[must_use]
 pub fn open_follow_ups(
@@ -215,6 +236,8 @@ fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, hash_key: HashKey, l
         window,
         is_reread: false,
         follow_ups: None,
+        largest: None,
+        sizes: None,
         hash_key,
         limits,
         counts: FoldCounts::default(),
@@ -254,9 +277,8 @@ impl Fold {
         let code = ResponseCode::of(observation.event.response_code);
         let identity = self.identity_of(observation, code, matches);
         let known = self.request_by_identity.get(&identity).copied();
-        if known.is_none() && self.is_full(matches) {
-            self.counts.over_limit += u64::from(observation.n);
-            self.overflow.add(observation);
+        if known.is_none() && self.is_full(matches, observation.n.max(1)) {
+            self.sum_up(observation);
             return;
         }
         let received = received_minute(observation);
@@ -295,14 +317,53 @@ impl Fold {
         self.counts
     }
 
-    /// Returns whether one more request with `matches` would exceed a limit.
-    fn is_full(&self, matches: &[Match]) -> bool {
+    /// Reports a request only in the sum of those over a limit.
+    fn sum_up(&mut self, observation: &Observation) {
+        self.counts.over_limit += u64::from(observation.n);
+        self.overflow.add(observation);
+    }
+
+    /// Returns the sizes of all groups so far.
+    fn sizes_so_far(&self) -> GroupSizes {
+        let mut hashes = vec![0; self.groups.len()];
+        self.group_by_hash.iter().for_each(|(hash, group)| hashes[*group as usize] = *hash);
+        let mut sizes = GroupSizes::new(&self.rules);
+        for request in &self.requests {
+            let memberships = self.memberships.of_set(request.membership_set);
+            for (index, membership) in memberships.iter().enumerate() {
+                let group = membership.group as usize;
+                // Several values of a request may count for one group.
+                if memberships[..index].iter().all(|other| other.group != membership.group) {
+                    sizes.add(self.groups[group].key.rule, hashes[group], request.n);
+                }
+            }
+        }
+        sizes
+    }
+
+    /// Returns whether there is no room for one more request with `matches`, which is new. Once there are too many groups, the
+    /// sizes of all groups are noted.
+    fn is_full(&mut self, matches: &[Match], n: u32) -> bool {
         let new = matches.iter().filter(|one| !self.group_by_hash.contains_key(&one.hash)).count();
-        self.requests.len() >= self.limits.requests_max || self.groups.len() + new > self.limits.groups_max
+        let too_many_groups = self.groups.len() + new > self.limits.groups_max;
+        if too_many_groups && self.sizes.is_none() && self.largest.is_none() && self.follow_ups.is_none() {
+            self.sizes = Some(self.sizes_so_far());
+        }
+        if let Some(sizes) = &mut self.sizes {
+            matches.iter().for_each(|found| sizes.add(self.matcher.source_of(found).0, found.hash, n));
+        }
+        too_many_groups || self.requests.len() >= self.limits.requests_max
     }
 
     fn match_all(&mut self, observation: &Observation, matches: &mut Vec<Match>) {
         self.counts.unattributed += u64::from(self.matcher.match_all(observation, matches));
+        if let Some(largest) = &self.largest {
+            let all = matches.len();
+            matches.retain(|found| largest.contains(self.matcher.source_of(found).0, found.hash));
+            if matches.len() < all {
+                self.sum_up(observation);
+            }
+        }
         if let Some(follow_ups) = &self.follow_ups {
             matches.retain(|found| {
                 let (rule, source) = self.matcher.source_of(found);

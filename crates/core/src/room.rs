@@ -57,9 +57,32 @@ impl Room {
     }
 }
 
+/// Shares `max` places among those who need so many each: whoever needs no more than an equal share has it all, and the
+/// others have as much as each other.
+#[must_use]
+pub fn shares(needs: &[usize], max: usize) -> Vec<usize> {
+    let mut smallest_first: Vec<usize> = (0..needs.len()).collect();
+    smallest_first.sort_by_key(|index| needs[*index]);
+    let mut shares = vec![0; needs.len()];
+    let mut left = max;
+    for (done, index) in smallest_first.into_iter().enumerate() {
+        shares[index] = needs[index].min(left / (needs.len() - done));
+        left -= shares[index];
+    }
+    shares
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_needs_little_has_it_and_the_others_share_the_rest() {
+        assert_eq!(shares(&[100, 3, 0, 90], 63), [30, 3, 0, 30]);
+        assert_eq!(shares(&[5, 6], 100), [5, 6]);
+        assert_eq!(shares(&[usize::MAX, 7], 3), [2, 1]);
+        assert!(shares(&[], 3).is_empty());
+    }
 
     fn taken(room: &mut Room, level: Level) -> usize {
         std::iter::repeat_with(|| room.take(level)).take_while(|is_taken| *is_taken).count()

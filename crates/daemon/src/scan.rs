@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::check::{Check, Examination, Status};
 use stakeout_core::event::AuditEvent;
-use stakeout_core::fold::{self, Fold, Limits, WindowCounts};
+use stakeout_core::fold::{self, Fold, LargestGroups, Limits, WindowCounts};
 use stakeout_core::follow_up::FollowUp;
 use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
@@ -46,6 +46,8 @@ pub(crate) struct ScanOptions {
     pub(crate) prefilter: Arc<Prefilter>,
     /// The follow-ups that are scanned for; `None` for a scan of all rules.
     pub(crate) follow_ups: Option<Arc<[FollowUp]>>,
+    /// The groups that are counted, in the second read of a window that has too many.
+    pub(crate) largest: Option<Arc<LargestGroups>>,
     /// The proxies whose forwarded addresses are believed.
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
     /// The key that chooses the evidence.
@@ -125,13 +127,27 @@ impl Log {
         })
     }
 
-    /// Scans `window` once. Failed requests are retried for about a minute; after that the window is left for later.
+    /// Scans `window`, and once more where it has more groups than can be counted: then the largest are. Failed requests are
+    /// retried for about a minute; after that the window is left for later.
     pub(crate) async fn scan(
         &self,
         window: Window,
         is_reread: bool,
         options: &ScanOptions,
     ) -> Result<WindowScan, ScanError> {
+        let scan = self.scan_once(window, is_reread, options).await?;
+        let Some(largest) = scan.counted.largest_groups() else { return Ok(scan) };
+        let cost = scan.cost;
+        // Its rows take much memory.
+        drop(scan);
+        let source = &self.source.name;
+        warn!(source, %window, "window has too many groups: it is read again to count the largest");
+        let second =
+            self.scan_once(window, is_reread, &ScanOptions { largest: Some(largest), ..options.clone() }).await?;
+        Ok(WindowScan { cost: cost.and_reading_again(second.cost), ..second })
+    }
+
+    async fn scan_once(&self, window: Window, is_reread: bool, options: &ScanOptions) -> Result<WindowScan, ScanError> {
         let options = &options.with_proxies(&self.control_plane_proxies);
         match &self.connection {
             Connection::File(file) => self.scan_files(file.clone(), window, is_reread, options.clone()).await,
@@ -295,9 +311,10 @@ impl ScanOptions {
     /// Opens a window.
     fn open(&self, window: Window, is_reread: bool) -> Fold {
         let (rules, hash_key, limits) = (self.rules.clone(), self.hash_key, self.limits);
-        match &self.follow_ups {
-            None => fold::open(rules, window, is_reread, hash_key, limits),
-            Some(follow_ups) => fold::open_follow_ups(rules, window, follow_ups.to_vec(), hash_key, limits),
+        match (&self.follow_ups, &self.largest) {
+            (Some(follow_ups), _) => fold::open_follow_ups(rules, window, follow_ups.to_vec(), hash_key, limits),
+            (None, Some(largest)) => fold::open_largest(rules, window, is_reread, largest.clone(), hash_key, limits),
+            (None, None) => fold::open(rules, window, is_reread, hash_key, limits),
         }
     }
 }

@@ -10,10 +10,10 @@ use super::Fold;
 use super::hashed::ByNumber;
 use super::memberships::Membership;
 use crate::address::SourceIp;
-use crate::group::CountKey;
+use crate::group::{CountKey, RuleKey};
 use crate::notice::NoticeKind;
 use crate::observation::Observation;
-use crate::room::Room;
+use crate::room::{Room, shares};
 use crate::rule::{Level, Rules};
 use crate::tally::Rows;
 use crate::time::{Minute, Second};
@@ -88,7 +88,7 @@ pub(super) struct RowOverflow {
     pub(super) notice: Option<NoticeKind>,
 }
 
-/// Excludes the smallest groups of each hour that would hold more than `rows_max` rows. Hours begin at :50, as the
+/// Excludes the smallest groups of each rule in each hour that would hold more than `rows_max` rows. Hours begin at :50, as the
 /// default schedule's windows do. `overflow` has the requests over the other limits.
 pub(super) fn limit_rows(fold: &Fold, mut overflow: LargestSources) -> RowOverflow {
     let mut excluded = HashSet::new();
@@ -222,17 +222,24 @@ fn new_values(known: &mut FxHashSet<(u32, i64, bool, usize)>, membership: &Membe
     usize::from(is_new(membership.source.index(), false)) + usize::from(is_new(membership.text.index(), true))
 }
 
-/// Returns the groups that exceed the limit with their counts, largest first.
+/// Returns the groups that exceed the limit with their counts, largest first: of each rule, the smallest. A rule with few rows
+/// keeps them all, and the others share the rest.
 fn groups_over_limit(fold: &Fold, groups: Vec<GroupHour>) -> Vec<(u32, GroupHour)> {
     let key_of = |group: u32| &fold.groups[group as usize].key;
     let mut by_size: Vec<(u32, GroupHour)> = (0..).zip(groups).filter(|(_, counts)| counts.minutes != 0).collect();
     by_size.sort_unstable_by(|(left, left_counts), (right, right_counts)| {
         right_counts.requests.cmp(&left_counts.requests).then_with(|| key_of(*left).cmp(key_of(*right)))
     });
-    let mut kept = 0;
-    by_size.retain(|(_, counts)| {
-        let fits = kept + counts.weight() <= fold.limits.rows_max;
-        kept += if fits { counts.weight() } else { 0 };
+    let mut needs: BTreeMap<RuleKey, usize> = BTreeMap::new();
+    for (group, counts) in &by_size {
+        *needs.entry(key_of(*group).rule).or_default() += counts.weight();
+    }
+    let shares = shares(&needs.values().copied().collect::<Vec<_>>(), fold.limits.rows_max);
+    let mut left: BTreeMap<RuleKey, usize> = needs.into_keys().zip(shares).collect();
+    by_size.retain(|(group, counts)| {
+        let Some(left) = left.get_mut(&key_of(*group).rule) else { return false };
+        let fits = counts.weight() <= *left;
+        *left -= if fits { counts.weight() } else { 0 };
         !fits
     });
     by_size

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::group_sizes::LargestGroups;
 use super::hashed::{ByHash, ByNumber};
 use super::memberships::Membership;
 use super::row_limit::{self, RowOverflow};
@@ -31,6 +32,7 @@ pub struct WindowCounts {
     /// The notice of the rows that are not stored.
     pub(super) overflow: Option<NoticeKind>,
     pub(super) proxies: ProxyWatch,
+    largest: Option<Arc<LargestGroups>>,
 }
 
 impl Fold {
@@ -38,6 +40,8 @@ impl Fold {
     #[must_use]
     pub fn count(mut self) -> WindowCounts {
         let sources = std::mem::take(&mut self.overflow);
+        // Some groups look larger than they are.
+        let largest_max = self.limits.groups_max - self.limits.groups_max / 8;
         let RowOverflow { excluded, notice } = row_limit::limit_rows(&self, sources);
         WindowCounts {
             minutes: self.rows(&excluded),
@@ -49,6 +53,7 @@ impl Fold {
             counts: self.counts,
             overflow: notice,
             proxies: self.proxies,
+            largest: self.sizes.map(|sizes| Arc::new(sizes.largest(largest_max))),
         }
     }
 
@@ -121,6 +126,13 @@ impl WindowCounts {
     #[must_use]
     pub fn counts(&self) -> FoldCounts {
         self.counts
+    }
+
+    /// Returns the groups that a second read of the window should count, if it has more than can be counted. Which of them
+    /// this read counted depends on the order of the records.
+    #[must_use]
+    pub fn largest_groups(&self) -> Option<Arc<LargestGroups>> {
+        self.largest.clone()
     }
 
     /// Returns the window.

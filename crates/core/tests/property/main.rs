@@ -7,6 +7,7 @@ mod by_hand;
 mod counting;
 mod episodes;
 mod finding_limit;
+mod group_limit;
 mod order;
 mod parts;
 mod progress_only;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use stakeout_core::fold::{Closed, Limits};
-use stakeout_core::group::CountKey;
+use stakeout_core::group::{CountKey, RuleKey};
 use stakeout_core::notice::NoticeKind;
 
 use super::{BEGIN, Record, close, records};
@@ -49,9 +49,16 @@ proptest! {
         for (key, group) in &kept {
             prop_assert_eq!(group, &all[key], "a group is kept whole or not at all");
         }
-        let largest = all.iter().max_by_key(|(key, group)| (group.0, std::cmp::Reverse(*key)));
-        if let Some((key, _)) = largest.filter(|(_, group)| group.1 <= rows_max as u64) {
-            prop_assert!(kept.contains_key(key), "the largest group is kept");
+        let mut of_rules: BTreeMap<RuleKey, Vec<(&CountKey, u64, u64)>> = BTreeMap::new();
+        all.iter().for_each(|(key, (n, rows))| of_rules.entry(key.rule).or_default().push((key, *n, *rows)));
+        let share = (rows_max / of_rules.len().max(1)) as u64;
+        for groups in of_rules.values() {
+            let rows: u64 = groups.iter().map(|(.., rows)| rows).sum();
+            let largest = groups.iter().max_by_key(|(key, n, _)| (*n, std::cmp::Reverse(*key)));
+            if let Some((key, ..)) = largest.filter(|(.., rows)| *rows <= share) {
+                prop_assert!(kept.contains_key(*key), "the largest group of each rule is kept");
+            }
+            prop_assert!(rows > share || groups.iter().all(|(key, ..)| kept.contains_key(*key)), "a share is its rule's own");
         }
         let mut by_source: BTreeMap<String, u64> = BTreeMap::new();
         for (key, group) in all.iter().filter(|(key, _)| !kept.contains_key(*key)) {

@@ -51,3 +51,18 @@ mod tests {
         assert!(ScanCost::default().wait(Duration::MAX, s(600)).is_err());
     }
 }
+
+impl ScanCost {
+    /// Returns the cost with that of reading the same records a second time.
+    #[must_use]
+    pub(crate) fn and_reading_again(self, second: ScanCost) -> ScanCost {
+        ScanCost {
+            pages: self.pages + second.pages,
+            bytes: self.bytes + second.bytes,
+            throttled: self.throttled + second.throttled,
+            retried: self.retried + second.retried,
+            splits: self.splits + second.splits,
+            ..second
+        }
+    }
+}

@@ -32,6 +32,7 @@ pub(super) async fn read(
     let options = ScanOptions {
         prefilter: Arc::new(rules.prefilter()),
         follow_ups: None,
+        largest: None,
         rules,
         trusted_proxies: Arc::new(config.trusted_proxies.clone()),
         hash_key: HASH_KEY,
