@@ -71,6 +71,8 @@ pub enum NoticeKind {
         /// The largest sources among them, with their requests.
         top: Vec<(String, u64)>,
     },
+    /// The log was read beyond the present, because the system clock was ahead. The window is read again.
+    ClockWasAhead,
     /// Nearly all requests seem to come from a few private addresses, before which public ones are named.
     HiddenProxy {
         /// The addresses, the one of most requests first.

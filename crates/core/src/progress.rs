@@ -184,6 +184,18 @@ impl Progress {
         self.drop_due(window, at);
     }
 
+    /// Goes back to `until`, because the system clock was ahead when the rest was read. Returns the window that is read again,
+    /// with its notice.
+    pub fn go_back(&mut self, until: Second) -> Option<(Window, NoticeKind)> {
+        let ahead = Window::new(until, self.cursor)?;
+        self.cursor = until;
+        self.failing = None;
+        self.silent_windows = 0;
+        self.rereads.retain(|reread| reread.window.latest() <= until);
+        self.gaps.retain(|gap| gap.window.latest() <= until);
+        Some((ahead, NoticeKind::ClockWasAhead))
+    }
+
     /// Returns the windows whose reread is due at `at`, oldest first.
     #[must_use]
     pub fn due_rereads(&self, at: Second) -> Vec<Window> {
@@ -487,6 +499,21 @@ mod tests {
         ] {
             assert_eq!(read.note_hidden_proxies(addresses(seen)), expected, "{seen:?}");
         }
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_left_behind_is_forgotten() {
+        let mut read = progress();
+        read.note_read(window(0), Second(HOUR + 600), &[HOUR], Some(true));
+        for hour in 1..=72 {
+            read.note_read(window(hour), Second(73 * HOUR + 600), &[HOUR], Some(false));
+        }
+        read.note_gap(window(73), "down".to_owned());
+        let ahead = Window::new(Second(HOUR), Second(74 * HOUR));
+        assert_eq!(read.go_back(Second(HOUR)), ahead.map(|window| (window, NoticeKind::ClockWasAhead)));
+        assert_eq!((read.cursor, read.gaps.len(), read.silent_windows), (Second(HOUR), 0, 0));
+        assert_eq!(read.rereads, [Reread { window: window(0), after_seconds: vec![HOUR] }]);
+        assert_eq!(read.go_back(Second(HOUR)), None);
     }
 
     #[test]

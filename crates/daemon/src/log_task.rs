@@ -63,6 +63,9 @@ impl<'a> LogTask<'a> {
         bar: &ProgressBar,
     ) -> Result<LogSummary, StateError> {
         let mut summary = LogSummary::default();
+        if let Some((ahead, kind)) = due.go_back_to.and_then(|until| self.progress.go_back(until)) {
+            self.commit_progress(ahead, Some(kind)).await?;
+        }
         if let Some(gap) = due.gap {
             let kind = self.progress.note_gap(gap, "the window is older than max_backfill".to_owned());
             self.commit_progress(gap, Some(kind)).await?;

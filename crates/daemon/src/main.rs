@@ -7,6 +7,7 @@
 // What every module uses.
 mod exit;
 mod clock;
+mod wall_clock;
 mod shutdown;
 mod telemetry;
 mod systemd;

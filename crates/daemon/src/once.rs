@@ -14,6 +14,7 @@ use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::in_flight::InFlight;
 use crate::progress_bar;
+use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, shutdown, stop_signal};
 use crate::tick::{TickSummary, WaitPolicy};
@@ -43,7 +44,11 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
         let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default())?);
         let (switch, shutdown) = shutdown();
         let bar = progress_bar::windows();
-        let tick = watch.tick(Second::from(at), WaitPolicy::UntilDone, &shutdown, &bar);
+        let time = match args.at {
+            Some(at) => TickTime::chosen(Second::from(at)),
+            None => TickTime::by_the_clock(Second::from(at), None),
+        };
+        let tick = watch.tick(time, WaitPolicy::UntilDone, &shutdown, &bar);
         tokio::pin!(tick);
         let summary = tokio::select! {
             summary = &mut tick => Some(summary),

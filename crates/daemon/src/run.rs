@@ -1,7 +1,7 @@
 //! The verb `run`: the daemon. It ticks by the wall clock, handles signals, reloads its config and reports to systemd.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
@@ -20,10 +20,12 @@ use crate::exit::{Exit, Failure};
 use crate::in_flight::InFlight;
 use crate::metric;
 use crate::progress_bar;
+use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, Shutdown, ShutdownSwitch, shutdown};
 use crate::systemd;
 use crate::tick::{TickSummary, WaitPolicy};
+use crate::wall_clock::{Shown, WallClock};
 use crate::watch::Watch;
 use crate::writer::{StateError, Writer};
 
@@ -72,7 +74,14 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let (sources, rules) = (watch.config().sources.len(), watch.rules().rules.len());
     info!(version = env!("CARGO_PKG_VERSION"), sources, rules, "started");
     warn_of_stranded(&watch).await;
-    let mut daemon = Daemon { args: args.config.clone(), watch, health, last_tick: None };
+    let mut daemon = Daemon {
+        args: args.config.clone(),
+        watch,
+        health,
+        last_tick: None,
+        clock: WallClock::default(),
+        started: clock::monotonic(),
+    };
     daemon.run(&mut signals, &switch, &shutdown).await?;
     systemd::notify(&[NotifyState::Stopping]);
     info!("stopped");
@@ -85,6 +94,9 @@ struct Daemon {
     health: Health,
     /// The last tick that began.
     last_tick: Option<Second>,
+    clock: WallClock,
+    /// What the monotonic clock showed at the start.
+    started: Instant,
 }
 
 /// Why a wait ended.
@@ -102,8 +114,14 @@ impl Daemon {
         shutdown: &Shutdown,
     ) -> Result<(), Failure> {
         loop {
-            let now = Second::from(clock::now());
-            // A step back of the clock repeats nothing: a tick never begins before the time of the last one.
+            let Some(now) = self.now() else {
+                if let WakeReason::Stop = self.wait_for_clock(signals).await {
+                    self.stop(switch).await;
+                    return Ok(());
+                }
+                continue;
+            };
+            // A small step back of the clock repeats nothing: a tick never begins before the time of the last one.
             let tick = self.watch.config().schedule.tick_before(now).max(self.last_tick);
             let mut wake = self.watch.config().schedule.tick_after(tick.unwrap_or(now));
             if let Some(tick) = tick {
@@ -121,13 +139,65 @@ impl Daemon {
                     continue;
                 }
             }
-            match sleep_until(wake, signals).await {
+            match self.sleep_until(wake, signals).await {
                 WakeReason::Time => {}
                 WakeReason::Reload => self.reload().await,
                 WakeReason::Stop => {
                     self.stop(switch).await;
                     return Ok(());
                 }
+            }
+        }
+    }
+
+    /// Returns the time, or `None` while the wall clock is not believed.
+    fn now(&mut self) -> Option<Second> {
+        match self.clock.look(self.started.elapsed(), Second::from(clock::now())) {
+            Shown::Time(now) => Some(now),
+            Shown::Ahead { seconds, is_new } => {
+                if is_new {
+                    let error =
+                        format!("the system clock went forward by {seconds} s: nothing is read until that lasts");
+                    error!("{error}");
+                    self.health.note_error(error);
+                }
+                None
+            }
+            Shown::Stepped { at, seconds } => {
+                let direction = if seconds > 0 { "forward" } else { "back" };
+                warn!("the system clock went {direction} by {} s, and is believed", seconds.abs());
+                self.last_tick = None;
+                Some(at)
+            }
+        }
+    }
+
+    /// Waits before the next look at a clock that is ahead.
+    async fn wait_for_clock(&mut self, signals: &mut Signals) -> WakeReason {
+        let reason = tokio::select! {
+            () = clock::sleep(CLOCK_POLL) => WakeReason::Time,
+            reason = signals.next() => reason,
+        };
+        if let WakeReason::Reload = reason {
+            self.reload().await;
+        }
+        reason
+    }
+
+    /// Sleeps until the wall clock shows `wake`, or another time than it should: it looks every [`CLOCK_POLL`].
+    async fn sleep_until(&self, wake: Option<Second>, signals: &mut Signals) -> WakeReason {
+        loop {
+            let now = clock::now();
+            let left = wake.map_or(CLOCK_POLL, |wake| {
+                let left_ms = wake.millis().saturating_sub(now.as_millisecond());
+                Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
+            });
+            if left.is_zero() || self.clock.is_off(self.started.elapsed(), Second::from(now)) {
+                return WakeReason::Time;
+            }
+            tokio::select! {
+                () = clock::sleep(left.min(CLOCK_POLL)) => {}
+                reason = signals.next() => return reason,
             }
         }
     }
@@ -156,8 +226,9 @@ impl Daemon {
     ) -> (Option<Result<TickSummary, StateError>>, WakeReason) {
         let (watch, shutdown) = (self.watch.clone(), shutdown.clone());
         let bar = if watch.config().sources.is_empty() { ProgressBar::hidden() } else { progress_bar::windows() };
+        let time = TickTime::by_the_clock(tick, self.clock.wrong_since());
         let mut work = tokio::spawn(async move {
-            let outcome = watch.tick(tick, WaitPolicy::Limited, &shutdown, &bar).await;
+            let outcome = watch.tick(time, WaitPolicy::Limited, &shutdown, &bar).await;
             bar.finish_and_clear();
             outcome
         });
@@ -238,24 +309,6 @@ impl Daemon {
 async fn warn_of_stranded(watch: &Watch) {
     for messages in watch.stranded().await.unwrap_or_default() {
         warn!("{}", messages.explanation());
-    }
-}
-
-/// Sleeps until the wall clock shows `wake`. It checks the clock every [`CLOCK_POLL`] to notice a step.
-async fn sleep_until(wake: Option<Second>, signals: &mut Signals) -> WakeReason {
-    loop {
-        let now = clock::now();
-        let left = wake.map_or(CLOCK_POLL, |wake| {
-            let left_ms = wake.millis().saturating_sub(now.as_millisecond());
-            Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
-        });
-        if left.is_zero() {
-            return WakeReason::Time;
-        }
-        tokio::select! {
-            () = clock::sleep(left.min(CLOCK_POLL)) => {}
-            reason = signals.next() => return reason,
-        }
     }
 }
 

@@ -12,11 +12,10 @@ use indicatif::ProgressBar;
 use stakeout_core::fold::Limits;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
-use stakeout_core::time::{Second, Window};
+use stakeout_core::time::Window;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::destination;
@@ -26,6 +25,7 @@ use crate::log_task::{LogSummary, LogTask};
 use crate::metric;
 use crate::outbound::Outbound;
 use crate::scan::{Log, ScanOptions};
+use crate::schedule::TickTime;
 use crate::shutdown::Shutdown;
 use crate::stranded::{Stranded, stranded};
 use crate::tick::{TickSummary, WaitPolicy};
@@ -84,6 +84,7 @@ impl Watch {
         let options = ScanOptions {
             prefilter: Arc::new(rules.prefilter()),
             follow_ups: None,
+            largest: None,
             rules,
             trusted_proxies: Arc::new(config.trusted_proxies.clone()),
             hash_key: writer.hash_key(),
@@ -119,17 +120,17 @@ impl Watch {
         Ok(stranded)
     }
 
-    /// Reads all windows that are due at `at` and sends the pending messages. `bar` counts the windows.
+    /// Reads all windows that are due at `tick` and sends the pending messages. `bar` counts the windows.
     pub(crate) async fn tick(
         self: &Arc<Self>,
-        at: Second,
+        tick: TickTime,
         wait: WaitPolicy,
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<TickSummary, StateError> {
         let mut summary = TickSummary::default();
         let mut failure = None;
-        let mut tasks = self.start_log_tasks(at, shutdown, bar, &mut summary);
+        let mut tasks = self.start_log_tasks(tick, shutdown, bar, &mut summary);
         let mut is_late = false;
         for limit in [SLOW_AFTER, WAIT_MAX - SLOW_AFTER] {
             let all_read = async {
@@ -163,7 +164,7 @@ impl Watch {
     /// Starts a task for every log that is not being read.
     fn start_log_tasks(
         self: &Arc<Self>,
-        at: Second,
+        tick: TickTime,
         shutdown: &Shutdown,
         bar: &ProgressBar,
         summary: &mut TickSummary,
@@ -177,7 +178,7 @@ impl Watch {
             };
             let (watch, log, shutdown, bar) = (self.clone(), log.clone(), shutdown.clone(), bar.clone());
             tasks.spawn(async move {
-                let outcome = watch.read_log(&log, at, &shutdown, &bar).await;
+                let outcome = watch.read_log(&log, tick, &shutdown, &bar).await;
                 drop(guard);
                 if let Err(error) = &outcome {
                     error!(source = log.source.name, %error, "cannot commit the windows of a log");
@@ -192,15 +193,13 @@ impl Watch {
     async fn read_log(
         &self,
         log: &Log,
-        at: Second,
+        tick: TickTime,
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<LogSummary, StateError> {
         let progress = self.writer.progress(&log.source.log).await?;
-        if progress.as_ref().is_some_and(|progress| progress.cursor > at) {
-            warn!(source = log.source.name, "the log was read beyond the current time: check the system clock");
-        }
-        let due = self.config.schedule.due(progress.as_ref(), log.start_seconds, at);
+        let at = tick.at;
+        let due = self.config.schedule.due(progress.as_ref(), log.start_seconds, tick);
         bar.inc_length((due.windows.len() + due.rereads.len()) as u64);
         let start = due.windows.first().map_or(at, Window::earliest);
         let progress = progress.unwrap_or_else(|| Progress::new(log.source.log.clone(), start));

@@ -23,6 +23,7 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::TooManyFindings { .. } => "Too many findings in one window",
         NoticeKind::TooManyPending { .. } => "Too many messages are pending",
         NoticeKind::NotFollowedUp { .. } => "Follow-up incomplete",
+        NoticeKind::ClockWasAhead => "The system clock was ahead",
         NoticeKind::HiddenProxy { .. } => "A proxy seems to hide all clients",
     }
 }
@@ -80,6 +81,11 @@ pub fn explanation(notice: &Notice) -> String {
              denied first and allowed later, no finding reports it.",
             counted(*sources, "address")
         ),
+        NoticeKind::ClockWasAhead => format!(
+            "Source {source} (cluster {cluster}) was read up to {to}, which had not happened yet: the clock of the machine \
+             that runs Stakeout was ahead. It is read again {period}. Findings of that time may be reported a second time, \
+             with the same uid."
+        ),
         NoticeKind::HiddenProxy { addresses } => format!(
             "Nearly all requests in source {source} (cluster {cluster}) {period} seem to come from {}, and name public \
              addresses before. If these are your load balancers or proxies, add them to `trusted_proxies`: until then, \
@@ -120,6 +126,7 @@ pub fn level(notice: &Notice) -> Level {
         | NoticeKind::TooManyFindings { .. }
         | NoticeKind::TooManyPending { .. }
         | NoticeKind::NotFollowedUp { .. }
+        | NoticeKind::ClockWasAhead
         | NoticeKind::HiddenProxy { .. } => Level::Medium,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Level::Informational,
     }
@@ -136,6 +143,7 @@ pub fn activity(notice: &Notice) -> Activity {
         | NoticeKind::TooManyFindings { .. }
         | NoticeKind::TooManyPending { .. }
         | NoticeKind::NotFollowedUp { .. }
+        | NoticeKind::ClockWasAhead
         | NoticeKind::HiddenProxy { .. } => Activity::Create,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Activity::Close,
     }
@@ -154,6 +162,7 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::TooManyFindings { .. } => "too_many_findings",
         NoticeKind::TooManyPending { .. } => "too_many_pending",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
+        NoticeKind::ClockWasAhead => "clock_was_ahead",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
     }
 }
@@ -174,6 +183,7 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::TooManyFindings { .. } => "too_many_findings",
         NoticeKind::TooManyPending { .. } => "too_many_pending",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
+        NoticeKind::ClockWasAhead => "clock_was_ahead",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
     };
     let encoded =

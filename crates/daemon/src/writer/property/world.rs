@@ -21,6 +21,7 @@ use super::timeline::{Request, Timeline, Visit};
 use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS};
 use crate::clock;
 use crate::config::Schedule;
+use crate::schedule::TickTime;
 use crate::writer::{Change, CloseRequest, EngineConfig, Writer};
 
 /// Ticks after the timeline: enough for every reread and for the quiet time.
@@ -155,7 +156,7 @@ impl World {
         for (source, windows) in due.iter_mut().enumerate().filter(|(source, _)| visit.reads[*source]) {
             let log = self.sources[source].log.clone();
             let progress = self.writer().progress(&log).await.expect("the state is read");
-            let read = self.schedule.due(progress.as_ref(), self.schedule.start_seconds, at);
+            let read = self.schedule.due(progress.as_ref(), self.schedule.start_seconds, TickTime::chosen(at));
             windows.extend(read.rereads.into_iter().rev().map(|window| (window, true)));
             windows.extend(read.windows.into_iter().rev().map(|window| (window, false)));
             self.progress[source] = progress;
