@@ -72,7 +72,7 @@ impl FileFilter {
         FileFilter { events: EventFilter::new(prefilter), needles: None }
     }
 
-    /// Returns the same filter, but lines that it cannot match are skipped where that is possible, and are not counted.
+    /// Returns the same filter, but lines of the API server that it cannot match are skipped, and are not counted.
     pub(crate) fn skipping_others(prefilter: &Prefilter) -> FileFilter {
         FileFilter { needles: Needles::of(prefilter, Spelling::Native), ..FileFilter::counting_all(prefilter) }
     }
@@ -257,7 +257,7 @@ impl FilePart {
         filter: &FileFilter,
         observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<()> {
-        let mut lines = Lines::new(input::text_of(bytes)?, 0);
+        let mut lines = Lines::new(input::text_of(bytes)?, 0).checked();
         let mut partial = PartialLines::default();
         self.read.files += 1;
         let outcome = loop {

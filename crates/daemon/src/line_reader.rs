@@ -172,18 +172,30 @@ impl<R: Read> Lines<R> {
         Lines { checked: Some(CheckedLines::default()), ..self }
     }
 
-    /// Returns the next line, or the next line that contains one of `needles`, or `None` at the end.
+    /// Returns the next line, or the next line that contains one of `needles`, or `None` at the end. With the check, it also
+    /// returns each line that does not begin as the API server begins them: there, needles may be spelled otherwise, or be in
+    /// another part of a line.
     pub(crate) fn next(&mut self, needles: Option<&Needles>) -> io::Result<Option<Line<'_>>> {
+        if self.checked.is_some_and(|checked| checked.end < self.next) {
+            self.check();
+        }
         loop {
-            if let Some(at) = self.candidate(self.whole, needles) {
+            let end = self.checked.map_or(self.whole, |checked| checked.end);
+            if let Some(at) = self.candidate(end, needles) {
                 return Ok(Some(self.line_around(at)));
             }
-            self.next = self.whole;
+            self.next = end;
+            if self.next < self.whole {
+                return Ok(Some(self.line_around(self.next)));
+            }
             match self.fill()? {
-                Filled::Lines => {}
+                Filled::Lines => self.check(),
                 Filled::End => return Ok(None),
                 Filled::LongLine => {
-                    if let Some((line, before)) = self.take_long_line(needles)? {
+                    let needles = needles.filter(|_| self.checked.is_none() || self.is_one_long_event());
+                    let taken = self.take_long_line(needles)?;
+                    self.check();
+                    if let Some((line, before)) = taken {
                         return Ok(Some(self.long_line(&line, before)));
                     }
                 }

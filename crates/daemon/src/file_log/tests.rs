@@ -9,7 +9,7 @@ use stakeout_core::prefilter::Literal;
 use super::*;
 
 fn line(verb: &str, at: &str) -> String {
-    format!("{{\"verb\":\"{verb}\",\"stageTimestamp\":\"2020-11-22T{at}Z\"}}\n")
+    format!("{{\"kind\":\"Event\",\"verb\":\"{verb}\",\"stageTimestamp\":\"2020-11-22T{at}Z\"}}\n")
 }
 
 /// Returns the hour from ten to eleven.
@@ -107,7 +107,38 @@ fn events_that_the_filter_drops_are_counted() {
     let skipping = FileFilter::skipping_others(&is_list);
     let found = log.read(window(), &skipping, |event, _, _| verbs.extend(event.verb)).expect("read");
     assert_eq!(verbs, ["list"]);
-    assert_eq!(found, FileRead { files: 1, lines: 1, bytes, ..FileRead::default() });
+    assert_eq!(found, FileRead { files: 1, lines: 1, bytes, undecodable: 1, ..FileRead::default() });
+}
+
+/// Docker writes each quote of an event with a backslash, and cuts long lines.
+#[test]
+fn no_line_is_skipped_that_another_program_wrapped_or_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let wrapped = |text: &str| {
+        let text = serde_json::to_string(text).expect("a text");
+        format!("{{\"log\":{text},\"stream\":\"stdout\",\"time\":\"2020-11-22T10:00:04Z\"}}\n")
+    };
+    let cut = line("list", "10:00:03");
+    let (first, second) = cut.split_at(30);
+    let others = [wrapped(&line("list", "10:00:01")), line("get", "10:00:02"), wrapped(first), wrapped(second)];
+    let lines = [
+        &[line("list", "10:00:00"), "\n".to_owned()],
+        &others[..],
+        &[line("get", "10:00:05"), line("list", "10:00:06")],
+    ];
+    fs::write(&path, lines.concat().concat()).expect("written");
+    let literal = Literal::Text { text: "list".to_owned(), cased: true };
+    let is_list = Prefilter::Is { field: Field::Named("verb"), literal };
+    let mut seconds = Vec::new();
+    let log = FileLog::new(path, None);
+    log.read(window(), &FileFilter::skipping_others(&is_list), |event, at, _| {
+        if event.verb.as_deref() == Some("list") {
+            seconds.push(at.0 - window().earliest().0);
+        }
+    })
+    .expect("read");
+    assert_eq!(seconds.len(), 4, "{seconds:?}");
 }
 
 /// Returns what is lost of the window.
