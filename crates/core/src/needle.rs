@@ -2,8 +2,8 @@
 //! so a record without a needle is skipped unread.
 //!
 //! A needle is a value (`403`, `system:anonymous`) without its key: white space, the order of keys and their spelling are
-//! left to the parser. JSON may write any letter as an escape. The API server never escapes the letters of needles, so a
-//! record with such an escape is not skipped.
+//! left to the parser. One key is a needle too, where it is known how keys are spelled: see `choice`. JSON may write any
+//! letter as an escape. The API server never escapes the letters of needles, so a record with such an escape is not skipped.
 
 mod candidate;
 mod choice;
@@ -57,7 +57,7 @@ impl Needles {
     /// Returns needles such that every record that `prefilter` matches contains one; `None` if any record may match.
     #[must_use]
     pub fn of(prefilter: &Prefilter, spelling: Spelling) -> Option<Needles> {
-        let needles = choice::needles(prefilter)?;
+        let needles = choice::needles(prefilter, spelling)?;
         let candidates = Candidates::of(&needles, spelling)?;
         let (parts, others): (Vec<Needle>, Vec<Needle>) =
             needles.into_iter().partition(|needle| needle.kind == NeedleKind::Part);

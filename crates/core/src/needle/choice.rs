@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::candidate::FEW_MAX;
-use super::{Needle, NeedleKind};
+use super::{Needle, NeedleKind, Spelling};
 use crate::address;
 use crate::field::Field;
 use crate::prefilter::{Literal, Prefilter};
@@ -16,6 +16,9 @@ const TEXT_BYTES_MIN: usize = 3;
 const SEARCH_COST: usize = 20;
 /// Number of further needles that cost one thousandth. Beyond a few, all are searched at once.
 const MANY: usize = 16;
+/// The only key that is a needle, where keys are spelled as the API server spells them: few records have it, and the users and
+/// groups that somebody impersonates are those of every other record.
+const IMPERSONATED: &str = "impersonatedUser";
 /// Resources that the components of a cluster request all the time. All others are rare.
 const COMMON_RESOURCES: [&str; 12] = [
     "configmaps",
@@ -33,8 +36,8 @@ const COMMON_RESOURCES: [&str; 12] = [
 ];
 
 /// Returns needles such that every record that `prefilter` matches contains one.
-pub(super) fn needles(prefilter: &Prefilter) -> Option<Vec<Needle>> {
-    let chosen = choose(prefilter, Chosen::new())?;
+pub(super) fn needles(prefilter: &Prefilter, spelling: Spelling) -> Option<Vec<Needle>> {
+    let chosen = choose(prefilter, spelling, Chosen::new())?;
     (chosen.len() <= NEEDLES_MAX).then(|| chosen.into_keys().collect())
 }
 
@@ -42,15 +45,23 @@ pub(super) fn needles(prefilter: &Prefilter) -> Option<Vec<Needle>> {
 type Chosen = BTreeMap<Needle, usize>;
 
 /// Returns `chosen` with the needles that `prefilter` adds to it.
-fn choose(prefilter: &Prefilter, mut chosen: Chosen) -> Option<Chosen> {
+fn choose(prefilter: &Prefilter, spelling: Spelling, mut chosen: Chosen) -> Option<Chosen> {
     match prefilter {
         Prefilter::Any => None,
-        Prefilter::And(parts) => parts.iter().filter_map(|part| choose(part, chosen.clone())).min_by_key(cost),
+        Prefilter::And(parts) => {
+            parts.iter().filter_map(|part| choose(part, spelling, chosen.clone())).min_by_key(cost)
+        }
         Prefilter::Or(parts) => {
             // Alternatives without a choice come first: their needles may serve the others as well.
             let (single, several): (Vec<_>, Vec<_>) =
                 parts.iter().partition(|part| matches!(part, Prefilter::Is { .. }));
-            single.into_iter().chain(several).try_fold(chosen, |chosen, part| choose(part, chosen))
+            single.into_iter().chain(several).try_fold(chosen, |chosen, part| choose(part, spelling, chosen))
+        }
+        Prefilter::Is { field: Field::Named(name), .. }
+            if spelling == Spelling::Native && name.starts_with(IMPERSONATED) =>
+        {
+            chosen.insert(Needle { kind: NeedleKind::Part, text: IMPERSONATED.to_owned() }, 1);
+            Some(chosen)
         }
         Prefilter::Is { field, literal } => {
             let needle = needle(field, literal)?;

@@ -48,6 +48,16 @@ fn the_shipped_rules_have_needles() {
 }
 
 #[test]
+fn who_is_impersonated_is_found_by_the_key_where_keys_are_known() {
+    let masters = is("impersonatedUser.groups", text("system:masters", true));
+    assert_eq!(texts(&masters), ["impersonatedUser"]);
+    assert!(!hits(&masters, r#"{"user":{"groups":["system:masters"]}}"#));
+    assert!(hits(&masters, r#"{"impersonatedUser":{"groups":["system:masters"]}}"#));
+    let wrapped = Needles::of(&masters, Spelling::Wrapped).expect("needles");
+    assert!(wrapped.occur_in(br#"{"impersonated_user_groups":"system:masters"}"#));
+}
+
+#[test]
 fn only_the_addresses_of_the_filter_are_found() {
     let ok = is("responseStatus.code", Literal::Number(200));
     let address = |n: usize| format!("{}.{}.{}.{}", n % 223 + 1, n / 223 % 7, n * 31 % 256, n * 7 % 256);
