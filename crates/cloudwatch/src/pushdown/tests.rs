@@ -67,10 +67,10 @@ fn addresses_are_searched_for_in_every_entry_with_one_selector() {
     assert_eq!(pattern(&sources(&["::ffff:1.2.3.4"])).as_deref(), Some("{ $.sourceIPs[*] = \"::ffff:1.2.3.4\" }"));
 }
 
-/// Returns the filter of the follow-up of the shipped rules for these sources.
+/// Returns the filter of the follow-up of the shipped rule that follows addresses.
 fn followed(sources: Vec<SourceIp>) -> Prefilter {
     let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules");
-    let rule = rules.rules.iter().find(|rule| rule.referenced_rules().iter().any(|referenced| referenced.follow_up));
+    let rule = rules.named("kubernetes-denied-then-let-in");
     let window = Window::new(Second(0), Second(60)).expect("not empty");
     let sources = sources.into_iter().map(|source| (source, vec![window])).collect();
     FollowUp { rule: rule.expect("one has").key, sources, failures: 0 }.prefilter(&rules)
@@ -421,8 +421,15 @@ proptest! {
 #[test]
 fn the_shipped_rules_fit_into_a_pattern_whole() {
     let rules = stakeout_core::rule::load(&stakeout_core::shipped::rule_files()).expect("the shipped rules");
-    let expected = "{ ($.responseStatus.code = 403) || ($.responseStatus.code = \"403\") || ($.responseStatus.code = 401) || \
-                    ($.responseStatus.code = \"401\") || ($.user.username = \"system:anonymous\") || (($.verb = \"create\") && \
-                    (($.objectRef.resource = \"selfsubjectaccessreviews\") || ($.objectRef.resource = \"selfsubjectrulesreviews\"))) }";
+    let expected = "{ ((($.responseStatus.code = 200) || ($.responseStatus.code = \"200\")) && ($.verb = \"list\") && \
+                    ($.objectRef.resource = \"secrets\")) || ($.responseStatus.code = 403) || ($.responseStatus.code = \"403\") || \
+                    ($.responseStatus.code = 401) || ($.responseStatus.code = \"401\") || ($.user.username = \"system:anonymous\") || \
+                    ($.impersonatedUser.username = \"system:admin\") || ($.impersonatedUser.username = \"system:apiserver\") || \
+                    ($.impersonatedUser.username = \"system:kube-controller-manager\") || \
+                    ($.impersonatedUser.username = \"system:kube-scheduler\") || ($.impersonatedUser.username = \"system:masters\") || \
+                    ($.user.groups[*] = \"system:unauthenticated\") || (($.verb = \"create\") && \
+                    (($.objectRef.resource = \"selfsubjectaccessreviews\") || ($.objectRef.resource = \"selfsubjectrulesreviews\"))) || \
+                    ((($.responseStatus.code = 404) || ($.responseStatus.code = \"404\")) && ($.verb = \"get\") && \
+                    ($.objectRef.resource = \"secrets\")) }";
     assert_eq!(filter_pattern(&rules.prefilter()).as_deref(), Some(expected));
 }

@@ -14,7 +14,7 @@ use crate::rule::Rules;
 /// The rows of counters, and the counters of each.
 const ROWS: usize = 2;
 const WIDTH: usize = 1 << 21;
-/// Sizes from this on are not told apart.
+/// Sizes from this on count as equal.
 const SIZE_MAX: u16 = 255;
 
 /// The sizes of all groups of a window.

@@ -36,6 +36,20 @@ impl ScanCost {
         self.waited = waited;
         Ok(())
     }
+
+    /// Returns the cost with that of reading the same records a second time.
+    #[must_use]
+    pub(crate) fn and_reading_again(self, second: ScanCost) -> ScanCost {
+        ScanCost {
+            pages: self.pages + second.pages,
+            bytes: self.bytes + second.bytes,
+            throttled: self.throttled + second.throttled,
+            retried: self.retried + second.retried,
+            splits: self.splits + second.splits,
+            waited: self.waited + second.waited,
+            ..second
+        }
+    }
 }
 
 #[cfg(test)]
@@ -49,20 +63,5 @@ mod tests {
         let refused = cost.wait(s(1), s(600)).expect_err("the limit is reached");
         assert_eq!(refused, "the provider asks to wait 1 s, and a window waits 600 s at most");
         assert!(ScanCost::default().wait(Duration::MAX, s(600)).is_err());
-    }
-}
-
-impl ScanCost {
-    /// Returns the cost with that of reading the same records a second time.
-    #[must_use]
-    pub(crate) fn and_reading_again(self, second: ScanCost) -> ScanCost {
-        ScanCost {
-            pages: self.pages + second.pages,
-            bytes: self.bytes + second.bytes,
-            throttled: self.throttled + second.throttled,
-            retried: self.retried + second.retried,
-            splits: self.splits + second.splits,
-            ..second
-        }
     }
 }
