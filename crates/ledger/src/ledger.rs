@@ -312,7 +312,10 @@ impl Ledger {
         if state.is_poisoned {
             return Err(LedgerError::Reopen);
         }
-        catching("write to the database", || f(&mut state))
+        let written = catching("write to the database", || f(&mut state));
+        // The engine's own thread may be the first to find the disk full: then no read of the engine succeeds either.
+        state.is_poisoned |= matches!(written, Err(LedgerError::DiskFull { .. }));
+        written
     }
 }
 
