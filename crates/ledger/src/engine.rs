@@ -6,6 +6,7 @@ use std::fs::{File, TryLockError};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::error::{LedgerError, Result};
 /// is open for a second must clean in that second, or the file takes four times what it holds after a day.
 const FLUSH_EVERY_MS_LONG: u64 = 500;
 const FLUSH_EVERY_MS_BRIEF: u64 = 40;
+/// How long a flush may take until another one looks after it; the next one waits twice as long. A disk takes milliseconds.
+const FLUSH_SLOW: Duration = Duration::from_millis(500);
 /// How long a closing database may hold its lock, in milliseconds. Ten were never observed.
 const CLOSING_MS_MAX: u32 = 1000;
 /// Bytes of the log that sled may cache in memory; they take two to three times as much there.
@@ -110,10 +113,8 @@ impl Engine {
     /// because no value is larger than a chunk.
     pub(crate) fn apply(&self, batch: sled::Batch) -> Result<()> {
         catching("write to the database", || {
-            self.db
-                .apply_batch(batch)
-                .and_then(|()| self.db.flush())
-                .map_err(|error| LedgerError::of_engine("write to the database", error))?;
+            self.db.apply_batch(batch).map_err(|error| LedgerError::of_engine("write to the database", error))?;
+            flush(&self.db)?;
             self.log.0.sync_all().map_err(|error| LedgerError::of_io("fsync the log of the database", error))
         })
     }
@@ -134,10 +135,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         // Every write was durable when it returned, so a failure loses nothing.
-        let flushed = catching("flush the database", || {
-            self.db.flush().map_err(|error| LedgerError::of_engine("flush the database", error))
-        });
-        if let Err(error) = flushed {
+        if let Err(error) = flush(&self.db) {
             tracing::warn!(%error, "the database did not close cleanly");
         }
     }
@@ -166,6 +164,30 @@ fn is_free(log: &File) -> bool {
         Ok(()) => log.unlock().is_ok(),
         // This file system has no locks: sled reports the error.
         Err(TryLockError::Error(_)) => true,
+    }
+}
+
+/// Hands all that is buffered to the kernel.
+///
+/// sled 0.34.7 wakes nobody when the write of a buffer fails that its last writer hands over (`Log::exit_reservation`): who
+/// waits for that buffer waits for ever. A flush that begins after the failure sees it, and wakes all.
+fn flush(db: &sled::Db) -> Result<()> {
+    let (sender, flushed) = mpsc::channel();
+    let mut wait = FLUSH_SLOW;
+    loop {
+        let (db, sender) = (db.clone(), sender.clone());
+        thread::spawn(move || {
+            let outcome = catching("flush the database", || {
+                db.flush().map_err(|error| LedgerError::of_engine("flush the database", error))
+            });
+            // Before the answer, so that the caller may have the last handle.
+            drop(db);
+            drop(sender.send(outcome.map(drop)));
+        });
+        match flushed.recv_timeout(wait) {
+            Ok(outcome) => return outcome,
+            Err(_) => wait *= 2,
+        }
     }
 }
 

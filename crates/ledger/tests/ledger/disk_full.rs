@@ -4,9 +4,10 @@
 //! engine's log cannot grow, as on a full disk. With SIGXFSZ ignored a write then fails with EFBIG (setrlimit(2)).
 //! Where user namespaces are allowed it also starts itself on small disks that really are full (tmpfs).
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::DeliveryId;
@@ -124,6 +125,50 @@ fn a_state_on_a_disk_that_was_full_opens_again() {
         filled += u32::from(acknowledged > 0);
     }
     assert!(filled >= 20, "only {filled} disks held a commit");
+}
+
+/// A disk that takes its time to say that it has no room for what is already in the file, as with delayed allocation. It says so
+/// of the buffers that end a segment of 512 KiB, after as many as the variable says: those are written last of a batch that
+/// reaches over the end.
+const SLOW_DISK: &str = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+int sync_file_range(int file, off64_t offset, off64_t bytes, unsigned flags) {
+    static int segments;
+    if ((offset + bytes) % 524288) return 0;
+    if (__sync_fetch_and_add(&segments, 1) < atoi(getenv("STAKEOUT_LEDGER_SEGMENTS"))) return 0;
+    usleep(200000);
+    errno = ENOSPC;
+    return -1;
+}
+"#;
+/// How long the squeezed process may take; it takes about a second.
+const ENDS_WITHIN: &str = "30";
+
+#[test]
+fn a_write_that_fails_late_ends() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let [source, disk] = ["disk.c", "disk.so"].map(|name| dir.path().join(name));
+    fs::write(&source, SLOW_DISK).expect("written");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&disk, &source]).status();
+    if !built.as_ref().is_ok_and(ExitStatus::success) {
+        eprintln!("skipped: no C compiler makes a library here: {built:?}");
+        return;
+    }
+    for segments in 0..4 {
+        let state = dir.path().join(segments.to_string());
+        let mut command = Command::new("timeout");
+        command.arg(ENDS_WITHIN).arg(std::env::current_exe().expect("its own path"));
+        command.args(["--exact", "disk_full::squeezed", "--nocapture"]);
+        command.env(SQUEEZED, &state).env("LD_PRELOAD", &disk).env("STAKEOUT_LEDGER_SEGMENTS", segments.to_string());
+        let output = command.output().expect("starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{segments}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        Ledger::open(&state).expect("there is room again");
+    }
 }
 
 #[test]
