@@ -1,12 +1,14 @@
-//! Removes incomplete files of the engine before it opens, which a full disk or a kill leaves behind.
+//! Removes incomplete files of the engine before it opens, which a full disk or a kill leaves behind, and damaged snapshots.
 //!
-//! sled 0.34.7 writes two files beside its log, and does not open if they are incomplete. It can rebuild both from
-//! complete files, so removing them loses nothing. So does removing the copy of a compaction that did not finish. This
+//! sled 0.34.7 writes two files beside its log, and does not open if they are incomplete or damaged. It can rebuild both from
+//! a whole log, so removing them loses nothing. So does removing the copy of a compaction that did not finish. This
 //! module never touches the log itself.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+
+use flate2::Crc;
 
 use crate::directory::{COMPACT, CONF, SNAP};
 use crate::error::{LedgerError, Result};
@@ -16,8 +18,10 @@ use crate::error::{LedgerError, Result};
 const UNFINISHED: &str = ".generating";
 /// The settings that sled writes for this way of opening; a checksum follows.
 const SETTINGS: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n";
-/// The length of the checksum.
+/// The length of a checksum.
 const CHECKSUM_BYTES: usize = 4;
+/// The length of the length of a snapshot.
+const LENGTH_BYTES: usize = 8;
 
 /// Removes the engine's incomplete files in `dir`, which sled rebuilds when it opens, and an unfinished copy.
 ///
@@ -29,7 +33,7 @@ pub(crate) fn discard(dir: &Path) -> Result<()> {
         let entry = entry.map_err(cannot_list)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(SNAP) && name.ends_with(UNFINISHED) {
+        if name.starts_with(SNAP) && (name.ends_with(UNFINISHED) || is_damaged(&entry.path())?) {
             remove(&entry.path())?;
         }
     }
@@ -55,9 +59,20 @@ pub(crate) fn discard_copy(dir: &Path) -> Result<()> {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    tracing::warn!(file = %path.display(), "removing an incomplete file of the database, which the engine rebuilds");
+    tracing::warn!(file = %path.display(), "removing a damaged file of the database, which the engine rebuilds");
     let removed: io::Result<()> = fs::remove_file(path);
     removed.map_err(|error| LedgerError::of_io(format!("remove {}", path.display()), error))
+}
+
+/// Returns whether a snapshot does not have the checksum at its end, after its length (sled's `read_snapshot`).
+fn is_damaged(snapshot: &Path) -> Result<bool> {
+    let bytes =
+        fs::read(snapshot).map_err(|error| LedgerError::of_io(format!("read {}", snapshot.display()), error))?;
+    let Some((bytes, checksum)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else { return Ok(true) };
+    let Some((bytes, _)) = bytes.split_last_chunk::<LENGTH_BYTES>() else { return Ok(true) };
+    let mut actual = Crc::new();
+    actual.update(bytes);
+    Ok(actual.sum() != u32::from_le_bytes(*checksum))
 }
 
 /// Returns whether these are our settings, truncated or with zeros at the end, as after a kill, a full disk or a power

@@ -33,6 +33,32 @@ fn an_unfinished_snapshot_is_discarded() {
     }
 }
 
+/// A block of a disk is gone, or a bit of it has changed.
+#[test]
+fn a_damaged_snapshot_is_rebuilt() {
+    let dir = filled();
+    let find = || {
+        let names = fs::read_dir(dir.path()).expect("listed").map(|entry| entry.expect("listed").path());
+        names.filter(|path| path.to_string_lossy().contains("/snap.")).collect::<Vec<_>>()
+    };
+    assert_whole(dir.path(), "whole");
+    let [snapshot] = &find()[..] else { panic!("{:?}", find()) };
+    let length = fs::metadata(snapshot).expect("there").len();
+    for at in 0..length {
+        let [snapshot] = &find()[..] else { panic!("{:?}", find()) };
+        let mut bytes = fs::read(snapshot).expect("read");
+        let from = usize::try_from(at).expect("small") % bytes.len();
+        if at % 2 == 0 {
+            bytes[from] ^= 0x10;
+        } else {
+            let to = bytes.len().min(from + 512);
+            bytes[from..to].fill(0xa5);
+        }
+        fs::write(snapshot, bytes).expect("written");
+        assert_whole(dir.path(), &format!("damaged at {from}"));
+    }
+}
+
 #[test]
 fn settings_that_were_written_in_part_are_written_again() {
     let dir = filled();
