@@ -146,3 +146,22 @@ fn a_window_that_fails_for_six_hours_is_a_gap_and_a_reread_fills_it() {
     assert_found(&world);
     assert_eq!(world.log("dev")["gaps"], serde_json::json!([]));
 }
+
+/// `rm state/*` leaves the directories, which say that there was a state.
+#[test]
+fn a_state_whose_files_are_gone_is_said_aloud_once() {
+    let world = World::with("schedule: {reread: []}");
+    world.ingest(&scan());
+    world.once_done(TICK);
+    for entry in std::fs::read_dir(world.path("state")).expect("listed") {
+        let path = entry.expect("listed").path();
+        if path.is_file() {
+            std::fs::remove_file(path).expect("removed");
+        }
+    }
+    world.once_done(TICK);
+    assert_eq!(notices(&world), ["The state is gone"]);
+    world.once_done(TICK + HOUR);
+    assert_eq!(notices(&world), ["The state is gone"]);
+    assert_eq!(world.slack.messages().len(), 3 + 1 + 3, "the scan is found again");
+}

@@ -73,6 +73,8 @@ pub enum NoticeKind {
     },
     /// The log was read beyond the present, because the system clock was ahead. The window is read again.
     ClockWasAhead,
+    /// The files of the state are gone. It begins anew with the window.
+    StateGone,
     /// Nearly all requests seem to come from a few private addresses, before which public ones are named.
     HiddenProxy {
         /// The addresses, the one of most requests first.

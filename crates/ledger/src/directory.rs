@@ -41,6 +41,7 @@ pub(crate) struct Directory {
     lock: File,
     /// The number in the lock file; `None` before the first write.
     writes: Option<u64>,
+    was_emptied: bool,
 }
 
 impl Directory {
@@ -54,6 +55,9 @@ impl Directory {
             .map_err(|error| LedgerError::of_io(format!("create the directory {}", path.display()), error))?;
         refuse_foreign(path)?;
         let lock = path.join(LOCK);
+        // The lock is made before everything else.
+        let is_there = |name: &str| path.join(name).exists();
+        let was_emptied = !is_there(LOCK) && !is_there(DB) && (is_there(BLOBS) || is_there(ARCHIVE));
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -73,12 +77,18 @@ impl Directory {
         let mut text = String::new();
         file.read_to_string(&mut text)
             .map_err(|error| LedgerError::of_io(format!("read {}", lock.display()), error))?;
-        Ok(Directory { path: path.to_owned(), lock: file, writes: parse_writes(&text)? })
+        Ok(Directory { path: path.to_owned(), lock: file, writes: parse_writes(&text)?, was_emptied })
     }
 
     /// Returns the least number of durable writes, or `None` before the first.
     pub(crate) fn writes(&self) -> Option<u64> {
         self.writes
+    }
+
+    /// Returns whether files of an earlier ledger were removed: its empty directories are there, and neither its lock nor its
+    /// log.
+    pub(crate) fn was_emptied(&self) -> bool {
+        self.was_emptied
     }
 
     /// Records that `writes` writes are durable.

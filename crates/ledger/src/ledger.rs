@@ -168,6 +168,11 @@ impl Ledger {
         })
     }
 
+    /// Returns whether the directory held another ledger before, whose files are gone, and nothing was committed since.
+    pub fn is_anew(&self) -> Result<bool> {
+        self.read(|state| Ok(state.totals.is_anew))
+    }
+
     /// Returns how many findings outside of the archive go on.
     pub fn findings_open(&self) -> Result<usize> {
         self.read(|state| Ok(state.totals.findings_open))
@@ -329,7 +334,8 @@ fn begin(engine: &Engine, directory: &Directory) -> Result<()> {
         return Err(LedgerError::damaged("the database has lost its first records"));
     }
     if engine.is_empty() {
-        let mut batch = WriteBatch::new(engine, HashKey(random()?), Totals::EMPTY);
+        let totals = Totals { is_anew: directory.was_emptied(), ..Totals::EMPTY };
+        let mut batch = WriteBatch::new(engine, HashKey(random()?), totals);
         batch.add_beginning(FORMAT)?;
         return batch.apply().map(drop);
     }

@@ -20,6 +20,9 @@ pub(crate) struct Totals {
     pub(crate) rows: usize,
     /// Up to where the archive is valid.
     pub(crate) archive: ArchivePosition,
+    /// Whether the ledger began in place of one whose files are gone, and nothing was committed since.
+    #[serde(default)]
+    pub(crate) is_anew: bool,
 }
 
 impl Totals {
@@ -31,5 +34,6 @@ impl Totals {
         findings_open: 0,
         rows: 0,
         archive: ArchivePosition { segment: 0, bytes: 0 },
+        is_anew: false,
     };
 }

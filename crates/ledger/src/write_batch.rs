@@ -85,6 +85,7 @@ impl<'e> WriteBatch<'e> {
             self.put_json(Key::Progress(log.source), &log.progress)?;
         }
         self.totals.next_delivery = commit.next_delivery;
+        self.totals.is_anew = false;
         Ok(archived)
     }
 

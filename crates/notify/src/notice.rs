@@ -24,6 +24,7 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::TooManyPending { .. } => "Too many messages are pending",
         NoticeKind::NotFollowedUp { .. } => "Follow-up incomplete",
         NoticeKind::ClockWasAhead => "The system clock was ahead",
+        NoticeKind::StateGone => "The state is gone",
         NoticeKind::HiddenProxy { .. } => "A proxy seems to hide all clients",
     }
 }
@@ -86,6 +87,11 @@ pub fn explanation(notice: &Notice) -> String {
              that runs Stakeout was ahead. It is read again {period}. Findings of that time may be reported a second time, \
              with the same uid."
         ),
+        NoticeKind::StateGone => format!(
+            "There was a state in Stakeout's directory, and its files are gone: somebody removed them, or the disk lost them. \
+             Stakeout begins anew, with source {source} (cluster {cluster}) {period}. Findings may be reported again, and \
+             requests before {from} count for no rule."
+        ),
         NoticeKind::HiddenProxy { addresses } => format!(
             "Nearly all requests in source {source} (cluster {cluster}) {period} seem to come from {}, and name public \
              addresses before. If these are your load balancers or proxies, add them to `trusted_proxies`: until then, \
@@ -127,6 +133,7 @@ pub fn level(notice: &Notice) -> Level {
         | NoticeKind::TooManyPending { .. }
         | NoticeKind::NotFollowedUp { .. }
         | NoticeKind::ClockWasAhead
+        | NoticeKind::StateGone
         | NoticeKind::HiddenProxy { .. } => Level::Medium,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Level::Informational,
     }
@@ -144,6 +151,7 @@ pub fn activity(notice: &Notice) -> Activity {
         | NoticeKind::TooManyPending { .. }
         | NoticeKind::NotFollowedUp { .. }
         | NoticeKind::ClockWasAhead
+        | NoticeKind::StateGone
         | NoticeKind::HiddenProxy { .. } => Activity::Create,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Activity::Close,
     }
@@ -163,6 +171,7 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::TooManyPending { .. } => "too_many_pending",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
         NoticeKind::ClockWasAhead => "clock_was_ahead",
+        NoticeKind::StateGone => "state_gone",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
     }
 }
@@ -184,6 +193,7 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::TooManyPending { .. } => "too_many_pending",
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
         NoticeKind::ClockWasAhead => "clock_was_ahead",
+        NoticeKind::StateGone => "state_gone",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
     };
     let encoded =

@@ -11,7 +11,7 @@ use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, CloseInput, Closed, Limits, LogChange, WindowCounts};
 use stakeout_core::group::{CountKey, GroupKey};
-use stakeout_core::notice::Notice;
+use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
@@ -89,6 +89,13 @@ impl CloseRequest {
         }
     }
 
+    fn note_that_the_state_is_gone(&mut self) {
+        let (source, cluster) = (self.source.name.clone(), self.source.cluster.to_string());
+        if let Some(window) = self.window().or(Window::new(self.at.plus(-self.config.period_seconds), self.at)) {
+            self.notices.push(Notice { source, cluster, window, kind: NoticeKind::StateGone });
+        }
+    }
+
     /// Returns how many rows the change has.
     pub(super) fn rows(&self) -> usize {
         match &self.change {
@@ -103,13 +110,16 @@ pub(super) fn close(
     ledger: &Ledger,
     least: &mut LeastProgress,
     config: &EngineConfig,
-    requests: Vec<CloseRequest>,
+    mut requests: Vec<CloseRequest>,
 ) -> Result<Closed, LedgerError> {
     let at = requests.iter().map(|request| request.at).max().unwrap_or(Second(0));
     let mut context = Vec::new();
     let mut changes = Vec::with_capacity(requests.len());
     let mut rows = 0;
     let windows: Vec<Second> = requests.iter().filter_map(|request| Some(request.window()?.earliest())).collect();
+    if ledger.is_anew()? {
+        requests.iter_mut().take(1).for_each(CloseRequest::note_that_the_state_is_gone);
+    }
     for request in requests {
         rows += request.rows();
         let change = change_of(ledger, request, &mut context)?;

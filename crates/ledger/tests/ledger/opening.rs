@@ -93,6 +93,29 @@ fn a_killed_first_start_is_continued() {
     ledger.commit_window(&mut samples::full_commit()).expect("written");
 }
 
+/// `rm state/*` leaves the directories of a state.
+#[test]
+fn a_state_whose_files_are_gone_is_known_to_begin_anew() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    assert!(!ledger.is_anew().expect("read"), "there was none before");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    drop(ledger);
+    for entry in fs::read_dir(dir.path()).expect("listed") {
+        let entry = entry.expect("listed");
+        if entry.path().is_file() {
+            fs::remove_file(entry.path()).expect("removed");
+        }
+    }
+    for _ in 0..2 {
+        let ledger = Ledger::open(dir.path()).expect("a new ledger");
+        assert!(ledger.is_anew().expect("read"), "until something is committed");
+    }
+    let ledger = Ledger::open(dir.path()).expect("the same ledger");
+    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    assert!(!ledger.is_anew().expect("read"));
+}
+
 #[test]
 fn a_file_instead_of_the_directory_is_an_error() {
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -47,7 +47,7 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
             unmapped["reason"] = json!(reason);
         }
         NoticeKind::HiddenProxy { addresses } => unmapped["addresses"] = json!(addresses),
-        NoticeKind::GapFilled | NoticeKind::SilenceOver | NoticeKind::ClockWasAhead => {}
+        NoticeKind::GapFilled | NoticeKind::SilenceOver | NoticeKind::ClockWasAhead | NoticeKind::StateGone => {}
     }
     let report = StatusReport {
         uid: &texts::uid(notice),

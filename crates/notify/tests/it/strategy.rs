@@ -331,6 +331,7 @@ pub(crate) fn notice() -> impl Strategy<Value = Notice> {
         (text(128), any::<usize>())
             .prop_map(|(destination, pending)| NoticeKind::TooManyPending { destination, pending }),
         Just(NoticeKind::ClockWasAhead),
+        Just(NoticeKind::StateGone),
         vec(any::<std::net::IpAddr>(), 1..8).prop_map(|addresses| NoticeKind::HiddenProxy { addresses }),
     ];
     let window = prop_oneof![
