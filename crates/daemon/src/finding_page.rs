@@ -18,6 +18,8 @@ use stakeout_notify::text::{CELL_HEADINGS, finding_cells};
 use crate::printed::{Format, Printed};
 use crate::table::table;
 
+/// Findings that are read at once, while the writer waits: some milliseconds.
+const STEP_FINDINGS: usize = 1_000;
 /// Most bytes of the text of all findings of an answer: a thousand findings with the longest samples would be far more.
 const TEXT_BYTES_MAX: usize = 16 << 20;
 /// Digits of the uid in a table: enough for `findings show`.
@@ -55,30 +57,31 @@ pub(crate) struct PageSearch {
     end: Option<Place>,
     /// Parts of the archive that could not be read.
     unreadable: usize,
+    /// The last finding outside of the archive that was read.
+    read: Option<FindingKey>,
 }
 
 /// Answers the request from `ledger` and its archive. The inner error says that no single finding has the uid.
 pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Result<Printed, String>, LedgerError> {
-    let (search, archive) = PageSearch::of_database(ledger, request)?;
-    Ok(search.with_archive(archive))
+    let mut search = PageSearch::new(request);
+    loop {
+        if let Some(archive) = search.step(ledger)? {
+            return Ok(search.with_archive(archive));
+        }
+    }
 }
 
 impl PageSearch {
-    fn new(request: FindingRequest) -> PageSearch {
-        PageSearch { request, latest: BTreeMap::new(), bytes: 0, end: None, unreadable: 0 }
+    /// Returns a page for the request, with no finding yet.
+    pub(crate) fn new(request: FindingRequest) -> PageSearch {
+        PageSearch { request, latest: BTreeMap::new(), bytes: 0, end: None, unreadable: 0, read: None }
     }
 
-    /// Searches the findings outside of the archive, and returns the archive, which needs the ledger no more.
-    pub(crate) fn of_database(
-        ledger: &Ledger,
-        request: FindingRequest,
-    ) -> Result<(PageSearch, ArchivedFindings), LedgerError> {
-        let mut search = PageSearch::new(request);
-        ledger.each_finding(|finding| {
-            search.add(&finding);
-            true
-        })?;
-        Ok((search, ledger.archive()?))
+    /// Searches some more of the findings outside of the archive. After the last of them, returns the archive, which needs the
+    /// ledger no more. What is archived meanwhile is found there.
+    pub(crate) fn step(&mut self, ledger: &Ledger) -> Result<Option<ArchivedFindings>, LedgerError> {
+        self.read = ledger.each_finding_after(self.read, STEP_FINDINGS, |finding| self.add(&finding))?;
+        if self.read.is_some() { Ok(None) } else { ledger.archive().map(Some) }
     }
 
     /// Searches the archive too, and returns the answer, or why no single finding has the uid.

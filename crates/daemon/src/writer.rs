@@ -80,7 +80,7 @@ enum Request {
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
-    Search(FindingRequest, oneshot::Sender<Result<(PageSearch, ArchivedFindings), StateError>>),
+    Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
     Summary(oneshot::Sender<Result<Summary, StateError>>),
 }
 
@@ -166,8 +166,16 @@ impl Writer {
     }
 
     /// Searches the findings outside of the archive, and returns the search with the archive, which is still to be searched.
+    /// Other requests are answered meanwhile.
     pub(crate) async fn search(&self, request: FindingRequest) -> Result<(PageSearch, ArchivedFindings), StateError> {
-        self.request(|reply| Request::Search(request, reply)).await
+        let mut search = PageSearch::new(request);
+        loop {
+            let (stepped, archive) = self.request(|reply| Request::Search(Box::new(search), reply)).await?;
+            match archive {
+                Some(archive) => return Ok((stepped, archive)),
+                None => search = stepped,
+            }
+        }
     }
 
     /// Returns a summary of the state.

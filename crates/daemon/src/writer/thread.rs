@@ -16,7 +16,6 @@ use super::close::{CloseRequest, close};
 use super::least_progress::LeastProgress;
 use super::{ClosedChange, Request, StateError};
 use crate::clock;
-use crate::finding_page::PageSearch;
 use crate::metric;
 use crate::summary::Summary;
 
@@ -150,8 +149,9 @@ impl WriterThread {
             }
             Request::Pending(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.stored()?.pending)))),
             Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
-            Request::Search(request, reply) => {
-                drop(reply.send(self.with(|ledger| PageSearch::of_database(ledger, request))));
+            Request::Search(mut search, reply) => {
+                let archive = self.with(|ledger| search.step(ledger));
+                drop(reply.send(archive.map(|archive| (*search, archive))));
             }
             Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
             Request::Progress(log, reply) => {

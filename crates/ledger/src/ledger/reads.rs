@@ -197,20 +197,30 @@ impl Ledger {
         })
     }
 
-    /// Calls `f` with every finding outside of the archive, in no particular order, one at a time, until it returns `false`.
-    /// `f` must not call the ledger.
-    pub fn each_finding(&self, mut f: impl FnMut(Finding) -> bool) -> Result<()> {
+    /// Calls `f` with the findings outside of the archive that come after `after`, at most `max` of them, in an order of no
+    /// meaning. Returns the last of them, or `None` if no other comes after it: a search in steps lets writes pass. `f` must
+    /// not call the ledger.
+    pub fn each_finding_after(
+        &self,
+        after: Option<FindingKey>,
+        max: usize,
+        mut f: impl FnMut(Finding),
+    ) -> Result<Option<FindingKey>> {
         self.read(|state| {
-            let mut inflater = Inflater::new();
-            let mut reader = ValueReader::new(self.engine.range(Key::Finding(FindingId(0)).kind()));
-            while let Some(value) = reader.next_value()? {
+            let mut keys = Key::Finding(FindingId(0)).kind();
+            if let Some(after) = after {
+                keys.start = Key::Finding(findings::id_of(after, &self.hash_key)).chunks_from(0).end;
+            }
+            let (mut inflater, mut last) = (Inflater::new(), None);
+            let mut reader = ValueReader::new(self.engine.range(keys));
+            for _ in 0..max {
+                let Some(value) = reader.next_value()? else { return Ok(None) };
                 let key = value.key();
                 let finding = findings::read(key, &value.into_bytes()?, &mut inflater)?;
-                if !f(state.rule_meta.complete(finding)?) {
-                    break;
-                }
+                last = Some(finding.key);
+                f(state.rule_meta.complete(finding)?);
             }
-            Ok(())
+            Ok(last)
         })
     }
 

@@ -230,11 +230,14 @@ pub(crate) fn stored_rows(ledger: &Ledger) -> Result<Vec<StoredMinute>, LedgerEr
 
 /// Returns all findings of a ledger outside of the archive, by key.
 pub(crate) fn stored_findings(ledger: &Ledger) -> Result<Vec<Finding>, LedgerError> {
-    let mut findings = Vec::new();
-    ledger.each_finding(|finding| {
-        findings.push(finding);
-        true
-    })?;
+    let (mut findings, mut last) = (Vec::new(), None);
+    loop {
+        // Steps of few findings are like one of all.
+        last = ledger.each_finding_after(last, 3, |finding| findings.push(finding))?;
+        if last.is_none() {
+            break;
+        }
+    }
     findings.sort_by_key(|finding| finding.key);
     Ok(findings)
 }
