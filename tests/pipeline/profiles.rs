@@ -69,15 +69,18 @@ fn a_process_gives_credentials() {
     assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
 }
 
+/// Returns the two forms of a profile with SSO: with a session, and the one before there were sessions.
+fn sso_profiles() -> [String; 2] {
+    let default = "[default]\nregion = eu-west-1\n";
+    let role = "sso_account_id = 111122223333\nsso_role_name = reader\n";
+    let portal = "sso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n";
+    let session = "[sso-session corp]\nsso_registration_scopes = sso:account:access\n";
+    [format!("{default}sso_session = corp\n{role}{session}{portal}"), format!("{default}{portal}{role}")]
+}
+
 #[test]
 fn both_forms_of_sso_give_credentials() {
-    let role = "sso_account_id = 111122223333\nsso_role_name = reader\n";
-    let session = format!(
-        "[default]\nregion = eu-west-1\nsso_session = corp\n{role}[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\nsso_registration_scopes = sso:account:access\n"
-    );
-    let legacy = format!(
-        "[default]\nregion = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\nsso_region = eu-west-1\n{role}"
-    );
+    let [session, legacy] = sso_profiles();
     for (profile, name) in [(session, OF_SESSION), (legacy, OF_START_URL)] {
         let proxied = Proxied::new();
         let home = Home::new(&profile);
@@ -96,13 +99,7 @@ fn both_forms_of_sso_give_credentials() {
 /// A session that is over: by the file in which it is kept, or by the answer of the portal.
 #[test]
 fn what_cannot_be_used_is_refused_with_the_way_out() {
-    let role = "sso_account_id = 111122223333\nsso_role_name = reader\n";
-    let session = format!(
-        "[default]\nregion = eu-west-1\nsso_session = corp\n{role}[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n"
-    );
-    let legacy = format!(
-        "[default]\nregion = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\nsso_region = eu-west-1\n{role}"
-    );
+    let [session, legacy] = sso_profiles();
     let login = "[default]\nregion = eu-west-1\nlogin_session = arn:aws:iam::111122223333:user/jane\n".to_owned();
     let sign_in = "sign in again with `aws sso login`";
     for (profile, fix) in
