@@ -6,6 +6,7 @@
 mod check;
 mod daemon;
 mod documents;
+mod full_disk;
 mod localstack;
 mod pipeline;
 mod quality;
