@@ -3,6 +3,7 @@
 //! Each attempt batches again what is still pending. Exactly one notification settles each entry and notice, so each
 //! notification can be settled alone.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hasher;
 
@@ -10,7 +11,8 @@ use serde::Serialize;
 use siphasher::sip::SipHasher13;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::notice::Notice;
+use stakeout_core::notice::{Notice, NoticeKind};
+use stakeout_core::time::Second;
 
 use crate::notification::{Digest, Message, MessageBody, Notification};
 
@@ -40,10 +42,10 @@ pub struct Planned<'a> {
     settles: Settlement,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Content<'a> {
     Finding(FindingKey, Activity),
-    Notice(&'a Notice),
+    Notice(Cow<'a, Notice>),
 }
 
 impl Planned<'_> {
@@ -53,6 +55,24 @@ impl Planned<'_> {
         match self.content {
             Content::Finding(key, _) => Some(key),
             Content::Notice(_) => None,
+        }
+    }
+
+    /// Returns the notice of the message, if it says that a gap is closed.
+    fn closed_gap(&self) -> Option<&Notice> {
+        match &self.content {
+            Content::Notice(notice) if notice.kind == NoticeKind::GapFilled => Some(notice),
+            Content::Finding(..) | Content::Notice(_) => None,
+        }
+    }
+
+    /// Makes the message one about the later gap too.
+    fn add_closed_gap(&mut self, later: &Planned<'_>) {
+        if let (Content::Notice(notice), Some(other)) = (&mut self.content, later.closed_gap()) {
+            let window = notice.window.and(other.window);
+            notice.to_mut().window = window;
+            self.last = self.last.max(later.last);
+            self.settles.add(&later.settles);
         }
     }
 }
@@ -79,12 +99,44 @@ pub fn plan(mode: DeliveryMode, pending: &[Delivery]) -> Vec<Planned<'_>> {
         planned.extend(delivery.notices.iter().map(|notice| Planned {
             first: delivery.id,
             last: delivery.id,
-            content: Content::Notice(notice),
+            content: Content::Notice(Cow::Borrowed(notice)),
             settles: Settlement { entries: Vec::new(), notices: vec![(delivery.id, notice.clone())] },
         }));
     }
     planned.sort_by_key(|message| message.first);
-    planned
+    match mode {
+        DeliveryMode::Digest { .. } => join_closed_gaps(planned),
+        // A machine finds the notice of a gap by its window.
+        DeliveryMode::Each => planned,
+    }
+}
+
+/// Joins the notices of closed gaps that follow each other in one log: a day that was caught up is one message.
+fn join_closed_gaps(planned: Vec<Planned<'_>>) -> Vec<Planned<'_>> {
+    let mut joined: Vec<Planned<'_>> = Vec::with_capacity(planned.len());
+    // Which message is about the windows of a log up to a second.
+    let mut until: HashMap<(String, Second), usize> = HashMap::new();
+    for message in planned {
+        let index = match message.closed_gap() {
+            None => {
+                joined.push(message);
+                continue;
+            }
+            Some(notice) => until.remove(&(notice.source.clone(), notice.window.earliest())),
+        };
+        let index = match index {
+            Some(index) => {
+                joined[index].add_closed_gap(&message);
+                index
+            }
+            None => {
+                joined.push(message);
+                joined.len() - 1
+            }
+        };
+        until.extend(joined[index].closed_gap().map(|notice| ((notice.source.clone(), notice.window.latest()), index)));
+    }
+    joined
 }
 
 /// Returns the messages for the pending entries of one finding.
@@ -125,16 +177,16 @@ impl DeliveryMode {
 #[must_use]
 pub fn batch<'a>(
     mode: DeliveryMode,
-    part: &[Planned<'a>],
+    part: &'a [Planned<'a>],
     findings: &'a HashMap<FindingKey, Finding>,
 ) -> Vec<Notification<'a>> {
     let mut items = Vec::new();
     let mut forgotten = Vec::new();
     for planned in part {
-        match planned.content {
+        match &planned.content {
             Content::Notice(notice) => items.push(Item { planned, content: ItemContent::Notice(notice) }),
-            Content::Finding(key, activity) => match findings.get(&key) {
-                Some(finding) => items.push(Item { planned, content: ItemContent::Finding(finding, activity) }),
+            Content::Finding(key, activity) => match findings.get(key) {
+                Some(finding) => items.push(Item { planned, content: ItemContent::Finding(finding, *activity) }),
                 None => forgotten.extend(planned.settles.entries.iter().copied()),
             },
         }

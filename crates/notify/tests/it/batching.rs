@@ -18,8 +18,8 @@ fn batch<'a>(
     pending: &'a [Delivery],
     findings: &'a HashMap<FindingKey, Finding>,
 ) -> Vec<Notification<'a>> {
-    let planned = plan(mode, pending);
-    mode.parts(&planned).flat_map(|part| stakeout_notify::batch(mode, part, findings)).collect()
+    let planned = plan(mode, pending).leak();
+    mode.parts(planned).flat_map(|part| stakeout_notify::batch(mode, part, findings)).collect()
 }
 
 const SLACK: DeliveryMode = DeliveryMode::Digest { max_messages: 10 };
@@ -52,7 +52,8 @@ fn pending() -> impl Strategy<Value = Vec<Delivery>> {
         unique.into_iter().map(|(key, activity)| entry(key, activity)).collect::<Vec<_>>()
     });
     let notices = proptest::collection::btree_set(0..50i64, 0..3)
-        .prop_map(|hours| hours.into_iter().map(notice).collect::<Vec<_>>());
+        // Gaps that follow each other would be one message.
+        .prop_map(|hours| hours.into_iter().map(|hour| notice(2 * hour)).collect::<Vec<_>>());
     vec((entries, notices), 0..12).prop_map(|drawn| {
         let numbered = drawn.into_iter().zip(1..);
         numbered.map(|((entries, notices), id)| delivery(id, entries, notices)).collect()
@@ -223,4 +224,30 @@ proptest! {
             prop_assert!(reported.contains(&(entry.finding, is_create)) || (!is_create && reported.contains(&(entry.finding, true))));
         }
     }
+}
+
+/// The rereads of a day that could not be read close a gap each.
+#[test]
+fn closed_gaps_that_follow_each_other_are_one_message_for_people() {
+    let other = Notice { source: "prod-gke".to_owned(), ..notice(2) };
+    let gap = Notice { kind: NoticeKind::Gap { reason: "denied".to_owned() }, ..notice(3) };
+    let pending = [
+        delivery(1, Vec::new(), vec![notice(0)]),
+        delivery(2, Vec::new(), vec![notice(1), other.clone()]),
+        delivery(3, Vec::new(), vec![gap.clone()]),
+        delivery(4, Vec::new(), vec![notice(2), notice(5)]),
+    ];
+    let findings = HashMap::new();
+    let notices = |mode| -> Vec<(Notice, usize)> {
+        let notifications = batch(mode, &pending, &findings).into_iter();
+        notifications
+            .map(|one| match one.message.body {
+                MessageBody::Notice(notice) => (notice.clone(), one.settles.notices.len()),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    let day = Notice { window: notice(0).window.and(notice(2).window), ..notice(0) };
+    assert_eq!(notices(SLACK), [(day, 3), (other, 1), (gap, 1), (notice(5), 1)]);
+    assert_eq!(notices(DeliveryMode::Each).len(), 6, "a machine knows each gap by its window");
 }
