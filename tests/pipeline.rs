@@ -27,6 +27,7 @@ mod profiles;
 mod proxied;
 mod pushdown;
 mod scanners;
+mod sick_neighbours;
 mod renamed_destination;
 mod rotated;
 mod stretched;

@@ -25,7 +25,6 @@ use crate::rule_files;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::shutdown;
-use crate::tick::WaitPolicy;
 use crate::watch::Watch;
 use crate::writer::Writer;
 
@@ -86,7 +85,7 @@ async fn show(args: &DemoArgs) -> Result<()> {
         writeln!(out, "\nAt {tick}, Stakeout reads the window [{earliest}, {latest}).")?;
         let added = add_records(&mut out, &clouds, number, earliest.plus(RECORDINGS_START_SECONDS))?;
         let before: Vec<Served> = clouds.iter().map(|cloud| cloud.served()).collect();
-        let ticked = watch.tick(TickTime::chosen(tick), WaitPolicy::UntilDone, &asked, &ProgressBar::hidden()).await?;
+        let ticked = watch.tick(TickTime::chosen(tick), &asked, &ProgressBar::hidden()).await?;
         for ((cloud, before), added) in clouds.iter().zip(&before).zip(added) {
             let served = cloud.served();
             writeln!(

@@ -12,7 +12,9 @@ use stakeout_notify::notification::Message;
 use tracing::{debug, info, warn};
 
 use crate::clock;
+use crate::in_flight::InFlightGuard;
 use crate::metric;
+use crate::pace::Wanted;
 use crate::shutdown::Shutdown;
 use crate::writer::{StateError, Writer};
 
@@ -25,6 +27,8 @@ const ASKED_MAX: Duration = Duration::from_secs(120);
 const FAILURES_MAX: usize = 5;
 /// Refused messages in a row until the messages stay pending.
 const REFUSED_MAX: usize = 3;
+/// How long a destination that does not take its messages is left alone.
+const FAILED_PAUSE: Duration = Duration::from_secs(60);
 
 /// A destination, and until when it asked to be left alone.
 #[derive(Debug)]
@@ -53,9 +57,9 @@ impl Outbox {
         Outbox { destination, pause: Mutex::default() }
     }
 
-    /// Pauses for as long as the destination asks, beyond this tick.
-    fn pause(&self, asked: Duration) {
-        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = Pause::of(clock::monotonic(), asked);
+    /// Pauses for at least as long, beyond this tick.
+    fn pause(&self, at_least: Duration) {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner).extend(clock::monotonic(), at_least);
     }
 
     /// Returns how long the pause still takes.
@@ -64,21 +68,46 @@ impl Outbox {
     }
 }
 
-/// Sends the pending messages of an outbox, and settles what it sent before it sends the next.
-pub(crate) async fn send_pending(
+/// Sends the pending messages of an outbox that are `wanted`, and what is wanted meanwhile.
+pub(crate) async fn send_while_wanted(
     outbox: &Outbox,
     writer: &Writer,
     shutdown: &Shutdown,
+    mut guard: InFlightGuard,
+    mut wanted: Wanted,
+) -> Result<DispatchSummary, StateError> {
+    let mut sent = 0;
+    loop {
+        let summary = send_pending(outbox, writer, shutdown, &wanted).await?;
+        sent += summary.sent;
+        match guard.next() {
+            Some(more) => wanted = more,
+            None => return Ok(DispatchSummary { sent, ..summary }),
+        }
+    }
+}
+
+/// Sends the pending messages of an outbox that are `wanted`, and settles what it sent before it sends the next.
+async fn send_pending(
+    outbox: &Outbox,
+    writer: &Writer,
+    shutdown: &Shutdown,
+    wanted: &Wanted,
 ) -> Result<DispatchSummary, StateError> {
     let destination = &outbox.destination;
     let deliveries = writer.deliveries(destination.name()).await?;
     let mode = destination.delivery_mode();
-    let planned = plan(mode, &deliveries);
+    let mut planned = plan(mode, &deliveries);
+    let others = planned.len();
+    if let Wanted::Opened(keys) = wanted {
+        planned.retain(|message| message.opens().is_some_and(|key| keys.contains(&key)));
+    }
+    let others = others - planned.len();
     let mut summary = DispatchSummary { sent: 0, pending: planned.len() };
     if let Some(left) = outbox.pause_left().filter(|_| summary.pending > 0) {
         let (seconds, pending) = (left.as_secs(), summary.pending);
-        info!(destination = destination.name(), seconds, pending, "the destination asked to wait longer");
-        metric::messages_pending(destination, summary.pending);
+        info!(destination = destination.name(), seconds, pending, "the destination is left alone for now");
+        metric::messages_pending(destination, others + summary.pending);
         return Ok(summary);
     }
     let mut refused_in_a_row = 0;
@@ -99,6 +128,7 @@ pub(crate) async fn send_pending(
                 if matches!(error, SendError::Refused { .. }) && refused_in_a_row < REFUSED_MAX {
                     continue;
                 }
+                outbox.pause(FAILED_PAUSE);
                 break 'parts;
             }
             refused_in_a_row = 0;
@@ -113,7 +143,7 @@ pub(crate) async fn send_pending(
     if summary.sent > 0 {
         info!(destination = destination.name(), sent = summary.sent, pending = summary.pending, "messages sent");
     }
-    metric::messages_pending(destination, summary.pending);
+    metric::messages_pending(destination, others + summary.pending);
     Ok(summary)
 }
 
@@ -145,9 +175,10 @@ async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendErro
 }
 
 impl Pause {
-    /// Returns the pause that a destination asked for at `now`.
-    fn of(now: Instant, asked: Duration) -> Pause {
-        Pause(now.checked_add(asked))
+    /// Makes it last at least this time from `now` on.
+    fn extend(&mut self, now: Instant, at_least: Duration) {
+        // A time beyond the clock's range is one that the daemon does not live to see.
+        self.0 = self.0.max(now.checked_add(at_least));
     }
 
     /// Returns how much of it is left.
@@ -164,11 +195,16 @@ mod tests {
     fn a_pause_ends_when_its_time_is_over() {
         let now = clock::monotonic();
         assert_eq!(Pause::default().left(now), None);
-        let pause = Pause::of(now, Duration::from_secs(3_600));
+        let mut pause = Pause::default();
+        pause.extend(now, Duration::from_secs(3_600));
+        // It failed too, but it asked for more.
+        pause.extend(now, FAILED_PAUSE);
         let left_after = |seconds| pause.left(now + Duration::from_secs(seconds));
         // Longer than the five minutes after which a failed tick is tried again.
         assert_eq!(left_after(300), Some(Duration::from_secs(3_300)));
         assert_eq!([left_after(3_600), left_after(3_601)], [None, None]);
-        assert_eq!(Pause::of(now, Duration::ZERO).left(now), None);
+        let mut pause = Pause::default();
+        pause.extend(now, Duration::ZERO);
+        assert_eq!(pause.left(now), None);
     }
 }

@@ -10,6 +10,7 @@ use stakeout_core::context_query::ContextQuery;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
+use stakeout_core::rule::Level;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::notice;
 use tracing::{info, warn};
@@ -31,15 +32,19 @@ pub(crate) struct LogTask<'a> {
     options: &'a ScanOptions,
     writer: &'a Writer,
     engine: &'a Arc<EngineConfig>,
+    /// The new findings so far that do not wait for other logs.
+    urgent: Vec<FindingKey>,
 }
 
 /// The outcome of a log task.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct LogSummary {
     /// Windows that were committed, rereads included.
     pub(crate) windows: usize,
     /// Whether some windows, rereads or follow-ups are still due.
     pub(crate) is_pending: bool,
+    /// New findings of level high and above.
+    pub(crate) urgent: Vec<FindingKey>,
 }
 
 impl<'a> LogTask<'a> {
@@ -52,12 +57,22 @@ impl<'a> LogTask<'a> {
         writer: &'a Writer,
         engine: &'a Arc<EngineConfig>,
     ) -> LogTask<'a> {
-        LogTask { log, progress, at, options, writer, engine }
+        LogTask { log, progress, at, options, writer, engine, urgent: Vec::new() }
     }
 
     /// Reads and commits what is due. `bar` counts the windows. A shutdown ends the task after the current window.
     pub(crate) async fn run(
         mut self,
+        due: DueWindows,
+        shutdown: &Shutdown,
+        bar: &ProgressBar,
+    ) -> Result<LogSummary, StateError> {
+        let summary = self.read(due, shutdown, bar).await?;
+        Ok(LogSummary { urgent: self.urgent, ..summary })
+    }
+
+    async fn read(
+        &mut self,
         due: DueWindows,
         shutdown: &Shutdown,
         bar: &ProgressBar,
@@ -246,6 +261,7 @@ impl<'a> LogTask<'a> {
         let closed = self.writer.close(request).await?;
         // A commit can add follow-ups and context queries.
         self.progress.clone_from(closed.progress());
+        self.urgent.extend(closed.closed().opened(Level::High));
         for notice in &closed.log().notices {
             metric::notice(notice);
             let (window, reason) = (notice.window, notice::reason(notice));

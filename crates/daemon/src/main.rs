@@ -36,12 +36,13 @@ mod metric;
 mod summary;
 mod finding_page;
 mod writer;
+mod pace;
+mod in_flight;
 mod dispatch;
 
 // A tick over all logs and destinations.
 mod log_task;
 mod tick;
-mod in_flight;
 mod progress_bar;
 mod watch;
 

@@ -17,7 +17,7 @@ use crate::progress_bar;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, shutdown, stop_signal};
-use crate::tick::{TickSummary, WaitPolicy};
+use crate::tick::TickSummary;
 use crate::watch::Watch;
 
 /// The arguments of `stakeout once`.
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
             Some(at) => TickTime::chosen(Second::from(at)),
             None => TickTime::by_the_clock(Second::from(at), None),
         };
-        let tick = watch.tick(time, WaitPolicy::UntilDone, &shutdown, &bar);
+        let tick = watch.tick(time, &shutdown, &bar);
         tokio::pin!(tick);
         let summary = tokio::select! {
             summary = &mut tick => Some(summary),

@@ -11,6 +11,7 @@ use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use stakeout_ledger::Stay;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Health};
@@ -24,12 +25,13 @@ use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, Shutdown, ShutdownSwitch, shutdown};
 use crate::systemd;
-use crate::tick::{TickSummary, WaitPolicy};
+use crate::tick::TickSummary;
 use crate::wall_clock::{Shown, WallClock};
 use crate::watch::Watch;
 use crate::writer::{StateError, Writer};
 
-/// Wait before pending windows and messages are tried again, if the next tick is not earlier.
+/// Wait before pending windows and messages are tried again, if the next tick is not earlier. A tick that takes longer waits
+/// for something slow: the next one begins beside it.
 const RETRY_AFTER_SECONDS: i64 = 5 * 60;
 /// Longest sleep before the daemon checks the wall clock again, so that it notices a step of the clock.
 const CLOCK_POLL: Duration = Duration::from_secs(20);
@@ -79,6 +81,7 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
         watch,
         health,
         last_tick: None,
+        ticks: JoinSet::new(),
         clock: WallClock::default(),
         started: clock::monotonic(),
     };
@@ -94,6 +97,8 @@ struct Daemon {
     health: Health,
     /// The last tick that began.
     last_tick: Option<Second>,
+    /// The ticks that are not done.
+    ticks: JoinSet<(Second, Result<TickSummary, StateError>)>,
     clock: WallClock,
     /// What the monotonic clock showed at the start.
     started: Instant,
@@ -123,23 +128,12 @@ impl Daemon {
             };
             // A small step back of the clock repeats nothing: a tick never begins before the time of the last one.
             let tick = self.watch.config().schedule.tick_before(now).max(self.last_tick);
-            let mut wake = self.watch.config().schedule.tick_after(tick.unwrap_or(now));
+            let next = self.watch.config().schedule.tick_after(tick.unwrap_or(now));
             if let Some(tick) = tick {
                 self.last_tick = Some(tick);
-                let (outcome, reason) = self.tick(tick, signals, switch, shutdown).await;
-                if let WakeReason::Stop = reason {
-                    return Ok(());
-                }
-                if self.note(tick, outcome)? {
-                    let retry = Second::from(clock::now()).plus(RETRY_AFTER_SECONDS);
-                    wake = Some(wake.map_or(retry, |wake| wake.min(retry)));
-                }
-                if let WakeReason::Reload = reason {
-                    self.reload().await;
-                    continue;
-                }
+                self.begin_tick(tick, shutdown);
             }
-            match self.sleep_until(wake, signals).await {
+            match self.wait_for_tick(next, signals).await? {
                 WakeReason::Time => {}
                 WakeReason::Reload => self.reload().await,
                 WakeReason::Stop => {
@@ -184,20 +178,24 @@ impl Daemon {
         reason
     }
 
-    /// Sleeps until the wall clock shows `wake`, or another time than it should: it looks every [`CLOCK_POLL`].
-    async fn sleep_until(&self, wake: Option<Second>, signals: &mut Signals) -> WakeReason {
+    /// Waits for the tick at `next`, or until something pending is tried again. Notes the ticks that end meanwhile. Fails if
+    /// the writer has ended.
+    async fn wait_for_tick(&mut self, next: Option<Second>, signals: &mut Signals) -> Result<WakeReason, Failure> {
+        let retry = || {
+            let retry = Second::from(clock::now()).plus(RETRY_AFTER_SECONDS);
+            Some(next.map_or(retry, |next| next.min(retry)))
+        };
+        let (mut wake, mut is_pending) = (retry(), false);
         loop {
-            let now = clock::now();
-            let left = wake.map_or(CLOCK_POLL, |wake| {
-                let left_ms = wake.millis().saturating_sub(now.as_millisecond());
-                Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
-            });
-            if left.is_zero() || self.clock.is_off(self.started.elapsed(), Second::from(now)) {
-                return WakeReason::Time;
-            }
             tokio::select! {
-                () = clock::sleep(left.min(CLOCK_POLL)) => {}
-                reason = signals.next() => return reason,
+                Some(ended) = self.ticks.join_next() => {
+                    if self.note(ended)? {
+                        (wake, is_pending) = (retry(), true);
+                    } else if self.ticks.is_empty() && !is_pending {
+                        wake = next;
+                    }
+                }
+                reason = sleep_until(&self.clock, self.started, wake, signals) => return Ok(reason),
             }
         }
     }
@@ -216,50 +214,32 @@ impl Daemon {
         }
     }
 
-    /// Runs a tick until it is done, or until a signal stops it. Returns `None` as the outcome if it did not finish.
-    async fn tick(
-        &self,
-        tick: Second,
-        signals: &mut Signals,
-        switch: &ShutdownSwitch,
-        shutdown: &Shutdown,
-    ) -> (Option<Result<TickSummary, StateError>>, WakeReason) {
+    /// Begins a tick. What an earlier one still reads or sends, it leaves alone.
+    fn begin_tick(&mut self, tick: Second, shutdown: &Shutdown) {
         let (watch, shutdown) = (self.watch.clone(), shutdown.clone());
-        let bar = if watch.config().sources.is_empty() { ProgressBar::hidden() } else { progress_bar::windows() };
+        let is_alone = self.ticks.is_empty() && !watch.config().sources.is_empty();
+        let bar = if is_alone { progress_bar::windows() } else { ProgressBar::hidden() };
         let time = TickTime::by_the_clock(tick, self.clock.wrong_since());
-        let mut work = tokio::spawn(async move {
-            let outcome = watch.tick(time, WaitPolicy::Limited, &shutdown, &bar).await;
+        self.ticks.spawn(async move {
+            let outcome = watch.tick(time, &shutdown, &bar).await;
             bar.finish_and_clear();
-            outcome
+            (tick, outcome)
         });
-        let mut reason = WakeReason::Time;
-        loop {
-            tokio::select! {
-                done = &mut work => return (done.ok(), reason),
-                signal = signals.next() => match signal {
-                    WakeReason::Stop => break,
-                    other => reason = other,
-                },
-            }
-        }
-        self.stop(switch).await;
-        work.abort();
-        (None, WakeReason::Stop)
     }
 
     /// Records the outcome of a tick in health and systemd's status. Returns `true` if windows or messages are still
     /// pending, and an error if the writer has ended.
-    fn note(&self, tick: Second, outcome: Option<Result<TickSummary, StateError>>) -> Result<bool, Failure> {
-        let summary = match outcome {
-            Some(Ok(summary)) => summary,
-            Some(Err(error @ StateError::Closed)) => return Err(bootstrap::state_failure(error)),
-            Some(Err(error)) => {
+    fn note(&self, ended: Result<(Second, Result<TickSummary, StateError>), JoinError>) -> Result<bool, Failure> {
+        let (tick, summary) = match ended {
+            Ok((tick, Ok(summary))) => (tick, summary),
+            Ok((_, Err(error @ StateError::Closed))) => return Err(bootstrap::state_failure(error)),
+            Ok((_, Err(error))) => {
                 error!(%error, "cannot read or write the state");
                 self.health.note_error(error.to_string());
                 return Ok(true);
             }
-            None => {
-                error!("the tick crashed: this is a bug, please report it");
+            Err(error) => {
+                error!(%error, "a tick crashed: this is a bug, please report it");
                 self.health.note_error("the last tick crashed".to_owned());
                 return Ok(true);
             }
@@ -302,6 +282,24 @@ impl Daemon {
             warn!("a reload does not change state.path and admin: restart to change them");
         }
         Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone())?)
+    }
+}
+
+/// Sleeps until the wall clock shows `wake`, or another time than it should: it looks every [`CLOCK_POLL`].
+async fn sleep_until(clock: &WallClock, started: Instant, wake: Option<Second>, signals: &mut Signals) -> WakeReason {
+    loop {
+        let now = clock::now();
+        let left = wake.map_or(CLOCK_POLL, |wake| {
+            let left_ms = wake.millis().saturating_sub(now.as_millisecond());
+            Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
+        });
+        if left.is_zero() || clock.is_off(started.elapsed(), Second::from(now)) {
+            return WakeReason::Time;
+        }
+        tokio::select! {
+            () = clock::sleep(left.min(CLOCK_POLL)) => {}
+            reason = signals.next() => return reason,
+        }
     }
 }
 

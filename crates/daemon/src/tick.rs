@@ -1,29 +1,11 @@
-//! The outcome of a tick, and how long a tick waits for slow logs and destinations.
+//! The outcome of a tick.
 
-use std::time::Duration;
-
+use stakeout_core::finding::FindingKey;
 use tokio::task::JoinError;
 use tracing::error;
 
-use crate::dispatch::DispatchSummary;
 use crate::log_task::LogSummary;
 use crate::writer::StateError;
-
-/// How long a tick waits for slow logs and destinations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WaitPolicy {
-    /// Until all are done; `once` ends after that.
-    UntilDone,
-    /// For five minutes. Slow tasks then go on by themselves, and later ticks skip them until they are done.
-    Limited,
-}
-
-impl WaitPolicy {
-    /// Returns `limit` where there is one.
-    pub(crate) fn limited_to(self, limit: Duration) -> Option<Duration> {
-        (self == WaitPolicy::Limited).then_some(limit)
-    }
-}
 
 /// The outcome of a tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,39 +26,24 @@ impl TickSummary {
         self.logs_pending == 0 && self.messages_pending == 0
     }
 
-    /// Adds the outcome of one log task. Returns an error of the state; the other logs go on.
-    pub(crate) fn add_log(&mut self, task: Result<Result<LogSummary, StateError>, JoinError>) -> Option<StateError> {
+    /// Adds the outcome of one log task, and returns its new findings that do not wait for other logs. Fails with an error of
+    /// the state; the other logs go on.
+    pub(crate) fn add_log(
+        &mut self,
+        task: Result<Result<LogSummary, StateError>, JoinError>,
+    ) -> Result<Vec<FindingKey>, StateError> {
         match task {
-            Ok(Ok(log)) => {
+            Ok(log) => {
+                let log = log?;
                 self.windows += log.windows;
                 self.logs_pending += usize::from(log.is_pending);
-                None
+                Ok(log.urgent)
             }
-            Ok(Err(error)) => Some(error),
             Err(error) => {
                 error!(%error, "the task of a log crashed: this is a bug, please report it");
                 self.logs_pending += 1;
-                None
+                Ok(Vec::new())
             }
         }
-    }
-
-    /// Adds the outcome of one destination's task.
-    pub(crate) fn add_dispatch(
-        &mut self,
-        task: Result<Result<DispatchSummary, StateError>, JoinError>,
-    ) -> Result<(), StateError> {
-        match task {
-            Ok(dispatch) => {
-                let dispatch = dispatch?;
-                self.messages += dispatch.sent;
-                self.messages_pending += dispatch.pending;
-            }
-            Err(error) => {
-                error!(%error, "the task of a destination crashed: this is a bug, please report it");
-                self.messages_pending += 1;
-            }
-        }
-        Ok(())
     }
 }

@@ -2,11 +2,10 @@
 //! messages.
 //!
 //! Each log has its own task and reads its windows in order, so a slow or failing log delays no other. One writer closes
-//! and commits the windows. When every log is done, or after half a minute and again after five, each destination gets its
-//! messages in its own task. The daemon then continues without the slow ones.
+//! and commits the windows. `pace` says when each destination gets its messages, in its own task. A tick ends when all of
+//! this is done; the daemon begins the next one beside it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use indicatif::ProgressBar;
 use stakeout_core::fold::Limits;
@@ -16,26 +15,22 @@ use stakeout_core::time::Window;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::destination;
-use crate::dispatch::{self, Outbox};
+use crate::dispatch::{self, DispatchSummary, Outbox};
 use crate::in_flight::InFlight;
 use crate::log_task::{LogSummary, LogTask};
 use crate::metric;
 use crate::outbound::Outbound;
+use crate::pace::{Pace, Wanted};
 use crate::scan::{Log, ScanOptions};
 use crate::schedule::TickTime;
 use crate::shutdown::Shutdown;
 use crate::stranded::{Stranded, stranded};
-use crate::tick::{TickSummary, WaitPolicy};
+use crate::tick::TickSummary;
 use crate::writer::{EngineConfig, StateError, Writer};
-
-/// After how long a tick sends the messages so far, so that a slow log delays only its own. Until then, what several logs
-/// add to a finding is one message.
-const SLOW_AFTER: Duration = Duration::from_secs(30);
-/// How long a tick waits for slow logs, and then for destinations, before it sends what it has and goes on without them.
-const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A config in use.
 pub(crate) struct Watch {
@@ -124,41 +119,29 @@ impl Watch {
     pub(crate) async fn tick(
         self: &Arc<Self>,
         tick: TickTime,
-        wait: WaitPolicy,
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<TickSummary, StateError> {
         let mut summary = TickSummary::default();
         let mut failure = None;
         let mut tasks = self.start_log_tasks(tick, shutdown, bar, &mut summary);
-        let mut is_late = false;
-        for limit in [SLOW_AFTER, WAIT_MAX - SLOW_AFTER] {
-            let all_read = async {
-                while let Some(task) = tasks.join_next().await {
-                    failure = summary.add_log(task).or(failure.take());
-                }
-            };
-            is_late = tokio::time::timeout(limit, all_read).await.is_err();
-            if !is_late {
-                break;
-            }
-            failure = self.dispatch(wait.limited_to(limit), shutdown, &mut summary).await.err().or(failure);
-        }
-        match wait {
-            WaitPolicy::Limited => {
-                summary.logs_pending += tasks.len();
-                tasks.detach_all();
-            }
-            WaitPolicy::UntilDone => {
-                while let Some(task) = tasks.join_next().await {
-                    failure = summary.add_log(task).or(failure);
+        let mut senders = Senders::new(self, shutdown);
+        let (begun, mut pace) = (clock::monotonic(), Pace::new());
+        while !tasks.is_empty() {
+            let wait = pace.next().saturating_sub(begun.elapsed());
+            if let Ok(Some(task)) = tokio::time::timeout(wait, tasks.join_next()).await {
+                match summary.add_log(task) {
+                    Ok(urgent) => pace.note_read(begun.elapsed(), urgent),
+                    Err(error) => failure = Some(error),
                 }
             }
+            if let Some(wanted) = pace.due(begun.elapsed()) {
+                senders.send(&wanted);
+            }
         }
-        if !is_late || wait == WaitPolicy::UntilDone {
-            failure = self.dispatch(wait.limited_to(WAIT_MAX), shutdown, &mut summary).await.err().or(failure);
-        }
-        failure.map_or(Ok(summary), Err)
+        senders.send(&Wanted::All);
+        let sent = senders.finish(&mut summary).await;
+        sent.and(failure.map_or(Ok(summary), Err))
     }
 
     /// Starts a task for every log that is not being read.
@@ -206,47 +189,58 @@ impl Watch {
         let _running = self.writer.note_running();
         LogTask::new(log, progress, at, &self.options, &self.writer, &self.engine).run(due, shutdown, bar).await
     }
+}
 
-    /// Sends the pending messages of every destination that is not being sent to. After `limit`, those that are still being
-    /// sent to go on by themselves.
-    async fn dispatch(
-        self: &Arc<Self>,
-        limit: Option<Duration>,
-        shutdown: &Shutdown,
-        summary: &mut TickSummary,
-    ) -> Result<(), StateError> {
-        summary.messages_pending = 0;
-        let mut tasks = JoinSet::new();
-        for outbox in &self.outboxes {
-            let destination = &outbox.destination;
-            let Some(guard) = self.in_flight.start(format!("destination {}", destination.name())) else {
-                warn!(destination = destination.name(), "destination is busy, skipping this tick");
-                summary.messages_pending += 1;
+/// The senders of one tick, at most one for each destination at a time.
+struct Senders<'w> {
+    watch: &'w Watch,
+    shutdown: &'w Shutdown,
+    /// The number of the destination, and what was sent to it.
+    tasks: JoinSet<(usize, Result<DispatchSummary, StateError>)>,
+    /// How many messages are pending for each destination.
+    pending: Vec<usize>,
+}
+
+impl<'w> Senders<'w> {
+    fn new(watch: &'w Watch, shutdown: &'w Shutdown) -> Senders<'w> {
+        Senders { watch, shutdown, tasks: JoinSet::new(), pending: vec![0; watch.outboxes.len()] }
+    }
+
+    /// Sends what is wanted of the pending messages to all destinations, without waiting for it. One that is being sent to
+    /// gets it after that.
+    fn send(&mut self, wanted: &Wanted) {
+        for (number, outbox) in self.watch.outboxes.iter().enumerate() {
+            let name = format!("destination {}", outbox.destination.name());
+            let Some(guard) = self.watch.in_flight.start_to_send(name, wanted) else {
+                // If no task of this tick sends, that of an earlier one does, and its end is not waited for.
+                self.pending[number] = self.pending[number].max(1);
                 continue;
             };
-            let (outbox, writer, shutdown) = (outbox.clone(), self.writer.clone(), shutdown.clone());
-            tasks.spawn(async move {
-                let outcome = dispatch::send_pending(&outbox, &writer, &shutdown).await;
-                drop(guard);
-                outcome
+            let (outbox, writer, shutdown) = (outbox.clone(), self.watch.writer.clone(), self.shutdown.clone());
+            let wanted = wanted.clone();
+            self.tasks.spawn(async move {
+                (number, dispatch::send_while_wanted(&outbox, &writer, &shutdown, guard, wanted).await)
             });
         }
-        let all_sent = async {
-            while let Some(task) = tasks.join_next().await {
-                summary.add_dispatch(task)?;
-            }
-            Ok(())
-        };
-        match limit {
-            None => all_sent.await,
-            Some(limit) => match tokio::time::timeout(limit, all_sent).await {
-                Ok(sent) => sent,
-                Err(_) => {
-                    summary.messages_pending += tasks.len();
-                    tasks.detach_all();
-                    Ok(())
+    }
+
+    /// Waits until everything is sent, and adds it to `summary`.
+    async fn finish(mut self, summary: &mut TickSummary) -> Result<(), StateError> {
+        let mut failure = None;
+        while let Some(task) = self.tasks.join_next().await {
+            match task {
+                Ok((number, Ok(sent))) => {
+                    summary.messages += sent.sent;
+                    self.pending[number] = sent.pending;
                 }
-            },
+                Ok((_, Err(error))) => failure = Some(error),
+                Err(error) => {
+                    error!(%error, "the task of a destination crashed: this is a bug, please report it");
+                    summary.messages_pending += 1;
+                }
+            }
         }
+        summary.messages_pending += self.pending.iter().sum::<usize>();
+        failure.map_or(Ok(()), Err)
     }
 }

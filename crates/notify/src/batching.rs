@@ -75,6 +75,15 @@ impl Planned<'_> {
             self.settles.add(&later.settles);
         }
     }
+
+    /// Returns the finding that the message opens, if it opens one.
+    #[must_use]
+    pub fn opens(&self) -> Option<FindingKey> {
+        match self.content {
+            Content::Finding(key, Activity::Create) => Some(key),
+            Content::Finding(..) | Content::Notice(_) => None,
+        }
+    }
 }
 
 /// Returns the messages for the `pending` deliveries (ascending by id) of one destination, in the order of the first

@@ -21,7 +21,7 @@ use crate::finding::FindingKey;
 use crate::group::{CountKey, RuleKey};
 use crate::notice::{Notice, NoticeKind};
 use crate::room::Room;
-use crate::rule::{Rule, Rules};
+use crate::rule::{Level, Rule, Rules};
 use crate::source::{Source, SourceId};
 use crate::tally::Rows;
 use crate::time::{Minute, Second, Window};
@@ -51,6 +51,14 @@ pub struct ClosedLog {
 }
 
 impl Closed {
+    /// Returns the new findings of at least this level.
+    pub fn opened(&self, level_min: Level) -> impl Iterator<Item = FindingKey> {
+        let is_opened: HashSet<FindingKey> =
+            self.changes.iter().filter(|(_, activity)| *activity == Activity::Create).map(|(key, _)| *key).collect();
+        let findings = self.commit.findings.iter().filter(move |finding| finding.rule.level >= level_min);
+        findings.map(|finding| finding.key).filter(move |key| is_opened.contains(key))
+    }
+
     /// Returns the notices of all changes.
     pub fn notices(&self) -> impl Iterator<Item = &Notice> {
         self.logs.iter().flat_map(|log| &log.notices)
