@@ -1,13 +1,15 @@
 //! Sends the pending messages of one destination. Only this module and `scan::pages` wait and retry.
 
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use stakeout_core::delivery::Settlement;
 use stakeout_notify::SendError;
 use stakeout_notify::batching::{Planned, batch, plan};
-use stakeout_notify::destination::Destination;
+use stakeout_notify::destination::{Destination, MessagePace};
 use stakeout_notify::notification::Message;
 use tracing::{debug, info, warn};
 
@@ -35,6 +37,8 @@ const FAILED_PAUSE: Duration = Duration::from_secs(60);
 pub(crate) struct Outbox {
     /// The destination.
     pub(crate) destination: Destination,
+    /// Paces the messages, of one tick after another.
+    limiter: Option<DefaultDirectRateLimiter>,
     pause: Mutex<Pause>,
 }
 
@@ -54,7 +58,8 @@ pub(crate) struct DispatchSummary {
 impl Outbox {
     /// Returns the outbox of a destination.
     pub(crate) fn new(destination: Destination) -> Outbox {
-        Outbox { destination, pause: Mutex::default() }
+        let limiter = destination.pace().map(|pace| RateLimiter::direct(quota(pace)));
+        Outbox { destination, limiter, pause: Mutex::default() }
     }
 
     /// Pauses for at least as long, beyond this tick.
@@ -156,6 +161,9 @@ async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendErro
         .with_jitter()
         .build();
     loop {
+        if let Some(limiter) = &outbox.limiter {
+            limiter.until_ready().await;
+        }
         let Err(error) = destination.send_all(messages, clock::now()).await else { return Ok(()) };
         let asked = match &error {
             SendError::Refused { .. } => return Err(error),
@@ -174,6 +182,11 @@ async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendErro
     }
 }
 
+fn quota(pace: MessagePace) -> Quota {
+    let each = Quota::with_period(pace.each).unwrap_or(Quota::per_second(NonZeroU32::MIN));
+    each.allow_burst(NonZeroU32::new(pace.at_once).unwrap_or(NonZeroU32::MIN))
+}
+
 impl Pause {
     /// Makes it last at least this time from `now` on.
     fn extend(&mut self, now: Instant, at_least: Duration) {
@@ -189,7 +202,25 @@ impl Pause {
 
 #[cfg(test)]
 mod tests {
+    use governor::clock::FakeRelativeClock;
+
     use super::*;
+
+    #[test]
+    fn messages_are_paced_from_one_tick_to_the_next() {
+        let second = Duration::from_secs(1);
+        let clock = FakeRelativeClock::default();
+        let limiter = RateLimiter::direct_with_clock(quota(MessagePace { at_once: 3, each: second }), clock.clone());
+        let sent = || std::iter::from_fn(|| limiter.check().ok()).count();
+        let mut all = Vec::new();
+        for _ in 0..4 {
+            all.push(sent());
+            clock.advance(second);
+        }
+        assert_eq!(all, [3, 1, 1, 1]);
+        clock.advance(second * 60);
+        assert_eq!(sent(), 3, "an hour of silence is not saved up");
+    }
 
     #[test]
     fn a_pause_ends_when_its_time_is_over() {

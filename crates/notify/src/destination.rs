@@ -1,5 +1,7 @@
 //! A destination: its name, its notification filter, and the channel for its messages. A closed set.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::rule::Level;
@@ -15,6 +17,10 @@ use crate::webhook::Webhook;
 /// Most messages at once to Slack, by default.
 pub const SLACK_MESSAGES_MAX: usize = 10;
 
+/// Messages that Slack takes at once from one webhook, and the time after which it takes another one: "1 per second, short
+/// bursts allowed" (<https://docs.slack.dev/apis/web-api/rate-limits>).
+const SLACK_PACE: MessagePace = MessagePace { at_once: 3, each: Duration::from_secs(1) };
+
 /// Lines that are written to standard output at once.
 const STDOUT_MESSAGES: usize = 16;
 
@@ -24,6 +30,15 @@ pub struct Destination {
     name: String,
     level_min: Level,
     channel: Channel,
+}
+
+/// How fast a destination takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessagePace {
+    /// Messages at once.
+    pub at_once: u32,
+    /// The time after which it takes one more.
+    pub each: Duration,
 }
 
 /// The kinds of destination.
@@ -86,6 +101,15 @@ impl Destination {
             Channel::Sns(_) => ("sns", DeliveryMode::Each),
             Channel::Webhook(_) => ("webhook", DeliveryMode::Each),
             Channel::Stdout(_) => ("stdout", DeliveryMode::Each),
+        }
+    }
+
+    /// Returns how fast it takes messages, or `None` where nobody must wait.
+    #[must_use]
+    pub fn pace(&self) -> Option<MessagePace> {
+        match self.channel {
+            Channel::Slack { .. } => Some(SLACK_PACE),
+            Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => None,
         }
     }
 
