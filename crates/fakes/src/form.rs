@@ -1,4 +1,4 @@
-//! `application/x-www-form-urlencoded`, as the AWS Query protocol sends it.
+//! `application/x-www-form-urlencoded`, as the AWS Query protocol and OAuth send it.
 
 /// Decodes all pairs in order; `None` where an escape is broken or a value is not UTF-8.
 pub(crate) fn decode(body: &[u8]) -> Option<Vec<(String, String)>> {

@@ -15,6 +15,7 @@ mod sigv4;
 mod connection;
 mod server;
 mod form;
+mod aws_query;
 mod stable_hash;
 mod paged_search;
 mod scanner;

@@ -14,15 +14,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::aws_query::{self, Parameters, QueryError};
 use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
-use crate::form;
 use crate::guarded::Guarded;
 use crate::server::{Server, Service};
 use crate::sigv4;
 
 use topic::Topics;
-use wire::{Parameters, SnsError};
+use wire::{API, invalid};
 
 /// The account that every ARN names.
 pub const ACCOUNT: &str = "000000000000";
@@ -102,29 +102,28 @@ impl Service for Messaging {
     const NAME: &'static str = "sns";
 
     fn target(&self, request: &HttpRequest) -> String {
-        let pairs = form::decode(&request.body).unwrap_or_default();
-        pairs.into_iter().find(|(name, _)| name == "Action").map(|(_, action)| action).unwrap_or_default()
+        aws_query::action(request)
     }
 
     fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
-        self.carry_out(request, now).unwrap_or_else(|error| error.answer())
+        self.carry_out(request, now).unwrap_or_else(|error| API.failure(&error))
     }
 
     fn refuse(&self, refusal: Refusal, request: &HttpRequest) -> Answer {
-        SnsError::from_refusal(refusal, &self.target(request)).answer()
+        API.failure(&wire::refused(refusal, &self.target(request)))
     }
 }
 
 impl Messaging {
-    fn carry_out(&self, request: &HttpRequest, now: Timestamp) -> Result<Answer, SnsError> {
-        let scope = sigv4::check(request, "sns").map_err(SnsError::from)?;
+    fn carry_out(&self, request: &HttpRequest, now: Timestamp) -> Result<Answer, QueryError> {
+        let scope = sigv4::check(request, "sns")?;
         if request.content_type() != "application/x-www-form-urlencoded" {
-            return Err(SnsError::invalid("Content-Type must be application/x-www-form-urlencoded"));
+            return Err(invalid("Content-Type must be application/x-www-form-urlencoded"));
         }
-        let mut parameters = Parameters::read(&request.body)?;
+        let mut parameters = Parameters::read(&request.body).map_err(invalid)?;
         let action = parameters.take("Action").unwrap_or_default();
-        if parameters.take("Version").as_deref() != Some(wire::VERSION) {
-            return Err(SnsError::unknown_action(&format!("{action} without Version {}", wire::VERSION)));
+        if parameters.take("Version").as_deref() != Some(API.version) {
+            return Err(QueryError::unknown_action(&format!("{action} without Version {}", API.version)));
         }
         let mut topics = self.topics.lock();
         let result = match action.as_str() {
@@ -132,8 +131,8 @@ impl Messaging {
             "CreateTopic" => topics.create_topic(parameters, &scope.region)?,
             "GetTopicAttributes" => topics.get_topic_attributes(parameters, &scope.region)?,
             "ListTopics" => topics.list_topics(parameters, &scope.region)?,
-            _ => return Err(SnsError::unknown_action(&action)),
+            _ => return Err(QueryError::unknown_action(&action)),
         };
-        Ok(wire::success(&action, &result))
+        Ok(API.success(&action, &result))
     }
 }

@@ -10,15 +10,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::aws_query::{self, Parameters, QueryApi, QueryError, element};
 use crate::exchange::{Answer, HttpRequest};
 use crate::fault::Refusal;
-use crate::form;
 use crate::guarded::Guarded;
 use crate::server::{Server, Service};
-use crate::sigv4::{self, Unsigned};
+use crate::sigv4;
 
-const VERSION: &str = "2011-06-15";
-const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+const API: QueryApi = QueryApi { version: "2011-06-15", namespace: "https://sts.amazonaws.com/doc/2011-06-15/" };
 /// How long credentials last, unless the caller asks for another time.
 const LIFE_S: i64 = 3_600;
 
@@ -32,13 +31,6 @@ pub struct Sts {
 /// The roles, by ARN, and the external id that each requires.
 #[derive(Debug, Default)]
 struct Roles(Guarded<BTreeMap<String, Option<String>>>);
-
-/// An error in the form that the SDKs read.
-struct StsError {
-    status: u16,
-    code: &'static str,
-    message: String,
-}
 
 impl Sts {
     /// Starts on a free port of the loopback address.
@@ -63,9 +55,7 @@ impl Sts {
 
     /// Returns the body of a refusal with a code of STS, for [`crate::Fault::Answer`].
     pub fn refusal(code: &str, message: &str) -> String {
-        format!(
-            "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-        )
+        API.failure_body(400, code, message)
     }
 }
 
@@ -81,12 +71,11 @@ impl Service for Roles {
     const NAME: &'static str = "sts";
 
     fn target(&self, request: &HttpRequest) -> String {
-        let pairs = form::decode(&request.body).unwrap_or_default();
-        pairs.into_iter().find(|(name, _)| name == "Action").map(|(_, action)| action).unwrap_or_default()
+        aws_query::action(request)
     }
 
     fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
-        self.assume(request, now).unwrap_or_else(|error| error.answer())
+        self.assume(request, now).unwrap_or_else(|error| API.failure(&error))
     }
 
     fn refuse(&self, refusal: Refusal, _request: &HttpRequest) -> Answer {
@@ -96,69 +85,48 @@ impl Service for Roles {
             Refusal::Unavailable => (503, "ServiceUnavailable"),
             Refusal::Denied => (403, "AccessDenied"),
         };
-        StsError { status, code, message: "injected by the fake".to_owned() }.answer()
+        API.failure(&QueryError::new(status, code, "injected by the fake"))
     }
 }
 
 impl Roles {
-    fn assume(&self, request: &HttpRequest, now: Timestamp) -> Result<Answer, StsError> {
-        let mut parameters: BTreeMap<String, String> =
-            form::decode(&request.body).unwrap_or_default().into_iter().collect();
-        let action = parameters.remove("Action").unwrap_or_default();
-        let is_version = parameters.remove("Version").as_deref() == Some(VERSION);
+    fn assume(&self, request: &HttpRequest, now: Timestamp) -> Result<Answer, QueryError> {
+        let invalid = |why: String| QueryError::new(400, "ValidationError", why);
+        let mut parameters = Parameters::read(&request.body).map_err(invalid)?;
+        let action = parameters.take("Action").unwrap_or_default();
+        let is_version = parameters.take("Version").as_deref() == Some(API.version);
         match action.as_str() {
             "AssumeRole" if is_version => drop(sigv4::check(request, "sts")?),
             "AssumeRoleWithWebIdentity" if is_version => {
-                let token = parameters.remove("WebIdentityToken").unwrap_or_default();
+                let token = parameters.take("WebIdentityToken").unwrap_or_default();
                 if token.split('.').count() != 3 {
-                    return Err(StsError::new(400, "InvalidIdentityToken", "The token is not a JWT"));
+                    return Err(QueryError::new(400, "InvalidIdentityToken", "The token is not a JWT"));
                 }
             }
-            _ => return Err(StsError::new(400, "InvalidAction", "Could not find operation")),
+            _ => return Err(QueryError::unknown_action(&action)),
         }
-        let (arn, session) = (parameters.remove("RoleArn"), parameters.remove("RoleSessionName"));
+        let (arn, session) = (parameters.take("RoleArn"), parameters.take("RoleSessionName"));
         let (Some(arn), Some(_)) = (arn, session) else {
-            return Err(StsError::new(400, "ValidationError", "RoleArn and RoleSessionName are required"));
+            return Err(invalid("RoleArn and RoleSessionName are required".to_owned()));
         };
-        let life = parameters.remove("DurationSeconds").and_then(|text| text.parse().ok()).unwrap_or(LIFE_S);
-        let external_id = parameters.remove("ExternalId");
-        if let Some(unknown) = parameters.into_keys().next() {
-            return Err(StsError::new(400, "ValidationError", &format!("{unknown} is unknown to the fake")));
-        }
+        let life = parameters.take("DurationSeconds").and_then(|text| text.parse().ok()).unwrap_or(LIFE_S);
+        let external_id = parameters.take("ExternalId");
+        parameters.finish().map_err(invalid)?;
         match self.0.lock().get(&arn) {
             Some(required) if required.is_none() || *required == external_id => {}
             _ => {
                 let message = format!("User is not authorized to perform: sts:{action} on resource: {arn}");
-                return Err(StsError::new(403, "AccessDenied", &message));
+                return Err(QueryError::new(403, "AccessDenied", message));
             }
         }
-        let ends = now.saturating_add(SignedDuration::from_secs(life)).unwrap_or(Timestamp::MAX);
-        let credentials = format!(
-            "<Credentials><AccessKeyId>ASIAFAKEROLE</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>session</SessionToken><Expiration>{ends}</Expiration></Credentials>"
-        );
-        let body = format!(
-            "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{credentials}</{action}Result></{action}Response>"
-        );
-        Ok(Answer::new(200, "text/xml", body))
-    }
-}
-
-impl StsError {
-    fn new(status: u16, code: &'static str, message: &str) -> Self {
-        Self { status, code, message: message.to_owned() }
-    }
-
-    fn answer(&self) -> Answer {
-        Answer::new(self.status, "text/xml", Sts::refusal(self.code, &self.message))
-    }
-}
-
-impl From<Unsigned> for StsError {
-    fn from(unsigned: Unsigned) -> Self {
-        match unsigned {
-            Unsigned::MissingToken => Self::new(403, "MissingAuthenticationToken", "Request is missing a token"),
-            Unsigned::Incomplete(why) => Self::new(400, "IncompleteSignature", &why),
-            Unsigned::Mismatch(why) => Self::new(403, "SignatureDoesNotMatch", &why),
-        }
+        let ends = now.saturating_add(SignedDuration::from_secs(life)).unwrap_or(Timestamp::MAX).to_string();
+        let members = [
+            ("AccessKeyId", "ASIAFAKEROLE"),
+            ("SecretAccessKey", "secret"),
+            ("SessionToken", "session"),
+            ("Expiration", ends.as_str()),
+        ];
+        let members: String = members.iter().map(|(name, value)| element(name, value)).collect();
+        Ok(API.success(&action, &format!("<Credentials>{members}</Credentials>")))
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::wire::{Parameters, SnsError, element};
+use super::wire::{invalid, topic_not_found};
 use super::{ACCOUNT, Published};
+use crate::aws_query::{Parameters, QueryError, element};
 
 const FIFO_SUFFIX: &str = ".fifo";
 
@@ -31,7 +32,7 @@ impl Topics {
         arn
     }
 
-    pub(super) fn create_topic(&mut self, mut parameters: Parameters, region: &str) -> Result<String, SnsError> {
+    pub(super) fn create_topic(&mut self, mut parameters: Parameters, region: &str) -> Result<String, QueryError> {
         let name = parameters.take("Name").unwrap_or_default();
         let mut is_fifo = false;
         let mut is_content_based = false;
@@ -43,19 +44,19 @@ impl Topics {
                 }
                 ("DisplayName", Some(_)) => {}
                 _ => {
-                    return Err(SnsError::invalid(format!("Attributes Reason: {attribute} is unknown to the fake")));
+                    return Err(invalid(format!("Attributes Reason: {attribute} is unknown to the fake")));
                 }
             }
         }
-        parameters.finish()?;
+        parameters.finish().map_err(invalid)?;
         check_name(&name, is_fifo)?;
         if is_content_based && !is_fifo {
-            return Err(SnsError::invalid("Attributes Reason: Content-based deduplication is for FIFO topics"));
+            return Err(invalid("Attributes Reason: Content-based deduplication is for FIFO topics"));
         }
         let asked = Topic { is_fifo, is_content_based, delivered: BTreeMap::new() };
         match self.topics.get(&topic_arn(region, &name)) {
             Some(there) if (there.is_fifo, there.is_content_based) != (asked.is_fifo, asked.is_content_based) => {
-                Err(SnsError::invalid("Attributes Reason: Topic already exists with different attributes"))
+                Err(invalid("Attributes Reason: Topic already exists with different attributes"))
             }
             _ => Ok(element("TopicArn", &self.create(region, &name, is_content_based))),
         }
@@ -65,9 +66,9 @@ impl Topics {
         &mut self,
         mut parameters: Parameters,
         region: &str,
-    ) -> Result<String, SnsError> {
+    ) -> Result<String, QueryError> {
         let arn = parameters.take("TopicArn").unwrap_or_default();
-        parameters.finish()?;
+        parameters.finish().map_err(invalid)?;
         let topic = self.find(&arn, region)?;
         let mut attributes = vec![("TopicArn", arn.as_str()), ("Owner", ACCOUNT)];
         if topic.is_fifo {
@@ -79,8 +80,8 @@ impl Topics {
         Ok(format!("<Attributes>{entries}</Attributes>"))
     }
 
-    pub(super) fn list_topics(&mut self, parameters: Parameters, region: &str) -> Result<String, SnsError> {
-        parameters.finish()?;
+    pub(super) fn list_topics(&mut self, parameters: Parameters, region: &str) -> Result<String, QueryError> {
+        parameters.finish().map_err(invalid)?;
         let here = topic_arn(region, "");
         let arns = self.topics.keys().filter(|arn| arn.starts_with(&here));
         let members: String = arns.map(|arn| format!("<member>{}</member>", element("TopicArn", arn))).collect();
@@ -88,19 +89,19 @@ impl Topics {
     }
 
     /// Finds the topic of an ARN in the signed region.
-    pub(super) fn find(&mut self, arn: &str, region: &str) -> Result<&mut Topic, SnsError> {
+    pub(super) fn find(&mut self, arn: &str, region: &str) -> Result<&mut Topic, QueryError> {
         let fields: Vec<&str> = arn.split(':').collect();
         match fields[..] {
             ["arn", "aws", "sns", its_region, account, name] if !account.is_empty() && !name.is_empty() => {
                 if its_region != region {
-                    return Err(SnsError::invalid(format!("TopicArn Reason: the request went to region {region}")));
+                    return Err(invalid(format!("TopicArn Reason: the request went to region {region}")));
                 }
             }
             _ => {
-                return Err(SnsError::invalid("TopicArn Reason: An ARN must have at least 6 elements"));
+                return Err(invalid("TopicArn Reason: An ARN must have at least 6 elements"));
             }
         }
-        self.topics.get_mut(arn).ok_or_else(SnsError::topic_not_found)
+        self.topics.get_mut(arn).ok_or_else(topic_not_found)
     }
 }
 
@@ -108,18 +109,18 @@ fn topic_arn(region: &str, name: &str) -> String {
     format!("arn:aws:sns:{region}:{ACCOUNT}:{name}")
 }
 
-fn truth(attribute: &str, value: &str) -> Result<bool, SnsError> {
-    value.parse().map_err(|_| SnsError::invalid(format!("Attributes Reason: {attribute}: Invalid value {value}")))
+fn truth(attribute: &str, value: &str) -> Result<bool, QueryError> {
+    value.parse().map_err(|_| invalid(format!("Attributes Reason: {attribute}: Invalid value {value}")))
 }
 
-fn check_name(name: &str, is_fifo: bool) -> Result<(), SnsError> {
+fn check_name(name: &str, is_fifo: bool) -> Result<(), QueryError> {
     let stem = if is_fifo { name.strip_suffix(FIFO_SUFFIX) } else { Some(name) };
     let Some(stem) = stem else {
-        return Err(SnsError::invalid("Topic Name Reason: the name of a FIFO topic must end in .fifo"));
+        return Err(invalid("Topic Name Reason: the name of a FIFO topic must end in .fifo"));
     };
     let has_length = !stem.is_empty() && name.len() <= 256;
     if !has_length || !stem.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-        return Err(SnsError::invalid("Topic Name"));
+        return Err(invalid("Topic Name"));
     }
     Ok(())
 }
