@@ -75,7 +75,7 @@ def workload_identity():
         return refused(lambda: count(client(ENDPOINT, credential)))
 
 
-def count(logs, query="AKSAudit | count", workspace=WORKSPACE, **more):
+def count(logs, query="AKSAudit | summarize Rows = count()", workspace=WORKSPACE, **more):
     return logs.query_workspace(workspace, query, timespan=None, **more).tables[0].rows[0][0]
 
 
@@ -98,8 +98,8 @@ add("rows counted", lambda: count(logs))
 add("a long wait", lambda: count(logs, server_timeout=600))
 add("too long a wait", lambda: count(logs, server_timeout=601))
 add("a syntax error", lambda: count(logs, "AKSAudit | where Verb ="))
-add("an unknown column", lambda: count(logs, "AKSAudit | where verb == ''"))
-add("an unknown table", lambda: count(logs, "Heartbeat | count"))
+add("an unknown column", lambda: count(logs, 'AKSAudit | where verb == ""'))
+add("an unknown table", lambda: count(logs, "Heartbeat | take 1"))
 add("an unknown workspace", lambda: count(logs, workspace=NO_WORKSPACE))
 add("another workspace beside", lambda: count(logs, additional_workspaces=[NO_WORKSPACE]))
 add("a wrong secret", lambda: count(client(ENDPOINT, by_secret(ENDPOINT, "guessed"))))

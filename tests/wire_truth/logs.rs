@@ -98,7 +98,7 @@ async fn boto3_is_answered_as_documented_and_by_moto_alike() {
     let mut others: Facts = answered("cloudwatch_logs.py", &[moto.endpoint()], "");
 
     let patterns = take_searches(&mut fake, "pattern ");
-    assert_eq!(patterns.len(), 15);
+    assert_eq!(patterns.len(), 9);
     assert!(patterns.values().all(|found| *found == json!([0, 0])), "[missing, too many] of {patterns:#?}");
     for (pattern, found) in take_searches(&mut others, "pattern ") {
         assert!(found[0] == 0 && found[1].as_u64() > Some(0), "moto reads {pattern}: {found}");

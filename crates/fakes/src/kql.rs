@@ -1,9 +1,9 @@
 //! Parses, checks and evaluates the part of the Kusto Query Language that reads a table through filters.
 //! <https://learn.microsoft.com/en-us/kusto/query/>
 //!
-//! It supports the operators `where`, `extend`, `project`, `take`, `sort`, `count` and `summarize`, comparisons, the
-//! string operators and a few dozen functions. It refuses everything else: as an error of syntax or meaning if the
-//! cloud refuses it, and otherwise as unsupported. Where the documentation leaves open whether a row fits, the test is
+//! It supports what Stakeout sends: the operators `where`, `extend`, `project`, `take`, `sort by ... asc` and `summarize` with
+//! `count()` and `max()`, a few comparisons and ten functions. It refuses everything else: as an error of syntax or meaning
+//! if the cloud refuses it, and otherwise as unsupported. Where the documentation leaves open whether a row fits, the test is
 //! null, so the row fits neither the test nor its negation: a client that relies on a guess loses rows here and not in
 //! the cloud.
 
@@ -37,6 +37,11 @@ pub struct Query {
     /// The columns of the table, and of the answer.
     from: Vec<Column>,
     to: Vec<Column>,
+}
+
+/// Returns the names of the functions that are evaluated.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    function::FUNCTIONS.iter().map(|(name, _)| *name)
 }
 
 /// Why a query is refused.

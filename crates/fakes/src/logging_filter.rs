@@ -1,29 +1,26 @@
-//! Parses filters in the Logging query language and evaluates them on entries in their JSON form.
-//! <https://cloud.google.com/logging/docs/view/logging-query-language>
+//! Parses filters in the Logging query language and evaluates them on entries in their JSON form, as far as Stakeout sends
+//! them. <https://cloud.google.com/logging/docs/view/logging-query-language>
 //!
-//! `NOT` binds closest, then `OR`, then `AND`, which may be omitted between comparisons. Where the documentation leaves
-//! open whether an entry fits, it fits neither the filter nor its negation: a client that relies on a guess loses
-//! entries here and not in the cloud. Undocumented are the order of texts, a `*` inside of a text, the case of letters
-//! outside of ASCII, `=` on an object, `!=` on an array with different items, and a regular expression on anything but
-//! text. Field names must be in camelCase and in their exact case.
+//! `NOT` binds closest, then `OR`, then `AND`. Where the documentation leaves open whether an entry fits, it fits neither the
+//! filter nor its negation: a client that relies on a guess loses entries here and not in the cloud. Undocumented are a `*`
+//! inside of a text, the case of letters outside of ASCII, `=` on an object, and a regular expression on anything but text.
+//! Field names must be in camelCase and in their exact case.
 //!
-//! The fake refuses functions other than `log_id`, `sample` and `ip_in_net`, and also `cast`, durations, deprecated
-//! fields and everything that is not part of the language.
+//! The fake knows `=` and `=~` on texts and in payloads, `>=` and `<` on times, `:*`, and `ip_in_net`. It refuses all else,
+//! also what the cloud would take.
 
-mod check;
-mod function;
 mod parse;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
 
+use jiff::Timestamp;
+use regex::Regex;
 use serde_json::Value;
 
-use check::{Check, Literal};
-use function::Function;
+use crate::network::Network;
 
 pub(crate) use schema::{FieldKind, LOG_ENTRY, severity, timestamp};
 
@@ -61,10 +58,7 @@ enum Expression {
     All(Vec<Expression>),
     Any(Vec<Expression>),
     Not(Box<Expression>),
-    /// A global restriction: a text in any field.
-    Anywhere(Literal),
-    Test(Arc<Field>, Check),
-    Call(Function),
+    Test(Field, Check),
 }
 
 /// A path into an entry, and what the API defines there.
@@ -72,6 +66,18 @@ enum Expression {
 struct Field {
     path: Vec<String>,
     kind: FieldKind,
+}
+
+/// A test of one value. As documented, the right-hand side of `=` is converted to the type of the value, so `403` equals
+/// `"403"`; a value that cannot be converted is neither equal nor unequal.
+#[derive(Clone, Debug)]
+enum Check {
+    Present,
+    Equal(String),
+    Matches(Regex),
+    AtLeast(Timestamp),
+    Before(Timestamp),
+    IpInNet(Network),
 }
 
 impl LoggingFilter {
@@ -92,9 +98,7 @@ impl Expression {
             Self::All(parts) => all(parts.iter().map(|part| part.holds(entry))),
             Self::Any(parts) => any(parts.iter().map(|part| part.holds(entry))),
             Self::Not(inner) => inner.holds(entry).map(|holds| !holds),
-            Self::Anywhere(literal) => literal.is_contained_in(entry),
             Self::Test(field, check) => field.meets(entry, check),
-            Self::Call(function) => function.holds(entry),
         }
     }
 }
@@ -109,15 +113,38 @@ impl Field {
 
     fn meets(&self, entry: &Value, check: &Check) -> Truth {
         let found = self.select(entry);
-        match (check, found.is_empty(), self.kind.default_value()) {
-            // A missing field of LogEntry compares like its default; in payloads and labels, a missing value fits
-            // nothing.
-            (Check::Present, true, _) | (_, true, None) => Some(false),
-            (check, true, Some(default)) => check.holds(&default),
-            (Check::Present, false, default) => any(found.into_iter().map(|value| is_present(value, default.as_ref()))),
-            (check, false, _) if check.is_negative() => unanimous(found.into_iter().map(|value| check.holds(value))),
-            (check, false, _) => any(found.into_iter().map(|value| check.holds(value))),
+        match check {
+            // A missing text of LogEntry compares like the empty one, and is not present; in payloads and labels, a missing
+            // value fits nothing.
+            Check::Present => any(found.into_iter().map(|value| is_present(value, self.kind))),
+            check if found.is_empty() && self.kind == FieldKind::Text => check.holds(&Value::from("")),
+            check => any(found.into_iter().map(|value| check.holds(value))),
         }
+    }
+}
+
+impl Check {
+    fn holds(&self, value: &Value) -> Truth {
+        match self {
+            Self::Present => Some(true),
+            Self::Equal(text) => equals(text, value),
+            Self::Matches(regex) => value.as_str().map(|text| regex.is_match(text)),
+            Self::AtLeast(bound) => timestamp(value.as_str()?).map(|time| time >= *bound),
+            Self::Before(bound) => timestamp(value.as_str()?).map(|time| time < *bound),
+            Self::IpInNet(network) => network.contains(value.as_str()?),
+        }
+    }
+}
+
+/// Texts are equal except for case. The result is undocumented outside of ASCII, and if `*` could be a wildcard.
+fn equals(text: &str, value: &Value) -> Truth {
+    match value {
+        Value::Null => Some(false),
+        Value::String(found) if text.eq_ignore_ascii_case(found) => Some(true),
+        Value::String(found) if text.contains('*') || text.to_lowercase() == found.to_lowercase() => None,
+        Value::String(_) => Some(false),
+        Value::Number(found) => Some(found.as_f64()? == text.parse::<i32>().map(f64::from).ok()?),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -128,12 +155,12 @@ fn items(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// A field of `LogEntry` is present if it differs from its default; null and an empty object are undocumented.
-fn is_present(value: &Value, default: Option<&Value>) -> Truth {
+/// A text of `LogEntry` is present if it is not empty; null and an empty object are undocumented.
+fn is_present(value: &Value, kind: FieldKind) -> Truth {
     match value {
         Value::Null => None,
         Value::Object(members) if members.is_empty() => None,
-        value => Some(Some(value) != default),
+        value => Some(kind != FieldKind::Text || value != ""),
     }
 }
 
@@ -151,12 +178,6 @@ fn all(parts: impl Iterator<Item = Truth>) -> Truth {
 
 fn any(parts: impl Iterator<Item = Truth>) -> Truth {
     all(parts.map(|part| part.map(|holds| !holds))).map(|holds| !holds)
-}
-
-/// Returns the common result of all parts.
-fn unanimous(mut parts: impl Iterator<Item = Truth>) -> Truth {
-    let first = parts.next()??;
-    parts.all(|part| part == Some(first)).then_some(first)
 }
 
 impl fmt::Display for FilterError {

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use stakeout_azure_monitor::{AuditTable, AzureMonitorConfig, Credential, Plan, decode, pushdown};
+use stakeout_azure_monitor::{AuditTable, AzureMonitorConfig, Credential, Plan, Share, decode, pushdown};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::field::{Field, FieldValue};
 use stakeout_core::observation::{Identity, Observation};
@@ -67,6 +67,30 @@ fn a_row_that_fits_a_prefilter_is_returned_by_its_query() {
     for (counter, least) in [(&tally.fitted, 3), (&tally.filtered, 10), (&tally.left_out, 10), (&tally.cut, 40)] {
         assert!(counter.get() > CASES / least, "{} of {CASES}, wanted one in {least}", counter.get());
     }
+}
+
+/// The fake evaluates what is sent, and nothing that never is. Networks of addresses have functions of their own, which are
+/// not sent because no index serves them.
+#[test]
+fn every_function_of_the_fake_is_sent_but_those_of_networks() {
+    let refused = Prefilter::Is { field: Field::Named("responseStatus.code"), literal: Literal::Number(403) };
+    let annotated = Prefilter::Is {
+        field: Field::Annotation("authorization.k8s.io/decision".to_owned()),
+        literal: Literal::Text { text: "forbid".to_owned(), cased: true },
+    };
+    let prefilter = Prefilter::And(vec![Prefilter::from_address([8, 8, 8, 8].into()), refused, annotated]);
+    let mut sent = String::new();
+    for (table, share) in [
+        (AuditTable::AksAudit, Share::All),
+        (AuditTable::AksAudit, Share::Cut),
+        (AuditTable::AzureDiagnostics, Share::Part { index: 1, of: 16 }),
+    ] {
+        let query = pushdown::share(window(), &prefilter, share, &config(&Shape { table, is_text: false, cut: None }));
+        Query::compile(&query, log_analytics::columns).unwrap_or_else(|error| panic!("{query}: {error}"));
+        sent += &query;
+    }
+    let unsent: Vec<&str> = kql::functions().filter(|name| !sent.contains(&format!("{name}("))).collect();
+    assert_eq!(unsent, ["ipv4_is_in_any_range", "ipv6_is_in_any_range"]);
 }
 
 fn config(shape: &Shape) -> AzureMonitorConfig {

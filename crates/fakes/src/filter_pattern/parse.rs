@@ -2,10 +2,8 @@
 
 use regex::Regex;
 
-use super::{
-    Check, Expression, Literal, PATTERN_CHARS_MAX, PatternError, PatternKind, SearchExpression, Selector, Step,
-};
-use crate::expression::{Comparison, joined};
+use super::{Expression, Literal, PATTERN_CHARS_MAX, PatternError, PatternKind, Step};
+use crate::expression::joined;
 use crate::scanner::Scanner;
 
 /// Wildcards in one selector, and selectors with a wildcard in one pattern, that the cloud takes.
@@ -19,15 +17,8 @@ const EXPRESSION_SIGNS: &str = "_#=@/;,-^$?[]{}|\\*+.";
 /// Most nested parentheses: the parser recurses, and the stack is limited.
 const DEPTH_MAX: usize = 64;
 
-/// Longest first, so that `<=` is not read as `<`.
-const COMPARISONS: [(&str, Comparison); 6] = [
-    ("!=", Comparison::NotEqual),
-    ("<=", Comparison::LessOrEqual),
-    (">=", Comparison::GreaterOrEqual),
-    ("=", Comparison::Equal),
-    ("<", Comparison::Less),
-    (">", Comparison::Greater),
-];
+/// The operators of the cloud that the fake does not support.
+const OTHER_OPERATORS: [&str; 8] = ["!=", "<=", ">=", "<", ">", "IS", "NOT", "EXISTS"];
 
 /// Parses a whole pattern.
 pub(super) fn pattern(text: &str) -> Result<PatternKind, PatternError> {
@@ -56,7 +47,7 @@ struct Parser<'t> {
     depth: usize,
 }
 
-impl<'t> Parser<'t> {
+impl Parser<'_> {
     fn braced(&mut self) -> Result<Expression, PatternError> {
         self.expect("{")?;
         let expression = self.any()?;
@@ -108,11 +99,15 @@ impl<'t> Parser<'t> {
             return Ok(inner);
         }
         let selector = self.selector()?;
-        let check = self.check()?;
-        Ok(Expression::Test(selector, check))
+        self.skip_spaces();
+        if OTHER_OPERATORS.iter().any(|operator| self.scanner.rest().starts_with(operator)) {
+            return Err(PatternError::Unsupported("operators but = are"));
+        }
+        self.expect("=")?;
+        Ok(Expression::Equals(selector, self.literal()?))
     }
 
-    fn selector(&mut self) -> Result<Selector, PatternError> {
+    fn selector(&mut self) -> Result<Vec<Step>, PatternError> {
         self.expect("$")?;
         let mut steps = Vec::new();
         loop {
@@ -125,19 +120,18 @@ impl<'t> Parser<'t> {
         if steps.is_empty() {
             return Err(self.wanted("a property selector such as $.verb"));
         }
-        let selector = Selector(steps);
-        self.wildcard_selectors += usize::from(selector.has_wildcard());
-        if selector.wildcards() > SELECTOR_WILDCARDS_MAX || self.wildcard_selectors > WILDCARD_SELECTORS_MAX {
+        let wildcards = steps.iter().filter(|step| **step == Step::AnyItem).count();
+        self.wildcard_selectors += usize::from(wildcards > 0);
+        if wildcards > SELECTOR_WILDCARDS_MAX || self.wildcard_selectors > WILDCARD_SELECTORS_MAX {
             return Err(self.wanted("fewer wildcard selectors (1 a selector, 3 a pattern)"));
         }
-        Ok(selector)
+        Ok(steps)
     }
 
     fn member(&mut self) -> Result<Step, PatternError> {
         self.scanner.at += 1;
         if self.scanner.peek() == Some('*') {
-            self.scanner.at += 1;
-            return Ok(Step::AnyMember);
+            return Err(PatternError::Unsupported("selectors of any member are"));
         }
         let name = self.scanner.run(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if name.is_empty() {
@@ -148,57 +142,29 @@ impl<'t> Parser<'t> {
 
     fn item(&mut self) -> Result<Step, PatternError> {
         self.scanner.at += 1;
-        let step = if self.scanner.peek() == Some('*') {
-            self.scanner.at += 1;
-            Step::AnyItem
-        } else {
-            let digits = self.scanner.run(|c| c.is_ascii_digit());
-            Step::Item(digits.parse().map_err(|_| self.wanted("an index or '*'"))?)
-        };
-        match self.scanner.peek() {
-            Some(']') => self.scanner.at += 1,
-            _ => return Err(self.wanted("']'")),
+        if self.scanner.peek().is_some_and(|c| c.is_ascii_digit()) {
+            return Err(PatternError::Unsupported("selectors of one item are"));
         }
-        Ok(step)
-    }
-
-    fn check(&mut self) -> Result<Check, PatternError> {
-        self.skip_spaces();
-        if let Some((sign, comparison)) =
-            COMPARISONS.into_iter().find(|(sign, _)| self.scanner.rest().starts_with(sign))
-        {
-            self.scanner.at += sign.len();
-            return self.comparison(comparison);
+        match self.scanner.rest().strip_prefix("*]") {
+            Some(_) => self.scanner.at += 2,
+            None => return Err(self.wanted("an index or '*', and ']'")),
         }
-        let words = (self.word(), self.word());
-        match words {
-            ("IS", "NULL") => Ok(Check::IsNull),
-            ("IS", "TRUE") => Ok(Check::IsTrue),
-            ("IS", "FALSE") => Ok(Check::IsFalse),
-            ("NOT", "EXISTS") => Ok(Check::NotExists),
-            ("EXISTS", "") => Ok(Check::Exists),
-            _ => Err(self.wanted("an operator (= != < > <= >=, IS NULL, IS TRUE, IS FALSE, EXISTS, NOT EXISTS)")),
-        }
-    }
-
-    fn comparison(&mut self, comparison: Comparison) -> Result<Check, PatternError> {
-        let literal = self.literal()?;
-        if comparison.is_order() && !matches!(literal, Literal::Number { .. }) {
-            return Err(self.wanted("a number"));
-        }
-        Ok(Check::Compare(comparison, literal))
+        Ok(Step::AnyItem)
     }
 
     fn literal(&mut self) -> Result<Literal, PatternError> {
         self.skip_spaces();
         match self.scanner.peek() {
-            Some('"') => self.quoted().map(|text| Literal::Text { text, quoted: true }),
+            Some('"') => match self.quoted()? {
+                text if text.contains('*') => Err(PatternError::Unsupported("wildcards in a text are")),
+                text => Ok(Literal::Text(text)),
+            },
             Some('%') => self.expression().map(Literal::Expression),
-            _ => self.unquoted(),
+            _ => self.number(),
         }
     }
 
-    fn expression(&mut self) -> Result<SearchExpression, PatternError> {
+    fn expression(&mut self) -> Result<Regex, PatternError> {
         self.scanner.at += 1;
         let start = self.scanner.at;
         let text = self.scanner.run(|c| c.is_ascii_alphanumeric() || EXPRESSION_SIGNS.contains(c));
@@ -210,8 +176,7 @@ impl<'t> Parser<'t> {
         if self.expressions > REGULAR_EXPRESSIONS_MAX {
             return Err(self.wanted("fewer regular expressions (2 a pattern)"));
         }
-        let expression = Regex::new(text).map_err(|_| malformed(start, "a regular expression".to_owned()))?;
-        Ok(SearchExpression(expression))
+        Regex::new(text).map_err(|_| malformed(start, "a regular expression".to_owned()))
     }
 
     fn quoted(&mut self) -> Result<String, PatternError> {
@@ -233,20 +198,17 @@ impl<'t> Parser<'t> {
         Err(self.wanted("a closing '\"'"))
     }
 
-    fn unquoted(&mut self) -> Result<Literal, PatternError> {
+    /// Reads a whole number. The cloud takes fractions, exponents and words as well.
+    fn number(&mut self) -> Result<Literal, PatternError> {
+        let start = self.scanner.at;
         let word = self.scanner.run(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '*' | '-' | '+' | '_'));
         if word.is_empty() {
-            return Err(self.wanted("a number, a word or a quoted text"));
+            return Err(malformed(start, "a number, a word or a quoted text".to_owned()));
         }
-        match number(word) {
-            Some(value) => Ok(Literal::Number { value, source: word.to_owned() }),
-            None => Ok(Literal::Text { text: word.to_owned(), quoted: false }),
+        if word.parse::<i64>().is_err() {
+            return Err(PatternError::Unsupported("words and numbers that are not whole are"));
         }
-    }
-
-    fn word(&mut self) -> &'t str {
-        self.skip_spaces();
-        self.scanner.run(|c| c.is_ascii_uppercase())
+        word.parse().map(Literal::Number).map_err(|_| malformed(start, "a number".to_owned()))
     }
 
     fn took(&mut self, sign: &str) -> bool {
@@ -273,11 +235,4 @@ impl<'t> Parser<'t> {
 
 fn malformed(at: usize, wanted: String) -> PatternError {
     PatternError::Malformed { at, wanted }
-}
-
-/// Reads decimal and scientific notation; Rust's own `inf` and `nan` stay words.
-fn number(word: &str) -> Option<f64> {
-    let is_numeric = word.bytes().any(|b| b.is_ascii_digit())
-        && word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
-    if is_numeric { word.parse().ok() } else { None }
 }

@@ -9,11 +9,9 @@ const TRAIL: &str = r#"{
     "eventType": "UpdateTrail", "sourceIPAddress": "111.111.111.111",
     "arrayKey": ["value", "another value"],
     "objectList": [{"name": "a", "id": 1}, {"name": "b", "id": 2}],
-    "SomeObject": null, "cluster.name": "c", "flag": true, "off": false,
+    "SomeObject": null, "flag": true,
     "user": {"id": 1, "email": "John.Stiles@example.com", "groups": ["system:unauthenticated"]},
-    "users": [{"id": 2, "email": "John.Doe@example.com"}],
-    "actions": ["GET", "PUT", "DELETE"], "coordinates": [[0, 1, 2], [4, 5, 6], [7, 8, 9]],
-    "bandwidth": 80, "latency": 49.5, "errorCode": 400, "tiny": 0.001, "text403": "403"
+    "latency": 49.5, "errorCode": 400, "text403": "403"
 }"#;
 
 fn fits(pattern: &str) -> bool {
@@ -26,33 +24,13 @@ fn documented_patterns_fit() {
         "",
         "   ",
         r#"{ $.eventType = "UpdateTrail" }"#,
-        "{$.eventType=UpdateTrail}",
-        r#"{ $.eventType = "Update*" }"#,
-        "{ $.sourceIPAddress != 123.123.* }",
-        "{ $.sourceIPAddress = 111.111.* }",
-        r#"{ $.arrayKey[0] = "value" }"#,
+        r#"{$.eventType="UpdateTrail"}"#,
         r#"{ $.arrayKey[*] = "another value" }"#,
-        "{ $.objectList[1].id = 2 }",
         "{ $.objectList[*].id = 2 }",
-        "{ $.SomeObject IS NULL }",
-        "{ $.SomeOtherObject NOT EXISTS }",
-        "{ $.SomeObject EXISTS }",
-        "{ $.flag IS TRUE }",
-        "{ $.off IS FALSE }",
-        "{ $.bandwidth > 75 }",
-        "{ $.latency < 50 }",
-        "{ $.bandwidth >= 80 }",
-        "{ $.bandwidth <= 80 }",
         "{ $.errorCode = 400 }",
-        "{ $.errorCode != 500 }",
-        "{ $.tiny = 1e-3 }",
-        "{ $.tiny != 1e+3 }",
-        r#"{ ($.user.id = 1) && ($.users[0].email = "John.Doe@example.com") }"#,
-        r#"{ $.user.email = "John.Stiles@example.com" || $.coordinates[0][1] = "nonmatch" && $.actions[2] = "nonmatch" }"#,
-        r#"{ $.user.* = "John.*" }"#,
-        r#"{ $.user.groups[0] = "system:unauthenticated" }"#,
+        r#"{ ($.user.id = 1) && ($.user.email = "John.Stiles@example.com") }"#,
+        r#"{ $.user.email = "John.Stiles@example.com" || $.errorCode = 1 && $.eventType = "nonmatch" }"#,
         "{ $.eventType = %Trail% }",
-        "{ $.eventType != %trail% }",
         r"{ $.sourceIPAddress = %^111\.111\.11[0-9]% }",
         "{ $.arrayKey[*] = %^another.value$|^nothing$% }",
         "{ ($.eventType = %^Up%) && ($.user.email = %.com$%) }",
@@ -66,22 +44,17 @@ fn patterns_that_do_not_fit() {
     for pattern in [
         r#"{ $.eventType = "updatetrail" }"#,
         r#"{ $.eventType = "Trail" }"#,
-        "{ $.SomeOtherObject IS NULL }",
-        "{ $.SomeObject NOT EXISTS }",
-        "{ $.absent != 1 }",
-        "{ $.SomeObject != 1 }",
+        "{ $.absent = 1 }",
+        "{ $.SomeObject = 0 }",
         "{ $.text403 = 403 }",
         r#"{ $.errorCode = "400" }"#,
-        "{ $.text403 > 1 }",
-        "{ $.flag = true }",
+        r#"{ $.flag = "true" }"#,
         "{ $.user = 1 }",
         "{ $.eventType = %^Trail% }",
         "{ $.errorCode = %400% }",
-        "{ $.errorCode != %500% }",
         "{ $.absent = %.*% }",
         r#"{ $.arrayKey = "value" }"#,
-        "{ $.arrayKey[7] EXISTS }",
-        r#"{ ($.user.email = "John.Stiles@example.com" || $.errorCode = 1) && $.actions[2] = "nonmatch" }"#,
+        r#"{ ($.user.email = "John.Stiles@example.com" || $.errorCode = 1) && $.eventType = "nonmatch" }"#,
     ] {
         assert!(!fits(pattern), "{pattern}");
     }
@@ -102,25 +75,18 @@ fn malformed_patterns_are_refused() {
         "{ .a = 1 }",
         "{ $.a = \"x }",
         "{ $.a = \"\\x\" }",
-        "{ $.a > \"x\" }",
-        "{ $.a < word }",
         "{ ($.a = 1 }",
         "{ $.a = 1) }",
         "{ $.a = 1 && }",
         "{ $.a = 1 & $.b = 1 }",
         "{ $.a[x] = 1 }",
         "{ $.a[-1] = 1 }",
-        "{ $.a[0 = 1 }",
-        "{ $[0] = 1 }",
-        "{ $.a IS }",
-        "{ $.a IS nothing }",
+        "{ $.a[* = 1 }",
+        "{ $[*] = 1 }",
         "{ $.a is null }",
-        "{ $.a NOT }",
         "{ $.a..b = 1 }",
         "{ $.a/b = 1 }",
-        "{ $.a = system:anonymous }",
         "{ $.a[*].b[*] = 1 }",
-        "{ $.a EXISTS EXISTS }",
         "{ $.a = 1 $.b = 1 }",
         "{ $.a[*]=1 && $.b[*]=1 && $.c[*]=1 && $.d[*]=1 }",
         "{ $.a = %% }",
@@ -129,8 +95,11 @@ fn malformed_patterns_are_refused() {
         "{ $.a = %a:b% }",
         "{ $.a = %a b% }",
         "{ $.a = %[% }",
-        "{ $.a < %x% }",
         "{ $.a = %x% && $.b = %x% && $.c = %x% }",
+        "\"",
+        "\"a",
+        "\"a\\\"",
+        "\"a\\n\"",
     ] {
         let parsed = FilterPattern::parse(pattern);
         assert!(matches!(parsed, Err(PatternError::Malformed { .. })), "{pattern}: {parsed:?}");
@@ -141,13 +110,26 @@ fn malformed_patterns_are_refused() {
     assert!(FilterPattern::parse(&long).is_err());
 }
 
+/// What the cloud takes and Stakeout never sends.
 #[test]
 fn unsupported_patterns_are_refused_as_such() {
     for pattern in [
+        "{ $.a != 1 }",
+        "{ $.a < 1 }",
+        "{ $.a >= 1 }",
+        "{ $.a IS NULL }",
+        "{ $.a NOT EXISTS }",
+        "{ $.a EXISTS }",
+        "{ $.a[0] = 1 }",
+        "{ $.a.* = 1 }",
+        "{ $.a = \"x*\" }",
+        "{ $.a = word }",
+        "{ $.a = system:anonymous }",
+        "{ $.a = 1.5 }",
+        "{ $.a = 1e3 }",
         "ERROR",
         "\"\"",
         "ERROR \"403\"",
-        "\"403\" ERROR",
         "\"403\" \"ERROR\"",
         "\"403\"\"ERROR\"",
         "\"403\" -\"ERROR\"",
@@ -173,7 +155,6 @@ fn a_phrase_fits_anywhere() {
         (r#""\"verb\":\"list\",""#, true),
         (r#""b\\\\c""#, true),
         (r#""b\\c""#, false),
-        (r#""verb" "list""#, false),
         (r#""ver*""#, false),
         (r#""st\",\"req""#, true),
     ] {
@@ -187,36 +168,12 @@ fn a_phrase_fits_anywhere() {
 }
 
 #[test]
-fn malformed_phrases_are_refused() {
-    for pattern in ["\"", "\"a", "\"a\\\"", "\"a\\n\"", "\"a\\"] {
-        let parsed = FilterPattern::parse(pattern);
-        assert!(matches!(parsed, Err(PatternError::Malformed { .. })), "{pattern}: {parsed:?}");
-    }
-}
-
-#[test]
 fn only_whole_json_objects_fit() {
-    let pattern = FilterPattern::parse("{ $.code != 1 }").expect("well formed");
+    let pattern = FilterPattern::parse("{ $.code = 2 }").expect("well formed");
     assert!(pattern.fits(r#" {"code": 2} "#));
     for message in ["", "2", "[2]", "plain text", r#"{"code": 2, "user": {"na[Truncated...]"#, r#"{"code": 2} x"#] {
         assert!(!pattern.fits(message), "{message}");
         assert!(FilterPattern::parse("").expect("well formed").fits(message));
-    }
-}
-
-#[test]
-fn a_star_spans_any_run() {
-    for (pattern, text, expected) in [
-        ("*", "", true),
-        ("a*", "a", true),
-        ("*a", "ba", true),
-        ("a*a", "a", false),
-        ("a*b*c", "a-b-b-c", true),
-        ("a**c", "abc", true),
-        ("*/pods", "/api/v1/pods", true),
-        ("*/pods", "/api/v1/pods/x", false),
-    ] {
-        assert_eq!(wildcard_fits(pattern, text), expected, "{pattern} {text}");
     }
 }
 
@@ -229,46 +186,16 @@ proptest! {
     }
 
     #[test]
-    fn no_run_of_tokens_makes_it_panic_and_what_parses_prints_itself(
+    fn no_run_of_tokens_makes_it_panic(
         tokens in prop::collection::vec(prop::sample::select(vec![
-            "{", "}", "(", ")", "$.a", "$.b.c", "$.d[0]", "$.e[*]", "$.f.*", "=", "!=", "<", ">=", "&&", "||", "403", "1e3",
-            "\"x*\"", "\"\\\"\"", "%^x.$|y%", "word", "IS", "NULL", "TRUE", "NOT", "EXISTS", " ",
+            "{", "}", "(", ")", "$.a", "$.b.c", "$.e[*]", "=", "!=", "&&", "||", "403", "1e3", "\"x\"", "\"\\\"\"", "%^x.$|y%",
+            "word", "IS", " ",
         ]), 0..16),
     ) {
-        check_round_trip(&tokens.concat())?;
-        check_round_trip(&format!("{{ {} }}", tokens.join(" ")))?;
+        for pattern in [tokens.concat(), format!("{{ {} }}", tokens.join(" "))] {
+            if let Ok(pattern) = FilterPattern::parse(&pattern) {
+                let _ = pattern.fits(TRAIL);
+            }
+        }
     }
-
-    #[test]
-    fn a_phrase_is_found_in_a_text_that_contains_it(before in ".{0,20}", phrase in ".{1,20}", after in ".{0,20}") {
-        let pattern = FilterPattern(PatternKind::Phrase(phrase.clone())).to_string();
-        let parsed = FilterPattern::parse(&pattern).expect("printed by us");
-        let message = format!("{before}{phrase}{after}");
-        prop_assert!(parsed.fits(&message));
-        check_round_trip(&pattern)?;
-    }
-
-    #[test]
-    fn generated_patterns_print_themselves(pattern in expression(3)) {
-        prop_assert!(FilterPattern::parse(&format!("{{ {pattern} }}")).is_ok(), "{}", pattern);
-        check_round_trip(&format!("{{ {pattern} }}"))?;
-    }
-}
-
-fn check_round_trip(text: &str) -> Result<(), TestCaseError> {
-    if let Ok(pattern) = FilterPattern::parse(text) {
-        let printed = pattern.to_string();
-        prop_assert_eq!(FilterPattern::parse(&printed), Ok(pattern), "{} printed as {}", text, printed);
-    }
-    Ok(())
-}
-
-fn expression(depth: u32) -> impl Strategy<Value = String> {
-    let test =
-        ("[a-z]{1,4}", prop::sample::select(vec!["= 403", "!= \"a b*\"", "< 5", "IS NULL", "NOT EXISTS", "EXISTS"]))
-            .prop_map(|(name, check)| format!("$.{name} {check}"));
-    test.prop_recursive(depth, 12, 3, |inner| {
-        (prop::collection::vec(inner, 1..4), prop::sample::select(vec![" && ", " || "]))
-            .prop_map(|(parts, between)| parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(between))
-    })
 }

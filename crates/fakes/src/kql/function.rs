@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value as Json;
 
-use super::datetime::DateTime;
 use super::scalar::{any, not};
 use super::value::{Cell, ColumnType};
 use crate::network::Network;
@@ -14,27 +13,15 @@ use crate::stable_hash;
 /// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
-    ArrayLength,
     GetType,
     HasAnyIpv4,
     Hash,
-    IsEmpty,
     IsInAnyRange,
     IsNotEmpty,
-    IsNotNull,
-    IsNull,
-    Not,
     ParseJson,
-    SetHasElement,
     StrLen,
     Substring,
-    ToDateTime,
-    ToLong,
-    ToInt,
-    ToLower,
-    ToReal,
     ToString,
-    ToUpper,
 }
 
 /// The type of an argument.
@@ -45,35 +32,34 @@ pub(super) enum Takes {
     TextOrDynamic,
 }
 
-/// All names. Some functions have several.
-const FUNCTIONS: [(&str, Function); 27] = [
-    ("array_length", Function::ArrayLength),
+/// All names.
+pub(super) const FUNCTIONS: [(&str, Function); 10] = [
     ("gettype", Function::GetType),
     ("has_any_ipv4", Function::HasAnyIpv4),
     ("hash", Function::Hash),
     ("ipv4_is_in_any_range", Function::IsInAnyRange),
     ("ipv6_is_in_any_range", Function::IsInAnyRange),
-    ("isempty", Function::IsEmpty),
     ("isnotempty", Function::IsNotEmpty),
-    ("isnotnull", Function::IsNotNull),
-    ("isnull", Function::IsNull),
-    ("not", Function::Not),
-    ("notempty", Function::IsNotEmpty),
-    ("notnull", Function::IsNotNull),
     ("parse_json", Function::ParseJson),
-    ("parsejson", Function::ParseJson),
-    ("set_has_element", Function::SetHasElement),
     ("strlen", Function::StrLen),
     ("substring", Function::Substring),
-    ("todatetime", Function::ToDateTime),
-    ("todouble", Function::ToReal),
-    ("todynamic", Function::ParseJson),
-    ("toint", Function::ToInt),
-    ("tolong", Function::ToLong),
-    ("tolower", Function::ToLower),
-    ("toreal", Function::ToReal),
     ("tostring", Function::ToString),
-    ("toupper", Function::ToUpper),
+];
+
+/// Functions of Kusto that the fake does not support.
+const OTHER_FUNCTIONS: [&str; 12] = [
+    "array_length",
+    "isempty",
+    "isnotnull",
+    "isnull",
+    "not",
+    "set_has_element",
+    "todatetime",
+    "todynamic",
+    "toint",
+    "tolong",
+    "tolower",
+    "toupper",
 ];
 
 impl Function {
@@ -82,21 +68,23 @@ impl Function {
         FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
     }
 
+    /// Returns whether the cloud has a function of this name that the fake does not support.
+    pub(super) fn is_other(name: &str) -> bool {
+        OTHER_FUNCTIONS.contains(&name)
+    }
+
     /// Returns the types of its arguments. Of a function that [`takes_more`](Function::takes_more), the last type is that
     /// of all further ones.
     pub(super) fn takes(self) -> &'static [Takes] {
         match self {
             Self::HasAnyIpv4 | Self::IsInAnyRange => &[Takes::Only(ColumnType::String), Takes::TextOrDynamic],
-            Self::ArrayLength => &[Takes::Only(ColumnType::Dynamic)],
             Self::Hash => &[Takes::Anything, Takes::Only(ColumnType::Long)],
             Self::Substring => {
                 &[Takes::Only(ColumnType::String), Takes::Only(ColumnType::Long), Takes::Only(ColumnType::Long)]
             }
-            Self::Not => &[Takes::Only(ColumnType::Bool)],
             Self::ParseJson => &[Takes::TextOrDynamic],
-            Self::SetHasElement => &[Takes::Only(ColumnType::Dynamic), Takes::Anything],
-            Self::StrLen | Self::ToLower | Self::ToUpper => &[Takes::Only(ColumnType::String)],
-            _ => &[Takes::Anything],
+            Self::StrLen => &[Takes::Only(ColumnType::String)],
+            Self::GetType | Self::IsNotEmpty | Self::ToString => &[Takes::Anything],
         }
     }
 
@@ -107,20 +95,10 @@ impl Function {
 
     pub(super) fn gives(self) -> ColumnType {
         match self {
-            Self::ArrayLength | Self::Hash | Self::StrLen | Self::ToLong => ColumnType::Long,
-            Self::GetType | Self::Substring | Self::ToLower | Self::ToString | Self::ToUpper => ColumnType::String,
+            Self::Hash | Self::StrLen => ColumnType::Long,
+            Self::GetType | Self::Substring | Self::ToString => ColumnType::String,
             Self::ParseJson => ColumnType::Dynamic,
-            Self::ToDateTime => ColumnType::DateTime,
-            Self::ToInt => ColumnType::Int,
-            Self::ToReal => ColumnType::Real,
-            Self::HasAnyIpv4
-            | Self::IsEmpty
-            | Self::IsInAnyRange
-            | Self::IsNotEmpty
-            | Self::IsNotNull
-            | Self::IsNull
-            | Self::Not
-            | Self::SetHasElement => ColumnType::Bool,
+            Self::HasAnyIpv4 | Self::IsInAnyRange | Self::IsNotEmpty => ColumnType::Bool,
         }
     }
 
@@ -130,36 +108,24 @@ impl Function {
             return Cell::Null;
         };
         match self {
-            Self::ArrayLength => first.json().and_then(Json::as_array).map_or(Cell::Null, |items| count(items.len())),
             Self::GetType => Cell::text(type_of(first)),
             Self::HasAnyIpv4 => {
                 let text = first.to_text();
                 Cell::bool(any(texts(rest).iter().map(|address| has_ipv4(&text, address))))
             }
             Self::Hash => rest.first().map_or(Cell::Null, |of| hash(first, of)),
-            Self::IsEmpty => Cell::Bool(first.to_text().is_empty()),
             Self::IsInAnyRange => {
                 let address = first.to_text();
                 Cell::bool(any(texts(rest).iter().map(|network| Network::parse(network)?.contains(&address))))
             }
             Self::IsNotEmpty => Cell::Bool(!first.to_text().is_empty()),
-            Self::IsNotNull => Cell::Bool(*first != Cell::Null),
-            Self::IsNull => Cell::Bool(*first == Cell::Null),
-            Self::Not => Cell::bool(first.truth().map(|truth| !truth)),
             Self::ParseJson => parse_json(first),
-            Self::SetHasElement => rest.first().map_or(Cell::Null, |element| set_has_element(first, element)),
             Self::Substring => match rest {
                 [Cell::Long(start), Cell::Long(length)] => substring(&first.to_text(), *start, *length),
                 _ => Cell::Null,
             },
-            Self::StrLen => count(first.to_text().chars().count()),
-            Self::ToDateTime => to_datetime(first),
-            Self::ToInt => within_int(to_long(first)),
-            Self::ToLong => to_long(first),
-            Self::ToLower => Cell::text(&first.to_text().to_lowercase()),
-            Self::ToReal => to_real(first),
+            Self::StrLen => i64::try_from(first.to_text().chars().count()).map_or(Cell::Null, Cell::Long),
             Self::ToString => Cell::String(first.to_text()),
-            Self::ToUpper => Cell::text(&first.to_text().to_uppercase()),
         }
     }
 }
@@ -210,10 +176,6 @@ fn has_ipv4(text: &str, address: &str) -> Option<bool> {
     }))
 }
 
-fn count(number: usize) -> Cell {
-    i64::try_from(number).map_or(Cell::Null, Cell::Long)
-}
-
 /// The names that `gettype` gives. <https://learn.microsoft.com/en-us/kusto/query/gettype-function>
 fn type_of(value: &Cell) -> &'static str {
     match value {
@@ -221,7 +183,6 @@ fn type_of(value: &Cell) -> &'static str {
         Cell::Bool(_) => "bool",
         Cell::DateTime(_) => "datetime",
         Cell::Long(_) => "long",
-        Cell::Real(_) => "double",
         Cell::String(_) => "string",
         Cell::Dynamic(dynamic) => match &dynamic.json {
             Json::Null => "null",
@@ -240,60 +201,5 @@ fn parse_json(value: &Cell) -> Cell {
     match value {
         Cell::String(text) => Cell::parse_json(text),
         other => other.clone(),
-    }
-}
-
-fn set_has_element(set: &Cell, element: &Cell) -> Cell {
-    let element = match element {
-        Cell::String(text) => Json::String(text.to_string()),
-        Cell::Long(number) => Json::from(*number),
-        Cell::Real(number) => Json::from(*number),
-        Cell::Bool(truth) => Json::Bool(*truth),
-        Cell::Dynamic(dynamic) => dynamic.json.clone(),
-        Cell::DateTime(_) | Cell::Null => return Cell::Null,
-    };
-    let items = set.json().and_then(Json::as_array);
-    Cell::bool(items.map(|items| items.contains(&element)))
-}
-
-fn to_long(value: &Cell) -> Cell {
-    let whole = |number: f64| format!("{:.0}", number.trunc()).parse().ok();
-    let number = match value {
-        Cell::Long(number) => Some(*number),
-        Cell::Bool(truth) => Some(i64::from(*truth)),
-        Cell::Real(number) => whole(*number),
-        Cell::String(text) => text.parse().ok(),
-        Cell::Dynamic(dynamic) => match &dynamic.json {
-            Json::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
-            Json::String(text) => text.parse().ok(),
-            _ => None,
-        },
-        Cell::DateTime(_) | Cell::Null => None,
-    };
-    number.map_or(Cell::Null, Cell::Long)
-}
-
-fn within_int(value: Cell) -> Cell {
-    match value {
-        Cell::Long(number) if i32::try_from(number).is_err() => Cell::Null,
-        other => other,
-    }
-}
-
-fn to_real(value: &Cell) -> Cell {
-    let number = match value {
-        Cell::Real(number) => Some(*number),
-        Cell::Long(number) => number.to_string().parse().ok(),
-        Cell::Dynamic(dynamic) => dynamic.json.as_f64(),
-        Cell::String(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
-        _ => None,
-    };
-    number.map_or(Cell::Null, Cell::Real)
-}
-
-fn to_datetime(value: &Cell) -> Cell {
-    match value {
-        Cell::DateTime(moment) => Cell::DateTime(*moment),
-        other => DateTime::parse(&other.to_text()).map_or(Cell::Null, Cell::DateTime),
     }
 }

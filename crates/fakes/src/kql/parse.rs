@@ -2,10 +2,10 @@
 //! <https://learn.microsoft.com/en-us/kusto/query/tabular-expression-statements>
 
 use super::KqlError;
-use super::syntax::{Direction, Expression, InTest, Named, Operator, Pipeline, Relation, TextTest};
+use super::syntax::{Comparison, Expression, Named, Operator, Pipeline, Relation, TextTest};
 use super::token::{Token, Word, syntax_error, unsupported, words};
 use super::value::{Cell, ColumnType};
-use crate::expression::{Comparison, joined};
+use crate::expression::joined;
 
 /// Most nested parentheses and calls: the parser recurses, and the stack is limited.
 const DEPTH_MAX: usize = 64;
@@ -13,9 +13,10 @@ const DEPTH_MAX: usize = 64;
 const PATH_STEPS_MAX: usize = 8;
 
 /// Operators and statements of Kusto that this fake does not support.
-const OTHER_OPERATORS: [&str; 30] = [
+const OTHER_OPERATORS: [&str; 31] = [
     "as",
     "consume",
+    "count",
     "distinct",
     "evaluate",
     "externaldata",
@@ -46,44 +47,39 @@ const OTHER_OPERATORS: [&str; 30] = [
     "union",
 ];
 
-/// The tests of texts, without their negations.
-const TEXT_TESTS: [(&str, Relation, bool); 8] = [
+const TEXT_TESTS: [(&str, Relation, bool); 4] = [
     ("contains", Relation::Contains, true),
     ("contains_cs", Relation::Contains, false),
-    ("startswith", Relation::StartsWith, true),
-    ("startswith_cs", Relation::StartsWith, false),
     ("endswith", Relation::EndsWith, true),
-    ("endswith_cs", Relation::EndsWith, false),
     ("has", Relation::Has, true),
-    ("has_cs", Relation::Has, false),
 ];
 
-const OTHER_TESTS: [&str; 12] = [
+const OTHER_TESTS: [&str; 14] = [
     "between",
-    "!between",
+    "endswith_cs",
     "has_all",
     "has_any",
     "has_any_index",
+    "has_cs",
     "hasprefix",
-    "!hasprefix",
     "hassuffix",
-    "!hassuffix",
+    "in",
     "like",
     "matches",
     "notlike",
+    "startswith",
+    "startswith_cs",
 ];
 
-const COMPARISONS: [(&str, Comparison); 7] = [
+const COMPARISONS: [(&str, Comparison); 5] = [
     ("==", Comparison::Equal),
     ("!=", Comparison::NotEqual),
-    ("<>", Comparison::NotEqual),
     ("<", Comparison::Less),
-    ("<=", Comparison::LessOrEqual),
     (">", Comparison::Greater),
     (">=", Comparison::GreaterOrEqual),
 ];
 
-/// Words that can name a column only between brackets.
+/// Words that name no column.
 const KEYWORDS: [&str; 8] = ["and", "or", "by", "in", "asc", "desc", "contains", "has"];
 
 /// Parses a whole query.
@@ -101,9 +97,6 @@ pub(super) fn pipeline(text: &str) -> Result<Pipeline, KqlError> {
     let mut stages = Vec::new();
     while parser.took("|") {
         stages.push(parser.operator()?);
-    }
-    if parser.took(";") && *parser.peek() != Token::End {
-        return Err(unsupported("several statements"));
     }
     match parser.peek() {
         Token::End => Ok(Pipeline { table, stages }),
@@ -127,33 +120,25 @@ impl Parser<'_> {
         if OTHER_OPERATORS.contains(&name.as_str()) {
             return Err(unsupported(&format!("the operator {name}")));
         }
-        let is_known = matches!(
-            name.as_str(),
-            "where" | "filter" | "extend" | "project" | "take" | "limit" | "sort" | "order" | "count" | "summarize"
-        );
-        if !is_known {
+        let operators = ["where", "extend", "project", "take", "sort", "summarize"];
+        if !operators.contains(&name.as_str()) {
             return Err(self.wanted("an operator such as where"));
         }
         self.advance();
         match name.as_str() {
-            "where" | "filter" => self.any().map(Operator::Where),
+            "where" => self.any().map(Operator::Where),
             "extend" => self.list(Self::named).map(Operator::Extend),
             "project" => self.list(Self::named).map(Operator::Project),
-            "take" | "limit" => self.rows().map(Operator::Take),
-            "sort" | "order" => {
+            "take" => self.rows().map(Operator::Take),
+            "sort" => {
                 self.expect_name("by")?;
-                self.list(Self::sorted).map(Operator::Sort)
+                self.list(Self::ascending).map(Operator::Sort)
             }
-            "count" => Ok(Operator::Count),
-            _ => self.summarize(),
+            _ => {
+                let aggregates = self.list(Self::named)?;
+                if self.is_name("by") { Err(unsupported("groups")) } else { Ok(Operator::Summarize(aggregates)) }
+            }
         }
-    }
-
-    fn summarize(&mut self) -> Result<Operator, KqlError> {
-        let has_aggregates = !self.is_name("by");
-        let aggregates = if has_aggregates { self.list(Self::named)? } else { Vec::new() };
-        let by = if self.took_name("by") { self.list(Self::named)? } else { Vec::new() };
-        Ok(Operator::Summarize { aggregates, by })
     }
 
     fn rows(&mut self) -> Result<i64, KqlError> {
@@ -173,18 +158,12 @@ impl Parser<'_> {
         Ok(Named { name, expression: self.any()? })
     }
 
-    fn sorted(&mut self) -> Result<(Expression, Direction), KqlError> {
+    fn ascending(&mut self) -> Result<Expression, KqlError> {
         let expression = self.any()?;
-        let direction = match self.peek() {
-            Token::Name(name) if name == "asc" => Some(Direction::Ascending),
-            Token::Name(name) if name == "desc" => Some(Direction::Descending),
-            Token::Name(name) if name == "nulls" => return Err(unsupported("nulls first and nulls last")),
-            _ => None,
-        };
-        if direction.is_some() {
-            self.advance();
+        if !self.took_name("asc") || self.is_name("nulls") {
+            return Err(unsupported("other orders than asc"));
         }
-        Ok((expression, direction.unwrap_or(Direction::Descending)))
+        Ok(expression)
     }
 
     fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, KqlError>) -> Result<Vec<T>, KqlError> {
@@ -215,28 +194,22 @@ impl Parser<'_> {
 
     fn test(&mut self) -> Result<Expression, KqlError> {
         let left = self.operand()?;
-        let test = match self.peek() {
-            Token::Sign("=~") => self.text_test(left, Relation::Equals, true, false),
-            Token::Sign("!~") => self.text_test(left, Relation::Equals, true, true),
-            Token::Sign(sign) => match COMPARISONS.into_iter().find(|(known, _)| known == sign) {
+        let test = match self.peek().clone() {
+            Token::Sign("=~") => self.text_test(left, Relation::Equals, true),
+            Token::Sign(sign) => match COMPARISONS.into_iter().find(|(known, _)| *known == sign) {
                 Some((_, comparison)) => {
                     self.advance();
                     Ok(Expression::Compare(comparison, left.into(), self.operand()?.into()))
                 }
                 None => return Ok(left),
             },
-            Token::Name(name) => match name.clone().as_str() {
-                "in" | "in~" | "!in" | "!in~" => self.in_list(left),
-                name if OTHER_TESTS.contains(&name) => return Err(unsupported(&format!("the operator {name}"))),
-                name => {
-                    let plain = name.strip_prefix('!').unwrap_or(name);
-                    match TEXT_TESTS.into_iter().find(|(known, ..)| *known == plain) {
-                        Some((_, relation, ignores_case)) => {
-                            self.text_test(left, relation, ignores_case, name.starts_with('!'))
-                        }
-                        None => return Ok(left),
-                    }
-                }
+            Token::Name(name) if name == "in~" => self.in_list(left),
+            Token::Name(name) if OTHER_TESTS.contains(&name.as_str()) => {
+                Err(unsupported(&format!("the operator {name}")))
+            }
+            Token::Name(name) => match TEXT_TESTS.into_iter().find(|(known, ..)| *known == name) {
+                Some((_, relation, ignores_case)) => self.text_test(left, relation, ignores_case),
+                None => return Ok(left),
             },
             _ => return Ok(left),
         }?;
@@ -248,37 +221,24 @@ impl Parser<'_> {
 
     fn begins_test(&self) -> bool {
         match self.peek() {
-            Token::Sign(sign) => matches!(*sign, "=~" | "!~") || COMPARISONS.iter().any(|(known, _)| known == sign),
-            Token::Name(name) => {
-                let plain = name.strip_prefix('!').unwrap_or(name);
-                matches!(plain, "in" | "in~") || TEXT_TESTS.iter().any(|(known, ..)| *known == plain)
-            }
+            Token::Sign(sign) => *sign == "=~" || COMPARISONS.iter().any(|(known, _)| known == sign),
+            Token::Name(name) => name == "in~" || TEXT_TESTS.iter().any(|(known, ..)| known == name),
             _ => false,
         }
     }
 
-    fn text_test(
-        &mut self,
-        left: Expression,
-        relation: Relation,
-        ignores_case: bool,
-        is_negated: bool,
-    ) -> Result<Expression, KqlError> {
+    fn text_test(&mut self, left: Expression, relation: Relation, ignores_case: bool) -> Result<Expression, KqlError> {
         self.advance();
         let right = self.operand()?;
-        Ok(Expression::Text(TextTest { relation, ignores_case, is_negated }, left.into(), right.into()))
+        Ok(Expression::Text(TextTest { relation, ignores_case }, left.into(), right.into()))
     }
 
     fn in_list(&mut self, left: Expression) -> Result<Expression, KqlError> {
-        let Token::Name(name) = self.peek().clone() else {
-            return Err(self.wanted("in"));
-        };
         self.advance();
         self.expect("(")?;
         let list = self.list(Self::any)?;
         self.expect(")")?;
-        let test = InTest { ignores_case: name.ends_with('~'), is_negated: name.starts_with('!') };
-        Ok(Expression::In { test, left: left.into(), list })
+        Ok(Expression::In(left.into(), list))
     }
 
     fn operand(&mut self) -> Result<Expression, KqlError> {
@@ -288,10 +248,12 @@ impl Parser<'_> {
                 let name = self.name("a name of a member")?;
                 operand = Expression::Member(operand.into(), name);
             } else if self.took("[") {
-                operand = self.indexed(operand)?;
+                let Token::Text(name) = self.peek().clone() else {
+                    return Err(unsupported("indexes that are not texts"));
+                };
+                self.advance();
                 self.expect("]")?;
-            } else if *self.peek() == Token::Sign("-") {
-                return Err(unsupported("arithmetic"));
+                operand = Expression::Member(operand.into(), name);
             } else {
                 return Ok(operand);
             }
@@ -299,31 +261,14 @@ impl Parser<'_> {
         Err(self.wanted("a shorter path"))
     }
 
-    fn indexed(&mut self, operand: Expression) -> Result<Expression, KqlError> {
-        match self.primary()? {
-            Expression::Literal(Cell::String(name), _) => Ok(Expression::Member(operand.into(), name.to_string())),
-            Expression::Literal(Cell::Long(index), _) => Ok(Expression::Item(operand.into(), index)),
-            _ => Err(unsupported("indexes that are not literals")),
-        }
-    }
-
     fn primary(&mut self) -> Result<Expression, KqlError> {
-        if self.took("-") {
-            return self.negative();
-        }
         let literal = match self.peek().clone() {
             Token::Text(text) => Expression::Literal(Cell::text(&text), ColumnType::String),
             Token::Long(number) => Expression::Literal(Cell::Long(number), ColumnType::Long),
-            Token::Real(number) => Expression::Literal(Cell::Real(number), ColumnType::Real),
-            Token::DateTime(moment) => {
-                Expression::Literal(moment.map_or(Cell::Null, Cell::DateTime), ColumnType::DateTime)
-            }
+            Token::DateTime(moment) => Expression::Literal(Cell::DateTime(moment), ColumnType::DateTime),
             Token::Dynamic(json) => Expression::Literal(Cell::dynamic(json), ColumnType::Dynamic),
-            Token::Name(name) if matches!(name.as_str(), "true" | "false") => {
-                Expression::Literal(Cell::Bool(name == "true"), ColumnType::Bool)
-            }
             Token::Name(_) if *self.peek_after() == Token::Sign("(") => return self.call(),
-            Token::Name(_) | Token::Bracketed(_) => return self.name("a value").map(Expression::Name),
+            Token::Name(_) => return self.name("a value").map(Expression::Name),
             Token::Sign("(") => {
                 self.advance();
                 let inner = self.any()?;
@@ -334,16 +279,6 @@ impl Parser<'_> {
         };
         self.advance();
         Ok(literal)
-    }
-
-    fn negative(&mut self) -> Result<Expression, KqlError> {
-        let negative = match *self.peek() {
-            Token::Long(number) => Expression::Literal(Cell::Long(-number), ColumnType::Long),
-            Token::Real(number) => Expression::Literal(Cell::Real(-number), ColumnType::Real),
-            _ => return Err(unsupported("arithmetic")),
-        };
-        self.advance();
-        Ok(negative)
     }
 
     fn call(&mut self) -> Result<Expression, KqlError> {
@@ -369,8 +304,7 @@ impl Parser<'_> {
 
     fn name(&mut self, wanted: &str) -> Result<String, KqlError> {
         let name = match self.peek() {
-            Token::Name(name) if !KEYWORDS.contains(&name.as_str()) && !name.starts_with('!') => name.clone(),
-            Token::Bracketed(name) => name.clone(),
+            Token::Name(name) if !KEYWORDS.contains(&name.as_str()) => name.clone(),
             _ => return Err(self.wanted(wanted)),
         };
         self.advance();

@@ -7,10 +7,9 @@ use super::KqlError;
 use super::function::{Function, Takes};
 use super::scalar::Scalar;
 use super::stage::{Aggregate, Stage};
-use super::syntax::{Expression, InTest, Named, Operator, Relation, TextTest};
+use super::syntax::{Comparison, Expression, Named, Operator, Relation, TextTest};
 use super::token::unsupported;
 use super::value::{Column, ColumnType};
-use crate::expression::Comparison;
 
 /// Checks an operator against its input columns, and replaces these with its output columns.
 pub(super) fn stage(operator: Operator, columns: &mut Vec<Column>) -> Result<Stage, KqlError> {
@@ -34,23 +33,16 @@ pub(super) fn stage(operator: Operator, columns: &mut Vec<Column>) -> Result<Sta
             Ok(Stage::Project(scalars))
         }
         Operator::Take(rows) => usize::try_from(rows).map(Stage::Take).map_err(|_| unsupported("so many rows")),
-        Operator::Sort(keys) => {
-            let key = |(key, direction): (Expression, _)| Ok((scope.sort_key(&key)?, direction));
-            keys.into_iter().map(key).collect::<Result<_, _>>().map(Stage::Sort)
-        }
-        Operator::Count => {
-            *columns = vec![Column { name: "Count".to_owned(), kind: ColumnType::Long }];
-            Ok(Stage::Count)
-        }
-        Operator::Summarize { aggregates, by } => {
-            let (mut summarized, by) = scope.named(by)?;
+        Operator::Sort(keys) => keys.iter().map(|key| scope.sort_key(key)).collect::<Result<_, _>>().map(Stage::Sort),
+        Operator::Summarize(aggregates) => {
             let aggregates = aggregates.into_iter().map(|aggregate| scope.aggregate(aggregate));
             let (added, aggregates): (Vec<_>, Vec<_>) = aggregates.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+            let mut summarized = Vec::new();
             for column in added {
                 scope.add(&mut summarized, column)?;
             }
             *columns = summarized;
-            Ok(Stage::Summarize { by, aggregates })
+            Ok(Stage::Summarize(aggregates))
         }
     }
 }
@@ -119,27 +111,19 @@ impl Scope<'_> {
         let Expression::Call(function, arguments) = &named.expression else {
             return Err(unsupported("aggregates other than one function each"));
         };
-        let default = |name: &str| match arguments.first() {
-            Some(Expression::Name(column)) => Ok(format!("{name}_{column}")),
-            _ => Err(unsupported("computed columns without a name")),
-        };
-        let (default, kind, aggregate) = match (function.as_str(), arguments.as_slice()) {
-            ("count", []) => (Ok("count_".to_owned()), ColumnType::Long, Aggregate::Count),
-            ("countif", [condition]) => {
-                (Ok("countif_".to_owned()), ColumnType::Long, Aggregate::CountIf(self.condition(condition)?))
-            }
-            ("max" | "min", [value]) => {
+        let (kind, aggregate) = match (function.as_str(), arguments.as_slice()) {
+            ("count", []) => (ColumnType::Long, Aggregate::Count),
+            ("max", [value]) => {
                 let (scalar, kind) = self.scalar(value)?;
                 if matches!(kind, ColumnType::Dynamic | ColumnType::String) {
-                    return Err(unsupported("max and min of dynamic values and texts"));
+                    return Err(unsupported("max of dynamic values and texts"));
                 }
-                let aggregate = if function == "max" { Aggregate::Max(scalar) } else { Aggregate::Min(scalar) };
-                (default(function), kind, aggregate)
+                (kind, Aggregate::Max(scalar))
             }
-            ("count" | "countif" | "max" | "min", _) => return Err(wrong_count(function)),
+            ("count" | "max", _) => return Err(wrong_count(function)),
             _ => return Err(unsupported(&format!("the aggregate {function}"))),
         };
-        let name = named.name.map_or(default, Ok)?;
+        let name = named.name.ok_or_else(|| unsupported("aggregates without a name"))?;
         Ok((Column { name, kind }, aggregate))
     }
 
@@ -154,16 +138,12 @@ impl Scope<'_> {
                 let inner = self.dynamic(inner)?;
                 Ok((Scalar::Member(inner.into(), name.clone()), ColumnType::Dynamic))
             }
-            Expression::Item(inner, index) => {
-                let inner = self.dynamic(inner)?;
-                Ok((Scalar::Item(inner.into(), *index), ColumnType::Dynamic))
-            }
             Expression::Call(name, arguments) => self.call(name, arguments),
             Expression::Any(parts) => Ok((Scalar::Any(self.conditions(parts)?), ColumnType::Bool)),
             Expression::All(parts) => Ok((Scalar::All(self.conditions(parts)?), ColumnType::Bool)),
             Expression::Compare(comparison, left, right) => self.compare(*comparison, left, right),
             Expression::Text(test, left, right) => self.text(*test, left, right),
-            Expression::In { test, left, list } => self.in_list(*test, left, list),
+            Expression::In(left, list) => self.in_list(left, list),
         }
     }
 
@@ -177,7 +157,10 @@ impl Scope<'_> {
     }
 
     fn call(&self, name: &str, arguments: &[Expression]) -> Result<(Scalar, ColumnType), KqlError> {
-        let unknown = || KqlError::Semantic { code: "SEM0260", message: format!("Unknown function: '{name}'.") };
+        let unknown = || match Function::is_other(name) {
+            true => unsupported(&format!("the function {name}")),
+            false => KqlError::Semantic { code: "SEM0260", message: format!("Unknown function: '{name}'.") },
+        };
         let function = Function::named(name).ok_or_else(unknown)?;
         let takes = function.takes();
         let is_count_right = match function.takes_more() {
@@ -229,7 +212,7 @@ impl Scope<'_> {
         Ok((Scalar::Text(test, left.into(), right.into()), ColumnType::Bool))
     }
 
-    fn in_list(&self, test: InTest, left: &Expression, list: &[Expression]) -> Result<(Scalar, ColumnType), KqlError> {
+    fn in_list(&self, left: &Expression, list: &[Expression]) -> Result<(Scalar, ColumnType), KqlError> {
         let (left, left_kind) = self.scalar(left)?;
         let mut scalars = Vec::with_capacity(list.len());
         for item in list {
@@ -237,10 +220,10 @@ impl Scope<'_> {
             check_comparable(left_kind, kind)?;
             scalars.push(scalar);
         }
-        if test.ignores_case && left_kind != ColumnType::String {
+        if left_kind != ColumnType::String {
             return Err(self.wrong_type(left_kind, "string"));
         }
-        Ok((Scalar::In { test, left: left.into(), list: scalars }, ColumnType::Bool))
+        Ok((Scalar::In(left.into(), scalars), ColumnType::Bool))
     }
 
     fn index(&self, name: &str) -> Option<usize> {
@@ -270,8 +253,7 @@ fn wrong_count(function: &str) -> KqlError {
 }
 
 fn check_comparable(left: ColumnType, right: ColumnType) -> Result<(), KqlError> {
-    let fits = left != ColumnType::Dynamic && (left == right || (left.is_number() && right.is_number()));
-    if fits { Ok(()) } else { Err(incomparable(left, right)) }
+    if left != ColumnType::Dynamic && left == right { Ok(()) } else { Err(incomparable(left, right)) }
 }
 
 fn incomparable(left: ColumnType, right: ColumnType) -> KqlError {

@@ -49,8 +49,7 @@ fn read_cell(kind: ColumnType, cell: Json) -> Option<Cell> {
         (ColumnType::Dynamic, Json::String(text)) => Some(Cell::parse_json(&text)),
         (ColumnType::Dynamic, json) => Some(Cell::dynamic(json)),
         (ColumnType::Bool, Json::Bool(truth)) => Some(Cell::Bool(truth)),
-        (ColumnType::Int | ColumnType::Long, json) => json.as_i64().map(Cell::Long),
-        (ColumnType::Real, json) => json.as_f64().map(Cell::Real),
+        (ColumnType::Long, json) => json.as_i64().map(Cell::Long),
         _ => None,
     }
 }

@@ -5,14 +5,11 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Value as Json;
-
 use super::datetime::DateTime;
 use super::function::Function;
-use super::syntax::{InTest, Relation, TextTest};
+use super::syntax::{Comparison, Relation, TextTest};
 use super::text::holds;
 use super::value::Cell;
-use crate::expression::Comparison;
 
 /// An expression over the columns of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,13 +17,12 @@ pub(super) enum Scalar {
     Literal(Cell),
     Column(usize),
     Member(Box<Scalar>, String),
-    Item(Box<Scalar>, i64),
     Call(Function, Vec<Scalar>),
     Any(Vec<Scalar>),
     All(Vec<Scalar>),
     Compare(Comparison, Box<Scalar>, Box<Scalar>),
     Text(TextTest, Box<Scalar>, Box<Scalar>),
-    In { test: InTest, left: Box<Scalar>, list: Vec<Scalar> },
+    In(Box<Scalar>, Vec<Scalar>),
 }
 
 impl Scalar {
@@ -35,13 +31,10 @@ impl Scalar {
         match self {
             Self::Literal(value) => value.clone(),
             Self::Column(index) => row.get(*index).cloned().unwrap_or(Cell::Null),
-            Self::Member(inner, name) => inner.of(row).json().and_then(|json| json.get(name)).map_or(Cell::Null, copy),
-            Self::Item(inner, index) => inner
-                .of(row)
-                .json()
-                .and_then(Json::as_array)
-                .and_then(|items| item(items, *index))
-                .map_or(Cell::Null, copy),
+            Self::Member(inner, name) => {
+                let member = |json: &serde_json::Value| json.get(name).cloned();
+                inner.of(row).json().and_then(member).map_or(Cell::Null, Cell::dynamic)
+            }
             Self::Call(function, arguments) => {
                 let arguments: Vec<Cell> = arguments.iter().map(|argument| argument.of(row)).collect();
                 function.call(&arguments)
@@ -51,13 +44,12 @@ impl Scalar {
             Self::Compare(comparison, left, right) => Cell::bool(compare(*comparison, &left.of(row), &right.of(row))),
             Self::Text(test, left, right) => {
                 let (text, part) = (left.of(row).to_text(), right.of(row).to_text());
-                let truth = holds(test.relation, test.ignores_case, &text, &part);
-                Cell::bool(if test.is_negated { not(truth) } else { truth })
+                Cell::bool(holds(test.relation, test.ignores_case, &text, &part))
             }
-            Self::In { test, left, list } => {
-                let left = left.of(row);
-                let truth = any(list.iter().map(|item| is_same(*test, &left, &item.of(row))));
-                Cell::bool(if test.is_negated { not(truth) } else { truth })
+            Self::In(left, list) => {
+                let text = left.of(row).to_text();
+                let is_same = |item: &Scalar| holds(Relation::Equals, true, &text, &item.of(row).to_text());
+                Cell::bool(any(list.iter().map(is_same)))
             }
         }
     }
@@ -73,10 +65,10 @@ impl Scalar {
         match self {
             Self::Literal(_) => false,
             Self::Column(index) => *index == column,
-            Self::Member(inner, _) | Self::Item(inner, _) => inner.reads(column),
+            Self::Member(inner, _) => inner.reads(column),
             Self::Call(_, parts) | Self::Any(parts) | Self::All(parts) => read(parts),
             Self::Compare(_, left, right) | Self::Text(_, left, right) => left.reads(column) || right.reads(column),
-            Self::In { left, list, .. } => left.reads(column) || read(list),
+            Self::In(left, list) => left.reads(column) || read(list),
         }
     }
 
@@ -85,27 +77,13 @@ impl Scalar {
         match self {
             Self::All(parts) => parts.iter().flat_map(|part| part.bounds_of(column)).collect(),
             Self::Compare(comparison, left, right) if **left == Self::Column(column) => match (comparison, &**right) {
-                (Comparison::Greater | Comparison::GreaterOrEqual, Self::Literal(Cell::DateTime(at))) => {
-                    vec![(Some(*at), None)]
-                }
-                (Comparison::Less | Comparison::LessOrEqual, Self::Literal(Cell::DateTime(at))) => {
-                    vec![(None, Some(*at))]
-                }
-                (Comparison::Equal, Self::Literal(Cell::DateTime(at))) => vec![(Some(*at), Some(*at))],
+                (Comparison::GreaterOrEqual, Self::Literal(Cell::DateTime(at))) => vec![(Some(*at), None)],
+                (Comparison::Less, Self::Literal(Cell::DateTime(at))) => vec![(None, Some(*at))],
                 _ => Vec::new(),
             },
             _ => Vec::new(),
         }
     }
-}
-
-fn copy(json: &Json) -> Cell {
-    Cell::dynamic(json.clone())
-}
-
-fn item(items: &[Json], index: i64) -> Option<&Json> {
-    let from_end = || items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?);
-    items.get(usize::try_from(index).ok().or_else(from_end)?)
 }
 
 pub(super) fn not(truth: Option<bool>) -> Option<bool> {
@@ -144,21 +122,6 @@ pub(super) fn order(left: &Cell, right: &Cell) -> Option<Ordering> {
         (Cell::DateTime(left), Cell::DateTime(right)) => Some(left.cmp(right)),
         (Cell::Long(left), Cell::Long(right)) => Some(left.cmp(right)),
         (Cell::String(left), Cell::String(right)) => Some(left.cmp(right)),
-        _ => number(left)?.partial_cmp(&number(right)?),
-    }
-}
-
-fn number(value: &Cell) -> Option<f64> {
-    match value {
-        Cell::Real(number) => Some(*number),
-        Cell::Long(number) => number.to_string().parse().ok(),
         _ => None,
-    }
-}
-
-fn is_same(test: InTest, left: &Cell, right: &Cell) -> Option<bool> {
-    match (left, right) {
-        (Cell::String(left), Cell::String(right)) => holds(Relation::Equals, test.ignores_case, left, right),
-        _ => compare(Comparison::Equal, left, right),
     }
 }

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 
 use super::scalar::{Scalar, order};
-use super::syntax::Direction;
 use super::value::{Cell, Row};
 
 /// An operator with checked expressions.
@@ -14,21 +13,16 @@ pub(super) enum Stage {
     Extend(Vec<(usize, Scalar)>),
     Project(Vec<Scalar>),
     Take(usize),
-    Sort(Vec<(Scalar, Direction)>),
-    Count,
-    Summarize {
-        by: Vec<Scalar>,
-        aggregates: Vec<Aggregate>,
-    },
+    /// Ascending by these.
+    Sort(Vec<Scalar>),
+    Summarize(Vec<Aggregate>),
 }
 
-/// An aggregate over the rows of a group.
+/// An aggregate over all rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Aggregate {
     Count,
-    CountIf(Scalar),
     Max(Scalar),
-    Min(Scalar),
 }
 
 impl Stage {
@@ -47,11 +41,13 @@ impl Stage {
                 rows
             }
             Self::Sort(keys) => {
-                rows.sort_by_cached_key(|row| Keys(keys.iter().map(|(key, by)| (key.of(row), *by)).collect()));
+                rows.sort_by(|left, right| {
+                    let compared = keys.iter().map(|key| with_nulls(&key.of(left), &key.of(right)));
+                    compared.fold(Ordering::Equal, Ordering::then)
+                });
                 rows
             }
-            Self::Count => vec![[count(rows.len())].into()],
-            Self::Summarize { by, aggregates } => summarize(&rows, by, aggregates),
+            Self::Summarize(aggregates) => vec![aggregates.iter().map(|aggregate| aggregate.of(&rows)).collect()],
         }
     }
 }
@@ -68,34 +64,7 @@ fn extend(row: &[Cell], columns: &[(usize, Scalar)]) -> Row {
     values.into()
 }
 
-/// The keys that a row is sorted by.
-struct Keys(Vec<(Cell, Direction)>);
-
-impl Ord for Keys {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let compared = self.0.iter().zip(&other.0).map(|((left, by), (right, _))| {
-            let ordering = with_nulls(left, right);
-            if *by == Direction::Descending { ordering.reverse() } else { ordering }
-        });
-        compared.fold(Ordering::Equal, Ordering::then)
-    }
-}
-
-impl PartialOrd for Keys {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Keys {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Keys {}
-
-/// Nulls come first in ascending order, and so last in descending.
+/// Nulls come first in ascending order.
 fn with_nulls(left: &Cell, right: &Cell) -> Ordering {
     match (left == &Cell::Null, right == &Cell::Null) {
         (false, false) => order(left, right).unwrap_or(Ordering::Equal),
@@ -103,39 +72,18 @@ fn with_nulls(left: &Cell, right: &Cell) -> Ordering {
     }
 }
 
-fn count(number: usize) -> Cell {
-    i64::try_from(number).map_or(Cell::Null, Cell::Long)
-}
-
-/// Returns one row per group, in the order of their first rows; without `by` there is always exactly one.
-fn summarize(rows: &[Row], by: &[Scalar], aggregates: &[Aggregate]) -> Vec<Row> {
-    let mut groups: Vec<(Vec<Cell>, Vec<&Row>)> =
-        if by.is_empty() { vec![(Vec::new(), Vec::new())] } else { Vec::new() };
-    for row in rows {
-        let key: Vec<Cell> = by.iter().map(|part| part.of(row)).collect();
-        match groups.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, members)) => members.push(row),
-            None => groups.push((key, vec![row])),
-        }
-    }
-    let finish = |(mut values, members): (Vec<Cell>, Vec<&Row>)| {
-        values.extend(aggregates.iter().map(|aggregate| aggregate.of(&members)));
-        values.into()
-    };
-    groups.into_iter().map(finish).collect()
-}
-
 impl Aggregate {
-    fn of(&self, rows: &[&Row]) -> Cell {
-        let best = |scalar: &Scalar, wanted: Ordering| {
-            let values = rows.iter().map(|row| scalar.of(row)).filter(|value| *value != Cell::Null);
-            values.reduce(|best, next| if order(&next, &best) == Some(wanted) { next } else { best })
-        };
+    fn of(&self, rows: &[Row]) -> Cell {
         match self {
-            Self::Count => count(rows.len()),
-            Self::CountIf(condition) => count(rows.iter().filter(|row| condition.truth(row) == Some(true)).count()),
-            Self::Max(scalar) => best(scalar, Ordering::Greater).unwrap_or(Cell::Null),
-            Self::Min(scalar) => best(scalar, Ordering::Less).unwrap_or(Cell::Null),
+            Self::Count => i64::try_from(rows.len()).map_or(Cell::Null, Cell::Long),
+            Self::Max(scalar) => {
+                let values = rows.iter().map(|row| scalar.of(row)).filter(|value| *value != Cell::Null);
+                let greatest = values.reduce(|best, next| match order(&next, &best) {
+                    Some(Ordering::Greater) => next,
+                    _ => best,
+                });
+                greatest.unwrap_or(Cell::Null)
+            }
         }
     }
 }

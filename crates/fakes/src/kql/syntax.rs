@@ -1,7 +1,8 @@
 //! The syntax tree of a query, before its names are resolved.
 
+use std::cmp::Ordering;
+
 use super::value::{Cell, ColumnType};
-use crate::expression::Comparison;
 
 /// A table and its operators, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,9 +18,9 @@ pub(super) enum Operator {
     Extend(Vec<Named>),
     Project(Vec<Named>),
     Take(i64),
-    Sort(Vec<(Expression, Direction)>),
-    Count,
-    Summarize { aggregates: Vec<Named>, by: Vec<Named> },
+    /// Ascending by these.
+    Sort(Vec<Expression>),
+    Summarize(Vec<Named>),
 }
 
 /// An expression, and the name of its column if there is one.
@@ -29,13 +30,6 @@ pub(super) struct Named {
     pub(super) expression: Expression,
 }
 
-/// The order of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Ascending,
-    Descending,
-}
-
 /// A scalar expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expression {
@@ -43,18 +37,23 @@ pub(super) enum Expression {
     Name(String),
     /// A member of a dynamic value by name.
     Member(Box<Expression>, String),
-    /// An item of a dynamic array; a negative index counts from the end.
-    Item(Box<Expression>, i64),
     Call(String, Vec<Expression>),
     Any(Vec<Expression>),
     All(Vec<Expression>),
     Compare(Comparison, Box<Expression>, Box<Expression>),
     Text(TextTest, Box<Expression>, Box<Expression>),
-    In {
-        test: InTest,
-        left: Box<Expression>,
-        list: Vec<Expression>,
-    },
+    /// The text is one of these, ignoring case.
+    In(Box<Expression>, Vec<Expression>),
+}
+
+/// A comparison of two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    Greater,
+    GreaterOrEqual,
 }
 
 /// A test of one text by another.
@@ -62,7 +61,6 @@ pub(super) enum Expression {
 pub(super) struct TextTest {
     pub(super) relation: Relation,
     pub(super) ignores_case: bool,
-    pub(super) is_negated: bool,
 }
 
 /// A relation between two texts.
@@ -70,16 +68,26 @@ pub(super) struct TextTest {
 pub(super) enum Relation {
     Equals,
     Contains,
-    StartsWith,
     EndsWith,
     Has,
 }
 
-/// A test by a list of values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct InTest {
-    pub(super) ignores_case: bool,
-    pub(super) is_negated: bool,
+impl Comparison {
+    /// Returns whether it compares by order, not by equality.
+    pub(super) fn is_order(self) -> bool {
+        !matches!(self, Self::Equal | Self::NotEqual)
+    }
+
+    /// Returns whether it holds for two values in this order.
+    pub(super) fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Equal => ordering.is_eq(),
+            Self::NotEqual => ordering.is_ne(),
+            Self::Less => ordering.is_lt(),
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
 }
 
 impl Operator {
@@ -91,8 +99,7 @@ impl Operator {
             Self::Project(_) => "project",
             Self::Take(_) => "take",
             Self::Sort(_) => "sort",
-            Self::Count => "count",
-            Self::Summarize { .. } => "summarize",
+            Self::Summarize(_) => "summarize",
         }
     }
 }

@@ -12,7 +12,6 @@ fn columns() -> Vec<Column> {
         ("Text", ColumnType::String),
         ("Bag", ColumnType::Dynamic),
         ("Number", ColumnType::Long),
-        ("Share", ColumnType::Real),
         ("Fact", ColumnType::Bool),
     ];
     all.iter().map(column).collect()
@@ -29,7 +28,7 @@ fn refusal(query: &str) -> String {
 
 fn row(text: &str, bag: Json) -> Row {
     let time = Cell::DateTime(DateTime::parse("2026-11-22T01:00:00.5Z").expect("is a time"));
-    [time, Cell::text(text), Cell::dynamic(bag), Cell::Long(403), Cell::Real(0.5), Cell::Bool(true)].into()
+    [time, Cell::text(text), Cell::dynamic(bag), Cell::Long(403), Cell::Bool(true)].into()
 }
 
 fn rows() -> Vec<Row> {
@@ -57,30 +56,18 @@ fn texts_are_tested_as_documented() {
         (r#""aBc" == "abc""#, false),
         (r#""abc" != "ABC""#, true),
         (r#""abc" =~ "ABC""#, true),
-        (r#""aBc" !~ "xyz""#, true),
         (r#""FabriKam" contains "BRik""#, true),
-        (r#""Fabrikam" !contains "xyz""#, true),
         (r#""FabriKam" contains_cs "Kam""#, true),
-        (r#""Fabrikam" !contains_cs "Kam""#, true),
         (r#""Fabrikam" endswith "Kam""#, true),
-        (r#""Fabrikam" !endswith "brik""#, true),
-        (r#""Fabrikam" endswith_cs "kam""#, true),
-        (r#""Fabrikam" !endswith_cs "brik""#, true),
-        (r#""Fabrikam" startswith "fab""#, true),
-        (r#""Fabrikam" !startswith "kam""#, true),
-        (r#""Fabrikam" startswith_cs "fab""#, false),
+        (r#""Fabrikam" endswith "brik""#, false),
         (r#""North America" has "america""#, true),
-        (r#""North America" !has "amer""#, true),
-        (r#""North America" has_cs "America""#, true),
-        (r#""North America" !has_cs "amer""#, true),
+        (r#""North America" has "amer""#, false),
         (r#""KustoExplorerQueryRun" has "Explorer""#, false),
         (r#""system:anonymous" has "system:anon""#, false),
         (r#""x system:anonymous/" has "System:anonymous""#, true),
         (r#""aa aaa" has "a aa""#, false),
-        (r#""abc" in ("123", "abc")"#, true),
-        (r#""abc" !in ("123", "abc")"#, false),
         (r#""abc" in~ ("123", "ABC")"#, true),
-        (r#""abc" !in~ ("123", "ABC")"#, false),
+        (r#""abc" in~ ("123", "ab")"#, false),
         (r#""" contains "x""#, false),
         (r#""x" contains """#, true),
     ] {
@@ -92,10 +79,8 @@ fn texts_are_tested_as_documented() {
 fn undocumented_comparisons_fit_neither_way() {
     for expression in [
         r#""\u212aubectl" =~ "kubectl""#,
-        r#""\u212aubectl" !~ "kubectl""#,
         r#""\u00dcber" contains "\u00fcber""#,
         r#""a_b" has "b""#,
-        r#""a_b" !has "b""#,
         r#""\u00fcb" has "b""#,
         r#""abc" in~ ("\u212a", "\u00fc") or "\u212a" in~ ("k")"#,
     ] {
@@ -106,59 +91,34 @@ fn undocumented_comparisons_fit_neither_way() {
 }
 
 #[test]
-fn numbers_times_and_bools_compare() {
+fn numbers_and_times_compare_and_null_equals_nothing() {
     for (expression, expected) in [
-        ("Number == 403 and Number >= 403 and Number <= 403 and Number > -1 and Number < 403.5", true),
-        ("Number != 403 or Number <> 403", false),
-        ("Number in (1, 403)", true),
-        ("Share == 0.5 and Fact == true and Fact != false", true),
-        ("Time >= datetime(2026-11-22T01:00:00.5Z) and Time < datetime(2026-11-22T01:00:00.5000001Z)", true),
-        ("Time > datetime(2026-11-22) and Time <= datetime(2026-11-22 01:00:01)", true),
-        ("Time == datetime(\"2026-11-22T03:00:00.5000000+02:00\")", true),
-        ("not(Time != Time)", true),
-    ] {
-        assert_eq!(value(expression), json!(expected), "{expression}");
-    }
-}
-
-#[test]
-fn null_equals_nothing_and_is_neither_less_nor_more() {
-    for (expression, expected) in [
-        ("tolong(\"x\") == 0", json!(false)),
-        ("tolong(\"x\") != 0", json!(true)),
-        ("tolong(\"x\") == tolong(\"y\")", Json::Null),
-        ("tolong(\"x\") < 0", Json::Null),
-        ("not(tolong(\"x\") < 0)", Json::Null),
-        ("tolong(\"x\") < 0 or true", json!(true)),
-        ("tolong(\"x\") < 0 and true", Json::Null),
-        ("tolong(\"x\") < 0 and false", json!(false)),
-        ("Time < datetime(null)", Json::Null),
-        ("isnull(Text) or isnull(\"\")", json!(false)),
-        ("isnull(Bag.missing) and isnotnull(Bag.code)", json!(true)),
+        ("Number == 403 and Number >= 403 and Number > 402 and Number < 404 and Number != 404", json!(true)),
+        ("Time >= datetime(2026-11-22T01:00:00.5Z) and Time < datetime(2026-11-22T01:00:00.5000001Z)", json!(true)),
+        ("Time > datetime(2026-11-22)", json!(true)),
+        ("strlen(\"ab\") > 2 or Fact", json!(true)),
+        ("hash(Text, 0) == 0", json!(false)),
+        ("hash(Text, 0) != 0", json!(true)),
+        ("hash(Text, 0) == hash(Text, 0)", Json::Null),
+        ("hash(Text, 0) < 0", Json::Null),
+        ("hash(Text, 0) < 0 or Fact", json!(true)),
+        ("hash(Text, 0) < 0 and Fact", Json::Null),
     ] {
         assert_eq!(value(expression), expected, "{expression}");
     }
-    assert_eq!(cells("T | where tolong(\"x\") < 0"), Vec::<Vec<Json>>::new());
+    assert_eq!(cells("T | where hash(Text, 0) < 0"), Vec::<Vec<Json>>::new());
 }
 
 #[test]
 fn dynamic_values_are_accessed_and_converted() {
     for (expression, expected) in [
-        ("tostring(Bag.a[\"b-c\"][1])", json!("two")),
-        ("tostring(Bag['a']['b-c'][-3])", json!("1")),
-        ("tostring(Bag.a[\"b-c\"][3])", json!("")),
-        ("tostring(Bag.a[\"b-c\"][-4])", json!("")),
+        ("tostring(Bag.a[\"b-c\"])", json!(r#"[1,"two",null]"#)),
         ("tostring(Bag.name.deeper)", json!("")),
         ("tostring(Bag.a)", json!(r#"{"b-c":[1,"two",null]}"#)),
         ("tostring(Bag.code)", json!("403")),
-        ("toint(Bag.code) == 403 and tolong(Bag.code) == 403 and todouble(Bag.code) == 403.0", json!(true)),
-        ("toint(tolong(\"3000000000\"))", Json::Null),
-        ("tolong(\"403\")", json!(403)),
-        ("tolong(Bag.name)", Json::Null),
         ("tostring(parse_json(tostring(Bag.text)).a)", json!("1")),
         ("tostring(parse_json(Bag.text).a)", json!("")),
-        ("tostring(parse_json(\" {\\\"a\\\": 1}\\n\").a)", json!("1")),
-        ("gettype(parse_json(\" {\\\"a\\\": 1}\\n\"))", json!("dictionary")),
+        ("gettype(parse_json(\" {\\\"a\\\": 1} \"))", json!("dictionary")),
         ("gettype(parse_json(\"{\\\"a\\\": [Truncated...]\"))", json!("string")),
         ("gettype(parse_json(\"\"))", json!("null")),
         ("gettype(Bag.missing)", json!("null")),
@@ -168,19 +128,12 @@ fn dynamic_values_are_accessed_and_converted() {
         ("gettype(Text)", json!("string")),
         ("gettype(Time)", json!("datetime")),
         ("gettype(Fact)", json!("bool")),
-        ("gettype(Share)", json!("double")),
-        ("array_length(Bag.a[\"b-c\"])", json!(3)),
-        ("array_length(Bag.a)", Json::Null),
-        ("set_has_element(Bag.a[\"b-c\"], \"two\") and set_has_element(Bag.a[\"b-c\"], 1)", json!(true)),
-        ("set_has_element(Bag.a[\"b-c\"], \"TWO\")", json!(false)),
-        ("Bag.a has \"two\" and Bag contains \"TWO\" and Bag.name has_cs \"it\"", json!(true)),
-        ("isempty(tostring(Bag.missing)) and isempty(Bag.missing) and isnotempty(Bag.name)", json!(true)),
+        ("Bag.a has \"two\" and Bag contains \"TWO\"", json!(true)),
+        ("isnotempty(Bag.name) and isnotempty(tostring(Bag.code))", json!(true)),
+        ("isnotempty(Bag.missing) or isnotempty(\"\")", json!(false)),
         ("strlen(\"\\u00fcb\")", json!(2)),
-        ("tolower(Text)", json!("foo-bar baz")),
-        ("toupper(Text)", json!("FOO-BAR BAZ")),
         ("tostring(Time)", json!("2026-11-22T01:00:00.5000000Z")),
         ("tostring(Fact)", json!("True")),
-        ("todatetime(\"2026-11-22T01:00:00\") < Time", json!(true)),
         ("tostring(dynamic([1,\"a)\"]))", json!(r#"[1,"a)"]"#)),
         ("Bag.a", json!(r#"{"b-c":[1,"two",null]}"#)),
         ("Time", json!("2026-11-22T01:00:00.5Z")),
@@ -222,15 +175,13 @@ fn addresses_are_found_between_other_signs_and_in_networks() {
 #[test]
 fn literals_are_read_to_the_last_escape() {
     for (literal, expected) in [
-        (r#""a\"b\\c\u00fc\u000a\x41\t\n\r\a\b\f\v\'""#, "a\"b\\c\u{fc}\nA\t\n\r\u{7}\u{8}\u{c}\u{b}'"),
+        (r#""a\"b\\c\u00fc\u000a'""#, "a\"b\\c\u{fc}\n'"),
         (r#""\ud83d\udd0d""#, "\u{1f50d}"),
-        (r#"'say "it"'"#, "say \"it\""),
-        (r#"@"a\b""c""#, "a\\b\"c"),
         ("\"\u{fc}\"", "\u{fc}"),
     ] {
         assert_eq!(value(literal), json!(expected), "{literal}");
     }
-    for bad in [r#""open"#, "\"a\nb\"", r#""\q""#, r#""\u00f""#, r#""\u00zz""#, "\"\\\u{fc}\"", "@\"open"] {
+    for bad in [r#""open"#, "\"a\nb\"", r#""\q""#, r#""\u00f""#, r#""\u00zz""#, "\"\\\u{fc}\""] {
         assert!(refusal(&format!("T | where Text == {bad}")).starts_with("SYN0002"), "{bad}");
     }
     assert!(refusal(r#"T | where Text == "\ud83d""#).contains("does not support"));
@@ -240,29 +191,18 @@ fn literals_are_read_to_the_last_escape() {
 fn rows_are_filtered_projected_sorted_and_counted() {
     let texts = |query: &str| -> Vec<Json> { cells(query).into_iter().map(|row| row[0].clone()).collect() };
     assert_eq!(texts("T | where Text == \"\" | project Text"), [""]);
-    assert_eq!(texts("T | filter isnotempty(Text) // why\n| project A = strlen(Text), ['b c'] = 1"), [11]);
-    assert_eq!(texts("T | sort by Text asc | project Text;"), ["", "Foo-bar baz"]);
-    assert_eq!(texts("T | order by Text | project Text"), ["Foo-bar baz", ""]);
-    assert_eq!(texts("T | sort by Number, Text asc | limit 1 | project Text"), [""]);
-    assert_eq!(
-        texts("T | extend L = array_length(Bag.a[\"b-c\"]) | sort by L asc | project L"),
-        [Json::Null, json!(3)]
-    );
-    assert_eq!(texts("T | take 0 | count"), [0]);
-    assert_eq!(texts("T | count"), [2]);
-    assert_eq!(texts("T | extend Text = \"x\" | where Text == \"x\" | count"), [2]);
-    let newest = compile("T | summarize Rows = count(), Newest = max(Time), min(Number), countif(Text == \"\")");
-    let newest = newest.expect("is a query");
+    assert_eq!(texts("T | where isnotempty(Text)\n| project A = strlen(Text), B = 1"), [11]);
+    assert_eq!(texts("T | sort by Text asc | project Text"), ["", "Foo-bar baz"]);
+    assert_eq!(texts("T | sort by Number asc, Text asc | take 1 | project Text"), [""]);
+    assert_eq!(texts("T | extend Text = \"x\" | where Text == \"x\" | summarize Rows = count()"), [2]);
+    let newest = compile("T | summarize Rows = count(), Newest = max(Time)").expect("is a query");
     let names: Vec<&str> = newest.columns().iter().map(|column| column.name.as_str()).collect();
-    assert_eq!(names, ["Rows", "Newest", "min_Number", "countif_"]);
+    assert_eq!(names, ["Rows", "Newest"]);
     assert_eq!(
         newest.run(rows()).iter().map(|row| row.iter().map(Cell::to_cell).collect()).collect::<Vec<Vec<_>>>(),
-        [[json!(2), json!("2026-11-22T01:00:00.5Z"), json!(403), json!(1)]]
+        [[json!(2), json!("2026-11-22T01:00:00.5Z")]]
     );
-    assert_eq!(newest.run(Vec::new()), vec![Row::from([Cell::Long(0), Cell::Null, Cell::Null, Cell::Long(0)])]);
-    assert_eq!(cells("T | summarize count() by Text"), [[json!("Foo-bar baz"), json!(1)], [json!(""), json!(1)]]);
-    assert_eq!(cells("T | take 0 | summarize count() by Text"), Vec::<Vec<Json>>::new());
-    assert_eq!(cells("T | summarize by Number"), [[json!(403)]]);
+    assert_eq!(newest.run(Vec::new()), vec![Row::from([Cell::Long(0), Cell::Null])]);
 }
 
 #[test]
@@ -271,11 +211,9 @@ fn the_bounds_of_a_column_come_from_the_conditions() {
     let bounds = |query: &str| compile(query).expect(query).bounds_of("Time");
     let (from, to) = (at("2026-11-22T00:50:00Z"), at("2026-11-22T01:50:00Z"));
     let window = "Time >= datetime(2026-11-22T00:50:00Z) and Time < datetime(2026-11-22T01:50:00Z)";
-    assert_eq!(bounds(&format!("T | extend A = 1 | where {window} | where Time > datetime(2026-01-01)")), (from, to));
+    assert_eq!(bounds(&format!("T | extend A = 1 | where {window} | where Time >= datetime(2026-01-01)")), (from, to));
     assert_eq!(bounds(&format!("T | where {window} or Fact")), (None, None));
-    assert_eq!(bounds(&format!("T | where not({window})")), (None, None));
-    assert_eq!(bounds(&format!("T | extend Time = todatetime(Text) | where {window}")), (None, None));
-    let query = compile("T | where isnotempty(Text) and Number in (1, 2)").expect("is a query");
+    let query = compile("T | where isnotempty(Text) and Number == 1").expect("is a query");
     assert!(query.filters_on("Text") && query.filters_on("Number") && !query.filters_on("Time"));
 }
 
@@ -285,10 +223,10 @@ fn refusals_look_like_those_of_the_service() {
         ("", "SYN0002: Query could not be parsed at '' on line [1,1]"),
         ("T\n| where Text = \"x\"", "SYN0002: Query could not be parsed at '=' on line [2,14]"),
         ("T | where (Text == \"x\"", "SYN0002: Query could not be parsed at '' on line [1,23]"),
-        ("T | where Text == \"x\" == true", "SYN0002: Query could not be parsed at '==' on line [1,23]"),
+        ("T | where Text == \"x\" == Fact", "SYN0002: Query could not be parsed at '==' on line [1,23]"),
         ("T | where Text AND Fact", "SYN0002: Query could not be parsed at 'AND'"),
-        ("T | where Text in \"x\"", "SYN0002"),
-        ("T | where Text in ()", "SYN0002"),
+        ("T | where Text in~ \"x\"", "SYN0002"),
+        ("T | where Text in~ ()", "SYN0002"),
         ("T | nonsense", "SYN0002: Query could not be parsed at 'nonsense' on line [1,5]"),
         ("T | take x", "SYN0002"),
         ("T | where \u{fc} == 1", "SYN0002"),
@@ -304,49 +242,69 @@ fn refusals_look_like_those_of_the_service() {
         ("T | where text == \"x\"", "SEM0100"),
         ("T | where foo(Text)", "SEM0260: Unknown function: 'foo'."),
         ("T | where ToString(Text) == \"x\"", "SEM0260"),
-        ("T | where isempty(Text, Text)", "SEM0219"),
+        ("T | where isnotempty(Text, Text)", "SEM0219"),
         (
             "T | where Bag.code == 403",
             "SEM0064: Cannot compare values of types dynamic and long. Try adding explicit casts",
         ),
         ("T | where Bag.name =~ \"x\"", "SEM0064: Cannot compare values of types dynamic and string"),
-        ("T | where Bag.name startswith \"x\"", "SEM0064"),
+        ("T | where Bag.name endswith \"x\"", "SEM0064"),
         ("T | where Text == 1", "SEM0064: Cannot compare values of types string and long"),
         ("T | where Time > \"2026\"", "SEM0064"),
         ("T | where Number has \"1\"", "SEM0064"),
-        ("T | where Text in (\"a\", 1)", "SEM0064"),
+        ("T | where Text in~ (\"a\", 1)", "SEM0064"),
         ("T | where Text", "SEM0085"),
         ("T | where Text and Fact", "SEM0085"),
-        ("T | where not(Text)", "SEM0085"),
-        ("T | where isempty(Text.a)", "SEM0085"),
+        ("T | where isnotempty(Text.a)", "SEM0085"),
         ("T | where parse_json(Number) has \"x\"", "SEM0085"),
-        ("T | where array_length(Text) > 1", "SEM0085"),
-        ("T | sort by Bag", "SEM0085"),
+        ("T | sort by Bag asc", "SEM0085"),
         ("T | project Text, Text", "SEM0022"),
         ("T | extend A = 1, A = 2", "SEM0022"),
-        ("T | summarize max_Time = count(), max(Time)", "SEM0022"),
+        ("T | summarize A = count(), A = max(Time)", "SEM0022"),
     ] {
         let refused = refusal(query);
         assert!(refused.starts_with(expected), "{query}: {refused}");
     }
+}
+
+/// What the cloud takes and Stakeout never sends.
+#[test]
+fn what_is_never_sent_is_refused_as_unsupported() {
     for unsupported in [
-        "let x = 1; T | take 1",
-        "T | take 1; T | count",
+        "let x = 1",
+        "T | take 1; T | take 2",
         "union T, T",
         "T | join (T) on Text",
         "T | distinct Text",
+        "T | count",
         "T | project-away Text",
         "T | where Text matches regex \"x\"",
+        "T | where Text startswith \"x\"",
+        "T | where Text has_cs \"x\"",
+        "T | where Text !has \"x\"",
+        "T | where Text in (\"x\")",
+        "T | where Text !~ \"x\"",
+        "T | where Number <= 1",
         "T | where Number between (1 .. 2)",
-        "T | where Time > ago(1h)",
         "T | where Number + 1 == 2",
         "T | where Number - 1 == 2",
-        "T | where Text < \"x\"",
-        "T | where Bag[Text] has \"x\"",
-        "T | project strlen(Text)",
-        "T | summarize dcount(Text)",
-        "T | where Text == h\"x\"",
+        "T | where Number == 0.5",
         "T | where Number == 0x10",
+        "T | where Text < \"x\"",
+        "T | where not(Fact)",
+        "T | where tolong(Text) == 1",
+        "T | where isempty(Text)",
+        "T | where Bag[0] has \"x\"",
+        "T | where Bag[Text] has \"x\"",
+        "T | where Text == 'x'",
+        "T | where Text == @\"x\"",
+        "T | where Text == \"\\n\"",
+        "T | sort by Text",
+        "T | sort by Text desc",
+        "T | project strlen(Text)",
+        "T | summarize count()",
+        "T | summarize A = dcount(Text)",
+        "T | summarize A = count() by Text",
     ] {
         let refused = refusal(unsupported);
         assert!(refused.starts_with("this fake does not support"), "{unsupported}: {refused}");
@@ -355,15 +313,12 @@ fn refusals_look_like_those_of_the_service() {
 
 #[test]
 fn nesting_is_bounded_and_length_is_not() {
-    let nested = |depth: usize| format!("T | where {}Fact{}", "not(".repeat(depth), ")".repeat(depth));
+    let nested = |depth: usize| format!("T | where {}Fact{}", "(".repeat(depth), ")".repeat(depth));
     assert!(compile(&nested(63)).is_ok());
     assert!(refusal(&nested(64)).contains("fewer nested parentheses"));
     assert!(refusal(&nested(100_000)).contains("fewer nested parentheses"));
-    let deep = format!("{}Bag{}", "parse_json(".repeat(63), ".a.a.a.a.a.a.a.a)".repeat(63));
-    assert_eq!(
-        value(&format!("gettype({})", &deep["parse_json(".len()..deep.len() - ".a.a.a.a.a.a.a.a)".len()])),
-        json!("null")
-    );
+    let deep = format!("{}Bag{}", "parse_json(".repeat(62), ".a.a.a.a.a.a.a.a)".repeat(62));
+    assert_eq!(value(&format!("gettype({deep})")), json!("null"));
     assert!(refusal(&format!("T | where Bag{} has \"x\"", ".a".repeat(9))).contains("a shorter path"));
     let long = format!("T | where {} Fact", "Text == \"x\" or Text == \"y\" and ".repeat(20_000));
     assert_eq!(compile(&long).expect("is a query").run(rows()), Vec::<Row>::new());
@@ -380,7 +335,6 @@ const PIECES: &[&str] = &[
     "by",
     "sort",
     "take",
-    "count",
     "Text",
     "Bag",
     "Time",
@@ -389,8 +343,6 @@ const PIECES: &[&str] = &[
     "==",
     "!=",
     "=~",
-    "!~",
-    "in",
     "in~",
     "!has",
     "has",
@@ -400,7 +352,6 @@ const PIECES: &[&str] = &[
     ">=",
     "and",
     "or",
-    "not(",
     "(",
     ")",
     "[",
@@ -408,17 +359,11 @@ const PIECES: &[&str] = &[
     ".",
     ",",
     "=",
-    ";",
     "\"x\"",
-    "'",
     "\"",
     "\\u00",
-    "@\"",
     "1",
     "-",
-    "0.5",
-    "..",
-    "//",
     "datetime(",
     "2026-11-22",
     "dynamic(",
@@ -429,10 +374,8 @@ const PIECES: &[&str] = &[
     "max(",
     "count()",
     "\n",
-    "['a']",
+    "[\"a\"]",
     "asc",
-    "desc",
-    "true",
     "\u{fc}",
     "!",
 ];

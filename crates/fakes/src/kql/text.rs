@@ -22,7 +22,6 @@ fn relate(relation: Relation, text: &str, part: &str) -> Option<bool> {
     match relation {
         Relation::Equals => Some(text == part),
         Relation::Contains => Some(text.contains(part)),
-        Relation::StartsWith => Some(text.starts_with(part)),
         Relation::EndsWith => Some(text.ends_with(part)),
         Relation::Has => has_term(text, part),
     }

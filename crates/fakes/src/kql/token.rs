@@ -10,14 +10,11 @@ use crate::scanner::Scanner;
 /// One word of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
-    /// A name or a keyword; operators such as `!has` and `in~` are one word.
+    /// A name or a keyword; `in~` is one word.
     Name(String),
-    /// A name between brackets, which is never a keyword.
-    Bracketed(String),
     Text(String),
     Long(i64),
-    Real(f64),
-    DateTime(Option<DateTime>),
+    DateTime(DateTime),
     Dynamic(Json),
     Sign(&'static str),
     End,
@@ -31,18 +28,18 @@ pub(super) struct Word {
 }
 
 /// Longest first, so that `<=` is not read as `<`.
-const SIGNS: [&str; 20] =
-    ["==", "!=", "=~", "!~", "<=", ">=", "<>", "..", "<", ">", "=", "|", "(", ")", "[", "]", ",", ".", "-", ";"];
+const SIGNS: [&str; 14] = ["==", "!=", "=~", ">=", "<", ">", "=", "|", "(", ")", "[", "]", ",", "."];
+/// Signs of Kusto that the fake does not support.
+const OTHER_SIGNS: [&str; 12] = ["!~", "<=", "<>", "..", "-", "+", "*", "/", "%", ";", "'", "@"];
 
 /// Reads all words of a query, and the end.
 pub(super) fn words(text: &str) -> Result<Vec<Word>, KqlError> {
     let mut reader = Reader { scanner: Scanner::new(text) };
     let mut words = Vec::new();
     loop {
-        reader.skip_blanks();
+        reader.scanner.run(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
         let at = reader.scanner.at;
-        let is_first_name_of_stage = words.last().is_none_or(|word: &Word| word.token == Token::Sign("|"));
-        let token = reader.token(is_first_name_of_stage)?;
+        let token = reader.token()?;
         let is_end = token == Token::End;
         words.push(Word { token, at });
         if is_end {
@@ -64,51 +61,30 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn token(&mut self, begins_stage: bool) -> Result<Token, KqlError> {
-        let Some(first) = self.scanner.peek() else {
-            return Ok(Token::End);
-        };
-        match first {
-            '"' | '\'' => self.quoted(first).map(Token::Text),
-            '@' if matches!(self.scanner.rest().as_bytes().get(1), Some(b'"' | b'\'')) => {
-                self.verbatim().map(Token::Text)
-            }
-            '0'..='9' => self.number(),
-            c if is_name_part(c) => self.name(begins_stage),
-            '!' if self.scanner.rest()[1..].starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                self.scanner.at += 1;
-                let name = self.scanner.run(is_name_part);
-                Ok(Token::Name(format!("!{name}{}", self.tilde(name))))
-            }
-            '[' if self.bracketed_name_begins() => self.bracketed(),
-            _ => self.sign(),
+    fn token(&mut self) -> Result<Token, KqlError> {
+        match self.scanner.peek() {
+            None => Ok(Token::End),
+            Some('"') => self.quoted().map(Token::Text),
+            Some('0'..='9') => self.number(),
+            Some(c) if is_name_part(c) => self.name(),
+            Some(_) => self.sign(),
         }
     }
 
-    fn name(&mut self, begins_stage: bool) -> Result<Token, KqlError> {
+    fn name(&mut self) -> Result<Token, KqlError> {
         let name = self.scanner.run(is_name_part);
-        match name {
-            "datetime" | "date" if self.scanner.peek() == Some('(') => self.datetime(),
-            "dynamic" if self.scanner.peek() == Some('(') => self.dynamic(),
-            "h" | "H" if matches!(self.scanner.peek(), Some('"' | '\'' | '@')) => Err(unsupported("obfuscated texts")),
-            // Operators such as `project-away` are one word.
-            _ if begins_stage && self.scanner.peek() == Some('-') => {
+        match (name, self.scanner.peek()) {
+            ("datetime", Some('(')) => self.datetime(),
+            ("dynamic", Some('(')) => self.dynamic(),
+            ("in", Some('~')) => {
                 self.scanner.at += 1;
-                let more = self.scanner.run(|c| is_name_part(c) || c == '-');
-                Ok(Token::Name(format!("{name}-{more}")))
+                Ok(Token::Name("in~".to_owned()))
             }
-            _ => Ok(Token::Name(format!("{name}{}", self.tilde(name)))),
+            _ => Ok(Token::Name(name.to_owned())),
         }
     }
 
-    /// Takes the `~` that belongs to `in~`.
-    fn tilde(&mut self, name: &str) -> &'static str {
-        let is_there = name == "in" && self.scanner.peek() == Some('~');
-        self.scanner.at += usize::from(is_there);
-        if is_there { "~" } else { "" }
-    }
-
-    fn quoted(&mut self, quote: char) -> Result<String, KqlError> {
+    fn quoted(&mut self) -> Result<String, KqlError> {
         let begin = self.scanner.at;
         let mut units = Vec::new();
         self.scanner.at += 1;
@@ -118,9 +94,9 @@ impl<'t> Reader<'t> {
                 return Err(self.wrong(begin, "a closing quote"));
             };
             match c {
-                c if c == quote => break,
+                '"' => break,
                 '\n' | '\r' => return Err(self.wrong(begin, "a closing quote before the end of the line")),
-                '\\' => units.extend(self.escape(at)?),
+                '\\' => units.push(self.escape(at)?),
                 c => units.extend_from_slice(c.encode_utf16(&mut [0; 2])),
             }
         }
@@ -128,78 +104,38 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads what follows a backslash, in UTF-16.
-    fn escape(&mut self, at: usize) -> Result<Vec<u16>, KqlError> {
-        let unit = match self.next() {
-            Some('a') => 7,
-            Some('b') => 8,
-            Some('t') => 9,
-            Some('n') => 10,
-            Some('v') => 11,
-            Some('f') => 12,
-            Some('r') => 13,
-            Some(c @ ('\\' | '"' | '\'')) => u16::try_from(u32::from(c)).unwrap_or_default(),
-            Some('x') => self.hexadecimal(2, at)?,
-            Some('u') => self.hexadecimal(4, at)?,
-            Some('U' | '0'..='7') => return Err(unsupported("escapes by \\U and octal digits")),
-            _ => return Err(self.wrong(at, "an escape such as \\\\, \\\" or \\u0041")),
-        };
-        Ok(vec![unit])
-    }
-
-    fn hexadecimal(&mut self, digits: usize, at: usize) -> Result<u16, KqlError> {
-        let text = self.scanner.rest().get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let unit = text.and_then(|text| u16::from_str_radix(text, 16).ok());
-        self.scanner.at += digits.min(self.scanner.rest().len());
-        self.scanner.at = self.scanner.text.floor_char_boundary(self.scanner.at);
-        unit.ok_or_else(|| self.wrong(at, "hexadecimal digits"))
-    }
-
-    /// Reads `@"..."`, in which only a doubled quote is special.
-    fn verbatim(&mut self) -> Result<String, KqlError> {
-        let begin = self.scanner.at;
-        self.scanner.at += 1;
-        let quote = self.next().unwrap_or('"');
-        let mut text = String::new();
-        while let Some(c) = self.next() {
-            if c == quote {
-                if self.scanner.peek() != Some(quote) {
-                    return Ok(text);
-                }
-                self.scanner.at += 1;
-            } else if matches!(c, '\n' | '\r') {
-                break;
+    fn escape(&mut self, at: usize) -> Result<u16, KqlError> {
+        match self.next() {
+            Some(c @ ('\\' | '"')) => Ok(u16::try_from(u32::from(c)).unwrap_or_default()),
+            Some('u') => {
+                let digits = self.scanner.rest().get(..4).filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+                self.scanner.at += digits.map_or(0, str::len);
+                unit.ok_or_else(|| self.wrong(at, "four hexadecimal digits"))
             }
-            text.push(c);
+            Some('a' | 'b' | 't' | 'n' | 'v' | 'f' | 'r' | '\'' | 'x' | 'U' | '0'..='7') => {
+                Err(unsupported("escapes but \\\\, \\\" and \\u"))
+            }
+            _ => Err(self.wrong(at, "an escape such as \\\\, \\\" or \\u0041")),
         }
-        Err(self.wrong(begin, "a closing quote"))
     }
 
     fn number(&mut self) -> Result<Token, KqlError> {
         let begin = self.scanner.at;
         let digits = self.scanner.run(|c| c.is_ascii_digit());
-        let is_real =
-            self.scanner.peek() == Some('.') && self.scanner.rest()[1..].starts_with(|c: char| c.is_ascii_digit());
-        if is_real {
-            self.scanner.at += 1;
-            self.scanner.run(|c| c.is_ascii_digit());
+        if self.scanner.peek().is_some_and(|c| is_name_part(c) || c == '.') {
+            return Err(unsupported("timespans and numbers that are not whole"));
         }
-        if self.scanner.peek().is_some_and(is_name_part) {
-            return Err(unsupported("timespans, hexadecimal and scientific numbers"));
-        }
-        let whole = &self.scanner.text[begin..self.scanner.at];
-        let number = if is_real { whole.parse().ok().map(Token::Real) } else { digits.parse().ok().map(Token::Long) };
-        number.ok_or_else(|| self.wrong(begin, "a number within the range of long"))
+        digits.parse().map(Token::Long).map_err(|_| self.wrong(begin, "a number within the range of long"))
     }
 
     fn datetime(&mut self) -> Result<Token, KqlError> {
         let at = self.scanner.at;
-        let inner = self.parenthesised(at)?.trim();
-        if inner == "null" {
-            return Ok(Token::DateTime(None));
-        }
-        let unquoted = inner.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(inner);
-        let moment = DateTime::parse(unquoted).ok_or_else(|| self.wrong(at, "a date and time in ISO 8601"))?;
-        Ok(Token::DateTime(Some(moment)))
+        let inner = self.scanner.rest()[1..].split_once(')').map(|(inner, _)| inner);
+        let inner: &'t str = inner.ok_or_else(|| self.wrong(at, "')'"))?;
+        self.scanner.at += inner.len() + 2;
+        let moment = DateTime::parse(inner).ok_or_else(|| self.wrong(at, "a date and time in ISO 8601"))?;
+        Ok(Token::DateTime(moment))
     }
 
     fn dynamic(&mut self) -> Result<Token, KqlError> {
@@ -209,55 +145,24 @@ impl<'t> Reader<'t> {
         let end = at + 1 + values.byte_offset();
         let value = value.ok_or_else(|| self.wrong(at, "a literal of JSON"))?;
         self.scanner.at = end;
-        self.skip_blanks();
         if self.next() == Some(')') { Ok(Token::Dynamic(value)) } else { Err(self.wrong(end, "')'")) }
     }
 
-    /// Takes all up to the next `)`.
-    fn parenthesised(&mut self, at: usize) -> Result<&'t str, KqlError> {
-        let inner = self.scanner.rest()[1..].split_once(')').map(|(inner, _)| inner);
-        let inner = inner.ok_or_else(|| self.wrong(at, "')'"))?;
-        self.scanner.at += inner.len() + 2;
-        Ok(inner)
-    }
-
-    /// Returns whether this is `['name']` and not an index, which follows its value without a space.
-    fn bracketed_name_begins(&self) -> bool {
-        let before = self.scanner.text[..self.scanner.at].chars().next_back();
-        let follows = before.is_some_and(|c| is_name_part(c) || matches!(c, ')' | ']'));
-        !follows && self.scanner.rest()[1..].trim_start().starts_with(['"', '\''])
-    }
-
-    fn bracketed(&mut self) -> Result<Token, KqlError> {
-        self.scanner.at += 1;
-        self.skip_blanks();
-        let quote = self.scanner.peek().unwrap_or('"');
-        let name = self.quoted(quote)?;
-        self.skip_blanks();
-        let at = self.scanner.at;
-        if self.next() == Some(']') { Ok(Token::Bracketed(name)) } else { Err(self.wrong(at, "']'")) }
-    }
-
     fn sign(&mut self) -> Result<Token, KqlError> {
-        let sign = SIGNS.into_iter().find(|sign| self.scanner.rest().starts_with(sign));
-        let Some(sign) = sign else {
-            return match self.scanner.peek() {
-                Some('+' | '*' | '/' | '%') => Err(unsupported("arithmetic")),
-                _ => Err(self.wrong(self.scanner.at, "a name, a literal or a sign")),
-            };
-        };
+        let rest = self.scanner.rest();
+        if OTHER_SIGNS.iter().any(|sign| rest.starts_with(sign)) || self.is_negation() {
+            return Err(unsupported("this sign"));
+        }
+        let sign = SIGNS.into_iter().find(|sign| rest.starts_with(sign));
+        let sign = sign.ok_or_else(|| self.wrong(self.scanner.at, "a name, a literal or a sign"))?;
         self.scanner.at += sign.len();
         Ok(Token::Sign(sign))
     }
 
-    fn skip_blanks(&mut self) {
-        loop {
-            self.scanner.run(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
-            if !self.scanner.rest().starts_with("//") {
-                return;
-            }
-            self.scanner.run(|c| c != '\n');
-        }
+    /// Returns whether an operator such as `!has` follows.
+    fn is_negation(&self) -> bool {
+        let after = self.scanner.rest().strip_prefix('!');
+        after.is_some_and(|after| after.starts_with(|c: char| c.is_ascii_alphabetic()))
     }
 
     fn next(&mut self) -> Option<char> {

@@ -17,12 +17,8 @@ pub enum ColumnType {
     DateTime,
     /// `dynamic`: any JSON.
     Dynamic,
-    /// `int`
-    Int,
     /// `long`
     Long,
-    /// `real`
-    Real,
     /// `string`, which is never null.
     String,
 }
@@ -50,10 +46,8 @@ pub enum Cell {
     DateTime(DateTime),
     /// A `dynamic` that is not null.
     Dynamic(Arc<Dynamic>),
-    /// An `int` or a `long`.
+    /// A `long`.
     Long(i64),
-    /// A `real`.
-    Real(f64),
     /// A `string`.
     String(Arc<str>),
 }
@@ -78,15 +72,9 @@ impl ColumnType {
             Self::Bool => "bool",
             Self::DateTime => "datetime",
             Self::Dynamic => "dynamic",
-            Self::Int => "int",
             Self::Long => "long",
-            Self::Real => "real",
             Self::String => "string",
         }
-    }
-
-    pub(super) fn is_number(self) -> bool {
-        matches!(self, Self::Int | Self::Long | Self::Real)
     }
 }
 
@@ -150,7 +138,6 @@ impl Cell {
             Self::DateTime(moment) => moment.in_full().into(),
             Self::Dynamic(dynamic) => dynamic.to_text().into(),
             Self::Long(number) => number.to_string().into(),
-            Self::Real(number) => number.to_string().into(),
             Self::String(text) => Arc::clone(text),
         }
     }
@@ -163,7 +150,6 @@ impl Cell {
             Self::DateTime(moment) => Json::String(moment.to_string()),
             Self::Dynamic(dynamic) => Json::String(dynamic.to_json_text()),
             Self::Long(number) => Json::from(*number),
-            Self::Real(number) => Json::from(*number),
             Self::String(text) => Json::String(text.to_string()),
         }
     }

@@ -4,7 +4,6 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,17 +98,6 @@ impl FieldKind {
             Self::Labels => Some(Self::Label),
             Self::Payload => Some(Self::Payload),
             _ => None,
-        }
-    }
-
-    /// Returns the value of a missing field in comparisons; payloads, labels and times have none.
-    pub(super) fn default_value(self) -> Option<Value> {
-        match self {
-            Self::Text => Some(json!("")),
-            Self::Number => Some(json!(0)),
-            Self::Flag => Some(json!(false)),
-            Self::Severity => Some(json!("DEFAULT")),
-            Self::Time | Self::Span | Self::Labels | Self::Label | Self::Payload | Self::Message(_) => None,
         }
     }
 }

@@ -105,7 +105,7 @@ async fn the_query_the_timespan_or_both_limit_the_time() {
     let logs = start().await;
     fill(&logs, 120);
     let count = |timespan: Option<&str>, condition: &str| {
-        let query = format!("AKSAudit {condition} | count");
+        let query = format!("AKSAudit {condition} | summarize Rows = count()");
         let body = timespan.map_or(json!({"query": query}), |timespan| json!({"query": query, "timespan": timespan}));
         let asked = response_of(ask(&logs, "query", &body));
         async { asked.await.1["tables"][0]["rows"][0][0].as_i64() }
