@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
 use stakeout_core::event::CutFields;
-use stakeout_core::record::{Page, RawRecord};
+use stakeout_core::record::{CutRequests, Page, RawRecord};
 use stakeout_core::text::bounded;
 use stakeout_core::time::Window;
 
@@ -132,11 +132,11 @@ fn with_cut_fields(mut decoded: Decoded, row: &LogRow<'_>) -> Decoded {
 /// whatever the service sends.
 pub(crate) fn page_of(window: Window, rows: Vec<String>, share: Share) -> Page {
     let mut page = Page::default();
-    let mut cut = 0_usize;
     for body in rows {
         let row = serde_json::from_str::<LogRow<'_>>(&body).ok();
-        if share == Share::Cut && row.as_ref().is_some_and(|row| cut_fields(row) != CutFields::default()) {
-            cut += 1;
+        let fields = row.as_ref().map(cut_fields).unwrap_or_default();
+        if share == Share::Cut && fields != CutFields::default() {
+            page.cut.add(CutRequests { requests: 1, fields });
         }
         match row.and_then(|row| time_of(&row)) {
             None => page.unusable = page.unusable.saturating_add(1),
@@ -147,9 +147,6 @@ pub(crate) fn page_of(window: Window, rows: Vec<String>, share: Share) -> Page {
             Some(_) => {}
         }
     }
-    let lost =
-        || format!("the ends of userAgent or requestURI of {cut} requests, which rules that read these do not see");
-    page.lost = (cut > 0).then(lost);
     page
 }
 

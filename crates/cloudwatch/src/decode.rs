@@ -89,6 +89,7 @@ fn record_of(group: &str, event: FilteredLogEvent) -> Option<RawRecord> {
 #[cfg(test)]
 mod tests {
     use aws_sdk_cloudwatchlogs::types::builders::FilteredLogEventBuilder;
+    use stakeout_core::record::CutRequests;
     use stakeout_core::time::Second;
 
     use super::*;
@@ -142,7 +143,7 @@ mod tests {
             next: next.clone(),
             bytes: 4,
             unusable: 4,
-            lost: None,
+            cut: CutRequests::default(),
         };
         assert_eq!(page_of("audit", window, events, next), page);
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::event::CutFields;
+
 /// A log record as the provider returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawRecord {
@@ -30,8 +32,25 @@ pub struct Page {
     pub bytes: u64,
     /// Records that the provider sent without a time, a text or an id of their own, and that are therefore not among `records`.
     pub unusable: u32,
-    /// What of the window this page lacks although no other request brings it, in a few words.
-    pub lost: Option<String>,
+    /// The requests of which this page has the beginnings of long fields only, although no other page brings their ends.
+    pub cut: CutRequests,
+}
+
+/// Requests of which a page has the beginnings of long fields only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutRequests {
+    /// How many.
+    pub requests: u64,
+    /// The fields that were cut, of one of the requests at least.
+    pub fields: CutFields,
+}
+
+impl CutRequests {
+    /// Adds others to these.
+    pub fn add(&mut self, other: CutRequests) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.fields = self.fields.and(other.fields);
+    }
 }
 
 /// Why a page could not be read, named after what the caller may do about it.
@@ -69,4 +88,15 @@ pub enum FetchError {
         /// The provider's words.
         reason: String,
     },
+}
+
+impl FetchError {
+    /// Returns the error with the fix in its reason, where a person has to act and there is one.
+    #[must_use]
+    pub fn with_fix(self, fix: Option<String>) -> FetchError {
+        match (self, fix) {
+            (FetchError::Denied { reason }, Some(fix)) => FetchError::Denied { reason: format!("{reason} ({fix})") },
+            (error, _) => error,
+        }
+    }
 }

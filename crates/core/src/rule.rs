@@ -260,6 +260,13 @@ impl Rules {
         self.rules.iter().flat_map(Rule::referenced_rules).any(|rule| rule.follow_up)
     }
 
+    /// Returns the names of the rules that cannot judge a request of which `cut` was cut, in the order of the rules.
+    #[must_use]
+    pub fn blinded_by(&self, cut: CutFields) -> Vec<&str> {
+        let is_blind = |rule: &&Rule| rule.cut_by().meets(cut);
+        self.rules.iter().filter(is_blind).map(|rule| rule.head.name.as_str()).collect()
+    }
+
     /// Returns the longest time, in seconds, over which requests of one episode can lie apart.
     #[must_use]
     pub fn longest_reach_seconds(&self) -> i64 {

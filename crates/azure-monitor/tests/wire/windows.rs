@@ -6,7 +6,7 @@ use serde_json::json;
 use stakeout_azure_monitor::{AuditTable, AzureMonitor, Plan, decode};
 use stakeout_core::event::CutFields;
 use stakeout_core::prefilter::Prefilter;
-use stakeout_core::record::{FetchError, PageToken, RawRecord};
+use stakeout_core::record::{CutRequests, FetchError, PageToken, RawRecord};
 use stakeout_core::time::{Second, Window};
 use stakeout_fakes::LogAnalytics;
 use stakeout_fakes::log_analytics::Answering;
@@ -104,17 +104,17 @@ async fn halves_of_a_window_make_a_whole() {
     }
 }
 
-/// Follows the pages of the one second in which [`second_of`] has rows, and returns the records and what was lost.
-async fn read_second(azure_monitor: &AzureMonitor) -> Result<(Vec<RawRecord>, Vec<String>), FetchError> {
+/// Follows the pages of the one second in which [`second_of`] has rows, and returns the records and what was cut.
+async fn read_second(azure_monitor: &AzureMonitor) -> Result<(Vec<RawRecord>, CutRequests), FetchError> {
     let second = Window::new(window().earliest(), window().earliest().plus(1)).expect("a second");
-    let (mut records, mut lost, mut token) = (Vec::new(), Vec::new(), None);
+    let (mut records, mut cut, mut token) = (Vec::new(), CutRequests::default(), None);
     loop {
         let page = azure_monitor.page(second, &forbidden(), token.as_ref()).await?;
         records.extend(page.records);
-        lost.extend(page.lost);
+        cut.add(page.cut);
         token = page.next;
         if token.is_none() {
-            return Ok((records, lost));
+            return Ok((records, cut));
         }
     }
 }
@@ -142,8 +142,8 @@ async fn a_second_of_the_shared_table_that_does_not_fit_is_split_by_a_hash() {
     for (rows_max, requests) in [(12, 1 + 16), (3, 2 + 256)] {
         logs.set_answering(Answering { rows_max, ..Answering::default() });
         let before = logs.requests().len();
-        let (records, lost) = read_second(&azure_monitor).await.expect("is answered");
-        assert_eq!((ids(&records), lost), (expected.clone(), Vec::new()), "{rows_max}");
+        let (records, cut) = read_second(&azure_monitor).await.expect("is answered");
+        assert_eq!((ids(&records), cut), (expected.clone(), CutRequests::default()), "{rows_max}");
         assert!(logs.requests().len() - before <= requests, "{} requests", logs.requests().len() - before);
     }
     logs.set_answering(Answering { rows_max: 0, ..Answering::default() });
@@ -159,10 +159,10 @@ async fn a_second_of_long_agents_is_read_without_their_ends() {
             row["RequestUri"] = json!(if n == 0 { &short } else { &long });
             row["UserAgent"] = json!(if n < 2 { &short } else { &long });
         });
-        let (records, lost) = read_second(&azure_monitor).await.expect("is answered");
+        let (records, cut_requests) = read_second(&azure_monitor).await.expect("is answered");
         assert_eq!(ids(&records), expected);
-        assert_eq!(lost.len(), 1, "{lost:?}");
-        assert!(lost[0].contains("of 239 requests"), "{lost:?}");
+        let both = CutFields { request_uri: true, user_agent: true };
+        assert_eq!(cut_requests, CutRequests { requests: 239, fields: both });
         let events = records.iter().map(|record| decode::row(&record.body).expect("an event").decoded.event);
         let mut cut: Vec<_> =
             events.map(|event| (event.audit_id.clone(), event.cut_fields, event.user_agent)).collect();

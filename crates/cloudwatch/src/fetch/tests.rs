@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use stakeout_aws::{Access, AssumeRole};
 use stakeout_core::field::Field;
 use stakeout_core::prefilter::Literal;
+use stakeout_core::record::CutRequests;
 use stakeout_core::record::RawRecord;
 use stakeout_core::time::Second;
 use stakeout_http::{Endpoint, Network};
@@ -150,7 +151,7 @@ async fn a_filtered_read_takes_matching_events_and_then_cut_ones() {
         records,
         next: next.map(token),
         unusable,
-        lost: None,
+        cut: CutRequests::default(),
     };
     assert_eq!(
         pages,

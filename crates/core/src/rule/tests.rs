@@ -175,7 +175,9 @@ fn a_rule_that_reads_a_field_does_not_judge_an_event_in_which_it_was_cut() {
         assert_eq!(rules.rules[0].cut_by(), reads, "{field}");
         for (request_uri, user_agent) in [(false, false), (true, false), (false, true), (true, true)] {
             let observation = cut(request_uri, user_agent);
-            let is_judged = !observation.event.cut_fields.meets(reads) && field != "verb|fieldref";
+            let is_blind = observation.event.cut_fields.meets(reads);
+            assert_eq!(rules.blinded_by(observation.event.cut_fields).is_empty(), !is_blind, "{field}");
+            let is_judged = !is_blind && field != "verb|fieldref";
             assert_eq!(rules.rules[0].groups_of(&observation).len(), usize::from(is_judged), "{field}");
         }
     }

@@ -5,8 +5,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use stakeout_core::event::CutFields;
 use stakeout_core::fold::Fold;
-use stakeout_core::record::{FetchError, PageToken};
+use stakeout_core::record::{CutRequests, FetchError, PageToken};
+use stakeout_core::rule::Rules;
+use stakeout_core::text::counted;
 use stakeout_core::time::Window;
 use tracing::debug;
 
@@ -31,6 +34,8 @@ const RESTARTS_MAX: usize = 3;
 /// Most pages of a window. The largest budget allows 25 requests a second, so an hour of log with more pages could not be
 /// read in an hour. Without a limit, a provider that always returns a new token would occupy its log and its budget for good.
 const PAGES_MAX: u64 = 100_000;
+/// Rules that a gap names at most.
+const RULES_NAMED_MAX: usize = 8;
 
 impl Log {
     /// Scans `window`, and begins again if its page token was lost.
@@ -74,7 +79,7 @@ impl Log {
                         slices.extend([late, early]);
                     }
                     // A client may fill a second, and must not hide more than this second.
-                    None => read.losses.add(slice, &reason),
+                    None => read.losses.add(slice, reason),
                 },
                 Err(error) => return Err(error),
             }
@@ -85,7 +90,7 @@ impl Log {
             0 => with_retries(budget, &mut cost, || client.has_records(window)).await.ok(),
             _ => Some(true),
         };
-        let lost = losses.named();
+        let lost = losses.named(&options.rules);
         // What is lost holds records.
         let has_records = if lost.is_empty() { has_records } else { Some(true) };
         Ok(WindowScan { counted: fold.count(), cost, has_records, changes_minutes: true, lost })
@@ -108,8 +113,9 @@ impl Log {
             read.cost.pages += 1;
             read.cost.bytes += page.bytes;
             read.cost.undecodable += u64::from(page.unusable);
-            if let Some(lost) = &page.lost {
-                read.losses.add(slice, lost);
+            // Where every rule can judge what is left of a request, nothing is lost.
+            if !options.rules.blinded_by(page.cut.fields).is_empty() {
+                read.losses.add_cut(slice, page.cut);
             }
             for record in &page.records {
                 self.observe(client, record, options, &mut read.fold, &mut read.cost);
@@ -128,22 +134,61 @@ struct PartialScan {
     losses: Losses,
 }
 
-/// What of a window could not be read: spans of seconds that follow each other, each with the reason of its first second.
+/// What of a window could not be read, in spans of seconds that follow each other.
 #[derive(Default)]
-struct Losses(Vec<(Window, String)>);
+struct Losses(Vec<Loss>);
+
+struct Loss {
+    span: Window,
+    /// Why the first second of the span that was not read at all could not be.
+    reason: Option<String>,
+    cut: CutRequests,
+}
 
 impl Losses {
-    /// Adds a slice, which begins no earlier than the one before it.
-    fn add(&mut self, slice: Window, reason: &str) {
-        match self.0.last_mut() {
-            Some((last, _)) if last.latest() >= slice.earliest() => *last = last.and(slice),
-            _ => self.0.push((slice, reason.to_owned())),
-        }
+    /// Adds a slice of which nothing was read. It begins no earlier than the one before it.
+    fn add(&mut self, slice: Window, reason: String) {
+        self.at(slice).reason.get_or_insert(reason);
     }
 
-    fn named(self) -> Vec<String> {
-        self.0.into_iter().map(|(span, reason)| format!("{span}: {reason}")).collect()
+    /// Adds a slice that was read without the ends of long fields.
+    fn add_cut(&mut self, slice: Window, cut: CutRequests) {
+        self.at(slice).cut.add(cut);
     }
+
+    fn at(&mut self, slice: Window) -> &mut Loss {
+        match self.0.last_mut() {
+            Some(last) if last.span.latest() >= slice.earliest() => last.span = last.span.and(slice),
+            _ => self.0.push(Loss { span: slice, reason: None, cut: CutRequests::default() }),
+        }
+        let last = self.0.len() - 1;
+        &mut self.0[last]
+    }
+
+    /// Returns a text for each span, with the names of the rules that could not judge it whole.
+    fn named(self, rules: &Rules) -> Vec<String> {
+        let text = |Loss { span, reason, cut }: Loss| {
+            let cut = (cut.requests > 0).then(|| blinded(cut, rules));
+            format!("{span}: {}", reason.into_iter().chain(cut).collect::<Vec<_>>().join("; "))
+        };
+        self.0.into_iter().map(text).collect()
+    }
+}
+
+/// Returns what was cut, and the rules that read it.
+fn blinded(cut: CutRequests, rules: &Rules) -> String {
+    let CutFields { user_agent, request_uri } = cut.fields;
+    let fields = [("userAgent", user_agent), ("requestURI", request_uri)].into_iter().filter(|(_, is_cut)| *is_cut);
+    let fields: Vec<&str> = fields.map(|(name, _)| name).collect();
+    let blind = rules.blinded_by(cut.fields);
+    let more = blind.len().saturating_sub(RULES_NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named = blind[..blind.len().min(RULES_NAMED_MAX)].join(", ");
+    format!(
+        "{} of {} came cut, so these rules could not judge them: {named}{more}",
+        fields.join(" and "),
+        counted(cut.requests, "request")
+    )
 }
 
 /// The tokens of a slice so far, as hashes: a token may be as long as an answer.
@@ -236,11 +281,12 @@ mod tests {
     fn lost_seconds_that_follow_each_other_are_one_loss() {
         let second = |at| Window::new(Second(at), Second(at + 1)).expect("a second");
         let mut losses = Losses::default();
-        for (at, reason) in [(5, "too long"), (6, "too long"), (6, "cut"), (9, "too long")] {
-            losses.add(second(at), reason);
+        for (at, reason) in [(5, "too long"), (6, "too long"), (6, "too late"), (9, "too long")] {
+            losses.add(second(at), reason.to_owned());
         }
         let span = Window::new(Second(5), Second(7)).expect("two seconds");
-        assert_eq!(losses.named(), [format!("{span}: too long"), format!("{}: too long", second(9))]);
+        let rules = Rules::default();
+        assert_eq!(losses.named(&rules), [format!("{span}: too long"), format!("{}: too long", second(9))]);
     }
 
     #[test]
