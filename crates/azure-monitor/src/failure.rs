@@ -94,10 +94,7 @@ impl Failure {
 
     /// Returns what the caller may do, with the fix in the reason.
     pub(crate) fn into_fetch_error(self) -> FetchError {
-        match (self.error, self.fix) {
-            (FetchError::Denied { reason }, Some(fix)) => FetchError::Denied { reason: format!("{reason} ({fix})") },
-            (error, _) => error,
-        }
+        self.error.with_fix(self.fix)
     }
 }
 
@@ -116,7 +113,8 @@ impl Refusal {
     /// Returns what the caller may do.
     pub(crate) fn failure(&self, config: &AzureMonitorConfig) -> Failure {
         let reason = self.reason();
-        if self.status == 429 {
+        // A service that is busy may say for how long.
+        if self.status == 429 || (self.status == 503 && self.retry_after.is_some()) {
             return Failure::of("quota", FetchError::Throttled { retry_after: self.retry_after, reason });
         }
         if matches!(self.status, 413 | 504) || self.has_code(|code| TOO_MUCH.contains(&code)) {

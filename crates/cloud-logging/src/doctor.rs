@@ -6,11 +6,12 @@
 
 use stakeout_core::check::{Check, Examination, Price, ReadCost, Status};
 use stakeout_core::prefilter::Prefilter;
+use stakeout_core::record::FetchError;
 use stakeout_core::time::{Second, Window};
 use stakeout_http::Url;
 
 use crate::config::{PUBLIC_ENDPOINT, REQUESTS_PER_MINUTE};
-use crate::failure::{CREDENTIALS_FIX, Failure, FailureMeaning, grant};
+use crate::failure::{CREDENTIALS_FIX, Failure, grant};
 use crate::fetch::{CloudLogging, EntryOrder};
 use crate::page::time_of;
 use crate::page_position::{PagePosition, Pass};
@@ -95,11 +96,11 @@ impl CloudLogging {
     fn unreadable(&self, failure: &Failure) -> Check {
         let subject = if failure.is_of_credentials() { "credentials" } else { "permission" };
         match failure.meaning(self.config(), false) {
-            FailureMeaning::Unavailable { reason } if failure.is_of_credentials() => {
+            (FetchError::Unavailable { reason }, _) if failure.is_of_credentials() => {
                 Check::of(subject, Status::Bad, reason, CREDENTIALS_FIX)
             }
-            FailureMeaning::Denied { reason, fix } => Check::of(subject, Status::Bad, reason, fix),
-            FailureMeaning::Throttled { reason, .. } => Check::of(
+            (FetchError::Denied { reason }, fix) => Check { subject, status: Status::Bad, finding: reason, fix },
+            (FetchError::Throttled { reason, .. }, _) => Check::of(
                 "quota",
                 Status::Unknown,
                 reason,
@@ -107,11 +108,12 @@ impl CloudLogging {
                     "wait a minute: all readers of this project's logs share {REQUESTS_PER_MINUTE} requests per minute"
                 ),
             ),
-            FailureMeaning::Unavailable { reason }
-            | FailureMeaning::TokenGone { reason }
-            | FailureMeaning::Truncated { reason } => {
-                Check::of("log", Status::Unknown, reason, "run doctor again later: https://status.cloud.google.com")
-            }
+            (error, _) => Check::of(
+                "log",
+                Status::Unknown,
+                error.to_string(),
+                "run doctor again later: https://status.cloud.google.com",
+            ),
         }
     }
 

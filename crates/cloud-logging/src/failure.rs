@@ -49,7 +49,7 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// The reasons in the details (`SERVICE_DISABLED`).
     pub(crate) reasons: Vec<String>,
-    /// How long it asks to wait. Cloud Logging does not say, but a proxy on the way may.
+    /// How long it asks to wait, in a header or in the details.
     pub(crate) retry_after: Option<Duration>,
     /// The problem, if a web page came in place of Google's answer.
     pub(crate) web_page: Option<String>,
@@ -57,20 +57,8 @@ pub(crate) struct Refusal {
     pub(crate) clock: Option<String>,
 }
 
-/// What a failure means, with the fix apart from the reason.
-#[derive(Debug)]
-pub(crate) enum FailureMeaning {
-    /// Too many requests.
-    Throttled { retry_after: Option<Duration>, reason: String },
-    /// It is temporary.
-    Unavailable { reason: String },
-    /// The token cannot be continued.
-    TokenGone { reason: String },
-    /// The answer is too long; that of a shorter window is shorter.
-    Truncated { reason: String },
-    /// A person has to act.
-    Denied { reason: String, fix: String },
-}
+/// What the caller may do, and the fix where a person has to act.
+pub(crate) type Meaning = (FetchError, Option<String>);
 
 /// The body of a refusal. <https://cloud.google.com/apis/design/errors#http_mapping>
 #[derive(Default, Deserialize)]
@@ -88,9 +76,10 @@ struct ErrorStatus {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct ErrorDetail {
     reason: Option<String>,
+    retry_delay: Option<String>,
 }
 
 impl Failure {
@@ -107,48 +96,39 @@ impl Failure {
     /// Returns what the caller may do. `is_continued` means that the request carried a token, so that everything else in
     /// it was accepted before.
     pub(crate) fn fetch_error(&self, config: &CloudLoggingConfig, is_continued: bool) -> FetchError {
-        match self.meaning(config, is_continued) {
-            FailureMeaning::Throttled { retry_after, reason } => FetchError::Throttled { retry_after, reason },
-            FailureMeaning::Unavailable { reason } => FetchError::Unavailable { reason },
-            FailureMeaning::TokenGone { reason } => FetchError::TokenGone { reason },
-            FailureMeaning::Truncated { reason } => FetchError::Truncated { reason },
-            FailureMeaning::Denied { reason, fix } => FetchError::Denied { reason: format!("{reason} ({fix})") },
-        }
+        let (error, fix) = self.meaning(config, is_continued);
+        error.with_fix(fix)
     }
 
     /// Returns what a failed request means, with the fix beside the reason.
-    pub(crate) fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> FailureMeaning {
+    pub(crate) fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> Meaning {
         match self {
-            Failure::CredentialNotAllowed => FailureMeaning::Denied {
-                reason: "`credential: anonymous` is for an endpoint on this machine only".to_owned(),
-                fix: "remove it, or use an endpoint such as http://127.0.0.1:PORT".to_owned(),
-            },
-            Failure::NoClient(error) => {
-                FailureMeaning::Denied { reason: error.to_string(), fix: "report it as a bug in Stakeout".to_owned() }
-            }
+            Failure::CredentialNotAllowed => denied(
+                "`credential: anonymous` is for an endpoint on this machine only".to_owned(),
+                "remove it, or use an endpoint such as http://127.0.0.1:PORT".to_owned(),
+            ),
+            Failure::NoClient(error) => denied(error.to_string(), "report it as a bug in Stakeout".to_owned()),
             Failure::NoToken { reason, is_temporary } => {
                 let reason = text::reason(&format!("no token: {reason}"));
                 let clock =
                     if reason.contains("reasonable timeframe") { ", after setting this machine's clock" } else { "" };
                 match is_temporary {
-                    true => FailureMeaning::Unavailable { reason },
-                    false => FailureMeaning::Denied { reason, fix: format!("{CREDENTIALS_FIX}{clock}") },
+                    true => unavailable(reason),
+                    false => denied(reason, format!("{CREDENTIALS_FIX}{clock}")),
                 }
             }
-            Failure::TimedOut(after) => {
-                FailureMeaning::Unavailable { reason: format!("no answer within {} s", after.as_secs()) }
-            }
+            Failure::TimedOut(after) => unavailable(format!("no answer within {} s", after.as_secs())),
             Failure::Unanswered(error @ ExchangeError::TooLong { .. }) => {
-                FailureMeaning::Truncated { reason: error.to_string() }
+                (FetchError::Truncated { reason: error.to_string() }, None)
             }
             Failure::Unanswered(ExchangeError::Misconfigured { problem, fix }) => {
-                FailureMeaning::Denied { reason: text::reason(problem), fix: (*fix).to_owned() }
+                denied(text::reason(problem), (*fix).to_owned())
             }
-            Failure::Unanswered(error) => FailureMeaning::Unavailable { reason: text::reason(&error.to_string()) },
-            Failure::Garbled(problem) => FailureMeaning::Unavailable { reason: text::reason(problem) },
-            Failure::TokenRefused => FailureMeaning::Unavailable {
-                reason: "Google no longer accepts the token: the next request looks for a new one".to_owned(),
-            },
+            Failure::Unanswered(error) => unavailable(text::reason(&error.to_string())),
+            Failure::Garbled(problem) => unavailable(text::reason(problem)),
+            Failure::TokenRefused => {
+                unavailable("Google no longer accepts the token: the next request looks for a new one".to_owned())
+            }
             Failure::Refused(refusal) => refusal.meaning(config, is_continued),
         }
     }
@@ -179,12 +159,13 @@ impl Refusal {
     /// Reads a refusal. A body of another kind, such as a proxy's, leaves no code.
     pub(crate) fn read(answer: &Answer) -> Refusal {
         let ErrorBody { error } = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let wait = error.details.iter().find_map(|detail| seconds(detail.retry_delay.as_deref()?));
         Refusal {
             status: answer.status,
             code: error.status,
             message: error.message,
             reasons: error.details.into_iter().filter_map(|detail| detail.reason).collect(),
-            retry_after: answer.retry_after(),
+            retry_after: answer.retry_after().or(wait),
             web_page: answer.web_page(),
             clock: None,
         }
@@ -201,7 +182,7 @@ impl Refusal {
         }
     }
 
-    fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> FailureMeaning {
+    fn meaning(&self, config: &CloudLoggingConfig, is_continued: bool) -> Meaning {
         let code = self.code();
         let reason = match (&self.web_page, code) {
             (Some(problem), _) => text::reason(problem),
@@ -210,19 +191,23 @@ impl Refusal {
         };
         if self.web_page.is_some() && matches!(code, "UNAUTHENTICATED" | "PERMISSION_DENIED" | "NOT_FOUND") {
             let fix = "let requests to the endpoint pass, or set HTTPS_PROXY and NO_PROXY".to_owned();
-            return FailureMeaning::Denied { reason, fix };
+            return denied(reason, fix);
         }
         match code {
-            "RESOURCE_EXHAUSTED" => FailureMeaning::Throttled { retry_after: self.retry_after, reason },
-            "INVALID_ARGUMENT" if is_continued => FailureMeaning::TokenGone { reason },
+            "RESOURCE_EXHAUSTED" => (FetchError::Throttled { retry_after: self.retry_after, reason }, None),
+            // A service that is busy may say for how long.
+            _ if self.status == 503 && self.retry_after.is_some() => {
+                (FetchError::Throttled { retry_after: self.retry_after, reason }, None)
+            }
+            "INVALID_ARGUMENT" if is_continued => (FetchError::TokenGone { reason }, None),
             "INVALID_ARGUMENT"
             | "FAILED_PRECONDITION"
             | "OUT_OF_RANGE"
             | "NOT_FOUND"
             | "PERMISSION_DENIED"
             | "UNAUTHENTICATED"
-            | "UNIMPLEMENTED" => FailureMeaning::Denied { reason, fix: self.fix(config) },
-            _ => FailureMeaning::Unavailable { reason },
+            | "UNIMPLEMENTED" => denied(reason, self.fix(config)),
+            _ => unavailable(reason),
         }
     }
 
@@ -237,6 +222,11 @@ impl Refusal {
             "PERMISSION_DENIED" if self.reasons.iter().any(|reason| reason == "SERVICE_DISABLED") => {
                 format!("`gcloud services enable logging.googleapis.com --project={project}`")
             }
+            "PERMISSION_DENIED" if self.reasons.iter().any(|reason| reason == "ACCESS_TOKEN_SCOPE_INSUFFICIENT") => {
+                "the machine's access scopes do not allow reading logs, whatever its roles: use workload identity, or give it the \
+                 scope https://www.googleapis.com/auth/cloud-platform"
+                    .to_owned()
+            }
             "PERMISSION_DENIED" => format!(
                 "grant roles/logging.viewer and, for the data access log, roles/logging.privateLogViewer: {}",
                 grant(project, "roles/logging.privateLogViewer")
@@ -247,6 +237,22 @@ impl Refusal {
             _ => "correct project, location and cluster of the source: `gcloud container clusters list`".to_owned(),
         }
     }
+}
+
+/// Reads a duration as Google's JSON has it, such as `3.5s`; a part of a second counts as a whole one.
+/// <https://protobuf.dev/reference/protobuf/google.protobuf/#duration>
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.strip_suffix('s')?.split_once('.').unwrap_or((text.strip_suffix('s')?, ""));
+    let whole: u64 = whole.parse().ok()?;
+    Some(Duration::from_secs(whole.saturating_add(u64::from(!fraction.is_empty()))))
+}
+
+fn unavailable(reason: String) -> Meaning {
+    (FetchError::Unavailable { reason }, None)
+}
+
+fn denied(reason: String, fix: String) -> Meaning {
+    (FetchError::Denied { reason }, Some(fix))
 }
 
 /// Returns the command that grants a role in a project. The role for private logs includes what the viewer may do.

@@ -80,15 +80,19 @@ fn refused(
     let Some(code) = meta.code() else {
         return match status {
             400..=428 | 430..=499 if page.is_some() => FetchError::Denied { reason: page.unwrap_or_default() },
-            _ if page.is_some() && status != 429 => FetchError::Unavailable { reason: page.unwrap_or_default() },
-            429 => FetchError::Throttled { retry_after: retry_after(raw), reason: format!("http status {status}") },
+            _ if page.is_some() && !is_limit(status, raw) => {
+                FetchError::Unavailable { reason: page.unwrap_or_default() }
+            }
+            _ if is_limit(status, raw) => {
+                FetchError::Throttled { retry_after: retry_after(raw), reason: format!("http status {status}") }
+            }
             _ => {
                 FetchError::Unavailable { reason: text::reason(&format!("http status {status}, {}", message(failure))) }
             }
         };
     };
     let reason = text::reason(&format!("{code}: {}", meta.message().unwrap_or("no message")));
-    if THROTTLED.contains(&code) || status == 429 {
+    if THROTTLED.contains(&code) || is_limit(status, raw) {
         return FetchError::Throttled { retry_after: retry_after(raw), reason };
     }
     if status >= 500 || TEMPORARY.contains(&code) {
@@ -142,6 +146,11 @@ fn fix(code: &str, log_group: &str) -> String {
         }
         _ => "correct the source's config".to_owned(),
     }
+}
+
+/// Returns whether the status alone asks for fewer requests: too many came, or the service is busy and names a wait.
+fn is_limit(status: u16, raw: &HttpResponse) -> bool {
+    status == 429 || (status == 503 && retry_after(raw).is_some())
 }
 
 /// Returns how long the service asks to wait.

@@ -20,6 +20,11 @@ pub enum Fault {
     InternalError,
     /// The service's 503.
     Unavailable,
+    /// The same, with a wait that the service asks for.
+    Busy {
+        /// The header `Retry-After`, in seconds.
+        retry_after_s: u32,
+    },
     /// Refused because of a missing permission.
     Denied,
     /// Exactly this answer; the request is not executed.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::Response;
 use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -107,10 +108,23 @@ impl Server {
     }
 }
 
-/// Handles one request.
+/// Handles one request, and dates its answer by the fake's clock.
 async fn exchange<S: Service>(
     State(shared): State<Arc<SharedServer<S>>>,
     ConnectInfo(cutter): ConnectInfo<ConnectionCutter>,
+    request: axum::extract::Request,
+) -> Response {
+    let mut response = answered(&shared, &cutter, request).await;
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&shared.controls.clock.now());
+    if let Some(date) = date.ok().and_then(|date| HeaderValue::try_from(date).ok()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+async fn answered<S: Service>(
+    shared: &SharedServer<S>,
+    cutter: &ConnectionCutter,
     request: axum::extract::Request,
 ) -> Response {
     let (head, body) = request.into_parts();
@@ -130,6 +144,10 @@ async fn exchange<S: Service>(
         }
         Some(Fault::InternalError) => return shared.refuse(Refusal::InternalError, &request),
         Some(Fault::Unavailable) => return shared.refuse(Refusal::Unavailable, &request),
+        Some(Fault::Busy { retry_after_s }) => {
+            let answer = shared.service.refuse(Refusal::Unavailable, &request);
+            return answer.with_header("retry-after", retry_after_s.to_string()).into_response();
+        }
         Some(Fault::Denied) => return shared.refuse(Refusal::Denied, &request),
         Some(Fault::Answer { status, body }) => return Answer::text(status, body).into_response(),
         Some(Fault::Hang) => shared.hang(release).await,
@@ -137,7 +155,7 @@ async fn exchange<S: Service>(
         Some(Fault::TruncatedBody) => AnswerEnding::TruncatedBody,
         Some(Fault::AnswerLost) => AnswerEnding::Lost,
     };
-    finish(shared.service.answer(&request, shared.controls.clock.now()), ending, &cutter)
+    finish(shared.service.answer(&request, shared.controls.clock.now()), ending, cutter)
 }
 
 impl<S: Service> SharedServer<S> {

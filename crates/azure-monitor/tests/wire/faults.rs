@@ -83,6 +83,10 @@ async fn too_many_requests_are_throttled() {
             other => panic!("{other:?}"),
         }
     }
+    logs.set_faults(Faults::next(1, &Fault::Busy { retry_after_s: 9 }));
+    let busy = azure_monitor.page(window(), &forbidden(), None).await;
+    let wait = Some(Duration::from_secs(9));
+    assert!(matches!(busy, Err(FetchError::Throttled { retry_after, .. }) if retry_after == wait), "{busy:?}");
 }
 
 #[tokio::test]

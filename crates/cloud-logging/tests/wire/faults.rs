@@ -121,6 +121,14 @@ async fn too_many_requests_are_throttled() {
     }
     logs.set_faults(Faults::next(1, &Fault::Answer { status: 429, body: "<html>".to_owned() }));
     assert!(matches!(next_page(&reader, &token).await, Err(FetchError::Throttled { retry_after: None, .. })));
+    let in_details = r#"{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[
+        {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"8.5s"}]}}"#;
+    for fault in [Fault::Busy { retry_after_s: 9 }, Fault::Answer { status: 429, body: in_details.to_owned() }] {
+        logs.set_faults(Faults::next(1, &fault));
+        let answer = next_page(&reader, &token).await;
+        let wait = Some(Duration::from_secs(9));
+        assert!(matches!(answer, Err(FetchError::Throttled { retry_after, .. }) if retry_after == wait), "{answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -132,6 +140,9 @@ async fn a_permanent_error_is_denied() {
         {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED","domain":"googleapis.com"}]}}"#;
     logs.set_faults(Faults::next(1, &Fault::Answer { status: 403, body: disabled.to_owned() }));
     assert_denied(&reader, "`gcloud services enable logging.googleapis.com --project=acme-prod`").await;
+    let narrow = disabled.replace("SERVICE_DISABLED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT");
+    logs.set_faults(Faults::next(1, &Fault::Answer { status: 403, body: narrow }));
+    assert_denied(&reader, "the machine's access scopes do not allow reading logs").await;
     logs.require_token(Some("other"));
     assert_denied(&reader, "`gcloud auth application-default login`").await;
     logs.require_token(None);

@@ -241,6 +241,15 @@ async fn too_many_requests_are_throttled_with_the_wait_that_is_asked_for() {
         }
     }
     assert!(matches!(one(answer(429, "", "<html>slow down</html>"), None).await, Err(FetchError::Throttled { .. })));
+    // A service that is busy and says for how long is left alone for that long.
+    let busy = json!({ "__type": "ServiceUnavailableException", "message": "later" }).to_string();
+    for body in [busy.as_str(), "<html>busy</html>"] {
+        let Err(FetchError::Throttled { retry_after, .. }) = one(answer(503, "retry-after: 9\r\n", body), None).await
+        else {
+            panic!("not throttled")
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(9)));
+    }
 }
 
 #[tokio::test]
