@@ -8,7 +8,6 @@ use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
 use stakeout_core::text::counted;
 use stakeout_core::time::{Second, Window};
-use stakeout_http::Url;
 
 use crate::config::{AuditTable, PUBLIC_ENDPOINT, Plan};
 use crate::failure::{Failure, diagnostic_setting, missing_table};
@@ -84,10 +83,7 @@ impl AzureMonitor {
     /// nothing.
     #[must_use]
     pub fn setup(&self) -> Vec<Check> {
-        let route = |url: &str| {
-            let route = Url::parse(url).map(|parsed| self.network().proxies().route(&parsed).to_string());
-            Check::good("route", format!("{url}: {}", route.unwrap_or_default()))
-        };
+        let route = |url: &str| Check::good("route", format!("{url}: {}", self.network().way(url)));
         let endpoint = self.config().endpoint.as_ref().map_or(PUBLIC_ENDPOINT.to_owned(), ToString::to_string);
         let issuer = identity::issuer(self.config());
         let calls = format!(

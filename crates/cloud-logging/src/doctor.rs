@@ -8,11 +8,11 @@ use stakeout_core::check::{Check, Examination, Price, ReadCost, Status};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
 use stakeout_core::time::{Second, Window};
-use stakeout_http::Url;
 
 use crate::config::{PUBLIC_ENDPOINT, REQUESTS_PER_MINUTE};
 use crate::failure::{CREDENTIALS_FIX, Failure, grant};
 use crate::fetch::{CloudLogging, EntryOrder};
+use crate::identity::Identity;
 use crate::page::time_of;
 use crate::page_position::{PagePosition, Pass};
 use crate::pushdown::{self, AuditLog};
@@ -62,14 +62,16 @@ impl CloudLogging {
         Examination { checks, cost }
     }
 
-    /// Returns which way the service is reached (the metadata server always directly), and which permissions its call needs.
-    /// Sends nothing.
+    /// Returns which way the service and those that issue tokens are reached (the metadata server always directly), and which
+    /// permissions its call needs. Sends nothing.
     #[must_use]
     pub fn setup(&self) -> Vec<Check> {
-        let url = self.config().endpoint.as_ref().map_or(PUBLIC_ENDPOINT.to_owned(), ToString::to_string);
-        let route = Url::parse(&url).map(|parsed| self.network().proxies().route(&parsed).to_string());
+        let endpoint = self.config().endpoint.as_ref().map_or(PUBLIC_ENDPOINT.to_owned(), ToString::to_string);
+        let issuers = Identity::find(self.config(), self.network()).map(|identity| identity.issuers());
         let calls = "entries.list: logging.logEntries.list, and logging.privateLogEntries.list for the data access log";
-        vec![Check::good("route", format!("{url}: {}", route.unwrap_or_default())), Check::good("calls", calls)]
+        let urls = [endpoint].into_iter().chain(issuers.unwrap_or_default());
+        let routes = urls.map(|url| Check::good("route", format!("{url}: {}", self.network().way(&url))));
+        routes.chain([Check::good("calls", calls)]).collect()
     }
 
     async fn newest(&self, logs: &[AuditLog], now_ms: i64) -> Result<Newest, Failure> {

@@ -1,21 +1,26 @@
 //! The identity that Google sees: Application Default Credentials.
 //!
-//! `google-cloud-auth` reads key files, federation and gcloud's own file. The metadata server is asked here, because the
-//! library would ask it through the proxy of the environment, which reaches another machine's metadata or none.
+//! `google-cloud-auth` reads keys. What is exchanged for a token over the network is exchanged here ([`exchange`]), with the
+//! proxies and certificate authorities of all other requests. The metadata server is asked here as well, because the library
+//! would ask it through the proxy of the environment, which reaches another machine's metadata or none.
+
+mod exchange;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials};
 use serde::Deserialize;
-use stakeout_http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use stakeout_http::{BodyLimit, Client, ExchangeError, Network, TimeLimits, exchange};
+use stakeout_http::header::{AUTHORIZATION, HeaderMap};
+use stakeout_http::{Client, Network, TimeLimits};
 
 use crate::config::{CloudLoggingConfig, Credential};
 use crate::failure::Failure;
+use exchange::Exchange;
 
 /// Where the token of the machine's or the pod's service account comes from.
 /// <https://cloud.google.com/compute/docs/access/authenticate-workloads#applications>
@@ -24,8 +29,6 @@ const TOKEN_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/
 const METADATA_HOST: &str = "metadata.google.internal";
 /// Longest wait for a token. The metadata server of GKE takes seconds while it starts.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(20);
-/// A token has one to two kilobytes.
-const TOKEN_BYTES_MAX: usize = 64 << 10;
 /// How far this machine's clock may be off before it is to blame for a refused key, in seconds. Google accepts a few minutes.
 const CLOCK_SKEW_MAX_S: i64 = 120;
 
@@ -34,16 +37,12 @@ const CLOCK_SKEW_MAX_S: i64 = 120;
 pub(crate) enum Identity {
     /// Nobody: a fake is asked.
     Anonymous,
-    /// What a file describes: a key, federation, or a person's sign-in.
-    File(Credentials),
+    /// A key, which signs tokens on this machine.
+    Key(Credentials),
+    /// What a file describes and a token service turns into a token: federation, impersonation, or a person's sign-in.
+    Exchange(Arc<Exchange>),
     /// The service account of the machine or the pod.
     Machine { client: Client, url: String },
-}
-
-/// What the metadata server answers.
-#[derive(Deserialize)]
-struct Token {
-    access_token: String,
 }
 
 /// The part of a signed token that says when it was made.
@@ -58,9 +57,12 @@ impl Identity {
         if config.credential == Credential::Anonymous {
             return Ok(Identity::Anonymous);
         }
-        if has_file() {
+        if let Some(path) = file() {
+            if let Some(exchange) = Exchange::read(&path, network)? {
+                return Ok(Identity::Exchange(Arc::new(exchange)));
+            }
             let credentials = Builder::default().build();
-            return credentials.map(Identity::File).map_err(|error| Failure::no_credentials(&error, false));
+            return credentials.map(Identity::Key).map_err(|error| Failure::no_credentials(&error, false));
         }
         let host = variable("GCE_METADATA_HOST").unwrap_or_else(|| METADATA_HOST.to_owned());
         let client = network.client(TimeLimits::of_answer(TOKEN_TIMEOUT));
@@ -72,11 +74,8 @@ impl Identity {
     pub(crate) async fn headers(&self) -> Result<HeaderMap, Failure> {
         match self {
             Identity::Anonymous => Ok(HeaderMap::new()),
-            Identity::File(credentials) => match credentials.headers(Default::default()).await {
-                Ok(CacheableResource::New { data, .. }) => Ok(data),
-                Ok(CacheableResource::NotModified) => Ok(HeaderMap::new()),
-                Err(error) => Err(Failure::no_credentials(&error, error.is_transient())),
-            },
+            Identity::Key(credentials) => signed(credentials).await,
+            Identity::Exchange(exchange) => exchange.headers().await,
             // The server itself keeps the token until shortly before its end, so there is no need to keep it here.
             Identity::Machine { client, url } => machine_token(client, url).await,
         }
@@ -85,8 +84,17 @@ impl Identity {
     /// Returns the domain of the service: another than `googleapis.com` in a cloud of its own.
     pub(crate) async fn universe_domain(&self) -> Option<String> {
         match self {
-            Identity::File(credentials) => credentials.universe_domain().await,
+            Identity::Key(credentials) => credentials.universe_domain().await,
+            Identity::Exchange(exchange) => exchange.universe_domain(),
             Identity::Anonymous | Identity::Machine { .. } => None,
+        }
+    }
+
+    /// Returns the addresses that tokens come from, the metadata server aside.
+    pub(crate) fn issuers(&self) -> Vec<String> {
+        match self {
+            Identity::Exchange(exchange) => exchange.issuers(),
+            Identity::Anonymous | Identity::Key(_) | Identity::Machine { .. } => Vec::new(),
         }
     }
 
@@ -96,34 +104,26 @@ impl Identity {
     }
 }
 
-async fn machine_token(client: &Client, url: &str) -> Result<HeaderMap, Failure> {
-    let request = client.get(url).header("Metadata-Flavor", "Google");
-    let answer = exchange(request, BodyLimit::Refuse(TOKEN_BYTES_MAX)).await.map_err(|error| match error {
-        ExchangeError::Interrupted { problem, .. } => {
-            Failure::of_credentials(format!("the metadata server: {problem}"), true)
-        }
-        error => Failure::of_credentials(format!("the metadata server: {error}"), false),
-    })?;
-    if answer.status != 200 {
-        let text = String::from_utf8_lossy(&answer.body);
-        let reason = format!("the metadata server: http status {}: {}", answer.status, text.trim());
-        return Err(Failure::of_credentials(reason, matches!(answer.status, 429 | 500..=599)));
+/// Returns the headers of a request with credentials of the library, which signs or renews tokens itself.
+async fn signed(credentials: &Credentials) -> Result<HeaderMap, Failure> {
+    match credentials.headers(Default::default()).await {
+        Ok(CacheableResource::New { data, .. }) => Ok(data),
+        Ok(CacheableResource::NotModified) => Ok(HeaderMap::new()),
+        Err(error) => Err(Failure::no_credentials(&error, error.is_transient())),
     }
-    let token = serde_json::from_slice::<Token>(&answer.body).ok();
-    let header = token.and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.access_token)).ok());
-    let Some(mut header) = header else {
-        return Err(Failure::of_credentials("the metadata server answered without a token".to_owned(), true));
-    };
-    header.set_sensitive(true);
-    Ok(HeaderMap::from_iter([(AUTHORIZATION, header)]))
 }
 
-/// Returns whether a file describes the credentials, in the places where Google's own libraries look.
+async fn machine_token(client: &Client, url: &str) -> Result<HeaderMap, Failure> {
+    let request = client.get(url).header("Metadata-Flavor", "Google");
+    exchange::token("the metadata server", request).await.map(|issued| issued.headers)
+}
+
+/// Returns the file that describes the credentials, if there is one in the places where Google's own libraries look.
 /// <https://cloud.google.com/docs/authentication/application-default-credentials>
-fn has_file() -> bool {
+fn file() -> Option<PathBuf> {
     let of_gcloud = |home: String| PathBuf::from(home).join(".config/gcloud/application_default_credentials.json");
-    std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some()
-        || variable("HOME").is_some_and(|home| of_gcloud(home).exists())
+    let named = variable("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from);
+    named.or_else(|| variable("HOME").map(of_gcloud).filter(|path| path.exists()))
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -152,7 +152,8 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Identity::Anonymous => "Anonymous",
-            Identity::File(_) => "File",
+            Identity::Key(_) => "Key",
+            Identity::Exchange(_) => "Exchange",
             Identity::Machine { .. } => "Machine",
         })
     }
@@ -164,7 +165,7 @@ mod tests {
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
         let name = stakeout_http::header::HeaderName::from_static(name);
-        HeaderMap::from_iter([(name, HeaderValue::try_from(value).expect("a header"))])
+        HeaderMap::from_iter([(name, value.parse().expect("a header"))])
     }
 
     #[test]

@@ -12,7 +12,6 @@ use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
 use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Window;
-use stakeout_http::Url;
 use stakeout_http::error_chain::message;
 
 use crate::config::{group_arn, group_name, requests_per_second};
@@ -69,10 +68,7 @@ impl CloudWatch {
     /// Returns which way each endpoint is reached, and which permission each call needs. Sends nothing.
     #[must_use]
     pub fn setup(&self) -> Vec<Check> {
-        let route = |url: &str| {
-            let route = Url::parse(url).map(|parsed| self.network().proxies().route(&parsed).to_string());
-            Check::good("route", format!("{url}: {}", route.unwrap_or_default()))
-        };
+        let route = |url: &str| Check::good("route", format!("{url}: {}", self.network().way(url)));
         let role = self.config().access.assume_role.as_ref().map_or("", |_| "sts:AssumeRole first, then ");
         let calls =
             format!("{role}logs:FilterLogEvents; logs:DescribeLogGroups and logs:DescribeLogStreams for doctor alone");

@@ -1,4 +1,4 @@
-//! Cloud Logging over REST: `entries.list`, `entries.write` to load data, and the metadata server that issues tokens.
+//! Cloud Logging over REST: `entries.list`, `entries.write` to load data, and the services that issue tokens.
 //! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
 //!
 //! A project exists once it has an entry or was created. The fake refuses other projects, organizations, folders,
@@ -9,10 +9,9 @@ mod entry;
 mod search;
 mod store;
 mod wire;
-mod metadata;
+mod tokens;
 mod write;
 
-use std::collections::VecDeque;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -32,6 +31,7 @@ use entry::{Entry, EntryError};
 use search::Searches;
 pub use search::{EntryOrder, Paging};
 use store::Store;
+use tokens::Tokens;
 use wire::{Code, LoggingError};
 
 /// A running fake of Cloud Logging; dropping it stops it.
@@ -113,9 +113,22 @@ impl CloudLogging {
         self.logging.state.lock().bearer = token.map(str::to_owned);
     }
 
-    /// Lets the metadata server issue these tokens, one after the other, and the last one again and again.
+    /// Lets the services that issue tokens give out these, one after the other, and the last one again and again.
     pub fn issue_tokens(&self, tokens: &[&str]) {
-        self.logging.state.lock().issued = tokens.iter().map(|token| (*token).to_owned()).collect();
+        self.logging.state.lock().tokens.issued = tokens.iter().map(|token| (*token).to_owned()).collect();
+    }
+
+    /// Lets STS exchange a token of another provider for this audience; with `account`, the token that is issued is good for
+    /// nothing but a request to act as this service account.
+    pub fn federate(&self, audience: &str, subject_token: &str, account: Option<&str>) {
+        let tokens = &mut self.logging.state.lock().tokens;
+        tokens.federated = Some((audience.to_owned(), subject_token.to_owned()));
+        tokens.account = account.map(str::to_owned);
+    }
+
+    /// Lets OAuth renew the sign-in of the person who has this refresh token.
+    pub fn sign_in(&self, refresh_token: &str) {
+        self.logging.state.lock().tokens.refresh_token = Some(refresh_token.to_owned());
     }
 
     /// Returns what `entries.list` delivered so far.
@@ -156,7 +169,7 @@ struct CloudLoggingState {
     store: Store,
     searches: Searches,
     bearer: Option<String>,
-    issued: VecDeque<String>,
+    tokens: Tokens,
 }
 
 impl Service for Logging {
@@ -167,8 +180,8 @@ impl Service for Logging {
     }
 
     fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
-        if request.method == Method::GET && request.path == metadata::PATH {
-            return metadata::token(request, &mut self.state.lock().issued);
+        if let Some(answer) = self.state.lock().tokens.answer(request, now) {
+            return answer;
         }
         self.carry_out(request, now).map_or_else(|error| error.answer(), |body| wire::json(200, &body))
     }

@@ -10,6 +10,7 @@ use reqwest::redirect::Policy;
 use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use thiserror::Error;
+use url::Url;
 
 use crate::certificates::Certificates;
 use crate::error_chain::root_message;
@@ -61,6 +62,12 @@ impl Network {
     #[must_use]
     pub fn proxies(&self) -> &Proxies {
         &self.proxies
+    }
+
+    /// Returns in words which way a request to `url` goes; nothing where it is not a URL.
+    #[must_use]
+    pub fn way(&self, url: &str) -> String {
+        Url::parse(url).map(|url| self.proxies.route(&url).to_string()).unwrap_or_default()
     }
 
     /// Builds a client.
