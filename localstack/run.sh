@@ -2,6 +2,8 @@
 # Puts a scan into CloudWatch Logs, runs `stakeout once`, and prints the findings that arrive through SNS in a queue.
 #
 #   localstack/run.sh                            on moto, which the script starts and stops
+#   localstack/run.sh --localstack               on LocalStack without a container, which the script starts and stops; it
+#                                                needs Python 3.13, and is skipped where there is none
 #   localstack/run.sh http://127.0.0.1:4566      on the server there: LocalStack, or your moto
 #
 # AWS_ENDPOINT_URL replaces the argument. PYTHON is a Python with boto3 (and moto, without an endpoint); by default the
@@ -27,14 +29,30 @@ export no_proxy=$NO_PROXY
 unset AWS_ENDPOINT_URL
 
 folder=$(mktemp -d)
-moto=
+server=
 clean_up() {
-    if [ -n "$moto" ]; then kill "$moto" 2>/dev/null || true; fi
+    if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true; fi
     rm -rf "$folder"
 }
 trap clean_up EXIT
 
 say() { echo "$@" >&2; }
+
+# Prints a Python 3.13, which LocalStack needs. A command of that name may be one that only says what is not installed.
+python_3_13() {
+    for candidate in python3.13 "$HOME"/.pyenv/versions/3.13.*/bin/python3.13; do
+        if "$candidate" -c '' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+if [ "$endpoint" = --localstack ] && ! newest=$(python_3_13); then
+    say "skipped: LocalStack needs Python 3.13, which is not on this machine"
+    exit 0
+fi
 
 if [ -z "${STAKEOUT:-}" ]; then
     say "building stakeout"
@@ -42,35 +60,55 @@ if [ -z "${STAKEOUT:-}" ]; then
     STAKEOUT=${CARGO_TARGET_DIR:-$root/target}/debug/stakeout
 fi
 
-if [ -z "${PYTHON:-}" ]; then
-    environment=${CARGO_TARGET_DIR:-$root/target}/localstack-python
-    PYTHON=$environment/bin/python
-    if [ ! -e "$environment/whole" ]; then
-        say "setting up Python with boto3 and moto in $environment"
-        python3 -m venv --clear "$environment"
-        "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes \
-            -r "$root/tests/python/requirements.txt" >&2
-        touch "$environment/whole"
+# Sets up a virtual environment: name, interpreter, and what pip is to install. Prints its interpreter.
+environment() {
+    local place=${CARGO_TARGET_DIR:-$root/target}/$1
+    if [ ! -e "$place/whole" ]; then
+        say "setting up $place"
+        "$2" -m venv --clear "$place"
+        "$place/bin/python" -m pip install --quiet --disable-pip-version-check "${@:3}" >&2
+        touch "$place/whole"
     fi
+    echo "$place/bin/python"
+}
+
+if [ "$endpoint" = --localstack ]; then
+    # It brings boto3.
+    localstack=$(environment localstack-host "$newest" -r "$root/localstack/requirements.txt")
+    PYTHON=${PYTHON:-$localstack}
+fi
+if [ -z "${PYTHON:-}" ]; then
+    PYTHON=$(environment localstack-python python3 --require-hashes -r "$root/tests/python/requirements.txt")
 fi
 
-# Prints the address of moto once it listens; fails if moto ends before, or does not listen within a minute.
-moto_endpoint() {
-    for _ in $(seq 600); do
-        sed -n 's/.*Running on \(http:[^ ]*\).*/\1/p' "$folder/moto.log" | head -n 1 | grep . && return
-        kill -0 "$moto" 2>/dev/null || break
+# Waits until a line of the server's log fits; fails if the server ends before, or after two minutes.
+until_logged() {
+    for _ in $(seq 1200); do
+        if grep -q "$1" "$folder/server.log"; then return; fi
+        kill -0 "$server" 2>/dev/null || break
         sleep 0.1
     done
-    cat "$folder/moto.log" >&2
+    cat "$folder/server.log" >&2
     return 1
 }
 
+: >"$folder/server.log"
 if [ -z "$endpoint" ]; then
-    : >"$folder/moto.log"
-    "$PYTHON" -m moto.server -H 127.0.0.1 -p 0 >"$folder/moto.log" 2>&1 &
-    moto=$!
-    endpoint=$(moto_endpoint)
+    "$PYTHON" -m moto.server -H 127.0.0.1 -p 0 >"$folder/server.log" 2>&1 &
+    server=$!
+    until_logged 'Running on http:'
+    endpoint=$(sed -n 's/.*Running on \(http:[^ ]*\).*/\1/p' "$folder/server.log" | head -n 1)
     say "moto listens on $endpoint"
+elif [ "$endpoint" = --localstack ]; then
+    port=$("$localstack" -c 'import socket; free = socket.socket(); free.bind(("127.0.0.1", 0)); print(free.getsockname()[1])')
+    # It keeps its files where it is told, and sends nothing to its makers.
+    env GATEWAY_LISTEN="127.0.0.1:$port" SERVICES=logs,sns,sqs,sts DISABLE_EVENTS=1 SKIP_SSL_CERT_DOWNLOAD=1 \
+        FILESYSTEM_ROOT="$folder/localstack" TMPDIR="$folder" \
+        "$localstack" -m localstack.runtime.main >"$folder/server.log" 2>&1 &
+    server=$!
+    until_logged '^Ready\.'
+    endpoint=http://127.0.0.1:$port
+    say "$(sed -n 's/^LocalStack version: /LocalStack /p' "$folder/server.log" | head -n 1) listens on $endpoint"
 fi
 
 scenario() { "$PYTHON" "$root/localstack/scenario.py" "$endpoint" "$@"; }
