@@ -3,6 +3,7 @@
 //! Time is an argument (`once --at`), so hours pass in milliseconds. Each test has a world of its own.
 
 mod audit;
+mod budgets;
 mod context_query;
 mod counter;
 mod dice;
@@ -14,6 +15,8 @@ mod failing_logs;
 mod file_log;
 mod floods;
 mod front;
+mod google_entries;
+mod google_identity;
 mod hostile;
 mod kill;
 mod late;

@@ -6,7 +6,7 @@ use stakeout_fakes::{Fault, Faults};
 use super::audit::{DAY, HOUR, Line, MINUTE, refused, utc};
 use super::counter;
 use super::ocsf::{WATCH, assert_each_opens_once, final_episodes};
-use super::world::World;
+use super::world::{Cloud, World};
 
 const TICK: i64 = DAY + HOUR;
 
@@ -59,19 +59,21 @@ fn failures_that_pass_are_tried_again() {
 /// A wait of an hour is not cut short: the window is left for a later run, and nobody is asked again in this one.
 #[test]
 fn a_long_wait_is_honoured() {
-    let world = World::with_two_logs();
-    world.ingest(&scan());
-    world.logs.set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: Some(3_600) }));
-    let ran = world.once(TICK);
-    ran.assert_code(1);
-    assert!(
-        ran.stderr.contains("the provider asks to wait 3600 s, and a window waits 600 s at most"),
-        "{}",
-        ran.stderr
-    );
-    assert_eq!(world.logs.requests().len(), 1);
-    world.once_done(TICK + HOUR);
-    assert_found(&world);
+    for cloud in Cloud::THREE {
+        let world = World::of(&[cloud]);
+        world.ingest_into(cloud, &scan());
+        world.server(cloud).set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: Some(3_600) }));
+        let ran = world.once(TICK);
+        ran.assert_code(1);
+        assert!(
+            ran.stderr.contains("the provider asks to wait 3600 s, and a window waits 600 s at most"),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!(world.server(cloud).requests().len(), 1, "{cloud:?}");
+        world.once_done(TICK + HOUR);
+        assert_found(&world);
+    }
 }
 
 #[test]

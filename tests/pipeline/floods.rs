@@ -60,3 +60,39 @@ fn a_second_of_the_shared_table_is_read_in_parts() {
     world.once_done(TICK);
     assert_eq!(reported(&world), (vec!["8.8.8.8".to_owned(), "9.9.9.9".to_owned()], Vec::new()));
 }
+
+/// Two rules that read a long field, and one that reads none.
+const RULES: &str = "
+title: Scanner by its agent
+name: by-agent
+logsource: {product: kubernetes, service: audit}
+detection: {selection: {userAgent|startswith: scanner}, condition: selection}
+---
+title: Scanner by its path
+name: by-path
+logsource: {product: kubernetes, service: audit}
+detection: {selection: {requestURI|startswith: /api/v1/secrets}, condition: selection}
+---
+title: Refused
+name: by-code
+logsource: {product: kubernetes, service: audit}
+detection: {selection: {responseStatus.code: 403}, condition: selection}
+";
+
+#[test]
+fn a_second_that_was_cut_names_the_rules_that_could_not_judge_it() {
+    let world = World::of(&[Cloud::Aks]);
+    world.use_rules(RULES);
+    let long =
+        |n: i64| Asked { agent: format!("scanner{n}{}", "x".repeat(60_000)), ..Asked::new(FULL, "9.9.9.9", 403, n) };
+    let lines: Vec<Line> = (0..420).map(|n| long(n).line()).collect();
+    world.ingest_into(Cloud::Aks, &lines);
+    world.once_done(TICK);
+    let found: Vec<String> = world.reported().into_iter().map(|reported| reported.episode.rule).collect();
+    assert!(found.iter().any(|rule| rule == "by-code") && !found.iter().any(|rule| rule == "by-agent"), "{found:?}");
+    let (_, notices) = reported(&world);
+    let [(kind, reason)] = notices.try_into().unwrap_or_else(|notices| panic!("{notices:?}"));
+    assert_eq!(kind, "partial_gap");
+    let cut = "userAgent of 420 requests came cut, so these rules could not judge them: by-agent";
+    assert!(reason.contains("2025-03-04T00:30:00Z, 2025-03-04T00:30:01Z") && reason.ends_with(cut), "{reason}");
+}

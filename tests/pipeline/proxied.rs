@@ -1,6 +1,8 @@
 //! All three clouds under their own names, behind a proxy that opens TLS connections: which requests go through it, which
 //! never do, and whom the binary trusts. Credentials that are refused are renewed within the same run.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use serde_json::Value;
@@ -99,8 +101,13 @@ impl Proxied {
         command.env("SSL_CERT_FILE", CA);
     }
 
+    /// Names the proxy's authority in the config.
+    pub(crate) fn trust_by_config(&self) {
+        self.world.reconfigure("sources:\n", &format!("tls: {{ca_file: {CA:?}}}\nsources:\n"));
+    }
+
     /// Returns the hosts that the proxy was asked for, each once.
-    fn hosts(&self) -> Vec<String> {
+    pub(crate) fn hosts(&self) -> Vec<String> {
         let mut hosts: Vec<String> = self.proxy.tunnels().into_iter().map(|tunnel| tunnel.target).collect();
         hosts.sort();
         hosts.dedup();
@@ -108,7 +115,7 @@ impl Proxied {
     }
 
     /// Returns the clusters that findings came of, each once.
-    fn clusters(&self) -> Vec<String> {
+    pub(crate) fn clusters(&self) -> Vec<String> {
         let mut clusters: Vec<String> = Vec::new();
         for published in self.world.sns.messages() {
             let object: Value = serde_json::from_str(&published.message).expect("JSON");
@@ -149,9 +156,66 @@ fn every_cloud_is_reached_through_the_proxy_and_the_metadata_server_is_not() {
 #[test]
 fn a_ca_file_of_the_config_adds_to_the_systems_roots() {
     let proxied = Proxied::new();
-    proxied.world.reconfigure("sources:\n", &format!("tls: {{ca_file: {CA:?}}}\nsources:\n"));
+    proxied.trust_by_config();
     proxied.once(|_| {}).assert_code(0);
     assert_eq!(proxied.hosts(), ALL_HOSTS);
+}
+
+#[test]
+fn destinations_are_reached_through_the_proxy() {
+    let proxied = Proxied::new();
+    proxied.trust_by_config();
+    let World { slack, webhook, .. } = &proxied.world;
+    proxied.world.reconfigure(&slack.url(), "https://hooks.slack.com");
+    // The proxy has a certificate for the names of AWS.
+    let hook = "notify:\n  - {name: hook, webhook: {url: \"https://siem.amazonaws.com/hook\"}}\n";
+    proxied.world.reconfigure("notify:\n", hook);
+    proxied.route("hooks.slack.com", &slack.url());
+    proxied.route("siem.amazonaws.com", webhook.url().trim_end_matches("/hook"));
+    proxied.once(|_| {}).assert_code(0);
+    assert!(!slack.messages().is_empty() && !webhook.posts().is_empty());
+    for host in ["hooks.slack.com:443", "siem.amazonaws.com:443"] {
+        assert!(proxied.hosts().contains(&host.to_owned()), "{:?}", proxied.hosts());
+    }
+}
+
+/// Returns how many connections begin as TLS does, up to one that begins with a dot, and answers none.
+fn hellos(listener: &TcpListener) -> usize {
+    let first = |stream: std::io::Result<TcpStream>| {
+        let mut byte = [0];
+        stream.and_then(|mut stream| stream.read_exact(&mut byte)).map_or(0, |()| byte[0])
+    };
+    listener.incoming().map(first).take_while(|byte| *byte != b'.').filter(|byte| *byte == 0x16).count()
+}
+
+/// What a network excepts is seen by who is asked: an address of this machine that is none of its loopback addresses.
+#[test]
+fn exceptions_are_not_asked_through_the_proxy() {
+    let proxied = Proxied::new();
+    proxied.trust_by_config();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let endpoint = |old: &str, url: &str| proxied.world.reconfigure(old, &format!("{old}, endpoint: \"{url}\""));
+    endpoint("log_group: /aws/eks/dev/cluster", &format!("https://0.0.0.0:{port}"));
+    endpoint("location: europe-west1", "https://logging.corp.invalid");
+    let asked = |exceptions: &str| {
+        let mut doctor = proxied.command(&["doctor", "-o", "json", "--at", &utc(NOW)]);
+        let (code, _) = World::doctor_with(doctor.env("NO_PROXY", exceptions));
+        assert_eq!(code, Some(1));
+        proxied.hosts()
+    };
+    let hellos = std::thread::spawn(move || hellos(&listener));
+    let excepted = asked("0.0.0.0/8, .corp.invalid");
+    TcpStream::connect(("127.0.0.1", port)).and_then(|mut last| last.write_all(b".")).expect("it listens");
+    assert!(hellos.join().expect("no panic") > 0, "it was asked directly");
+    assert_eq!(
+        excepted,
+        ["api.loganalytics.io:443", "login.microsoftonline.com:443", "sts.eu-west-1.amazonaws.com:443"]
+    );
+    let all = asked("10.0.0.0/8,corp.example");
+    for host in [format!("0.0.0.0:{port}"), "logging.corp.invalid:443".to_owned()] {
+        assert!(all.contains(&host), "{all:?}");
+    }
 }
 
 #[test]

@@ -265,7 +265,7 @@ fn the_commands_for_rights_work_and_outlast_a_rotation() {
             command = Command::new(&binary);
             command.args(arguments).env_clear().uid(USER).gid(USER);
         }
-        World::doctor_with(command).1.concat()
+        World::doctor_with(&mut command).1.concat()
     };
     for path in [&log, &world.path("logs/audit.log.1")] {
         set_mode(path, if is_root { 0o600 } else { 0 });

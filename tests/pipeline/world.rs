@@ -305,11 +305,11 @@ sources:
 
     /// Runs `doctor`, as though it were `at`; returns its exit code, and for each source (subject, status, finding, fix).
     pub(crate) fn doctor(&self, at: i64) -> (Option<i32>, Vec<Vec<[String; 4]>>) {
-        World::doctor_with(self.command(&["doctor", "-o", "json", "--at", &utc(at)]))
+        World::doctor_with(&mut self.command(&["doctor", "-o", "json", "--at", &utc(at)]))
     }
 
     /// Runs a command of `doctor`, and returns the same.
-    pub(crate) fn doctor_with(mut doctor: Command) -> (Option<i32>, Vec<Vec<[String; 4]>>) {
+    pub(crate) fn doctor_with(doctor: &mut Command) -> (Option<i32>, Vec<Vec<[String; 4]>>) {
         let ran = Ran::of(doctor.output());
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let sources = ran.stdout.lines().map(|line| {
