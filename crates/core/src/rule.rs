@@ -20,6 +20,7 @@ mod pattern;
 mod reference;
 mod requirement;
 mod selection;
+mod story;
 mod verdicts;
 
 use std::net::IpAddr;
@@ -45,6 +46,7 @@ pub use filter::Filter;
 pub use head::{HeadKey, Level, RuleHead};
 pub use load::{Origin, RuleFile, load};
 pub use matcher::{Match, Matcher};
+pub use story::{Story, StoryValue};
 
 /// The field that names who sent a request.
 const SOURCE_IP: Field = Field::Named("source_ip");
@@ -64,8 +66,6 @@ pub struct Rule {
     pub threshold: Threshold,
     /// Which entry of `sourceIPs` it takes for the source.
     pub source_ip: SourceIpMode,
-    /// MITRE ATT&CK tactics from `tags`, such as `discovery`.
-    pub tactics: Vec<String>,
     /// The fingerprint of its logic.
     pub key: RuleKey,
     /// Who wrote it.

@@ -54,7 +54,7 @@ mod tests {
         }
     }
 
-    /// A finding of a recon rule needs a description, false positives and a runbook.
+    /// A finding of a recon rule needs a description, false positives and a runbook, and an incident the phrase of every rule.
     #[test]
     fn every_rule_has_the_texts_that_people_need() {
         let rules = rules();
@@ -64,6 +64,7 @@ mod tests {
             assert!(head.id.len() == 36 && !head.description.is_empty(), "{}", head.name);
             assert!(!head.falsepositives.is_empty() && !head.techniques.is_empty(), "{}", head.name);
             assert_eq!(head.runbook.is_empty(), SEEDS.contains(&head.name.as_str()), "{}", head.name);
+            assert!(head.story.phrase(|_| String::new()).is_some(), "{} needs a `story`", head.name);
             let is_context = head.name == CONTEXT || SEEDS.contains(&head.name.as_str());
             assert!(is_context || head.level >= Level::Low, "{}", head.name);
         }

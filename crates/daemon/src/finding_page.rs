@@ -231,9 +231,11 @@ mod tests {
             description: description.to_owned(),
             level: Level::Low,
             techniques: Vec::new(),
+            tactics: Vec::new(),
             falsepositives: Vec::new(),
             runbook: String::new(),
             risk_score: 0,
+            story: Default::default(),
             group_by: Vec::new(),
         };
         Finding {

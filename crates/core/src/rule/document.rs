@@ -7,6 +7,7 @@ use super::filter::{self, FilterBody};
 use super::head::Level;
 use super::reference::RuleNames;
 use super::selection;
+use super::story::Story;
 use super::{Origin, SourceIpMode};
 use crate::diagnostic::{Diagnostic, nearest, suggestion};
 use crate::yaml::{At, Map};
@@ -65,6 +66,7 @@ pub(super) struct OwnKeys {
     pub(super) risk_score: u32,
     pub(super) source_ip: SourceIpMode,
     pub(super) runbook: String,
+    pub(super) story: Story,
     /// `follow_up`, with the error for a document that is not a later rule of a `temporal_ordered` correlation.
     pub(super) follow_up: Option<Diagnostic>,
     /// `repeat_max`, with the seconds of `repeat_within` if it is given, and the error for a correlation that has nothing to
@@ -80,6 +82,7 @@ impl Default for OwnKeys {
             risk_score: 0,
             source_ip: SourceIpMode::Trusted,
             runbook: String::new(),
+            story: Story::default(),
             follow_up: None,
             repeat: None,
             cases: Vec::new(),
@@ -269,7 +272,7 @@ fn repeat(map: &Map<'_>) -> Result<Option<(u64, Option<i64>, Diagnostic)>, Diagn
 
 fn own(at: &At<'_>, rule: &str, origin: Origin, is_detection: bool) -> Result<OwnKeys, Diagnostic> {
     let mut own = OwnKeys::default();
-    let mut keys = vec!["dedup_period", "risk_score", "runbook", "source_ip", "tests"];
+    let mut keys = vec!["dedup_period", "risk_score", "runbook", "source_ip", "story", "tests"];
     keys.extend(if is_detection { &["follow_up"][..] } else { &["repeat_max", "repeat_within"] });
     let map = at.map(&keys)?;
     own.repeat = repeat(&map)?;
@@ -303,6 +306,9 @@ fn own(at: &At<'_>, rule: &str, origin: Origin, is_detection: bool) -> Result<Ow
     }
     if let Some(runbook) = map.get("runbook") {
         runbook.text()?.trim().clone_into(&mut own.runbook);
+    }
+    if let Some(story) = map.get("story") {
+        own.story = Story::parse(story.text()?.trim()).map_err(|bad| story.error(bad.problem, bad.fix))?;
     }
     if let Some(tests) = map.get("tests") {
         own.cases = tests.list()?.iter().map(|case| Case::read(case, rule, origin)).collect::<Result<_, _>>()?;

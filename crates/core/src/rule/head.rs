@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+use super::story::Story;
+
 /// How much a finding matters, in Sigma's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,12 +77,16 @@ pub struct RuleHead {
     pub level: Level,
     /// MITRE ATT&CK techniques from `tags`, such as `T1613`.
     pub techniques: Vec<String>,
+    /// MITRE ATT&CK tactics from `tags`, such as `discovery`.
+    pub tactics: Vec<String>,
     /// `falsepositives`.
     pub falsepositives: Vec<String>,
     /// `stakeout.runbook`: what to do about a finding; empty where the rule does not say.
     pub runbook: String,
     /// `stakeout.risk_score`, as Splunk counts risk; 0 where the rule has none.
     pub risk_score: u32,
+    /// `stakeout.story`: what the actor did, in the words of an incident; empty where the rule does not say.
+    pub story: Story,
     /// The `group-by` fields, in the rule's order.
     pub group_by: Vec<String>,
 }

@@ -9,8 +9,8 @@ use stakeout_core::yaml::{self, At};
 
 /// The keys of a rule document that are its logic, in the order of the page.
 const LOGIC_KEYS: [&str; 5] = ["name", "logsource", "detection", "correlation", "stakeout"];
-/// Keys of `stakeout:` that the page shows in another place.
-const SHOWN_BELOW: [&str; 2] = ["runbook", "tests"];
+/// Keys of `stakeout:` that are texts for people, or that the page shows in another place.
+const NO_LOGIC: [&str; 3] = ["runbook", "story", "tests"];
 
 /// The documents of the rule files by name, as their authors wrote them.
 pub(crate) struct Documents(BTreeMap<String, Document>);
@@ -82,7 +82,7 @@ fn without_shown_below(lines: &[String]) -> Vec<&String> {
     if !lines[0].starts_with("stakeout:") {
         return lines.iter().collect();
     }
-    let hidden: Vec<&[String]> = SHOWN_BELOW.iter().filter_map(|key| block(lines, key, 2)).collect();
+    let hidden: Vec<&[String]> = NO_LOGIC.iter().filter_map(|key| block(lines, key, 2)).collect();
     let is_hidden =
         |line: &&String| hidden.iter().any(|block| block.as_ptr_range().contains(&std::ptr::from_ref(*line)));
     let left: Vec<&String> = lines.iter().filter(|line| !is_hidden(line)).collect();
@@ -124,7 +124,7 @@ fn head(rule: &Rule) -> String {
 
 fn techniques(rule: &Rule) -> String {
     let link = |id: &String| format!("[{id}](https://attack.mitre.org/techniques/{}/)", id.replace('.', "/"));
-    let tactics = rule.tactics.iter().map(ToString::to_string);
+    let tactics = rule.head.tactics.iter().map(ToString::to_string);
     tactics.chain(rule.head.techniques.iter().map(link)).collect::<Vec<_>>().join(", ")
 }
 

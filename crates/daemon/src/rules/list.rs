@@ -72,7 +72,7 @@ impl<'a> Listed<'a> {
             timespan_seconds: rule.threshold.timespan_seconds,
             group_by: &head.group_by,
             techniques: &head.techniques,
-            tactics: &rule.tactics,
+            tactics: &head.tactics,
             cases: rules.cases.iter().filter(|case| is_part(&case.rule)).count(),
             filters: active.iter().map(|filter| filter.name.as_str()).collect(),
             expired_filters: expired.iter().map(|filter| filter.name.as_str()).collect(),

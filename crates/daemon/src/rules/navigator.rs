@@ -107,7 +107,7 @@ fn techniques(rules: &Rules) -> Vec<Technique> {
 /// Returns the tactic, where all rules name the same one and no other. Tags do not say which of several tactics belongs to
 /// a technique. Without a tactic, the Navigator shows the technique under each of its tactics.
 fn tactic(rules: &[&Rule]) -> Option<String> {
-    let tactics: BTreeSet<&[String]> = rules.iter().map(|rule| rule.tactics.as_slice()).collect();
+    let tactics: BTreeSet<&[String]> = rules.iter().map(|rule| rule.head.tactics.as_slice()).collect();
     match tactics.into_iter().collect::<Vec<_>>().as_slice() {
         [[one]] => Some(one.clone()),
         _ => None,

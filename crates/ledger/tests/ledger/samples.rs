@@ -111,7 +111,7 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
         "key": 0,
         "rule": {
             "name": "anonymous-scan", "id": "4a1d", "title": "Scan", "description": "d\u{00e9}couverte",
-            "level": "high", "techniques": ["T1613"], "falsepositives": [], "runbook": "", "risk_score": 40,
+            "level": "high", "techniques": ["T1613"], "tactics": ["discovery"], "falsepositives": [], "runbook": "", "risk_score": 40, "story": [],
             "group_by": ["source_ip", "user_agent", "username"],
         },
         "group": group(n),
