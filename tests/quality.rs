@@ -3,6 +3,7 @@
 
 mod benign;
 mod evasions;
+mod incidents;
 mod labels;
 mod recordings;
 mod request;
@@ -38,15 +39,7 @@ fn replay(path: &Path) -> Vec<Finding> {
 
 /// Returns all findings.
 fn replay_all(path: &Path) -> Vec<Finding> {
-    let output = Command::new(env!("CARGO_BIN_EXE_stakeout"))
-        .args(["replay", "-o", "json", "--trusted-proxy", "10.0.0.50"])
-        .arg(path)
-        .env_remove("STAKEOUT_LOG")
-        .stdin(Stdio::null())
-        .output()
-        .expect("stakeout starts");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("text");
+    let text = printed(path, "json");
     let findings = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a JSON object a line"));
     findings
         .map(|finding| Finding {
@@ -55,6 +48,19 @@ fn replay_all(path: &Path) -> Vec<Finding> {
             sources: sources(&finding),
         })
         .collect()
+}
+
+/// Returns what `replay` prints in this format.
+fn printed(path: &Path, format: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .args(["replay", "-o", format, "--trusted-proxy", "10.0.0.50"])
+        .arg(path)
+        .env_remove("STAKEOUT_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .expect("stakeout starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 fn sources(finding: &Value) -> Vec<IpNet> {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::{Finding, by_rule, data};
+use super::{Finding, by_rule, data, network};
 
 /// What is known of one source.
 #[derive(Debug, Deserialize)]
@@ -37,10 +38,34 @@ pub(super) type Labels = BTreeMap<IpAddr, Label>;
 
 /// Returns the labels of every recording, by its name.
 pub(super) fn all() -> BTreeMap<String, Labels> {
-    let text = std::fs::read_to_string(data("quality/labels.json")).expect("readable");
+    of("quality/labels.json")
+}
+
+/// Returns the labels in a file of the test data.
+pub(super) fn of(file: &str) -> BTreeMap<String, Labels> {
+    let text = std::fs::read_to_string(data(file)).expect("readable");
     let all: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).expect("JSON");
     let recordings = all.into_iter().filter(|(name, _)| !name.starts_with('_'));
     recordings.map(|(name, labels)| (name, serde_json::from_value(labels).expect("labels"))).collect()
+}
+
+/// A source that attacks.
+#[derive(Clone, Debug)]
+pub(super) struct Attacker {
+    /// Its labelled address.
+    pub(super) source: IpNet,
+    pub(super) technique: String,
+}
+
+/// Returns the attackers by every address that names them.
+pub(super) fn attackers(labels: &Labels) -> BTreeMap<IpNet, Attacker> {
+    let source = |address: &IpAddr| network(&address.to_string());
+    let attacking = labels.iter().filter(|(_, label)| label.label == Kind::Attack);
+    let named = attacking.flat_map(|(address, label)| {
+        let attacker = Attacker { source: source(address), technique: label.technique.clone() };
+        std::iter::once(address).chain(&label.aliases).map(move |address| (source(address), attacker.clone()))
+    });
+    named.collect()
 }
 
 /// What the findings of one recording are worth.

@@ -51,7 +51,7 @@ fn text_says_the_same_as_json() {
     for (name, expected) in expected() {
         let output = replay(&[recording(&name).to_str().expect("plain")]);
         let mut said = Counts::new();
-        for line in stdout(&output).lines() {
+        for line in finding_lines(&stdout(&output)) {
             let [_level, rule, source, n, unit, ..] = line.split(' ').collect::<Vec<_>>()[..] else {
                 panic!("{line}");
             };
@@ -62,6 +62,15 @@ fn text_says_the_same_as_json() {
         said.values_mut().for_each(|sources| sources.sort());
         assert_eq!(said, expected, "{name}");
     }
+}
+
+/// Returns the lines of the findings, which follow the incidents.
+fn finding_lines(text: &str) -> Vec<&str> {
+    let mut lines = text.lines().skip_while(|line| !line.ends_with(" findings") && *line != "1 finding");
+    let number = lines.next().map_or(0, |line| line.split(' ').next().expect("a number").parse().expect("a number"));
+    let findings: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    assert_eq!(findings.len(), number, "{text}");
+    findings
 }
 
 /// What a file is shows in its first bytes: plain, gzip, several gzip members, zstd, several frames, or standard input.

@@ -45,6 +45,7 @@ pub mod episode;
 pub mod context;
 pub mod finding;
 pub mod finding_query;
+pub mod incident;
 pub mod notice;
 pub mod delivery;
 

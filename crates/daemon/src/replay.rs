@@ -11,13 +11,14 @@ mod record_reader;
 mod input_fold;
 pub(crate) mod files;
 
+use std::cmp::Reverse;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -27,11 +28,14 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::finding::Finding;
 use stakeout_core::fold::{self, CloseInput, Closed, Fold, Limits};
 use stakeout_core::hash::HashKey;
+use stakeout_core::incident::{Incident, IncidentOptions, incidents};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::Source;
 use stakeout_core::tally::StoredMinute;
+use stakeout_core::text::counted;
 use stakeout_core::time::{Second, Window};
+use stakeout_notify::incident::story;
 use stakeout_notify::{notice, ocsf, text};
 use tracing::{error, info, warn};
 
@@ -39,7 +43,6 @@ use crate::bootstrap::warn_of;
 use crate::config::RuleSource;
 use crate::exit::{Exit, Failure, written};
 use crate::input::InputFile;
-use crate::printed::{Format, FormatArgs};
 use crate::{network, rule_files};
 use candidate_filter::CandidateFilter;
 use export::ExportKind;
@@ -69,7 +72,9 @@ const THREADS: usize = 4;
     --log-stream-name-prefix kube-apiserver-audit |
     stakeout replay --cluster prod -
 
-The text has one line per finding. JSON has one OCSF Detection Finding per line.")]
+The text has the incidents with their steps, then one line per finding. JSON
+has one OCSF Detection Finding per line, `-o incidents` one OCSF Incident
+Finding.")]
 pub(crate) struct ReplayArgs {
     /// Rules to use: `builtin`, a file or a directory; may be repeated [default: builtin]
     #[arg(long, value_name = "DIR")]
@@ -83,8 +88,12 @@ pub(crate) struct ReplayArgs {
     /// Network of a proxy or load balancer whose forwarded client address is trusted
     #[arg(long, value_name = "CIDR", value_parser = network::parse_trusted_argument)]
     trusted_proxy: Vec<IpNet>,
-    #[command(flatten)]
-    output: FormatArgs,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: ReplayFormat,
+    /// The same as `-o json`
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
     /// Decode every record, also those that cannot match, to count unreadable ones; the findings are the same
     #[arg(long)]
     strict: bool,
@@ -99,7 +108,19 @@ pub(crate) struct ReplayArgs {
     files: Vec<PathBuf>,
 }
 
-/// Replays the files and prints one line for each finding, in its final state.
+/// What is printed, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ReplayFormat {
+    /// Incidents and findings as text for people
+    #[default]
+    Text,
+    /// Findings as JSON
+    Json,
+    /// Incidents as JSON
+    Incidents,
+}
+
+/// Replays the files and prints the incidents and findings in their final state.
 pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let rules = Arc::new(rule_files::load(&args.rules).map_err(Failure::Config)?);
     warn_of(&rules);
@@ -127,7 +148,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     findings.sort_by(|left, right| {
         (left.episode.first, &left.rule.name, &left.group).cmp(&(right.episode.first, &right.rule.name, &right.group))
     });
-    written(print(&findings, args.output.format(), read_until, now))?;
+    let format = if args.json { ReplayFormat::Json } else { args.output };
+    written(print(&findings, format, read_until, now))?;
     if counts.is_unusable() {
         error!("{}", counts.explanation(&input.parts));
         return Ok(Exit::Unusable);
@@ -265,14 +287,48 @@ pub(crate) fn warn_of_unusable(read: &ReadCounts, parts: &[InputPart]) {
     }
 }
 
-fn print(findings: &[Finding], format: Format, read_until: Second, now: Timestamp) -> io::Result<()> {
+fn print(findings: &[Finding], format: ReplayFormat, read_until: Second, now: Timestamp) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    for finding in findings {
-        let activity = if finding.is_quiet_at(read_until) { Activity::Close } else { Activity::Create };
-        match format {
-            Format::Text => writeln!(out, "{}", text::finding_line(finding))?,
-            Format::Json => writeln!(out, "{}", ocsf::to_line(&ocsf::finding(finding, activity, None, now)))?,
+    match format {
+        ReplayFormat::Text => print_text(findings, &mut out)?,
+        ReplayFormat::Json => {
+            for finding in findings {
+                let activity = activity(finding.is_quiet_at(read_until));
+                writeln!(out, "{}", ocsf::to_line(&ocsf::finding(finding, activity, None, now)))?;
+            }
+        }
+        ReplayFormat::Incidents => {
+            for incident in reported(findings) {
+                let activity = activity(incident.is_over_at(read_until));
+                writeln!(out, "{}", ocsf::to_line(&ocsf::incident(&incident, activity, None, now)))?;
+            }
         }
     }
     out.flush()
+}
+
+/// Writes the incidents with their steps, then a line for each finding.
+fn print_text(findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let mut incidents = reported(findings);
+    incidents.sort_by_key(|incident| Reverse(incident.level));
+    writeln!(out, "{}\n", counted(incidents.len() as u64, "incident"))?;
+    for incident in &incidents {
+        writeln!(out, "{}", story(incident))?;
+    }
+    writeln!(out, "{}\n", counted(findings.len() as u64, "finding"))?;
+    findings.iter().try_for_each(|finding| writeln!(out, "{}", text::finding_line(finding)))
+}
+
+/// Returns the incidents that are not a part of another, the earliest first.
+fn reported(findings: &[Finding]) -> Vec<Incident> {
+    let mut incidents = incidents(findings, &IncidentOptions::default());
+    incidents.retain(|incident| incident.parent.is_none());
+    incidents
+}
+
+fn activity(is_over: bool) -> Activity {
+    if is_over { Activity::Close } else { Activity::Create }
 }

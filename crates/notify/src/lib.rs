@@ -9,6 +9,7 @@ pub mod notification;
 pub mod batching;
 mod attack;
 pub mod text;
+pub mod incident;
 pub mod details;
 pub mod notice;
 pub mod ocsf;

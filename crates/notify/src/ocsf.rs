@@ -1,10 +1,11 @@
-//! The machine form: OCSF 1.3.0 Detection Finding (class 2004), one JSON object a line.
+//! The machine form: OCSF 1.3.0 Detection Finding (class 2004) and Incident Finding (class 2005), one JSON object a line.
 //!
 //! Notices, digests and tests have the same class, so that a consumer needs one schema; `finding_info.types`
 //! distinguishes them. Attribute names and enumerations are those of
 //! <https://schema.ocsf.io/1.3.0/classes/detection_finding>.
 
 mod finding;
+mod incident;
 mod line;
 mod shrink;
 mod watch;
@@ -19,6 +20,7 @@ use crate::notification::{Message, MessageBody};
 use crate::text;
 
 pub use finding::{SOURCES_MAX, finding};
+pub use incident::incident;
 pub use line::{to_line, to_lines};
 pub use shrink::shrink_to;
 pub(crate) use watch::FORGOTTEN;
@@ -51,8 +53,18 @@ pub fn finding_message(finding: &Finding, activity: Activity, delivery_id: Optio
     object
 }
 
+/// A class of OCSF.
+#[derive(Clone, Copy)]
+enum Class {
+    /// Detection Finding.
+    Finding,
+    /// Incident Finding.
+    Incident,
+}
+
 /// Returns the attributes of every object.
 fn common_attributes(
+    class: Class,
     activity: Activity,
     level: Level,
     time_ms: i64,
@@ -60,10 +72,15 @@ fn common_attributes(
     now: Timestamp,
 ) -> Value {
     let activity_id = activity as u8;
-    let (activity_name, status_id, status) = match activity {
-        Activity::Create => ("Create", 1, "New"),
-        Activity::Update => ("Update", 2, "In Progress"),
-        Activity::Close => ("Close", 4, "Resolved"),
+    let (class_uid, class_name) = match class {
+        Class::Finding => (2004_u32, "Detection Finding"),
+        Class::Incident => (2005, "Incident Finding"),
+    };
+    let (activity_name, status_id, status) = match (activity, class) {
+        (Activity::Create, _) => ("Create", 1, "New"),
+        (Activity::Update, _) => ("Update", 2, "In Progress"),
+        (Activity::Close, Class::Finding) => ("Close", 4, "Resolved"),
+        (Activity::Close, Class::Incident) => ("Close", 5, "Closed"),
     };
     let mut metadata = json!({
         "version": VERSION,
@@ -77,12 +94,12 @@ fn common_attributes(
         "metadata": metadata,
         "category_uid": 2,
         "category_name": "Findings",
-        "class_uid": 2004,
-        "class_name": "Detection Finding",
+        "class_uid": class_uid,
+        "class_name": class_name,
         "activity_id": activity_id,
         "activity_name": activity_name,
-        "type_uid": 200_400 + u32::from(activity_id),
-        "type_name": format!("Detection Finding: {activity_name}"),
+        "type_uid": class_uid * 100 + u32::from(activity_id),
+        "type_name": format!("{class_name}: {activity_name}"),
         "severity_id": level.severity_id(),
         "severity": severity(level),
         "status_id": status_id,

@@ -10,6 +10,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingStatus};
 
+use super::Class;
 use crate::{attack, text};
 
 /// Most sources in a message about many addresses; `replay` prints all that are kept.
@@ -24,8 +25,14 @@ pub fn finding(finding: &Finding, activity: Activity, delivery_id: Option<&str>,
         Activity::Create => finding.created_at,
         Activity::Update | Activity::Close => finding.updated_at,
     };
-    let mut object =
-        super::common_attributes(activity, finding.rule.level, changed_at.as_millisecond(), delivery_id, now);
+    let mut object = super::common_attributes(
+        Class::Finding,
+        activity,
+        finding.rule.level,
+        changed_at.as_millisecond(),
+        delivery_id,
+        now,
+    );
     object["message"] = json!(text::finding_line(finding));
     object["finding_info"] = info(finding);
     object["count"] = json!(finding.episode.count);
@@ -66,7 +73,8 @@ fn info(finding: &Finding) -> Value {
     info
 }
 
-fn attack_of(technique: &str) -> Value {
+/// Returns the ATT&CK object of a technique or a sub-technique.
+pub(super) fn attack_of(technique: &str) -> Value {
     let described = |uid: &str| {
         let mut described = json!({"uid": uid});
         if let Some(name) = attack::name(uid) {

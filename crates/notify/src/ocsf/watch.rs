@@ -8,6 +8,7 @@ use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::text::visible;
 
+use super::Class;
 use crate::notice as texts;
 use crate::notification::{DIGEST_TOP_MAX, Digest};
 use crate::text;
@@ -137,7 +138,7 @@ struct StatusReport<'a> {
 impl StatusReport<'_> {
     fn object(&self, delivery_id: Option<&str>, now: Timestamp) -> Value {
         let now_ms = now.as_millisecond();
-        let mut object = super::common_attributes(self.activity, self.level, now_ms, delivery_id, now);
+        let mut object = super::common_attributes(Class::Finding, self.activity, self.level, now_ms, delivery_id, now);
         object["message"] = json!(visible(&format!("{}: {}", self.title, self.text)));
         object["finding_info"] = json!({
             "uid": self.uid,

@@ -12,26 +12,34 @@ use stakeout_core::address::SourceIp;
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::group::GroupKey;
+use stakeout_core::incident::{IncidentOptions, incidents};
 use stakeout_core::rule::Level;
 use stakeout_core::text::is_invisible;
 use stakeout_notify::{Digest, Message, MessageBody, ocsf};
 
 use crate::strategy;
 
-static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/ocsf/detection_finding-1.3.0.json");
+static SCHEMA: LazyLock<Validator> = LazyLock::new(|| schema("detection_finding"));
+static INCIDENT_SCHEMA: LazyLock<Validator> = LazyLock::new(|| schema("incident_finding"));
+
+fn schema(class: &str) -> Validator {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/data/ocsf/{class}-1.3.0.json"));
     let text = std::fs::read_to_string(file).expect("the schema is in tests/data");
     jsonschema::validator_for(&serde_json::from_str(&text).expect("JSON")).expect("a schema")
-});
+}
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_795_312_800).expect("a time")
 }
 
-/// Asserts that `object` is valid, that its line shows nothing invisible, and that the line reads back as the object.
+/// Asserts that `object` is a valid finding, that its line shows nothing invisible, and that the line reads back as the object.
 fn assert_sound(object: &Value) {
+    assert_sound_in(&SCHEMA, object);
+}
+
+fn assert_sound_in(schema: &Validator, object: &Value) {
     let errors: Vec<String> =
-        SCHEMA.iter_errors(object).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        schema.iter_errors(object).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert_eq!(errors, Vec::<String>::new());
     let line = ocsf::to_line(object);
     assert!(!line.contains(is_invisible), "{line:?}");
@@ -104,6 +112,85 @@ fn the_attributes_that_tools_read_are_there() {
     );
 }
 
+#[test]
+fn the_attributes_of_an_incident_that_tools_read_are_there() {
+    let findings = [(0xabc, Level::Low, 123), (0xdef, Level::High, 7)].map(|(key, level, count)| {
+        let mut finding = strategy::plain_finding(key, level, count);
+        let rule = Arc::make_mut(&mut finding.rule);
+        rule.name = format!("rule-{level}");
+        finding
+    });
+    let incident = &incidents(&findings, &IncidentOptions::default())[0];
+    let object = ocsf::incident(incident, Activity::Update, Some("17-x-2"), now());
+    assert_sound_in(&INCIDENT_SCHEMA, &object);
+    let paths = [
+        "/class_uid",
+        "/type_uid",
+        "/activity_id",
+        "/severity_id",
+        "/count",
+        "/start_time",
+        "/end_time",
+        "/message",
+        "/metadata/uid",
+        "/attacks/0/technique/uid",
+        "/is_suspected_breach",
+        "/finding_info_list/0/uid",
+        "/finding_info_list/1/analytic/name",
+    ];
+    let found: Vec<Value> = paths.iter().map(|path| object.pointer(path).cloned().unwrap_or(Value::Null)).collect();
+    let title = "198.51.100.7 matched Kubernetes scanning by an unauthenticated address in 2 clusters";
+    let expected = json!([
+        2005,
+        200_502,
+        2,
+        4,
+        123,
+        1_795_309_252_000i64,
+        1_795_311_010_000i64,
+        title,
+        "17-x-2",
+        "T1046",
+        false,
+        "00000000000000000000000000000abc",
+        "rule-high"
+    ]);
+    assert_eq!(Value::Array(found), expected);
+    let mut details = object["unmapped"]["incident"].clone();
+    let steps = details["steps"].take();
+    assert_eq!(
+        details,
+        json!({
+            "uid": incident.key.to_string(),
+            "actor": {"kind": "address", "name": "198.51.100.7"},
+            "sources": ["198.51.100.7"],
+            "sources_total": 1,
+            "sources_are_more": false,
+            "findings_total": 2,
+            "clusters": ["dev", "prod"],
+            "risk_score": 40,
+            "tactics": ["discovery"],
+            "rules": ["rule-high", "rule-low"],
+            "steps": null,
+            "related": [],
+        })
+    );
+    assert_eq!(
+        steps[0],
+        json!({
+            "phrase": "matched Kubernetes scanning by an unauthenticated address in 2 clusters",
+            "rule": "rule-high",
+            "level": "high",
+            "let_in": false,
+            "start_time": 1_795_309_252_000i64,
+            "end_time": 1_795_311_010_000i64,
+            "count": 7,
+            "count_by_code": {"401": 0, "403": 7},
+            "findings": 1,
+        })
+    );
+}
+
 /// A finding about many addresses lists them: `replay` prints all that are kept, a message fewer.
 #[test]
 fn a_finding_of_many_sources_lists_them_lowest_first() {
@@ -155,6 +242,19 @@ proptest! {
         prop_assert!(ocsf::to_line(&object).len() <= 131_072);
         assert_sound(&object);
         prop_assert_eq!(fixed, [object["finding_info"]["uid"].clone(), object["count"].clone(), object["evidences"][0].clone()]);
+    }
+
+    /// Whatever an attacker wrote, an incident is valid, and its text shows nothing invisible and keeps to its lines.
+    #[test]
+    fn incidents_are_valid(findings in vec(strategy::finding(), 1..5), activity in strategy::activity()) {
+        for incident in incidents(&findings, &IncidentOptions::default()) {
+            assert_sound_in(&INCIDENT_SCHEMA, &ocsf::incident(&incident, activity, Some("1-x-1"), now()));
+            let story = stakeout_notify::incident::story(&incident);
+            let lines: Vec<&str> = story.lines().collect();
+            prop_assert_eq!(lines.len(), 1 + incident.steps.len());
+            prop_assert!(lines.iter().all(|line| !line.contains(is_invisible)), "{}", story);
+            prop_assert!(lines.iter().skip(1).all(|line| line.starts_with("    ")), "{}", story);
+        }
     }
 
     #[test]
