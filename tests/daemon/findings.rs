@@ -62,6 +62,9 @@ fn the_daemon_and_the_state_give_the_same_findings() {
     assert_eq!(code, Some(0));
     let first: Value = serde_json::from_str(listed.lines().next().expect("a finding")).expect("JSON");
     let uid = first["finding_info"]["uid"].as_str().expect("a uid");
+    let (_, incidents) = printed(&folder, &["incidents", "list", "-o", "json"]);
+    let first: Value = serde_json::from_str(incidents.lines().next().expect("an incident")).expect("JSON");
+    let incident = first["unmapped"]["incident"]["uid"].as_str().expect("a uid");
     let list = |more: &[&'static str]| [&["findings", "list"], more].concat();
     let asked = [
         list(&["-o", "json"]),
@@ -73,6 +76,12 @@ fn the_daemon_and_the_state_give_the_same_findings() {
         vec!["findings", "show", uid],
         vec!["findings", "show", "00000000"],
         list(&["-n", "2"]),
+        vec!["incidents", "list"],
+        vec!["incidents", "list", "-o", "json", "--source", "203.0.113.9", "--open", "--since", "24h"],
+        vec!["incidents", "list", "--source", "203.0.113.10"],
+        vec!["incidents", "show", incident],
+        vec!["incidents", "show", &incident[..8], "-o", "json"],
+        vec!["incidents", "show", "00000000"],
     ];
     let states = || [state(&folder, &["state", "show"]), state(&folder, &["state", "show", "--json"])];
     let state_by_daemon = states();
@@ -80,7 +89,16 @@ fn the_daemon_and_the_state_give_the_same_findings() {
     assert_eq!(daemon.ask("GET", "/findings").1, by_daemon[0].1);
     assert_eq!(daemon.ask("GET", "/findings?format=text&source=203.0.112.0/22").1, by_daemon[4].1);
     assert_eq!(daemon.ask("GET", &format!("/findings/{uid}")).1, by_daemon[5].1);
-    for wrong in ["/findings?level=severe", "/findings?uid=00000000", "/findings/0123", "/state?format=xml"] {
+    assert_eq!(daemon.ask("GET", "/incidents").1, by_daemon[10].1);
+    assert_eq!(daemon.ask("GET", &format!("/incidents/{incident}")).1, by_daemon[13].1);
+    for wrong in [
+        "/incidents/0123",
+        "/incidents?since=1",
+        "/findings?level=severe",
+        "/findings?uid=00000000",
+        "/findings/0123",
+        "/state?format=xml",
+    ] {
         assert!(daemon.ask("GET", wrong).0.contains("400"), "{wrong}");
     }
     daemon.signal("TERM");
@@ -101,6 +119,16 @@ fn the_daemon_and_the_state_give_the_same_findings() {
     assert_eq!((lines(5).len(), lines(5)[0].contains(uid)), (1, true));
     assert!(lines(6).iter().all(|line| line.chars().count() <= 80), "{:#?}", lines(6));
     assert_eq!(by_state[7], (Some(1), String::new()));
+
+    // All that the source did is one incident, with every finding.
+    let uid_of_row = |row: &str| row.split(' ').next().map(str::to_owned);
+    assert_eq!((lines(9).len(), uid_of_row(lines(9)[1])), (2, Some(incident[..8].to_owned())));
+    assert!(lines(9)[1].ends_with("203.0.113.9 probed cluster onprem without credentials"), "{:#?}", lines(9));
+    assert_eq!((lines(10).len(), lines(11).len(), lines(13).len()), (1, 0, 1));
+    let found: Vec<&str> = lines(12).into_iter().skip_while(|line| !line.ends_with(" findings")).skip(1).collect();
+    assert_eq!(found.len(), lines(1).len() - 1, "{:#?}", lines(12));
+    assert!(lines(12).iter().all(|line| line.chars().count() <= 80), "{:#?}", lines(12));
+    assert_eq!(by_state[14], (Some(1), String::new()));
     assert!(by_state.iter().all(|(_, text)| !text.contains('\u{1b}')), "{by_state:?}");
 }
 
@@ -170,7 +198,8 @@ fn an_unknown_rule_gets_a_suggestion() {
     assert!(log.contains("did you mean `kubernetes-pod-scan-by-anonymous`?"), "{log}");
 }
 
-const COMMANDS: [&[&str]; 3] = [&["findings", "list"], &["findings", "show", "00000000"], &["state", "show"]];
+const COMMANDS: [&[&str]; 4] =
+    [&["findings", "list"], &["findings", "show", "00000000"], &["incidents", "list"], &["state", "show"]];
 
 #[test]
 fn a_state_that_another_process_holds_is_for_later_where_no_admin_page_answers() {

@@ -100,6 +100,8 @@ pub(crate) async fn serve(
         .route("/state", get(state))
         .route(finding_params::PATH, get(findings))
         .route("/findings/{uid}", get(finding))
+        .route(finding_params::INCIDENTS_PATH, get(incidents))
+        .route("/incidents/{uid}", get(incident))
         .with_state(page)
         .layer(middleware::from_fn_with_state(Hosts::new(config.hosts.clone()), guard));
     tokio::spawn(async move {
@@ -164,10 +166,22 @@ async fn state(State(page): State<Page>, params: Result<Query<FormatParams>, Que
 
 /// Answers what `findings list` prints.
 async fn findings(State(page): State<Page>, params: Result<Query<FindingsParams>, QueryRejection>) -> Response {
-    match params.map_err(|error| error.body_text()).and_then(|Query(params)| params.parse()) {
+    match listed(params) {
         Ok(request) => search(&page, request).await,
         Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
     }
+}
+
+/// Answers what `incidents list` prints.
+async fn incidents(State(page): State<Page>, params: Result<Query<FindingsParams>, QueryRejection>) -> Response {
+    match listed(params) {
+        Ok(request) => search_incidents(&page, request).await,
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+fn listed(params: Result<Query<FindingsParams>, QueryRejection>) -> Result<FindingRequest, String> {
+    params.map_err(|error| error.body_text()).and_then(|Query(params)| params.parse())
 }
 
 /// Answers what `findings show` prints.
@@ -176,21 +190,50 @@ async fn finding(
     Path(uid): Path<String>,
     params: Result<Query<FormatParams>, QueryRejection>,
 ) -> Response {
-    let uid = finding_params::uid(&uid).map_err(|error| format!("uid: {error}"));
-    match params.map_err(|error| error.body_text()).and_then(|Query(params)| Ok((uid?, params))) {
-        Ok((uid, params)) => search(&page, finding_params::single(uid, params.format.unwrap_or(Format::Json))).await,
+    match single(&uid, params) {
+        Ok(request) => search(&page, request).await,
         Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
     }
+}
+
+/// Answers what `incidents show` prints.
+async fn incident(
+    State(page): State<Page>,
+    Path(uid): Path<String>,
+    params: Result<Query<FormatParams>, QueryRejection>,
+) -> Response {
+    match single(&uid, params) {
+        Ok(request) => search_incidents(&page, request).await,
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+fn single(uid: &str, params: Result<Query<FormatParams>, QueryRejection>) -> Result<FindingRequest, String> {
+    let uid = finding_params::uid(uid).map_err(|error| format!("uid: {error}"));
+    let Query(params) = params.map_err(|error| error.body_text())?;
+    Ok(finding_params::single(uid?, params.format.unwrap_or(Format::Json)))
 }
 
 /// Answers a request for findings. The archive is read beside the writer, which goes on.
 async fn search(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    let found = match page.writer.search(request).await {
-        Ok((search, archive)) => tokio::task::spawn_blocking(move || search.with_archive(archive)).await,
-        Err(error) => return refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
-    };
-    match found {
+    match page.writer.search(request).await {
+        Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
+        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
+    }
+}
+
+/// Answers a request for incidents. They are computed beside the writer, which goes on.
+async fn search_incidents(page: &Page, request: FindingRequest) -> Response {
+    let format = request.format;
+    match page.writer.search_incidents(request).await {
+        Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
+        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
+    }
+}
+
+async fn found(search: impl FnOnce() -> Result<Printed, String> + Send + 'static, format: Format) -> Response {
+    match tokio::task::spawn_blocking(search).await {
         Ok(Ok(printed)) => answer(printed, format),
         Ok(Err(error)) => refusal(StatusCode::NOT_FOUND, &error),
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),

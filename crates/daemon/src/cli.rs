@@ -12,6 +12,7 @@ use crate::doctor::{self, DoctorArgs};
 use crate::exit::{Exit, Failure, written};
 use crate::explain::{self, ExplainArgs};
 use crate::findings::{self, FindingsArgs};
+use crate::incidents::{self, IncidentsArgs};
 use crate::notify::{self, NotifyArgs};
 use crate::once::{self, OnceArgs};
 use crate::replay::{self, ReplayArgs};
@@ -53,7 +54,7 @@ enum Verb {
     Check(CheckArgs),
     /// Check that each log is readable and records reads, and print the fix
     Doctor(DoctorArgs),
-    /// Run the rules on exported audit logs and print the findings
+    /// Run the rules on exported audit logs and print the incidents and findings
     Replay(ReplayArgs),
     /// List, show and test rules
     Rules(RulesArgs),
@@ -63,6 +64,8 @@ enum Verb {
     Tune(TuneArgs),
     /// List and show findings, open ones and those of the past
     Findings(FindingsArgs),
+    /// List and show incidents: one attacker with all that they did
+    Incidents(IncidentsArgs),
     /// Show the state of the daemon, move or drop its pending messages
     State(StateArgs),
     /// Test destinations
@@ -90,6 +93,7 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::Check(args) => check::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Findings(args) => findings::run(args),
+        Verb::Incidents(args) => incidents::run(args),
         Verb::State(args) => state::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Completion { shell } => {

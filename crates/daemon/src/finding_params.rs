@@ -21,6 +21,8 @@ const AMBIGUOUS_MAX: usize = 10;
 
 /// The path of the admin page with findings; that of a single one ends in its uid.
 pub(crate) const PATH: &str = "/findings";
+/// The path of the admin page with incidents, which are asked for in the same way.
+pub(crate) const INCIDENTS_PATH: &str = "/incidents";
 
 /// The parameters of a request for findings.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,13 +61,13 @@ pub(crate) fn single(uid: String, format: Format) -> FindingRequest {
     FindingRequest { query, limit: AMBIGUOUS_MAX, format }
 }
 
-/// Returns the path and the parameters that mean this request.
-pub(crate) fn written(request: &FindingRequest) -> (String, Vec<(&'static str, String)>) {
+/// Returns the address below `path`, and the parameters, that mean this request.
+pub(crate) fn written(path: &str, request: &FindingRequest) -> (String, Vec<(&'static str, String)>) {
     let FindingRequest { query: FindingQuery { uid, since, level_min, rule, source, is_open }, limit, format } =
         request;
     let format = ("format", format.as_str().to_owned());
     if let Some(uid) = uid {
-        return (format!("{PATH}/{uid}"), vec![format]);
+        return (format!("{path}/{uid}"), vec![format]);
     }
     let pairs = [
         ("since", since.map(|since| since.to_string())),
@@ -76,7 +78,7 @@ pub(crate) fn written(request: &FindingRequest) -> (String, Vec<(&'static str, S
         ("limit", Some(limit.to_string())),
     ];
     let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    (PATH.to_owned(), pairs.chain([format]).collect())
+    (path.to_owned(), pairs.chain([format]).collect())
 }
 
 fn parsed<T>(name: &str, text: Option<String>, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
@@ -131,13 +133,13 @@ mod tests {
             FindingRequest { query: FindingQuery::default(), limit: 1, format: Format::Json },
         ];
         for request in requests {
-            let (path, pairs) = written(&request);
+            let (path, pairs) = written(PATH, &request);
             let mut url = stakeout_http::Url::parse(&format!("http://127.0.0.1{path}")).expect("an address");
             url.query_pairs_mut().extend_pairs(pairs);
             assert_eq!(parse(url.as_str()), Ok(request));
         }
         let one = single("0123abcd".to_owned(), Format::Text);
-        assert_eq!(written(&one), ("/findings/0123abcd".to_owned(), vec![("format", "text".to_owned())]));
+        assert_eq!(written(PATH, &one), ("/findings/0123abcd".to_owned(), vec![("format", "text".to_owned())]));
     }
 
     #[test]

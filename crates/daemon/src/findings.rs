@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::finding_page::{self, FindingRequest};
 use crate::finding_params::{self, FINDINGS_USUAL, level, number, uid};
 use crate::network;
-use crate::printed::FormatArgs;
+use crate::printed::{Format, FormatArgs};
 use crate::section::secret::SecretScope;
 
 /// The arguments of `stakeout findings`.
@@ -40,24 +40,8 @@ enum FindingsVerb {
     List {
         #[command(flatten)]
         config: ConfigArgs,
-        /// Only findings with a request since then: a duration such as 24h, or a time in RFC 3339
-        #[arg(long, value_name = "TIME", value_parser = since)]
-        since: Option<Second>,
-        /// Only findings of this level and above
-        #[arg(long, value_parser = level)]
-        level: Option<Level>,
-        /// Only findings of this rule
-        #[arg(long, value_name = "NAME")]
-        rule: Option<String>,
-        /// Only findings of sources in this network, or of this address
-        #[arg(long, value_name = "CIDR", value_parser = network::parse_argument)]
-        source: Option<IpNet>,
-        /// Only findings that go on
-        #[arg(long)]
-        open: bool,
-        /// Most findings to list
-        #[arg(short, long, default_value_t = FINDINGS_USUAL, value_parser = number)]
-        number: usize,
+        #[command(flatten)]
+        query: QueryArgs,
         #[command(flatten)]
         output: FormatArgs,
     },
@@ -76,27 +60,55 @@ enum FindingsVerb {
     },
 }
 
+/// Which findings or incidents are listed.
+#[derive(Args, Debug)]
+pub(crate) struct QueryArgs {
+    /// Only those with a request since then: a duration such as 24h, or a time in RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Second>,
+    /// Only those of this level and above
+    #[arg(long, value_parser = level)]
+    level: Option<Level>,
+    /// Only those of this rule
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only those of sources in this network, or of this address
+    #[arg(long, value_name = "CIDR", value_parser = network::parse_argument)]
+    source: Option<IpNet>,
+    /// Only those that go on
+    #[arg(long)]
+    open: bool,
+    /// Most that are listed
+    #[arg(short, long, default_value_t = FINDINGS_USUAL, value_parser = number)]
+    number: usize,
+}
+
+impl QueryArgs {
+    /// Returns the request, whose answer has this format.
+    pub(crate) fn request(&self, format: Format) -> FindingRequest {
+        let query = FindingQuery {
+            uid: None,
+            since: self.since,
+            level_min: self.level,
+            rule: self.rule.clone(),
+            source: self.source,
+            is_open: self.open,
+        };
+        FindingRequest { query, limit: self.number, format }
+    }
+}
+
 /// Runs `findings`.
 pub(crate) fn run(args: &FindingsArgs) -> Result<Exit, Failure> {
     let (config, request) = match &args.verb {
-        FindingsVerb::List { config, since, level, rule, source, open, number, output } => {
-            let query = FindingQuery {
-                uid: None,
-                since: *since,
-                level_min: *level,
-                rule: rule.clone(),
-                source: *source,
-                is_open: *open,
-            };
-            (config, FindingRequest { query, limit: *number, format: output.format() })
-        }
+        FindingsVerb::List { config, query, output } => (config, query.request(output.format())),
         FindingsVerb::Show { uid, config, output } => (config, finding_params::single(uid.clone(), output.format())),
     };
     let (config, rules) = config.load(SecretScope::NONE)?;
     if let Some(rule) = &request.query.rule {
         warn_of_unknown(rule, &rules);
     }
-    let (path, params) = finding_params::written(&request);
+    let (path, params) = finding_params::written(finding_params::PATH, &request);
     let of_state = |ledger: &Ledger| {
         let found = finding_page::of_ledger(ledger, request).map_err(|error| bootstrap::state_failure(error.into()))?;
         found.map_err(|reason| anyhow!(reason).into())

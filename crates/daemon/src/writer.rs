@@ -23,6 +23,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::finding_page::{FindingRequest, PageSearch};
+use crate::incident_page::IncidentSearch;
 use crate::summary::Summary;
 
 pub(crate) use close::{Change, CloseRequest, EngineConfig};
@@ -81,6 +82,7 @@ enum Request {
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
     Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
+    SearchIncidents(FindingRequest, oneshot::Sender<Result<(IncidentSearch, ArchivedFindings), StateError>>),
     Summary(oneshot::Sender<Result<Summary, StateError>>),
 }
 
@@ -176,6 +178,15 @@ impl Writer {
                 None => search = stepped,
             }
         }
+    }
+
+    /// Reads the findings outside of the archive for a search for incidents, and returns it with the archive, which is still
+    /// to be read.
+    pub(crate) async fn search_incidents(
+        &self,
+        request: FindingRequest,
+    ) -> Result<(IncidentSearch, ArchivedFindings), StateError> {
+        self.request(|reply| Request::SearchIncidents(request, reply)).await
     }
 
     /// Returns a summary of the state.

@@ -4,11 +4,13 @@ use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingStatus};
 use stakeout_core::group::GroupValue;
+use stakeout_core::incident::Incident;
 use stakeout_core::response_code::ResponseCodes;
 use stakeout_core::text::{counted, visible};
 use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
 use crate::attack;
+use crate::incident::step_line;
 use crate::text::{breadth, frequency, network_of, period, span, utc};
 
 /// Width of the text in columns.
@@ -31,6 +33,34 @@ pub fn details(finding: &Finding) -> String {
     let more = if finding.evidence.is_cut() { ", of more" } else { "" };
     lines.heading(&(counted(samples.len() as u64, "distinct request") + more));
     samples.iter().for_each(|sample| lines.sample(sample));
+    lines.0
+}
+
+/// Returns the incident in lines: who did what, its steps, and its findings. `status` says whether it goes on.
+#[must_use]
+pub fn incident_details(incident: &Incident, status: &str) -> String {
+    let mut lines = Lines::default();
+    lines.field(0, "uid", &incident.key.to_string());
+    lines.field(0, "title", &incident.title);
+    lines.field(0, "level", incident.level.as_str());
+    lines.field(0, "risk score", &incident.risk_score.to_string());
+    lines.field(0, "status", status);
+    lines.field(0, "actor", &format!("{} {}", incident.actor.kind(), incident.actor_name));
+    lines.field(0, "of cluster", incident.actor.cluster().unwrap_or_default());
+    lines.field(0, "part of", &incident.parent.map(|parent| parent.to_string()).unwrap_or_default());
+    lines.field(0, "seen", &period(incident.first, incident.last));
+    lines.field(0, "requests", &incident.count.to_string());
+    lines.field(0, "clusters", &joined(incident.clusters.iter()));
+    lines.field(0, "tactics", &joined(incident.tactics.iter()));
+    lines.field(0, "sources", &joined(incident.sources.iter().map(ToString::to_string)));
+    lines.field(0, "more sources", if incident.sources_are_more { "there were more than are kept" } else { "" });
+    lines.list(0, "related", incident.related.iter().map(ToString::to_string));
+    lines.heading(&counted(incident.steps.len() as u64, "step"));
+    incident.steps.iter().for_each(|step| lines.wrapped("  ", 4, &step_line(step)));
+    lines.heading(&counted(incident.findings.len() as u64, "finding"));
+    for (key, rule) in &incident.findings {
+        lines.wrapped("  ", 4, &format!("{key} {}", rule.name));
+    }
     lines.0
 }
 

@@ -16,6 +16,7 @@ use super::close::{CloseRequest, close};
 use super::least_progress::LeastProgress;
 use super::{ClosedChange, Request, StateError};
 use crate::clock;
+use crate::incident_page::IncidentSearch;
 use crate::metric;
 use crate::summary::Summary;
 
@@ -152,6 +153,9 @@ impl WriterThread {
             Request::Search(mut search, reply) => {
                 let archive = self.with(|ledger| search.step(ledger));
                 drop(reply.send(archive.map(|archive| (*search, archive))));
+            }
+            Request::SearchIncidents(request, reply) => {
+                drop(reply.send(self.with(|ledger| IncidentSearch::of_database(ledger, request))));
             }
             Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
             Request::Progress(log, reply) => {

@@ -1,0 +1,220 @@
+//! The incidents that fit a query, the latest first, as the command prints them. They are computed from the findings, so only
+//! findings are stored.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+use stakeout_core::delivery::Activity;
+use stakeout_core::evidence::Evidence;
+use stakeout_core::finding::{Finding, FindingKey, RelatedActivity};
+use stakeout_core::finding_query::FindingQuery;
+use stakeout_core::incident::{Incident, IncidentOptions, incidents};
+use stakeout_core::text::{bounded, counted, visible};
+use stakeout_core::time::Second;
+use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
+use stakeout_notify::details::incident_details;
+use stakeout_notify::ocsf;
+
+use crate::finding_page::FindingRequest;
+use crate::printed::{Format, Printed};
+use crate::table::table;
+
+/// Most findings whose incidents are computed, the latest: they are in memory together, without their samples.
+const FINDINGS_READ_MAX: usize = 50_000;
+/// Most sources that these findings list.
+const SOURCES_READ_MAX: usize = 1_000_000;
+/// Most bytes of the text of all incidents of an answer.
+const TEXT_BYTES_MAX: usize = 16 << 20;
+/// Digits of the uid in a table: enough for `incidents show`.
+const UID_DIGITS: usize = 8;
+/// Longest title in a table, in characters.
+const TITLE_CHARS_MAX: usize = 100;
+/// The headings of the table.
+const HEADINGS: [&str; 8] = ["UID", "STATUS", "LEVEL", "FINDINGS", "SOURCES", "FIRST SEEN", "LAST SEEN", "INCIDENT"];
+
+/// A search for incidents.
+pub(crate) struct IncidentSearch {
+    request: FindingRequest,
+    /// The latest findings, without what no incident shows.
+    findings: BTreeMap<(Reverse<Second>, FindingKey), Finding>,
+    /// How many sources they list.
+    sources: usize,
+    /// Whether there are older ones.
+    is_cut: bool,
+    /// Parts of the archive that could not be read.
+    unreadable: usize,
+}
+
+/// Answers the request from `ledger` and its archive. The inner error says that no single incident has the uid.
+pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Result<Printed, String>, LedgerError> {
+    let (search, archive) = IncidentSearch::of_database(ledger, request)?;
+    Ok(search.with_archive(archive))
+}
+
+impl IncidentSearch {
+    /// Reads the findings outside of the archive, and returns the archive, which needs the ledger no more.
+    pub(crate) fn of_database(
+        ledger: &Ledger,
+        request: FindingRequest,
+    ) -> Result<(IncidentSearch, ArchivedFindings), LedgerError> {
+        let mut search =
+            IncidentSearch { request, findings: BTreeMap::new(), sources: 0, is_cut: false, unreadable: 0 };
+        ledger.each_finding(|finding| {
+            search.add(finding);
+            true
+        })?;
+        Ok((search, ledger.archive()?))
+    }
+
+    /// Reads the archive too, and returns the answer, or why no single incident has the uid.
+    pub(crate) fn with_archive(mut self, archive: ArchivedFindings) -> Result<Printed, String> {
+        for finding in archive.findings(|_, _, _| true) {
+            match finding {
+                Ok(finding) => self.add(finding),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read a part of the archive");
+                    self.unreadable += 1;
+                }
+            }
+        }
+        self.printed()
+    }
+
+    fn add(&mut self, finding: Finding) {
+        let slim = Finding {
+            evidence: Evidence::default(),
+            context: None,
+            related_activity: RelatedActivity::default(),
+            ..finding
+        };
+        self.sources += slim.sources.len();
+        if let Some(twice) = self.findings.insert((Reverse(slim.episode.last), slim.key), slim) {
+            self.sources -= twice.sources.len();
+        }
+        while self.findings.len() > FINDINGS_READ_MAX || self.sources > SOURCES_READ_MAX {
+            let Some((_, oldest)) = self.findings.pop_last() else { break };
+            self.sources -= oldest.sources.len();
+            self.is_cut = true;
+        }
+    }
+
+    fn printed(self) -> Result<Printed, String> {
+        let IncidentSearch { request: FindingRequest { query, limit, format }, findings, is_cut, unreadable, .. } =
+            self;
+        let open: HashSet<FindingKey> =
+            findings.values().filter(|finding| finding.is_open()).map(|finding| finding.key).collect();
+        let status = |incident: &Incident| Status::of(incident, &open);
+        let mut found = incidents(findings.values(), &IncidentOptions::default());
+        found.retain(|incident| {
+            let is_wanted = incident.parent.is_none() || query.uid.is_some();
+            is_wanted && matches(&query, incident) && (!query.is_open || status(incident) == Status::Open)
+        });
+        found.sort_by_key(|incident| (Reverse(incident.last), incident.key));
+        let mut notes = Vec::new();
+        if unreadable > 0 {
+            notes.push(format!("{} of the archive cannot be read", counted(unreadable as u64, "part")));
+        }
+        if is_cut {
+            notes.push(format!("incidents are those of the latest {} findings", findings.len()));
+        }
+        match (&query.uid, found.as_slice()) {
+            (Some(uid), []) => {
+                return Err(format!("no incident begins with {uid}: `stakeout incidents list` shows what there is"));
+            }
+            (Some(uid), [_, _, ..]) => {
+                let uids: Vec<String> = found.iter().take(limit).map(|incident| incident.key.to_string()).collect();
+                return Err(format!("{uid} is ambiguous: write more digits of one of {}", uids.join(", ")));
+            }
+            (None, []) => notes.push("no incident fits".to_owned()),
+            _ => {}
+        }
+        if found.len() > limit {
+            notes.push("more incidents fit: name -n, --since, --level, --rule or --source".to_owned());
+            found.truncate(limit);
+        }
+        let now = findings.values().map(|finding| finding.updated_at).max().unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut text = String::new();
+        match (format, &query.uid) {
+            (Format::Text, None) => {
+                let rows: Vec<_> = found.iter().map(|incident| row_of(incident, status(incident))).collect();
+                text = table(HEADINGS, &rows);
+            }
+            _ => {
+                for incident in &found {
+                    let shown = match format {
+                        Format::Text => incident_details(incident, status(incident).as_str()),
+                        Format::Json => {
+                            ocsf::to_line(&ocsf::incident(incident, status(incident).activity(), None, now)) + "\n"
+                        }
+                    };
+                    if text.len() + shown.len() > TEXT_BYTES_MAX {
+                        notes.push("more incidents fit, but the answer is full".to_owned());
+                        break;
+                    }
+                    text.push_str(&shown);
+                }
+            }
+        }
+        Ok(Printed { text, notes })
+    }
+}
+
+/// Whether an incident goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// One of its findings does.
+    Open,
+    Closed,
+    /// It is a part of another incident.
+    Merged,
+}
+
+impl Status {
+    fn of(incident: &Incident, open: &HashSet<FindingKey>) -> Status {
+        match incident.parent {
+            Some(_) => Status::Merged,
+            None if incident.findings.iter().any(|(key, _)| open.contains(key)) => Status::Open,
+            None => Status::Closed,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Status::Open => "open",
+            Status::Closed => "closed",
+            Status::Merged => "merged",
+        }
+    }
+
+    fn activity(self) -> Activity {
+        match self {
+            Status::Open => Activity::Update,
+            Status::Closed | Status::Merged => Activity::Close,
+        }
+    }
+}
+
+/// Returns whether an incident fits, but for whether it is open.
+fn matches(query: &FindingQuery, incident: &Incident) -> bool {
+    query.uid.as_ref().is_none_or(|uid| incident.key.to_string().starts_with(&uid.to_ascii_lowercase()))
+        && query.since.is_none_or(|since| since <= incident.last)
+        && query.level_min.is_none_or(|level_min| level_min <= incident.level)
+        && query.rule.as_ref().is_none_or(|rule| incident.rules.contains(rule))
+        && query.source.is_none_or(|network| incident.sources.iter().any(|source| source.overlaps(&network)))
+}
+
+fn row_of(incident: &Incident, status: Status) -> [String; HEADINGS.len()] {
+    let mut uid = incident.key.to_string();
+    uid.truncate(UID_DIGITS);
+    [
+        uid,
+        status.as_str().to_owned(),
+        incident.level.to_string(),
+        incident.findings.len().to_string(),
+        incident.sources.len().to_string(),
+        incident.first.to_string(),
+        incident.last.to_string(),
+        bounded(&visible(&incident.title), TITLE_CHARS_MAX),
+    ]
+}
