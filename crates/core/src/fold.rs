@@ -145,7 +145,7 @@ pub struct Fold {
     follow_ups: Option<HashMap<(RuleKey, SourceIp), Vec<Window>>>,
     /// The groups that are counted; `None` in a first read, which counts all that fit.
     largest: Option<Arc<LargestGroups>>,
-    /// The sizes of all groups, once there are too many.
+    /// The sizes of all groups, once there are too many. Then nothing else is counted.
     sizes: Option<GroupSizes>,
     hash_key: HashKey,
     limits: Limits,
@@ -277,7 +277,12 @@ impl Fold {
         let code = ResponseCode::of(observation.event.response_code);
         let identity = self.identity_of(observation, code, matches);
         let known = self.request_by_identity.get(&identity).copied();
-        if known.is_none() && self.is_full(matches, observation.n.max(1)) {
+        let has_many_groups = self.sizes.is_some() || known.is_none() && self.has_too_many_groups(matches);
+        if has_many_groups && self.is_first_read() {
+            self.note_sizes(identity, observation.n.max(1), matches);
+            return;
+        }
+        if known.is_none() && (has_many_groups || self.requests.len() >= self.limits.requests_max) {
             self.sum_up(observation);
             return;
         }
@@ -323,11 +328,42 @@ impl Fold {
         self.overflow.add(observation);
     }
 
+    /// Returns whether the window can be read once more.
+    fn is_first_read(&self) -> bool {
+        self.largest.is_none() && self.follow_ups.is_none()
+    }
+
+    /// Returns whether one more request with `matches` would make more groups than there may be.
+    fn has_too_many_groups(&self, matches: &[Match]) -> bool {
+        let new = matches.iter().filter(|one| !self.group_by_hash.contains_key(&one.hash)).count();
+        self.groups.len() + new > self.limits.groups_max
+    }
+
+    /// Adds a request to the sizes of its groups. From the first one on, nothing else is counted: the second read does it.
+    fn note_sizes(&mut self, identity: u64, n: u32, matches: &[Match]) {
+        if self.sizes.is_none() {
+            self.sizes = Some(self.sizes_so_far());
+            self.forget_requests();
+        }
+        let Some(sizes) = &mut self.sizes else { return };
+        // A request over the limit may be noted twice.
+        if !sizes.is_new(identity, self.limits.requests_max) {
+            return;
+        }
+        // Several values of a request may count for one group, one after another.
+        let mut before = None;
+        for found in matches {
+            if before.replace(found.hash) != Some(found.hash) {
+                sizes.add(self.matcher.source_of(found).0, found.hash, n);
+            }
+        }
+    }
+
     /// Returns the sizes of all groups so far.
     fn sizes_so_far(&self) -> GroupSizes {
         let mut hashes = vec![0; self.groups.len()];
         self.group_by_hash.iter().for_each(|(hash, group)| hashes[*group as usize] = *hash);
-        let mut sizes = GroupSizes::new(&self.rules);
+        let mut sizes = GroupSizes::new(&self.rules, self.request_by_identity.keys().copied());
         for request in &self.requests {
             let memberships = self.memberships.of_set(request.membership_set);
             for (index, membership) in memberships.iter().enumerate() {
@@ -341,18 +377,15 @@ impl Fold {
         sizes
     }
 
-    /// Returns whether there is no room for one more request with `matches`, which is new. Once there are too many groups, the
-    /// sizes of all groups are noted.
-    fn is_full(&mut self, matches: &[Match], n: u32) -> bool {
-        let new = matches.iter().filter(|one| !self.group_by_hash.contains_key(&one.hash)).count();
-        let too_many_groups = self.groups.len() + new > self.limits.groups_max;
-        if too_many_groups && self.sizes.is_none() && self.largest.is_none() && self.follow_ups.is_none() {
-            self.sizes = Some(self.sizes_so_far());
-        }
-        if let Some(sizes) = &mut self.sizes {
-            matches.iter().for_each(|found| sizes.add(self.matcher.source_of(found).0, found.hash, n));
-        }
-        too_many_groups || self.requests.len() >= self.limits.requests_max
+    /// Frees the memory of all requests and groups.
+    fn forget_requests(&mut self) {
+        self.request_by_identity = ByHash::default();
+        self.requests = Vec::new();
+        self.groups = Vec::new();
+        self.group_by_hash = ByHash::default();
+        self.memberships = Memberships::new(self.hash_key);
+        self.samples = WindowSamples::new(self.limits.samples_max);
+        self.values = WindowValues::new(self.limits.values_max);
     }
 
     fn match_all(&mut self, observation: &Observation, matches: &mut Vec<Match>) {

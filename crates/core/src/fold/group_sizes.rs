@@ -7,6 +7,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::hashed::ByHash;
 use crate::group::RuleKey;
 use crate::room::shares;
 use crate::rule::Rules;
@@ -22,6 +23,8 @@ pub(super) struct GroupSizes {
     counters: Vec<[u16; ROWS]>,
     /// For each rule and size, how many groups have at least so many requests.
     reached: FxHashMap<RuleKey, Vec<usize>>,
+    /// The identities of the requests.
+    requests: ByHash<()>,
 }
 
 /// The groups that the second read of a window counts: the largest of each rule.
@@ -40,12 +43,22 @@ struct LeastSize {
 }
 
 impl GroupSizes {
-    pub(super) fn new(rules: &Rules) -> GroupSizes {
+    /// Returns the sizes of no groups yet; `requests` have the identities of those that are added next.
+    pub(super) fn new(rules: &Rules, requests: impl Iterator<Item = u64>) -> GroupSizes {
         let none = || vec![0; usize::from(SIZE_MAX) + 1];
         GroupSizes {
             counters: vec![[0; ROWS]; WIDTH],
             reached: rules.rules.iter().map(|rule| (rule.key, none())).collect(),
+            requests: requests.map(|identity| (identity, ())).collect(),
         }
+    }
+
+    /// Returns whether no request with this identity was added before. At most `requests_max` identities are known.
+    pub(super) fn is_new(&mut self, identity: u64, requests_max: usize) -> bool {
+        if self.requests.len() >= requests_max {
+            return !self.requests.contains_key(&identity);
+        }
+        self.requests.insert(identity, ()).is_none()
     }
 
     /// Adds `n` requests to the group with this keyed hash.

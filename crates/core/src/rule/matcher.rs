@@ -152,8 +152,11 @@ impl Matcher {
         let mut hashes = std::mem::take(&mut self.hashes);
         let trusted = self.verdict(observation, observation.client, &mut hashes);
         hashes.begin(observation.client, self);
+        let mut rest = &trusted[..];
         let mut is_unattributed = false;
         for index in 0..self.rules.len() {
+            let own;
+            (own, rest) = rest.split_at(rest.iter().take_while(|part| part.rule == index).count());
             if observation.event.cut_fields.meets(self.rules[index].cut_by) {
                 continue;
             }
@@ -161,16 +164,19 @@ impl Matcher {
             let mode = self.rules[index].source_ip;
             let mut is_without_address = observation.client.is_none();
             if mode == SourceIpMode::Trusted {
-                self.match_rule(index, &trusted, observation, &mut hashes, matches);
+                self.match_parts(own, observation, observation.client, &mut hashes, matches);
             } else {
                 let clients = mode.clients_of(observation);
                 is_without_address = clients.iter().all(Option::is_none);
                 for client in clients {
-                    let verdict = self.verdict(observation, client, &mut hashes);
-                    hashes.begin(client, self);
-                    self.match_rule(index, &verdict, observation, &mut hashes, matches);
+                    if client == observation.client {
+                        self.match_parts(own, observation, client, &mut hashes, matches);
+                    } else {
+                        let verdict = self.verdict(observation, client, &mut hashes);
+                        let parts: Vec<PartIndex> = verdict.iter().copied().filter(|part| part.rule == index).collect();
+                        self.match_parts(&parts, observation, client, &mut hashes, matches);
+                    }
                 }
-                hashes.begin(observation.client, self);
             }
             join(matches, before);
             let rule = &self.rules[index];
@@ -261,17 +267,19 @@ impl Matcher {
         Ok(())
     }
 
-    /// Adds the matches of the parts of a rule that `verdict` has.
-    fn match_rule(
+    /// Adds the matches of `parts`, whose conditions `observation` fits as a request of `client`.
+    fn match_parts(
         &self,
-        rule: usize,
-        verdict: &Verdict,
+        parts: &[PartIndex],
         observation: &Observation,
+        client: Option<IpAddr>,
         hashes: &mut Hashes,
         matches: &mut Vec<Match>,
     ) {
-        let own = verdict.iter().skip_while(|index| index.rule < rule).take_while(|index| index.rule == rule);
-        matches.extend(own.filter_map(|index| self.match_of(*index, observation, hashes).ok()));
+        if !parts.is_empty() && hashes.client != client {
+            hashes.begin(client, self);
+        }
+        matches.extend(parts.iter().filter_map(|index| self.match_of(*index, observation, hashes).ok()));
     }
 
     /// Returns the match of a request with a part whose conditions it fits, or what it lacks to be counted.
