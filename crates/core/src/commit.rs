@@ -36,6 +36,8 @@ pub struct Commit {
     pub logs: Vec<LogCommit>,
     /// Rows of any log that are no longer needed.
     pub expired: Vec<StoredMinute>,
+    /// After this commit, rows of rules that do not reach far are stored from here on only.
+    pub near_rows_from: Minute,
     /// Findings to write, new or changed.
     pub findings: Vec<Finding>,
     /// Findings that are over and past every reread: they go to the archive as they are stored.
@@ -85,6 +87,7 @@ mod tests {
         let commit = |deliveries, next| Commit {
             logs: Vec::new(),
             expired: Vec::new(),
+            near_rows_from: Minute(i64::MIN),
             findings: Vec::new(),
             archived: Vec::new(),
             waiting: Vec::new(),

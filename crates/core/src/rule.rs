@@ -23,6 +23,7 @@ mod selection;
 mod story;
 mod verdicts;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -271,6 +272,21 @@ impl Rules {
     #[must_use]
     pub fn longest_reach_seconds(&self) -> i64 {
         self.rules.iter().map(Rule::episode_reach_seconds).max().unwrap_or(0)
+    }
+
+    /// Returns the same of those rules that reach at most half as far as the furthest. One rule that counts over days must
+    /// not keep the rows of all others for days.
+    #[must_use]
+    pub fn near_reach_seconds(&self) -> i64 {
+        let half = self.longest_reach_seconds() / 2;
+        self.rules.iter().map(Rule::episode_reach_seconds).filter(|reach| *reach <= half).max().unwrap_or(0)
+    }
+
+    /// Returns the rules that reach further than that.
+    #[must_use]
+    pub fn far_rules(&self) -> HashSet<RuleKey> {
+        let near = self.near_reach_seconds();
+        self.rules.iter().filter(|rule| rule.episode_reach_seconds() > near).map(|rule| rule.key).collect()
     }
 
     /// Returns where the rule of this name is written, and every rule that it counts, in the order of the files.

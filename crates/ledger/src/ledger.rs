@@ -44,7 +44,7 @@ use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 /// the archive.
 const FORMAT: u32 = 7;
 
-pub use reads::OldestRows;
+pub use reads::{NeededRows, OldestRows};
 
 /// The state of one daemon, on disk, held by one process at a time.
 ///

@@ -28,4 +28,4 @@ pub use archived::ArchivedFindings;
 pub use compaction::Compaction;
 pub use engine::Stay;
 pub use error::LedgerError;
-pub use ledger::{Ledger, OldestRows};
+pub use ledger::{Ledger, NeededRows, OldestRows};

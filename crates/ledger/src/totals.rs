@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use stakeout_core::delivery::DeliveryId;
+use stakeout_core::time::Minute;
 
 use crate::archive::ArchivePosition;
 
@@ -18,6 +19,9 @@ pub(crate) struct Totals {
     pub(crate) findings_open: usize,
     /// Rows (rule, group, minute).
     pub(crate) rows: usize,
+    /// Rows of rules that do not reach far are stored from here on only.
+    #[serde(default = "first_minute")]
+    pub(crate) near_rows_from: Minute,
     /// Up to where the archive is valid.
     pub(crate) archive: ArchivePosition,
     /// Whether the ledger began in place of one whose files are gone, and nothing was committed since.
@@ -33,7 +37,13 @@ impl Totals {
         findings: 0,
         findings_open: 0,
         rows: 0,
+        near_rows_from: Minute(i64::MIN),
         archive: ArchivePosition { segment: 0, bytes: 0 },
         is_anew: false,
     };
+}
+
+/// Returns what a state of an earlier version says.
+fn first_minute() -> Minute {
+    Totals::EMPTY.near_rows_from
 }

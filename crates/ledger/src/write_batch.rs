@@ -68,6 +68,10 @@ impl<'e> WriteBatch<'e> {
 
     /// Adds all changes of some windows, and takes their minutes. Returns the findings that leave the database.
     pub(crate) fn add_commit(&mut self, commit: &mut Commit, rules: &NamedRules) -> Result<Vec<Finding<HeadKey>>> {
+        let written =
+            commit.logs.iter().flat_map(|log| &log.minutes).map(|(minute, _)| Hour::of(*minute).begin()).min();
+        let near_rows_from = self.totals.near_rows_from.max(commit.near_rows_from);
+        self.totals.near_rows_from = written.map_or(near_rows_from, |written| written.min(near_rows_from));
         self.add_rows(commit)?;
         for (key, meta) in &rules.new {
             self.put_json(Key::RuleMeta(*key), &**meta)?;

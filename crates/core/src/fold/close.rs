@@ -180,6 +180,7 @@ fn finish(findings: Findings, limits: &Limits, input: CloseInput, mut logs: Vec<
     let mut commit = Commit {
         logs: Vec::with_capacity(logs.len()),
         expired: input.expired,
+        near_rows_from: input.near_rows_from,
         findings: findings.written(),
         archived,
         waiting: Vec::new(),

@@ -11,7 +11,7 @@ use crate::finding::{Finding, FindingKey};
 use crate::progress::Progress;
 use crate::source::{Provider, Source, SourceId};
 use crate::tally::StoredMinute;
-use crate::time::Second;
+use crate::time::{Minute, Second};
 
 /// The number of everything that is stored and has a limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct CloseInput {
     pub minutes: Vec<StoredMinute>,
     /// Rows that are not needed any more.
     pub expired: Vec<StoredMinute>,
+    /// Without these, rows of rules that do not reach far are stored from here on only.
+    pub near_rows_from: Minute,
     /// The stored findings of the groups of these rows and of the expired ones, those of the same sources, those that
     /// are due to close, and those of `context`, each once, ascending by key.
     pub findings: Vec<Finding>,
@@ -78,6 +80,7 @@ impl CloseInput {
             changes: vec![change.join(&minutes)],
             minutes,
             expired: Vec::new(),
+            near_rows_from: Minute(i64::MIN),
             findings: Vec::new(),
             over: Vec::new(),
             judged: Vec::new(),

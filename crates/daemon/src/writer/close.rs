@@ -17,7 +17,7 @@ use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::time::{Minute, Second, Window};
-use stakeout_ledger::{Ledger, LedgerError};
+use stakeout_ledger::{Ledger, LedgerError, NeededRows};
 use tracing::{info, warn};
 
 use super::least_progress::LeastProgress;
@@ -130,7 +130,10 @@ pub(super) fn close(
     // A commit must not delete the rows that it writes.
     let due_from = windows.into_iter().chain([least.due_from(at)]).min().unwrap_or(at);
     let keep_from = due_from.plus(-config.rules.longest_reach_seconds());
-    let expired = ledger.oldest_rows(keep_from.minute(), EXPIRED_ROWS.max(2 * rows))?;
+    let near_from = due_from.plus(-config.rules.near_reach_seconds());
+    let far_rules = config.rules.far_rules();
+    let needed = NeededRows { all_from: keep_from.minute(), near_from: near_from.minute(), far_rules: &far_rules };
+    let expired = ledger.oldest_rows(&needed, EXPIRED_ROWS.max(2 * rows))?;
     let read_until = least.read_until(at);
     let judged = ledger.waiting(read_until, JUDGED_MAX)?;
     let needed = fold::keys_needed(&changes, &judged);
@@ -147,12 +150,18 @@ pub(super) fn close(
     let minutes = ledger.rows_of_groups(&needed, &fold::spans_needed(&config.rules, &changes, &judged))?;
     drop((needed, groups));
     // A finding is kept while a row of its episode is stored: without the finding, the episode would be reported again.
-    let over = ledger.findings_over(keep_from.min(expired.others_from.start()), ARCHIVED_MAX)?;
+    let is_far =
+        |finding: &Finding| config.rules.named(&finding.rule.name).is_some_and(|rule| far_rules.contains(&rule.key));
+    let far_over = keep_from.min(expired.others_from.start());
+    let near_over = near_from.min(expired.near_from.start());
+    let over =
+        ledger.findings_over(near_over, ARCHIVED_MAX, |finding| !is_far(finding) || finding.episode.last < far_over)?;
     let providers = minutes.iter().filter_map(|minute| Some((minute.source, least.provider(minute.source)?))).collect();
     let input = CloseInput {
         changes,
         minutes,
         expired: expired.minutes,
+        near_rows_from: expired.near_from,
         findings,
         over,
         judged,

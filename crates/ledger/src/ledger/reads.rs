@@ -27,6 +27,19 @@ pub struct OldestRows {
     pub minutes: Vec<StoredMinute>,
     /// No other row is older than this.
     pub others_from: Minute,
+    /// No other row of a rule that does not reach far is older than this.
+    pub near_from: Minute,
+}
+
+/// Which rows are still needed: those of few rules for longer than the others.
+#[derive(Clone, Copy, Debug)]
+pub struct NeededRows<'a> {
+    /// No row in an hour that ends before or at this is needed.
+    pub all_from: Minute,
+    /// No row of another rule than the far ones is needed in such an hour.
+    pub near_from: Minute,
+    /// The rules that reach far.
+    pub far_rules: &'a HashSet<RuleKey>,
 }
 
 impl Ledger {
@@ -90,38 +103,61 @@ impl Ledger {
         })
     }
 
-    /// Returns the oldest rows in hours that end before or at `before`: about `rows_max` of them and at least one if there is
-    /// any, in whole hours where that is possible.
-    pub fn oldest_rows(&self, before: Minute, rows_max: usize) -> Result<OldestRows> {
-        self.read(|_| {
+    /// Returns the oldest rows that `needed` does not need any more: about `rows_max` of them and at least one if there is any, in
+    /// whole hours where that is possible.
+    pub fn oldest_rows(&self, needed: &NeededRows<'_>, rows_max: usize) -> Result<OldestRows> {
+        self.read(|state| {
             let mut found = FoundRows::default();
-            let (mut hours, mut rows) = (BTreeSet::new(), 0);
-            let mut others_from = Minute(i64::MAX);
-            let mut reader = ValueReader::new(self.engine.range(Key::Rows(Hour::MIN, SourceId(0), Actor(0)).kind()));
-            while let Some(value) = reader.next_value()? {
-                let key = value.key();
-                let Key::Rows(hour, source, _) = key else {
-                    return Err(value.damaged("is stored among the rows"));
-                };
-                if hour.end() > before || rows >= rows_max {
-                    others_from = hour.begin();
-                }
-                if hour.end() > before {
-                    break;
-                }
-                if rows >= rows_max {
-                    if let Some(begun) = hours.last().copied().filter(|last| *last == hour && hours.len() > 1) {
-                        found.drop_hour(begun);
-                    }
-                    break;
-                }
-                hours.insert(hour);
-                let read = rows::read(key, &value.into_bytes()?, &mut found.inflater, &mut |_| true)?;
-                rows += rows::count(&read);
-                found.add(source, read);
+            let (others_from, rows) =
+                self.add_oldest(&mut found, Hour::MIN, needed.all_from, rows_max, &mut |_| true)?;
+            let mut near_from = others_from;
+            if rows < rows_max {
+                // Before this, earlier commits deleted them.
+                let first = Hour::of(others_from.max(state.totals.near_rows_from));
+                let mut is_near = |key: &CountKey| !needed.far_rules.contains(&key.rule);
+                (near_from, _) = self.add_oldest(&mut found, first, needed.near_from, rows_max - rows, &mut is_near)?;
             }
-            Ok(OldestRows { minutes: found.into_minutes(), others_from })
+            Ok(OldestRows { minutes: found.into_minutes(), others_from, near_from })
         })
+    }
+
+    /// Adds the oldest rows that `keep` accepts in hours from `first` on that end before or at `before`. Returns a time before
+    /// which there are no others, and how many were added.
+    fn add_oldest(
+        &self,
+        found: &mut FoundRows,
+        first: Hour,
+        before: Minute,
+        rows_max: usize,
+        keep: &mut impl FnMut(&CountKey) -> bool,
+    ) -> Result<(Minute, usize)> {
+        let (mut hours, mut rows) = (BTreeSet::new(), 0);
+        let mut others_from = before;
+        let range = Key::Rows(first, SourceId(0), Actor(0)).body()..Key::Rows(first, SourceId(0), Actor(0)).kind().end;
+        let mut reader = ValueReader::new(self.engine.range(range));
+        while let Some(value) = reader.next_value()? {
+            let key = value.key();
+            let Key::Rows(hour, source, _) = key else {
+                return Err(value.damaged("is stored among the rows"));
+            };
+            if hour.end() > before || rows >= rows_max {
+                others_from = hour.begin().min(before);
+            }
+            if hour.end() > before {
+                break;
+            }
+            if rows >= rows_max {
+                if let Some(begun) = hours.last().copied().filter(|last| *last == hour && hours.len() > 1) {
+                    found.drop_hour(begun);
+                }
+                break;
+            }
+            hours.insert(hour);
+            let read = rows::read(key, &value.into_bytes()?, &mut found.inflater, keep)?;
+            rows += rows::count(&read);
+            found.add(source, read);
+        }
+        Ok((others_from, rows))
     }
 
     /// Returns the findings of these groups, and of other groups of the same source addresses: of these at most `others_max`
@@ -158,9 +194,14 @@ impl Ledger {
         })
     }
 
-    /// Returns closed findings whose quiet time is over before `before` and that have no pending delivery: those that have
-    /// been for longest, at most `max`.
-    pub fn findings_over(&self, before: Second, max: usize) -> Result<Vec<FindingKey>> {
+    /// Returns closed findings whose quiet time is over before `before`, that have no pending delivery, and that `is_over`
+    /// accepts: those that have been for longest, at most `max`.
+    pub fn findings_over(
+        &self,
+        before: Second,
+        max: usize,
+        is_over: impl Fn(&Finding) -> bool,
+    ) -> Result<Vec<FindingKey>> {
         self.read(|state| {
             let mut over = Vec::new();
             let mut inflater = Inflater::new();
@@ -169,9 +210,9 @@ impl Ledger {
                 if over.len() >= max {
                     break;
                 }
-                if let Some(finding) =
-                    self.stored_finding(id?, &mut inflater)?.filter(|one| !state.pending.has(one.key))
-                {
+                let Some(finding) = self.stored_finding(id?, &mut inflater)? else { continue };
+                let finding = state.rule_meta.complete(finding)?;
+                if is_over(&finding) && !state.pending.has(finding.key) {
                     over.push(finding.key);
                 }
             }

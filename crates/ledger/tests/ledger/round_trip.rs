@@ -10,7 +10,7 @@ use stakeout_core::progress::Progress;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second, Window};
-use stakeout_ledger::Ledger;
+use stakeout_ledger::{Ledger, NeededRows};
 
 use crate::samples;
 
@@ -272,15 +272,49 @@ fn the_oldest_rows_come_in_whole_hours_where_that_is_possible() {
     let commit = samples::commit(SourceId(0), samples::log(0), 60, DeliveryId(0));
     ledger.commit_window(&mut samples::with_rows(commit, minutes)).expect("written");
     let oldest = |before, rows_max| {
-        let oldest = ledger.oldest_rows(Minute(before), rows_max).expect("read");
+        let needed = NeededRows { all_from: Minute(before), near_from: Minute(before), far_rules: &HashSet::new() };
+        let oldest = ledger.oldest_rows(&needed, rows_max).expect("read");
         let rows = oldest.minutes.iter().map(|one| (one.minute.0, one.rows.len())).collect::<Vec<_>>();
         (rows, oldest.others_from.0)
     };
-    assert_eq!(oldest(110, 100), (vec![(-11, 2), (-10, 2), (49, 2), (50, 2)], i64::MAX));
+    assert_eq!(oldest(110, 100), (vec![(-11, 2), (-10, 2), (49, 2), (50, 2)], 110));
     assert_eq!(oldest(109, 100), (vec![(-11, 2), (-10, 2), (49, 2)], 50));
     assert_eq!(oldest(110, 3), (vec![(-11, 2)], -10));
     assert_eq!(oldest(110, 1), (vec![(-11, 1)], -70));
     assert_eq!(oldest(-11, 100), (Vec::new(), -70));
+}
+
+/// One rule that counts over days does not keep the rows of the others.
+#[test]
+fn rows_of_rules_that_reach_far_stay_when_the_others_leave() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    let all = samples::rows(1, 3, 0);
+    let far_rule = all.keys().next().expect("a row").rule;
+    let far_rules = HashSet::from([far_rule]);
+    let far = all.keys().filter(|key| key.rule == far_rule).count();
+    assert!(far < all.len(), "rows of several rules");
+    let minutes = [0, 60, 120].map(|minute| (Minute(minute), all.clone()));
+    let commit = samples::commit(SourceId(0), samples::log(0), 60, DeliveryId(0));
+    ledger.commit_window(&mut samples::with_rows(commit, minutes)).expect("written");
+    let expire = |all_from, near_from| {
+        let needed = NeededRows { all_from: Minute(all_from), near_from: Minute(near_from), far_rules: &far_rules };
+        let oldest = ledger.oldest_rows(&needed, 100).expect("read");
+        let rows: Vec<(i64, usize)> = oldest.minutes.iter().map(|one| (one.minute.0, one.rows.len())).collect();
+        let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+        let mut commit = Commit { expired: oldest.minutes, near_rows_from: oldest.near_from, ..next };
+        ledger.commit_window(&mut commit).expect("written");
+        (rows, oldest.others_from.0, oldest.near_from.0)
+    };
+    assert_eq!(expire(-100, 110), (vec![(0, all.len() - far), (60, all.len() - far)], -100, 110));
+    assert_eq!(expire(-100, 110), (vec![], -100, 110), "what is gone is not looked for again");
+    assert_eq!(expire(50, 170), (vec![(0, far), (120, all.len() - far)], 50, 170));
+
+    // What a late read writes before that is found again.
+    let late = samples::commit(SourceId(0), samples::log(0), 62, ledger.next_delivery());
+    ledger.commit_window(&mut samples::with_rows(late, [(Minute(60), all.clone())])).expect("written");
+    assert_eq!(expire(50, 170), (vec![(60, all.len() - far)], 50, 170));
+    assert_eq!(expire(170, 170), (vec![(60, far), (120, far)], 170, 170));
 }
 
 /// Findings are found by their groups and sources, by the end of their quiet time, and not in the archive.
@@ -304,7 +338,7 @@ fn findings_are_found_by_group_and_by_their_end() {
     };
     assert_eq!((quiet(60, 9), quiet(61, 9)), (vec![], vec![50]));
     assert_eq!((quiet(111, 9).len(), quiet(111, 1)), (2, vec![50]));
-    let over = |before| ledger.findings_over(Second(before), 9).expect("read");
+    let over = |before| ledger.findings_over(Second(before), 9, |_| true).expect("read");
     assert_eq!((over(40), over(41), over(51)), (vec![], vec![findings[2].key], vec![findings[2].key, findings[3].key]));
     let group = findings[1].group.clone();
     assert_eq!(ledger.findings_of_groups(&HashSet::from([&group]), 9).expect("read"), findings[1..2]);

@@ -1,5 +1,6 @@
 //! Values to store, each derived from a number, so that a test knows what must be stored.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -20,7 +21,7 @@ use stakeout_core::rule::RuleHead;
 use stakeout_core::source::{LogId, SourceId};
 use stakeout_core::tally::{Rows, SecondCount, StoredMinute, Tally};
 use stakeout_core::time::{Minute, Second, Window};
-use stakeout_ledger::{Ledger, LedgerError};
+use stakeout_ledger::{Ledger, LedgerError, NeededRows};
 
 /// The destination of all deliveries.
 pub(crate) const DESTINATION: &str = "secops";
@@ -198,6 +199,7 @@ pub(crate) fn commit(source: SourceId, log: LogId, cursor: i64, next_delivery: D
     Commit {
         logs: vec![LogCommit { source, minutes: Vec::new(), progress: progress(log, cursor) }],
         expired: Vec::new(),
+        near_rows_from: Minute(i64::MIN),
         findings: Vec::new(),
         archived: Vec::new(),
         waiting: Vec::new(),
@@ -225,7 +227,8 @@ pub(crate) fn full_commit() -> Commit {
 
 /// Returns all rows of a ledger, by minute and source.
 pub(crate) fn stored_rows(ledger: &Ledger) -> Result<Vec<StoredMinute>, LedgerError> {
-    ledger.oldest_rows(Minute(i64::MAX), usize::MAX).map(|oldest| oldest.minutes)
+    let none = NeededRows { all_from: Minute(i64::MAX), near_from: Minute(i64::MAX), far_rules: &HashSet::new() };
+    ledger.oldest_rows(&none, usize::MAX).map(|oldest| oldest.minutes)
 }
 
 /// Returns all findings of a ledger outside of the archive, by key.
