@@ -19,7 +19,7 @@ use crate::printed::{Format, Printed};
 use crate::table::table;
 
 /// Findings that are read at once, while the writer waits: some milliseconds.
-const STEP_FINDINGS: usize = 1_000;
+pub(crate) const STEP_FINDINGS: usize = 1_000;
 /// Most bytes of the text of all findings of an answer: a thousand findings with the longest samples would be far more.
 const TEXT_BYTES_MAX: usize = 16 << 20;
 /// Digits of the uid in a table: enough for `findings show`.

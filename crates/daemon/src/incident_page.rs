@@ -16,7 +16,7 @@ use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
 use stakeout_notify::details::incident_details;
 use stakeout_notify::ocsf;
 
-use crate::finding_page::FindingRequest;
+use crate::finding_page::{FindingRequest, STEP_FINDINGS};
 use crate::printed::{Format, Printed};
 use crate::table::table;
 
@@ -44,27 +44,31 @@ pub(crate) struct IncidentSearch {
     is_cut: bool,
     /// Parts of the archive that could not be read.
     unreadable: usize,
+    /// The last finding outside of the archive that was read.
+    read: Option<FindingKey>,
 }
 
 /// Answers the request from `ledger` and its archive. The inner error says that no single incident has the uid.
 pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Result<Printed, String>, LedgerError> {
-    let (search, archive) = IncidentSearch::of_database(ledger, request)?;
-    Ok(search.with_archive(archive))
+    let mut search = IncidentSearch::new(request);
+    loop {
+        if let Some(archive) = search.step(ledger)? {
+            return Ok(search.with_archive(archive));
+        }
+    }
 }
 
 impl IncidentSearch {
-    /// Reads the findings outside of the archive, and returns the archive, which needs the ledger no more.
-    pub(crate) fn of_database(
-        ledger: &Ledger,
-        request: FindingRequest,
-    ) -> Result<(IncidentSearch, ArchivedFindings), LedgerError> {
-        let mut search =
-            IncidentSearch { request, findings: BTreeMap::new(), sources: 0, is_cut: false, unreadable: 0 };
-        ledger.each_finding(|finding| {
-            search.add(finding);
-            true
-        })?;
-        Ok((search, ledger.archive()?))
+    /// Returns a search for the request that has read nothing yet.
+    pub(crate) fn new(request: FindingRequest) -> IncidentSearch {
+        IncidentSearch { request, findings: BTreeMap::new(), sources: 0, is_cut: false, unreadable: 0, read: None }
+    }
+
+    /// Reads some more of the findings outside of the archive. After the last of them, returns the archive, which needs the ledger
+    /// no more. What is archived meanwhile is found there.
+    pub(crate) fn step(&mut self, ledger: &Ledger) -> Result<Option<ArchivedFindings>, LedgerError> {
+        self.read = ledger.each_finding_after(self.read, STEP_FINDINGS, |finding| self.add(finding))?;
+        if self.read.is_some() { Ok(None) } else { ledger.archive().map(Some) }
     }
 
     /// Reads the archive too, and returns the answer, or why no single incident has the uid.

@@ -82,7 +82,10 @@ enum Request {
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
     Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
-    SearchIncidents(FindingRequest, oneshot::Sender<Result<(IncidentSearch, ArchivedFindings), StateError>>),
+    SearchIncidents(
+        Box<IncidentSearch>,
+        oneshot::Sender<Result<(IncidentSearch, Option<ArchivedFindings>), StateError>>,
+    ),
     Summary(oneshot::Sender<Result<Summary, StateError>>),
 }
 
@@ -181,12 +184,19 @@ impl Writer {
     }
 
     /// Reads the findings outside of the archive for a search for incidents, and returns it with the archive, which is still
-    /// to be read.
+    /// to be read. Other requests are answered meanwhile.
     pub(crate) async fn search_incidents(
         &self,
         request: FindingRequest,
     ) -> Result<(IncidentSearch, ArchivedFindings), StateError> {
-        self.request(|reply| Request::SearchIncidents(request, reply)).await
+        let mut search = IncidentSearch::new(request);
+        loop {
+            let (stepped, archive) = self.request(|reply| Request::SearchIncidents(Box::new(search), reply)).await?;
+            match archive {
+                Some(archive) => return Ok((stepped, archive)),
+                None => search = stepped,
+            }
+        }
     }
 
     /// Returns a summary of the state.

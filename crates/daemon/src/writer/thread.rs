@@ -16,7 +16,6 @@ use super::close::{CloseRequest, close};
 use super::least_progress::LeastProgress;
 use super::{ClosedChange, Request, StateError};
 use crate::clock;
-use crate::incident_page::IncidentSearch;
 use crate::metric;
 use crate::summary::Summary;
 
@@ -154,8 +153,9 @@ impl WriterThread {
                 let archive = self.with(|ledger| search.step(ledger));
                 drop(reply.send(archive.map(|archive| (*search, archive))));
             }
-            Request::SearchIncidents(request, reply) => {
-                drop(reply.send(self.with(|ledger| IncidentSearch::of_database(ledger, request))));
+            Request::SearchIncidents(mut search, reply) => {
+                let archive = self.with(|ledger| search.step(ledger));
+                drop(reply.send(archive.map(|archive| (*search, archive))));
             }
             Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
             Request::Progress(log, reply) => {
