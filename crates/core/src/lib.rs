@@ -16,8 +16,8 @@ pub mod address;
 
 // From a line of a log to one request.
 pub mod source;
-pub mod record;
 pub mod event;
+pub mod record;
 pub mod observation;
 pub mod proxy_watch;
 pub mod field;
