@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use google_cloud_auth::credentials::{Credentials, external_account, service_account};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use stakeout_http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use stakeout_http::{
@@ -71,8 +72,8 @@ struct SubjectSource {
     url: Option<String>,
     headers: BTreeMap<String, String>,
     format: SubjectFormat,
-    environment_id: Option<Value>,
-    executable: Option<Value>,
+    environment_id: Option<IgnoredAny>,
+    executable: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
