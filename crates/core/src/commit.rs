@@ -3,6 +3,7 @@
 use crate::delivery::{Delivery, DeliveryId};
 use crate::finding::{Finding, FindingKey};
 use crate::group::CountKey;
+use crate::novelty::SeenChange;
 use crate::progress::Progress;
 use crate::source::SourceId;
 use crate::tally::{Rows, StoredMinute};
@@ -46,6 +47,8 @@ pub struct Commit {
     pub waiting: Vec<WaitingGroup>,
     /// Groups that wait no more.
     pub judged: Vec<WaitingGroup>,
+    /// What changes of the days on which groups were seen.
+    pub seen: SeenChange,
     /// New deliveries.
     pub deliveries: Vec<Delivery>,
     /// The number that the next commit's first delivery will have.
@@ -92,6 +95,7 @@ mod tests {
             archived: Vec::new(),
             waiting: Vec::new(),
             judged: Vec::new(),
+            seen: SeenChange::default(),
             deliveries,
             next_delivery: DeliveryId(next),
         };

@@ -6,10 +6,12 @@
 //!
 //! A repeat limit is an upper bound. So where a rule has one, an episode begins only where the whole span around its first
 //! request is known and within the limit (see [`Repetition`]). Each first request is judged by this span alone, so it does
-//! not matter from when on the requests are read. An episode that was reported is not judged again.
+//! not matter from when on the requests are read. An episode that was reported is not judged again. Where a rule asks for
+//! new groups, an episode begins only if the group made no request on the days before (see [`SeenBefore`]).
 
 use serde::{Deserialize, Serialize};
 
+use crate::novelty::SeenBefore;
 use crate::repetition::Repetition;
 use crate::rule::Threshold;
 use crate::threshold::{ThresholdEvaluator, ThresholdKind};
@@ -38,7 +40,8 @@ impl Episode {
 /// The part of a reported episode whose minutes were deleted. It reached the threshold, so the episode goes on from it.
 pub type PrunedSpan = Episode;
 
-/// What is known around the requests of a group. It matters only where the threshold has a repeat limit.
+/// What is known around the requests of a group. It matters only where the threshold has a repeat limit, or asks for new
+/// groups.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'r> {
     /// All requests from this second on.
@@ -47,11 +50,14 @@ pub struct Known<'r> {
     pub until: Second,
     /// The reported episodes, which stay.
     pub reported: &'r [Episode],
+    /// What was seen of the group on the days before.
+    pub seen: SeenBefore<'r>,
 }
 
 impl Known<'_> {
     /// All requests, of which none is reported.
-    pub const ALL: Known<'static> = Known { from: Second(i64::MIN), until: Second(i64::MAX), reported: &[] };
+    pub const ALL: Known<'static> =
+        Known { from: Second(i64::MIN), until: Second(i64::MAX), reported: &[], seen: SeenBefore::NOTHING };
 }
 
 /// What [`episodes`] finds.
@@ -83,7 +89,10 @@ pub fn episodes(
     known: &Known<'_>,
 ) -> Episodes {
     let segments = segments(timeline, pruned);
-    let mut judge = Repetition::new(threshold, kind, timeline).map(|repetition| Judge { repetition, known });
+    let repetition = Repetition::new(threshold, kind, timeline);
+    let is_judged = repetition.is_some() || threshold.new_for_days.is_some();
+    let judge = Judge { repetition, new_for_days: threshold.new_for_days, timeline, known };
+    let mut judge = Some(judge).filter(|_| is_judged);
     let mut episodes = Episodes::default();
     let mut next = 0;
     let evaluator = || ThresholdEvaluator::new(kind, threshold.timespan_seconds, timeline);
@@ -105,16 +114,18 @@ pub fn episodes(
     episodes
 }
 
-/// Judges first requests by the repeat limit.
+/// Judges first requests by the repeat limit, and by whether their group is new.
 struct Judge<'t> {
-    repetition: Repetition<'t>,
+    repetition: Option<Repetition<'t>>,
+    new_for_days: Option<i64>,
+    timeline: &'t Timeline<'t>,
     known: &'t Known<'t>,
 }
 
 /// What is known of a first request.
 enum Verdict {
     Begins,
-    Repeats,
+    Fails,
     Waits(Second),
 }
 
@@ -124,14 +135,17 @@ impl Judge<'_> {
             return Verdict::Begins;
         }
         // It was judged when all of its span was read.
-        if self.repetition.begin_of(first) < self.known.from {
-            return Verdict::Repeats;
+        if self.repetition.as_ref().is_some_and(|repetition| repetition.begin_of(first) < self.known.from) {
+            return Verdict::Fails;
         }
-        let known_at = self.repetition.known_at(first);
-        if self.known.until < known_at {
+        let repetition_at = self.repetition.as_ref().map(|repetition| repetition.known_at(first));
+        let known_at = repetition_at.max(self.new_for_days.map(|_| SeenBefore::known_at(first)));
+        if let Some(known_at) = known_at.filter(|known_at| self.known.until < *known_at) {
             return Verdict::Waits(known_at);
         }
-        if self.repetition.is_within(first) { Verdict::Begins } else { Verdict::Repeats }
+        let is_new = self.new_for_days.is_none_or(|days| self.known.seen.is_new(first, days, self.timeline));
+        let is_within = self.repetition.as_mut().is_none_or(|repetition| repetition.is_within(first));
+        if is_new && is_within { Verdict::Begins } else { Verdict::Fails }
     }
 }
 
@@ -151,8 +165,8 @@ fn segments<'t>(timeline: &'t Timeline<'_>, pruned: &[PrunedSpan]) -> Vec<Segmen
     segments
 }
 
-/// Returns the first and the last segment of the earliest span from `from` on that reaches the threshold and is within the
-/// repeat limit. A pruned span does both by itself. The first that cannot be judged yet is noted in `waits_until`.
+/// Returns the first and the last segment of the earliest span from `from` on that reaches the threshold and that the
+/// judge accepts. A pruned span does both by itself. The first that cannot be judged yet is noted in `waits_until`.
 fn next_begin(
     segments: &[Segment<'_>],
     from: usize,
@@ -176,7 +190,7 @@ fn next_begin(
             match judge.as_mut().map_or(Verdict::Begins, |judge| judge.verdict(segments[begin].first)) {
                 Verdict::Begins => return Some((begin, at)),
                 Verdict::Waits(until) => *waits_until = waits_until.or(Some(until)),
-                Verdict::Repeats => {}
+                Verdict::Fails => {}
             }
         }
         if segment.requests.is_none() {
@@ -190,7 +204,8 @@ fn next_begin(
 mod tests {
     use super::*;
 
-    const THRESHOLD: Threshold = Threshold { count: 3, timespan_seconds: 60, quiet_seconds: 100, repeat: None };
+    const THRESHOLD: Threshold =
+        Threshold { count: 3, timespan_seconds: 60, quiet_seconds: 100, repeat: None, new_for_days: None };
 
     fn found(at: &[i64], pruned: &[PrunedSpan]) -> Vec<Episode> {
         let timeline = Timeline::of_requests(at.iter().map(|at| (Second(*at), 1)));

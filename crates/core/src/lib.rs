@@ -39,6 +39,7 @@ pub mod tally;
 pub mod timeline;
 pub mod threshold;
 pub mod repetition;
+pub mod novelty;
 pub mod episode;
 
 // From an episode to a finding, and to those who must know of it.

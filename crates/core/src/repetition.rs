@@ -146,6 +146,7 @@ mod tests {
         timespan_seconds: 100,
         quiet_seconds: 100,
         repeat: Some(RepeatLimit { max: 2, within_seconds: 60 }),
+        new_for_days: None,
     };
     const KIND: ThresholdKind = ThresholdKind::ValueCount { count_min: 3, of_sources: false };
 

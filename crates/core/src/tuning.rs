@@ -13,7 +13,8 @@ use serde::Serialize;
 use crate::distinct::DistinctKind;
 use crate::episode::{Episode, Known, episodes};
 use crate::group::GroupKey;
-use crate::hash::TextHash;
+use crate::hash::{HashKey, TextHash};
+use crate::novelty::{Seen, SeenBefore, SeenWith};
 use crate::rule::{Counting, Rule, Threshold};
 use crate::tally::Rows;
 use crate::threshold::ThresholdKind;
@@ -62,6 +63,9 @@ pub struct ThresholdOutcome {
     pub requests: u64,
 }
 
+/// The requests of each group, and what was seen of it.
+type Timelines<'a> = BTreeMap<&'a GroupKey, (Timeline<'a>, SeenBefore<'a>)>;
+
 /// Returns what `rule` raises from the rows in `minutes` with its own and other thresholds.
 #[must_use]
 pub fn tune(rule: &Rule, minutes: &[(Minute, Rows)]) -> Tuning {
@@ -71,12 +75,17 @@ pub fn tune(rule: &Rule, minutes: &[(Minute, Rows)]) -> Tuning {
             timelines.entry(&key.group).or_default().add(*minute, tally);
         }
     }
+    let seen = Seen::new(HashKey([0; 16]), []);
+    let rows = minutes.iter().flat_map(|(minute, rows)| rows.iter().map(|(key, tally)| (*minute, key, tally)));
+    let seen = SeenWith::of(std::slice::from_ref(rule), &seen, rows);
+    let timelines: Timelines<'_> =
+        timelines.into_iter().map(|(group, timeline)| (group, (timeline, seen.before(rule, group)))).collect();
     let current = outcome(rule, rule.threshold.count, &timelines);
     let (callers, callers_left_out) = caller::callers(rule, minutes, &current.by_group);
     Tuning {
         rule: rule.head.name.clone(),
         needed: rule.needed(),
-        requests: timelines.values().map(Timeline::total).sum(),
+        requests: timelines.values().map(|(timeline, _)| timeline.total()).sum(),
         groups: timelines.len() as u64,
         is_without_follow_ups: rule.referenced_rules().iter().any(|referenced| referenced.follow_up),
         outcomes: outcomes(rule, current.outcome, &timelines),
@@ -91,11 +100,7 @@ struct RaisedFindings<'a> {
     by_group: BTreeMap<&'a GroupKey, u64>,
 }
 
-fn outcomes(
-    rule: &Rule,
-    current: ThresholdOutcome,
-    timelines: &BTreeMap<&GroupKey, Timeline<'_>>,
-) -> Vec<ThresholdOutcome> {
+fn outcomes(rule: &Rule, current: ThresholdOutcome, timelines: &Timelines<'_>) -> Vec<ThresholdOutcome> {
     if matches!(rule.counting, Counting::Sequence { .. }) {
         return vec![current];
     }
@@ -126,7 +131,7 @@ fn ladder(most: u64) -> impl Iterator<Item = u64> {
     decades.flat_map(|decade| [1, 2, 5].map(|step| decade.saturating_mul(step))).take_while(move |count| *count <= most)
 }
 
-fn outcome<'a>(rule: &Rule, count: u64, timelines: &BTreeMap<&'a GroupKey, Timeline<'_>>) -> RaisedFindings<'a> {
+fn outcome<'a>(rule: &Rule, count: u64, timelines: &Timelines<'a>) -> RaisedFindings<'a> {
     let threshold = Threshold { count, ..rule.threshold };
     let kind = ThresholdKind::with_count(rule, count);
     let mut by_group = BTreeMap::new();
@@ -137,8 +142,9 @@ fn outcome<'a>(rule: &Rule, count: u64, timelines: &BTreeMap<&'a GroupKey, Timel
         groups: 0,
         requests: 0,
     };
-    for (group, timeline) in timelines {
-        let found: Vec<Episode> = episodes(timeline, &[], &threshold, &kind, &Known::ALL).found;
+    for (group, (timeline, seen)) in timelines {
+        let known = Known { seen: *seen, ..Known::ALL };
+        let found: Vec<Episode> = episodes(timeline, &[], &threshold, &kind, &known).found;
         if !found.is_empty() {
             by_group.insert(*group, found.len() as u64);
             outcome.findings += found.len() as u64;

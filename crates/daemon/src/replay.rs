@@ -138,6 +138,9 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let now = Timestamp::from_second(read_until.0).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut closed = fold.close_alone(&source, read_until, now);
     report(&counts, &closed, &input.parts);
+    if rules.rules.iter().any(|rule| rule.threshold.new_for_days.is_some()) {
+        info!("nothing before these files is known: rules that ask for new groups find none in the first 3 days");
+    }
     let mut findings = closed.commit.findings.clone();
     if let Some(log) = closed.commit.logs.pop().filter(|log| !log.progress.follow_ups.is_empty()) {
         let pass = Pass::Second { checks_lines: counts.others_than_lines > 0 };

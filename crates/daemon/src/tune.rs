@@ -93,7 +93,10 @@ pub(crate) fn run(args: &TuneArgs) -> Result<Exit, Failure> {
     warn_of(&rules);
     let asked: Vec<&Rule> = args.rule.iter().map(|name| rule_files::named(&rules, name)).collect::<Result<_, _>>()?;
     let mut counting = rules.clone();
-    counting.rules.retain(|rule| asked.is_empty() || asked.iter().any(|asked| asked.key == rule.key));
+    // Who is new is a question of how long anything at all was counted.
+    if !asked.iter().any(|rule| rule.threshold.new_for_days.is_some()) {
+        counting.rules.retain(|rule| asked.is_empty() || asked.iter().any(|asked| asked.key == rule.key));
+    }
     let counting = Arc::new(counting);
     let (Counted { minutes, unreadable, span }, exit) = match &config {
         Some(config) => (bootstrap::runtime()?.block_on(logs::read(config, counting, window, limits()))?, Exit::Done),

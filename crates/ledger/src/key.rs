@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use stakeout_core::delivery::DeliveryId;
+use stakeout_core::novelty::SeenKey;
 use stakeout_core::rule::HeadKey;
 use stakeout_core::source::SourceId;
 use stakeout_core::time::{Minute, Second};
@@ -79,6 +80,8 @@ pub(crate) enum Key {
     FindingDue(FindingState, Second, FindingId),
     /// A group that waits until a second, by the keyed hash of its rule and group.
     Waiting(Second, u64),
+    /// The days on which a group or a cluster was seen.
+    Seen(SeenKey),
     /// A pending delivery.
     Delivery(DeliveryId),
 }
@@ -128,6 +131,7 @@ impl Key {
                 body.extend((until.0.cast_unsigned() ^ SIGN).to_be_bytes());
                 body.extend(group.to_be_bytes());
             }
+            Key::Seen(group) => body.extend(group.0.to_be_bytes()),
             Key::Delivery(delivery) => body.extend(delivery.0.to_be_bytes()),
         }
         body
@@ -200,6 +204,7 @@ impl Key {
                 Key::FindingDue(state, Second((parts.u64()? ^ SIGN).cast_signed()), FindingId(parts.u64()?))
             }
             b'w' => Key::Waiting(Second((parts.u64()? ^ SIGN).cast_signed()), parts.u64()?),
+            b'n' => Key::Seen(SeenKey(parts.u64()?)),
             b'd' => Key::Delivery(DeliveryId(parts.u64()?)),
             _ => return None,
         };
@@ -217,6 +222,7 @@ impl Key {
             b'g' => "findings by actor",
             b'q' => "findings by end",
             b'w' => "waiting groups",
+            b'n' => "days of groups",
             b'd' => "deliveries",
             _ => "other",
         }
@@ -235,6 +241,7 @@ impl Key {
             Key::FindingOfActor(..) => b'g',
             Key::FindingDue(..) => b'q',
             Key::Waiting(..) => b'w',
+            Key::Seen(_) => b'n',
             Key::Delivery(_) => b'd',
         }
     }
@@ -287,6 +294,7 @@ mod tests {
             any::<(u32, u32, u64)>().prop_map(|(a, g, f)| Key::FindingOfActor(a, g, FindingId(f))),
             (state, any::<i64>(), any::<u64>()).prop_map(|(s, at, f)| Key::FindingDue(s, Second(at), FindingId(f))),
             any::<(i64, u64)>().prop_map(|(until, group)| Key::Waiting(Second(until), group)),
+            any::<u64>().prop_map(|n| Key::Seen(SeenKey(n))),
             any::<u64>().prop_map(|n| Key::Delivery(DeliveryId(n))),
         ]
     }

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
 use stakeout_core::fold::Stored;
 use stakeout_core::hash::HashKey;
+use stakeout_core::novelty::{Seen, SeenDays, SeenKey};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{HeadKey, RuleHead};
 use stakeout_core::source::{LogId, SourceId};
@@ -60,7 +61,8 @@ pub struct Ledger {
     state: RwLock<LedgerState>,
 }
 
-/// What is in memory while the ledger is open: little for each log, each version of a rule, and each pending delivery.
+/// What is in memory while the ledger is open: little for each log, each version of a rule, each pending delivery, and each
+/// group whose days are kept.
 #[derive(Debug)]
 struct LedgerState {
     ids: IdAllocator,
@@ -69,6 +71,7 @@ struct LedgerState {
     pending: Pending,
     totals: Totals,
     archive: Archive,
+    seen: Arc<Seen>,
     /// Whether a write has failed.
     is_poisoned: bool,
 }
@@ -94,6 +97,7 @@ impl Ledger {
         directory.protect();
         let (hash_key, state) = catching("read the database", || {
             begin(&engine, &directory)?;
+            let hash_key = HashKey(fixed(&engine, Key::Hash)?);
             let progress = progresses(&engine)?;
             let mut pending = Pending::default();
             all(&engine, Key::Delivery(DeliveryId(0)))?.iter().for_each(|(_, delivery)| pending.note(delivery));
@@ -106,9 +110,10 @@ impl Ledger {
                 pending,
                 archive: Archive::open(directory.path(), totals.archive)?,
                 totals,
+                seen: Arc::new(Seen::new(hash_key, seen_days(&engine)?)),
                 is_poisoned: false,
             };
-            Ok((HashKey(fixed(&engine, Key::Hash)?), state))
+            Ok((hash_key, state))
         })?;
         if let Some(durable) = directory.writes().filter(|durable| *durable > state.totals.writes) {
             return Err(LedgerError::damaged(format!(
@@ -173,6 +178,11 @@ impl Ledger {
         self.read(|state| Ok(state.totals.is_anew))
     }
 
+    /// Returns the days on which groups were seen.
+    pub fn seen(&self) -> Result<Arc<Seen>> {
+        self.read(|state| Ok(state.seen.clone()))
+    }
+
     /// Returns how many findings outside of the archive go on.
     pub fn findings_open(&self) -> Result<usize> {
         self.read(|state| Ok(state.totals.findings_open))
@@ -204,6 +214,7 @@ impl Ledger {
             self.apply(state, batch)?;
             state.ids.note(commit);
             state.rule_meta.note(rule_meta);
+            Arc::make_mut(&mut state.seen).apply(&commit.seen);
             for log in &commit.logs {
                 state.progress.insert(log.source, log.progress.clone());
             }
@@ -375,6 +386,16 @@ fn stored_rule_meta(engine: &Engine) -> Result<Vec<(HeadKey, RuleHead)>> {
         .map(|(key, meta)| match key {
             Key::RuleMeta(key) => Ok((key, meta)),
             other => Err(LedgerError::damaged(format!("{other:?} is stored among the rules"))),
+        })
+        .collect()
+}
+
+fn seen_days(engine: &Engine) -> Result<Vec<(SeenKey, SeenDays)>> {
+    all(engine, Key::Seen(SeenKey(0)))?
+        .into_iter()
+        .map(|(key, days)| match key {
+            Key::Seen(key) => Ok((key, days)),
+            other => Err(LedgerError::damaged(format!("{other:?} is stored among the days of groups"))),
         })
         .collect()
 }

@@ -82,6 +82,12 @@ impl<'e> WriteBatch<'e> {
         let archived = commit.archived.iter().filter_map(|key| self.remove_finding(*key).transpose());
         let archived = archived.collect::<Result<_>>()?;
         self.add_waiting(commit)?;
+        for (key, days) in &commit.seen.days {
+            self.put_json(Key::Seen(*key), days)?;
+        }
+        for key in &commit.seen.forgotten {
+            self.delete(Key::Seen(*key))?;
+        }
         for delivery in &commit.deliveries {
             self.put_delivery(delivery.clone())?;
         }

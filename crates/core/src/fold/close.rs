@@ -20,6 +20,7 @@ use crate::delivery::Activity;
 use crate::finding::FindingKey;
 use crate::group::{CountKey, RuleKey};
 use crate::notice::{Notice, NoticeKind};
+use crate::novelty::{SeenChange, SeenWith};
 use crate::room::Room;
 use crate::rule::{Level, Rule, Rules};
 use crate::source::{Source, SourceId};
@@ -113,6 +114,8 @@ pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timesta
     let mut logs = std::mem::take(&mut input.changes);
     let mut room = Room { max: limits.rows_stored_max, used: input.stored.rows };
     logs.iter_mut().for_each(|log| log.keep_within(rules, &mut room));
+    let seen = input.seen.clone();
+    let seen = SeenWith::of(&rules.rules, &seen, logs.iter().flat_map(JoinedChange::changed_rows));
     let mut findings = Findings::new(std::mem::take(&mut input.findings), now);
     let (left_out, waiting) = {
         // The findings of a group whose rows stay as they were were updated by the commit that wrote these rows.
@@ -122,7 +125,8 @@ pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timesta
         let is_wanted = |key: &CountKey| touched.contains(key) || followers.contains(key);
         let now = GroupIndex::new(rows(&input, &logs).filter(|row| is_wanted(row.key)));
         let before = GroupIndex::new(stored_rows(&input).filter(|row| touched.contains(row.key)));
-        let indices = Indices { before: &before, now: &now, spans: &spans, judged_until: input.judged_until };
+        let indices =
+            Indices { before: &before, now: &now, spans: &spans, judged_until: input.judged_until, seen: &seen };
         let (openings, waiting) = findings.update(rules, &touched, &indices);
         let (opened, left_out) = finding_limit::choose(openings, limits, input.stored.findings);
         findings.open(opened, &now);
@@ -158,6 +162,7 @@ pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timesta
     let mut closed = finish(findings, limits, input, logs);
     closed.commit.judged = judged;
     closed.commit.waiting = waiting;
+    closed.commit.seen = seen.change();
     closed
 }
 
@@ -185,6 +190,7 @@ fn finish(findings: Findings, limits: &Limits, input: CloseInput, mut logs: Vec<
         archived,
         waiting: Vec::new(),
         judged: Vec::new(),
+        seen: SeenChange::default(),
         deliveries: new.deliveries,
         next_delivery: new.next,
     };

@@ -1,6 +1,7 @@
 //! The stored state that closing needs, of the closed logs and of others. It is read at the end, and never before.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::WindowCounts;
 use super::log_change::{JoinedChange, LogChange};
@@ -8,6 +9,8 @@ use crate::commit::WaitingGroup;
 use crate::context::FindingContext;
 use crate::delivery::{DeliveryId, NotificationFilter};
 use crate::finding::{Finding, FindingKey};
+use crate::hash::HashKey;
+use crate::novelty::Seen;
 use crate::progress::Progress;
 use crate::source::{Provider, Source, SourceId};
 use crate::tally::StoredMinute;
@@ -43,6 +46,8 @@ pub struct CloseInput {
     pub judged: Vec<WaitingGroup>,
     /// Everything before it has been read, as far as anything will be: repeat limits are judged up to there.
     pub judged_until: Second,
+    /// The days on which groups were seen.
+    pub seen: Arc<Seen>,
     /// New contexts of some findings.
     pub context: Vec<(FindingKey, FindingContext)>,
     /// The service that keeps each log.
@@ -85,6 +90,7 @@ impl CloseInput {
             over: Vec::new(),
             judged: Vec::new(),
             judged_until: Second(i64::MAX),
+            seen: Arc::new(Seen::new(HashKey([0; 16]), [])),
             context: Vec::new(),
             providers: HashMap::new(),
             read_until,

@@ -19,6 +19,7 @@ use crate::evidence::Evidence;
 use crate::finding::{DistinctValues, Finding, FindingKey, FindingStatus, RelatedActivity};
 use crate::group::{CountKey, GroupKey, RuleKey};
 use crate::notice::{Notice, NoticeKind};
+use crate::novelty::SeenWith;
 use crate::response_code::ResponseCodes;
 use crate::room::Room;
 use crate::rule::{Level, Rule, Rules};
@@ -91,7 +92,8 @@ impl Findings {
         for rule in &rules.rules {
             let span = indices.spans.get(&rule.key).copied().unwrap_or(Window::ALL);
             for (key, history) in indices.now.groups_of(rule.key, |key| touched.contains(key)) {
-                let known = Known { from: span.earliest(), until: indices.judged_until, reported: &[] };
+                let seen = indices.seen.before(rule, &key.group);
+                let known = Known { from: span.earliest(), until: indices.judged_until, reported: &[], seen };
                 let waits_until =
                     self.update_group(rule, key, &history, &indices.before.history(key), known, &mut openings);
                 waiting.extend(waits_until.map(|until| WaitingGroup { until, key: key.clone() }));
@@ -470,6 +472,8 @@ pub(super) struct Indices<'i, 'a> {
     pub(super) spans: &'i HashMap<RuleKey, Window>,
     /// No more requests are read before this second.
     pub(super) judged_until: Second,
+    /// The days on which groups were seen.
+    pub(super) seen: &'i SeenWith<'i>,
 }
 
 /// The requests of a finding that are not among the rows that were read: its rows outside of their span, and those that were

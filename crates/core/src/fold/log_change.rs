@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::room::Room;
 use crate::rule::Rules;
 use crate::source::{Source, SourceId};
-use crate::tally::{Rows, StoredMinute};
+use crate::tally::{Rows, StoredMinute, Tally};
 use crate::time::{Minute, Window};
 
 /// What closing changes of one log.
@@ -87,6 +87,11 @@ impl JoinedChange {
     /// Returns the rules and groups whose rows change, once for each row.
     pub(super) fn changed_keys(&self) -> impl Iterator<Item = &CountKey> {
         self.minutes.values().flat_map(Rows::keys)
+    }
+
+    /// Returns the rows that change, with their minutes.
+    pub(super) fn changed_rows(&self) -> impl Iterator<Item = (Minute, &CountKey, &Tally)> {
+        self.minutes.iter().flat_map(|(minute, rows)| rows.iter().map(|(key, tally)| (*minute, key, tally)))
     }
 
     /// Leaves out new rows that there is no room for.

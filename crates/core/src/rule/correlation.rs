@@ -17,6 +17,9 @@ const TYPES: &[&str] = &["event_count", "value_count", "temporal", "temporal_ord
 const NUMERIC_TYPES: &[&str] = &["value_avg", "value_median", "value_percentile", "value_sum"];
 /// Longest timespan or dedup period, in seconds: minutes are kept that long.
 const SPAN_SECONDS_MAX: i64 = 7 * 86_400;
+const DAY_SECONDS: i64 = 86_400;
+/// Most days in which a new group may have no request.
+const DAYS_MAX: i64 = 30;
 /// Units of a timespan. A week is read too; Sigma's months and years are longer than any span.
 const TIMESPAN_UNITS: [char; 5] = ['s', 'm', 'h', 'd', 'w'];
 /// Most requests or values that a condition can ask for.
@@ -278,6 +281,14 @@ pub(super) fn seconds(at: &At<'_>) -> Result<i64, Diagnostic> {
             Err(at.error(format!("`{text}` is not a timespan"), "write a whole number and s, m, h or d, such as `30m`"))
         }
     }
+}
+
+/// Reads a number of days, such as `14d`.
+pub(super) fn days(at: &At<'_>) -> Result<i64, Diagnostic> {
+    let seconds = parsed_seconds(at.text()?);
+    let days = seconds.filter(|seconds| seconds % DAY_SECONDS == 0).map(|seconds| seconds / DAY_SECONDS);
+    days.filter(|days| (1..=DAYS_MAX).contains(days))
+        .ok_or_else(|| at.error("not a number of days", format!("write a whole number of days up to `{DAYS_MAX}d`")))
 }
 
 /// Returns the seconds that `text` spells: a whole number and one unit.

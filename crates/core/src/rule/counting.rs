@@ -65,6 +65,8 @@ pub struct Threshold {
     pub quiet_seconds: i64,
     /// How often the requests around an episode's first one may repeat; `None` for any number of times.
     pub repeat: Option<RepeatLimit>,
+    /// In how many days before an episode its group may have no request (`stakeout: new_for`); `None` for any group.
+    pub new_for_days: Option<i64>,
 }
 
 /// An upper bound (`stakeout: repeat_max`): who asks for the same again and again is a fault.

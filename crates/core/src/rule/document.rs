@@ -72,6 +72,8 @@ pub(super) struct OwnKeys {
     /// `repeat_max`, with the seconds of `repeat_within` if it is given, and the error for a correlation that has nothing to
     /// count by.
     pub(super) repeat: Option<(u64, Option<i64>, Diagnostic)>,
+    /// `new_for` in days, with the error for a correlation whose groups are addresses or of no cluster.
+    pub(super) new_for: Option<(i64, Diagnostic)>,
     pub(super) cases: Vec<Case>,
 }
 
@@ -85,6 +87,7 @@ impl Default for OwnKeys {
             story: Story::default(),
             follow_up: None,
             repeat: None,
+            new_for: None,
             cases: Vec::new(),
         }
     }
@@ -270,12 +273,22 @@ fn repeat(map: &Map<'_>) -> Result<Option<(u64, Option<i64>, Diagnostic)>, Diagn
     Ok(Some((max, within.map(|at| correlation::seconds(&at)).transpose()?, error)))
 }
 
+/// Reads `new_for`, in days.
+fn new_for(at: &At<'_>) -> Result<(i64, Diagnostic), Diagnostic> {
+    let error = at.error(
+        "new groups need `cluster` in `group-by`, and no address: anybody can come from a new address",
+        "group by `cluster` and `user.username`, or remove `new_for`",
+    );
+    Ok((correlation::days(at)?, error))
+}
+
 fn own(at: &At<'_>, rule: &str, origin: Origin, is_detection: bool) -> Result<OwnKeys, Diagnostic> {
     let mut own = OwnKeys::default();
     let mut keys = vec!["dedup_period", "risk_score", "runbook", "source_ip", "story", "tests"];
-    keys.extend(if is_detection { &["follow_up"][..] } else { &["repeat_max", "repeat_within"] });
+    keys.extend(if is_detection { &["follow_up"][..] } else { &["repeat_max", "repeat_within", "new_for"] });
     let map = at.map(&keys)?;
     own.repeat = repeat(&map)?;
+    own.new_for = map.get("new_for").map(|at| new_for(&at)).transpose()?;
     if let Some(period) = map.get("dedup_period") {
         own.dedup_period_seconds = correlation::seconds(&period)?;
     }

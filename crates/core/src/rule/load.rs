@@ -176,6 +176,9 @@ impl<'a> Join<'a> {
                     }
                 }
                 Body::Correlation(correlation) => match self.counted(document, correlation) {
+                    Ok(counted) if document.own.new_for.is_some() && !counted.can_be_new() => {
+                        self.errors.extend(document.own.new_for.as_ref().map(|(_, error)| error.clone()));
+                    }
                     Ok(counted) if document.own.repeat.is_some() && counted.counting == Counting::Events => {
                         self.errors.extend(document.own.repeat.as_ref().map(|(_, _, error)| error.clone()));
                     }
@@ -387,6 +390,14 @@ struct Counted {
     group_by: Vec<Field>,
 }
 
+impl Counted {
+    /// Returns whether novelty is defined for the groups: they are of one cluster, and nobody chooses them with an address.
+    fn can_be_new(&self) -> bool {
+        let has = |name| self.group_by.contains(&Field::Named(name));
+        has("cluster") && !has("source_ip")
+    }
+}
+
 /// Checks that a sequence with follow-ups groups by source and cluster: the daemon reads follow-ups per source of a log.
 fn check_groups(rules: &[ReferencedRule], error: &Diagnostic) -> Result<(), Diagnostic> {
     let has_both_groups =
@@ -490,6 +501,7 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
                 max: *max,
                 within_seconds: within_seconds.unwrap_or(timespan_seconds),
             }),
+            new_for_days: own.new_for.as_ref().map(|(days, _)| *days),
         },
         source_ip: own.source_ip,
         origin: document.origin,

@@ -46,7 +46,7 @@ impl Rule {
                 format!("each of {} in {timespan}{order} {per}", names.join(", "))
             }
         };
-        needed + &self.repeat_needed()
+        needed + &self.repeat_needed() + &self.novelty_needed()
     }
 
     /// Returns the upper bound in words, such as `, at most 4 requests for each within 1h`.
@@ -55,6 +55,12 @@ impl Rule {
         let requests = counted(max, "request");
         let of = if let Counting::Sequence { .. } = self.counting { "of each detection" } else { "for each" };
         format!(", at most {requests} {of} within {}", span(within_seconds))
+    }
+
+    /// Returns in words that the group must be new, such as `, none in the 14 days before`.
+    fn novelty_needed(&self) -> String {
+        let days = self.threshold.new_for_days;
+        days.map_or_else(String::new, |days| format!(", none in the {} before", counted(days.unsigned_abs(), "day")))
     }
 }
 

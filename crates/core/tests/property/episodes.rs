@@ -17,6 +17,7 @@ fn cases() -> impl Strategy<Value = (Vec<(Second, u64)>, Threshold)> {
         timespan_seconds,
         quiet_seconds: timespan_seconds + more,
         repeat: None,
+        new_for_days: None,
     });
     threshold.prop_flat_map(|threshold| {
         let (timespan, quiet) = (threshold.timespan_seconds, threshold.quiet_seconds);
@@ -52,7 +53,7 @@ fn sum(seconds: &[(Second, u64)], within: &Episode) -> u64 {
 /// The threshold of a rule may have risen since the episode was reported.
 #[test]
 fn a_reported_beginning_goes_on_whatever_the_threshold_is_now() {
-    let threshold = Threshold { count: 9, timespan_seconds: 30, quiet_seconds: 60, repeat: None };
+    let threshold = Threshold { count: 9, timespan_seconds: 30, quiet_seconds: 60, repeat: None, new_for_days: None };
     let episode = |first, last, count| Episode { first: Second(first), last: Second(last), count };
     let seconds = [(Second(110), 1), (Second(171), 1)];
     assert_eq!(episodes(&seconds, &[episode(0, 50, 2)], &threshold), [episode(0, 110, 3)]);

@@ -8,6 +8,7 @@ mod counting;
 mod episodes;
 mod finding_limit;
 mod group_limit;
+mod novelty;
 mod order;
 mod parts;
 mod progress_only;

@@ -166,6 +166,7 @@ pub(super) fn close(
         over,
         judged,
         judged_until: read_until,
+        seen: ledger.seen()?,
         context,
         providers,
         read_until,

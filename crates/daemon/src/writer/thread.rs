@@ -217,8 +217,12 @@ fn next_batch(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
     batch
 }
 
-/// Logs what destinations will never hear of.
+/// Logs what destinations will never hear of, and what is not remembered.
 fn warn_of(closed: &Closed) {
+    if closed.commit.seen.left_out > 0 {
+        let groups = closed.commit.seen.left_out;
+        warn!(groups, "too many groups to remember the days of all: these count as seen");
+    }
     for (destination, messages) in &closed.left_out {
         warn!(
             destination,

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use proptest::prelude::*;
-use stakeout_core::commit::Commit;
+use stakeout_core::commit::{Commit, WaitingGroup};
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
+use stakeout_core::novelty::{SeenChange, SeenDays, SeenKey};
 use stakeout_core::progress::Progress;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
@@ -24,6 +25,8 @@ struct Contents {
     archived: Vec<Finding>,
     deliveries: BTreeMap<DeliveryId, Delivery>,
     next_delivery: u64,
+    waiting: BTreeSet<WaitingGroup>,
+    seen: BTreeMap<SeenKey, SeenDays>,
 }
 
 impl Contents {
@@ -57,6 +60,8 @@ impl Contents {
                 .map(|one| (one.id, one))
                 .collect(),
             next_delivery: ledger.next_delivery().0,
+            waiting: ledger.waiting(Second(i64::MAX), usize::MAX).expect("read").into_iter().collect(),
+            seen: ledger.seen().expect("read").days().map(|(key, days)| (*key, *days)).collect(),
         }
     }
 
@@ -83,6 +88,10 @@ impl Contents {
         }
         self.drop_settled();
         self.next_delivery = commit.next_delivery.0;
+        self.waiting.retain(|group| !commit.judged.contains(group));
+        self.waiting.extend(commit.waiting.iter().cloned());
+        self.seen.retain(|key, _| !commit.seen.forgotten.contains(key));
+        self.seen.extend(commit.seen.days.iter().copied());
     }
 
     fn settle(&mut self, settlement: &Settlement) {
@@ -121,6 +130,10 @@ struct UnnumberedCommit {
     findings: BTreeMap<u64, u64>,
     archived: Vec<u64>,
     deliveries: Vec<(u64, u64)>,
+    waiting: Vec<(i64, u64)>,
+    judged: Vec<(i64, u64)>,
+    /// The last day of each group, or `None` where it is forgotten.
+    seen: BTreeMap<u64, Option<i64>>,
 }
 
 impl UnnumberedCommit {
@@ -146,7 +159,17 @@ impl UnnumberedCommit {
         let expired = expired.collect();
         let minutes = self.minutes.into_iter().map(|(m, r)| (Minute(m), r));
         let commit = samples::with_rows(samples::commit(source, log, self.cursor, next), minutes);
-        Commit { expired, findings, archived, deliveries, ..commit }
+        let group = |(until, n)| WaitingGroup { until: Second(until), key: samples::count_key(n) };
+        let waiting = self.waiting.into_iter().map(group).collect();
+        let judged = self.judged.into_iter().map(group).collect();
+        let mut seen = SeenChange::default();
+        for (n, last) in self.seen {
+            match last {
+                Some(last) => seen.days.push((SeenKey(n), samples::seen_days(last))),
+                None => seen.forgotten.push(SeenKey(n)),
+            }
+        }
+        Commit { expired, findings, archived, deliveries, waiting, judged, seen, ..commit }
     }
 }
 
@@ -162,8 +185,10 @@ fn commits() -> impl Strategy<Value = UnnumberedCommit> {
     let findings = proptest::collection::btree_map(0_u64..6, 0_u64..20, 0..3);
     let archived = proptest::collection::vec(0_u64..6, 0..2);
     let deliveries = proptest::collection::vec((prop_oneof![0_u64..3, 0_u64..150], 0_u64..3), 0..3);
-    (0_u32..3, -500_i64..500, minutes, expired, findings, archived, deliveries).prop_map(
-        |(log, cursor, minutes, expired, findings, archived, deliveries)| UnnumberedCommit {
+    let groups = || proptest::collection::vec((-3_i64..3, 0_u64..3), 0..3);
+    let seen = proptest::collection::btree_map(0_u64..5, proptest::option::weighted(0.7, 0_i64..5), 0..3);
+    (0_u32..3, -500_i64..500, minutes, expired, findings, archived, deliveries, groups(), groups(), seen).prop_map(
+        |(log, cursor, minutes, expired, findings, archived, deliveries, waiting, judged, seen)| UnnumberedCommit {
             log,
             cursor,
             minutes,
@@ -171,6 +196,9 @@ fn commits() -> impl Strategy<Value = UnnumberedCommit> {
             findings,
             archived,
             deliveries,
+            waiting,
+            judged,
+            seen,
         },
     )
 }
@@ -352,4 +380,25 @@ fn findings_are_found_by_group_and_by_their_end() {
     assert_eq!(over(51), [findings[3].key]);
     assert_eq!(samples::archived_findings(&ledger).expect("read"), findings[2..3]);
     assert_eq!(ledger.finding(&findings[2].key).expect("read"), None);
+}
+
+/// Groups wait until a second, the longest first, and those that wait for the same second beside each other.
+#[test]
+fn waiting_groups_are_found_by_their_end() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = Ledger::open(dir.path()).expect("a new ledger");
+    let group = |until, n| WaitingGroup { until: Second(until), key: samples::count_key(n) };
+    let waiting = vec![group(-60, 1), group(100, 2), group(100, 3), group(i64::MAX - 1, 1)];
+    ledger.commit_window(&mut Commit { waiting: waiting.clone(), ..samples::full_commit() }).expect("written");
+    let due = |until, max| ledger.waiting(Second(until), max).expect("read");
+    assert_eq!((due(-61, 9), due(-60, 9), due(99, 9)), (vec![], waiting[..1].to_vec(), waiting[..1].to_vec()));
+    assert_eq!(due(100, 9).into_iter().collect::<BTreeSet<_>>(), waiting[..3].iter().cloned().collect());
+    assert_eq!(due(i64::MAX, 2).len(), 2);
+    assert_eq!(due(i64::MAX, 9).len(), 4);
+
+    // One of two that wait for the same second is judged. One that is judged and waits again stays.
+    let judged = vec![waiting[0].clone(), waiting[1].clone()];
+    let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+    ledger.commit_window(&mut Commit { judged, waiting: waiting[..1].to_vec(), ..next }).expect("written");
+    assert_eq!(due(100, 9), [waiting[0].clone(), waiting[2].clone()]);
 }

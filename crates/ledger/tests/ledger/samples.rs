@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stakeout_core::address::SourceIp;
-use stakeout_core::commit::{Commit, LogCommit};
+use stakeout_core::commit::{Commit, LogCommit, WaitingGroup};
 use stakeout_core::context_query::ContextQuery;
 use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
 use stakeout_core::distinct::{DistinctKind, ValueSeconds};
@@ -15,6 +15,7 @@ use stakeout_core::follow_up::FollowUp;
 use stakeout_core::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
 use stakeout_core::hash::TextHash;
 use stakeout_core::notice::{Notice, NoticeKind};
+use stakeout_core::novelty::{SeenChange, SeenDays, SeenKey};
 use stakeout_core::progress::{Failing, Gap, Progress, Reread};
 use stakeout_core::response_code::ResponseCode;
 use stakeout_core::rule::RuleHead;
@@ -194,6 +195,11 @@ pub(crate) fn delivery(id: u64, entries: u64, notices: u64) -> Delivery {
     }
 }
 
+/// Returns days that end with `last`.
+pub(crate) fn seen_days(last: i64) -> SeenDays {
+    serde_json::from_value(json!({"last": last, "bits": u64::MAX})).expect("days")
+}
+
 /// Returns a commit of `log` that changes nothing but the cursor.
 pub(crate) fn commit(source: SourceId, log: LogId, cursor: i64, next_delivery: DeliveryId) -> Commit {
     Commit {
@@ -204,6 +210,7 @@ pub(crate) fn commit(source: SourceId, log: LogId, cursor: i64, next_delivery: D
         archived: Vec::new(),
         waiting: Vec::new(),
         judged: Vec::new(),
+        seen: SeenChange::default(),
         deliveries: Vec::new(),
         next_delivery,
     }
@@ -221,6 +228,8 @@ pub(crate) fn full_commit() -> Commit {
     Commit {
         findings: vec![finding(1, 20), finding(2, 0)],
         deliveries: vec![delivery(0, 2, 1), delivery(1, 100, 0)],
+        waiting: vec![WaitingGroup { until: Second(7), key: count_key(4) }],
+        seen: SeenChange { days: vec![(SeenKey(u64::MAX), seen_days(20_000))], ..SeenChange::default() },
         ..with_rows(commit(SourceId(0), log(0), 60, DeliveryId(2)), minutes)
     }
 }

@@ -167,3 +167,22 @@ fn derived_facts_are_said_with_audited_fields() {
     }
     assert!(prefilter("capabilities: '*'").is_nothing());
 }
+
+#[test]
+fn new_groups_are_of_a_cluster_and_not_of_an_address() {
+    let rule = |groups: &str, days: &str| {
+        let grouped = MANY_DENIED.replace("[cluster]", groups);
+        let text = [DENIED, &format!("{grouped}stakeout: {{new_for: {days}}}\n")].join("---");
+        load(&[RuleFile { origin: Origin::Own, name: "rules.yml".to_owned(), text }])
+    };
+    let rules = rule("[cluster, user.username]", "14d").expect("it loads");
+    assert_eq!(rules.rules[0].threshold.new_for_days, Some(14));
+    assert!(rules.rules[0].needed().ends_with("per cluster, user.username, none in the 14 days before"));
+    for groups in ["[user.username]", "[source_ip, cluster]"] {
+        assert!(rule(groups, "14d").expect_err("refused")[0].problem.contains("no address"), "{groups}");
+    }
+    for days in ["0d", "31d", "36h", "P1D", "14"] {
+        assert_eq!(rule("[cluster]", days).expect_err("refused")[0].problem, "not a number of days", "{days}");
+    }
+    assert!(rule("[cluster]", "24h").is_ok());
+}
