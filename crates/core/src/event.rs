@@ -179,6 +179,12 @@ impl AuditEvent {
         Some(path.into())
     }
 
+    /// Returns the user with whose rights the request was decided: the impersonated one where there is one.
+    #[must_use]
+    pub fn effective_username(&self) -> Option<&str> {
+        self.impersonated_username.as_deref().or(self.username.as_deref())
+    }
+
     /// Returns whether a service account asked for objects outside of its own namespace, or of the whole cluster.
     #[must_use]
     pub fn is_in_foreign_namespace(&self) -> bool {

@@ -159,7 +159,8 @@ impl Actor {
                 _ => None,
             })
         };
-        if let Some(name) = text("user.username").filter(|name| name != ANONYMOUS) {
+        let user = text("user.username").or_else(|| text("effective_user"));
+        if let Some(name) = user.filter(|name| name != ANONYMOUS) {
             return Actor::Account { cluster: text("cluster"), name };
         }
         let few = (!finding.sources.is_cut() && finding.sources.len() < CROWD_SOURCES_MIN).then_some(&finding.sources);

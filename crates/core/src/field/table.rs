@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::{FieldKind, FieldValue, Premise};
 use crate::address;
@@ -87,6 +87,26 @@ pub(super) static TABLE: &[Row] = &[
             None => "the event names no address".to_owned(),
             Some((client, Some(range))) => format!("{client} is {range}"),
             Some((client, None)) => format!("{client} is in no special range"),
+        }),
+    },
+    Row {
+        name: "source_ip_48",
+        kind: FieldKind::Text,
+        origin: Origin::Derived(&[]),
+        value: |_, client| match client {
+            Some(IpAddr::V6(address)) => FieldValue::Owned(format!("{}/48", site_of(address))),
+            _ => FieldValue::Missing,
+        },
+        reason: None,
+    },
+    Row {
+        name: "effective_user",
+        kind: FieldKind::Text,
+        origin: Origin::Derived(&[]),
+        value: |request, _| text(request.event.effective_username()),
+        reason: Some(|request, _| {
+            let has = if request.event.impersonated_username.is_some() { "has" } else { "has no" };
+            format!("the event {has} impersonatedUser")
         }),
     },
     Row {
@@ -207,6 +227,11 @@ fn texts(values: &[String]) -> FieldValue<'_> {
 
 fn object(request: &Observation, of: fn(&ObjectRef) -> &Option<String>) -> FieldValue<'_> {
     text(request.event.object_ref.as_ref().and_then(|object| of(object).as_deref()))
+}
+
+/// Returns the first 48 bits of an address, the others zero.
+fn site_of(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() >> 80 << 80)
 }
 
 fn why_unauthenticated(event: &AuditEvent) -> &'static str {

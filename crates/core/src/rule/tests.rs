@@ -26,7 +26,7 @@ const EVENTS: [&str; 5] = [
         "groups":["system:unauthenticated"]},"sourceIPs":["8.8.8.8"],"responseStatus":{"code":200}}"#,
     r#"{"stage":"ResponseStarted","verb":"list","requestURI":"/api","user":{},"sourceIPs":["10.2.0.9"],
         "responseStatus":{"code":401,"message":"Unauthorized: attempted: bearer"}}"#,
-    r#"{"stage":"ResponseComplete","verb":"list","user":{},"sourceIPs":["9.9.9.9"],"responseStatus":{"code":403}}"#,
+    r#"{"stage":"ResponseComplete","verb":"list","user":{},"sourceIPs":["2a00:1450:1:2::9"],"responseStatus":{"code":403}}"#,
 ];
 
 fn trusted() -> TrustedProxies {
