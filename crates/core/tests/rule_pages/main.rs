@@ -1,4 +1,5 @@
-//! The pages in `docs/rules`, one for each shipped rule: the rule files are their only source.
+//! The pages in `docs/rules`, one for each shipped rule: the rule files are their only source. `lines` checks the rule files
+//! themselves.
 //! `STAKEOUT_BLESS=1 cargo test -p stakeout-core --test rule_pages` writes them anew.
 
 #![expect(clippy::disallowed_methods, reason = "the pages are files; core itself reads none")]
@@ -6,6 +7,7 @@
 #[expect(dead_code, reason = "other tests compare one text at a time")]
 #[path = "../../../../tests/support/golden.rs"]
 mod golden;
+mod lines;
 mod page;
 
 use std::collections::BTreeSet;
