@@ -2,6 +2,7 @@
 //! wrongly, and how many findings they take for it. All of it through the binary.
 
 mod benign;
+mod days;
 mod evasions;
 mod incidents;
 mod labels;

@@ -19,6 +19,8 @@ pub(super) struct Request {
     pub(super) uri: String,
     pub(super) agent: Option<String>,
     pub(super) source_ips: Vec<String>,
+    /// `impersonatedUser.username`.
+    pub(super) impersonated: Option<String>,
 }
 
 impl Request {
@@ -34,11 +36,16 @@ impl Request {
             uri: uri.to_owned(),
             agent: Some(CURL.to_owned()),
             source_ips: vec![source.to_owned()],
+            impersonated: None,
         }
     }
 
     pub(super) fn by(self, user: &str) -> Request {
         Request { user: user.to_owned(), ..self }
+    }
+
+    pub(super) fn in_the_name_of(self, user: &str) -> Request {
+        Request { impersonated: Some(user.to_owned()), ..self }
     }
 
     pub(super) fn with(self, agent: &str) -> Request {
@@ -58,7 +65,9 @@ impl Request {
             }
             _ => ("ResponseComplete", json!({"username": self.user, "groups": ["system:authenticated"]})),
         };
-        let time = format!("2026-11-23T{:02}:{:02}:{:02}", 9 + self.at / 3600, self.at / 60 % 60, self.at % 60);
+        let (days, hours) = (self.at / 86_400, self.at / 3600 % 24);
+        let (days, hours) = (days + (hours + 9) / 24, (hours + 9) % 24);
+        let time = format!("2026-11-{:02}T{hours:02}:{:02}:{:02}", 23 + days, self.at / 60 % 60, self.at % 60);
         let mut event = json!({
             "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": format!("made-{number}"),
             "stage": stage, "requestURI": self.uri, "verb": self.verb, "user": user, "sourceIPs": self.source_ips,
@@ -68,6 +77,9 @@ impl Request {
         let object = object_of(&self.uri);
         if !object.is_null() {
             event["objectRef"] = object;
+        }
+        if let Some(user) = &self.impersonated {
+            event["impersonatedUser"] = json!({"username": user});
         }
         if let Some(agent) = &self.agent {
             event["userAgent"] = json!(agent);
