@@ -26,7 +26,7 @@ use crate::archive::Archive;
 use crate::archived::{ArchivedFindings, archived};
 use crate::chunk::ValueReader;
 use crate::compaction::{self, Compaction, LiveBytes};
-use crate::directory::Directory;
+use crate::directory::{DB, Directory};
 use crate::engine::{Engine, Stay, catching};
 use crate::error::{LedgerError, Result};
 use crate::id_allocator::IdAllocator;
@@ -250,7 +250,8 @@ impl Ledger {
     /// Compacts the database in `dir`, which nobody may have open, where its file is large and much larger than what it
     /// holds. Returns `None` where it is not, or where there is no room for a copy.
     pub fn compact(dir: &Path) -> Result<Option<Compaction>> {
-        if !dir.exists() {
+        // Holding a directory makes its lock, which must not hide that the rest is gone.
+        if !dir.join(DB).exists() {
             return Ok(None);
         }
         let directory = Directory::hold(dir)?;
