@@ -77,7 +77,7 @@ fn every_exchange_for_a_token_trusts_the_authority_of_the_config() {
         assert_eq!(token_requests(&proxied), asked);
         assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
     };
-    case(None, &|proxied| federation(proxied, false), &[sts.clone()]);
+    case(None, &|proxied| federation(proxied, false), std::slice::from_ref(&sts));
     let impersonating = |proxied: &Proxied| {
         let mut file = federation(proxied, true);
         file["service_account_impersonation_url"] = json!(impersonation_url());
