@@ -20,12 +20,10 @@ pub(crate) struct Totals {
     /// Rows (rule, group, minute).
     pub(crate) rows: usize,
     /// Rows of rules that do not reach far are stored from here on only.
-    #[serde(default = "first_minute")]
     pub(crate) near_rows_from: Minute,
     /// Up to where the archive is valid.
     pub(crate) archive: ArchivePosition,
     /// Whether the ledger began in place of one whose files are gone, and nothing was committed since.
-    #[serde(default)]
     pub(crate) is_anew: bool,
 }
 
@@ -41,9 +39,4 @@ impl Totals {
         archive: ArchivePosition { segment: 0, bytes: 0 },
         is_anew: false,
     };
-}
-
-/// Returns what a state of an earlier version says.
-fn first_minute() -> Minute {
-    Totals::EMPTY.near_rows_from
 }
