@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::commit::WaitingGroup;
 use stakeout_core::event::AuditEvent;
-use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::fold::{self, CloseInput, Limits, LogChange};
 use stakeout_core::group::CountKey;
 use stakeout_core::hash::HashKey;
@@ -160,7 +160,8 @@ impl Stored {
 }
 
 fn episodes<'f>(findings: impl Iterator<Item = &'f Finding>) -> BTreeSet<(String, i64, i64, u64)> {
-    let new = findings.filter(|finding| finding.rule.name == "new-reader");
+    let new = findings
+        .filter(|finding| finding.rule.name == "new-reader" && !matches!(finding.status, FindingStatus::MergedInto(_)));
     let row = |finding: &Finding| {
         let episode = finding.episode;
         (finding.group.0[1].to_string(), episode.first.0, episode.last.0, episode.count)
