@@ -169,8 +169,9 @@ fn is_free(log: &File) -> bool {
 
 /// Hands all that is buffered to the kernel.
 ///
-/// sled 0.34.7 wakes nobody when the write of a buffer fails that its last writer hands over (`Log::exit_reservation`): who
-/// waits for that buffer waits for ever. A flush that begins after the failure sees it, and wakes all.
+/// sled 0.34.7 wakes nobody when the write of a buffer fails that its last writer hands over (`Log::exit_reservation`), and each
+/// batch begins with one (`PageCache::pin_log`): who waits for that buffer waits for ever. A flush that begins after the failure
+/// sees it, and wakes all.
 fn flush(db: &sled::Db) -> Result<()> {
     let (sender, flushed) = mpsc::channel();
     let mut wait = FLUSH_SLOW;

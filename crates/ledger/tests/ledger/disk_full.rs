@@ -127,20 +127,38 @@ fn a_state_on_a_disk_that_was_full_opens_again() {
     assert!(filled >= 20, "only {filled} disks held a commit");
 }
 
-/// A disk that takes its time to say that it has no room for what is already in the file, as with delayed allocation. It says so
-/// of the buffers that end a segment of 512 KiB, after as many as the variable says: those are written last of a batch that
-/// reaches over the end.
+/// A disk that says late that it has no room, as with delayed allocation: when all other threads wait in futex(2), one of them
+/// for this write. It says so of the first buffer of a batch, which is the smallest, after as many batches as the variable says.
 const SLOW_DISK: &str = r#"
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static int all_others_wait(void) {
+    int all = 1;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *task; all && (task = readdir(tasks));) {
+        char path[64], call[8] = "";
+        if (task->d_name[0] == '.' || atol(task->d_name) == syscall(SYS_gettid)) continue;
+        snprintf(path, sizeof path, "/proc/self/task/%.20s/syscall", task->d_name);
+        FILE *file = fopen(path, "r");
+        all = file && fgets(call, sizeof call, file) && atoi(call) == SYS_futex;
+        if (file) fclose(file);
+    }
+    closedir(tasks);
+    return all;
+}
+
 int sync_file_range(int file, off64_t offset, off64_t bytes, unsigned flags) {
-    static int segments;
-    if ((offset + bytes) % 524288) return 0;
-    if (__sync_fetch_and_add(&segments, 1) < atoi(getenv("STAKEOUT_LEDGER_SEGMENTS"))) return 0;
-    usleep(200000);
+    static int batches;
+    if (bytes > 64 || __sync_fetch_and_add(&batches, 1) != atoi(getenv("STAKEOUT_LEDGER_BATCHES"))) return 0;
+    while (!all_others_wait()) sched_yield();
     errno = ENOSPC;
     return -1;
 }
@@ -158,15 +176,15 @@ fn a_write_that_fails_late_ends() {
         eprintln!("skipped: no C compiler makes a library here: {built:?}");
         return;
     }
-    for segments in 0..4 {
-        let state = dir.path().join(segments.to_string());
+    for batches in 0..6 {
+        let state = dir.path().join(batches.to_string());
         let mut command = Command::new("timeout");
         command.arg(ENDS_WITHIN).arg(std::env::current_exe().expect("its own path"));
         command.args(["--exact", "disk_full::squeezed", "--nocapture"]);
-        command.env(SQUEEZED, &state).env("LD_PRELOAD", &disk).env("STAKEOUT_LEDGER_SEGMENTS", segments.to_string());
+        command.env(SQUEEZED, &state).env("LD_PRELOAD", &disk).env("STAKEOUT_LEDGER_BATCHES", batches.to_string());
         let output = command.output().expect("starts");
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{segments}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{batches}: {said}{}", String::from_utf8_lossy(&output.stderr));
         Ledger::open(&state).expect("there is room again");
     }
 }
