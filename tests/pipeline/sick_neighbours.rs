@@ -1,11 +1,13 @@
 //! A log or a destination that is sick delays only its own messages: what is urgent goes out at once, and the rest soon.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
+use super::ocsf::Reported;
 use super::world::{World, terminate};
 
 const TICK: i64 = DAY + HOUR;
@@ -32,8 +34,10 @@ correlation: {type: event_count, rules: [denied], group-by: [source_ip, user.use
 /// How long a finding of level high may take while a neighbour is sick. Everything else goes out after 30 s.
 const AT_ONCE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(50);
-/// How long until the daemon has noticed the next minute and read it.
-const NEXT_MINUTE: Duration = Duration::from_secs(100);
+/// How long until the daemon has noticed the next minutes and read them.
+const NEXT_MINUTES: Duration = Duration::from_secs(160);
+/// Sources that scan in each minute.
+const SCANNERS: u32 = 40;
 
 /// A healthy log with one scanner, and another log.
 fn world() -> World {
@@ -89,29 +93,60 @@ fn current_minute() -> i64 {
     now - now.rem_euclid(MINUTE)
 }
 
-/// A log and a destination hang; with a tick each minute, the others get what each minute holds.
+/// A log and a destination hang, one asks to be left alone for ten minutes, and nobody reads standard output. With a tick each
+/// minute, SNS gets what each minute holds; the others get it later.
 #[test]
-fn the_next_tick_begins_while_a_log_and_a_destination_hang() {
+fn the_next_tick_begins_while_a_log_and_destinations_are_sick() {
     let world = World::with_two_logs();
     world.use_rules(RULES);
     world.reconfigure("budget: 1\n", "budget: 1\nschedule: {cron: \"* * * * *\", earliest: -2m, latest: -1m}\n");
+    let hook = world.webhook.url();
+    let more = format!("notify:\n  - {{name: hook, webhook: {{url: {hook:?}}}}}\n  - {{name: out, stdout: {{}}}}\n");
+    world.reconfigure("notify:\n", &more);
     let minute = current_minute();
-    // Another address in each minute.
-    for n in -3..4 {
-        world.ingest(&scan(&format!("8.8.4.{}", 10 + n), minute + n * MINUTE));
+    for n in -3..6 {
+        // As many as do not fit into a pipe.
+        let scanners = (0..SCANNERS).flat_map(|host| scan(&format!("8.8.{}.{host}", 10 + n), minute + n * MINUTE));
+        world.ingest(&scanners.collect::<Vec<Line>>());
     }
     world.other_logs.set_faults(Faults::always(Fault::Hang));
     world.slack.set_faults(Faults::always(Fault::Hang));
-    let daemon = world.begin_run();
-    let sources = || -> BTreeSet<String> {
+    world.webhook.set_faults(Faults::always(Fault::Throttled { retry_after_s: Some(600) }));
+    let (mut unread, stdout) = std::io::pipe().expect("a pipe");
+    let daemon = world.begin_run_to(stdout.into());
+    let minutes = || -> BTreeSet<String> {
         let high = world.reported().into_iter().filter(|reported| reported.episode.rule == HIGH);
-        high.map(|reported| reported.episode.source).collect()
+        high.filter_map(|reported| Some(reported.episode.source.rsplit_once('.')?.0.to_owned())).collect()
     };
-    let first = wait_at_most(AT_ONCE, "SNS hears of the first minute", || !sources().is_empty());
-    let next = wait_at_most(NEXT_MINUTE, "SNS hears of the next minute", || sources().len() >= 2);
-    eprintln!("the first minute after {first:?}, the next {next:?} later");
+    let first = wait_at_most(AT_ONCE, "SNS hears of the first minute", || !minutes().is_empty());
+    // The pause after any failure takes a minute, so two of them.
+    let next = wait_at_most(NEXT_MINUTES, "SNS hears of the next two minutes", || minutes().len() >= 3);
+    eprintln!("the first minute after {first:?}, the next two {next:?} later");
     assert!(world.slack.messages().is_empty() && !world.other_logs.requests().is_empty());
+    assert_eq!(world.webhook.requests().len(), 1, "the webhook is left alone");
     assert_eq!(terminate(daemon), Some(0));
+
+    let mut text = String::new();
+    unread.read_to_string(&mut text).expect("the daemon has ended");
+    // The last line may be cut.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let before = uids(whole.lines().map(Reported::read));
+    assert!(!before.is_empty() && before.len() < uids(world.reported()).len(), "the pipe was never full: {before:?}");
+    for faults in [world.other_logs.faults(), world.slack.faults(), world.webhook.faults()] {
+        faults.clear();
+    }
+    let ran = world.run(&["once"]);
+    ran.assert_code(0);
+    let after = uids(ran.stdout.lines().map(Reported::read));
+    assert_eq!(before.union(&after).cloned().collect::<BTreeSet<String>>(), uids(world.reported()));
+    assert_eq!(
+        uids(world.webhook.values().iter().map(|value| Reported::read(&value.to_string()))),
+        uids(world.reported())
+    );
+}
+
+fn uids(reported: impl IntoIterator<Item = Reported>) -> BTreeSet<String> {
+    reported.into_iter().map(|reported| reported.uid).collect()
 }
 
 fn scan(source: &str, minute: i64) -> Vec<Line> {

@@ -293,8 +293,13 @@ sources:
 
     /// Begins `run`, and returns when it has started.
     pub(crate) fn begin_run(&self) -> Child {
+        self.begin_run_to(Stdio::null())
+    }
+
+    /// Begins `run` with a standard output.
+    pub(crate) fn begin_run_to(&self, stdout: Stdio) -> Child {
         let mut command = self.command(&["run"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut child = command.stdout(stdout).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let is_started = lines.by_ref().any(|line| line.is_ok_and(|line| line.contains("started")));
         assert!(is_started, "the daemon ended before it had started");
