@@ -335,7 +335,7 @@ fn rows_of_rules_that_reach_far_stay_when_the_others_leave() {
         (rows, oldest.others_from.0, oldest.near_from.0)
     };
     assert_eq!(expire(-100, 110), (vec![(0, all.len() - far), (60, all.len() - far)], -100, 110));
-    assert_eq!(expire(-100, 110), (vec![], -100, 110), "what is gone is not looked for again");
+    assert_eq!(expire(-100, 110), (vec![], -100, 110));
     assert_eq!(expire(50, 170), (vec![(0, far), (120, all.len() - far)], 50, 170));
 
     // What a late read writes before that is found again.
@@ -343,6 +343,13 @@ fn rows_of_rules_that_reach_far_stay_when_the_others_leave() {
     ledger.commit_window(&mut samples::with_rows(late, [(Minute(60), all.clone())])).expect("written");
     assert_eq!(expire(50, 170), (vec![(60, all.len() - far)], 50, 170));
     assert_eq!(expire(170, 170), (vec![(60, far), (120, far)], 170, 170));
+
+    // Where a commit says that none are left, none are looked for.
+    let again = samples::commit(SourceId(0), samples::log(0), 63, ledger.next_delivery());
+    ledger.commit_window(&mut samples::with_rows(again, [(Minute(60), all.clone())])).expect("written");
+    let none_left = samples::commit(SourceId(0), samples::log(0), 64, ledger.next_delivery());
+    ledger.commit_window(&mut Commit { near_rows_from: Minute(110), ..none_left }).expect("written");
+    assert_eq!(expire(-100, 110), (vec![], -100, 110));
 }
 
 /// Findings are found by their groups and sources, by the end of their quiet time, and not in the archive.
