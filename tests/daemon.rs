@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the daemon may take to end after a signal.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long the admin page may take beside idle connections: less than their own time limit.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 /// Idle connections that a test holds: more than the daemon may have open files.
 const CONNECTIONS_HELD: usize = 600;
 const FILES_MAX: usize = 256;
@@ -187,11 +189,14 @@ fn it_is_ready_after_its_first_tick_and_shows_what_it_does() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the deadline bounds the test itself")]
 fn idle_connections_to_the_admin_page_do_not_silence_it() {
     let daemon = Daemon::start_with_files(FILES_MAX);
     daemon.wait_for("STATUS=tick ");
     let held: Vec<TcpStream> = (0..CONNECTIONS_HELD).map(|_| daemon.connect()).collect();
+    let asked = Instant::now();
     assert_eq!(daemon.ask("GET", "/healthz").0, "HTTP/1.1 200 OK");
+    assert!(asked.elapsed() < ANSWERED_WITHIN, "it answers only when idle connections have ended");
     assert!(daemon.metric("stakeout_admin_connections_closed_total "));
     // A reload opens the config, the rules and the log.
     daemon.signal("HUP");
