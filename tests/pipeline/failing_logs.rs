@@ -1,11 +1,14 @@
 //! Logs that throttle, fail, deny, lose tokens or fall silent: windows wait, and what is missed is said aloud.
 
+use std::io::{BufRead, BufReader};
+
 use stakeout_fakes::cloudwatch_logs::{Paging, TokenGone};
 use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{DAY, HOUR, Line, MINUTE, refused, utc};
 use super::counter;
 use super::ocsf::{WATCH, assert_each_opens_once, final_episodes};
+use super::three_clouds::each;
 use super::world::{Cloud, World};
 
 const TICK: i64 = DAY + HOUR;
@@ -74,6 +77,50 @@ fn a_long_wait_is_honoured() {
         world.once_done(TICK + HOUR);
         assert_found(&world);
     }
+}
+
+/// How long the provider asks to wait, unless STAKEOUT_WAIT_SECONDS names another.
+const WAIT_SECONDS: u32 = 2;
+
+#[test]
+fn a_wait_that_the_window_has_time_for_is_waited_for() {
+    let seconds = std::env::var("STAKEOUT_WAIT_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let seconds: u32 = seconds.unwrap_or(WAIT_SECONDS);
+    each(&Cloud::THREE, |&cloud| {
+        let world = World::of(&[cloud]);
+        world.ingest_into(cloud, &scan());
+        world.server(cloud).set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: Some(seconds) }));
+        world.once_done(TICK);
+        assert_found(&world);
+        let requests = world.server(cloud).requests();
+        let waited = requests[1].at.duration_since(requests[0].at).as_secs_f64();
+        eprintln!("{cloud:?}: asked to wait {seconds} s, waited {waited:.3} s");
+        assert!(waited >= f64::from(seconds), "{cloud:?}: waited {waited} s");
+    });
+}
+
+/// The longest waits are begun and announced, and nobody is asked meanwhile.
+#[test]
+fn a_wait_of_minutes_is_announced() {
+    each(&Cloud::THREE, |&cloud| {
+        for seconds in [45, 600] {
+            let world = World::of(&[cloud]);
+            world.ingest_into(cloud, &scan());
+            world.server(cloud).set_faults(Faults::next(1, &Fault::Throttled { retry_after_s: Some(seconds) }));
+            let mut child = world.begin_once_heard(TICK);
+            let announced = BufReader::new(child.stderr.take().expect("it is piped")).lines().find_map(|line| {
+                let line = line.expect("UTF-8");
+                let (_, wait) = line.split_once("wait_seconds=")?;
+                wait.split(' ').next()?.parse::<u32>().ok()
+            });
+            // A part of it has passed by then.
+            assert!(announced.is_some_and(|wait| (seconds - 5..=seconds).contains(&wait)), "{cloud:?}: {announced:?}");
+            assert_eq!(world.server(cloud).requests().len(), 1, "{cloud:?}");
+            child.kill().and_then(|()| child.wait()).expect("it ends");
+            world.once_done(TICK);
+            assert_found(&world);
+        }
+    });
 }
 
 #[test]

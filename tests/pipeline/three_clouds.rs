@@ -28,7 +28,7 @@ fn assert_found(world: &World, lines: &[Line], what: &str) {
 }
 
 /// Runs a test for several things at once: each has a world of its own.
-fn each<T: Sync>(of: &[T], test: impl Fn(&T) + Sync) {
+pub(crate) fn each<T: Sync>(of: &[T], test: impl Fn(&T) + Sync) {
     std::thread::scope(|scope| {
         for it in of {
             let test = &test;

@@ -65,7 +65,7 @@ impl Log {
         let mut cost = ScanCost::default();
         for _ in 0..PAGES_MAX {
             let ask = || client.first_records(window, &prefilter, token.as_ref(), REQUESTS_MAX);
-            let page = with_retries(budget, &mut cost, ask).await?;
+            let page = with_retries(&self.source, budget, &mut cost, ask).await?;
             for record in &page.records {
                 // The scan of the window already counted and reported undecodable records.
                 let event = client.decode(record).ok().map(|decoded| decoded.event);

@@ -9,9 +9,10 @@ use stakeout_core::event::CutFields;
 use stakeout_core::fold::Fold;
 use stakeout_core::record::{CutRequests, FetchError, PageToken};
 use stakeout_core::rule::Rules;
+use stakeout_core::source::Source;
 use stakeout_core::text::counted;
 use stakeout_core::time::Window;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{Log, ScanCost, ScanError, ScanErrorKind, ScanOptions, WindowScan};
 use crate::clock;
@@ -87,7 +88,7 @@ impl Log {
         let PartialScan { fold, mut cost, losses } = read;
         // One request distinguishes a quiet window from a silent log. Its failure does not fail the window, which is read.
         let has_records = match cost.records {
-            0 => with_retries(budget, &mut cost, || client.has_records(window)).await.ok(),
+            0 => with_retries(&self.source, budget, &mut cost, || client.has_records(window)).await.ok(),
             _ => Some(true),
         };
         let lost = losses.named(&options.rules);
@@ -108,8 +109,8 @@ impl Log {
         let mut token = None;
         let mut tokens = PageTokens::default();
         loop {
-            let page =
-                with_retries(budget, &mut read.cost, || client.page(slice, &options.prefilter, token.as_ref())).await?;
+            let ask = || client.page(slice, &options.prefilter, token.as_ref());
+            let page = with_retries(&self.source, budget, &mut read.cost, ask).await?;
             read.cost.pages += 1;
             read.cost.bytes += page.bytes;
             read.cost.undecodable += u64::from(page.unusable);
@@ -216,6 +217,7 @@ impl PageTokens {
 
 /// Asks until there is an answer, an error that no retry fixes, or too many other errors.
 pub(super) async fn with_retries<T, F>(
+    source: &Source,
     budget: &Budget,
     cost: &mut ScanCost,
     mut ask: impl FnMut() -> F,
@@ -237,6 +239,8 @@ where
         if !left.is_zero() {
             // The provider may have asked another log of the same account to wait.
             cost.wait(left, WINDOW_WAIT_MAX).map_err(|reason| ScanError::later(format!("throttled: {reason}")))?;
+            let wait_seconds = left.as_secs();
+            info!(source = source.name, wait_seconds, "waiting because the provider asks for it");
             clock::sleep(left).await;
         }
         let permit = budget.until_ready().await;
