@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stakeout_fakes::LogAnalytics;
 
 use super::proxied::Proxied;
 use super::world::{Cloud, Ran};
@@ -118,6 +119,45 @@ fn a_token_service_that_is_not_trusted_or_refuses_is_named_at_once() {
     assert!(ran.stderr.contains("https://sts.googleapis.com: http status 400: "), "{}", ran.stderr);
     assert!(ran.stderr.contains("invalid_grant") && !ran.stderr.contains("canary"), "{}", ran.stderr);
     assert_eq!(token_requests(&proxied).len(), 1, "{}", ran.stderr);
+}
+
+/// A machine of Azure gets the token that is exchanged from its metadata service, which wants a header and answers with JSON.
+#[test]
+fn a_federated_token_may_come_from_a_url() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let azure = runtime.as_ref().expect("a runtime").block_on(LogAnalytics::start()).expect("a port");
+    let once = |headers: Value, member: &str| {
+        let proxied = proxied(None);
+        proxied.trust_by_config();
+        proxied.world.cloud_logging.federate(AUDIENCE, &azure.next_token(), None);
+        let mut file = federation(&proxied, false);
+        let path = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://api.loganalytics.io";
+        file["credential_source"] = json!({
+            "url": azure.endpoint() + path,
+            "headers": headers,
+            "format": {"type": "json", "subject_token_field_name": member},
+        });
+        let asked = azure.requests().len();
+        let ran = once(&proxied, &file);
+        assert!(!ran.stderr.contains("canary") && !ran.stderr.contains("fake."), "{}", ran.stderr);
+        // The metadata service is asked once and directly, whatever it answers.
+        assert_eq!(azure.requests().len(), asked + 1, "{}", ran.stderr);
+        assert!(!proxied.hosts().iter().any(|host| host.starts_with("127.")), "{:?}", proxied.hosts());
+        (ran, token_requests(&proxied))
+    };
+    let (ran, exchanged) = once(json!({"Metadata": "True"}), "access_token");
+    ran.assert_code(0);
+    assert_eq!(exchanged, ["POST /v1/token"]);
+
+    for (headers, member, problem) in [
+        (json!({}), "access_token", "http status 400: "),
+        (json!({"Metadata": "True"}), "id_token", "the source of the federated token holds no token"),
+    ] {
+        let (ran, exchanged) = once(headers, member);
+        ran.assert_code(1);
+        assert!(ran.stderr.contains(problem), "{}", ran.stderr);
+        assert_eq!(exchanged, Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -111,6 +111,11 @@ impl LogAnalytics {
         self.logs.state.lock().tokens.expire();
     }
 
+    /// Returns the token that is issued next.
+    pub fn next_token(&self) -> String {
+        self.logs.state.lock().tokens.next()
+    }
+
     /// Returns the number of tokens issued so far.
     pub fn tokens_issued(&self) -> u64 {
         self.logs.state.lock().tokens.issued()

@@ -63,12 +63,17 @@ impl Tokens {
         self.issued
     }
 
+    /// Returns the token that is issued next.
+    pub(super) fn next(&self) -> String {
+        let mut hasher = SipHasher13::new_with_keys(0x656e_7472_6100, 0);
+        hasher.write_u64(self.issued + 1);
+        format!("fake.{:032x}", hasher.finish128().as_u128())
+    }
+
     /// Issues a token that is valid from now on.
     pub(super) fn issue(&mut self, now: Timestamp) -> String {
+        let token = self.next();
         self.issued += 1;
-        let mut hasher = SipHasher13::new_with_keys(0x656e_7472_6100, 0);
-        hasher.write_u64(self.issued);
-        let token = format!("fake.{:032x}", hasher.finish128().as_u128());
         let end = now.checked_add(self.life).unwrap_or(Timestamp::MAX);
         self.live.insert(self.issued, (token.clone(), end));
         if self.live.len() > TOKENS_MAX {
