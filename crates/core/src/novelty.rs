@@ -262,6 +262,15 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_day_is_kept_until_the_64th_after_it() {
+        for (later, is_kept) in [(63, true), (64, false)] {
+            let mut days = SeenDays::default();
+            [0, later].into_iter().for_each(|day| days.add(day));
+            assert_eq!((days.has_any(0, 0), days.has_any(later, later)), (is_kept, true), "{later}");
+        }
+    }
+
     proptest! {
         /// Bits hold what a set of days holds, as far as they reach.
         #[test]
