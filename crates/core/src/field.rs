@@ -200,8 +200,8 @@ impl FieldValue<'_> {
     pub(crate) fn write(&self, to: &mut Vec<u8>) {
         let length = |length: usize| (length as u64).to_le_bytes();
         let write_text = |text: &str, to: &mut Vec<u8>| {
-            to.extend(length(text.len()));
-            to.extend(text.as_bytes());
+            to.extend_from_slice(&length(text.len()));
+            to.extend_from_slice(text.as_bytes());
         };
         match self {
             FieldValue::Missing => to.push(0),
@@ -212,7 +212,7 @@ impl FieldValue<'_> {
             FieldValue::Owned(text) => FieldValue::Text(text).write(to),
             FieldValue::Texts(texts) => {
                 to.push(2);
-                to.extend(length(texts.len()));
+                to.extend_from_slice(&length(texts.len()));
                 texts.iter().for_each(|text| write_text(text, to));
             }
             FieldValue::Number(number) => {

@@ -11,14 +11,16 @@ mod findings;
 mod follow_ups;
 mod group_index;
 mod group_sizes;
+mod groups;
 mod hashed;
 mod memberships;
 mod merge;
 mod row_limit;
 mod samples;
-mod values;
+mod sources;
 mod window_counts;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -26,10 +28,11 @@ use std::sync::Arc;
 use siphasher::sip::SipHasher13;
 
 use crate::address::SourceIp;
+use crate::distinct::DistinctKind;
 use crate::evidence::SampleDraft;
 use crate::follow_up::{FOLLOW_UP_SOURCES_MAX, FollowUp};
-use crate::group::{CountKey, RuleKey};
-use crate::hash::HashKey;
+use crate::group::RuleKey;
+use crate::hash::{HashKey, TextHash};
 use crate::observation::Observation;
 use crate::proxy_watch::ProxyWatch;
 use crate::response_code::ResponseCode;
@@ -37,10 +40,11 @@ use crate::rule::{Level, Match, Matcher, Pass, Rules};
 use crate::time::{Second, Window};
 
 use group_sizes::GroupSizes;
-use hashed::ByHash;
-use memberships::{Membership, Memberships};
-use samples::WindowSamples;
-use values::WindowValues;
+use groups::Group;
+use hashed::{ByHash, ByNumber};
+use memberships::{CountedText, Membership, Memberships};
+use samples::{SampleKey, WindowSamples};
+use sources::{Sender, Sources};
 
 pub use close::{Closed, ClosedLog, close, keys_needed, spans_needed};
 pub use close_input::{CloseInput, Stored};
@@ -51,14 +55,15 @@ pub use window_counts::WindowCounts;
 /// What a window may hold. Whatever exceeds a limit is reported as a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Distinct matched requests; about 50 bytes of memory each.
+    /// Distinct matched requests; about 60 bytes of memory each.
     pub requests_max: usize,
-    /// Groups, over all rules; about 500 bytes of memory each. A window with more is read twice: the second time, the largest
-    /// of each rule are counted.
+    /// Groups, over all rules. Of more, the largest of each rule are counted.
     pub groups_max: usize,
     /// Samples, over all groups; about 700 bytes of memory each.
     pub samples_max: usize,
-    /// Distinct values, over all groups and minutes; about 300 bytes of memory each.
+    /// Distinct sets of what requests count for, whoever sent them; about 300 bytes of memory each. From half of them on, new
+    /// sets leave out the values that rules count; from an eighth on, those of a sender with very many in a minute. A window
+    /// with more is read twice: the second time, only the largest groups of each rule take part.
     pub values_max: usize,
     /// Rows (rule, group, minute) in an hour of record time that are stored.
     pub rows_max: usize,
@@ -118,6 +123,14 @@ impl Limits {
     }
 }
 
+/// Most kinds of requests of which a fold remembers what they count for. At this number all are forgotten: a client that
+/// changes its requests each time makes every one of them useless.
+const KINDS_MAX: usize = 4096;
+
+/// Most sets with counted values that a sender adds in a minute once they become many: twice as many as a row has values. So
+/// one that asks for ever new paths leaves room for the values of others.
+const SETS_PER_MINUTE_MAX: usize = 2 * TextHash::VALUES_MAX;
+
 /// How many requests a fold has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FoldCounts {
@@ -143,9 +156,9 @@ pub struct Fold {
     is_reread: bool,
     /// The spans of each rule and source that are followed up; `None` in the first pass.
     follow_ups: Option<HashMap<(RuleKey, SourceIp), Vec<Window>>>,
-    /// The groups that are counted; `None` in a first read, which counts all that fit.
+    /// The groups that are counted; `None` in a first read, which counts all.
     largest: Option<Arc<LargestGroups>>,
-    /// The sizes of all groups, once there are too many. Then nothing else is counted.
+    /// The sizes of all groups, once there are too many sets of memberships. Then nothing else is counted.
     sizes: Option<GroupSizes>,
     hash_key: HashKey,
     limits: Limits,
@@ -153,30 +166,39 @@ pub struct Fold {
     /// The index of each request by its identity.
     request_by_identity: ByHash<u32>,
     requests: Vec<MatchedRequest>,
-    groups: Vec<Group>,
-    /// The index of each group by the keyed hash of its key.
-    group_by_hash: ByHash<u32>,
+    sources: Sources,
     memberships: Memberships,
+    /// By sender and minute: how many sets with values it has added.
+    sets_added: ByNumber<(Option<u64>, i32), usize>,
+    /// What requests count for, by the keyed hash of all that decides it. Without follow-ups and limits, the sender does not.
+    kinds: ByHash<Kind>,
     samples: WindowSamples,
-    values: WindowValues,
     /// The sources of requests over the limits.
     overflow: row_limit::LargestSources,
     proxies: ProxyWatch,
     /// Reused for each request.
     matches: Vec<Match>,
     /// Reused for each request.
-    request_memberships: Vec<Membership>,
+    buffer: Vec<u8>,
 }
 
-/// A matched request: when it came, how many it stands for, and its set of memberships.
+/// What requests count for that differ in nothing that the rules read.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// The number of the set of memberships, and the hash that it has before values over the limit are left out; `None` where
+    /// the requests count for nothing.
+    set: Option<(u32, u64)>,
+    is_unattributed: bool,
+}
+
+/// A matched request: when it came, how many it stands for, who sent it, and its set of memberships.
 #[derive(Clone, Copy)]
 struct MatchedRequest {
     first: Second,
     last_after_seconds: u32,
     n: u32,
-    membership_set: u32,
-    /// The minute in which the API server received it, as far as 32 bits reach.
-    received: i32,
+    set: u32,
+    source: Sender,
 }
 
 impl MatchedRequest {
@@ -185,11 +207,11 @@ impl MatchedRequest {
         self.first = self.first.min(first);
         self.n = self.n.max(n);
     }
-}
 
-struct Group {
-    key: CountKey,
-    clusters: Vec<Arc<str>>,
+    /// Returns the sender that one of its memberships means.
+    fn sender(&self, sender: Sender) -> Sender {
+        if sender == Sender::OWN { self.source } else { sender }
+    }
 }
 
 /// Opens `window` for `rules`. `is_reread` marks new matches as late; `hash_key` chooses the samples.
@@ -198,7 +220,7 @@ pub fn open(rules: Arc<Rules>, window: Window, is_reread: bool, hash_key: HashKe
     Fold { is_reread, ..open_pass(rules, Pass::First, window, hash_key, limits) }
 }
 
-/// Opens `window` for its second read, which counts only the `largest` groups: see [`WindowCounts::largest_groups`].
+/// Opens `window` for its second read, in which only the `largest` groups take part: see [`WindowCounts::largest_groups`].
 #[must_use]
 pub fn open_largest(
     rules: Arc<Rules>,
@@ -243,15 +265,15 @@ fn open_pass(rules: Arc<Rules>, pass: Pass, window: Window, hash_key: HashKey, l
         counts: FoldCounts::default(),
         request_by_identity: ByHash::default(),
         requests: Vec::new(),
-        groups: Vec::new(),
-        group_by_hash: ByHash::default(),
-        memberships: Memberships::new(hash_key),
+        sources: Sources::default(),
+        memberships: Memberships::default(),
+        sets_added: ByNumber::default(),
+        kinds: ByHash::default(),
         samples: WindowSamples::new(limits.samples_max),
-        values: WindowValues::new(limits.values_max),
         overflow: row_limit::LargestSources::default(),
         proxies: ProxyWatch::default(),
         matches: Vec::new(),
-        request_memberships: Vec::new(),
+        buffer: Vec::new(),
     }
 }
 
@@ -265,29 +287,66 @@ impl Fold {
             return;
         }
         self.proxies.observe(observation);
-        let mut matches = std::mem::take(&mut self.matches);
-        self.match_all(observation, &mut matches);
-        if !matches.is_empty() {
-            self.count_matches(observation, &matches);
-        }
-        self.matches = matches;
-    }
-
-    fn count_matches(&mut self, observation: &Observation, matches: &[Match]) {
-        let code = ResponseCode::of(observation.event.response_code);
-        let identity = self.identity_of(observation, code, matches);
-        let known = self.request_by_identity.get(&identity).copied();
-        let has_many_groups = self.sizes.is_some() || known.is_none() && self.has_too_many_groups(matches);
-        if has_many_groups && self.is_first_read() {
-            self.note_sizes(identity, observation.n.max(1), matches);
+        if self.sizes.is_some() {
+            self.counts.unattributed += u64::from(self.match_all(observation));
+            self.note_sizes(observation);
             return;
         }
-        if known.is_none() && (has_many_groups || self.requests.len() >= self.limits.requests_max) {
+        let Some(Kind { set, is_unattributed }) = self.kind_of(observation) else { return };
+        self.counts.unattributed += u64::from(is_unattributed);
+        if let Some((set, hash)) = set {
+            self.count_request(observation, set, hash);
+        }
+    }
+
+    /// Returns what a request counts for, or `None` where it is noted otherwise, because there are too many sets.
+    fn kind_of(&mut self, observation: &Observation) -> Option<Kind> {
+        // Which groups a follow-up or a second read counts depends on the sender.
+        let is_remembered = self.is_first_read();
+        let mut read = 0;
+        if is_remembered {
+            self.buffer.clear();
+            self.matcher.write_read(observation, &mut self.buffer);
+            read = SipHasher13::new_with_key(&self.hash_key.0).hash(&self.buffer);
+            if let Some(kind) = self.kinds.get(&read) {
+                return Some(*kind);
+            }
+        }
+        let is_unattributed = self.match_all(observation);
+        let mut kind = Kind { set: None, is_unattributed };
+        if !self.matches.is_empty() {
+            let Some(set) = self.set_of_matches(observation) else {
+                self.counts.unattributed += u64::from(is_unattributed);
+                self.exceed_sets(observation);
+                return None;
+            };
+            kind.set = Some(set);
+        }
+        if is_remembered {
+            if self.kinds.len() >= KINDS_MAX {
+                self.kinds.clear();
+            }
+            self.kinds.insert(read, kind);
+        }
+        Some(kind)
+    }
+
+    /// Counts a request for its set of memberships, whose `hash` is the one before values over the limit are left out.
+    fn count_request(&mut self, observation: &Observation, set: u32, hash: u64) {
+        let source = observation.client.map(SourceIp::of).map(|source| (source, self.matcher.hash_of_source(source)));
+        let identity = self.identity_of(observation, hash, source.map(|(_, hash)| hash));
+        let known = self.request_by_identity.get(&identity).copied();
+        if known.is_none() && self.requests.len() >= self.limits.requests_max {
             self.sum_up(observation);
             return;
         }
-        let received = received_minute(observation);
-        self.sample(observation, matches, received);
+        let source = source.map_or(Sender::NONE, |(source, hash)| self.sources.number_of(source, hash));
+        let groups = self.memberships.facts(set).groups;
+        self.samples.add(&SampleDraft::of(observation, &self.hash_key), || SampleKey {
+            groups,
+            source,
+            received: received_minute(observation),
+        });
         if let Some(index) = known {
             self.counts.duplicates += 1;
             self.requests[index as usize].join(observation.first, observation.n);
@@ -299,8 +358,8 @@ impl Fold {
             last_after_seconds: u32::try_from(observation.last.0.saturating_sub(observation.first.0))
                 .unwrap_or(u32::MAX),
             n: observation.n.max(1),
-            membership_set: self.membership_set_of(matches, code, received),
-            received,
+            set,
+            source,
         };
         self.add_request(identity, request);
     }
@@ -333,18 +392,32 @@ impl Fold {
         self.largest.is_none() && self.follow_ups.is_none()
     }
 
-    /// Returns whether one more request with `matches` would make more groups than there may be.
-    fn has_too_many_groups(&self, matches: &[Match]) -> bool {
-        let new = matches.iter().filter(|one| !self.group_by_hash.contains_key(&one.hash)).count();
-        self.groups.len() + new > self.limits.groups_max
+    /// Notes a request for whose memberships there is no room: a first read begins to note sizes alone.
+    fn exceed_sets(&mut self, observation: &Observation) {
+        if !self.is_first_read() {
+            self.sum_up(observation);
+            return;
+        }
+        let mut requests = std::mem::take(&mut self.requests);
+        requests.sort_unstable_by_key(|request| request.source);
+        let identities = self.request_by_identity.keys().copied();
+        self.sizes = Some(groups::sizes(self, &requests, GroupSizes::new(&self.rules, identities)));
+        self.request_by_identity = ByHash::default();
+        self.sources = Sources::default();
+        self.memberships = Memberships::default();
+        self.sets_added = ByNumber::default();
+        self.kinds = ByHash::default();
+        self.samples = WindowSamples::new(self.limits.samples_max);
+        self.note_sizes(observation);
     }
 
-    /// Adds a request to the sizes of its groups. From the first one on, nothing else is counted: the second read does it.
-    fn note_sizes(&mut self, identity: u64, n: u32, matches: &[Match]) {
-        if self.sizes.is_none() {
-            self.sizes = Some(self.sizes_so_far());
-            self.forget_requests();
+    /// Adds a request with these matches to the sizes of its groups.
+    fn note_sizes(&mut self, observation: &Observation) {
+        if self.matches.is_empty() {
+            return;
         }
+        let source = observation.client.map(|client| self.matcher.hash_of_source(SourceIp::of(client)));
+        let identity = self.identity_of(observation, self.hash_of_matches(observation, false), source);
         let Some(sizes) = &mut self.sizes else { return };
         // A request over the limit may be noted twice.
         if !sizes.is_new(identity, self.limits.requests_max) {
@@ -352,44 +425,17 @@ impl Fold {
         }
         // Several values of a request may count for one group, one after another.
         let mut before = None;
-        for found in matches {
+        for found in &self.matches {
             if before.replace(found.hash) != Some(found.hash) {
-                sizes.add(self.matcher.source_of(found).0, found.hash, n);
+                sizes.add(self.matcher.source_of(found).0, found.hash, observation.n.max(1));
             }
         }
     }
 
-    /// Returns the sizes of all groups so far.
-    fn sizes_so_far(&self) -> GroupSizes {
-        let mut hashes = vec![0; self.groups.len()];
-        self.group_by_hash.iter().for_each(|(hash, group)| hashes[*group as usize] = *hash);
-        let mut sizes = GroupSizes::new(&self.rules, self.request_by_identity.keys().copied());
-        for request in &self.requests {
-            let memberships = self.memberships.of_set(request.membership_set);
-            for (index, membership) in memberships.iter().enumerate() {
-                let group = membership.group as usize;
-                // Several values of a request may count for one group.
-                if memberships[..index].iter().all(|other| other.group != membership.group) {
-                    sizes.add(self.groups[group].key.rule, hashes[group], request.n);
-                }
-            }
-        }
-        sizes
-    }
-
-    /// Frees the memory of all requests and groups.
-    fn forget_requests(&mut self) {
-        self.request_by_identity = ByHash::default();
-        self.requests = Vec::new();
-        self.groups = Vec::new();
-        self.group_by_hash = ByHash::default();
-        self.memberships = Memberships::new(self.hash_key);
-        self.samples = WindowSamples::new(self.limits.samples_max);
-        self.values = WindowValues::new(self.limits.values_max);
-    }
-
-    fn match_all(&mut self, observation: &Observation, matches: &mut Vec<Match>) {
-        self.counts.unattributed += u64::from(self.matcher.match_all(observation, matches));
+    /// Finds what a request counts for, among what is counted, and returns whether it fits a rule that cannot count it.
+    fn match_all(&mut self, observation: &Observation) -> bool {
+        let mut matches = std::mem::take(&mut self.matches);
+        let is_unattributed = self.matcher.match_all(observation, &mut matches);
         if let Some(largest) = &self.largest {
             let all = matches.len();
             matches.retain(|found| largest.contains(self.matcher.source_of(found).0, found.hash));
@@ -403,78 +449,116 @@ impl Fold {
                 source.is_some_and(|source| follow_ups.contains_key(&(rule, source)))
             });
         }
+        self.matches = matches;
+        is_unattributed
     }
 
-    /// Returns whether a request at `at` is in a span that is followed up, or the fold follows up nothing. Of several records of
-    /// a request the earliest counts, so this is known only after the last record.
-    fn is_followed(&self, key: &CountKey, at: Second) -> bool {
-        let Some(follow_ups) = &self.follow_ups else {
+    /// Returns the number of the set of memberships that the matches make, and its hash before values over the limit are left
+    /// out; `None` where it is new and there is no room for it.
+    fn set_of_matches(&mut self, observation: &Observation) -> Option<(u32, u64)> {
+        let whole = self.hash_of_matches(observation, false);
+        if let Some(set) = self.memberships.number_of(whole) {
+            return Some((set, whole));
+        }
+        let size = self.memberships.size();
+        let is_cut = self.matches.iter().any(|found| found.text.is_some()) && self.leaves_out_values(observation, size);
+        let hash = if is_cut { self.hash_of_matches(observation, true) } else { whole };
+        if let Some(set) = self.memberships.number_of(hash) {
+            return Some((set, whole));
+        }
+        // A second read has fewer groups than may be counted, each in few sets.
+        let more = if self.is_first_read() { 0 } else { self.limits.groups_max };
+        if size >= self.limits.values_max.saturating_add(more) {
+            return None;
+        }
+        let matches = std::mem::take(&mut self.matches);
+        let mut set: Vec<Membership> = Vec::with_capacity(matches.len());
+        let mut groups = SipHasher13::new_with_key(&self.hash_key.0);
+        for found in &matches {
+            let base = self.memberships.base_of(found.base, || self.matcher.base_of(found, observation));
+            let sender = found
+                .other_sender
+                .map_or(Sender::OWN, |source| self.sources.number_of(source, self.matcher.hash_of_source(source)));
+            let is_by_address = self.memberships.base(base).1.has_address();
+            let membership = Membership {
+                base,
+                grouped: if is_by_address { sender } else { Sender::NONE },
+                listed: if found.source.is_some() { sender } else { Sender::NONE },
+                referenced: found.referenced,
+                is_repeat: false,
+                text: match found.text {
+                    None => CountedText::None,
+                    Some(_) if is_cut => CountedText::Cut,
+                    Some(text) => CountedText::Kept(text),
+                },
+            };
+            let is_repeat = set.last().is_some_and(|last| (last.base, last.grouped) == (base, membership.grouped));
+            if !is_repeat {
+                (found.base, found.other_sender.filter(|_| is_by_address)).hash(&mut groups);
+            }
+            set.push(Membership { is_repeat, ..membership });
+        }
+        self.matches = matches;
+        let code = ResponseCode::of(observation.event.response_code);
+        Some((self.memberships.add(hash, groups.finish(), code, &observation.cluster, set), whole))
+    }
+
+    /// Returns whether a new set of `observation` leaves out the values that rules count, where there are `size` sets.
+    fn leaves_out_values(&mut self, observation: &Observation, size: usize) -> bool {
+        let values_max = self.limits.values_max;
+        if size >= values_max / 2 {
             return true;
-        };
-        let spans = key.group.source_ip().and_then(|source| follow_ups.get(&(key.rule, source)));
-        spans.is_some_and(|spans| spans.iter().any(|span| span.contains(at)))
+        }
+        let source = observation.client.map(|client| self.matcher.hash_of_source(SourceIp::of(client)));
+        let added = self.sets_added.entry((source, received_minute(observation))).or_default();
+        let is_too_much = size >= values_max / 8 && *added >= SETS_PER_MINUTE_MAX;
+        *added += usize::from(!is_too_much);
+        is_too_much
     }
 
-    /// Returns the hash that makes an observation the same request as another: its identity, its answer, and its matches.
-    fn identity_of(&self, observation: &Observation, code: ResponseCode, matches: &[Match]) -> u64 {
+    /// Returns the keyed hash of the matches of a request, whoever sent it; `is_cut` leaves out the texts that are counted.
+    fn hash_of_matches(&self, observation: &Observation, is_cut: bool) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.hash_key.0);
-        (&observation.identity, code, matches.len()).hash(&mut hasher);
-        for Match { hash, referenced, source, text, .. } in matches {
-            (hash, referenced, source, text).hash(&mut hasher);
+        (ResponseCode::of(observation.event.response_code), &observation.cluster, is_cut).hash(&mut hasher);
+        for Match { base, referenced, source, text, other_sender, .. } in &self.matches {
+            (base, referenced, other_sender, source.is_some(), text.is_some()).hash(&mut hasher);
+            text.filter(|_| !is_cut).hash(&mut hasher);
         }
         hasher.finish()
     }
 
-    fn sample(&mut self, observation: &Observation, matches: &[Match], received: i32) {
-        let sample = SampleDraft::of(observation, &self.hash_key);
-        for found in matches {
-            let group_index = self.group_of(found, observation);
-            let group = &mut self.groups[group_index as usize];
-            if !group.clusters.contains(&observation.cluster) {
-                group.clusters.reserve_exact(1);
-                group.clusters.push(observation.cluster.clone());
-            }
-            self.samples.add(group_index, received, &sample);
-        }
+    /// Returns the hash that makes an observation the same request as another: its identity, its sender, and its matches.
+    fn identity_of(&self, observation: &Observation, matches: u64, source: Option<u64>) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.hash_key.0);
+        (&observation.identity, matches, source).hash(&mut hasher);
+        hasher.finish()
     }
 
-    fn group_of(&mut self, found: &Match, observation: &Observation) -> u32 {
-        match self.group_by_hash.get(&found.hash) {
-            Some(index) => *index,
-            None => {
-                let key = self.matcher.key_of(found, observation);
-                self.add_group(found.hash, Group { key, clusters: Vec::new() })
-            }
-        }
+    /// Returns whether a request at `at` is in a span that is followed up, or the fold follows up nothing. Of several records of
+    /// a request the earliest counts, so this is known only after the last record.
+    fn is_followed(&self, group: Group, at: Second) -> bool {
+        let Some(follow_ups) = &self.follow_ups else {
+            return true;
+        };
+        let source = self.sources.get(group.source);
+        let spans = source.and_then(|source| follow_ups.get(&(self.rule_of(group), source)));
+        spans.is_some_and(|spans| spans.iter().any(|span| span.contains(at)))
     }
 
-    /// Returns the index of a group, to which the clusters of `group` are added.
-    fn merge_group(&mut self, group: Group) -> u32 {
-        let hash = self.matcher.hash_of(&group.key);
-        if let Some(index) = self.group_by_hash.get(&hash) {
-            let known = &mut self.groups[*index as usize].clusters;
-            let more = group.clusters.into_iter().filter(|cluster| !known.contains(cluster));
-            known.extend(more.collect::<Vec<_>>());
-            return *index;
-        }
-        self.add_group(hash, group)
+    fn rule_of(&self, group: Group) -> RuleKey {
+        self.memberships.base(group.base).1.rule
     }
 
-    fn add_group(&mut self, hash: u64, group: Group) -> u32 {
-        let index = u32::try_from(self.groups.len()).expect("so many groups do not fit into memory");
-        self.group_by_hash.insert(hash, index);
-        self.groups.push(group);
-        index
+    /// Compares two groups as their keys compare.
+    fn compare(&self, left: Group, right: Group) -> Ordering {
+        let base = |group: Group| &self.memberships.base(group.base).1;
+        let values = |group: Group| base(group).values_of(self.sources.get(group.source));
+        base(left).rule.cmp(&base(right).rule).then_with(|| values(left).cmp(values(right)))
     }
 
-    fn membership_set_of(&mut self, matches: &[Match], code: ResponseCode, received: i32) -> u32 {
-        self.request_memberships.clear();
-        for Match { hash, referenced, source, text, .. } in matches {
-            let group = self.group_by_hash[hash];
-            let (source, text) = self.values.add(group, *source, *text, received);
-            self.request_memberships.push(Membership { group, referenced: *referenced, code, source, text });
-        }
-        self.memberships.number_of(&self.request_memberships)
+    /// Returns the keyed hash of a group, as its matches have it.
+    fn hash_of(&self, group: Group) -> u64 {
+        self.memberships.base(group.base).0 ^ self.sources.hash(group.source)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Groups: what a rule counts requests for, and which of its referenced rules a request fits.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,37 @@ pub struct CountKey {
     pub rule: RuleKey,
     /// The group.
     pub group: GroupKey,
+}
+
+/// A rule and what one of its groups has beside the address of the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupBase {
+    /// The rule.
+    pub rule: RuleKey,
+    /// The values; `None` is the address.
+    pub values: Vec<Option<GroupValue>>,
+}
+
+impl GroupBase {
+    /// Returns whether the group has the address of the sender.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        self.values.iter().any(Option::is_none)
+    }
+
+    /// Returns the values of the group of this sender.
+    pub fn values_of(&self, source: Option<SourceIp>) -> impl Iterator<Item = Cow<'_, GroupValue>> {
+        self.values.iter().filter_map(move |value| match value {
+            Some(value) => Some(Cow::Borrowed(value)),
+            None => source.map(|source| Cow::Owned(GroupValue::Address(source))),
+        })
+    }
+
+    /// Returns the group of this sender.
+    #[must_use]
+    pub fn of(&self, source: Option<SourceIp>) -> CountKey {
+        CountKey { rule: self.rule, group: GroupKey(self.values_of(source).map(Cow::into_owned).collect()) }
+    }
 }
 
 /// The referenced rules of a temporal correlation that a request fits: bit `n` stands for the rule at index `n`. Empty

@@ -127,7 +127,7 @@ impl Log {
         })
     }
 
-    /// Scans `window`, and once more where it has more groups than can be counted: then the largest are. Failed requests are
+    /// Scans `window`, and once more where memory does not hold it: then only the largest groups take part. Failed requests are
     /// retried for about a minute; after that the window is left for later.
     pub(crate) async fn scan(
         &self,
@@ -141,7 +141,7 @@ impl Log {
         // Its rows take much memory.
         drop(scan);
         let source = &self.source.name;
-        warn!(source, %window, "window has too many groups: it is read again to count the largest");
+        warn!(source, %window, "window has too many kinds of requests: it is read again to count the largest groups");
         let second =
             self.scan_once(window, is_reread, &ScanOptions { largest: Some(largest), ..options.clone() }).await?;
         Ok(WindowScan { cost: cost.and_reading_again(second.cost), ..second })

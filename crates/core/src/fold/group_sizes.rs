@@ -1,5 +1,5 @@
-//! The sizes of the groups of a window that has more of them than can be counted one by one. They choose which groups a
-//! second read of the window counts, whatever the order of the records.
+//! The sizes of the groups of a window that has more of them than can be counted one by one. They choose which groups are
+//! counted, whatever the order of the records: from the requests in memory, or by a second read of the window.
 //!
 //! The sizes are a count-min sketch (Cormode and Muthukrishnan, 2005): a group adds to one counter in each row, and the
 //! least of its counters is its size, or more where others share all of them. The hashes are keyed, so no client can choose
@@ -27,7 +27,7 @@ pub(super) struct GroupSizes {
     requests: ByHash<()>,
 }
 
-/// The groups that the second read of a window counts: the largest of each rule.
+/// The groups that are counted: the largest of each rule.
 #[derive(Debug)]
 pub struct LargestGroups {
     counters: Vec<[u16; ROWS]>,

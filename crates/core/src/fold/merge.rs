@@ -3,7 +3,9 @@
 //! A request of which both saw a record counts once, at its earliest time, as it does in one fold. Limits hold for both
 //! together; which requests exceed them depends on the order, as it does in one fold.
 
-use super::{Fold, FoldCounts, MatchedRequest, Membership, WindowValues};
+use super::samples::SampleKey;
+use super::sources::Sender;
+use super::{Fold, FoldCounts, MatchedRequest};
 use crate::time::Second;
 
 impl Fold {
@@ -12,15 +14,19 @@ impl Fold {
         self.counts.add(&other.counts);
         self.overflow.join(other.overflow);
         self.proxies.join(&other.proxies);
-        let groups: Vec<u32> = other.groups.into_iter().map(|group| self.merge_group(group)).collect();
-        self.samples.join(other.samples, &groups);
-        let sets: Vec<u32> =
-            other.memberships.iter().map(|set| self.translate_set(set, &other.values, &groups)).collect();
-        self.values.join(other.values, &groups);
+        let sources = self.sources.join(&other.sources);
+        let sets = self.memberships.join(&other.memberships, &sources);
+        let here = |source: Sender| source.index().map_or(source, |index| sources[index]);
+        let memberships = &self.memberships;
+        self.samples.join(other.samples, |key| SampleKey {
+            groups: memberships.facts(sets[key.groups as usize]).groups,
+            source: here(key.source),
+            ..key
+        });
         for (identity, index) in other.request_by_identity {
             let request = other.requests[index as usize];
-            let membership_set = sets[request.membership_set as usize];
-            self.merge_request(identity, MatchedRequest { membership_set, ..request });
+            let (set, source) = (sets[request.set as usize], here(request.source));
+            self.merge_request(identity, MatchedRequest { set, source, ..request });
         }
     }
 
@@ -28,12 +34,6 @@ impl Fold {
     #[must_use]
     pub fn last_matched(&self) -> Option<Second> {
         self.requests.iter().map(|request| request.first.plus(i64::from(request.last_after_seconds))).max()
-    }
-
-    fn translate_set(&mut self, set: &[Membership], values: &WindowValues, groups: &[u32]) -> u32 {
-        let translated: Vec<Membership> =
-            set.iter().map(|membership| self.values.translate(membership, values, groups)).collect();
-        self.memberships.number_of(&translated)
     }
 
     fn merge_request(&mut self, identity: u64, request: MatchedRequest) {
@@ -44,7 +44,7 @@ impl Fold {
         } else if self.requests.len() >= self.limits.requests_max {
             self.counts.matched -= 1;
             self.counts.over_limit += u64::from(request.n);
-            self.overflow.add_requests(None, u64::from(request.n));
+            self.overflow.add_requests(self.sources.get(request.source), u64::from(request.n));
         } else {
             self.add_request(identity, request);
         }

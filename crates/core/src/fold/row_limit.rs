@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rustc_hash::FxHashSet;
 
-use super::Fold;
+use super::groups::Groups;
 use super::hashed::ByNumber;
-use super::memberships::Membership;
+use super::memberships::{CountedText, Membership};
+use super::{Fold, MatchedRequest};
 use crate::address::SourceIp;
+use crate::distinct::DistinctKind;
 use crate::group::{CountKey, RuleKey};
+use crate::hash::TextHash;
 use crate::notice::NoticeKind;
 use crate::observation::Observation;
 use crate::room::{Room, shares};
@@ -20,7 +23,7 @@ use crate::time::{Minute, Second};
 
 /// Sources whose approximate count is kept at once (space-saving, Metwally and others, 2005). A source of more than a
 /// thousandth of the requests is among them.
-const TRACKED_MAX: usize = 1000;
+pub(super) const TRACKED_MAX: usize = 1000;
 /// The number of largest sources that a notice names.
 pub(super) const TOP_SOURCES: usize = 10;
 
@@ -90,17 +93,21 @@ pub(super) struct RowOverflow {
 
 /// Excludes the smallest groups of each rule in each hour that would hold more than `rows_max` rows. Hours begin at :50, as the
 /// default schedule's windows do. `overflow` has the requests over the other limits.
-pub(super) fn limit_rows(fold: &Fold, mut overflow: LargestSources) -> RowOverflow {
+pub(super) fn limit_rows(
+    fold: &Fold,
+    groups: &Groups,
+    requests: &[MatchedRequest],
+    mut overflow: LargestSources,
+) -> RowOverflow {
     let mut excluded = HashSet::new();
     let mut rows = 0;
-    for (hour, groups) in large_hours(fold) {
-        for (group, counts) in groups_over_limit(fold, groups) {
+    for (hour, counts) in large_hours(fold, groups, requests) {
+        for (group, counts) in groups_over_limit(fold, groups, counts) {
             rows += u64::from(counts.minutes.count_ones());
             overflow.requests += counts.requests;
             // The largest come first, so a source that is not tracked by now is smaller than all that are.
-            if let Some(source) =
-                fold.groups[group as usize].key.group.source_ip().filter(|_| excluded.len() < TRACKED_MAX)
-            {
+            let source = fold.sources.get(groups.all()[group as usize].source);
+            if let Some(source) = source.filter(|_| excluded.len() < TRACKED_MAX) {
                 overflow.add_source(source, counts.requests);
             }
             excluded.insert((hour, group));
@@ -190,54 +197,79 @@ impl GroupHour {
 }
 
 /// Returns the counts of all groups, by their index, for each hour that may exceed the limit.
-fn large_hours(fold: &Fold) -> ByNumber<i64, Vec<GroupHour>> {
+fn large_hours(fold: &Fold, groups: &Groups, requests: &[MatchedRequest]) -> ByNumber<i64, Vec<GroupHour>> {
     let mut rows_at_most: ByNumber<i64, usize> = ByNumber::default();
-    for request in &fold.requests {
-        fold.each_count(request, |_, at, _| *rows_at_most.entry(hour(at.minute())).or_default() += 1);
+    for request in requests {
+        fold.each_count(groups, request, |_, _, at, _| *rows_at_most.entry(hour(at.minute())).or_default() += 1);
     }
     rows_at_most.retain(|_, rows| *rows > fold.limits.rows_max);
-    let none = vec![GroupHour::default(); fold.groups.len()];
+    let none = vec![GroupHour::default(); groups.all().len()];
     let mut hours: ByNumber<i64, Vec<GroupHour>> = rows_at_most.keys().map(|hour| (*hour, none.clone())).collect();
-    let mut values = FxHashSet::default();
+    let mut values = RowValues::default();
     if hours.is_empty() {
         return hours;
     }
-    for request in &fold.requests {
-        fold.each_count(request, |membership, at, n| {
-            let Some(groups) = hours.get_mut(&hour(at.minute())) else { return };
-            let counts = &mut groups[membership.group as usize];
+    for request in requests {
+        fold.each_count(groups, request, |group, membership, at, n| {
+            let Some(counts) = hours.get_mut(&hour(at.minute())) else { return };
+            let counts = &mut counts[group as usize];
             counts.requests += u64::from(n);
             counts.minutes |= 1 << (at.minute().0 + 10).rem_euclid(60);
-            counts.values += new_values(&mut values, membership, at);
+            counts.values += values.new_in(group, request, membership, at);
         });
     }
     hours
 }
 
-/// Returns how many values of the membership are new in this minute.
-fn new_values(known: &mut FxHashSet<(u32, i64, bool, usize)>, membership: &Membership, at: Second) -> usize {
-    let mut is_new = |number: Option<usize>, is_text| {
-        number.is_some_and(|number| known.insert((membership.group, at.minute().0, is_text, number)))
-    };
-    usize::from(is_new(membership.source.index(), false)) + usize::from(is_new(membership.text.index(), true))
+/// The distinct values of rows, as many as each row keeps.
+#[derive(Default)]
+struct RowValues {
+    /// By group and minute: a source by its number, or a text.
+    known: FxHashSet<(u32, i64, Result<u32, TextHash>)>,
+    /// By group and minute: sources and texts.
+    numbers: ByNumber<(u32, i64), [usize; 2]>,
+}
+
+impl RowValues {
+    /// Returns how many values of the membership are new in this row.
+    fn new_in(&mut self, group: u32, request: &MatchedRequest, membership: &Membership, at: Second) -> usize {
+        let source = request.sender(membership.listed).index().and_then(|index| u32::try_from(index).ok());
+        let text = match membership.text {
+            CountedText::Kept(text) => Some(text),
+            CountedText::None | CountedText::Cut => None,
+        };
+        if source.is_none() && text.is_none() {
+            return 0;
+        }
+        let row = (group, at.minute().0);
+        let [sources, texts] = self.numbers.entry(row).or_default();
+        let mut is_new = |value, number: &mut usize, max| {
+            let is_new = *number < max && self.known.insert((row.0, row.1, value));
+            *number += usize::from(is_new);
+            usize::from(is_new)
+        };
+        source.map_or(0, |source| is_new(Ok(source), sources, SourceIp::VALUES_MAX))
+            + text.map_or(0, |text| is_new(Err(text), texts, TextHash::VALUES_MAX))
+    }
 }
 
 /// Returns the groups that exceed the limit with their counts, largest first: of each rule, the smallest. A rule with few rows
 /// keeps them all, and the others share the rest.
-fn groups_over_limit(fold: &Fold, groups: Vec<GroupHour>) -> Vec<(u32, GroupHour)> {
-    let key_of = |group: u32| &fold.groups[group as usize].key;
-    let mut by_size: Vec<(u32, GroupHour)> = (0..).zip(groups).filter(|(_, counts)| counts.minutes != 0).collect();
+fn groups_over_limit(fold: &Fold, groups: &Groups, counts: Vec<GroupHour>) -> Vec<(u32, GroupHour)> {
+    let rule_of = |group: u32| fold.rule_of(groups.all()[group as usize]);
+    let mut by_size: Vec<(u32, GroupHour)> = (0..).zip(counts).filter(|(_, counts)| counts.minutes != 0).collect();
     by_size.sort_unstable_by(|(left, left_counts), (right, right_counts)| {
-        right_counts.requests.cmp(&left_counts.requests).then_with(|| key_of(*left).cmp(key_of(*right)))
+        let keys = || fold.compare(groups.all()[*left as usize], groups.all()[*right as usize]);
+        right_counts.requests.cmp(&left_counts.requests).then_with(keys)
     });
     let mut needs: BTreeMap<RuleKey, usize> = BTreeMap::new();
     for (group, counts) in &by_size {
-        *needs.entry(key_of(*group).rule).or_default() += counts.weight();
+        *needs.entry(rule_of(*group)).or_default() += counts.weight();
     }
     let shares = shares(&needs.values().copied().collect::<Vec<_>>(), fold.limits.rows_max);
     let mut left: BTreeMap<RuleKey, usize> = needs.into_keys().zip(shares).collect();
     by_size.retain(|(group, counts)| {
-        let Some(left) = left.get_mut(&key_of(*group).rule) else { return false };
+        let Some(left) = left.get_mut(&rule_of(*group)) else { return false };
         let fits = counts.weight() <= *left;
         *left -= if fits { counts.weight() } else { 0 };
         !fits

@@ -1,23 +1,32 @@
 //! The samples of an open window: bounded over all groups, and the same in whatever order requests come.
 //!
-//! Each group keeps the samples of lowest rank of every minute in which the API server received requests. Where that is
-//! too many over all groups, the highest rank kept is halved. How often depends on the requests alone, and a group with
-//! many of them is likely to keep some.
+//! Of the requests of one sender that count for the same groups, the samples of lowest rank are kept of every minute in which
+//! the API server received some: so each group has those of lowest rank. Where that is too many over all, the highest rank
+//! kept is halved. How often depends on the requests alone, and a group with many of them is likely to keep some.
 
 use std::sync::Arc;
 
 use super::hashed::ByNumber;
+use super::sources::Sender;
 use crate::evidence::{Evidence, SAMPLES_MAX, Sample, SampleDraft};
 
 /// The samples of an open window.
 #[derive(Debug)]
 pub(super) struct WindowSamples {
-    /// By group and the minute in which the API server received the request. The event itself has it, so all copies of a
-    /// record agree on it.
-    kept: ByNumber<(u32, i32), Evidence>,
+    kept: ByNumber<SampleKey, Evidence>,
     total: usize,
     total_max: usize,
     rank_max: u32,
+}
+
+/// Requests whose samples are kept together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SampleKey {
+    /// The first set of memberships with their groups.
+    pub(super) groups: u32,
+    pub(super) source: Sender,
+    /// The minute in which the API server received them. The event itself has it, so all copies of a record agree on it.
+    pub(super) received: i32,
 }
 
 impl WindowSamples {
@@ -26,12 +35,12 @@ impl WindowSamples {
         WindowSamples { kept: ByNumber::default(), total: 0, total_max, rank_max: u32::MAX }
     }
 
-    /// Adds the sample of a request, `received` in this minute, for one of its groups.
-    pub(super) fn add(&mut self, group: u32, received: i32, sample: &SampleDraft<'_>) {
+    /// Adds the sample of a request. The key is asked for only if the sample may be kept.
+    pub(super) fn add(&mut self, sample: &SampleDraft<'_>, key: impl FnOnce() -> SampleKey) {
         if sample.rank() > self.rank_max {
             return;
         }
-        let evidence = self.kept.entry((group, received)).or_default();
+        let evidence = self.kept.entry(key()).or_default();
         if !evidence.would_keep(sample.rank(), SAMPLES_MAX) {
             evidence.note_more();
             return;
@@ -44,12 +53,12 @@ impl WindowSamples {
         }
     }
 
-    /// Adds the samples of `other`. Group `n` of `other` is group `groups[n]` here.
-    pub(super) fn join(&mut self, other: WindowSamples, groups: &[u32]) {
+    /// Adds the samples of `other`, whose keys `translated` makes keys of this window.
+    pub(super) fn join(&mut self, other: WindowSamples, translated: impl Fn(SampleKey) -> SampleKey) {
         self.rank_max = self.rank_max.min(other.rank_max);
         self.keep_below_rank();
-        for ((group, received), evidence) in other.kept {
-            let kept = self.kept.entry((groups[group as usize], received)).or_default();
+        for (key, evidence) in other.kept {
+            let kept = self.kept.entry(translated(key)).or_default();
             self.total -= kept.samples().len();
             kept.merge(&evidence);
             kept.keep_below(self.rank_max);
@@ -65,11 +74,11 @@ impl WindowSamples {
         self.rank_max < u32::MAX
     }
 
-    /// Returns every sample with its group, and whether the group had more samples in that minute.
-    pub(super) fn into_samples(self) -> impl Iterator<Item = (u32, Arc<Sample>, bool)> {
-        self.kept.into_iter().flat_map(|((group, _), evidence)| {
+    /// Returns every sample with its key, and whether there were more with the same key.
+    pub(super) fn into_samples(self) -> impl Iterator<Item = (SampleKey, Arc<Sample>, bool)> {
+        self.kept.into_iter().flat_map(|(key, evidence)| {
             let is_cut = evidence.is_cut();
-            evidence.into_samples().into_iter().map(move |sample| (group, sample, is_cut))
+            evidence.into_samples().into_iter().map(move |sample| (key, sample, is_cut))
         })
     }
 

@@ -2,15 +2,18 @@
 //!
 //! Requests give the size of each group before any row is made, so what exceeds the limit never becomes a row.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::group_sizes::LargestGroups;
+use super::groups::{Group, Groups};
 use super::hashed::{ByHash, ByNumber};
-use super::memberships::Membership;
+use super::memberships::{CountedText, Membership};
 use super::row_limit::{self, RowOverflow};
-use super::{Fold, FoldCounts, Group, Limits, MatchedRequest, WindowSamples};
+use super::sources::Sender;
+use super::{Fold, FoldCounts, Limits, MatchedRequest, WindowSamples};
 use crate::evidence::SAMPLES_MAX;
 use crate::group::CountKey;
 use crate::notice::NoticeKind;
@@ -39,12 +42,19 @@ impl Fold {
     /// Counts the requests into rows, and frees the memory that each request took.
     #[must_use]
     pub fn count(mut self) -> WindowCounts {
-        let sources = std::mem::take(&mut self.overflow);
-        // Some groups look larger than they are.
+        self.request_by_identity = ByHash::default();
+        let mut overflow = std::mem::take(&mut self.overflow);
+        let mut requests = std::mem::take(&mut self.requests);
+        // Requests of one source follow each other, so that its groups and rows are in the cache.
+        requests.sort_unstable_by_key(|request| (request.source, request.first, request.set));
+        let groups = Groups::of(&self, &requests);
+        if !groups.is_whole() {
+            self.sum_up_others(&groups, &mut requests, &mut overflow);
+        }
+        let RowOverflow { excluded, notice } = row_limit::limit_rows(&self, &groups, &requests, overflow);
         let largest_max = self.limits.groups_max - self.limits.groups_max / 8;
-        let RowOverflow { excluded, notice } = row_limit::limit_rows(&self, sources);
         WindowCounts {
-            minutes: self.rows(&excluded),
+            minutes: self.rows(&groups, requests, &excluded),
             rules: self.rules,
             window: self.window,
             is_reread: self.is_reread,
@@ -57,25 +67,70 @@ impl Fold {
         }
     }
 
+    /// Counts the requests that have a group which is not counted in the sum of those over a limit, and drops those that have
+    /// no other group.
+    fn sum_up_others(
+        &mut self,
+        groups: &Groups,
+        requests: &mut Vec<MatchedRequest>,
+        overflow: &mut row_limit::LargestSources,
+    ) {
+        let mut sums: Vec<(u64, Sender)> = Vec::new();
+        requests.retain(|request| {
+            let memberships = self.memberships.of_set(request.set).iter();
+            let (mut counted, mut left_out) = (false, false);
+            for membership in memberships {
+                let is_counted = groups.find(membership.base, membership.grouped, request.source).is_some();
+                counted |= is_counted;
+                left_out |= !is_counted;
+            }
+            if left_out {
+                let n = u64::from(request.n);
+                self.counts.over_limit += n;
+                match sums.last_mut() {
+                    Some((sum, source)) if *source == request.source => *sum += n,
+                    _ => sums.push((n, request.source)),
+                }
+            }
+            self.counts.matched -= u64::from(!counted);
+            counted
+        });
+        sums.sort_unstable_by_key(|(n, _)| Reverse(*n));
+        for (index, (n, source)) in sums.into_iter().enumerate() {
+            overflow.add_requests(self.sources.get(source).filter(|_| index < row_limit::TRACKED_MAX), n);
+        }
+    }
+
     /// Returns the rows of the window minute by minute, but for the groups `excluded` from an hour.
-    fn rows(&mut self, excluded: &HashSet<(i64, u32)>) -> BTreeMap<Minute, Rows> {
+    fn rows(
+        &mut self,
+        groups: &Groups,
+        requests: Vec<MatchedRequest>,
+        excluded: &HashSet<(i64, u32)>,
+    ) -> BTreeMap<Minute, Rows> {
         let mut tallies: ByNumber<(Minute, u32), Box<Tally>> = ByNumber::default();
-        // Sorted, requests of one group and minute follow each other and find their row in the cache.
-        self.request_by_identity = ByHash::default();
-        let mut requests = std::mem::take(&mut self.requests);
-        requests.sort_unstable_by_key(|request| (request.first.minute(), request.membership_set));
+        let clusters = groups.clusters(self, &requests);
         for request in &requests {
-            self.each_count(request, |membership, at, n| {
-                if excluded.contains(&(row_limit::hour(at.minute()), membership.group)) {
+            let code = self.memberships.facts(request.set).code;
+            self.each_count(groups, request, |group, membership, at, n| {
+                if excluded.contains(&(row_limit::hour(at.minute()), group)) {
                     return;
                 }
-                let group = &self.groups[membership.group as usize];
-                let tally = tallies.entry((at.minute(), membership.group)).or_insert_with(|| Box::new(tally_of(group)));
+                let tally = tallies
+                    .entry((at.minute(), group))
+                    .or_insert_with(|| Box::new(Tally { clusters: clusters.of(group), ..Tally::default() }));
                 let second = u8::try_from(at.0.rem_euclid(60)).expect("a remainder of 60 fits in 8 bits");
                 if n > 0 {
-                    tally.add(second, membership.referenced, membership.code, n);
+                    tally.add(second, membership.referenced, code, n);
                 }
-                self.values.add_to_row(tally, membership, request.received, second);
+                if let Some(source) = self.sources.get(request.sender(membership.listed)) {
+                    tally.sources.add(source, second);
+                }
+                match membership.text {
+                    CountedText::None => {}
+                    CountedText::Kept(text) => tally.texts.add(text, second),
+                    CountedText::Cut => tally.texts.note_more(),
+                }
             });
         }
         drop(requests);
@@ -83,9 +138,13 @@ impl Fold {
         if samples.is_halved() {
             tallies.values_mut().for_each(|tally| tally.evidence.note_more());
         }
-        for (group, sample, is_cut) in samples.into_samples() {
-            if let Some(tally) = tallies.get_mut(&(sample.at.minute(), group)) {
-                tally.evidence.add(sample, SAMPLES_MAX);
+        for (key, sample, is_cut) in samples.into_samples() {
+            for membership in self.memberships.of_set(key.groups).iter().filter(|membership| !membership.is_repeat) {
+                let group = groups.find(membership.base, membership.grouped, key.source);
+                let Some(tally) = group.and_then(|group| tallies.get_mut(&(sample.at.minute(), group))) else {
+                    continue;
+                };
+                tally.evidence.add(sample.clone(), SAMPLES_MAX);
                 if is_cut {
                     tally.evidence.note_more();
                 }
@@ -93,29 +152,34 @@ impl Fold {
         }
         let mut minutes: BTreeMap<Minute, Vec<(CountKey, Tally)>> = BTreeMap::new();
         for ((minute, group), tally) in tallies {
-            let key = self.groups[group as usize].key.clone();
+            let Group { base, source } = groups.all()[group as usize];
+            let key = self.memberships.base(base).1.of(self.sources.get(source));
             minutes.entry(minute).or_default().push((key, *tally));
         }
         minutes.into_iter().map(|(minute, rows)| (minute, rows.into_iter().collect())).collect()
     }
 
-    /// Calls `count` with each membership of a request, with a time and the requests at it. Of several requests, the first
-    /// and the last are counted at their own times.
-    pub(super) fn each_count(&self, request: &MatchedRequest, mut count: impl FnMut(&Membership, Second, u32)) {
+    /// Calls `count` with the group of each membership of a request, with a time and the requests at it. Of several requests,
+    /// the first and the last are counted at their own times.
+    pub(super) fn each_count(
+        &self,
+        groups: &Groups,
+        request: &MatchedRequest,
+        mut count: impl FnMut(u32, &Membership, Second, u32),
+    ) {
         let last = request.first.plus(i64::from(request.last_after_seconds));
-        let memberships = self.memberships.of_set(request.membership_set);
-        for (index, membership) in memberships.iter().enumerate() {
+        for membership in self.memberships.of_set(request.set) {
+            let Some(group) = groups.find(membership.base, membership.grouped, request.source) else { continue };
             // A request counts once for a group, even if several sources count as its sender.
-            let n =
-                if memberships[..index].iter().any(|other| other.group == membership.group) { 0 } else { request.n };
-            if !self.is_followed(&self.groups[membership.group as usize].key, request.first) {
+            let n = if membership.is_repeat { 0 } else { request.n };
+            if !self.is_followed(groups.all()[group as usize], request.first) {
                 continue;
             }
             if last != request.first && request.n > 1 && self.window.contains(last) {
-                count(membership, request.first, n.saturating_sub(1));
-                count(membership, last, n.min(1));
+                count(group, membership, request.first, n.saturating_sub(1));
+                count(group, membership, last, n.min(1));
             } else {
-                count(membership, request.first, n);
+                count(group, membership, request.first, n);
             }
         }
     }
@@ -178,9 +242,4 @@ impl WindowCounts {
         minutes.retain(|_, rows| !rows.is_empty());
         retained
     }
-}
-
-fn tally_of(group: &Group) -> Tally {
-    let clusters = group.clusters.iter().map(|cluster| cluster.to_string()).collect();
-    Tally { clusters, ..Tally::default() }
 }

@@ -87,6 +87,14 @@ impl Conditions {
         }
     }
 
+    /// Writes the same for the trusted client, with every field that has an index, compared or not.
+    pub(super) fn write_read(&self, observation: &Observation, to: &mut Vec<u8>) {
+        to.extend(self.times.iter().map(|time| u8::from(observation.first >= *time)));
+        for reader in &self.readers {
+            reader.value_of(observation, observation.client).write(to);
+        }
+    }
+
     /// Returns how many fields have an index.
     pub(super) fn fields(&self) -> usize {
         self.fields.len()

@@ -17,10 +17,14 @@ const GROUP: u8 = 1;
 const RULE: u8 = 2;
 /// See [`GROUP`].
 pub(super) const COMPARED: u8 = 3;
+/// See [`GROUP`].
+pub(super) const READ: u8 = 4;
+const SOURCE: u8 = 5;
 
 /// A [`GroupValue`] that lends its text: most requests are of a group that is known.
 pub(super) enum GroupPart<'a> {
-    Address(SourceIp),
+    /// The address of the sender, which has a hash of its own.
+    Address,
     Text(Cow<'a, str>),
     Missing,
 }
@@ -30,19 +34,21 @@ impl<'a> GroupPart<'a> {
     fn write(&self, to: &mut Vec<u8>) {
         match self {
             GroupPart::Missing => to.push(0),
-            GroupPart::Address(SourceIp::V4(address)) => {
-                to.push(1);
-                to.extend(address.octets());
-            }
-            GroupPart::Address(SourceIp::V6Net(upper)) => {
-                to.push(2);
-                to.extend(upper.to_le_bytes());
-            }
+            GroupPart::Address => to.push(1),
             GroupPart::Text(text) => {
                 to.push(3);
                 to.extend((text.len() as u64).to_le_bytes());
                 to.extend(text.as_bytes());
             }
+        }
+    }
+
+    /// Returns the value that is kept; `None` for the address.
+    pub(super) fn into_value(self) -> Option<GroupValue> {
+        match self {
+            GroupPart::Address => None,
+            GroupPart::Text(text) => Some(GroupValue::Text(text.into_owned())),
+            GroupPart::Missing => Some(GroupValue::Missing),
         }
     }
 
@@ -56,46 +62,35 @@ impl<'a> GroupPart<'a> {
     }
 }
 
-impl<'a> From<&'a GroupValue> for GroupPart<'a> {
-    fn from(value: &'a GroupValue) -> GroupPart<'a> {
-        match value {
-            GroupValue::Address(source) => GroupPart::Address(*source),
-            GroupValue::Text(text) => GroupPart::Text(text.into()),
-            GroupValue::Missing => GroupPart::Missing,
-        }
-    }
-}
-
-impl From<GroupPart<'_>> for GroupValue {
-    fn from(part: GroupPart<'_>) -> GroupValue {
-        match part {
-            GroupPart::Address(source) => GroupValue::Address(source),
-            GroupPart::Text(text) => GroupValue::Text(text.into_owned()),
-            GroupPart::Missing => GroupValue::Missing,
-        }
-    }
-}
-
-/// Returns the keyed hash of a group, or `None` where a part of it is an address that the request does not name. `buffer`
-/// is scratch space.
+/// Returns the keyed hash of what a group has beside the address. `buffer` is scratch space.
 pub(super) fn hash_of<'a>(
-    parts: impl Iterator<Item = Option<GroupPart<'a>>>,
+    parts: impl Iterator<Item = GroupPart<'a>>,
     hasher: &SipHasher13,
     buffer: &mut Vec<u8>,
-) -> Option<u64> {
+) -> u64 {
     buffer.clear();
     buffer.push(GROUP);
-    for part in parts {
-        part?.write(buffer);
-    }
-    Some(hasher.hash(buffer))
+    parts.for_each(|part| part.write(buffer));
+    hasher.hash(buffer)
 }
 
-/// Returns the keyed hash of a rule. Exclusive or joins it with the hash of a group: no client knows either, so none can
-/// make two pairs of rule and group equal.
+/// Returns the keyed hash of a rule. Exclusive or joins it with the hashes of a group's values and of its address: no client
+/// knows any of them, so none can make two groups equal.
 pub(super) fn hash_of_rule(rule: RuleKey, hasher: &SipHasher13) -> u64 {
     let mut bytes = [RULE; 9];
     bytes[1..].copy_from_slice(&rule.0.to_le_bytes());
+    hasher.hash(&bytes)
+}
+
+/// Returns the keyed hash of a sender.
+pub(super) fn hash_of_source(source: SourceIp, hasher: &SipHasher13) -> u64 {
+    let (kind, bits) = match source {
+        SourceIp::V4(address) => (0, u64::from(address.to_bits())),
+        SourceIp::V6Net(upper) => (1, upper),
+    };
+    let mut bytes = [SOURCE; 10];
+    bytes[1] = kind;
+    bytes[2..].copy_from_slice(&bits.to_le_bytes());
     hasher.hash(&bytes)
 }
 

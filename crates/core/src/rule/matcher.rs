@@ -13,8 +13,8 @@ use super::verdicts::{Verdict, Verdicts};
 use super::{Counting, Expression, Pass, ReferencedRule, Rule, SOURCE_IP, SourceIpMode};
 use crate::address::SourceIp;
 use crate::event::CutFields;
-use crate::field::Field;
-use crate::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
+use crate::field::{Field, FieldValue};
+use crate::group::{CountKey, GroupBase, ReferencedRuleSet, RuleKey};
 use crate::hash::{HashKey, TextHash};
 use crate::observation::Observation;
 
@@ -35,8 +35,8 @@ pub struct Matcher {
 #[derive(Debug, Default)]
 struct Hashes {
     client: Option<IpAddr>,
-    /// The hash of each grouping; `Some(None)` where the request lacks an address.
-    groups: Vec<Option<Option<u64>>>,
+    /// The hash of each grouping without the address.
+    groups: Vec<Option<u64>>,
     /// The hash of each field; `Some(None)` where the request lacks it.
     texts: Vec<Option<Option<TextHash>>>,
     buffer: Vec<u8>,
@@ -45,14 +45,18 @@ struct Hashes {
 /// A group that a request counts for, and what of it counts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Match {
-    /// The keyed hash of rule and group: see [`Matcher::hash_of`].
+    /// The keyed hash of rule and group.
     pub hash: u64,
+    /// The keyed hash of the same without the address: see [`Matcher::base_of`].
+    pub base: u64,
     /// The referenced rules that it belongs to, where the rule is a sequence.
     pub referenced: ReferencedRuleSet,
     /// The sender, where the rule counts or lists sources.
     pub source: Option<SourceIp>,
     /// The value that the rule counts, where that is not an address.
     pub text: Option<TextHash>,
+    /// The address that the rule takes for the sender, where it does not take the one that clients cannot forge.
+    pub other_sender: Option<SourceIp>,
     /// The rule, and which of its parts matched.
     index: PartIndex,
     client: Option<IpAddr>,
@@ -192,14 +196,37 @@ impl Matcher {
     /// Returns the rule and group of a match that `observation` gave.
     #[must_use]
     pub fn key_of(&self, found: &Match, observation: &Observation) -> CountKey {
+        self.base_of(found, observation).of(found.client.map(SourceIp::of))
+    }
+
+    /// Returns the same without the address.
+    #[must_use]
+    pub fn base_of(&self, found: &Match, observation: &Observation) -> GroupBase {
         let (rule, part) = self.part_at(found.index);
-        let group = self.groupings[part.grouping].iter().filter_map(|value| match value {
-            CountedValue::Address => found.client.map(|client| GroupValue::Address(SourceIp::of(client))),
-            CountedValue::Field(field) => {
-                Some(GroupPart::of(&self.conditions.read(*field, observation, found.client)).into())
-            }
-        });
-        CountKey { rule: rule.key, group: GroupKey(group.collect()) }
+        let parts = self.parts_of(part.grouping, observation, found.client);
+        GroupBase { rule: rule.key, values: parts.map(GroupPart::into_value).collect() }
+    }
+
+    /// Writes all that decides what `observation` counts for, but for the address of its sender: two requests that write the
+    /// same match the same parts of the rules, with the same values, referenced rules and other senders.
+    pub fn write_read(&self, observation: &Observation, to: &mut Vec<u8>) {
+        let CutFields { request_uri, user_agent } = observation.event.cut_fields;
+        to.extend([group::READ, u8::from(observation.client.is_some()), u8::from(request_uri), u8::from(user_agent)]);
+        FieldValue::Text(&observation.cluster).write(to);
+        observation.event.response_code.map_or(FieldValue::Missing, FieldValue::Number).write(to);
+        self.conditions.write_read(observation, to);
+        if self.rules.iter().any(|rule| rule.source_ip != SourceIpMode::Trusted) {
+            FieldValue::Texts(&observation.event.source_ips).write(to);
+            to.extend(
+                observation.client.map(|client| self.hash_of_source(SourceIp::of(client))).unwrap_or(0).to_le_bytes(),
+            );
+        }
+    }
+
+    /// Returns the keyed hash of a sender. Exclusive or joins it with that of a group without its address.
+    #[must_use]
+    pub fn hash_of_source(&self, source: SourceIp) -> u64 {
+        group::hash_of_source(source, &self.hasher)
     }
 
     /// Returns the rule of a match, and the address in its group, where there is one.
@@ -208,14 +235,6 @@ impl Matcher {
         let (rule, part) = self.part_at(found.index);
         let is_by_address = self.groupings[part.grouping].iter().any(|value| matches!(value, CountedValue::Address));
         (rule.key, found.client.filter(|_| is_by_address).map(SourceIp::of))
-    }
-
-    /// Returns the keyed hash of a rule and one of its groups.
-    #[must_use]
-    pub fn hash_of(&self, key: &CountKey) -> u64 {
-        let parts = key.group.0.iter().map(|value| Some(GroupPart::from(value)));
-        let group = group::hash_of(parts, &self.hasher, &mut Vec::new()).unwrap_or_default();
-        group ^ group::hash_of_rule(key.rule, &self.hasher)
     }
 
     /// Returns the evaluation of `observation` as a request of `client`.
@@ -229,6 +248,19 @@ impl Matcher {
         let mut hashes = Hashes::default();
         hashes.begin(evaluation.client, self);
         self.match_of(index, evaluation.observation, &mut hashes)
+    }
+
+    /// Returns the parts of a group of `observation` as a request of `client`.
+    fn parts_of<'a>(
+        &'a self,
+        grouping: usize,
+        observation: &'a Observation,
+        client: Option<IpAddr>,
+    ) -> impl Iterator<Item = GroupPart<'a>> {
+        self.groupings[grouping].iter().map(move |value| match value {
+            CountedValue::Address => GroupPart::Address,
+            CountedValue::Field(field) => GroupPart::of(&self.conditions.read(*field, observation, client)),
+        })
     }
 
     fn part_at(&self, index: PartIndex) -> (&MatchedRule, &MatchedPart) {
@@ -285,9 +317,12 @@ impl Matcher {
     /// Returns the match of a request with a part whose conditions it fits, or what it lacks to be counted.
     fn match_of(&self, index: PartIndex, observation: &Observation, hashes: &mut Hashes) -> Result<Match, Miss> {
         let (rule, part) = self.part_at(index);
-        let group = hashes.group(part.grouping, observation, self).ok_or(Miss::NoAddress)?;
         let client = hashes.client;
         let source = client.map(SourceIp::of);
+        let base = hashes.group(part.grouping, observation, self) ^ rule.hash;
+        let is_by_address = self.groupings[part.grouping].contains(&CountedValue::Address);
+        let hash = if is_by_address { base ^ self.hash_of_source(source.ok_or(Miss::NoAddress)?) } else { base };
+        let other_sender = source.filter(|_| rule.source_ip != SourceIpMode::Trusted);
         let noted = source.filter(|_| rule.lists_sources);
         let (source, text) = match rule.value {
             None => (noted, None),
@@ -296,7 +331,7 @@ impl Matcher {
                 (noted, Some(hashes.text(field, observation, self).ok_or(Miss::NoValue)?))
             }
         };
-        Ok(Match { hash: group ^ rule.hash, referenced: part.referenced, source, text, index, client })
+        Ok(Match { hash, base, referenced: part.referenced, source, text, other_sender, index, client })
     }
 
     /// Returns a rule as far as `pass` looks for it.
@@ -359,17 +394,11 @@ impl Hashes {
         self.texts.resize(matcher.conditions.fields(), None);
     }
 
-    /// Returns the hash of the request's group, or `None` where a part of it is an address that the request lacks.
-    fn group(&mut self, grouping: usize, observation: &Observation, matcher: &Matcher) -> Option<u64> {
+    /// Returns the hash of the request's group without the address.
+    fn group(&mut self, grouping: usize, observation: &Observation, matcher: &Matcher) -> u64 {
         let (client, buffer) = (self.client, &mut self.buffer);
         *self.groups[grouping].get_or_insert_with(|| {
-            let parts = matcher.groupings[grouping].iter().map(|value| match value {
-                CountedValue::Address => client.map(|client| GroupPart::Address(SourceIp::of(client))),
-                CountedValue::Field(field) => {
-                    Some(GroupPart::of(&matcher.conditions.read(*field, observation, client)))
-                }
-            });
-            group::hash_of(parts, &matcher.hasher, buffer)
+            group::hash_of(matcher.parts_of(grouping, observation, client), &matcher.hasher, buffer)
         })
     }
 
@@ -390,7 +419,8 @@ fn join(matches: &mut Vec<Match>, from: usize) {
         return;
     }
     let mut own = matches.split_off(from);
-    own.sort_by_key(|found| (found.hash, found.source, found.text));
+    // The same order for each sender.
+    own.sort_by_key(|found| (found.base, found.hash, found.source, found.text));
     for group in own.chunk_by_mut(|one, next| one.hash == next.hash) {
         let set = ReferencedRuleSet(group.iter().fold(0, |set, found| set | found.referenced.0));
         group.iter_mut().for_each(|found| found.referenced = set);

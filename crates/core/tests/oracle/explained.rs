@@ -1,14 +1,14 @@
 //! Explanations against matching, over random rules of every kind and random events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
-use stakeout_core::address::TrustedProxies;
+use stakeout_core::address::{SourceIp, TrustedProxies};
 use stakeout_core::decode::decode;
 use stakeout_core::group::CountKey;
 use stakeout_core::hash::HashKey;
 use stakeout_core::observation::Observation;
-use stakeout_core::rule::{self, Matcher, Origin, Pass, Rule, RuleFile, Rules, Step, Trace};
+use stakeout_core::rule::{self, Match, Matcher, Origin, Pass, Rule, RuleFile, Rules, Step, Trace};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::Second;
 
@@ -82,18 +82,31 @@ fn check(trace: &Trace) {
     }
 }
 
+/// A matcher, and its answers by what it reads of requests: the address of the sender does not change them.
+struct Asked {
+    matcher: Matcher,
+    answers: BTreeMap<Vec<u8>, String>,
+}
+
 /// Returns the groups that a request counts for, as a fold finds them: all rules share what they ask, and the matchers
 /// have seen other requests.
-fn at_once(matchers: &mut [Matcher], observation: &Observation) -> BTreeSet<CountKey> {
+fn at_once(matchers: &mut [Asked], observation: &Observation) -> BTreeSet<CountKey> {
     let mut keys = BTreeSet::new();
-    for matcher in matchers {
+    for Asked { matcher, answers } in matchers {
         let mut matches = Vec::new();
-        matcher.match_all(observation, &mut matches);
+        let is_unattributed = matcher.match_all(observation, &mut matches);
+        let (mut read, mut answer) = (Vec::new(), format!("{is_unattributed}"));
+        matcher.write_read(observation, &mut read);
         for found in &matches {
             let key = matcher.key_of(found, observation);
-            assert_eq!(matcher.hash_of(&key), found.hash, "{key:?}");
+            let Match { base, referenced, source, text, other_sender, .. } = found;
+            let of_sender =
+                matcher.base_of(found, observation).of(other_sender.or(observation.client.map(SourceIp::of)));
+            assert_eq!(of_sender, key);
+            answer += &format!(" {base} {referenced:?} {} {text:?} {other_sender:?}", source.is_some());
             keys.insert(key);
         }
+        assert_eq!(answers.entry(read).or_insert_with(|| answer.clone()), &answer, "{observation:?}");
         let hashes: BTreeSet<u64> = matches.iter().map(|found| found.hash).collect();
         let groups: BTreeSet<CountKey> = matches.iter().map(|found| matcher.key_of(found, observation)).collect();
         assert_eq!(hashes.len(), groups.len(), "{groups:?}");
@@ -121,7 +134,8 @@ fn what_is_explained_is_what_matches() {
         let rule_seed = seed.wrapping_add(tried);
         let mut dice = Dice::new(rule_seed);
         let rules = rules(&mut dice);
-        let matcher = |pass| Matcher::new(&rules.rules, pass, HashKey([7; 16]));
+        let matcher =
+            |pass| Asked { matcher: Matcher::new(&rules.rules, pass, HashKey([7; 16])), answers: BTreeMap::new() };
         let mut matchers = [matcher(Pass::First), matcher(Pass::FollowUp)];
         for _ in 0..20 {
             let json = event(&mut dice);

@@ -6,9 +6,12 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use stakeout_core::finding::Finding;
+use stakeout_core::fold::{self, Limits};
+use stakeout_core::hash::HashKey;
 use stakeout_core::rule::Rules;
+use stakeout_core::time::{Second, Window};
 
-use super::{BEGIN, Record, close_with, load, records};
+use super::{BEGIN, Record, close_with, load, records, source};
 use crate::by_hand::{ReferencedRule, Request, episodes_by_hand, sequence_by_hand};
 
 const RULES: &str = "
@@ -224,4 +227,23 @@ fn every_rule_is_met() {
     for rule in BY_HAND {
         assert!(met.get(rule.name).is_some_and(|times| *times > 20), "{}: {met:?}", rule.name);
     }
+}
+
+#[test]
+fn a_sender_that_asks_for_ever_new_paths_leaves_room_for_the_values_of_others() {
+    let window = Window::new(Second(BEGIN), Second(BEGIN + 3600)).expect("an hour");
+    let limits = Limits { values_max: 10_000, ..Limits::default() };
+    let mut fold = fold::open(rules(), window, false, HashKey([7; 16]), limits);
+    for request in 0..6_003 {
+        let host = if request < 6_000 { 1 } else { 2 };
+        let record = Record { request, address: [198, 51, 100, host], code: 403, verb: "get", path: 0, at: BEGIN };
+        let mut observation = record.observation();
+        observation.event.request_uri = Some(format!("/api/{request}"));
+        fold.observe(&observation);
+    }
+    let closed = fold.close_alone(&source(), window.latest(), jiff::Timestamp::UNIX_EPOCH);
+    let findings = closed.commit.findings.iter().filter(|finding| finding.rule.name == "many-paths");
+    let found: BTreeSet<_> =
+        findings.filter_map(|finding| finding.group.source_ip()).map(|source| source.to_string()).collect();
+    assert_eq!(found, BTreeSet::from(["198.51.100.1".to_owned(), "198.51.100.2".to_owned()]));
 }
