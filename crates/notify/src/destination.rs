@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use stakeout_core::delivery::NotificationFilter;
+use stakeout_core::delivery::{NotificationFilter, Subjects};
 use stakeout_core::rule::Level;
 
 use crate::batching::DeliveryMode;
@@ -89,6 +89,7 @@ impl Destination {
     pub fn notification_filter(&self) -> NotificationFilter {
         NotificationFilter {
             destination: self.name.clone(),
+            subjects: Subjects::Findings,
             level_min: self.level_min,
             every_change: self.delivery_mode() == DeliveryMode::Each,
         }

@@ -25,11 +25,11 @@ fn batch<'a>(
 const SLACK: DeliveryMode = DeliveryMode::Digest { max_messages: 10 };
 
 fn entry(key: u128, activity: Activity) -> Entry {
-    Entry { finding: FindingKey(key), activity }
+    Entry { finding: FindingKey(key), incident: None, activity }
 }
 
 fn delivery(id: u64, entries: Vec<Entry>, notices: Vec<Notice>) -> Delivery {
-    Delivery { id: DeliveryId(id), destination: "secops".to_owned(), entries, notices }
+    Delivery { id: DeliveryId(id), destination: "secops".to_owned(), held_until: None, entries, notices }
 }
 
 fn notice(hour: i64) -> Notice {
