@@ -131,11 +131,19 @@ fn destination(
     reader.set_secrets(secrets.of_destination(&name));
     let subjects = map.get("send").map(|at| subjects(&at)).transpose()?;
     let level_min = map.get("min_severity").map(|at| level(&at)).transpose()?;
+    let kind = kind(&map, reader)?;
+    // People hear of attackers, and machines of all that is known.
+    let unless_given = match kind {
+        DestinationKind::Slack(_) => (Subjects::Incidents, Level::Low),
+        DestinationKind::Sns(_) | DestinationKind::Webhook(_) | DestinationKind::Stdout => {
+            (Subjects::Both, Level::Informational)
+        }
+    };
     Ok(Destination {
         name,
-        subjects: subjects.unwrap_or(Subjects::Findings),
-        level_min: level_min.unwrap_or(Level::Informational),
-        kind: kind(&map, reader)?,
+        subjects: subjects.unwrap_or(unless_given.0),
+        level_min: level_min.unwrap_or(unless_given.1),
+        kind,
     })
 }
 

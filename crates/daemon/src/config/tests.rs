@@ -158,7 +158,7 @@ fn a_short_config_has_the_documented_defaults() {
         (Path::new("/var/log/audit.log"), &[3_600, 86_400][..], -4_200)
     );
     assert_eq!(config.notify[0].name, "out");
-    assert_eq!((config.notify[0].subjects, config.notify[0].level_min), (Subjects::Findings, Level::Informational));
+    assert_eq!((config.notify[0].subjects, config.notify[0].level_min), (Subjects::Both, Level::Informational));
     assert!(matches!(config.notify[0].kind, DestinationKind::Stdout));
     assert_eq!(config.incidents, IncidentOptions::default());
     assert_eq!(warnings(&config), [""; 0]);
@@ -235,6 +235,19 @@ fn every_key_is_parsed() {
             access: Access::new("cn-north-1"),
         }
     );
+}
+
+#[test]
+fn a_destination_chooses_what_it_receives_and_slack_receives_incidents_by_default() {
+    let url = "https://hooks.slack.com/services/T0/B0/x";
+    let received = |keys: &str| {
+        let config = read(&format!("{SOURCES}notify: [{{name: s, {keys}slack: {{webhook_url: '{url}'}}}}]\n"));
+        let config = config.expect("a config");
+        (config.notify[0].subjects, config.notify[0].level_min)
+    };
+    assert_eq!(received(""), (Subjects::Incidents, Level::Low));
+    assert_eq!(received("send: both, "), (Subjects::Both, Level::Low));
+    assert_eq!(received("send: findings, min_severity: informational, "), (Subjects::Findings, Level::Informational));
 }
 
 #[test]
