@@ -72,7 +72,7 @@ struct Page {
     metrics: PrometheusHandle,
     health: Health,
     writer: Writer,
-    incidents: IncidentOptions,
+    incident_options: IncidentOptions,
 }
 
 /// Installs the metrics of the process and returns the handle that renders them.
@@ -88,14 +88,14 @@ pub(crate) async fn serve(
     metrics: PrometheusHandle,
     health: Health,
     writer: Writer,
-    incidents: IncidentOptions,
+    incident_options: IncidentOptions,
 ) -> Result<()> {
     let Some(listen) = config.listen else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on admin.listen {listen}"))?;
     info!(address = %listener.local_addr().unwrap_or(listen), "admin page");
-    let page = Page { metrics, health, writer, incidents };
+    let page = Page { metrics, health, writer, incident_options };
     let router = Router::new()
         .route("/metrics", get(|State(page): State<Page>| async move { page.metrics.render() }))
         .route("/healthz", get(healthz))
@@ -229,7 +229,7 @@ async fn search(page: &Page, request: FindingRequest) -> Response {
 /// Answers a request for incidents. They are computed beside the writer, which goes on.
 async fn search_incidents(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    match page.writer.search_incidents(request, page.incidents).await {
+    match page.writer.search_incidents(request, page.incident_options).await {
         Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
