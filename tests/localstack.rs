@@ -130,8 +130,8 @@ rules: {:?}
 sources:
   - {{name: moto, cloudwatch: {{region: eu-west-1, log_group: {}, endpoint: \"{endpoint}\"}}}}
 notify:
-  - {{name: secops, slack: {{webhook_url: \"{}\", max_messages_per_run: {MESSAGES_MAX}}}}}
-  - {{name: bus, sns: {{topic_arn: {}, endpoint: \"{endpoint}\"}}}}
+  - {{name: secops, send: findings, min_severity: informational, slack: {{webhook_url: \"{}\", max_messages_per_run: {MESSAGES_MAX}}}}}
+  - {{name: bus, send: findings, sns: {{topic_arn: {}, endpoint: \"{endpoint}\"}}}}
 ",
             seeds::seed_rules(),
             prepared["log_group"],

@@ -225,8 +225,8 @@ budget: 1
 {config}
 sources:
 {sources}notify:
-  - {{name: secops, slack: {{webhook_url: \"{slack}\"}}}}
-  - {{name: bus, sns: {{topic_arn: \"{topic}\", endpoint: \"{sns}\"}}}}
+  - {{name: secops, send: findings, min_severity: informational, slack: {{webhook_url: \"{slack}\"}}}}
+  - {{name: bus, send: findings, sns: {{topic_arn: \"{topic}\", endpoint: \"{sns}\"}}}}
 "
         );
         std::fs::write(self.config(), text).expect("the config is written");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+use stakeout_core::delivery::Subject;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::rule::Level;
 use stakeout_fakes::slack::SlackRefusal;
@@ -87,9 +88,11 @@ fn our_messages() -> Vec<Value> {
     bodies.extend(notices.iter().map(MessageBody::Notice));
     bodies.extend(names.iter().map(|name| MessageBody::Test { destination: name }));
     bodies.extend(shown.chunks(15).zip(notices.chunks(15)).map(|(shown, notices)| {
-        MessageBody::Digest(Digest::new(shown.to_vec(), notices.iter().collect(), vec![FindingKey(1)]))
+        let forgotten = vec![Subject::Finding(FindingKey(1))];
+        let (findings, notices) = (shown.to_vec(), notices.iter().collect());
+        MessageBody::Digest(Digest { findings, notices, forgotten, ..Digest::default() }.in_order())
     }));
-    bodies.push(MessageBody::Forgotten((0..2_000).map(FindingKey).collect()));
+    bodies.push(MessageBody::Forgotten((0..2_000).map(|key| Subject::Finding(FindingKey(key))).collect()));
     bodies.push(MessageBody::Finding { finding: &plain, activity: stakeout_core::delivery::Activity::Create });
     bodies.into_iter().map(|body| slack::message(&Message { id: "1".to_owned(), body })).collect()
 }

@@ -80,10 +80,11 @@ mod tests {
 
     #[test]
     fn parts_of_deliveries_are_numbered_from_the_first_delivery_on() {
-        let entry = |key| Entry { finding: FindingKey(key), activity: Activity::Create };
+        let entry = |key| Entry { finding: FindingKey(key), incident: None, activity: Activity::Create };
         let delivery = |id, destination: &str, keys: std::ops::Range<u128>| Delivery {
             id: DeliveryId(id),
             destination: destination.to_owned(),
+            held_until: None,
             entries: keys.map(entry).collect(),
             notices: Vec::new(),
         };

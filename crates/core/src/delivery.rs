@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, FindingKey};
+use crate::incident::IncidentKey;
 use crate::notice::Notice;
 use crate::rule::Level;
+use crate::time::Second;
 
 /// Most entries of one stored delivery: settling one of thousands of messages rewrites its whole delivery.
 pub const ENTRIES_MAX: usize = 64;
 
-/// What happened to a finding; the numbers are OCSF's `activity_id`.
+/// What happened to a finding or an incident; the numbers are OCSF's `activity_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Activity {
     /// It was opened.
@@ -20,25 +22,57 @@ pub enum Activity {
     Close = 3,
 }
 
+/// What a destination hears of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subjects {
+    /// Findings, each by itself.
+    Findings,
+    /// Incidents.
+    Incidents,
+    /// Both.
+    Both,
+}
+
 /// What a destination receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationFilter {
     /// The destination's name from the config, by which pending deliveries are stored.
     pub destination: String,
-    /// The lowest level of findings that it receives.
+    /// Whether it hears of findings, of incidents, or of both.
+    pub subjects: Subjects,
+    /// The lowest level of findings and incidents that it receives.
     pub level_min: Level,
     /// Whether it receives every update and close (SNS, webhook, stdout), or only creates and the updates that add a cluster
     /// or raise the level (a Slack webhook, which cannot edit its messages).
     pub every_change: bool,
 }
 
-/// One activity of one finding to report.
+/// What an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A finding.
+    Finding(FindingKey),
+    /// An incident.
+    Incident(IncidentKey),
+}
+
+/// One activity of one finding or incident to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
-    /// The finding.
+    /// The finding; a finding of the incident, by which it is found, if it is about one.
     pub finding: FindingKey,
+    /// The incident, if it is about one.
+    pub incident: Option<IncidentKey>,
     /// What happened to it.
     pub activity: Activity,
+}
+
+impl Entry {
+    /// Returns what it is about.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        self.incident.map_or(Subject::Finding(self.finding), Subject::Incident)
+    }
 }
 
 /// The number of a delivery. Commits count up, so a later delivery has a higher number.
@@ -53,7 +87,9 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// The destination.
     pub destination: String,
-    /// The activities of findings to report.
+    /// Until when it is held for the digest of a day: it is not pending before. `None` where it is sent at once.
+    pub held_until: Option<Second>,
+    /// The activities of findings and incidents to report.
     pub entries: Vec<Entry>,
     /// The notices to report.
     pub notices: Vec<Notice>,
@@ -85,6 +121,7 @@ impl Delivery {
         let part = |(id, entries): (DeliveryId, &[Entry])| Delivery {
             id,
             destination: self.destination.clone(),
+            held_until: self.held_until,
             entries: entries.to_vec(),
             notices: Vec::new(),
         };
@@ -110,7 +147,18 @@ impl NotificationFilter {
     /// or raised the level.
     #[must_use]
     pub fn wants(&self, finding: &Finding, activity: Activity, is_escalated: bool) -> bool {
-        finding.rule.level >= self.level_min
+        self.subjects != Subjects::Incidents && self.wants_activity(finding.rule.level, activity, is_escalated)
+    }
+
+    /// Returns whether this destination receives `activity` of an incident of this level. `is_escalated` says that its level
+    /// rose, or that somebody was let in.
+    #[must_use]
+    pub fn wants_incident(&self, level: Level, activity: Activity, is_escalated: bool) -> bool {
+        self.subjects != Subjects::Findings && self.wants_activity(level, activity, is_escalated)
+    }
+
+    fn wants_activity(&self, level: Level, activity: Activity, is_escalated: bool) -> bool {
+        level >= self.level_min
             && match activity {
                 Activity::Create => true,
                 Activity::Update => self.every_change || is_escalated,
@@ -123,10 +171,10 @@ impl NotificationFilter {
 mod tests {
     use super::*;
     use crate::notice::NoticeKind;
-    use crate::time::{Second, Window};
+    use crate::time::Window;
 
     fn entries(keys: std::ops::Range<u128>) -> Vec<Entry> {
-        keys.map(|key| Entry { finding: FindingKey(key), activity: Activity::Create }).collect()
+        keys.map(|key| Entry { finding: FindingKey(key), incident: None, activity: Activity::Create }).collect()
     }
 
     #[test]
@@ -137,6 +185,7 @@ mod tests {
         let delivery = |id, entries, notices: &[Notice]| Delivery {
             id: DeliveryId(id),
             destination: "bus".to_owned(),
+            held_until: None,
             entries,
             notices: notices.to_vec(),
         };

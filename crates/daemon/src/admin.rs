@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
+use stakeout_core::incident::IncidentOptions;
 use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use tracing::{error, info};
@@ -71,6 +72,7 @@ struct Page {
     metrics: PrometheusHandle,
     health: Health,
     writer: Writer,
+    incident_options: IncidentOptions,
 }
 
 /// Installs the metrics of the process and returns the handle that renders them.
@@ -86,13 +88,14 @@ pub(crate) async fn serve(
     metrics: PrometheusHandle,
     health: Health,
     writer: Writer,
+    incident_options: IncidentOptions,
 ) -> Result<()> {
     let Some(listen) = config.listen else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on admin.listen {listen}"))?;
     info!(address = %listener.local_addr().unwrap_or(listen), "admin page");
-    let page = Page { metrics, health, writer };
+    let page = Page { metrics, health, writer, incident_options };
     let router = Router::new()
         .route("/metrics", get(|State(page): State<Page>| async move { page.metrics.render() }))
         .route("/healthz", get(healthz))
@@ -226,7 +229,7 @@ async fn search(page: &Page, request: FindingRequest) -> Response {
 /// Answers a request for incidents. They are computed beside the writer, which goes on.
 async fn search_incidents(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    match page.writer.search_incidents(request).await {
+    match page.writer.search_incidents(request, page.incident_options).await {
         Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod duration;
+mod incidents;
 pub(crate) mod notify;
 pub(crate) mod rules;
 pub(crate) mod schedule;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::incident::IncidentOptions;
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{self, At, Map, Node};
 use stakeout_http::Certificates;
@@ -44,7 +46,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "schedule",
     "state",
     "rules",
@@ -52,6 +54,7 @@ const SECTIONS: [&str; 12] = [
     "trusted_proxies",
     "sources",
     "notify",
+    "incidents",
     "context_query",
     "admin",
     "limits",
@@ -74,8 +77,10 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: TrustedProxies,
     /// The logs, at least one, in the order of the file.
     pub(crate) sources: Vec<SourceConfig>,
-    /// The destinations of findings, in the order of the file.
+    /// The destinations of findings and incidents, in the order of the file.
     pub(crate) notify: Vec<Destination>,
+    /// How incidents are joined and rated.
+    pub(crate) incidents: IncidentOptions,
     /// Minimum level for which the context query runs, or `None` if it is off.
     pub(crate) context_query_min: Option<Level>,
     /// Where the admin page listens, and by which names it is asked for.
@@ -149,6 +154,7 @@ fn sections(
         sources::read(&map, &for_sources, reader, errors)
     };
     let notify = notify::read(&map, secrets, reader, errors);
+    let incidents = keep(incidents::read(&map), errors);
     let state = keep(state::read(&map, reader), errors);
     let rules = keep(rules::read(&map, reader), errors);
     let disabled_rules = keep(rules::read_disabled(&map), errors);
@@ -166,6 +172,7 @@ fn sections(
         trusted_proxies: trusted_proxies?,
         sources: sources?,
         notify: notify?,
+        incidents: incidents?,
         context_query_min: context_query_min?,
         admin: admin?,
         rows_max: rows_max?,

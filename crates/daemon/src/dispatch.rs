@@ -1,5 +1,6 @@
 //! Sends the pending messages of one destination. Only this module and `scan::pages` wait and retry.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use stakeout_core::delivery::Settlement;
+use stakeout_core::finding::FindingKey;
+use stakeout_core::incident::{Incident, IncidentKey};
 use stakeout_notify::SendError;
-use stakeout_notify::batching::{Planned, batch, plan};
+use stakeout_notify::batching::{Batch, Planned, batch, plan};
 use stakeout_notify::destination::{Destination, MessagePace};
 use stakeout_notify::notification::Message;
 use tracing::{debug, info, warn};
@@ -104,8 +107,8 @@ async fn send_pending(
     let mode = destination.delivery_mode();
     let mut planned = plan(mode, &deliveries);
     let others = planned.len();
-    if let Wanted::Opened(keys) = wanted {
-        planned.retain(|message| message.opens().is_some_and(|key| keys.contains(&key)));
+    if let Wanted::Opened(subjects) = wanted {
+        planned.retain(|message| message.opens().is_some_and(|subject| subjects.contains(&subject)));
     }
     let others = others - planned.len();
     let mut summary = DispatchSummary { sent: 0, pending: planned.len() };
@@ -118,7 +121,11 @@ async fn send_pending(
     let mut refused_in_a_row = 0;
     'parts: for part in mode.parts(&planned) {
         let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
-        let notifications = batch(mode, part, &findings);
+        let incidents = incidents(part.iter().filter_map(Planned::incident).collect());
+        let Batch { notifications, unsent } = batch(mode, part, &findings, &incidents);
+        if !unsent.is_empty() {
+            writer.settle(unsent).await?;
+        }
         summary.pending = summary.pending - part.len() + notifications.len();
         for some in notifications.chunks(destination.messages_at_once()) {
             if shutdown.is_requested() {
@@ -150,6 +157,11 @@ async fn send_pending(
     }
     metric::messages_pending(destination, others + summary.pending);
     Ok(summary)
+}
+
+/// Returns the current state of these incidents. The state holds none yet, and nothing is pending of any.
+fn incidents(_asked: Vec<(IncidentKey, FindingKey)>) -> HashMap<IncidentKey, Incident> {
+    HashMap::new()
 }
 
 async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendError> {

@@ -36,6 +36,7 @@ const HEADINGS: [&str; 8] = ["UID", "STATUS", "LEVEL", "FINDINGS", "SOURCES", "F
 /// A search for incidents.
 pub(crate) struct IncidentSearch {
     request: FindingRequest,
+    options: IncidentOptions,
     /// The latest findings, without what no incident shows.
     findings: BTreeMap<(Reverse<Second>, FindingKey), Finding>,
     /// How many sources they list.
@@ -49,8 +50,12 @@ pub(crate) struct IncidentSearch {
 }
 
 /// Answers the request from `ledger` and its archive. The inner error says that no single incident has the uid.
-pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Result<Printed, String>, LedgerError> {
-    let mut search = IncidentSearch::new(request);
+pub(crate) fn of_ledger(
+    ledger: &Ledger,
+    request: FindingRequest,
+    options: IncidentOptions,
+) -> Result<Result<Printed, String>, LedgerError> {
+    let mut search = IncidentSearch::new(request, options);
     loop {
         if let Some(archive) = search.step(ledger)? {
             return Ok(search.with_archive(archive));
@@ -60,8 +65,16 @@ pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Resu
 
 impl IncidentSearch {
     /// Returns a search for the request that has read nothing yet.
-    pub(crate) fn new(request: FindingRequest) -> IncidentSearch {
-        IncidentSearch { request, findings: BTreeMap::new(), sources: 0, is_cut: false, unreadable: 0, read: None }
+    pub(crate) fn new(request: FindingRequest, options: IncidentOptions) -> IncidentSearch {
+        IncidentSearch {
+            request,
+            options,
+            findings: BTreeMap::new(),
+            sources: 0,
+            is_cut: false,
+            unreadable: 0,
+            read: None,
+        }
     }
 
     /// Reads some more of the findings outside of the archive. After the last of them, returns the archive, which needs the ledger
@@ -104,12 +117,12 @@ impl IncidentSearch {
     }
 
     fn printed(self) -> Result<Printed, String> {
-        let IncidentSearch { request: FindingRequest { query, limit, format }, findings, is_cut, unreadable, .. } =
-            self;
+        let IncidentSearch { request, options, findings, is_cut, unreadable, .. } = self;
+        let FindingRequest { query, limit, format } = request;
         let open: HashSet<FindingKey> =
             findings.values().filter(|finding| finding.is_open()).map(|finding| finding.key).collect();
         let status = |incident: &Incident| Status::of(incident, &open);
-        let mut found = incidents(findings.values(), &IncidentOptions::default());
+        let mut found = incidents(findings.values(), &options);
         found.retain(|incident| {
             let is_wanted = incident.parent.is_none() || query.uid.is_some();
             is_wanted && matches(&query, incident) && (!query.is_open || status(incident) == Status::Open)

@@ -60,8 +60,8 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit, Failure> {
     let (config, _) = config.load(SecretScope::NONE)?;
     let (path, params) = finding_params::written(finding_params::INCIDENTS_PATH, &request);
     let of_state = |ledger: &Ledger| {
-        let found =
-            incident_page::of_ledger(ledger, request).map_err(|error| bootstrap::state_failure(error.into()))?;
+        let found = incident_page::of_ledger(ledger, request, config.incidents)
+            .map_err(|error| bootstrap::state_failure(error.into()))?;
         found.map_err(|reason| anyhow!(reason).into())
     };
     admin_client::state_or_daemon(&config, of_state, &path, &params)?.print()

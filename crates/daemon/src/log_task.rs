@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use stakeout_core::context::FindingContext;
 use stakeout_core::context_query::ContextQuery;
+use stakeout_core::delivery::Subject;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
@@ -32,8 +33,8 @@ pub(crate) struct LogTask<'a> {
     options: &'a ScanOptions,
     writer: &'a Writer,
     engine: &'a Arc<EngineConfig>,
-    /// The new findings so far that do not wait for other logs.
-    urgent: Vec<FindingKey>,
+    /// The new findings and incidents so far that do not wait for other logs.
+    urgent: Vec<Subject>,
 }
 
 /// The outcome of a log task.
@@ -43,8 +44,8 @@ pub(crate) struct LogSummary {
     pub(crate) windows: usize,
     /// Whether some windows, rereads or follow-ups are still due.
     pub(crate) is_pending: bool,
-    /// New findings of level high and above.
-    pub(crate) urgent: Vec<FindingKey>,
+    /// New findings and incidents of level high and above.
+    pub(crate) urgent: Vec<Subject>,
 }
 
 impl<'a> LogTask<'a> {
@@ -261,7 +262,7 @@ impl<'a> LogTask<'a> {
         let closed = self.writer.close(request).await?;
         // A commit can add follow-ups and context queries.
         self.progress.clone_from(closed.progress());
-        self.urgent.extend(closed.closed().opened(Level::High));
+        self.urgent.extend(closed.closed().opened(Level::High).map(Subject::Finding));
         for notice in &closed.log().notices {
             metric::notice(notice);
             let (window, reason) = (notice.window, notice::reason(notice));

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use stakeout_core::finding::FindingKey;
+use stakeout_core::delivery::Subject;
 
-/// How long a new finding of level high waits for logs that are read at the same moment: what they add to it is then in the
+/// How long a new finding or incident of level high waits for logs that are read at the same moment: what they add to it is then in the
 /// same message.
 const URGENT_AFTER: Duration = Duration::from_secs(1);
 /// How long everything else waits for other logs at most.
@@ -15,8 +15,8 @@ const SEND_EVERY: Duration = Duration::from_secs(30);
 /// Which of the pending messages are to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// Those that open one of these findings.
-    Opened(HashSet<FindingKey>),
+    /// Those that open one of these findings or incidents.
+    Opened(HashSet<Subject>),
     /// All of them.
     All,
 }
@@ -24,8 +24,8 @@ pub(crate) enum Wanted {
 /// The pace of one tick.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// New findings that do not wait, and when they are sent.
-    urgent: Option<(Duration, HashSet<FindingKey>)>,
+    /// New findings and incidents that do not wait, and when they are sent.
+    urgent: Option<(Duration, HashSet<Subject>)>,
     /// When everything is sent that is pending then.
     all: Duration,
 }
@@ -49,8 +49,8 @@ impl Pace {
         Pace { urgent: None, all: SEND_EVERY }
     }
 
-    /// Notes that a log is read at the time `at`, with these new findings that do not wait.
-    pub(crate) fn note_read(&mut self, at: Duration, urgent: Vec<FindingKey>) {
+    /// Notes that a log is read at the time `at`, with these new findings and incidents that do not wait.
+    pub(crate) fn note_read(&mut self, at: Duration, urgent: Vec<Subject>) {
         if !urgent.is_empty() {
             self.urgent.get_or_insert_with(|| (at + URGENT_AFTER, HashSet::new())).1.extend(urgent);
         }
@@ -73,10 +73,21 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use stakeout_core::finding::FindingKey;
+    use stakeout_core::incident::IncidentKey;
+
     use super::*;
 
-    fn opened(keys: &[u128]) -> Wanted {
-        Wanted::Opened(keys.iter().copied().map(FindingKey).collect())
+    fn finding(key: u128) -> Subject {
+        Subject::Finding(FindingKey(key))
+    }
+
+    fn incident(key: u128) -> Subject {
+        Subject::Incident(IncidentKey(key))
+    }
+
+    fn opened(subjects: &[Subject]) -> Wanted {
+        Wanted::Opened(subjects.iter().copied().collect())
     }
 
     #[test]
@@ -86,14 +97,14 @@ mod tests {
         pace.note_read(after(200), Vec::new());
         assert_eq!((pace.next(), pace.due(after(29_999))), (after(30_000), None));
 
-        pace.note_read(after(400), vec![FindingKey(1)]);
+        pace.note_read(after(400), vec![finding(1)]);
         // Many logs that are read one after the other do not put it off.
-        pace.note_read(after(1_300), vec![FindingKey(2), FindingKey(1)]);
+        pace.note_read(after(1_300), vec![incident(2), finding(1)]);
         assert_eq!((pace.next(), pace.due(after(1_399))), (after(1_400), None));
-        assert_eq!(pace.due(after(1_400)), Some(opened(&[1, 2])));
+        assert_eq!(pace.due(after(1_400)), Some(opened(&[finding(1), incident(2)])));
         assert_eq!((pace.next(), pace.due(after(1_500))), (after(30_000), None), "it is wanted once");
 
-        pace.note_read(after(29_500), vec![FindingKey(3)]);
+        pace.note_read(after(29_500), vec![finding(3)]);
         assert_eq!(pace.next(), after(30_000));
         assert_eq!(pace.due(after(30_001)), Some(Wanted::All), "the third finding is among all");
         assert_eq!((pace.next(), pace.due(after(31_000))), (after(60_001), None));
@@ -102,8 +113,8 @@ mod tests {
 
     #[test]
     fn all_is_more_than_anything() {
-        assert_eq!(opened(&[1]).and(opened(&[2, 1])), opened(&[1, 2]));
-        assert_eq!(opened(&[1]).and(Wanted::All), Wanted::All);
-        assert_eq!(Wanted::All.and(opened(&[1])), Wanted::All);
+        assert_eq!(opened(&[finding(1)]).and(opened(&[incident(1), finding(1)])), opened(&[finding(1), incident(1)]));
+        assert_eq!(opened(&[finding(1)]).and(Wanted::All), Wanted::All);
+        assert_eq!(Wanted::All.and(opened(&[finding(1)])), Wanted::All);
     }
 }

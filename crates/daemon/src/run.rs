@@ -67,7 +67,7 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let metrics = admin::install_metrics()?;
     let writer = bootstrap::open_state(&config, Stay::Long)?;
     let health = Health::default();
-    admin::serve(&config.admin, metrics, health.clone(), writer.clone()).await?;
+    admin::serve(&config.admin, metrics, health.clone(), writer.clone(), config.incidents).await?;
     let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default())?);
     let mut signals = Signals::new(hang_up).context("cannot listen for signals")?;
     let (switch, shutdown) = shutdown();

@@ -1,6 +1,6 @@
 //! The outcome of a tick.
 
-use stakeout_core::finding::FindingKey;
+use stakeout_core::delivery::Subject;
 use tokio::task::JoinError;
 use tracing::error;
 
@@ -26,12 +26,12 @@ impl TickSummary {
         self.logs_pending == 0 && self.messages_pending == 0
     }
 
-    /// Adds the outcome of one log task, and returns its new findings that do not wait for other logs. Fails with an error of
+    /// Adds the outcome of one log task, and returns its new findings and incidents that do not wait for other logs. Fails with an error of
     /// the state; the other logs go on.
     pub(crate) fn add_log(
         &mut self,
         task: Result<Result<LogSummary, StateError>, JoinError>,
-    ) -> Result<Vec<FindingKey>, StateError> {
+    ) -> Result<Vec<Subject>, StateError> {
         match task {
             Ok(log) => {
                 let log = log?;

@@ -16,6 +16,7 @@ use stakeout_core::delivery::{Delivery, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
+use stakeout_core::incident::IncidentOptions;
 use stakeout_core::progress::Progress;
 use stakeout_core::source::LogId;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
@@ -188,8 +189,9 @@ impl Writer {
     pub(crate) async fn search_incidents(
         &self,
         request: FindingRequest,
+        options: IncidentOptions,
     ) -> Result<(IncidentSearch, ArchivedFindings), StateError> {
-        let mut search = IncidentSearch::new(request);
+        let mut search = IncidentSearch::new(request, options);
         loop {
             let (stepped, archive) = self.request(|reply| Request::SearchIncidents(Box::new(search), reply)).await?;
             match archive {

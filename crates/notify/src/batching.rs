@@ -4,34 +4,36 @@
 //! notification can be settled alone.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hasher;
 
 use serde::Serialize;
 use siphasher::sip::SipHasher13;
-use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry, Settlement};
+use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry, Settlement, Subject};
 use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::incident::{Incident, IncidentKey};
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::time::Second;
 
-use crate::notification::{Digest, Message, MessageBody, Notification};
+use crate::notification::{Digest, IncidentReport, Message, MessageBody, Notification, uid_of};
 
 /// How a destination receives notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryMode {
-    /// For people: one message for each finding, or one digest if there were too many messages.
+    /// For people: one message for each finding or incident, or a digest if there were too many messages.
     Digest {
         /// Most messages at once.
         max_messages: usize,
     },
-    /// For machines: one message for each finding that changed, in order, and one for its end.
+    /// For machines: one message for each finding or incident that changed, in order, and one for its end.
     Each,
 }
 
-/// Findings that are in memory at once where each has messages of its own.
+/// Findings and incidents that are in memory at once where each has messages of its own.
 const PART_MESSAGES: usize = 64;
 
-/// A message that is planned, before its finding is read.
+/// A message that is planned, before its finding or incident is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned<'a> {
     /// The first delivery that it settles something of.
@@ -45,7 +47,30 @@ pub struct Planned<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content<'a> {
     Finding(FindingKey, Activity),
+    Incident(PlannedIncident),
     Notice(Cow<'a, Notice>),
+}
+
+/// A message that is planned about an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PlannedIncident {
+    uid: IncidentKey,
+    /// A finding of it.
+    finding: FindingKey,
+    activity: Activity,
+    /// Whether its end is pending too, and has a message of its own.
+    closes_next: bool,
+    /// Whether all of it waited for the digest of the day.
+    is_held: bool,
+}
+
+/// The messages for a part of the planned ones.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch<'a> {
+    /// The notifications, in order.
+    pub notifications: Vec<Notification<'a>>,
+    /// What nobody needs to hear: people do not hear of an incident that became a part of another one, whose message they get.
+    pub unsent: Settlement,
 }
 
 impl Planned<'_> {
@@ -54,7 +79,16 @@ impl Planned<'_> {
     pub fn finding(&self) -> Option<FindingKey> {
         match self.content {
             Content::Finding(key, _) => Some(key),
-            Content::Notice(_) => None,
+            Content::Incident(_) | Content::Notice(_) => None,
+        }
+    }
+
+    /// Returns the incident that the message is about, if it is about one, and the finding by which it is found.
+    #[must_use]
+    pub fn incident(&self) -> Option<(IncidentKey, FindingKey)> {
+        match self.content {
+            Content::Incident(planned) => Some((planned.uid, planned.finding)),
+            Content::Finding(..) | Content::Notice(_) => None,
         }
     }
 
@@ -62,7 +96,7 @@ impl Planned<'_> {
     fn closed_gap(&self) -> Option<&Notice> {
         match &self.content {
             Content::Notice(notice) if notice.kind == NoticeKind::GapFilled => Some(notice),
-            Content::Finding(..) | Content::Notice(_) => None,
+            _ => None,
         }
     }
 
@@ -76,12 +110,15 @@ impl Planned<'_> {
         }
     }
 
-    /// Returns the finding that the message opens, if it opens one.
+    /// Returns the finding that the message opens, or the incident that it opens or says more of.
     #[must_use]
-    pub fn opens(&self) -> Option<FindingKey> {
+    pub fn opens(&self) -> Option<Subject> {
         match self.content {
-            Content::Finding(key, Activity::Create) => Some(key),
-            Content::Finding(..) | Content::Notice(_) => None,
+            Content::Finding(key, Activity::Create) => Some(Subject::Finding(key)),
+            Content::Incident(planned) if planned.activity != Activity::Close && !planned.is_held => {
+                Some(Subject::Incident(planned.uid))
+            }
+            _ => None,
         }
     }
 }
@@ -89,21 +126,27 @@ impl Planned<'_> {
 /// Returns the messages for the `pending` deliveries (ascending by id) of one destination, in the order of the first
 /// delivery of each.
 ///
-/// All that is pending of one finding is one message about its current state, whatever number of commits changed it. A
-/// machine hears of the end of a finding whose beginning is pending too in a message of its own.
+/// All that is pending of one finding or incident is one message about its current state, whatever number of commits changed
+/// it. A machine hears of the end of one whose beginning is pending too in a message of its own.
 #[must_use]
 pub fn plan(mode: DeliveryMode, pending: &[Delivery]) -> Vec<Planned<'_>> {
-    let mut entries_of: HashMap<FindingKey, Vec<(DeliveryId, Entry)>> = HashMap::new();
+    let mut entries_of: HashMap<Subject, Vec<(DeliveryId, Entry)>> = HashMap::new();
+    // What is pending beside the digests of days.
+    let mut unheld: HashSet<Subject> = HashSet::new();
     for delivery in pending {
         for entry in &delivery.entries {
-            entries_of.entry(entry.finding).or_default().push((delivery.id, *entry));
+            entries_of.entry(entry.subject()).or_default().push((delivery.id, *entry));
+            if delivery.held_until.is_none() {
+                unheld.insert(entry.subject());
+            }
         }
     }
     let mut planned = Vec::new();
     for delivery in pending {
         for entry in &delivery.entries {
-            let first_of_finding = entries_of.remove(&entry.finding);
-            planned.extend(first_of_finding.into_iter().flat_map(|entries| of_finding(mode, entries)));
+            if let Some(entries) = entries_of.remove(&entry.subject()) {
+                planned.extend(of_subject(mode, entries, !unheld.contains(&entry.subject())));
+            }
         }
         planned.extend(delivery.notices.iter().map(|notice| Planned {
             first: delivery.id,
@@ -148,11 +191,16 @@ fn join_closed_gaps(planned: Vec<Planned<'_>>) -> Vec<Planned<'_>> {
     joined
 }
 
-/// Returns the messages for the pending entries of one finding.
-fn of_finding<'a>(mode: DeliveryMode, mut entries: Vec<(DeliveryId, Entry)>) -> impl Iterator<Item = Planned<'a>> {
+/// Returns the messages for the pending entries of one finding or incident. `is_held` says that all of them waited for the
+/// digest of a day.
+fn of_subject<'a>(
+    mode: DeliveryMode,
+    mut entries: Vec<(DeliveryId, Entry)>,
+    is_held: bool,
+) -> impl Iterator<Item = Planned<'a>> {
     let is_created = entries.iter().any(|(_, entry)| entry.activity == Activity::Create);
     let last = entries.last().map_or(Activity::Update, |(_, entry)| entry.activity);
-    // A close after which the finding went on is an update.
+    // A close after which it went on is an update.
     let closing = match mode {
         DeliveryMode::Each if is_created => {
             let at = entries.iter().rposition(|(_, entry)| entry.activity != Activity::Close).map_or(0, |at| at + 1);
@@ -160,18 +208,23 @@ fn of_finding<'a>(mode: DeliveryMode, mut entries: Vec<(DeliveryId, Entry)>) -> 
         }
         _ => Vec::new(),
     };
-    let whole = (if is_created { Activity::Create } else { last }, entries);
-    [whole, (Activity::Close, closing)].into_iter().filter_map(|(activity, entries)| {
-        let (first, entry) = *entries.first()?;
-        let (last, _) = *entries.last()?;
-        let content = Content::Finding(entry.finding, activity);
+    let closes_next = !closing.is_empty();
+    let whole = (if is_created { Activity::Create } else { last }, entries, closes_next);
+    [whole, (Activity::Close, closing, false)].into_iter().filter_map(move |(activity, entries, closes_next)| {
+        let (first, _) = *entries.first()?;
+        // Of an incident, the finding that was named last.
+        let (last, Entry { finding, incident, .. }) = *entries.last()?;
+        let content = match incident {
+            None => Content::Finding(finding, activity),
+            Some(uid) => Content::Incident(PlannedIncident { uid, finding, activity, closes_next, is_held }),
+        };
         Some(Planned { first, last, content, settles: Settlement { entries, notices: Vec::new() } })
     })
 }
 
 impl DeliveryMode {
-    /// Splits planned messages into the parts whose findings are in memory together: all of them where too many become one
-    /// digest.
+    /// Splits planned messages into the parts whose findings and incidents are in memory together: all of them where too many
+    /// become one digest.
     pub fn parts<'p, 'a>(self, planned: &'p [Planned<'a>]) -> impl Iterator<Item = &'p [Planned<'a>]> {
         planned.chunks(match self {
             DeliveryMode::Digest { .. } => planned.len().max(1),
@@ -180,44 +233,93 @@ impl DeliveryMode {
     }
 }
 
-/// Returns the notifications for a part of the planned messages, in order.
+/// Returns the notifications for a part of the planned messages, in order. `incidents` has the current state of each incident
+/// that is asked for: another one if that one was joined with it.
 ///
-/// Messages whose finding is not in `findings` any more become one at the end, which lists their uids.
+/// Messages whose finding or incident is not stored any more become one at the end, which lists their uids.
 #[must_use]
 pub fn batch<'a>(
     mode: DeliveryMode,
     part: &'a [Planned<'a>],
     findings: &'a HashMap<FindingKey, Finding>,
-) -> Vec<Notification<'a>> {
+    incidents: &'a HashMap<IncidentKey, Incident>,
+) -> Batch<'a> {
     let mut items = Vec::new();
     let mut forgotten = Vec::new();
+    let mut unsent = Settlement::default();
     for planned in part {
-        match &planned.content {
-            Content::Notice(notice) => items.push(Item { planned, content: ItemContent::Notice(notice) }),
-            Content::Finding(key, activity) => match findings.get(key) {
-                Some(finding) => items.push(Item { planned, content: ItemContent::Finding(finding, *activity) }),
-                None => forgotten.extend(planned.settles.entries.iter().copied()),
-            },
+        let content = match &planned.content {
+            Content::Notice(notice) => Some(ItemContent::Notice(notice)),
+            Content::Finding(key, activity) => {
+                findings.get(key).map(|finding| ItemContent::Finding(finding, *activity))
+            }
+            Content::Incident(about) => {
+                let report = incidents.get(&about.uid).map(|incident| report_of(about, incident));
+                if report.is_some_and(|report| is_needless(mode, &report)) {
+                    unsent.add(&planned.settles);
+                    continue;
+                }
+                report.map(|report| ItemContent::Incident(report, about))
+            }
+        };
+        match content {
+            Some(content) => items.push(Item { planned, content }),
+            None => forgotten.extend(planned.settles.entries.iter().copied()),
         }
     }
-    forgotten.sort_by_key(|(delivery, entry)| (*delivery, entry.finding));
-    match mode {
-        DeliveryMode::Digest { max_messages } if items.len() + usize::from(!forgotten.is_empty()) > max_messages => {
-            vec![digest(&items, forgotten)]
-        }
-        _ => items.iter().map(Item::notification).chain(forgotten_findings(forgotten)).collect(),
-    }
+    forgotten.sort_by_key(|(delivery, entry)| (*delivery, entry.subject()));
+    let notifications = match mode {
+        DeliveryMode::Digest { max_messages } => for_people(items, forgotten, max_messages),
+        DeliveryMode::Each => items.iter().map(Item::notification).chain(forgotten_subjects(forgotten)).collect(),
+    };
+    Batch { notifications, unsent }
 }
 
-/// A planned message with its finding.
+/// Returns what there is to say of the incident: that it is over, if it became a part of another one.
+fn report_of<'a>(about: &PlannedIncident, incident: &'a Incident) -> IncidentReport<'a> {
+    let mut report = IncidentReport { incident, uid: about.uid, activity: about.activity };
+    // Where its end has a message of its own, that one says it.
+    if report.merged_into().is_some() && !about.closes_next {
+        report.activity = Activity::Close;
+    }
+    report
+}
+
+/// Returns whether nobody needs the message: people hear of the incident that this one became a part of.
+fn is_needless(mode: DeliveryMode, report: &IncidentReport<'_>) -> bool {
+    mode != DeliveryMode::Each && report.merged_into().is_some()
+}
+
+/// Returns at most `max_messages` messages. If there is more to say, the incidents of the highest levels have a message each,
+/// and a digest has the rest. Findings are all in it.
+fn for_people<'a>(
+    mut items: Vec<Item<'_, 'a>>,
+    forgotten: Vec<(DeliveryId, Entry)>,
+    max_messages: usize,
+) -> Vec<Notification<'a>> {
+    let of_the_day: Vec<_> = items.extract_if(.., |item| item.is_of_the_day()).collect();
+    let messages = items.len() + usize::from(!of_the_day.is_empty()) + usize::from(!forgotten.is_empty());
+    if messages <= max_messages {
+        let digest = (!of_the_day.is_empty()).then(|| digest(&of_the_day, Vec::new()));
+        return items.iter().map(Item::notification).chain(digest).chain(forgotten_subjects(forgotten)).collect();
+    }
+    items.sort_by_key(Item::importance);
+    let incidents = items.iter().take_while(|item| matches!(item.content, ItemContent::Incident(..))).count();
+    let rest = items.split_off(incidents.min(max_messages.saturating_sub(1)));
+    let rest: Vec<_> = rest.into_iter().chain(of_the_day).collect();
+    items.iter().map(Item::notification).chain([digest(&rest, forgotten)]).collect()
+}
+
+/// A planned message with what it is about.
 struct Item<'p, 'a> {
     planned: &'p Planned<'a>,
-    content: ItemContent<'a>,
+    content: ItemContent<'p, 'a>,
 }
 
 #[derive(Clone, Copy)]
-enum ItemContent<'a> {
+enum ItemContent<'p, 'a> {
     Finding(&'a Finding, Activity),
+    Incident(IncidentReport<'a>, &'p PlannedIncident),
     Notice(&'a Notice),
 }
 
@@ -225,53 +327,66 @@ fn digest<'a>(items: &[Item<'_, 'a>], forgotten: Vec<(DeliveryId, Entry)>) -> No
     let ids = items.iter().flat_map(|item| [item.planned.first, item.planned.last]);
     let ids = ids.chain(forgotten.iter().map(|(id, _)| *id));
     let (first, last) = ids.fold((u64::MAX, 0), |(first, last), id| (first.min(id.0), last.max(id.0)));
-    let mut findings = Vec::new();
-    let mut notices = Vec::new();
+    let mut digest = Digest { forgotten: subjects(&forgotten), ..Digest::default() };
     let mut settles = Settlement::default();
     for item in items {
         match item.content {
-            ItemContent::Finding(finding, activity) => findings.push((finding, activity)),
-            ItemContent::Notice(notice) => notices.push(notice),
+            ItemContent::Finding(finding, activity) => digest.findings.push((finding, activity)),
+            ItemContent::Incident(report, _) if item.is_of_the_day() => digest.grown.push(report),
+            ItemContent::Incident(report, _) => digest.incidents.push(report),
+            ItemContent::Notice(notice) => digest.notices.push(notice),
         }
         settles.add(&item.planned.settles);
     }
-    let uids = uids(&forgotten);
     settles.entries.extend(forgotten);
-    Notification {
-        message: Message {
-            id: format!("{first}-digest-{last}"),
-            body: MessageBody::Digest(Digest::new(findings, notices, uids)),
-        },
-        settles,
-    }
+    let body = MessageBody::Digest(digest.in_order());
+    Notification { message: Message { id: format!("{first}-digest-{last}"), body }, settles }
 }
 
-fn forgotten_findings<'a>(forgotten: Vec<(DeliveryId, Entry)>) -> Option<Notification<'a>> {
+fn forgotten_subjects<'a>(forgotten: Vec<(DeliveryId, Entry)>) -> Option<Notification<'a>> {
     let (first, _) = forgotten.first()?;
     let (last, _) = forgotten.last()?;
+    let uids: Vec<String> = subjects(&forgotten).into_iter().map(uid_of).collect();
     Some(Notification {
         message: Message {
             // Two parts may have the same deliveries.
-            id: format!("{}-forgotten-{}-{:016x}", first.0, last.0, hash_of(&uids(&forgotten))),
-            body: MessageBody::Forgotten(uids(&forgotten)),
+            id: format!("{}-forgotten-{}-{:016x}", first.0, last.0, hash_of(&uids)),
+            body: MessageBody::Forgotten(subjects(&forgotten)),
         },
         settles: Settlement { entries: forgotten, notices: Vec::new() },
     })
 }
 
-fn uids(forgotten: &[(DeliveryId, Entry)]) -> Vec<FindingKey> {
-    let unique: BTreeSet<FindingKey> = forgotten.iter().map(|(_, entry)| entry.finding).collect();
+fn subjects(forgotten: &[(DeliveryId, Entry)]) -> Vec<Subject> {
+    let unique: BTreeSet<Subject> = forgotten.iter().map(|(_, entry)| entry.subject()).collect();
     unique.into_iter().collect()
 }
 
 impl<'a> Item<'_, 'a> {
+    /// Returns whether it belongs in the digest of a day.
+    fn is_of_the_day(&self) -> bool {
+        matches!(self.content, ItemContent::Incident(_, about) if about.is_held)
+    }
+
+    /// Orders items: incidents before the rest, the most important of them first.
+    fn importance(&self) -> impl Ord + use<> {
+        match self.content {
+            ItemContent::Incident(report, _) => (0, Some(Reverse(report.importance()))),
+            ItemContent::Finding(..) | ItemContent::Notice(_) => (1, None),
+        }
+    }
+
     fn notification(&self) -> Notification<'a> {
         let Planned { first, last, settles, .. } = self.planned;
-        // After a crash, more may be pending of the finding: then the last delivery is another one, and so is the id.
+        // After a crash, more may be pending of the same: then the last delivery is another one, and so is the id.
         let deliveries = if first == last { first.0.to_string() } else { format!("{}-{}", first.0, last.0) };
         let (id, body) = match self.content {
             ItemContent::Finding(finding, activity) => {
                 (format!("{deliveries}-{}-{}", finding.key, activity as u8), MessageBody::Finding { finding, activity })
+            }
+            // The planned activity: what the message says of it may be another one when it is sent again.
+            ItemContent::Incident(report, PlannedIncident { uid, activity, .. }) => {
+                (format!("{deliveries}-incident-{uid}-{}", *activity as u8), MessageBody::Incident(report))
             }
             ItemContent::Notice(notice) => {
                 (format!("{deliveries}-notice-{:016x}", hash_of(&notice)), MessageBody::Notice(notice))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use stakeout_core::delivery::NotificationFilter;
+use stakeout_core::delivery::{NotificationFilter, Subjects};
 use stakeout_core::rule::Level;
 
 use crate::batching::DeliveryMode;
@@ -28,6 +28,7 @@ const STDOUT_MESSAGES: usize = 16;
 #[derive(Debug)]
 pub struct Destination {
     name: String,
+    subjects: Subjects,
     level_min: Level,
     channel: Channel,
 }
@@ -60,10 +61,10 @@ pub enum Channel {
 }
 
 impl Destination {
-    /// Returns the destination that receives findings of at least `level_min` over `channel`.
+    /// Returns the destination that receives `subjects` of at least `level_min` over `channel`.
     #[must_use]
-    pub fn new(name: String, level_min: Level, channel: Channel) -> Destination {
-        Destination { name, level_min, channel }
+    pub fn new(name: String, subjects: Subjects, level_min: Level, channel: Channel) -> Destination {
+        Destination { name, subjects, level_min, channel }
     }
 
     /// Returns its name from the config.
@@ -84,11 +85,12 @@ impl Destination {
         self.profile().1
     }
 
-    /// Returns its filter. A Slack webhook cannot edit its messages, so it receives only new findings and escalations.
+    /// Returns its filter. A Slack webhook cannot edit its messages, so it receives only what is new or escalates.
     #[must_use]
     pub fn notification_filter(&self) -> NotificationFilter {
         NotificationFilter {
             destination: self.name.clone(),
+            subjects: self.subjects,
             level_min: self.level_min,
             every_change: self.delivery_mode() == DeliveryMode::Each,
         }

@@ -2,10 +2,12 @@
 //!
 //! A message borrows its findings, so that batching ten thousand of them copies none.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use stakeout_core::delivery::{Activity, Settlement};
-use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::delivery::{Activity, Settlement, Subject};
+use stakeout_core::finding::Finding;
+use stakeout_core::incident::{Incident, IncidentKey};
 use stakeout_core::notice::Notice;
 use stakeout_core::rule::Level;
 use stakeout_core::text::counted;
@@ -41,12 +43,14 @@ pub enum MessageBody<'a> {
         /// What happened to it.
         activity: Activity,
     },
+    /// An incident in its current state.
+    Incident(IncidentReport<'a>),
     /// A notice about Stakeout itself.
     Notice(&'a Notice),
-    /// Many findings and notices at once.
+    /// Many incidents, findings and notices at once.
     Digest(Digest<'a>),
-    /// Pending findings that are no longer stored, in ascending order: only their uids are known.
-    Forgotten(Vec<FindingKey>),
+    /// Pending findings and incidents that are no longer stored, in ascending order: only their uids are known.
+    Forgotten(Vec<Subject>),
     /// A test of the destination with this name.
     Test {
         /// The destination's name from the config.
@@ -54,35 +58,92 @@ pub enum MessageBody<'a> {
     },
 }
 
-/// Many findings and notices in one message.
+/// What happened to an incident.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IncidentReport<'a> {
+    /// The incident in its current state; another one if the reported one was joined with it.
+    pub incident: &'a Incident,
+    /// The incident that is reported.
+    pub uid: IncidentKey,
+    /// What happened to it.
+    pub activity: Activity,
+}
+
+/// Many incidents, findings and notices in one message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Digest<'a> {
+    /// The incidents, the most important first.
+    pub incidents: Vec<IncidentReport<'a>>,
+    /// The incidents that grew during a day, the most important first.
+    pub grown: Vec<IncidentReport<'a>>,
     /// The findings, most severe first, then those with most requests.
     pub findings: Vec<(&'a Finding, Activity)>,
     /// The notices, in the order of their deliveries.
     pub notices: Vec<&'a Notice>,
-    /// Pending findings that are no longer stored.
-    pub forgotten: Vec<FindingKey>,
+    /// Pending findings and incidents that are no longer stored.
+    pub forgotten: Vec<Subject>,
+}
+
+impl IncidentReport<'_> {
+    /// Returns the incident that it is a part of now, if it is a part of another one.
+    #[must_use]
+    pub fn merged_into(&self) -> Option<IncidentKey> {
+        if self.incident.key == self.uid { self.incident.parent } else { Some(self.incident.key) }
+    }
+
+    /// Orders incidents by what people should see first: level, whether somebody was let in, risk, requests.
+    pub(crate) fn importance(&self) -> impl Ord + use<> {
+        let Incident { level, risk_score, count, .. } = self.incident;
+        (*level, self.incident.is_let_in(), *risk_score, *count, Reverse(self.uid))
+    }
+}
+
+/// Returns the uid of a finding or an incident.
+#[must_use]
+pub(crate) fn uid_of(subject: Subject) -> String {
+    match subject {
+        Subject::Finding(key) => key.to_string(),
+        Subject::Incident(key) => key.to_string(),
+    }
+}
+
+/// Returns how many findings and incidents there are: `1 finding and 2 incidents`.
+#[must_use]
+pub(crate) fn counted_subjects(subjects: &[Subject]) -> String {
+    let findings = subjects.iter().filter(|subject| matches!(subject, Subject::Finding(_))).count();
+    let incidents = subjects.len() - findings;
+    match (findings, incidents) {
+        (_, 0) => counted(findings, "finding"),
+        (0, _) => counted(incidents, "incident"),
+        _ => format!("{} and {}", counted(findings, "finding"), counted(incidents, "incident")),
+    }
 }
 
 impl<'a> Digest<'a> {
-    /// Returns a digest with its findings in order.
+    /// Returns the digest with its findings and incidents in order.
     #[must_use]
-    pub fn new(
-        mut findings: Vec<(&'a Finding, Activity)>,
-        notices: Vec<&'a Notice>,
-        forgotten: Vec<FindingKey>,
-    ) -> Digest<'a> {
-        findings.sort_by(|(a, _), (b, _)| {
+    pub fn in_order(mut self) -> Digest<'a> {
+        self.incidents.sort_by_key(|report| Reverse(report.importance()));
+        self.grown.sort_by_key(|report| Reverse(report.importance()));
+        self.findings.sort_by(|(a, _), (b, _)| {
             (b.rule.level, b.episode.count).cmp(&(a.rule.level, a.episode.count)).then(a.key.cmp(&b.key))
         });
-        Digest { findings, notices, forgotten }
+        self
     }
 
-    /// Returns the highest level of its findings, or `informational` if it has none.
+    /// Returns whether it has nothing but what grew during a day.
+    #[must_use]
+    pub fn is_of_the_day(&self) -> bool {
+        let Digest { incidents, grown, findings, notices, forgotten } = self;
+        !grown.is_empty() && incidents.is_empty() && findings.is_empty() && notices.is_empty() && forgotten.is_empty()
+    }
+
+    /// Returns the highest level of its incidents and findings, or `informational` if it has none.
     #[must_use]
     pub fn level(&self) -> Level {
-        self.findings.first().map_or(Level::Informational, |(finding, _)| finding.rule.level)
+        let incidents = self.incidents.iter().chain(&self.grown).map(|report| report.incident.level);
+        let findings = self.findings.iter().map(|(finding, _)| finding.rule.level);
+        incidents.chain(findings).max().unwrap_or(Level::Informational)
     }
 
     /// Returns how many findings there are of each level, most severe first.
@@ -110,12 +171,16 @@ impl<'a> Digest<'a> {
     /// Returns its contents in one line.
     #[must_use]
     pub fn headline(&self) -> String {
-        let mut parts = vec![counted(self.findings.len(), "finding")];
-        if !self.notices.is_empty() {
-            parts.push(counted(self.notices.len(), "monitoring notice"));
-        }
+        let counts = [
+            (self.incidents.len(), "incident", ""),
+            (self.grown.len(), "incident", " that grew"),
+            (self.findings.len(), "finding", ""),
+            (self.notices.len(), "monitoring notice", ""),
+        ];
+        let named = counts.iter().filter(|(number, ..)| *number > 0);
+        let mut parts: Vec<String> = named.map(|(number, noun, what)| counted(*number, noun) + what).collect();
         if !self.forgotten.is_empty() {
-            parts.push(format!("{} no longer stored", counted(self.forgotten.len(), "finding")));
+            parts.push(format!("{} no longer stored", counted_subjects(&self.forgotten)));
         }
         parts.join(", ")
     }
@@ -123,13 +188,17 @@ impl<'a> Digest<'a> {
 
 #[cfg(test)]
 mod tests {
+    use stakeout_core::finding::FindingKey;
+
     use super::*;
 
     #[test]
     fn a_headline_leaves_out_what_is_empty() {
-        assert_eq!(Digest::default().headline(), "0 findings");
-        let digest = Digest::new(Vec::new(), Vec::new(), vec![FindingKey(1)]);
-        assert_eq!(digest.headline(), "0 findings, 1 finding no longer stored");
+        let finding = Subject::Finding(FindingKey(1));
+        let digest = Digest { forgotten: vec![finding], ..Digest::default() };
+        assert_eq!(digest.headline(), "1 finding no longer stored");
+        let digest = Digest { forgotten: vec![finding, Subject::Incident(IncidentKey(1))], ..Digest::default() };
+        assert_eq!(digest.headline(), "1 finding and 1 incident no longer stored");
         assert_eq!(digest.level(), Level::Informational);
     }
 }

@@ -16,10 +16,10 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::finding::Finding;
 use stakeout_core::rule::Level;
 
-use crate::notification::{Message, MessageBody};
+use crate::notification::{IncidentReport, Message, MessageBody};
 use crate::text;
 
-pub use finding::{SOURCES_MAX, finding};
+pub use finding::finding;
 pub use incident::incident;
 pub use line::{to_line, to_lines};
 pub use shrink::shrink_to;
@@ -29,6 +29,9 @@ pub use watch::notice;
 /// The version of OCSF that messages follow.
 pub const VERSION: &str = "1.3.0";
 
+/// Most sources, and most findings of an incident, in a message; `replay` prints all that are kept.
+pub const SOURCES_MAX: usize = 1_000;
+
 /// Returns the object for a message of any kind, which carries the message's id in `metadata.uid` and lists at most
 /// [`SOURCES_MAX`] sources.
 #[must_use]
@@ -36,6 +39,7 @@ pub fn message(message: &Message<'_>, now: Timestamp) -> Value {
     let id = Some(message.id.as_str());
     match &message.body {
         MessageBody::Finding { finding, activity } => finding_message(finding, *activity, id, now),
+        MessageBody::Incident(report) => incident_message(report, id, now),
         MessageBody::Notice(notice) => self::notice(notice, id, now),
         MessageBody::Digest(digest) => watch::digest(digest, &message.id, now),
         MessageBody::Forgotten(uids) => watch::forgotten(uids, &message.id, now),
@@ -50,6 +54,23 @@ pub fn finding_message(finding: &Finding, activity: Activity, delivery_id: Optio
     let mut object = self::finding(finding, activity, delivery_id, now);
     finding::limit_sources(&mut object);
     object["unmapped"]["details"] = json!(text::details_command(finding));
+    object
+}
+
+/// Returns the object for a message about an incident: it lists at most [`SOURCES_MAX`] sources and findings and names the
+/// command that shows the incident. One that became a part of another has no sources any more.
+#[must_use]
+pub fn incident_message(report: &IncidentReport<'_>, delivery_id: Option<&str>, now: Timestamp) -> Value {
+    let mut object = self::incident(report.incident, report.activity, delivery_id, now);
+    incident::limit_lists(&mut object);
+    let details = &mut object["unmapped"]["incident"];
+    details["uid"] = json!(report.uid.to_string());
+    if let Some(other) = report.merged_into() {
+        details["merged_into"] = json!(other.to_string());
+        details["sources"] = json!([]);
+        details["sources_total"] = json!(0);
+    }
+    object["unmapped"]["details"] = json!(text::incident_command(report.incident));
     object
 }
 

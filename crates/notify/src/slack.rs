@@ -4,6 +4,7 @@
 //! messages, so Slack receives only creates and escalations.
 
 mod blocks;
+mod incident;
 mod markup;
 mod message;
 
@@ -17,6 +18,7 @@ use crate::notification::Message;
 use crate::ocsf::to_line;
 
 pub use blocks::TEXT_UNITS_MAX;
+pub use incident::incident_message;
 pub use message::{digest_message, finding_message, message, notice_message, plain_text};
 
 /// The hosts of Slack and of GovSlack.

@@ -76,7 +76,7 @@ impl Sns {
             .message(ocsf::to_line(&object))
             .set_message_attributes(Some(attributes));
         if self.is_fifo {
-            let group = object["finding_info"]["uid"].as_str().unwrap_or_default();
+            let group = group_of(&object).unwrap_or_default();
             request = request.message_group_id(group).message_deduplication_id(&message.id);
         }
         match request.send().await {
@@ -120,10 +120,16 @@ fn check_credential(access: &Access) -> Result<(), SetupError> {
     Ok(())
 }
 
+/// Returns the uid of the finding or the incident: a FIFO topic keeps the order of its messages.
+fn group_of(object: &Value) -> Option<&str> {
+    let uids = ["/finding_info/uid", "/unmapped/incident/uid"];
+    uids.iter().find_map(|pointer| object.pointer(pointer)?.as_str())
+}
+
 /// Returns the subject of e-mail subscriptions: printable ASCII only.
 fn subject(object: &Value) -> String {
     let severity = object["severity"].as_str().unwrap_or_default();
-    let title = object["finding_info"]["title"].as_str().unwrap_or_default();
+    let title = object["finding_info"]["title"].as_str().or_else(|| object["message"].as_str()).unwrap_or_default();
     let printable: String = format!("Stakeout [{severity}] {title}")
         .chars()
         .map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' })

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use stakeout_core::address::{self, SourceIp};
 use stakeout_core::episode::Episode;
 use stakeout_core::finding::Finding;
+use stakeout_core::incident::Incident;
 use stakeout_core::response_code::ResponseCodes;
 use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Second;
@@ -65,6 +66,11 @@ pub(crate) const LIST_COMMAND: &str = "stakeout findings list";
 /// Returns the command that shows all that is known of the finding.
 pub(crate) fn details_command(finding: &Finding) -> String {
     format!("stakeout findings show {}", finding.key)
+}
+
+/// Returns the command that shows all that is known of the incident.
+pub(crate) fn incident_command(incident: &Incident) -> String {
+    format!("stakeout incidents show {}", incident.key)
 }
 
 /// Returns the subject of the finding as raw text: its source, or the values of its group.

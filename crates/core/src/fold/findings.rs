@@ -386,13 +386,14 @@ impl Findings {
         for filter in filters {
             let changed = self.findings.iter().zip(&self.changes).filter_map(|(finding, change)| {
                 let activity = change.activity?;
-                let entry = Entry { finding: finding.key, activity };
+                let entry = Entry { finding: finding.key, incident: None, activity };
                 filter.wants(finding, activity, change.is_escalated).then_some((finding.rule.level, entry))
             });
             let changed: Vec<(Level, Entry)> = changed.collect();
             let delivery = Delivery {
                 id: new.next,
                 destination: filter.destination.clone(),
+                held_until: None,
                 entries: Vec::new(),
                 notices: notices.to_vec(),
             };

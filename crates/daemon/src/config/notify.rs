@@ -1,7 +1,8 @@
-//! The destinations of findings: `notify`. Nothing is sent here, not even to check that a destination exists.
+//! The destinations of findings and incidents: `notify`. Nothing is sent here, not even to check that a destination exists.
 
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_aws::Access;
+use stakeout_core::delivery::Subjects;
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{At, Map, Value};
@@ -14,15 +15,19 @@ use crate::section::{self, SectionReader, aws, keys, secret, url};
 /// Each commit writes a delivery for each destination; more destinations are a job for a fan-out service.
 const DESTINATIONS_MAX: usize = 64;
 const KINDS: [&str; 4] = ["slack", "sns", "webhook", "stdout"];
+const SUBJECTS: [(&str, Subjects); 3] =
+    [("incidents", Subjects::Incidents), ("findings", Subjects::Findings), ("both", Subjects::Both)];
 const MESSAGES_PER_RUN: u32 = 10;
 const MESSAGES_PER_RUN_MAX: u32 = 50;
 
-/// A destination of findings.
+/// A destination of findings and incidents.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     /// The name, which is the key of its pending deliveries.
     pub(crate) name: String,
-    /// Findings below this level are not sent.
+    /// Whether it receives findings, incidents or both.
+    pub(crate) subjects: Subjects,
+    /// Findings and incidents below this level are not sent.
     pub(crate) level_min: Level,
     /// How it is reached.
     pub(crate) kind: DestinationKind,
@@ -35,9 +40,9 @@ pub(crate) enum DestinationKind {
     Slack(Slack),
     /// A topic of Amazon SNS.
     Sns(Sns),
-    /// A URL that accepts findings as JSON.
+    /// A URL that accepts findings and incidents as JSON.
     Webhook(Webhook),
-    /// One line of JSON for each finding on standard output.
+    /// One line of JSON for each finding and incident on standard output.
     Stdout,
 }
 
@@ -46,7 +51,7 @@ pub(crate) enum DestinationKind {
 pub(crate) struct Slack {
     /// The URL, which is the credential: Slack's own host over https, or a fake on this machine.
     pub(crate) webhook_url: SecretString,
-    /// With more messages than this, one digest replaces them.
+    /// With more messages than this, a digest has the rest.
     pub(crate) max_messages_per_run: u32,
 }
 
@@ -59,7 +64,7 @@ pub(crate) struct Sns {
     pub(crate) access: Access,
 }
 
-/// A URL that accepts findings as JSON.
+/// A URL that accepts findings and incidents as JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct Webhook {
     /// The URL, https or on this machine. It is a secret, because many URLs contain a token.
@@ -116,7 +121,7 @@ fn destination(
     secrets: SecretScope<'_>,
     reader: &mut SectionReader<'_>,
 ) -> Result<Destination, Diagnostic> {
-    let map = keys(at, &[&["name", "min_severity"][..], &KINDS].concat())?;
+    let map = keys(at, &[&["name", "send", "min_severity"][..], &KINDS].concat())?;
     let name_fix = "give each destination its own name";
     let name_at = map.need("name", name_fix)?;
     let name = section::name(&name_at)?;
@@ -124,11 +129,30 @@ fn destination(
         return Err(name_at.error(format!("the destination in line {line} has the same name"), name_fix));
     }
     reader.set_secrets(secrets.of_destination(&name));
-    let level_min = map.get("min_severity").map(|at| level(&at));
+    let subjects = map.get("send").map(|at| subjects(&at)).transpose()?;
+    let level_min = map.get("min_severity").map(|at| level(&at)).transpose()?;
+    let kind = kind(&map, reader)?;
+    // People hear of attackers, and machines of all that is known.
+    let unless_given = match kind {
+        DestinationKind::Slack(_) => (Subjects::Incidents, Level::Low),
+        DestinationKind::Sns(_) | DestinationKind::Webhook(_) | DestinationKind::Stdout => {
+            (Subjects::Both, Level::Informational)
+        }
+    };
     Ok(Destination {
         name,
-        level_min: level_min.transpose()?.unwrap_or(Level::Informational),
-        kind: kind(&map, reader)?,
+        subjects: subjects.unwrap_or(unless_given.0),
+        level_min: level_min.unwrap_or(unless_given.1),
+        kind,
+    })
+}
+
+fn subjects(at: &At<'_>) -> Result<Subjects, Diagnostic> {
+    let text = at.text()?;
+    let named = SUBJECTS.iter().find(|(name, _)| *name == text);
+    named.map(|(_, subjects)| *subjects).ok_or_else(|| {
+        let fix = suggestion(text, &SUBJECTS.map(|(name, _)| name));
+        at.error(format!("`{text}` is not what a destination can receive"), fix)
     })
 }
 

@@ -12,6 +12,8 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use stakeout_aws::{Access, AssumeRole};
 use stakeout_azure_monitor::{Credential, Plan};
+use stakeout_core::delivery::Subjects;
+use stakeout_core::incident::RiskLevels;
 use stakeout_core::rule::Level;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_http::Endpoint;
@@ -156,8 +158,9 @@ fn a_short_config_has_the_documented_defaults() {
         (Path::new("/var/log/audit.log"), &[3_600, 86_400][..], -4_200)
     );
     assert_eq!(config.notify[0].name, "out");
-    assert_eq!(config.notify[0].level_min, Level::Informational);
+    assert_eq!((config.notify[0].subjects, config.notify[0].level_min), (Subjects::Both, Level::Informational));
     assert!(matches!(config.notify[0].kind, DestinationKind::Stdout));
+    assert_eq!(config.incidents, IncidentOptions::default());
     assert_eq!(warnings(&config), [""; 0]);
 }
 
@@ -232,6 +235,31 @@ fn every_key_is_parsed() {
             access: Access::new("cn-north-1"),
         }
     );
+}
+
+#[test]
+fn a_destination_chooses_what_it_receives_and_slack_receives_incidents_by_default() {
+    let url = "https://hooks.slack.com/services/T0/B0/x";
+    let received = |keys: &str| {
+        let config = read(&format!("{SOURCES}notify: [{{name: s, {keys}slack: {{webhook_url: '{url}'}}}}]\n"));
+        let config = config.expect("a config");
+        (config.notify[0].subjects, config.notify[0].level_min)
+    };
+    assert_eq!(received(""), (Subjects::Incidents, Level::Low));
+    assert_eq!(received("send: both, "), (Subjects::Both, Level::Low));
+    assert_eq!(received("send: findings, min_severity: informational, "), (Subjects::Findings, Level::Informational));
+}
+
+#[test]
+fn the_quiet_time_and_the_risk_of_incidents_are_parsed() {
+    let section = "incidents: {quiet: 48h, risk: {high: 300}}\n";
+    let config = read(&format!("{SOURCES}{NOTIFY}{section}")).expect("a config");
+    let risk = RiskLevels { high: 300, ..RiskLevels::default() };
+    assert_eq!(config.incidents, IncidentOptions { quiet_seconds: 172_800, risk });
+    for (section, key) in [("{quiet: 8d}", "quiet"), ("{risk: {high: 0}}", "high"), ("{risk: {low: 10}}", "low")] {
+        let error = read(&format!("{SOURCES}{NOTIFY}incidents: {section}\n")).expect_err(section);
+        assert!(error.len() == 1 && error[0].contains(key), "{error:?}");
+    }
 }
 
 #[test]

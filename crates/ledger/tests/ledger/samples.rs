@@ -182,7 +182,7 @@ pub(crate) fn notice(n: u64) -> Notice {
 
 /// Returns what happened to finding `n`.
 pub(crate) fn entry(n: u64) -> Entry {
-    Entry { finding: finding_key(n), activity: Activity::Create }
+    Entry { finding: finding_key(n), incident: None, activity: Activity::Create }
 }
 
 /// Returns a delivery of `entries` entries and `notices` notices.
@@ -190,6 +190,7 @@ pub(crate) fn delivery(id: u64, entries: u64, notices: u64) -> Delivery {
     Delivery {
         id: DeliveryId(id),
         destination: DESTINATION.to_owned(),
+        held_until: None,
         entries: (0..entries).map(entry).collect(),
         notices: (0..notices).map(notice).collect(),
     }

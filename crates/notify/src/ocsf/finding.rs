@@ -10,11 +10,9 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingStatus};
 
-use super::Class;
+use super::{Class, SOURCES_MAX};
 use crate::{attack, text};
 
-/// Most sources in a message about many addresses; `replay` prints all that are kept.
-pub const SOURCES_MAX: usize = 1_000;
 /// Most user agents in a finding.
 const AGENTS_MAX: usize = 10;
 

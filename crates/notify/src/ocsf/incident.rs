@@ -9,10 +9,10 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::incident::{Incident, Step};
 use stakeout_core::text::visible;
 
-use super::Class;
 use super::finding::attack_of;
+use super::{Class, SOURCES_MAX};
 
-/// Most findings, and most sources, that an incident lists: the lowest.
+/// Most findings, and most sources, that an incident lists, but for messages: the lowest.
 const LISTED_MAX: usize = 4_096;
 
 /// Returns the object for an incident in its current state; `now` is the time of the message.
@@ -43,6 +43,15 @@ pub fn incident(incident: &Incident, activity: Activity, delivery_id: Option<&st
         .collect();
     object["unmapped"] = json!({"incident": details(incident)});
     object
+}
+
+/// Keeps only the first sources and findings of an object for a message.
+pub(super) fn limit_lists(object: &mut Value) {
+    for pointer in ["/unmapped/incident/sources", "/finding_info_list"] {
+        if let Some(list) = object.pointer_mut(pointer).and_then(Value::as_array_mut) {
+            list.truncate(SOURCES_MAX);
+        }
+    }
 }
 
 fn details(incident: &Incident) -> Value {

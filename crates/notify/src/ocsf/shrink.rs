@@ -7,17 +7,24 @@ use super::to_line;
 
 /// Evidences and samples that a shrunk object keeps.
 const SAMPLES_MIN: usize = 1;
+/// Findings and sources that a shrunk incident keeps.
+const LISTED_MIN: usize = 16;
 /// Clusters and techniques that a shrunk object keeps.
 const RESOURCES_MIN: usize = 10;
 /// Characters of each text of the rule that a shrunk object keeps.
 const WORDS_CHARS_MAX: usize = 512;
+/// Characters of each text of a rule that a shrunk incident keeps.
+const LISTED_CHARS_MAX: usize = 128;
 
-/// Drops samples, then evidences, then lists and words, until the object's line has at most `bytes_max` bytes.
+/// Drops samples, then evidences, then lists and words, until the object's line has at most `bytes_max` bytes. Of an
+/// incident, it drops findings, then sources, then other lists.
 ///
 /// `unmapped.shrunk` names the dropped parts. The fixed attributes stay: uid, title, analytic, times, activity,
-/// count, severity, the first evidence and the first clusters. They need less than 128 KiB.
+/// count, severity, the first evidence, the first clusters, and the first sources and findings of an incident. They need
+/// less than 128 KiB.
 pub fn shrink_to(object: &mut Value, bytes_max: usize) {
-    for step in STEPS {
+    let steps = if object.get("finding_info_list").is_some() { INCIDENT_STEPS } else { STEPS };
+    for step in steps {
         if to_line(object).len() <= bytes_max {
             return;
         }
@@ -25,12 +32,26 @@ pub fn shrink_to(object: &mut Value, bytes_max: usize) {
     }
 }
 
-/// Each drops one kind of part, the least useful first.
-const STEPS: [fn(&mut Value, usize); 5] = [
+/// Drops one kind of part.
+type Step = fn(&mut Value, usize);
+
+/// What is dropped of a finding, the least useful first.
+const STEPS: &[Step] = &[
     |object, bytes_max| halve(object, "/unmapped/samples", SAMPLES_MIN, bytes_max),
     |object, bytes_max| halve(object, "/evidences", SAMPLES_MIN, bytes_max),
     |object, _| drop_unmapped(object),
     |object, bytes_max| halve(object, "/resources", RESOURCES_MIN, bytes_max),
+    |object, _| cut_words(object),
+];
+
+/// What is dropped of an incident, the least useful first.
+const INCIDENT_STEPS: &[Step] = &[
+    |object, bytes_max| halve(object, "/finding_info_list", LISTED_MIN, bytes_max),
+    |object, bytes_max| halve(object, "/unmapped/incident/sources", LISTED_MIN, bytes_max),
+    |object, bytes_max| halve(object, "/unmapped/incident/clusters", RESOURCES_MIN, bytes_max),
+    |object, bytes_max| halve(object, "/unmapped/incident/rules", RESOURCES_MIN, bytes_max),
+    |object, bytes_max| halve(object, "/unmapped/incident/tactics", RESOURCES_MIN, bytes_max),
+    |object, bytes_max| halve(object, "/attacks", RESOURCES_MIN, bytes_max),
     |object, _| cut_words(object),
 ];
 
@@ -65,6 +86,13 @@ fn cut_words(object: &mut Value) {
     {
         if let Some(Value::String(words)) = object.pointer_mut(pointer) {
             *words = bounded(words, WORDS_CHARS_MAX);
+        }
+    }
+    for info in object.get_mut("finding_info_list").and_then(Value::as_array_mut).into_iter().flatten() {
+        for pointer in ["/title", "/analytic/name", "/analytic/uid"] {
+            if let Some(Value::String(words)) = info.pointer_mut(pointer) {
+                *words = bounded(words, LISTED_CHARS_MAX);
+            }
         }
     }
     if let Some(attacks) = object.pointer_mut("/finding_info/attacks").and_then(Value::as_array_mut) {

@@ -1,19 +1,18 @@
-//! Messages about Stakeout itself, in the class of a finding: notices, digests, forgotten findings, tests.
+//! Messages about Stakeout itself, in the class of a finding: notices, digests, what was forgotten, tests.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use stakeout_core::delivery::Activity;
-use stakeout_core::finding::FindingKey;
+use stakeout_core::delivery::{Activity, Subject};
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::text::visible;
 
 use super::Class;
 use crate::notice as texts;
-use crate::notification::{DIGEST_TOP_MAX, Digest};
+use crate::notification::{DIGEST_TOP_MAX, Digest, uid_of};
 use crate::text;
 
-/// Most uids of forgotten findings in one message.
+/// Most uids of forgotten findings and incidents in one message.
 const UIDS_MAX: usize = 1_000;
 
 /// Returns the object for a notice; `now` is the time of the message.
@@ -81,6 +80,7 @@ pub(super) fn digest(digest: &Digest<'_>, id: &str, now: Timestamp) -> Value {
     };
     let mut object = report.object(Some(id), now);
     object["unmapped"] = json!({
+        "incidents": digest.incidents.len() + digest.grown.len(),
         "findings": digest.findings.len(),
         "notices": digest.notices.len(),
         "forgotten": digest.forgotten.len(),
@@ -90,27 +90,27 @@ pub(super) fn digest(digest: &Digest<'_>, id: &str, now: Timestamp) -> Value {
     object
 }
 
-/// Returns the object that lists findings which are no longer stored.
-pub(super) fn forgotten(uids: &[FindingKey], id: &str, now: Timestamp) -> Value {
+/// Returns the object that lists findings and incidents which are no longer stored.
+pub(super) fn forgotten(subjects: &[Subject], id: &str, now: Timestamp) -> Value {
     let report = StatusReport {
         uid: id,
         kind: "Watch",
-        title: "Findings no longer stored",
+        title: "No longer stored",
         text: FORGOTTEN,
         level: Level::Medium,
         activity: Activity::Create,
     };
     let mut object = report.object(Some(id), now);
-    object["count"] = json!(uids.len());
+    object["count"] = json!(subjects.len());
     object["unmapped"] = json!({
         "kind": "forgotten",
-        "uids": uids.iter().take(UIDS_MAX).map(FindingKey::to_string).collect::<Vec<_>>(),
+        "uids": subjects.iter().take(UIDS_MAX).copied().map(uid_of).collect::<Vec<_>>(),
     });
     object
 }
 
-/// The meaning of a pending finding that is no longer stored.
-pub(crate) const FORGOTTEN: &str = "Stakeout could not deliver these findings before they ended and expired. Other destinations may have received them. Run `stakeout findings list`.";
+/// The meaning of a pending finding or incident that is no longer stored.
+pub(crate) const FORGOTTEN: &str = "Stakeout could not deliver these before they ended and expired. Other destinations may have received them. Run `stakeout findings list` and `stakeout incidents list`.";
 
 /// Returns the object of a test message.
 pub(super) fn test(destination: &str, id: &str, now: Timestamp) -> Value {

@@ -48,6 +48,28 @@ impl Blocks {
         }
     }
 
+    /// Adds those of these lines that fit, in as many sections as they need, and returns how many. Leaves `reserved` units.
+    pub(super) fn listing(&mut self, lines: &[Markup], reserved: usize) -> usize {
+        let mut shown = 0;
+        while shown < lines.len() {
+            let free = SECTION_UNITS_MAX.min(self.units_left.saturating_sub(reserved));
+            let mut used = 0;
+            let fits = |line: &&Markup| {
+                used += units(line.as_str()) + 1;
+                used <= free
+            };
+            let part: Vec<&str> = lines[shown..].iter().take_while(fits).map(Markup::as_str).collect();
+            if part.is_empty() {
+                break;
+            }
+            shown += part.len();
+            let text = part.join("\n");
+            self.units_left -= units(&text);
+            self.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}}));
+        }
+        shown
+    }
+
     /// Adds a section of fields, each with as many of its lines as fit.
     pub(super) fn fields(&mut self, fields: &[Vec<Markup>]) {
         let shown: Vec<Value> =
@@ -98,6 +120,11 @@ impl Blocks {
         self.units_left -= units(&text);
         Some(json!({"type": "mrkdwn", "text": text, "verbatim": true}))
     }
+}
+
+/// Returns the payload; `fallback` is also markup: Slack shows it in notifications, and if it refuses the blocks.
+pub(super) fn payload(fallback: &str, blocks: &[Value]) -> Value {
+    json!({"text": fallback, "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
 }
 
 #[cfg(test)]

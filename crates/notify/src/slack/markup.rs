@@ -4,7 +4,19 @@
 //! a backtick ends a code span. All text from a log is in a code span, in which Slack ignores
 //! other markup; and all of it is `verbatim`, so that a bare address does not become a link.
 
+use std::collections::BTreeSet;
+
+use stakeout_core::address::SourceIp;
 use stakeout_core::text::visible;
+
+use crate::text::network_of;
+
+/// Longest text of a rule (title, false positive), and longest phrase of a step, that is shown.
+pub(super) const TEXT_UNITS_MAX: usize = 400;
+/// Longest name (cluster, user, namespace) that is shown.
+const NAME_UNITS_MAX: usize = 120;
+/// Most values of a list that are shown.
+pub(super) const VALUES_MAX: usize = 10;
 
 /// A piece of Slack's mrkdwn that is safe to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +45,49 @@ pub(super) fn code(text: &str, units_max: usize) -> String {
         return "(empty)".to_owned();
     }
     format!("`{}`", escaped(text, units_max.saturating_sub(2)))
+}
+
+/// Returns a name (cluster, user, namespace) as a code span.
+pub(super) fn name(text: &str) -> String {
+    code(text, NAME_UNITS_MAX)
+}
+
+/// Returns a label and at most [`VALUES_MAX`] values, which are markup.
+pub(super) fn field(label: &str, values: impl Iterator<Item = String>) -> Vec<Markup> {
+    labelled_lines(label, first_values(values))
+}
+
+/// Returns lines of markup, the first with a label.
+pub(super) fn labelled_lines(label: &str, lines: Vec<String>) -> Vec<Markup> {
+    let mut lines: Vec<Markup> = lines.into_iter().map(Markup::trusted).collect();
+    if let Some(first) = lines.first_mut() {
+        *first = Markup::labelled(label, first.as_str());
+    }
+    lines
+}
+
+/// Returns the first values, and how many others there are.
+pub(super) fn first_values(mut values: impl Iterator<Item = String>) -> Vec<String> {
+    let mut shown: Vec<String> = values.by_ref().take(VALUES_MAX).collect();
+    let more = values.count();
+    if more > 0 {
+        shown.push(format!("… and {more} more"));
+    }
+    shown
+}
+
+/// Returns a source with the kind of its network.
+pub(super) fn shown_source(source: SourceIp) -> String {
+    format!("`{source}` ({})", network_of(&source))
+}
+
+/// Returns the first clusters, and how many others there are.
+pub(super) fn clusters(clusters: &BTreeSet<String>) -> String {
+    let shown: Vec<String> = clusters.iter().take(VALUES_MAX).map(|cluster| name(cluster)).collect();
+    let more = clusters.len().saturating_sub(VALUES_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let noun = if clusters.len() == 1 { "cluster" } else { "clusters" };
+    format!("{noun} {}{more}", shown.join(", "))
 }
 
 /// Returns a link. The caller builds its address, which contains neither `|` nor `>`.

@@ -2,42 +2,43 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use stakeout_core::address::SourceIp;
 use stakeout_core::context::{FindingContext, TopValues};
-use stakeout_core::delivery::Activity;
+use stakeout_core::delivery::{Activity, Subject};
 use stakeout_core::evidence::Sample;
-use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
+use stakeout_core::finding::{Finding, FindingStatus};
 use stakeout_core::notice::Notice;
 use stakeout_core::text::counted;
 
-use super::blocks::Blocks;
-use super::markup::{Markup, code, escaped, link};
-use crate::notification::{DIGEST_TOP_MAX, Digest, Message, MessageBody};
+use super::blocks::{Blocks, payload};
+use super::incident::{self, incident_message};
+use super::markup::{
+    Markup, TEXT_UNITS_MAX, VALUES_MAX, clusters, code, escaped, field, first_values, labelled_lines, link, name,
+    shown_source,
+};
+use crate::notification::{DIGEST_TOP_MAX, Digest, Message, MessageBody, counted_subjects, uid_of};
 use crate::ocsf::{FORGOTTEN, severity};
 use crate::text::{self, frequency, period, subject, utc};
 use crate::{attack, notice};
 
 /// Longest request URI or user agent that is shown.
 const LONG_UNITS_MAX: usize = 240;
-/// Longest name (cluster, user, namespace) that is shown.
-const NAME_UNITS_MAX: usize = 120;
-/// Longest text of a rule (title, false positive) that is shown.
-const TEXT_UNITS_MAX: usize = 400;
 /// Longest runbook that is shown; the shipped ones are shorter.
 const RUNBOOK_UNITS_MAX: usize = 800;
-/// Most values of a list that are shown.
-const VALUES_MAX: usize = 10;
 /// Most values of a ranking that are shown.
 const RANKED_MAX: usize = 5;
 /// Most related findings that are named.
 const RELATED_MAX: usize = 3;
+/// Reserved in a digest for what follows a list of incidents.
+const BEHIND_UNITS: usize = 2_500;
 
 /// Returns the payload for a message of any kind.
 #[must_use]
 pub fn message(message: &Message<'_>) -> Value {
     match &message.body {
         MessageBody::Finding { finding, activity } => finding_message(finding, *activity),
+        MessageBody::Incident(report) => incident_message(report),
         MessageBody::Notice(notice) => notice_message(notice),
         MessageBody::Digest(digest) => digest_message(digest),
         MessageBody::Forgotten(uids) => forgotten_message(uids),
@@ -63,12 +64,22 @@ pub fn finding_message(finding: &Finding, activity: Activity) -> Value {
     payload(&format!("{change}{}", summary(finding)), &blocks.finish(&context(finding)))
 }
 
-/// Returns the payload for a digest: counts by severity and rule, the top findings, and where to find the rest.
+/// Returns the payload for a digest: the incidents, counts of findings by severity and rule, the top findings, and where to
+/// find the rest.
 #[must_use]
 pub fn digest_message(digest: &Digest<'_>) -> Value {
     let mut blocks = Blocks::new();
-    let headline = digest.headline();
+    let mut headline = digest.headline();
+    if digest.is_of_the_day() {
+        headline = format!("Digest of the day: {headline}");
+    }
     blocks.header(&headline);
+    let findings_follow = !digest.findings.is_empty() || !digest.notices.is_empty();
+    let behind = |follows: bool| if follows { BEHIND_UNITS } else { 0 };
+    let reserved = behind(findings_follow || !digest.grown.is_empty());
+    incident::listing(&mut blocks, "Incidents", &digest.incidents, reserved);
+    let grown = "Incidents that grew during the day";
+    incident::listing(&mut blocks, grown, &digest.grown, behind(findings_follow) / 2);
     let by_level: Vec<String> = digest.by_level().iter().map(|(level, number)| format!("{number} {level}")).collect();
     let mut counts = vec![Markup::trusted(format!("*By severity:* {}", by_level.join(", ")))];
     counts.extend(digest.by_rule().iter().map(|(rule, number)| Markup::trusted(format!("{number} × {}", name(rule)))));
@@ -92,9 +103,16 @@ pub fn digest_message(digest: &Digest<'_>) -> Value {
     if notices_left > 0 {
         footer.push(Markup::trusted(format!("{}.", counted(notices_left, "more notice"))));
     }
-    footer.push(Markup::trusted(
-        "`stakeout findings list` lists all findings. SNS, webhook and stdout destinations receive each of them.",
-    ));
+    if !digest.incidents.is_empty() || !digest.grown.is_empty() {
+        footer.push(Markup::trusted(
+            "`stakeout incidents list` lists all incidents, and `stakeout incidents show` prints one.",
+        ));
+    }
+    if !digest.findings.is_empty() || !digest.notices.is_empty() {
+        footer.push(Markup::trusted(
+            "`stakeout findings list` lists all findings. SNS, webhook and stdout destinations receive each of them.",
+        ));
+    }
     payload(&format!("Stakeout: {headline}"), &blocks.finish(&footer))
 }
 
@@ -128,12 +146,14 @@ pub fn plain_text(payload: &Value) -> Value {
     plain
 }
 
-fn forgotten_message(uids: &[FindingKey]) -> Value {
+fn forgotten_message(subjects: &[Subject]) -> Value {
     let mut blocks = Blocks::new();
-    let headline = format!("{} no longer stored", counted(uids.len(), "finding"));
+    let headline = format!("{} no longer stored", counted_subjects(subjects));
     blocks.header(&headline);
     blocks.section(&[Markup::trusted(FORGOTTEN)]);
-    blocks.section(&uids.iter().map(|uid| Markup::trusted(format!("`{uid}`"))).collect::<Vec<_>>());
+    blocks.section(
+        &subjects.iter().map(|subject| Markup::trusted(format!("`{}`", uid_of(*subject)))).collect::<Vec<_>>(),
+    );
     payload(&format!("{headline}. {FORGOTTEN}"), &blocks.finish(&[]))
 }
 
@@ -144,18 +164,9 @@ fn test_message(destination: &str) -> Value {
     payload(&format!("Stakeout test message for {}", name(destination)), &blocks.finish(&[]))
 }
 
-/// Returns the payload; `fallback` is also markup: Slack shows it in notifications, and if it refuses the blocks.
-fn payload(fallback: &str, blocks: &[Value]) -> Value {
-    json!({"text": fallback, "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
-}
-
 /// Returns who sent how many requests, where and when.
 fn sentence(finding: &Finding) -> Markup {
-    let clusters: Vec<String> = finding.clusters.iter().take(VALUES_MAX).map(|cluster| name(cluster)).collect();
-    let more = finding.clusters.len().saturating_sub(VALUES_MAX);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let noun = if finding.clusters.len() == 1 { "cluster" } else { "clusters" };
-    let target = format!("the Kubernetes API of {noun} {}{more}", clusters.join(", "));
+    let target = format!("the Kubernetes API of {}", clusters(&finding.clusters));
     let requests = format!("*{}*", counted(finding.episode.count, "request"));
     let breadth = text::breadth(finding, name);
     let period = period(finding.episode.first, finding.episode.last);
@@ -204,32 +215,12 @@ fn related_activity(finding: &Finding) -> Vec<Markup> {
     rules.into_iter().chain(clusters).collect()
 }
 
-/// Shows a label and at most [`VALUES_MAX`] values, which are markup.
-fn field(label: &str, values: impl ExactSizeIterator<Item = String>) -> Vec<Markup> {
-    let more = values.len().saturating_sub(VALUES_MAX);
-    let mut lines: Vec<Markup> = values.take(VALUES_MAX).map(Markup::trusted).collect();
-    if let Some(first) = lines.first_mut() {
-        *first = Markup::labelled(label, first.as_str());
-    }
-    if more > 0 {
-        lines.push(Markup::trusted(format!("… and {more} more")));
-    }
-    lines
-}
-
 /// Shows the source addresses, and the forwarding chains that clients claim.
 fn addresses(finding: &Finding) -> Vec<Markup> {
-    let shown = |source: SourceIp| format!("`{source}` ({})", text::network_of(&source));
-    let (mut values, more): (Vec<String>, usize) = match finding.source_ip() {
-        Some(source) => (vec![shown(source)], 0),
-        None => {
-            let more = finding.sources.len().saturating_sub(VALUES_MAX);
-            (finding.sources.iter().take(VALUES_MAX).map(shown).collect(), more)
-        }
+    let mut values = match finding.source_ip() {
+        Some(source) => vec![shown_source(source)],
+        None => first_values(finding.sources.iter().map(shown_source)),
     };
-    if more > 0 {
-        values.push(format!("… and {more} more"));
-    }
     let chains: BTreeSet<&[String]> =
         finding.evidence.distinct(|sample| (sample.source_ips.len() > 1).then_some(sample.source_ips.as_slice()));
     let chains_more = chains.len().saturating_sub(VALUES_MAX);
@@ -240,11 +231,7 @@ fn addresses(finding: &Finding) -> Vec<Markup> {
     if chains_more > 0 {
         values.push(format!("… and {}", counted(chains_more, "more chain")));
     }
-    let mut lines: Vec<Markup> = values.into_iter().map(Markup::trusted).collect();
-    if let Some(first) = lines.first_mut() {
-        *first = Markup::labelled("Source IPs", first.as_str());
-    }
-    lines
+    labelled_lines("Source IPs", values)
 }
 
 /// Shows the requests by verb and URI.
@@ -324,7 +311,7 @@ fn hints(finding: &Finding) -> Vec<Markup> {
 }
 
 fn technique(id: &str) -> String {
-    let Some(url) = attack::url(id) else { return code(id, NAME_UNITS_MAX) };
+    let Some(url) = attack::url(id) else { return name(id) };
     match attack::name(id) {
         Some(name) => format!("{} {name}", link(&url, id)),
         None => link(&url, id),
@@ -385,10 +372,6 @@ fn notice_line(shown: &Notice) -> Markup {
         name(&shown.source),
         period(shown.window.earliest(), shown.window.latest()),
     ))
-}
-
-fn name(text: &str) -> String {
-    code(text, NAME_UNITS_MAX)
 }
 
 fn paragraph(text: &str) -> Markup {

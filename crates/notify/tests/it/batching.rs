@@ -4,32 +4,49 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry};
+use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry, Settlement, Subject};
 use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::incident::{Incident, IncidentKey};
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::{DeliveryMode, MessageBody, Notification, plan};
 
-use crate::strategy;
+use crate::{incidents, strategy};
 
 fn batch<'a>(
     mode: DeliveryMode,
     pending: &'a [Delivery],
     findings: &'a HashMap<FindingKey, Finding>,
 ) -> Vec<Notification<'a>> {
+    batch_with(mode, pending, findings, Box::leak(Box::default())).0
+}
+
+/// Returns the notifications, and what needs none.
+fn batch_with<'a>(
+    mode: DeliveryMode,
+    pending: &'a [Delivery],
+    findings: &'a HashMap<FindingKey, Finding>,
+    incidents: &'a HashMap<IncidentKey, Incident>,
+) -> (Vec<Notification<'a>>, Settlement) {
     let planned = plan(mode, pending).leak();
-    mode.parts(planned).flat_map(|part| stakeout_notify::batch(mode, part, findings)).collect()
+    let mut unsent = Settlement::default();
+    let batches = mode.parts(planned).map(|part| stakeout_notify::batch(mode, part, findings, incidents));
+    let notifications = batches.flat_map(|batch| {
+        unsent.add(&batch.unsent);
+        batch.notifications
+    });
+    (notifications.collect(), unsent)
 }
 
 const SLACK: DeliveryMode = DeliveryMode::Digest { max_messages: 10 };
 
 fn entry(key: u128, activity: Activity) -> Entry {
-    Entry { finding: FindingKey(key), activity }
+    Entry { finding: FindingKey(key), incident: None, activity }
 }
 
 fn delivery(id: u64, entries: Vec<Entry>, notices: Vec<Notice>) -> Delivery {
-    Delivery { id: DeliveryId(id), destination: "secops".to_owned(), entries, notices }
+    Delivery { id: DeliveryId(id), destination: "secops".to_owned(), held_until: None, entries, notices }
 }
 
 fn notice(hour: i64) -> Notice {
@@ -45,18 +62,39 @@ fn stored(keys: impl IntoIterator<Item = u128>) -> HashMap<FindingKey, Finding> 
     keys.into_iter().map(|key| (FindingKey(key), strategy::plain_finding(key, Level::Low, 1))).collect()
 }
 
-/// Returns up to 12 deliveries over up to 20 findings, at most one entry for each finding in each.
+/// Returns incidents, every third of them a part of another one.
+fn stored_incidents(keys: impl IntoIterator<Item = u128>) -> HashMap<IncidentKey, Incident> {
+    let incident = |key: u128| {
+        let parent = (key % 3 == 2).then_some(IncidentKey(100));
+        let level = Level::ALL[key as usize % 5];
+        (IncidentKey(key), Incident { parent, ..incidents::incident(key as u32, level) })
+    };
+    keys.into_iter().map(incident).collect()
+}
+
+/// Returns up to 12 deliveries over up to 20 findings and 20 incidents, at most one entry for each of them in each. Some are
+/// held for the digest of a day.
 fn pending() -> impl Strategy<Value = Vec<Delivery>> {
-    let entries = vec((0..20u128, strategy::activity()), 0..8).prop_map(|drawn| {
-        let unique: HashMap<u128, Activity> = drawn.into_iter().collect();
-        unique.into_iter().map(|(key, activity)| entry(key, activity)).collect::<Vec<_>>()
+    let entries = vec((0..20u32, any::<bool>(), strategy::activity()), 0..8).prop_map(|drawn| {
+        let unique: HashMap<(u32, bool), Activity> =
+            drawn.into_iter().map(|(key, is_incident, activity)| ((key, is_incident), activity)).collect();
+        let entry = |((key, is_incident), activity)| {
+            if is_incident { incidents::entry(key, activity) } else { entry(key.into(), activity) }
+        };
+        unique.into_iter().map(entry).collect::<Vec<_>>()
     });
+    let entries = (entries, proptest::bool::weighted(0.2));
     let notices = proptest::collection::btree_set(0..50i64, 0..3)
         // Gaps that follow each other would be one message.
         .prop_map(|hours| hours.into_iter().map(|hour| notice(2 * hour)).collect::<Vec<_>>());
     vec((entries, notices), 0..12).prop_map(|drawn| {
         let numbered = drawn.into_iter().zip(1..);
-        numbered.map(|((entries, notices), id)| delivery(id, entries, notices)).collect()
+        let held = |is_held: bool| is_held.then_some(Second(86_400));
+        let deliveries = numbered.map(|(((entries, is_held), notices), id)| Delivery {
+            held_until: held(is_held),
+            ..delivery(id, entries, notices)
+        });
+        deliveries.collect()
     })
 }
 
@@ -145,17 +183,23 @@ fn findings_that_are_no_longer_stored_are_listed_by_uid() {
         assert_eq!(notifications.len(), 2);
         assert_eq!(ids(&notifications)[0], "4-00000000000000000000000000000001-1");
         assert!(ids(&notifications)[1].starts_with("4-forgotten-4-"), "{:?}", ids(&notifications));
-        assert_eq!(notifications[1].message.body, MessageBody::Forgotten(vec![FindingKey(7), FindingKey(8)]));
+        assert_eq!(
+            notifications[1].message.body,
+            MessageBody::Forgotten([7, 8].map(|key| Subject::Finding(FindingKey(key))).to_vec())
+        );
     }
 }
 
 proptest! {
     #[test]
     fn every_entry_and_notice_is_settled_once(pending in pending(), known in proptest::collection::btree_set(0..20u128, 0..20), max_messages in 0..15usize) {
+        let incidents = stored_incidents(known.iter().copied());
         let findings = stored(known);
         for mode in [DeliveryMode::Each, DeliveryMode::Digest { max_messages }] {
-            let notifications = batch(mode, &pending, &findings);
-            let settled: Vec<_> = notifications.iter().flat_map(|notification| notification.settles.entries.iter().copied()).collect();
+            let (notifications, unsent) = batch_with(mode, &pending, &findings, &incidents);
+            prop_assert!(mode != DeliveryMode::Each || unsent.is_empty());
+            let of_messages = notifications.iter().flat_map(|notification| notification.settles.entries.iter().copied());
+            let settled: Vec<_> = of_messages.chain(unsent.entries).collect();
             let due: Vec<_> = pending.iter().flat_map(|delivery| delivery.entries.iter().map(|entry| (delivery.id, *entry))).collect();
             prop_assert_eq!(settled.len(), due.len());
             prop_assert_eq!(settled.into_iter().collect::<HashSet<_>>(), due.into_iter().collect::<HashSet<_>>());
@@ -169,15 +213,40 @@ proptest! {
 
     #[test]
     fn slack_gets_few_messages_and_ids_are_unique(pending in pending(), max_messages in 0..15usize) {
-        let findings = stored(0..20);
-        let notifications = batch(DeliveryMode::Digest { max_messages }, &pending, &findings);
-        let things = pending.iter().flat_map(|delivery| &delivery.entries).map(|entry| entry.finding).collect::<HashSet<_>>().len()
+        let (findings, incidents) = (stored(0..20), stored_incidents(0..20));
+        let (notifications, _) = batch_with(DeliveryMode::Digest { max_messages }, &pending, &findings, &incidents);
+        prop_assert!(notifications.len() <= max_messages.max(1));
+        let subjects = |wanted: fn(&Subject) -> bool| -> HashSet<Subject> {
+            pending.iter().flat_map(|delivery| &delivery.entries).map(Entry::subject).filter(wanted).collect()
+        };
+        let of_incidents = subjects(|subject| matches!(subject, Subject::Incident(key) if key.0 % 3 != 2)).len();
+        let others = subjects(|subject| matches!(subject, Subject::Finding(_))).len()
             + pending.iter().map(|delivery| delivery.notices.len()).sum::<usize>();
-        let is_digest = matches!(notifications.first().map(|notification| &notification.message.body), Some(MessageBody::Digest(_)));
-        prop_assert_eq!(is_digest, things > max_messages);
-        prop_assert_eq!(notifications.len(), if is_digest { 1 } else { things });
+        let digest = notifications.iter().find_map(|notification| match &notification.message.body {
+            MessageBody::Digest(digest) => Some(digest),
+            _ => None,
+        });
+        match digest {
+            // Everything has a message of its own, but for what grew during a day.
+            Some(digest) if digest.is_of_the_day() => {
+                prop_assert_eq!(notifications.len() - 1 + digest.grown.len(), of_incidents + others);
+            }
+            None => prop_assert_eq!(notifications.len(), of_incidents + others),
+            // Every incident and finding is in it or has a message, and no incident in it is more important than one that has.
+            Some(digest) => {
+                prop_assert_eq!(digest.findings.len() + digest.notices.len(), others);
+                let in_digest = digest.incidents.len() + digest.grown.len();
+                prop_assert_eq!(notifications.len() - 1 + in_digest, of_incidents);
+                let levels = notifications.iter().filter_map(|notification| match notification.message.body {
+                    MessageBody::Incident(report) => Some(report.incident.level),
+                    _ => None,
+                });
+                let highest = digest.incidents.iter().map(|report| report.incident.level).max();
+                prop_assert!(levels.min().is_none_or(|lowest| highest <= Some(lowest)));
+            }
+        }
         for mode in [DeliveryMode::Each, DeliveryMode::Digest { max_messages }] {
-            let notifications = batch(mode, &pending, &findings);
+            let (notifications, _) = batch_with(mode, &pending, &findings, &incidents);
             let unique: BTreeSet<&str> = ids(&notifications).into_iter().collect();
             prop_assert_eq!(unique.len(), notifications.len());
             prop_assert!(unique.iter().all(|id| id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic())));
@@ -194,20 +263,28 @@ proptest! {
     /// in the end, each finding's beginning included, and no id stands for two contents.
     #[test]
     fn a_crash_between_messages_loses_nothing(pending in pending(), sent in 0..12usize, known in 1..12usize) {
-        let findings = stored(0..20);
+        let (findings, incidents) = (stored(0..20), stored_incidents(0..20));
         let mut contents: HashMap<String, Vec<(DeliveryId, Entry)>> = HashMap::new();
         let mut left: Vec<Delivery> = Vec::new();
-        let mut reported: HashSet<(FindingKey, bool)> = HashSet::new();
+        let mut reported: HashSet<(Subject, bool)> = HashSet::new();
         let known = known.min(pending.len());
         for (more, sent) in [(&pending[..known], sent), (&pending[known..], usize::MAX)] {
             left.extend(more.iter().cloned());
             let now = left.clone();
-            for (number, notification) in batch(DeliveryMode::Each, &now, &findings).into_iter().enumerate() {
+            for (number, notification) in batch_with(DeliveryMode::Each, &now, &findings, &incidents).0.into_iter().enumerate() {
                 let entries = &notification.settles.entries;
                 let before = contents.entry(notification.message.id.clone()).or_insert_with(|| entries.clone());
                 prop_assert_eq!(&*before, entries);
-                if let MessageBody::Finding { finding, activity } = notification.message.body {
-                    reported.insert((finding.key, activity == Activity::Create));
+                match notification.message.body {
+                    MessageBody::Finding { finding, activity } => {
+                        reported.insert((Subject::Finding(finding.key), activity == Activity::Create));
+                    }
+                    // That it is over says all of an incident that became a part of another.
+                    MessageBody::Incident(report) => {
+                        let is_create = report.activity == Activity::Create || report.merged_into().is_some();
+                        reported.insert((Subject::Incident(report.uid), is_create));
+                    }
+                    _ => {}
                 }
                 // The message after the last settled one was sent too, but nobody noted that.
                 if number < sent {
@@ -221,7 +298,7 @@ proptest! {
         prop_assert!(left.iter().all(|delivery| delivery.entries.is_empty() && delivery.notices.is_empty()));
         for entry in pending.iter().flat_map(|delivery| &delivery.entries) {
             let is_create = entry.activity == Activity::Create;
-            prop_assert!(reported.contains(&(entry.finding, is_create)) || (!is_create && reported.contains(&(entry.finding, true))));
+            prop_assert!(reported.contains(&(entry.subject(), is_create)) || (!is_create && reported.contains(&(entry.subject(), true))));
         }
     }
 }

@@ -3,6 +3,7 @@
 mod batching;
 mod details;
 mod http;
+mod incidents;
 mod ocsf;
 mod server;
 mod slack;

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stakeout_core::address::SourceIp;
-use stakeout_core::delivery::Activity;
+use stakeout_core::delivery::{Activity, Subject};
 use stakeout_core::finding::FindingKey;
 use stakeout_core::group::GroupKey;
 use stakeout_core::incident::{IncidentOptions, incidents};
@@ -44,6 +44,11 @@ fn assert_sound_in(schema: &Validator, object: &Value) {
     let line = ocsf::to_line(object);
     assert!(!line.contains(is_invisible), "{line:?}");
     assert_eq!(&serde_json::from_str::<Value>(&line).expect("JSON"), object);
+}
+
+/// Asserts the same of an incident.
+pub(crate) fn assert_incident(object: &Value) {
+    assert_sound_in(&INCIDENT_SCHEMA, object);
 }
 
 #[test]
@@ -222,7 +227,7 @@ fn a_finding_of_many_sources_lists_them_lowest_first() {
 fn a_message_about_findings_names_the_command_that_shows_them() {
     let finding = strategy::plain_finding(0xabc, Level::Low, 7);
     let details = |body| ocsf::message(&Message { id: "9-x".to_owned(), body }, now())["unmapped"]["details"].clone();
-    let digest = Digest::new(vec![(&finding, Activity::Create)], Vec::new(), Vec::new());
+    let digest = Digest { findings: vec![(&finding, Activity::Create)], ..Digest::default() };
     assert_eq!(details(MessageBody::Digest(digest)), "stakeout findings list");
     assert_eq!(
         details(MessageBody::Finding { finding: &finding, activity: Activity::Create }),
@@ -274,8 +279,8 @@ proptest! {
     fn other_messages_are_valid(findings in vec(strategy::finding(), 0..4), notice in strategy::notice(), name in strategy::text(64)) {
         let shown = findings.iter().map(|finding| (finding, Activity::Create)).collect();
         let bodies = [
-            MessageBody::Digest(Digest::new(shown, vec![&notice], vec![FindingKey(3)])),
-            MessageBody::Forgotten(vec![FindingKey(1), FindingKey(2)]),
+            MessageBody::Digest(Digest { findings: shown, notices: vec![&notice], forgotten: vec![Subject::Finding(FindingKey(3))], ..Digest::default() }),
+            MessageBody::Forgotten([1, 2].map(|key| Subject::Finding(FindingKey(key))).to_vec()),
             MessageBody::Test { destination: &name },
             MessageBody::Notice(&notice),
         ];

@@ -69,6 +69,7 @@ async fn a_finding_is_published_with_attributes() {
         attributes(&form),
         BTreeMap::from([
             ("activity", ("String", "Create")),
+            ("class", ("String", "2004")),
             ("cluster", ("String.Array", "[\"dev\",\"prod\"]")),
             ("clusters", ("String.Array", "[\"dev\",\"prod\"]")),
             ("provider", ("String", "cloudwatch")),

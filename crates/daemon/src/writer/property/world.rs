@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::delivery::{Activity, NotificationFilter, Settlement};
+use stakeout_core::delivery::{Activity, NotificationFilter, Subjects, Settlement};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, Fold, Limits};
@@ -96,6 +96,7 @@ impl World {
         let schedule = Schedule::default();
         let notification_filter = NotificationFilter {
             destination: DESTINATION.to_owned(),
+            subjects: Subjects::Findings,
             level_min: Level::Informational,
             every_change: true,
         };
