@@ -126,7 +126,7 @@ state: {path: state}
 sources:
   - {name: scenario, cloudwatch: {region: $AWS_REGION, log_group: $(of_prepared log_group), endpoint: "$endpoint"}}
 notify:
-  - {name: bus, sns: {topic_arn: "$(of_prepared topic_arn)", endpoint: "$endpoint"}}
+  - {name: bus, send: findings, sns: {topic_arn: "$(of_prepared topic_arn)", endpoint: "$endpoint"}}
 CONFIG
 # Discards messages of an earlier run.
 scenario receive >/dev/null

@@ -18,6 +18,7 @@ mod front;
 mod google_entries;
 mod google_identity;
 mod hostile;
+mod incidents;
 mod kill;
 mod late;
 mod let_in;

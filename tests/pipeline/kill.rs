@@ -19,6 +19,8 @@ use super::world::World;
 const TURNS_MAX: u64 = 40_000;
 /// How many times longer that may be where nothing is waited for: opening the state takes that long.
 const START_TURNS: u64 = 15;
+const FINDINGS_TO_SNS: &str = "{name: bus, send: findings";
+const BOTH_TO_SNS: &str = "{name: bus, send: both";
 /// The most runs until everything is reported; more would be a run that gets nowhere.
 const RUNS_MAX: usize = 3;
 
@@ -27,12 +29,18 @@ const RUNS_MAX: usize = 3;
 struct End {
     /// How often SNS took each (uid, activity, requests), repeats left out.
     reported: BTreeMap<(String, i64, i64), usize>,
+    /// How often SNS took each (uid, activity, title, findings) of an incident, repeats left out.
+    incidents: BTreeMap<(String, i64, String, i64), usize>,
     /// What Slack took, repeats left out: the line that people see first.
     shown: BTreeSet<String>,
     log: Value,
     open: Value,
     closed: Value,
     pending: Value,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
 }
 
 fn end(world: &World) -> End {
@@ -44,10 +52,28 @@ fn end(world: &World) -> End {
             *reported.entry((message.uid, message.activity, message.episode.count)).or_default() += 1;
         }
     }
+    let mut incidents = BTreeMap::new();
+    for object in world.reported_incidents() {
+        if deliveries.insert(text(&object["metadata"]["uid"])) {
+            let details = &object["unmapped"]["incident"];
+            let number = |value: &Value| value.as_i64().expect("a number");
+            let reported =
+                (number(&object["activity_id"]), text(&object["message"]), number(&details["findings_total"]));
+            *incidents.entry((text(&details["uid"]), reported.0, reported.1, reported.2)).or_default() += 1;
+        }
+    }
     let line = |message: &Value| message["text"].as_str().unwrap_or_default().to_owned();
     let shown = world.slack.messages().iter().map(line).collect();
     let mut take = |key: &str| state[key].take();
-    End { reported, shown, log: world.log("dev"), open: take("open"), closed: take("closed"), pending: take("pending") }
+    End {
+        reported,
+        incidents,
+        shown,
+        log: world.log("dev"),
+        open: take("open"),
+        closed: take("closed"),
+        pending: take("pending"),
+    }
 }
 
 fn switches(world: &World) -> [&FaultSwitch; 3] {
@@ -101,7 +127,9 @@ fn run_to_the_end(world: &World, tick: i64) {
 
 /// Asserts that SNS got nothing again but what was in flight when `taken` messages had been taken; returns how often.
 fn repeats(world: &World, taken: &[usize]) -> usize {
-    let ids: Vec<String> = world.reported().into_iter().map(|reported| reported.delivery).collect();
+    let object = |message: &str| serde_json::from_str::<Value>(message).expect("JSON");
+    let ids: Vec<String> =
+        world.sns.messages().iter().map(|sent| text(&object(&sent.message)["metadata"]["uid"])).collect();
     let mut repeats = 0;
     for (place, id) in ids.iter().enumerate() {
         let first = ids.iter().position(|other| other == id).expect("it is there");
@@ -124,6 +152,7 @@ fn kill_again_and_again(test: &str, make: fn() -> World, tick: i64, findings: us
     untouched.once_done(tick);
     let (expected, requests) = (end(&untouched), (untouched.requests_seen() - before) as u64);
     assert_eq!((expected.shown.len(), &expected.pending), (findings, &Value::Array(Vec::new())));
+    assert!(!expected.incidents.is_empty());
     let (mut killed, mut repeated) = (0, 0);
     while killed < kills {
         let world = make();
@@ -145,6 +174,7 @@ fn kill_again_and_again(test: &str, make: fn() -> World, tick: i64, findings: us
 /// A window that takes several pages and holds six findings.
 fn one_window() -> World {
     let world = World::new();
+    world.reconfigure(FINDINGS_TO_SNS, BOTH_TO_SNS);
     world.ingest(&moved(&recording("kube-hunter.audit.log"), DAY + 20 * MINUTE));
     world.logs.set_paging(Paging { page_records: 6, ..Paging::default() });
     world
@@ -153,6 +183,7 @@ fn one_window() -> World {
 /// Four due windows: findings open in the first, grow in the second, and close.
 fn four_windows() -> World {
     let world = World::with("schedule: {reread: [1h]}");
+    world.reconfigure(FINDINGS_TO_SNS, BOTH_TO_SNS);
     world.once_done(DAY);
     world.ingest(&moved(&recording("kube-hunter.audit.log"), DAY + 45 * MINUTE));
     world.ingest(&refused("5.5.5.66", DAY + 65 * MINUTE, 4, 10));

@@ -101,7 +101,9 @@ fn the_next_tick_begins_while_a_log_and_destinations_are_sick() {
     world.use_rules(RULES);
     world.reconfigure("budget: 1\n", "budget: 1\nschedule: {cron: \"* * * * *\", earliest: -2m, latest: -1m}\n");
     let hook = world.webhook.url();
-    let more = format!("notify:\n  - {{name: hook, webhook: {{url: {hook:?}}}}}\n  - {{name: out, stdout: {{}}}}\n");
+    let more = format!(
+        "notify:\n  - {{name: hook, send: findings, webhook: {{url: {hook:?}}}}}\n  - {{name: out, send: findings, stdout: {{}}}}\n"
+    );
     world.reconfigure("notify:\n", &more);
     let minute = current_minute();
     for n in -3..6 {

@@ -126,7 +126,7 @@ impl World {
         world.configure("", &(0..clusters).map(source).collect::<Vec<_>>());
         world.reconfigure(
             "notify:\n",
-            &format!("notify:\n  - {{name: hook, webhook: {{url: {:?}}}}}\n", world.webhook.url()),
+            &format!("notify:\n  - {{name: hook, send: findings, webhook: {{url: {:?}}}}}\n", world.webhook.url()),
         );
         (0..clusters).for_each(|n| world.append_to_file(n, &[]));
         world
@@ -214,6 +214,11 @@ impl World {
         self.reconfigure(&format!("rules: {:?}\n", seed_rules()), "rules: [own.yml]\n");
     }
 
+    /// Uses the shipped rules in place of the seeds.
+    pub(crate) fn use_shipped_rules(&self) {
+        self.reconfigure(&format!("rules: {:?}\n", seed_rules()), "rules: [builtin]\n");
+    }
+
     fn configure(&self, config: &str, sources: &[String]) {
         let (sources, rules) = (sources.concat(), seed_rules());
         let (slack, topic, sns) = (self.slack.webhook_url(), &self.topic, self.sns.endpoint());
@@ -277,6 +282,11 @@ sources:
     /// Runs a verb, to its end.
     pub(crate) fn run(&self, verb: &[&str]) -> Ran {
         Ran::of(self.command(verb).output())
+    }
+
+    /// Runs `replay` on a file in the folder of the config.
+    pub(crate) fn replay_file(&self, file: &str, options: &[&str]) -> Ran {
+        Ran::of(bare().arg("replay").args(options).arg(self.path(file)).output())
     }
 
     /// Begins `once --at`, for a test that does not let it end.
@@ -390,9 +400,18 @@ sources:
         path
     }
 
-    /// Returns what SNS took so far, in order.
+    /// Returns what SNS took so far of findings and notices, in order.
     pub(crate) fn reported(&self) -> Vec<Reported> {
-        self.sns.messages().iter().map(|published| Reported::read(&published.message)).collect()
+        let messages = self.sns.messages();
+        let of_findings = messages.iter().filter(|published| !is_about_an_incident(&published.message));
+        of_findings.map(|published| Reported::read(&published.message)).collect()
+    }
+
+    /// Returns what SNS took so far of incidents, in order.
+    pub(crate) fn reported_incidents(&self) -> Vec<Value> {
+        let messages = self.sns.messages();
+        let of_incidents = messages.iter().filter(|published| is_about_an_incident(&published.message));
+        of_incidents.map(|published| serde_json::from_str(&published.message).expect("JSON")).collect()
     }
 
     /// Returns the windows that CloudWatch Logs was asked for, in order; one that is asked for page after page once.
@@ -429,6 +448,11 @@ sources:
         command.args(verb).arg("-c").arg(self.config());
         command
     }
+}
+
+fn is_about_an_incident(message: &str) -> bool {
+    let object: Value = serde_json::from_str(message).expect("JSON");
+    object["class_uid"].as_i64() == Some(2005)
 }
 
 fn eks(cluster: &str, logs: &CloudWatchLogs) -> String {

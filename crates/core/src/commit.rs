@@ -41,7 +41,9 @@ pub struct Commit {
     pub near_rows_from: Minute,
     /// Findings to write, new or changed.
     pub findings: Vec<Finding>,
-    /// Findings that are over and past every reread: they go to the archive as they are stored.
+    /// Incidents without an open finding whose quiet time began before this are over.
+    pub quiet_before: Second,
+    /// Findings whose incidents are over and past every reread: they go to the archive as they are stored.
     pub archived: Vec<FindingKey>,
     /// Groups that wait from now on.
     pub waiting: Vec<WaitingGroup>,
@@ -93,6 +95,7 @@ mod tests {
             expired: Vec::new(),
             near_rows_from: Minute(i64::MIN),
             findings: Vec::new(),
+            quiet_before: Second(i64::MIN),
             archived: Vec::new(),
             waiting: Vec::new(),
             judged: Vec::new(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, FindingKey};
-use crate::incident::IncidentKey;
+use crate::incident_key::IncidentKey;
 use crate::notice::Notice;
 use crate::rule::Level;
 use crate::time::Second;
@@ -155,6 +155,15 @@ impl NotificationFilter {
     #[must_use]
     pub fn wants_incident(&self, level: Level, activity: Activity, is_escalated: bool) -> bool {
         self.subjects != Subjects::Findings && self.wants_activity(level, activity, is_escalated)
+    }
+
+    /// Returns whether this destination hears of `activity` of an incident of this level with the growth of the day.
+    #[must_use]
+    pub fn holds(&self, level: Level, activity: Activity) -> bool {
+        self.subjects != Subjects::Findings
+            && !self.every_change
+            && level >= self.level_min
+            && activity == Activity::Update
     }
 
     fn wants_activity(&self, level: Level, activity: Activity, is_escalated: bool) -> bool {

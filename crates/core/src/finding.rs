@@ -18,6 +18,7 @@ use crate::episode::{Episode, PrunedSpan};
 use crate::evidence::Evidence;
 use crate::group::{GroupKey, GroupValue};
 use crate::hash::TextHash;
+use crate::incident_key::IncidentPart;
 use crate::response_code::ResponseCodes;
 use crate::rule::RuleHead;
 use crate::source::Provider;
@@ -132,6 +133,8 @@ pub struct Finding<R = Arc<RuleHead>> {
     pub related: BTreeSet<FindingKey>,
     /// Other findings of its source within a day.
     pub related_activity: RelatedActivity,
+    /// The incident that it is a part of; `None` before a commit has decided that, and in a replay.
+    pub incident: Option<IncidentPart>,
     /// What else its source asked for at the time; `None` where no context query ran.
     pub context: Option<FindingContext>,
     /// Samples of its requests.
@@ -145,6 +148,12 @@ pub struct Finding<R = Arc<RuleHead>> {
 }
 
 impl<R> Finding<R> {
+    /// Returns since when its incident is quiet, as far as the finding knows: what is closed is looked at in this order.
+    #[must_use]
+    pub fn quiet_since(&self) -> Second {
+        self.incident.map_or(self.episode.last, |part| part.quiet_since.max(self.episode.last))
+    }
+
     /// Returns the finding with `rule` as its rule.
     #[must_use]
     pub fn with_rule<S>(self, rule: S) -> Finding<S> {
@@ -164,6 +173,7 @@ impl<R> Finding<R> {
             values: self.values,
             related: self.related,
             related_activity: self.related_activity,
+            incident: self.incident,
             context: self.context,
             evidence: self.evidence,
             late: self.late,

@@ -5,8 +5,10 @@
 
 mod close;
 mod close_input;
+mod deliveries;
 mod log_change;
 mod finding_limit;
+mod incidents;
 mod findings;
 mod follow_ups;
 mod group_index;
@@ -46,9 +48,10 @@ use memberships::{CountedText, Membership, Memberships};
 use samples::{SampleKey, WindowSamples};
 use sources::{Sender, Sources};
 
-pub use close::{Closed, ClosedLog, close, keys_needed, spans_needed};
+pub use close::{Closed, ClosedLog, Decided, close, decide, keys_needed, spans_needed};
 pub use close_input::{CloseInput, Stored};
 pub use group_sizes::LargestGroups;
+pub use incidents::IncidentInput;
 pub use log_change::{JoinedChange, LogChange};
 pub use window_counts::WindowCounts;
 

@@ -4,10 +4,10 @@
 //! | # | rule | where |
 //! |---|---|---|
 //! | 1 | A finding's actor follows from its rule and group: a user other than anonymous is an account of its cluster; else a source address is an address; else it is a crowd of its cluster. A finding of a crowd that lists one or two sources only is the lowest address's. | [`Actor::of`] |
-//! | 2 | One actor's findings are one incident while their episodes are at most the quiet time apart. A crowd's findings are one incident if they begin on one UTC day. | `partition` |
-//! | 3 | An address's incident has at most one parent, at most the quiet time away: an account with a finding of at most [`NARROW_SOURCES_MAX`] sources that lists the address; else a crowd that lists it, if no finding of the address has a higher level than those of the crowd. Of several, the earliest, then the lowest key. Parents have no parents. Children do not lengthen a parent. Their rules raise the level of an account, and not that of a crowd. | `claims` |
+//! | 2 | One actor's findings are one incident while their episodes are at most the quiet time apart, and begin at most [`SPAN_DAYS_MAX`] days after its first. A crowd's findings are one incident if they begin on one UTC day. | `partition` |
+//! | 3 | An address's incident has at most one parent, at most the quiet time away: an account with a finding of at most [`NARROW_SOURCES_MAX`] sources that lists the address; else a crowd that lists it and asked a cluster that it asked, if no finding of the address has a higher level than those of the crowd. Of several, the earliest, then the lowest key. Parents have no parents. Children do not lengthen a parent. Their rules raise the level of an account, and not that of a crowd. | `claims` |
 //! | 4 | A child is not reported by itself. Each source belongs to one incident at a time: to its own address's incident or the parent of that; else to an account that lists few sources, a crowd, an account that lists many, in this order. Other incidents near it are related. | `claims` |
-//! | 5 | An incident's key is a hash of its actor and its first second. | [`IncidentKey`] |
+//! | 5 | An incident's key is a hash of its actor and its first second, as first reported: the findings keep it. Of joined incidents the earliest lives. | [`IncidentKey`] |
 //!
 //! The tests have a case for each.
 
@@ -15,11 +15,11 @@ mod claims;
 mod partition;
 mod risk;
 mod step;
+mod nearby;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -28,16 +28,21 @@ use siphasher::sip128::SipHasher24;
 use crate::address::SourceIp;
 use crate::finding::{Finding, FindingKey};
 use crate::group::GroupValue;
+pub use crate::incident_key::IncidentKey;
 use crate::rule::{Level, RuleHead};
 use crate::time::Second;
 use claims::Claims;
 use partition::Run;
 
+pub use nearby::NearbyFindings;
 pub use risk::RiskLevels;
 pub use step::{STEPS_MAX, Step};
 
 /// Most sources of a finding whose account owns the incidents of these sources: more of them are an exit of many people.
 pub const NARROW_SOURCES_MAX: usize = 16;
+/// How many days after its first finding a finding of an account or an address may begin and be a part of the same incident.
+/// Somebody who never stops is an incident each week, and a commit reads no more than a week of him.
+pub const SPAN_DAYS_MAX: i64 = 7;
 /// Fewest sources of a crowd.
 const CROWD_SOURCES_MIN: usize = 3;
 /// Most related incidents that an incident names.
@@ -64,11 +69,6 @@ pub enum Actor {
     },
 }
 
-/// The 128-bit hash of (actor, first second): the key of an incident and, in hexadecimal, its uid.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct IncidentKey(pub u128);
-
 /// How incidents are joined and rated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IncidentOptions {
@@ -83,6 +83,10 @@ pub struct IncidentOptions {
 pub struct Incident {
     /// The key, which is the uid.
     pub key: IncidentKey,
+    /// When it began, as first reported.
+    pub opening: Second,
+    /// Its own findings, the earliest first.
+    pub own: Vec<FindingKey>,
     /// Who did it.
     pub actor: Actor,
     /// The account, the address, or how many addresses the findings of the crowd list. Raw text.
@@ -91,8 +95,12 @@ pub struct Incident {
     pub first: Second,
     /// The last request of its own findings.
     pub last: Second,
+    /// When its quiet time begins.
+    pub quiet_since: Second,
     /// From then on it is over, if everything before has been read.
     pub quiet_from: Second,
+    /// Whether a finding of its own is open.
+    pub is_open: bool,
     /// The highest level of its findings, raised by its risk.
     pub level: Level,
     /// The greatest risk within a day.
@@ -119,28 +127,6 @@ pub struct Incident {
     pub parent: Option<IncidentKey>,
     /// Incidents near it that share a source, and of which neither is a part of the other; at most twenty.
     pub related: BTreeSet<IncidentKey>,
-}
-
-impl IncidentKey {
-    /// Returns the key of the incident of `actor` that was first reported to begin at `opening`.
-    #[must_use]
-    pub fn new(actor: &Actor, opening: Second) -> IncidentKey {
-        let encoded = serde_json::to_vec(&(actor, opening)).expect("names, addresses and a number are valid JSON");
-        IncidentKey(SipHasher24::new().hash(&encoded).as_u128())
-    }
-}
-
-/// Writes the uid: 32 hexadecimal digits.
-impl fmt::Display for IncidentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for IncidentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 impl Default for IncidentOptions {
@@ -170,6 +156,19 @@ impl Actor {
         }
     }
 
+    /// Returns the key of its incident that was first reported to begin at `opening`.
+    #[must_use]
+    pub fn incident_key(&self, opening: Second) -> IncidentKey {
+        let encoded = serde_json::to_vec(&(self, opening)).expect("names, addresses and a number are valid JSON");
+        IncidentKey(SipHasher24::new().hash(&encoded).as_u128())
+    }
+
+    /// Returns the key of the incident that `finding` is a part of, if a commit has decided that.
+    #[must_use]
+    pub fn incident_of(finding: &Finding) -> Option<IncidentKey> {
+        Some(Actor::of(finding).incident_key(finding.incident?.opening))
+    }
+
     /// Returns OCSF's and the config's word for its kind.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -178,6 +177,13 @@ impl Actor {
             Actor::Address(_) => "address",
             Actor::Crowd { .. } => "crowd",
         }
+    }
+
+    /// Returns the sources that `finding` lists among few, if this is the account that it is about: the account owns their
+    /// incidents.
+    pub fn few_listed(&self, finding: &Finding) -> impl Iterator<Item = SourceIp> {
+        let is_account = matches!(self, Actor::Account { .. });
+        nearby::narrow_sources(finding).filter(move |_| is_account)
     }
 
     /// Returns the cluster that knows the account, or that the crowd asked.
@@ -249,8 +255,12 @@ fn incident(
     listed.sort_unstable_by_key(|(key, _)| *key);
     Incident {
         key: run.key,
+        opening: run.opening,
         first: run.first,
         last: run.last,
+        own: run.findings.iter().map(|finding| finding.key).collect(),
+        is_open: run.findings.iter().any(|finding| finding.is_open()),
+        quiet_since: run.quiet_since(options.quiet_seconds),
         quiet_from: run.quiet_from(options.quiet_seconds),
         level: done.iter().map(|finding| finding.rule.level).fold(risk.level, Level::max),
         risk_score: risk.score,

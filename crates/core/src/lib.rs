@@ -44,11 +44,13 @@ pub mod episode;
 
 // From an episode to a finding, and to those who must know of it.
 pub mod context;
+pub mod incident_key;
 pub mod finding;
 pub mod finding_query;
 pub mod incident;
 pub mod notice;
 pub mod delivery;
+pub mod incident_change;
 
 // A window of a log: how far it is read, what else is due, and the one commit that it closes into.
 pub mod context_query;

@@ -1,6 +1,5 @@
 //! Sends the pending messages of one destination. Only this module and `scan::pages` wait and retry.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,8 +7,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use stakeout_core::delivery::Settlement;
-use stakeout_core::finding::FindingKey;
-use stakeout_core::incident::{Incident, IncidentKey};
+use stakeout_core::incident::IncidentOptions;
 use stakeout_notify::SendError;
 use stakeout_notify::batching::{Batch, Planned, batch, plan};
 use stakeout_notify::destination::{Destination, MessagePace};
@@ -40,6 +38,8 @@ const FAILED_PAUSE: Duration = Duration::from_secs(60);
 pub(crate) struct Outbox {
     /// The destination.
     pub(crate) destination: Destination,
+    /// How the incidents that it hears of are joined.
+    incidents: IncidentOptions,
     /// Paces the messages, of one tick after another.
     limiter: Option<DefaultDirectRateLimiter>,
     pause: Mutex<Pause>,
@@ -60,9 +60,9 @@ pub(crate) struct DispatchSummary {
 
 impl Outbox {
     /// Returns the outbox of a destination.
-    pub(crate) fn new(destination: Destination) -> Outbox {
+    pub(crate) fn new(destination: Destination, incidents: IncidentOptions) -> Outbox {
         let limiter = destination.pace().map(|pace| RateLimiter::direct(quota(pace)));
-        Outbox { destination, limiter, pause: Mutex::default() }
+        Outbox { destination, incidents, limiter, pause: Mutex::default() }
     }
 
     /// Pauses for at least as long, beyond this tick.
@@ -121,7 +121,8 @@ async fn send_pending(
     let mut refused_in_a_row = 0;
     'parts: for part in mode.parts(&planned) {
         let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
-        let incidents = incidents(part.iter().filter_map(Planned::incident).collect());
+        let asked: Vec<_> = part.iter().filter_map(Planned::incident).collect();
+        let incidents = writer.incidents(asked, outbox.incidents).await?;
         let Batch { notifications, unsent } = batch(mode, part, &findings, &incidents);
         if !unsent.is_empty() {
             writer.settle(unsent).await?;
@@ -157,11 +158,6 @@ async fn send_pending(
     }
     metric::messages_pending(destination, others + summary.pending);
     Ok(summary)
-}
-
-/// Returns the current state of these incidents. The state holds none yet, and nothing is pending of any.
-fn incidents(_asked: Vec<(IncidentKey, FindingKey)>) -> HashMap<IncidentKey, Incident> {
-    HashMap::new()
 }
 
 async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendError> {

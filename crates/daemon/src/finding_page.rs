@@ -254,6 +254,7 @@ mod tests {
             values: None,
             related: BTreeSet::new(),
             related_activity: Default::default(),
+            incident: None,
             context: None,
             evidence: Default::default(),
             late: false,

@@ -262,7 +262,7 @@ impl<'a> LogTask<'a> {
         let closed = self.writer.close(request).await?;
         // A commit can add follow-ups and context queries.
         self.progress.clone_from(closed.progress());
-        self.urgent.extend(closed.closed().opened(Level::High).map(Subject::Finding));
+        self.urgent.extend(closed.closed().opened(Level::High));
         for notice in &closed.log().notices {
             metric::notice(notice);
             let (window, reason) = (notice.window, notice::reason(notice));

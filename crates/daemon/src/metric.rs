@@ -1,6 +1,6 @@
 //! The metrics of the daemon, with their Prometheus names. A label never holds text from an event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use stakeout_core::delivery::Activity;
@@ -67,7 +67,8 @@ pub(crate) fn describe() {
     );
     describe_gauge!("stakeout_state_findings", "Stored findings outside of the archive.");
     describe_gauge!("stakeout_state_rows", "Stored rows (rule, group, minute).");
-    describe_gauge!("stakeout_state_pending", "Pending findings and notices in the state, by destination.");
+    describe_gauge!("stakeout_state_pending", "Pending findings, incidents and notices in the state, by destination.");
+    describe_gauge!("stakeout_state_held", "Incidents that wait for the digest of the day, by destination.");
     describe_counter!("stakeout_findings_archived_total", "Findings that went to the archive.");
     describe_counter!(
         "stakeout_messages_left_out_total",
@@ -132,7 +133,9 @@ pub(crate) fn state(bytes: u64, blobs: usize, stored: &Stored) {
     gauge!("stakeout_state_findings").set(stored.findings as f64);
     gauge!("stakeout_state_rows").set(stored.rows as f64);
     for (destination, pending) in &stored.pending {
-        gauge!("stakeout_state_pending", "destination" => destination.clone()).set(*pending as f64);
+        let held = stored.held.get(destination).map_or(0, HashSet::len);
+        gauge!("stakeout_state_pending", "destination" => destination.clone()).set(pending.saturating_sub(held) as f64);
+        gauge!("stakeout_state_held", "destination" => destination.clone()).set(held as f64);
     }
 }
 

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use stakeout_core::delivery::Settlement;
 use stakeout_core::diagnostic::suggestion;
 use stakeout_core::text::counted;
+use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
 
 use crate::admin_client;
@@ -95,7 +96,7 @@ fn drop_pending(config: &ConfigArgs, name: &str) -> Result<Exit, Failure> {
     let (config, _) = config.load(SecretScope::NONE)?;
     let ledger = ledger_with_pending(&config, name)?;
     let mut settlement = Settlement::default();
-    for delivery in ledger.deliveries(name).map_err(failure)? {
+    for delivery in ledger.deliveries(name, Second(i64::MAX)).map_err(failure)? {
         settlement.entries.extend(delivery.entries.iter().map(|entry| (delivery.id, *entry)));
         settlement.notices.extend(delivery.notices.into_iter().map(|notice| (delivery.id, notice)));
     }

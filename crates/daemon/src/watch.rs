@@ -59,7 +59,7 @@ impl Watch {
         }
         let mut outboxes = Vec::new();
         for destination in &config.notify {
-            outboxes.push(Arc::new(Outbox::new(destination::open(destination, &outbound)?)));
+            outboxes.push(Arc::new(Outbox::new(destination::open(destination, &outbound)?, config.incidents)));
         }
         let rules = Arc::new(rules);
         let limits = Limits {
@@ -72,6 +72,7 @@ impl Watch {
             limits,
             logs: logs.iter().map(|log| (log.source.log.clone(), log.source.provider, log.start_seconds)).collect(),
             notification_filters: outboxes.iter().map(|outbox| outbox.destination.notification_filter()).collect(),
+            incidents: config.incidents,
             period_seconds: config.schedule.latest_seconds - config.schedule.earliest_seconds,
             retain_seconds: config.state.retain_seconds,
             archive_bytes_max: config.state.archive_bytes_max,

@@ -4,6 +4,7 @@
 //! durable.
 
 mod close;
+mod incidents;
 mod least_progress;
 mod thread;
 
@@ -16,7 +17,7 @@ use stakeout_core::delivery::{Delivery, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
-use stakeout_core::incident::IncidentOptions;
+use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::progress::Progress;
 use stakeout_core::source::LogId;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
@@ -80,6 +81,11 @@ enum Request {
     Deliveries(String, oneshot::Sender<Result<Vec<Delivery>, StateError>>),
     Pending(oneshot::Sender<Result<BTreeMap<String, usize>, StateError>>),
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
+    Incidents(
+        Vec<(IncidentKey, FindingKey)>,
+        IncidentOptions,
+        oneshot::Sender<Result<HashMap<IncidentKey, Incident>, StateError>>,
+    ),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
     Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
@@ -159,6 +165,16 @@ impl Writer {
     /// Returns those findings of `keys` that are stored.
     pub(crate) async fn findings(&self, keys: Vec<FindingKey>) -> Result<HashMap<FindingKey, Finding>, StateError> {
         self.request(|reply| Request::Findings(keys, reply)).await
+    }
+
+    /// Returns the incidents that these findings are a part of now, by the keys that are asked for; those of findings that are
+    /// stored. An incident with another key is one that the asked one was joined with.
+    pub(crate) async fn incidents(
+        &self,
+        asked: Vec<(IncidentKey, FindingKey)>,
+        options: IncidentOptions,
+    ) -> Result<HashMap<IncidentKey, Incident>, StateError> {
+        self.request(|reply| Request::Incidents(asked, options, reply)).await
     }
 
     /// Returns how far `log` is read, or `None` before its first commit.

@@ -1,36 +1,42 @@
 //! Stored findings, and the keys by which they are found: by their actor, and by when their quiet time is over.
 
+use std::collections::BTreeSet;
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
+use stakeout_core::address::SourceIp;
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::group::GroupKey;
 use stakeout_core::hash::HashKey;
+use stakeout_core::incident::Actor;
 use stakeout_core::rule::HeadKey;
 use stakeout_core::time::Second;
 
 use crate::deflate::{Deflater, Inflater};
 use crate::error::{LedgerError, Result};
-use crate::key::{Actor, FindingId, FindingState, Key};
+use crate::key::{FindingId, FindingState, Key, RowActor};
 use crate::rows::{encoded, parsed};
 
-/// Bytes of the state (u8) and of the end of the quiet time (i64, little-endian) before the compressed finding.
+/// Bytes of the state (u8) and of when it is due (i64, little-endian) before the compressed finding.
 const HEAD_BYTES: usize = 9;
 
 /// What is known of a stored finding without decompressing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoredHead {
     pub(crate) state: FindingState,
-    /// The last second of its quiet time.
+    /// The last second of its quiet time, or, of a closed one, since when its incident is quiet.
     pub(crate) due: Second,
 }
 
 impl StoredHead {
     pub(crate) fn of<R>(finding: &Finding<R>) -> StoredHead {
-        let is_open = finding.status == FindingStatus::Open;
-        StoredHead {
-            state: if is_open { FindingState::Open } else { FindingState::Closed },
-            due: finding.episode.last.plus(finding.quiet_seconds),
+        match finding.status {
+            FindingStatus::Open => {
+                StoredHead { state: FindingState::Open, due: finding.episode.last.plus(finding.quiet_seconds) }
+            }
+            FindingStatus::Quiet | FindingStatus::MergedInto(_) => {
+                StoredHead { state: FindingState::Closed, due: finding.quiet_since() }
+            }
         }
     }
 
@@ -46,7 +52,7 @@ impl StoredHead {
         }
     }
 
-    /// Returns the key that says when the quiet time is over.
+    /// Returns the key that says when it is due.
     pub(crate) fn due_key(self, finding_id: FindingId) -> Key {
         Key::FindingDue(self.state, self.due, finding_id)
     }
@@ -79,8 +85,8 @@ pub(crate) fn id_of(finding: FindingKey, key: &HashKey) -> FindingId {
 const ACTOR_BITS: u32 = 12;
 
 /// Returns the actor of a group, by whom its rows are stored.
-pub(crate) fn actor_of(group: &GroupKey, key: &HashKey) -> Actor {
-    Actor(actor_hash(group, key) >> (u64::BITS - ACTOR_BITS))
+pub(crate) fn actor_of(group: &GroupKey, key: &HashKey) -> RowActor {
+    RowActor(actor_hash(group, key) >> (u64::BITS - ACTOR_BITS))
 }
 
 fn actor_hash(group: &GroupKey, key: &HashKey) -> u64 {
@@ -96,10 +102,34 @@ pub(crate) fn actor_key<R>(finding: &Finding<R>, key: &HashKey) -> Key {
     Key::FindingOfActor(actor, group, id_of(finding.key, key))
 }
 
+/// Returns the beginning of the hash of a source address as the actor of groups.
+pub(crate) fn beginning_of(source: SourceIp, key: &HashKey) -> u32 {
+    beginning(keyed_hash(&encoded(&source).unwrap_or_default(), key))
+}
+
 /// Returns the beginnings of the hashes of the actor of a group, and of the group.
 pub(crate) fn beginnings(group: &GroupKey, key: &HashKey) -> (u32, u32) {
-    let beginning = |hash: u64| u32::try_from(hash >> 32).unwrap_or(u32::MAX);
     (beginning(actor_hash(group, key)), beginning(group_hash(group, key)))
+}
+
+/// Returns the keys by which incidents find the finding: that of its actor, and those of the few addresses that an account
+/// lists. An address has its findings by their group already.
+pub(crate) fn incident_keys(finding: &Finding, key: &HashKey) -> BTreeSet<Key> {
+    let own = Actor::of(finding);
+    let listed = own.few_listed(finding).map(Actor::Address);
+    let by_group = finding.source_ip().map(Actor::Address);
+    let wanted = listed.chain([own.clone()]).filter(|actor| Some(actor) != by_group.as_ref());
+    let id = id_of(finding.key, key);
+    wanted.map(|actor| Key::FindingOfIncident(incident_hash(&actor, key), id)).collect()
+}
+
+/// Returns the keyed hash of the actor of incidents.
+pub(crate) fn incident_hash(actor: &Actor, key: &HashKey) -> u64 {
+    keyed_hash(&encoded(actor).unwrap_or_default(), key)
+}
+
+fn beginning(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or(u32::MAX)
 }
 
 fn group_hash(group: &GroupKey, key: &HashKey) -> u64 {

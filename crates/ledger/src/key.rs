@@ -22,7 +22,7 @@ const HOUR_BEGINS_BEFORE: i64 = 10;
 /// The beginning of the keyed hash of an actor: of the source address of a group, or of the whole group where it has none.
 /// Actors that share it share their values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Actor(pub(crate) u64);
+pub(crate) struct RowActor(pub(crate) u64);
 
 /// An hour of record time, which begins at minute 50.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,16 +67,18 @@ pub(crate) enum Key {
     Progress(SourceId),
     /// The rows of an actor in an hour of a source. The hour comes first, so that new rows are written side by side, and
     /// the oldest are deleted side by side.
-    Rows(Hour, SourceId, Actor),
+    Rows(Hour, SourceId, RowActor),
     /// Says that an actor has rows in an hour of a source.
-    RowsOfActor(Actor, Hour, SourceId),
+    RowsOfActor(RowActor, Hour, SourceId),
     /// The metadata of a rule.
     RuleMeta(HeadKey),
     /// A finding.
     Finding(FindingId),
     /// Says that a group of an actor has a finding, by the beginnings of their hashes.
     FindingOfActor(u32, u32, FindingId),
-    /// Says when the quiet time of a finding is over, open ones apart from closed ones.
+    /// Says which findings decide about the incidents of an actor, by its keyed hash.
+    FindingOfIncident(u64, FindingId),
+    /// Says when the quiet time of an open finding is over, and since when the incident of a closed one is.
     FindingDue(FindingState, Second, FindingId),
     /// A group that waits until a second, by the keyed hash of its rule and group.
     Waiting(Second, u64),
@@ -122,6 +124,10 @@ impl Key {
                 body.extend(group.to_be_bytes());
                 body.extend(finding.0.to_be_bytes());
             }
+            Key::FindingOfIncident(actor, finding) => {
+                body.extend(actor.to_be_bytes());
+                body.extend(finding.0.to_be_bytes());
+            }
             Key::FindingDue(state, at, finding) => {
                 body.push(*state as u8);
                 body.extend((at.0.cast_unsigned() ^ SIGN).to_be_bytes());
@@ -164,11 +170,11 @@ impl Key {
 
     /// Returns the keys of all rows of a source in an hour.
     pub(crate) fn rows_of_source(hour: Hour, source: SourceId) -> Range<Vec<u8>> {
-        Key::Rows(hour, source, Actor(0)).body()..Key::Rows(hour, source, Actor(u64::MAX)).chunks_from(0).end
+        Key::Rows(hour, source, RowActor(0)).body()..Key::Rows(hour, source, RowActor(u64::MAX)).chunks_from(0).end
     }
 
     /// Returns the keys that say where an actor has rows from the first to the last hour, both included.
-    pub(crate) fn hours_of_actor(actor: Actor, first: Hour, last: Hour) -> Range<Vec<u8>> {
+    pub(crate) fn hours_of_actor(actor: RowActor, first: Hour, last: Hour) -> Range<Vec<u8>> {
         let first = Key::RowsOfActor(actor, first, SourceId(0)).body();
         let end = Key::RowsOfActor(actor, last, SourceId(u32::MAX)).chunks_from(0).end;
         first.clone()..end.max(first)
@@ -178,6 +184,12 @@ impl Key {
     pub(crate) fn findings_of_actor(actor: u32) -> Range<Vec<u8>> {
         let first = Key::FindingOfActor(actor, 0, FindingId(0));
         first.body()..Key::FindingOfActor(actor, u32::MAX, FindingId(u64::MAX)).chunks_from(0).end
+    }
+
+    /// Returns the keys that say which findings decide about the incidents of an actor.
+    pub(crate) fn findings_of_incidents(actor: u64) -> Range<Vec<u8>> {
+        let last = Key::FindingOfIncident(actor, FindingId(u64::MAX));
+        Key::FindingOfIncident(actor, FindingId(0)).body()..last.chunks_from(0).end
     }
 
     /// Parses a stored key into the key of the value and the number of the chunk.
@@ -190,11 +202,12 @@ impl Key {
             b'k' => Key::Hash,
             b't' => Key::Totals,
             b'p' => Key::Progress(SourceId(parts.u32()?)),
-            b'r' => Key::Rows(parts.hour()?, SourceId(parts.u32()?), Actor(parts.u64()?)),
-            b'a' => Key::RowsOfActor(Actor(parts.u64()?), parts.hour()?, SourceId(parts.u32()?)),
+            b'r' => Key::Rows(parts.hour()?, SourceId(parts.u32()?), RowActor(parts.u64()?)),
+            b'a' => Key::RowsOfActor(RowActor(parts.u64()?), parts.hour()?, SourceId(parts.u32()?)),
             b'h' => Key::RuleMeta(HeadKey(parts.u64()?)),
             b'f' => Key::Finding(FindingId(parts.u64()?)),
             b'g' => Key::FindingOfActor(parts.u32()?, parts.u32()?, FindingId(parts.u64()?)),
+            b'i' => Key::FindingOfIncident(parts.u64()?, FindingId(parts.u64()?)),
             b'q' => {
                 let state = match parts.take::<1>()? {
                     [0] => FindingState::Closed,
@@ -220,6 +233,7 @@ impl Key {
             b'h' => "rules",
             b'f' => "findings",
             b'g' => "findings by actor",
+            b'i' => "findings by incident",
             b'q' => "findings by end",
             b'w' => "waiting groups",
             b'n' => "days of groups",
@@ -239,6 +253,7 @@ impl Key {
             Key::RuleMeta(_) => b'h',
             Key::Finding(_) => b'f',
             Key::FindingOfActor(..) => b'g',
+            Key::FindingOfIncident(..) => b'i',
             Key::FindingDue(..) => b'q',
             Key::Waiting(..) => b'w',
             Key::Seen(_) => b'n',
@@ -287,11 +302,12 @@ mod tests {
             Just(Key::Hash),
             Just(Key::Totals),
             any::<u32>().prop_map(|n| Key::Progress(SourceId(n))),
-            any::<(i32, u32, u64)>().prop_map(|(h, s, a)| Key::Rows(Hour(h), SourceId(s), Actor(a))),
-            any::<(i32, u32, u64)>().prop_map(|(h, s, a)| Key::RowsOfActor(Actor(a), Hour(h), SourceId(s))),
+            any::<(i32, u32, u64)>().prop_map(|(h, s, a)| Key::Rows(Hour(h), SourceId(s), RowActor(a))),
+            any::<(i32, u32, u64)>().prop_map(|(h, s, a)| Key::RowsOfActor(RowActor(a), Hour(h), SourceId(s))),
             any::<u64>().prop_map(|n| Key::RuleMeta(HeadKey(n))),
             any::<u64>().prop_map(|n| Key::Finding(FindingId(n))),
             any::<(u32, u32, u64)>().prop_map(|(a, g, f)| Key::FindingOfActor(a, g, FindingId(f))),
+            any::<(u64, u64)>().prop_map(|(a, f)| Key::FindingOfIncident(a, FindingId(f))),
             (state, any::<i64>(), any::<u64>()).prop_map(|(s, at, f)| Key::FindingDue(s, Second(at), FindingId(f))),
             any::<(i64, u64)>().prop_map(|(until, group)| Key::Waiting(Second(until), group)),
             any::<u64>().prop_map(|n| Key::Seen(SeenKey(n))),
@@ -310,7 +326,7 @@ mod tests {
 
         #[test]
         fn hours_and_times_sort_before_and_after_1970(a: (i32, u32, u64), b: (i32, u32, u64), c: i64, d: i64) {
-            let stored = |(hour, source, actor)| Key::Rows(Hour(hour), SourceId(source), Actor(actor)).chunk(0);
+            let stored = |(hour, source, actor)| Key::Rows(Hour(hour), SourceId(source), RowActor(actor)).chunk(0);
             prop_assert_eq!(a.cmp(&b), stored(a).cmp(&stored(b)));
             let due = |at| Key::FindingDue(FindingState::Open, Second(at), FindingId(0)).chunk(0);
             prop_assert_eq!(c.cmp(&d), due(c).cmp(&due(d)));
@@ -326,11 +342,13 @@ mod tests {
 
         #[test]
         fn ranges_hold_what_they_name(hour: i32, source: u32, actor: u64, group: u32, chunk: u16) {
-            let (hour, source, actor) = (Hour(hour), SourceId(source), Actor(actor));
+            let (hour, source, actor) = (Hour(hour), SourceId(source), RowActor(actor));
             prop_assert!(Key::rows_of_source(hour, source).contains(&Key::Rows(hour, source, actor).chunk(chunk)));
             prop_assert!(Key::hours_of_actor(actor, hour, hour).contains(&Key::RowsOfActor(actor, hour, source).chunk(chunk)));
             let finding = Key::FindingOfActor(source.0, group, FindingId(actor.0));
             prop_assert!(Key::findings_of_actor(source.0).contains(&finding.chunk(chunk)));
+            let finding = Key::FindingOfIncident(actor.0, FindingId(u64::from(group)));
+            prop_assert!(Key::findings_of_incidents(actor.0).contains(&finding.chunk(chunk)));
         }
 
         #[test]

@@ -43,7 +43,7 @@ use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 /// progress and deliveries have the names of today's fields, which are part of their JSON. Since 5, rows are stored by
 /// actor, findings can be found by their actor and by their end, both are compressed, and findings that are over are in
 /// the archive.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 
 pub use reads::{NeededRows, OldestRows};
 
@@ -161,15 +161,20 @@ impl Ledger {
         self.read(|state| Ok(state.progress.iter().map(|(source, progress)| (*source, progress.clone())).collect()))
     }
 
-    /// Returns the pending deliveries of `destination`, by ascending id.
-    pub fn deliveries(&self, destination: &str) -> Result<Vec<Delivery>> {
-        self.read(|state| state.pending.of(destination).map(|id| self.delivery(id)).collect())
+    /// Returns the pending deliveries of `destination` that are not held at `now`, by ascending id.
+    pub fn deliveries(&self, destination: &str, now: Second) -> Result<Vec<Delivery>> {
+        self.read(|state| state.pending.of(destination, Some(now)).map(|id| self.delivery(id)).collect())
     }
 
     /// Returns how much is stored of what has a limit.
     pub fn stored(&self) -> Result<Stored> {
         self.read(|state| {
-            Ok(Stored { findings: state.totals.findings, rows: state.totals.rows, pending: state.pending.totals() })
+            Ok(Stored {
+                findings: state.totals.findings,
+                rows: state.totals.rows,
+                pending: state.pending.totals(),
+                held: state.pending.held(),
+            })
         })
     }
 
@@ -204,7 +209,7 @@ impl Ledger {
             state.ids.check(commit, state.totals.next_delivery)?;
             let rule_meta = state.rule_meta.name(&commit.findings);
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
-            let over = batch.add_commit(commit, &rule_meta)?;
+            let over = batch.add_commit(commit, &rule_meta, &state.rule_meta)?;
             if !over.is_empty() {
                 let over =
                     over.iter().map(|finding| archived(finding, &state.rule_meta)).collect::<Result<Vec<_>>>()?;
@@ -275,7 +280,7 @@ impl Ledger {
         self.write(|state| {
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
             let mut moved = 0;
-            for id in state.pending.of(from) {
+            for id in state.pending.of(from, None) {
                 let delivery = self.delivery(id)?;
                 moved += delivery.entries.len() + delivery.notices.len();
                 batch.put_delivery(Delivery { destination: to.to_owned(), ..delivery })?;

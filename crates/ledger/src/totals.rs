@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use stakeout_core::delivery::DeliveryId;
-use stakeout_core::time::Minute;
+use stakeout_core::time::{Minute, Second};
 
 use crate::archive::ArchivePosition;
 
@@ -21,6 +21,8 @@ pub(crate) struct Totals {
     pub(crate) rows: usize,
     /// Rows of rules that do not reach far are stored from here on only.
     pub(crate) near_rows_from: Minute,
+    /// Incidents without an open finding whose quiet time began before this are over.
+    pub(crate) quiet_before: Second,
     /// Up to where the archive is valid.
     pub(crate) archive: ArchivePosition,
     /// Whether the ledger began in place of one whose files are gone, and nothing was committed since.
@@ -36,6 +38,7 @@ impl Totals {
         findings_open: 0,
         rows: 0,
         near_rows_from: Minute(i64::MIN),
+        quiet_before: Second(i64::MIN),
         archive: ArchivePosition { segment: 0, bytes: 0 },
         is_anew: false,
     };

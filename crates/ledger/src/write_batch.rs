@@ -21,9 +21,9 @@ use crate::deflate::{Deflater, Inflater};
 use crate::engine::Engine;
 use crate::error::{LedgerError, Result};
 use crate::findings::{self, StoredHead, keyed_hash};
-use crate::key::{Actor, FindingState, Hour, Key};
+use crate::key::{FindingState, Hour, Key, RowActor};
 use crate::rows::{self, ActorRows, encoded};
-use crate::rule_meta::NamedRules;
+use crate::rule_meta::{NamedRules, RuleMetaStore};
 use crate::totals::Totals;
 
 /// A batch that changes more values of rows than this is a flood, and is compressed fast.
@@ -67,7 +67,12 @@ impl<'e> WriteBatch<'e> {
     }
 
     /// Adds all changes of some windows, and takes their minutes. Returns the findings that leave the database.
-    pub(crate) fn add_commit(&mut self, commit: &mut Commit, rules: &NamedRules) -> Result<Vec<Finding<HeadKey>>> {
+    pub(crate) fn add_commit(
+        &mut self,
+        commit: &mut Commit,
+        rules: &NamedRules,
+        stored_rules: &RuleMetaStore,
+    ) -> Result<Vec<Finding<HeadKey>>> {
         let written =
             commit.logs.iter().flat_map(|log| &log.minutes).map(|(minute, _)| Hour::of(*minute).begin()).min();
         let near_rows_from = self.totals.near_rows_from.max(commit.near_rows_from);
@@ -77,9 +82,10 @@ impl<'e> WriteBatch<'e> {
             self.put_json(Key::RuleMeta(*key), &**meta)?;
         }
         for finding in &commit.findings {
+            self.put_incident_keys(finding, stored_rules)?;
             self.put_finding(&rules.stored(finding))?;
         }
-        let archived = commit.archived.iter().filter_map(|key| self.remove_finding(*key).transpose());
+        let archived = commit.archived.iter().filter_map(|key| self.remove_finding(*key, stored_rules).transpose());
         let archived = archived.collect::<Result<_>>()?;
         self.add_waiting(commit)?;
         for (key, days) in &commit.seen.days {
@@ -95,6 +101,7 @@ impl<'e> WriteBatch<'e> {
             self.put_json(Key::Progress(log.source), &log.progress)?;
         }
         self.totals.next_delivery = commit.next_delivery;
+        self.totals.quiet_before = self.totals.quiet_before.max(commit.quiet_before);
         self.totals.is_anew = false;
         Ok(archived)
     }
@@ -159,7 +166,7 @@ impl<'e> WriteBatch<'e> {
     /// Adds the new and deleted rows, value by value in the order of their keys.
     fn add_rows(&mut self, commit: &mut Commit) -> Result<()> {
         let hash_key = self.hash_key;
-        let mut changes: BTreeMap<(Hour, SourceId, Actor), RowChanges> = BTreeMap::new();
+        let mut changes: BTreeMap<(Hour, SourceId, RowActor), RowChanges> = BTreeMap::new();
         let mut change = |source, minute, key: CountKey, tally| {
             let actor = findings::actor_of(&key.group, &hash_key);
             changes.entry((Hour::of(minute), source, actor)).or_default().push((key, minute, tally));
@@ -180,7 +187,7 @@ impl<'e> WriteBatch<'e> {
         Ok(())
     }
 
-    fn change_rows(&mut self, hour: Hour, source: SourceId, actor: Actor, changes: RowChanges) -> Result<()> {
+    fn change_rows(&mut self, hour: Hour, source: SourceId, actor: RowActor, changes: RowChanges) -> Result<()> {
         let (key, of_actor) = (Key::Rows(hour, source, actor), Key::RowsOfActor(actor, hour, source));
         let stored = get(self.engine, key)?;
         let mut rows = match &stored {
@@ -211,6 +218,28 @@ impl<'e> WriteBatch<'e> {
         self.put(key, &value)
     }
 
+    /// Writes the keys by which incidents find the finding, and deletes those that it does not have any more.
+    fn put_incident_keys(&mut self, finding: &Finding, stored_rules: &RuleMetaStore) -> Result<()> {
+        let after = findings::incident_keys(finding, &self.hash_key);
+        // The group decides whether a finding has any.
+        if after.is_empty() {
+            return Ok(());
+        }
+        let key = Key::Finding(findings::id_of(finding.key, &self.hash_key));
+        let before = match get(self.engine, key)? {
+            Some(value) => {
+                let before = stored_rules.complete(findings::read(key, &value, self.inflater())?)?;
+                findings::incident_keys(&before, &self.hash_key)
+            }
+            None => BTreeSet::new(),
+        };
+        for stale in before.difference(&after) {
+            self.delete(*stale)?;
+        }
+        after.difference(&before).for_each(|key| self.put_key(*key));
+        Ok(())
+    }
+
     fn put_finding(&mut self, finding: &Finding<HeadKey>) -> Result<()> {
         let id = findings::id_of(finding.key, &self.hash_key);
         let key = Key::Finding(id);
@@ -237,7 +266,7 @@ impl<'e> WriteBatch<'e> {
     }
 
     /// Deletes a finding and its keys, and returns it if it is stored.
-    fn remove_finding(&mut self, key: FindingKey) -> Result<Option<Finding<HeadKey>>> {
+    fn remove_finding(&mut self, key: FindingKey, stored_rules: &RuleMetaStore) -> Result<Option<Finding<HeadKey>>> {
         let id = findings::id_of(key, &self.hash_key);
         let key = Key::Finding(id);
         let Some(value) = get(self.engine, key)?.filter(|_| !self.put.contains(&key)) else { return Ok(None) };
@@ -245,6 +274,9 @@ impl<'e> WriteBatch<'e> {
         let finding = findings::read(key, &value, self.inflater())?;
         self.delete(head.due_key(id))?;
         self.delete(findings::actor_key(&finding, &self.hash_key))?;
+        for key in findings::incident_keys(&stored_rules.complete(finding.clone())?, &self.hash_key) {
+            self.delete(key)?;
+        }
         self.delete(key)?;
         self.totals.findings = self.totals.findings.saturating_sub(1);
         self.count_open(head, false);

@@ -4,21 +4,25 @@
 //! Windows of several logs are closed at once where they are read at once: what they change together, a finding of an
 //! attacker on all clusters for example, is read, decided and written once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use super::close_input::CloseInput;
+use super::deliveries::{Reported, Reporting};
 use super::finding_limit::{self, Opening};
-use super::findings::{Findings, Indices, PendingLimit};
+use super::findings::{Findings, Indices};
 use super::follow_ups::Followers;
 use super::group_index::{GroupIndex, IndexedRow};
+use super::incidents::{self, IncidentInput};
 use super::log_change::JoinedChange;
 use super::{Fold, FoldCounts, Limits, WindowCounts};
 use crate::commit::{Commit, LogCommit, WaitingGroup};
-use crate::delivery::Activity;
-use crate::finding::FindingKey;
+use crate::delivery::{Activity, Subject};
+use crate::finding::{Finding, FindingKey};
 use crate::group::{CountKey, RuleKey};
+use crate::incident::Actor;
+use crate::incident_change::IncidentChange;
 use crate::notice::{Notice, NoticeKind};
 use crate::novelty::{SeenChange, SeenWith};
 use crate::room::Room;
@@ -36,6 +40,8 @@ pub struct Closed {
     pub logs: Vec<ClosedLog>,
     /// New findings, grown ones and closed ones.
     pub changes: Vec<(FindingKey, Activity)>,
+    /// What happened to incidents.
+    pub incidents: Vec<IncidentChange>,
     /// How many entries and notices each destination does not get, because too many are pending.
     pub left_out: Vec<(String, usize)>,
 }
@@ -52,12 +58,16 @@ pub struct ClosedLog {
 }
 
 impl Closed {
-    /// Returns the new findings of at least this level.
-    pub fn opened(&self, level_min: Level) -> impl Iterator<Item = FindingKey> {
+    /// Returns the new findings of at least this level, and the incidents that open with it or rise to it.
+    pub fn opened(&self, level_min: Level) -> impl Iterator<Item = Subject> {
         let is_opened: HashSet<FindingKey> =
             self.changes.iter().filter(|(_, activity)| *activity == Activity::Create).map(|(key, _)| *key).collect();
         let findings = self.commit.findings.iter().filter(move |finding| finding.rule.level >= level_min);
-        findings.map(|finding| finding.key).filter(move |key| is_opened.contains(key))
+        let findings = findings.map(|finding| finding.key).filter(move |key| is_opened.contains(key));
+        let incidents = self.incidents.iter().filter(move |change| {
+            change.level >= level_min && (change.activity == Activity::Create || change.is_escalated)
+        });
+        findings.map(Subject::Finding).chain(incidents.map(|change| Subject::Incident(change.key)))
     }
 
     /// Returns the notices of all changes.
@@ -106,9 +116,27 @@ pub fn spans_needed(rules: &Rules, changes: &[JoinedChange], judged: &[WaitingGr
     rules.rules.iter().map(|rule| (rule.key, span_of(rule))).collect()
 }
 
-/// Closes changes of some logs into one commit. `now` stamps messages and decides nothing.
+/// Changes whose findings are decided, and whose incidents are not yet.
+pub struct Decided<'a> {
+    limits: &'a Limits,
+    findings: Findings,
+    logs: Vec<JoinedChange>,
+    input: CloseInput,
+    judged: Vec<WaitingGroup>,
+    waiting: Vec<WaitingGroup>,
+    seen: SeenChange,
+    now: Timestamp,
+}
+
+/// Closes changes of some logs into one commit without incidents. `now` stamps messages and decides nothing.
 #[must_use]
-pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timestamp) -> Closed {
+pub fn close(rules: &Rules, limits: &Limits, input: CloseInput, now: Timestamp) -> Closed {
+    decide(rules, limits, input, now).close(None)
+}
+
+/// Decides what changes of some logs do to the findings. `now` stamps messages and decides nothing.
+#[must_use]
+pub fn decide<'a>(rules: &Rules, limits: &'a Limits, mut input: CloseInput, now: Timestamp) -> Decided<'a> {
     let spans = spans_needed(rules, &input.changes, &input.judged);
     let judged = std::mem::take(&mut input.judged);
     let mut logs = std::mem::take(&mut input.changes);
@@ -159,52 +187,81 @@ pub fn close(rules: &Rules, limits: &Limits, mut input: CloseInput, now: Timesta
             }
         }
     }
-    let mut closed = finish(findings, limits, input, logs);
-    closed.commit.judged = judged;
-    closed.commit.waiting = waiting;
-    closed.commit.seen = seen.change();
-    closed
+    let seen = seen.change();
+    Decided { limits, findings, logs, input, judged, waiting, seen, now }
 }
 
-/// Makes the commit.
-fn finish(findings: Findings, limits: &Limits, input: CloseInput, mut logs: Vec<JoinedChange>) -> Closed {
-    let archived = findings.archivable(&input.over);
-    let changes = findings.changes();
-    let limit = PendingLimit { max: limits.pending_max, pending: &input.stored.pending };
-    let deliveries = |logs: &[JoinedChange]| {
-        let notices: Vec<Notice> = logs.iter().flat_map(|log| log.notices.iter().cloned()).collect();
-        findings.deliveries(&input.notification_filters, &notices, &limit, input.next_delivery)
-    };
-    let mut new = deliveries(&logs);
-    let newly_full = limit.newly_full(&new.deliveries);
-    if let Some(log) = logs.first_mut().filter(|_| !newly_full.is_empty()) {
-        let span = log.span(&input.expired);
-        newly_full.into_iter().for_each(|kind| log.notify(span, kind));
-        new = deliveries(&logs);
+impl Decided<'_> {
+    /// Returns the findings that incidents may see changed, as they are after the commit.
+    #[must_use]
+    pub fn touched(&self) -> Vec<Finding> {
+        self.findings.touched()
     }
-    let mut commit = Commit {
-        logs: Vec::with_capacity(logs.len()),
-        expired: input.expired,
-        near_rows_from: input.near_rows_from,
-        findings: findings.written(),
-        archived,
-        waiting: Vec::new(),
-        judged: Vec::new(),
-        seen: SeenChange::default(),
-        deliveries: new.deliveries,
-        next_delivery: new.next,
-    };
-    let mut closed = Vec::with_capacity(logs.len());
-    for log in logs {
-        closed.push(ClosedLog {
-            counts: log.window.map(|counts| counts.counts).unwrap_or_default(),
-            rows_retained: log.rows_retained,
-            notices: log.notices,
-        });
-        let minutes = log.minutes.into_iter().collect();
-        commit.logs.push(LogCommit { source: log.source_id, minutes, progress: log.progress });
+
+    /// Returns the actors that these findings had before.
+    #[must_use]
+    pub fn actors_before(&self) -> BTreeSet<Actor> {
+        self.findings.actors_before()
     }
-    Closed { commit, logs: closed, changes, left_out: new.left_out }
+
+    /// Makes the commit. `incidents` are the stored findings around those that are touched; without them, nothing is known of
+    /// incidents, and nothing goes to the archive.
+    #[must_use]
+    pub fn close(self, incidents: Option<&IncidentInput>) -> Closed {
+        let Decided { limits, mut findings, mut logs, input, judged, waiting, seen, now } = self;
+        let quiet_before = incidents.map(|incidents| incidents.quiet_before_now);
+        let incidents = incidents.map(|incidents| incidents::decide(&mut findings, incidents)).unwrap_or_default();
+        let reporting = Reporting {
+            filters: &input.notification_filters,
+            pending_max: limits.pending_max,
+            stored: &input.stored,
+            day_end: day_end(now),
+            next: input.next_delivery,
+        };
+        let deliveries = |logs: &[JoinedChange]| {
+            let notices: Vec<Notice> = logs.iter().flat_map(|log| log.notices.iter().cloned()).collect();
+            reporting.deliveries(&Reported { findings: &findings, incidents: &incidents.changes, notices: &notices })
+        };
+        let mut new = deliveries(&logs);
+        let newly_full = reporting.newly_full(&new.deliveries);
+        if let Some(log) = logs.first_mut().filter(|_| !newly_full.is_empty()) {
+            let span = log.span(&input.expired);
+            newly_full.into_iter().for_each(|kind| log.notify(span, kind));
+            new = deliveries(&logs);
+        }
+        let mut commit = Commit {
+            logs: Vec::with_capacity(logs.len()),
+            expired: input.expired,
+            near_rows_from: input.near_rows_from,
+            findings: Vec::new(),
+            quiet_before: quiet_before.unwrap_or(Second(i64::MIN)),
+            archived: incidents.archived,
+            waiting,
+            judged,
+            seen,
+            deliveries: new.deliveries,
+            next_delivery: new.next,
+        };
+        let mut closed = Vec::with_capacity(logs.len());
+        for log in logs {
+            closed.push(ClosedLog {
+                counts: log.window.map(|counts| counts.counts).unwrap_or_default(),
+                rows_retained: log.rows_retained,
+                notices: log.notices,
+            });
+            let minutes = log.minutes.into_iter().collect();
+            commit.logs.push(LogCommit { source: log.source_id, minutes, progress: log.progress });
+        }
+        let changes = findings.changes();
+        commit.findings = findings.written();
+        Closed { commit, logs: closed, changes, incidents: incidents.changes, left_out: new.left_out }
+    }
+}
+
+/// Returns when the UTC day of `now` ends.
+fn day_end(now: Timestamp) -> Second {
+    let day = 24 * 3_600;
+    Second((now.as_second().div_euclid(day) + 1) * day)
 }
 
 impl Fold {

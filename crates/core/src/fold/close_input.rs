@@ -1,13 +1,13 @@
 //! The stored state that closing needs, of the closed logs and of others. It is read at the end, and never before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::WindowCounts;
 use super::log_change::{JoinedChange, LogChange};
 use crate::commit::WaitingGroup;
 use crate::context::FindingContext;
-use crate::delivery::{DeliveryId, NotificationFilter};
+use crate::delivery::{DeliveryId, NotificationFilter, Subject};
 use crate::finding::{Finding, FindingKey};
 use crate::hash::HashKey;
 use crate::novelty::Seen;
@@ -23,8 +23,10 @@ pub struct Stored {
     pub findings: usize,
     /// Rows (rule, group, minute).
     pub rows: usize,
-    /// Pending entries and notices of each destination.
+    /// Pending entries and notices of each destination, held ones included.
     pub pending: BTreeMap<String, usize>,
+    /// What each destination will hear of with the growth of a day.
+    pub held: Arc<BTreeMap<String, HashSet<Subject>>>,
 }
 
 /// The changes to close, and the stored state that closing them needs.
@@ -40,8 +42,6 @@ pub struct CloseInput {
     /// The stored findings of the groups of these rows and of the expired ones, those of the same sources, those that
     /// are due to close, and those of `context`, each once, ascending by key.
     pub findings: Vec<Finding>,
-    /// Some findings that are over, have no pending delivery, and that no late event can join any more.
-    pub over: Vec<FindingKey>,
     /// Groups that waited until `judged_until` or less, with the rows and findings that they need.
     pub judged: Vec<WaitingGroup>,
     /// Everything before it has been read, as far as anything will be: repeat limits are judged up to there.
@@ -87,7 +87,6 @@ impl CloseInput {
             expired: Vec::new(),
             near_rows_from: Minute(i64::MIN),
             findings: Vec::new(),
-            over: Vec::new(),
             judged: Vec::new(),
             judged_until: Second(i64::MAX),
             seen: Arc::new(Seen::new(HashKey([0; 16]), [])),

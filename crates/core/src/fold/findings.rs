@@ -2,7 +2,7 @@
 //! findings, and makes deliveries of the changes.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -12,16 +12,16 @@ use crate::address::SourceIp;
 use crate::commit::WaitingGroup;
 use crate::context::FindingContext;
 use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
-use crate::delivery::{Activity, Delivery, DeliveryId, Entry, NotificationFilter};
+use crate::delivery::Activity;
 use crate::distinct::{Distinct, SecondSet};
 use crate::episode::{Episode, Episodes, Known, PrunedSpan, episodes};
 use crate::evidence::Evidence;
 use crate::finding::{DistinctValues, Finding, FindingKey, FindingStatus, RelatedActivity};
 use crate::group::{CountKey, GroupKey, RuleKey};
-use crate::notice::{Notice, NoticeKind};
+use crate::incident::Actor;
+use crate::incident_key::IncidentPart;
 use crate::novelty::SeenWith;
 use crate::response_code::ResponseCodes;
-use crate::room::Room;
 use crate::rule::{Level, Rule, Rules};
 use crate::tally::StoredMinute;
 use crate::threshold::ThresholdKind;
@@ -39,6 +39,13 @@ struct FindingChange {
     activity: Option<Activity>,
     is_escalated: bool,
     is_written: bool,
+    /// Whether incidents may see the change.
+    is_touched: bool,
+}
+
+impl FindingChange {
+    const NONE: FindingChange =
+        FindingChange { activity: None, is_escalated: false, is_written: false, is_touched: false };
 }
 
 /// The findings, with what this commit does to them.
@@ -47,14 +54,22 @@ pub(super) struct Findings {
     changes: Vec<FindingChange>,
     /// The indices of the findings of each group.
     by_group: HashMap<GroupKey, Vec<usize>>,
+    /// The actors of changed findings as they were before.
+    actors_before: BTreeSet<Actor>,
     now: Timestamp,
 }
 
 impl Findings {
     pub(super) fn new(findings: Vec<Finding>, now: Timestamp) -> Findings {
-        let mut all = Findings { findings: Vec::new(), changes: Vec::new(), by_group: HashMap::new(), now };
+        let mut all = Findings {
+            findings: Vec::new(),
+            changes: Vec::new(),
+            by_group: HashMap::new(),
+            actors_before: BTreeSet::new(),
+            now,
+        };
         for finding in findings {
-            all.put(finding, FindingChange { activity: None, is_escalated: false, is_written: false });
+            all.put(finding, FindingChange::NONE);
         }
         all
     }
@@ -168,6 +183,7 @@ impl Findings {
             values: rule.counted_field().map(|field| DistinctValues { field, texts: Distinct::default() }),
             related: BTreeSet::new(),
             related_activity: RelatedActivity::default(),
+            incident: None,
             context: None,
             evidence: Evidence::default(),
             late: false,
@@ -175,7 +191,8 @@ impl Findings {
             updated_at: self.now,
         };
         show(&mut finding, history, &ResponseCodes::default());
-        self.put(finding, FindingChange { activity: Some(Activity::Create), is_escalated: false, is_written: true });
+        let activity = Some(Activity::Create);
+        self.put(finding, FindingChange { activity, is_written: true, is_touched: true, ..FindingChange::NONE });
     }
 
     /// Updates a reported finding to `episode`. It never shrinks, even if its rule has changed. `outside` has the response
@@ -202,6 +219,8 @@ impl Findings {
         let is_more = finding.episode != before.episode || finding.clusters != before.clusters;
         let change = &mut self.changes[index];
         change.is_written = true;
+        change.is_touched = true;
+        self.actors_before.insert(Actor::of(&before));
         if is_more {
             change.is_escalated |= finding.clusters != before.clusters || rule.head.level > before.rule.level;
             finding.rule = rule.head.clone();
@@ -221,8 +240,10 @@ impl Findings {
         merged.updated_at = self.now;
         let change = &mut self.changes[index];
         change.is_written = true;
+        change.is_touched = true;
         change.activity = Some(Activity::Close);
         let merged = self.findings[index].clone();
+        self.actors_before.extend([index, into].map(|index| Actor::of(&self.findings[index])));
         let kept = &mut self.findings[into];
         if let Some(span) = merged.pruned {
             kept.pruned = Some(joined(kept.pruned, span));
@@ -238,6 +259,7 @@ impl Findings {
             kept.texts.join(&merged.texts);
         }
         self.changes[into].is_written = true;
+        self.changes[into].is_touched = true;
     }
 
     /// Notes in each changed finding what else it belongs with.
@@ -356,16 +378,53 @@ impl Findings {
                 finding.status = FindingStatus::Quiet;
                 finding.updated_at = self.now;
                 change.is_written = true;
+                change.is_touched = true;
                 change.activity = Some(Activity::Close);
             }
         }
     }
 
-    /// Returns those of `over` that this commit does not change.
-    pub(super) fn archivable(&self, over: &[FindingKey]) -> Vec<FindingKey> {
-        let written = self.findings.iter().zip(&self.changes).filter(|(_, change)| change.is_written);
-        let written: HashSet<FindingKey> = written.map(|(finding, _)| finding.key).collect();
-        over.iter().copied().filter(|key| !written.contains(key)).collect()
+    /// Returns the findings that incidents may see changed, as they are now.
+    pub(super) fn touched(&self) -> Vec<Finding> {
+        let touched = self.findings.iter().zip(&self.changes).filter(|(_, change)| change.is_touched);
+        touched.map(|(finding, _)| finding.clone()).collect()
+    }
+
+    /// Returns the actors that changed findings had before.
+    pub(super) fn actors_before(&self) -> BTreeSet<Actor> {
+        self.actors_before.clone()
+    }
+
+    /// Notes the incident of a finding. Where it was a part of another or of none, that is written.
+    pub(super) fn note_incident(&mut self, finding: &Finding, part: IncidentPart) {
+        let is_known = finding.incident.is_some_and(|known| known.opening == part.opening);
+        if is_known && !self.writes(finding) {
+            return;
+        }
+        self.put_off(finding, part);
+    }
+
+    /// Writes the finding with its incident: it is looked at again when that may be over.
+    pub(super) fn put_off(&mut self, finding: &Finding, part: IncidentPart) {
+        let index = self.index_of(finding).unwrap_or_else(|| self.put(finding.clone(), FindingChange::NONE));
+        self.findings[index].incident = Some(part);
+        self.changes[index].is_written = true;
+    }
+
+    fn index_of(&self, finding: &Finding) -> Option<usize> {
+        let indices = self.by_group.get(&finding.group)?;
+        indices.iter().copied().find(|index| self.findings[*index].key == finding.key)
+    }
+
+    /// Returns whether this commit writes the finding.
+    pub(super) fn writes(&self, finding: &Finding) -> bool {
+        self.index_of(finding).is_some_and(|index| self.changes[index].is_written)
+    }
+
+    /// Returns what happened to each changed finding, with its level and whether it is escalated.
+    pub(super) fn reported(&self) -> impl Iterator<Item = (&Finding, Activity, bool)> {
+        let changed = self.findings.iter().zip(&self.changes);
+        changed.filter_map(|(finding, change)| Some((finding, change.activity?, change.is_escalated)))
     }
 
     /// Returns what happened to each changed finding.
@@ -374,92 +433,10 @@ impl Findings {
         changed.filter_map(|(finding, change)| Some((finding.key, change.activity?))).collect()
     }
 
-    /// Returns the deliveries of the changes and notices, numbered from `next` on.
-    pub(super) fn deliveries(
-        &self,
-        filters: &[NotificationFilter],
-        notices: &[Notice],
-        limit: &PendingLimit<'_>,
-        next: DeliveryId,
-    ) -> NewDeliveries {
-        let mut new = NewDeliveries { deliveries: Vec::new(), next, left_out: Vec::new() };
-        for filter in filters {
-            let changed = self.findings.iter().zip(&self.changes).filter_map(|(finding, change)| {
-                let activity = change.activity?;
-                let entry = Entry { finding: finding.key, incident: None, activity };
-                filter.wants(finding, activity, change.is_escalated).then_some((finding.rule.level, entry))
-            });
-            let changed: Vec<(Level, Entry)> = changed.collect();
-            let delivery = Delivery {
-                id: new.next,
-                destination: filter.destination.clone(),
-                held_until: None,
-                entries: Vec::new(),
-                notices: notices.to_vec(),
-            };
-            let (delivery, left_out) = limit.admit(&changed, delivery);
-            if left_out > 0 {
-                new.left_out.push((filter.destination.clone(), left_out));
-            }
-            if delivery.entries.is_empty() && delivery.notices.is_empty() {
-                continue;
-            }
-            new.deliveries.push(delivery);
-            new.next = DeliveryId(new.next.0 + 1);
-        }
-        new
-    }
-
     /// Returns the findings to write.
     pub(super) fn written(self) -> Vec<Finding> {
         let written = self.findings.into_iter().zip(self.changes).filter(|(_, change)| change.is_written);
         written.map(|(finding, _)| finding).collect()
-    }
-}
-
-/// The deliveries of a commit.
-pub(super) struct NewDeliveries {
-    pub(super) deliveries: Vec<Delivery>,
-    /// The number of the next delivery.
-    pub(super) next: DeliveryId,
-    /// How many entries and notices each destination does not get, because too many are pending.
-    pub(super) left_out: Vec<(String, usize)>,
-}
-
-/// The limit of pending entries and notices of each destination.
-pub(super) struct PendingLimit<'a> {
-    pub(super) max: usize,
-    /// How many are pending.
-    pub(super) pending: &'a BTreeMap<String, usize>,
-}
-
-impl PendingLimit<'_> {
-    /// Returns a notice for each destination whose unreserved room these deliveries fill.
-    pub(super) fn newly_full(&self, deliveries: &[Delivery]) -> Vec<NoticeKind> {
-        let full = deliveries.iter().filter_map(|delivery| {
-            let used = self.pending.get(&delivery.destination).copied().unwrap_or(0);
-            let pending = used + delivery.entries.len() + delivery.notices.len();
-            let has_room = |used| Room { max: self.max, used }.admits(Level::Informational);
-            let destination = delivery.destination.clone();
-            (has_room(used) && !has_room(pending)).then_some(NoticeKind::TooManyPending { destination, pending })
-        });
-        full.collect()
-    }
-
-    /// Adds to `delivery` the entries that there is room for, and returns how many entries and notices there is none for.
-    /// Notices and findings of high severity find room last of all.
-    fn admit(&self, entries: &[(Level, Entry)], mut delivery: Delivery) -> (Delivery, usize) {
-        let used = self.pending.get(&delivery.destination).copied().unwrap_or(0);
-        let mut room = Room { max: self.max, used };
-        let wanted = entries.len() + delivery.notices.len();
-        delivery.notices.retain(|_| room.take(Level::Critical));
-        let mut by_level: Vec<usize> = (0..entries.len()).collect();
-        by_level.sort_by_key(|index| Reverse(entries[*index].0));
-        let mut admitted: Vec<usize> = by_level.into_iter().filter(|index| room.take(entries[*index].0)).collect();
-        admitted.sort_unstable();
-        delivery.entries = admitted.into_iter().map(|index| entries[index].1).collect();
-        let left_out = wanted - delivery.entries.len() - delivery.notices.len();
-        (delivery, left_out)
     }
 }
 

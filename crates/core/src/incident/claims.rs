@@ -86,7 +86,10 @@ impl Claims {
         for own in named.iter().filter(|claim| claim.rank == Rank::Own) {
             let parent = named.iter().take(CLAIMS_MAX).find(|claim| match claim.rank {
                 Rank::Account => claim.is_near(own, quiet_seconds),
-                Rank::Crowd => claim.is_near(own, quiet_seconds) && runs[own.run].level <= runs[claim.run].level,
+                Rank::Crowd => {
+                    let (own_run, crowd) = (&runs[own.run], &runs[claim.run]);
+                    claim.is_near(own, quiet_seconds) && own_run.level <= crowd.level && own_run.is_with(crowd)
+                }
                 Rank::Own | Rank::ManySources | Rank::OtherAddress => false,
             });
             self.parents[own.run] = parent.map(|claim| claim.run);

@@ -94,6 +94,7 @@ fn finding(draft: &Draft) -> Finding {
         values: None,
         related: BTreeSet::new(),
         related_activity: RelatedActivity::default(),
+        incident: None,
         context: None,
         evidence: Default::default(),
         late: false,
@@ -211,8 +212,8 @@ fn a_source_belongs_to_one_incident_at_a_time() {
 #[test]
 fn a_key_is_a_hash_of_the_actor_and_the_first_second() {
     let incident = &of(&[by_address("scan", Level::Low, "5.5.5.1", 7)])[0];
-    assert_eq!(incident.key, IncidentKey::new(&incident.actor, Second(7)));
-    assert_ne!(incident.key, IncidentKey::new(&incident.actor, Second(8)));
+    assert_eq!(incident.key, incident.actor.incident_key(Second(7)));
+    assert_ne!(incident.key, incident.actor.incident_key(Second(8)));
     assert_eq!(incident.key.to_string().len(), 32);
 }
 
@@ -288,9 +289,10 @@ fn a_story_has_at_most_twelve_steps_and_begins_with_being_let_in() {
 fn an_incident_is_over_when_nothing_can_join_it() {
     let over = |draft: Draft| of(&[draft])[0].quiet_from;
     assert_eq!(over(by_address("scan", Level::Low, "5.5.5.1", 0)), Second(60 + DAY));
-    assert_eq!(over(by_crowd(Level::Low, sources(3), 0)), Second(DAY));
-    let late = by_crowd(Level::Low, sources(3), DAY - 60);
-    assert_eq!(over(late), Second(DAY + HOUR));
+    assert_eq!(over(by_crowd(Level::Low, sources(3), 0)), Second(60 + DAY));
+    let hour = IncidentOptions { quiet_seconds: HOUR, ..IncidentOptions::default() };
+    let crowd = finding(&by_crowd(Level::Low, sources(3), 0));
+    assert_eq!(incidents([&crowd], &hour)[0].quiet_from, Second(DAY), "others of its day may join it");
 }
 
 /// A merged finding is the same episode once more.

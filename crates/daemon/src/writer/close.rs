@@ -11,6 +11,7 @@ use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, CloseInput, Closed, Limits, LogChange, WindowCounts};
 use stakeout_core::group::{CountKey, GroupKey};
+use stakeout_core::incident::IncidentOptions;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
@@ -20,6 +21,7 @@ use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, LedgerError, NeededRows};
 use tracing::{info, warn};
 
+use super::incidents;
 use super::least_progress::LeastProgress;
 use crate::clock;
 
@@ -27,7 +29,7 @@ use crate::clock;
 /// up with what is written, and a commit costs what it touches.
 const EXPIRED_ROWS: usize = 4096;
 /// Most findings that one commit closes because their quiet time is over.
-const QUIET_MAX: usize = 10_000;
+pub(super) const QUIET_MAX: usize = 10_000;
 /// Most groups that waited for the end of a span and that one commit judges.
 const JUDGED_MAX: usize = 10_000;
 /// Most findings that one commit moves to the archive.
@@ -46,6 +48,8 @@ pub(crate) struct EngineConfig {
     pub(crate) logs: Vec<(LogId, Provider, i64)>,
     /// The notification filter of each destination.
     pub(crate) notification_filters: Vec<NotificationFilter>,
+    /// How findings are joined to incidents.
+    pub(crate) incidents: IncidentOptions,
     /// The length of a window in seconds.
     pub(crate) period_seconds: i64,
     /// For how many seconds a finding that is over stays in the archive.
@@ -154,8 +158,10 @@ pub(super) fn close(
         |finding: &Finding| config.rules.named(&finding.rule.name).is_some_and(|rule| far_rules.contains(&rule.key));
     let far_over = keep_from.min(expired.others_from.start());
     let near_over = near_from.min(expired.near_from.start());
-    let over =
-        ledger.findings_over(near_over, ARCHIVED_MAX, |finding| !is_far(finding) || finding.episode.last < far_over)?;
+    let is_over = |finding: &Finding| {
+        !finding.is_open() && finding.episode.last < if is_far(finding) { far_over } else { near_over }
+    };
+    let over = ledger.findings_over(near_over, ARCHIVED_MAX, is_over)?;
     let providers = minutes.iter().filter_map(|minute| Some((minute.source, least.provider(minute.source)?))).collect();
     let input = CloseInput {
         changes,
@@ -163,7 +169,6 @@ pub(super) fn close(
         expired: expired.minutes,
         near_rows_from: expired.near_from,
         findings,
-        over,
         judged,
         judged_until: read_until,
         seen: ledger.seen()?,
@@ -174,7 +179,9 @@ pub(super) fn close(
         next_delivery: ledger.next_delivery(),
         stored: ledger.stored()?,
     };
-    let closed = fold::close(&config.rules, &config.limits, input, now_in_seconds());
+    let decided = fold::decide(&config.rules, &config.limits, input, now_in_seconds());
+    let incidents = incidents::input(ledger, &config.incidents, &decided, read_until, &over, is_over)?;
+    let closed = decided.close(Some(&incidents));
     let mut closed = Closed { commit: closed.commit.with_split_deliveries(), ..closed };
     ledger.commit_window(&mut closed.commit)?;
     // Closing may add follow-ups, which are due from earlier on.

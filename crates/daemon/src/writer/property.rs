@@ -6,6 +6,7 @@
 
 #[path = "../../../../tests/support/by_hand.rs"]
 mod by_hand;
+mod incidents;
 mod timeline;
 mod world;
 
@@ -18,7 +19,7 @@ use stakeout_core::fold::Limits;
 
 use by_hand::{ReferencedRule, Request as ByHandRequest, count_by_hand, episodes_by_hand, sequence_by_hand};
 use timeline::{Request, Timeline, Visit, timelines};
-use world::{World, live};
+use world::{Setting, World, live};
 
 /// 2026-11-21T00:50:00Z, where the first window begins.
 const BEGIN: i64 = 1_795_222_200;
@@ -390,7 +391,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 /// Checks a property of worlds over random timelines.
-fn for_each_world(limits: Limits, cases: u32, check: impl Fn(&Timeline, &World) -> Result<(), TestCaseError>) {
+fn for_each_world(daemon: &Setting, cases: u32, check: impl Fn(&Timeline, &World) -> Result<(), TestCaseError>) {
     let seed = setting("STAKEOUT_TEST_SEED").unwrap_or_else(|| crate::clock::now().as_millisecond().unsigned_abs());
     let cases = setting("STAKEOUT_TEST_CASES").map_or(cases, |cases| u32::try_from(cases).expect("fits in 32 bits"));
     eprintln!("STAKEOUT_TEST_SEED={seed} STAKEOUT_TEST_CASES={cases}");
@@ -399,7 +400,7 @@ fn for_each_world(limits: Limits, cases: u32, check: impl Fn(&Timeline, &World) 
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let outcome = runner.run(&timelines(), |timeline| check(&timeline, &runtime.block_on(live(&timeline, limits))));
+    let outcome = runner.run(&timelines(), |timeline| check(&timeline, &runtime.block_on(live(&timeline, daemon))));
     if let Err(error) = outcome {
         panic!("{error}");
     }
@@ -408,7 +409,7 @@ fn for_each_world(limits: Limits, cases: u32, check: impl Fn(&Timeline, &World) 
 #[test]
 fn order_pages_repetition_delay_and_downtime_never_change_the_findings() {
     let (met, worlds) = (Cell::new(Met::default()), Cell::new(0));
-    for_each_world(Limits::default(), 300, |timeline, world| {
+    for_each_world(&Setting::of(Limits::default()), 300, |timeline, world| {
         met.set(met.get().and(world));
         worlds.set(worlds.get() + 1);
         check(timeline, world)
@@ -423,7 +424,7 @@ fn no_sequence_of_windows_stores_more_than_the_limits() {
     let limits = Limits { findings_stored_max: 3, rows_stored_max: 9, pending_max: 3, ..Limits::default() };
     let bounds = [limits.findings_stored_max, limits.rows_stored_max, limits.pending_max];
     let reached = Cell::new([false; 3]);
-    for_each_world(limits, 100, |_, world| {
+    for_each_world(&Setting::of(limits), 100, |_, world| {
         for (kind, (most, bound)) in ["findings", "rows", "pending"].iter().zip(world.most.iter().zip(bounds)) {
             proptest::prop_assert!(*most <= bound, "{} {} are stored, of at most {}", most, kind, bound);
         }
@@ -453,7 +454,7 @@ fn minutes_that_expire_in_parts_count_once() {
     let visit = Visit { reads: [true, true], shuffle: 7, restarts: false, settles: true };
     let timeline = Timeline { requests, visits: vec![visit; HOURS] };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let world = runtime.block_on(live(&timeline, Limits::default()));
+    let world = runtime.block_on(live(&timeline, &Setting::of(Limits::default())));
     check(&timeline, &world).unwrap_or_else(|error| panic!("{error}"));
     let parts: Vec<usize> = world.expired.into_iter().filter(|rows| *rows > 0).collect();
     assert!(parts[0] < CROWD as usize, "one commit deleted the whole first hour: {parts:?}");

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::Closed;
+use stakeout_core::time::Second;
 use stakeout_ledger::{Compaction, Ledger, LedgerError, Stay};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::close::{CloseRequest, close};
+use super::incidents;
 use super::least_progress::LeastProgress;
 use super::{ClosedChange, Request, StateError};
 use crate::clock;
@@ -145,10 +147,13 @@ impl WriterThread {
                 drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement))));
             }
             Request::Deliveries(destination, reply) => {
-                drop(reply.send(self.with(|ledger| ledger.deliveries(&destination))));
+                drop(reply.send(self.with(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
             }
             Request::Pending(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.stored()?.pending)))),
             Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
+            Request::Incidents(asked, options, reply) => {
+                drop(reply.send(self.with(|ledger| incidents::reported(ledger, asked, &options))));
+            }
             Request::Search(mut search, reply) => {
                 let archive = self.with(|ledger| search.step(ledger));
                 drop(reply.send(archive.map(|archive| (*search, archive))));

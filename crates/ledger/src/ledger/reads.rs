@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use stakeout_core::commit::WaitingGroup;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::{CountKey, GroupKey, RuleKey};
+use stakeout_core::incident::Actor;
 use stakeout_core::rule::HeadKey;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
@@ -16,7 +17,7 @@ use crate::chunk::ValueReader;
 use crate::deflate::Inflater;
 use crate::error::{LedgerError, Result};
 use crate::findings;
-use crate::key::{Actor, FindingId, FindingState, Hour, Key};
+use crate::key::{FindingId, FindingState, Hour, Key, RowActor};
 use crate::rows::{self, ActorRows};
 use crate::write_batch::{get, parse_json};
 
@@ -51,7 +52,7 @@ impl Ledger {
         spans: &HashMap<RuleKey, Window>,
     ) -> Result<Vec<StoredMinute>> {
         self.read(|_| {
-            let mut actors: BTreeMap<Actor, (Hour, Hour)> = BTreeMap::new();
+            let mut actors: BTreeMap<RowActor, (Hour, Hour)> = BTreeMap::new();
             for key in keys {
                 let Some(span) = spans.get(&key.rule) else { continue };
                 let hours = (Hour::of(span.earliest().minute()), Hour::of(span.latest().plus(-1).minute()));
@@ -133,7 +134,8 @@ impl Ledger {
     ) -> Result<(Minute, usize)> {
         let (mut hours, mut rows) = (BTreeSet::new(), 0);
         let mut others_from = before;
-        let range = Key::Rows(first, SourceId(0), Actor(0)).body()..Key::Rows(first, SourceId(0), Actor(0)).kind().end;
+        let range =
+            Key::Rows(first, SourceId(0), RowActor(0)).body()..Key::Rows(first, SourceId(0), RowActor(0)).kind().end;
         let mut reader = ValueReader::new(self.engine.range(range));
         while let Some(value) = reader.next_value()? {
             let key = value.key();
@@ -185,39 +187,99 @@ impl Ledger {
         })
     }
 
-    /// Returns open findings whose quiet time is over before `before`: those that have been for longest, at most `max`.
-    /// Ascending by key.
-    pub fn findings_quiet(&self, before: Second, max: usize) -> Result<Vec<Finding>> {
+    /// Returns the findings that decide about the incidents of these actors: their own, and, for an address, those of accounts
+    /// that list it among few. Ascending by key.
+    pub fn findings_of_actors(&self, actors: &BTreeSet<Actor>) -> Result<Vec<Finding>> {
         self.read(|state| {
-            let ids = self.due(FindingState::Open, before).take(max).collect::<Result<BTreeSet<_>>>()?;
+            let mut ids = BTreeSet::new();
+            for actor in actors {
+                let of_groups = match actor {
+                    Actor::Address(source) => {
+                        Some(Key::findings_of_actor(findings::beginning_of(*source, &self.hash_key)))
+                    }
+                    Actor::Account { .. } | Actor::Crowd { .. } => None,
+                };
+                let others = Key::findings_of_incidents(findings::incident_hash(actor, &self.hash_key));
+                for range in of_groups.into_iter().chain([others]) {
+                    for key in self.keys_in(range) {
+                        if let Key::FindingOfActor(_, _, id) | Key::FindingOfIncident(_, id) = key? {
+                            ids.insert(id);
+                        }
+                    }
+                }
+            }
             self.findings_with(state, ids)
         })
     }
 
-    /// Returns closed findings whose quiet time is over before `before`, that have no pending delivery, and that `is_over`
-    /// accepts: those that have been for longest, at most `max`.
+    /// Returns open findings whose quiet time is over before `before`: those that have been for longest, at most `max`.
+    /// Ascending by key.
+    pub fn findings_quiet(&self, before: Second, max: usize) -> Result<Vec<Finding>> {
+        self.read(|state| {
+            let ids = self
+                .due(FindingState::Open, Second(i64::MIN), before)
+                .take(max)
+                .map(|due| Ok(due?.1))
+                .collect::<Result<BTreeSet<_>>>()?;
+            self.findings_with(state, ids)
+        })
+    }
+
+    /// Returns closed findings that `is_over` accepts and that have no pending delivery, of those whose incidents are quiet since
+    /// before `before`: those that have been over for longest, at most `max`.
     pub fn findings_over(
         &self,
         before: Second,
         max: usize,
         is_over: impl Fn(&Finding) -> bool,
-    ) -> Result<Vec<FindingKey>> {
+    ) -> Result<Vec<Finding>> {
         self.read(|state| {
             let mut over = Vec::new();
             let mut inflater = Inflater::new();
             // Those with a pending delivery are read in vain; their number has a limit.
-            for id in self.due(FindingState::Closed, before) {
+            for due in self.due(FindingState::Closed, Second(i64::MIN), before) {
                 if over.len() >= max {
                     break;
                 }
-                let Some(finding) = self.stored_finding(id?, &mut inflater)? else { continue };
+                let Some(finding) = self.stored_finding(due?.1, &mut inflater)? else { continue };
                 let finding = state.rule_meta.complete(finding)?;
                 if is_over(&finding) && !state.pending.has(finding.key) {
-                    over.push(finding.key);
+                    over.push(finding);
                 }
             }
             Ok(over)
         })
+    }
+
+    /// Returns closed findings whose incidents are quiet, as far as they know, since a time from where earlier commits ended
+    /// up to `before`: about `max` of them, and before which second they are all. Ascending by key.
+    pub fn findings_quiet_until(&self, before: Second, max: usize) -> Result<(Vec<Finding>, Second)> {
+        self.read(|state| {
+            let from = state.totals.quiet_before;
+            let (mut ids, mut until) = (BTreeSet::new(), before.max(from));
+            for due in self.due(FindingState::Closed, from, before) {
+                let (at, id) = due?;
+                // Those of one second are not parted.
+                if ids.len() >= max && ids.last().is_some_and(|(last, _)| *last < at) {
+                    until = at;
+                    break;
+                }
+                ids.insert((at, id));
+            }
+            let ids = ids.into_iter().map(|(_, id)| id).collect();
+            Ok((self.findings_with(state, ids)?, until))
+        })
+    }
+
+    /// Returns up to when commits have ended incidents: those without an open finding that are quiet since before it
+    /// are over.
+    pub fn quiet_before(&self) -> Result<Second> {
+        self.read(|state| Ok(state.totals.quiet_before))
+    }
+
+    /// Returns whether the finding has no pending delivery.
+    pub fn is_reported(&self, finding: FindingKey) -> Result<bool> {
+        self.read(|state| Ok(!state.pending.has(finding)))
     }
 
     /// Returns groups that wait until `until` or less: those that have waited for longest, at most `max`.
@@ -269,8 +331,8 @@ impl Ledger {
     pub fn each_open_finding(&self, mut f: impl FnMut(Finding)) -> Result<()> {
         self.read(|state| {
             let mut inflater = Inflater::new();
-            for id in self.due(FindingState::Open, Second(i64::MAX)) {
-                if let Some(finding) = self.stored_finding(id?, &mut inflater)? {
+            for due in self.due(FindingState::Open, Second(i64::MIN), Second(i64::MAX)) {
+                if let Some(finding) = self.stored_finding(due?.1, &mut inflater)? {
                     f(state.rule_meta.complete(finding)?);
                 }
             }
@@ -296,12 +358,17 @@ impl Ledger {
         })
     }
 
-    /// Returns the findings in this state whose quiet time is over before `before`, earliest first.
-    fn due(&self, state: FindingState, before: Second) -> impl Iterator<Item = Result<FindingId>> {
-        let first = Key::FindingDue(state, Second(i64::MIN), FindingId(0));
+    /// Returns the findings in this state that are due from `from` on and before `before`, earliest first, each with when.
+    fn due(
+        &self,
+        state: FindingState,
+        from: Second,
+        before: Second,
+    ) -> impl Iterator<Item = Result<(Second, FindingId)>> {
+        let first = Key::FindingDue(state, from, FindingId(0));
         let keys = self.keys_in(first.until(&Key::FindingDue(state, before, FindingId(0))));
         keys.filter_map(|key| match key {
-            Ok(Key::FindingDue(_, _, id)) => Some(Ok(id)),
+            Ok(Key::FindingDue(_, at, id)) => Some(Ok((at, id))),
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         })

@@ -77,7 +77,7 @@ fn victim() {
         writeln!(out, "\nsettled {n}").expect("the parent listens");
     };
     // What the previous victim did not settle.
-    let pending = ledger.deliveries(samples::DESTINATION).expect("read").into_iter();
+    let pending = ledger.deliveries(samples::DESTINATION, Second(0)).expect("read").into_iter();
     pending.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
     for n in ledger.next_delivery().0.. {
         ledger.commit_window(&mut commit(n)).expect("written");
@@ -167,7 +167,7 @@ pub(crate) fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
     assert_eq!(archived, (0..oldest).rev().map(finding).collect::<Vec<_>>());
     let cursor = ledger.progress(&samples::log(0)).expect("read").map(|(_, progress)| progress.cursor);
     assert_eq!(cursor, next.checked_sub(1).map(|n| Second(i64::try_from(n).expect("few"))));
-    let pending = ledger.deliveries(samples::DESTINATION).expect("read");
+    let pending = ledger.deliveries(samples::DESTINATION, Second(0)).expect("read");
     for n in 0..next {
         let delivery = pending.iter().find(|one| one.id == DeliveryId(n));
         match acknowledged.settled {

@@ -5,6 +5,7 @@ mod damage;
 mod disk;
 mod disk_full;
 mod id_allocator;
+mod incidents;
 mod kill;
 mod leftovers;
 mod opening;

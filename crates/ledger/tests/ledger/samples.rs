@@ -208,6 +208,7 @@ pub(crate) fn commit(source: SourceId, log: LogId, cursor: i64, next_delivery: D
         expired: Vec::new(),
         near_rows_from: Minute(i64::MIN),
         findings: Vec::new(),
+        quiet_before: Second(i64::MIN),
         archived: Vec::new(),
         waiting: Vec::new(),
         judged: Vec::new(),

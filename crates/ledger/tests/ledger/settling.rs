@@ -1,6 +1,7 @@
 //! What a destination accepted is no longer pending; the rest is.
 
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
+use stakeout_core::time::Second;
 use stakeout_ledger::Ledger;
 
 use crate::samples;
@@ -18,7 +19,7 @@ fn a_delivery_is_settled_piece_by_piece_and_then_deleted() {
     };
     ledger.settle_delivery(&one_entry).expect("written");
     let left = Delivery { entries: vec![samples::entry(1)], ..samples::delivery(0, 2, 1) };
-    let pending = || ledger.deliveries(samples::DESTINATION).expect("read");
+    let pending = || ledger.deliveries(samples::DESTINATION, Second(0)).expect("read");
     assert_eq!(pending(), [left.clone(), other.clone()]);
 
     ledger.settle_delivery(&one_entry).expect("settled twice is settled");

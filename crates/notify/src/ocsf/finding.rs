@@ -9,6 +9,7 @@ use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingStatus};
+use stakeout_core::incident::Actor;
 
 use super::{Class, SOURCES_MAX};
 use crate::{attack, text};
@@ -220,6 +221,9 @@ fn unmapped(finding: &Finding) -> Map<String, Value> {
             .map(|sample| json!({"audit_id": sample.audit_id, "time": sample.at.millis()}))
             .collect(),
     );
+    if let Some(incident) = Actor::incident_of(finding) {
+        put("incident_uid", json!(incident.to_string()));
+    }
     if !finding.related_activity.rules.is_empty() {
         let related = &finding.related_activity;
         put("related_activity", json!({"rules": related.rules, "clusters": related.clusters}));

@@ -67,7 +67,7 @@ fn stored_incidents(keys: impl IntoIterator<Item = u128>) -> HashMap<IncidentKey
     let incident = |key: u128| {
         let parent = (key % 3 == 2).then_some(IncidentKey(100));
         let level = Level::ALL[key as usize % 5];
-        (IncidentKey(key), Incident { parent, ..incidents::incident(key as u32, level) })
+        (IncidentKey(key), Incident { parent, ..incidents::incident(u32::try_from(key).expect("small"), level) })
     };
     keys.into_iter().map(incident).collect()
 }

@@ -245,7 +245,7 @@ fn report(incident: &Incident, activity: Activity) -> IncidentReport<'_> {
 
 #[test]
 fn an_incident_in_slack_shows_its_level_story_and_command() {
-    let mut findings = [1, 2].map(|key| strategy::plain_finding(key, Level::High, 20 * key as u64));
+    let mut findings = [(1, 20), (2, 40)].map(|(key, count)| strategy::plain_finding(key, Level::High, count));
     for (finding, name) in findings.iter_mut().zip(["anonymous-probing", "secret-read"]) {
         let rule = Arc::make_mut(&mut finding.rule);
         rule.name = name.to_owned();

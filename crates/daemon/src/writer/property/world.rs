@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::delivery::{Activity, NotificationFilter, Subjects, Settlement};
+use stakeout_core::delivery::{Activity, NotificationFilter, Settlement, Subject, Subjects};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, Fold, Limits};
 use stakeout_core::follow_up::FollowUp;
+use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::observation::Observation;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{self, Level, Origin, RuleFile, Rules};
@@ -27,12 +28,30 @@ use crate::writer::{Change, CloseRequest, EngineConfig, Writer};
 /// Ticks after the timeline: enough for every reread and for the quiet time.
 const QUIET_HOURS: usize = 4;
 const DESTINATION: &str = "bus";
+/// Who asks, one after the other.
+const USERS: [Option<&str>; 4] = [Some("system:anonymous"), Some("jane"), None, Some("zoe")];
 /// Each cluster is in its own cloud.
 const PROVIDERS: [Provider; 2] = [Provider::CloudLogging, Provider::AzureMonitor];
 
+/// What a daemon is configured with.
+pub(super) struct Setting {
+    pub(super) limits: Limits,
+    pub(super) rules: String,
+    pub(super) incidents: IncidentOptions,
+    pub(super) subjects: Subjects,
+}
+
+impl Setting {
+    /// Returns the setting of a daemon that reports findings.
+    pub(super) fn of(limits: Limits) -> Setting {
+        let incidents = IncidentOptions::default();
+        Setting { limits, rules: RULES.to_owned(), incidents, subjects: Subjects::Findings }
+    }
+}
+
 /// Runs a timeline and the quiet hours after it.
-pub(super) async fn live(timeline: &Timeline, limits: Limits) -> World {
-    let mut world = World::new(limits);
+pub(super) async fn live(timeline: &Timeline, setting: &Setting) -> World {
+    let mut world = World::new(setting);
     let last = Visit { reads: [true, true], shuffle: 1, restarts: false, settles: true };
     let visits = timeline.visits.iter().cloned().chain(std::iter::repeat_n(last, QUIET_HOURS));
     for (hour, mut visit) in visits.enumerate() {
@@ -51,6 +70,8 @@ pub(super) async fn live(timeline: &Timeline, limits: Limits) -> World {
 pub(super) struct Reports {
     pub(super) creates: BTreeMap<FindingKey, usize>,
     pub(super) latest: BTreeMap<FindingKey, Finding>,
+    /// What was reported of each incident: what happened, and the incident as it was then.
+    pub(super) incidents: BTreeMap<IncidentKey, Vec<(Activity, Incident)>>,
 }
 
 /// A daemon without clouds.
@@ -78,7 +99,7 @@ pub(super) struct World {
 }
 
 impl World {
-    fn new(limits: Limits) -> World {
+    fn new(setting: &Setting) -> World {
         let memory = std::path::Path::new("/dev/shm");
         let state = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let sources: Vec<Source> = CLUSTERS
@@ -91,21 +112,22 @@ impl World {
                 log: LogId(format!("{provider}/{cluster}")),
             })
             .collect();
-        let file = RuleFile { origin: Origin::Own, name: "rules.yml".to_owned(), text: RULES.to_owned() };
+        let file = RuleFile { origin: Origin::Own, name: "rules.yml".to_owned(), text: setting.rules.clone() };
         let rules = rule::load(&[file]).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let schedule = Schedule::default();
         let notification_filter = NotificationFilter {
             destination: DESTINATION.to_owned(),
-            subjects: Subjects::Findings,
+            subjects: setting.subjects,
             level_min: Level::Informational,
             every_change: true,
         };
         let rules = Arc::new(rules);
         let engine = EngineConfig {
             rules: rules.clone(),
-            limits,
+            limits: setting.limits,
             logs: sources.iter().map(|source| (source.log.clone(), source.provider, schedule.start_seconds)).collect(),
             notification_filters: vec![notification_filter],
+            incidents: setting.incidents,
             period_seconds: WINDOW_SECONDS,
             retain_seconds: 30 * 24 * 3600,
             archive_bytes_max: 1 << 20,
@@ -273,10 +295,18 @@ impl World {
         let pending = self.writer().deliveries(DESTINATION).await.expect("the state is read");
         let mut settlement = Settlement::default();
         let entries = pending.iter().flat_map(|delivery| &delivery.entries);
-        let keys = entries.map(|entry| entry.finding).collect();
+        let keys = entries.clone().map(|entry| entry.finding).collect();
         let findings = self.writer().findings(keys).await.expect("the state is read");
+        let asked = entries.filter_map(|entry| Some((entry.incident?, entry.finding))).collect();
+        let incidents = self.writer().incidents(asked, self.engine.incidents).await.expect("the state is read");
         for delivery in &pending {
             for entry in &delivery.entries {
+                if let Subject::Incident(key) = entry.subject() {
+                    let heard = self.reported.incidents.entry(key).or_default();
+                    heard.push((entry.activity, incidents[&key].clone()));
+                    settlement.entries.push((delivery.id, *entry));
+                    continue;
+                }
                 *self.reported.creates.entry(entry.finding).or_default() +=
                     usize::from(entry.activity == Activity::Create);
                 let finding = findings[&entry.finding].clone();
@@ -294,6 +324,7 @@ fn observation(source: &Source, request: &Request, number: usize, at: i64) -> Ob
         audit_id: (!number.is_multiple_of(3)).then(|| "mine".to_owned()),
         request_received_timestamp: Some(format!("2026-11-21T00:00:00.{number:06}Z")),
         verb: Some(request.verb.to_owned()),
+        username: USERS[number % USERS.len()].map(str::to_owned),
         request_uri: Some(format!("/api/{}", number % PATHS)),
         source_ips: vec![request.sender()],
         response_code: Some(if request.is_refused { 403 } else { 200 }),

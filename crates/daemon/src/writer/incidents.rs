@@ -1,0 +1,82 @@
+//! What a commit and a message need of the stored findings to know the incidents around them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
+use stakeout_core::fold::{Decided, IncidentInput};
+use stakeout_core::incident::{Actor, Incident, IncidentKey, IncidentOptions, NearbyFindings, incidents};
+use stakeout_core::time::Second;
+use stakeout_ledger::{Ledger, LedgerError};
+
+use super::close::QUIET_MAX;
+
+/// Most findings that were merged one into the other and are followed to the one that lives.
+const MERGES_MAX: usize = 16;
+
+/// Reads the findings around those that the commit touches, around those whose incidents may be over, and around those that may
+/// go to the archive: the findings `over`, of which `is_over` says which they are.
+pub(super) fn input(
+    ledger: &Ledger,
+    options: &IncidentOptions,
+    decided: &Decided<'_>,
+    read_until: Second,
+    over: &[Finding],
+    is_over: impl Fn(&Finding) -> bool,
+) -> Result<IncidentInput, LedgerError> {
+    let quiet_before = ledger.quiet_before()?;
+    let (quiet, quiet_before_now) = ledger.findings_quiet_until(read_until.plus(-options.quiet_seconds), QUIET_MAX)?;
+    let mut actors = decided.actors_before();
+    actors.extend(over.iter().chain(&quiet).map(Actor::of));
+    let nearby = read(ledger, NearbyFindings::new(decided.touched(), actors, options.quiet_seconds))?;
+    let mut known_over = HashSet::new();
+    for finding in nearby.before().filter(|finding| is_over(finding)) {
+        if ledger.is_reported(finding.key)? {
+            known_over.insert(finding.key);
+        }
+    }
+    Ok(IncidentInput { nearby, options: *options, quiet_before, quiet_before_now, over: known_over })
+}
+
+/// Returns the incidents that the findings are a part of now, by the keys that are asked for.
+pub(super) fn reported(
+    ledger: &Ledger,
+    asked: Vec<(IncidentKey, FindingKey)>,
+    options: &IncidentOptions,
+) -> Result<HashMap<IncidentKey, Incident>, LedgerError> {
+    let mut living: HashMap<FindingKey, Vec<IncidentKey>> = HashMap::new();
+    let mut actors = BTreeSet::new();
+    for (key, finding) in asked {
+        if let Some(finding) = living_finding(ledger, finding)? {
+            actors.insert(Actor::of(&finding));
+            living.entry(finding.key).or_default().push(key);
+        }
+    }
+    let nearby = read(ledger, NearbyFindings::whole(actors, options.quiet_seconds))?;
+    let mut reported = HashMap::new();
+    for incident in incidents(nearby.after(), options) {
+        let asked = incident.own.iter().filter_map(|key| living.get(key)).flatten();
+        reported.extend(asked.map(|key| (*key, incident.clone())));
+    }
+    Ok(reported)
+}
+
+/// Returns the finding, or the one that it was merged into; `None` if it is not stored any more.
+fn living_finding(ledger: &Ledger, mut key: FindingKey) -> Result<Option<Finding>, LedgerError> {
+    for _ in 0..MERGES_MAX {
+        match ledger.finding(&key)? {
+            Some(Finding { status: FindingStatus::MergedInto(into), .. }) => key = into,
+            found => return Ok(found),
+        }
+    }
+    Ok(None)
+}
+
+fn read(ledger: &Ledger, mut nearby: NearbyFindings) -> Result<NearbyFindings, LedgerError> {
+    loop {
+        let wanted = nearby.next_actors();
+        if wanted.is_empty() {
+            return Ok(nearby);
+        }
+        nearby.add(ledger.findings_of_actors(&wanted)?);
+    }
+}
