@@ -55,7 +55,12 @@ pub(super) fn reported(
     let mut reported = HashMap::new();
     for incident in incidents(nearby.after(), options) {
         let asked = incident.own.iter().filter_map(|key| living.get(key)).flatten();
-        reported.extend(asked.map(|key| (*key, incident.clone())));
+        for key in asked {
+            // A finding that was named earlier may be a part of another by now.
+            if incident.key == *key || !reported.contains_key(key) {
+                reported.insert(*key, incident.clone());
+            }
+        }
     }
     Ok(reported)
 }
