@@ -1,6 +1,6 @@
 //! What a commit and a message need of the stored findings to know the incidents around them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::fold::{Decided, IncidentInput};
@@ -27,7 +27,8 @@ pub(super) fn input(
     let (quiet, quiet_before_now) = ledger.findings_quiet_until(read_until.plus(-options.quiet_seconds), QUIET_MAX)?;
     let mut actors = decided.actors_before();
     actors.extend(over.iter().chain(&quiet).map(Actor::of));
-    let nearby = read(ledger, NearbyFindings::new(decided.touched(), actors, options.quiet_seconds))?;
+    let nearby = NearbyFindings::new(decided.touched(), actors, options.quiet_seconds);
+    let nearby = read(nearby, |actors| ledger.findings_of_actors(actors))?;
     let mut known_over = HashSet::new();
     for finding in nearby.before().filter(|finding| is_over(finding)) {
         if ledger.is_reported(finding.key)? {
@@ -43,16 +44,34 @@ pub(super) fn reported(
     asked: Vec<(IncidentKey, FindingKey)>,
     options: &IncidentOptions,
 ) -> Result<HashMap<IncidentKey, Incident>, LedgerError> {
-    let mut living: HashMap<FindingKey, Vec<IncidentKey>> = HashMap::new();
-    let mut actors = BTreeSet::new();
+    // A crowd has the findings of thousands of addresses, so one is read after another; all others are read together.
+    let mut read_together: BTreeMap<Option<Actor>, Vec<(IncidentKey, Finding)>> = BTreeMap::new();
     for (key, finding) in asked {
         if let Some(finding) = living_finding(ledger, finding)? {
-            actors.insert(Actor::of(&finding));
-            living.entry(finding.key).or_default().push(key);
+            let crowd = Some(Actor::of(&finding)).filter(|actor| matches!(actor, Actor::Crowd { .. }));
+            read_together.entry(crowd).or_default().push((key, finding));
         }
     }
-    let nearby = read(ledger, NearbyFindings::whole(actors, options.quiet_seconds))?;
     let mut reported = HashMap::new();
+    for asked in read_together.into_values() {
+        add_reported(ledger, &asked, options, &mut reported)?;
+    }
+    Ok(reported)
+}
+
+fn add_reported(
+    ledger: &Ledger,
+    asked: &[(IncidentKey, Finding)],
+    options: &IncidentOptions,
+    reported: &mut HashMap<IncidentKey, Incident>,
+) -> Result<(), LedgerError> {
+    let mut living: HashMap<FindingKey, Vec<IncidentKey>> = HashMap::new();
+    for (key, finding) in asked {
+        living.entry(finding.key).or_default().push(*key);
+    }
+    let actors = asked.iter().map(|(_, finding)| Actor::of(finding)).collect();
+    let nearby = NearbyFindings::whole(actors, options.quiet_seconds);
+    let nearby = read(nearby, |actors| ledger.findings_of_actors_without_evidence(actors))?;
     for incident in incidents(nearby.after(), options) {
         let asked = incident.own.iter().filter_map(|key| living.get(key)).flatten();
         for key in asked {
@@ -62,7 +81,7 @@ pub(super) fn reported(
             }
         }
     }
-    Ok(reported)
+    Ok(())
 }
 
 /// Returns the finding, or the one that it was merged into; `None` if it is not stored any more.
@@ -76,12 +95,15 @@ fn living_finding(ledger: &Ledger, mut key: FindingKey) -> Result<Option<Finding
     Ok(None)
 }
 
-fn read(ledger: &Ledger, mut nearby: NearbyFindings) -> Result<NearbyFindings, LedgerError> {
+fn read(
+    mut nearby: NearbyFindings,
+    findings_of: impl Fn(&BTreeSet<Actor>) -> Result<Vec<Finding>, LedgerError>,
+) -> Result<NearbyFindings, LedgerError> {
     loop {
         let wanted = nearby.next_actors();
         if wanted.is_empty() {
             return Ok(nearby);
         }
-        nearby.add(ledger.findings_of_actors(&wanted)?);
+        nearby.add(findings_of(&wanted)?);
     }
 }

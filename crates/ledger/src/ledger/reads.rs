@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use stakeout_core::commit::WaitingGroup;
+use stakeout_core::evidence::Evidence;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::{CountKey, GroupKey, RuleKey};
 use stakeout_core::incident::Actor;
@@ -190,26 +191,13 @@ impl Ledger {
     /// Returns the findings that decide about the incidents of these actors: their own, and, for an address, those of accounts
     /// that list it among few. Ascending by key.
     pub fn findings_of_actors(&self, actors: &BTreeSet<Actor>) -> Result<Vec<Finding>> {
-        self.read(|state| {
-            let mut ids = BTreeSet::new();
-            for actor in actors {
-                let of_groups = match actor {
-                    Actor::Address(source) => {
-                        Some(Key::findings_of_actor(findings::beginning_of(*source, &self.hash_key)))
-                    }
-                    Actor::Account { .. } | Actor::Crowd { .. } => None,
-                };
-                let others = Key::findings_of_incidents(findings::incident_hash(actor, &self.hash_key));
-                for range in of_groups.into_iter().chain([others]) {
-                    for key in self.keys_in(range) {
-                        if let Key::FindingOfActor(_, _, id) | Key::FindingOfIncident(_, id) = key? {
-                            ids.insert(id);
-                        }
-                    }
-                }
-            }
-            self.findings_with(state, ids)
-        })
+        self.read(|state| self.findings_with(state, self.ids_of_actors(actors)?))
+    }
+
+    /// Returns the same without samples and context, which are most of a finding and no part of an incident.
+    pub fn findings_of_actors_without_evidence(&self, actors: &BTreeSet<Actor>) -> Result<Vec<Finding>> {
+        let bare = |finding| Finding { evidence: Evidence::default(), context: None, ..finding };
+        self.read(|state| self.each_with(state, self.ids_of_actors(actors)?, bare))
     }
 
     /// Returns open findings whose quiet time is over before `before`: those that have been for longest, at most `max`.
@@ -349,6 +337,27 @@ impl Ledger {
         })
     }
 
+    fn ids_of_actors(&self, actors: &BTreeSet<Actor>) -> Result<BTreeSet<FindingId>> {
+        let mut ids = BTreeSet::new();
+        for actor in actors {
+            let of_groups = match actor {
+                Actor::Address(source) => {
+                    Some(Key::findings_of_actor(findings::beginning_of(*source, &self.hash_key)))
+                }
+                Actor::Account { .. } | Actor::Crowd { .. } => None,
+            };
+            let others = Key::findings_of_incidents(findings::incident_hash(actor, &self.hash_key));
+            for range in of_groups.into_iter().chain([others]) {
+                for key in self.keys_in(range) {
+                    if let Key::FindingOfActor(_, _, id) | Key::FindingOfIncident(_, id) = key? {
+                        ids.insert(id);
+                    }
+                }
+            }
+        }
+        Ok(ids)
+    }
+
     /// Returns the keys without values in a range.
     fn keys_in(&self, range: std::ops::Range<Vec<u8>>) -> impl Iterator<Item = Result<Key>> {
         self.engine.range(range).keys().map(|stored| {
@@ -380,12 +389,22 @@ impl Ledger {
     }
 
     fn findings_with(&self, state: &LedgerState, ids: BTreeSet<FindingId>) -> Result<Vec<Finding>> {
+        self.each_with(state, ids, |finding| finding)
+    }
+
+    /// Returns what `of` makes of the findings with these ids, each before the next is read.
+    fn each_with(
+        &self,
+        state: &LedgerState,
+        ids: BTreeSet<FindingId>,
+        of: impl Fn(Finding) -> Finding,
+    ) -> Result<Vec<Finding>> {
         let mut inflater = Inflater::new();
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             let finding = self.stored_finding(id, &mut inflater)?;
             let finding = finding.ok_or_else(|| LedgerError::damaged(format!("{:?} is missing", Key::Finding(id))))?;
-            found.push(state.rule_meta.complete(finding)?);
+            found.push(of(state.rule_meta.complete(finding)?));
         }
         found.sort_by_key(|finding| finding.key);
         Ok(found)

@@ -7,6 +7,7 @@ use stakeout_core::address::SourceIp;
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{Delivery, DeliveryId, Entry, Settlement};
 use stakeout_core::distinct::Distinct;
+use stakeout_core::evidence::Evidence;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::{GroupKey, GroupValue};
 use stakeout_core::incident::{Actor, IncidentKey};
@@ -46,6 +47,9 @@ fn findings_are_found_by_the_actors_of_incidents() {
     write(vec![of(1..=2)], Vec::new());
     assert_eq!([found(jane()), found(Actor::Address(source(2)))], [vec![of(1..=2)], vec![of(1..=2)]]);
     assert_eq!(found(Actor::Address(source(3))), []);
+    let bare = ledger.findings_of_actors_without_evidence(&BTreeSet::from([jane()])).expect("read");
+    assert_eq!(bare, [Finding { evidence: Evidence::default(), context: None, ..of(1..=2) }]);
+    assert_ne!(bare, found(jane()), "there was evidence");
     write(vec![of(2..=3)], Vec::new());
     assert_eq!(found(Actor::Address(source(1))), [], "it lists another one now");
     assert_eq!(found(Actor::Address(source(3))), [of(2..=3)]);

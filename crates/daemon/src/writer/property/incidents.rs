@@ -131,7 +131,7 @@ fn reported_incidents_are_those_of_all_findings_at_once() {
         subjects: Subjects::Incidents,
     };
     let met = Cell::new([0_usize; 4]);
-    for_each_world(&daemon, 20, |_, world| {
+    for_each_world(&daemon, 60, |_, world| {
         let all = incidents(world.stored.values(), &options);
         let is_joined = |key: &&IncidentKey| !all.iter().any(|incident| incident.key == **key);
         let [reported, parts, joined, again] = met.get();
