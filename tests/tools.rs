@@ -273,6 +273,8 @@ fn every_tool_helps_with_examples() {
         &["rules", "show"],
         &["rules", "test"],
         &["rules", "navigator"],
+        &["notify", "test"],
+        &["notify", "route"],
     ] {
         let help = printed(&[verb, &["--help"]].concat(), 0);
         assert!(help.contains("Examples:\n  stakeout "), "{verb:?}\n{help}");

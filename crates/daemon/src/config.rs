@@ -6,6 +6,7 @@
 mod admin;
 mod duration;
 mod incidents;
+pub(crate) mod route;
 pub(crate) mod notify;
 pub(crate) mod rules;
 pub(crate) mod schedule;
@@ -153,7 +154,9 @@ fn sections(
     } else {
         sources::read(&map, &for_sources, reader, errors)
     };
-    let notify = notify::read(&map, secrets, reader, errors);
+    let clusters: Option<Vec<&str>> =
+        sources.as_ref().map(|sources| sources.iter().map(|config| &*config.source.cluster).collect());
+    let notify = notify::read(&map, clusters.as_deref(), secrets, reader, errors);
     let incidents = keep(incidents::read(&map), errors);
     let state = keep(state::read(&map, reader), errors);
     let rules = keep(rules::read(&map, reader), errors);

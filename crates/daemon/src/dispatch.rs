@@ -9,7 +9,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use stakeout_core::delivery::Settlement;
 use stakeout_core::incident::IncidentOptions;
 use stakeout_notify::SendError;
-use stakeout_notify::batching::{Batch, Planned, batch, plan};
+use stakeout_notify::batching::{Batch, Limits, Planned, batch, plan};
 use stakeout_notify::destination::{Destination, MessagePace};
 use stakeout_notify::notification::Message;
 use tracing::{debug, info, warn};
@@ -123,7 +123,8 @@ async fn send_pending(
         let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
         let asked: Vec<_> = part.iter().filter_map(Planned::incident).collect();
         let incidents = writer.incidents(asked, outbox.incidents).await?;
-        let Batch { notifications, unsent } = batch(mode, part, &findings, &incidents);
+        let limits = Limits { level_max: destination.level_max(), ..Limits::default() };
+        let Batch { notifications, unsent, .. } = batch(mode, part, &findings, &incidents, &limits);
         if !unsent.is_empty() {
             writer.settle(unsent).await?;
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use stakeout_core::delivery::{NotificationFilter, Subjects};
+use stakeout_core::delivery::NotificationFilter;
+use stakeout_core::route::Route;
 use stakeout_core::rule::Level;
 
 use crate::batching::DeliveryMode;
@@ -28,8 +29,7 @@ const STDOUT_MESSAGES: usize = 16;
 #[derive(Debug)]
 pub struct Destination {
     name: String,
-    subjects: Subjects,
-    level_min: Level,
+    route: Route,
     channel: Channel,
 }
 
@@ -61,10 +61,10 @@ pub enum Channel {
 }
 
 impl Destination {
-    /// Returns the destination that receives `subjects` of at least `level_min` over `channel`.
+    /// Returns the destination that receives what `route` names over `channel`.
     #[must_use]
-    pub fn new(name: String, subjects: Subjects, level_min: Level, channel: Channel) -> Destination {
-        Destination { name, subjects, level_min, channel }
+    pub fn new(name: String, route: Route, channel: Channel) -> Destination {
+        Destination { name, route, channel }
     }
 
     /// Returns its name from the config.
@@ -90,10 +90,15 @@ impl Destination {
     pub fn notification_filter(&self) -> NotificationFilter {
         NotificationFilter {
             destination: self.name.clone(),
-            subjects: self.subjects,
-            level_min: self.level_min,
+            route: self.route.clone(),
             every_change: self.delivery_mode() == DeliveryMode::Each,
         }
+    }
+
+    /// Returns the highest level of incidents that it hears of.
+    #[must_use]
+    pub fn level_max(&self) -> Level {
+        self.route.level_max
     }
 
     /// Returns the kind of its channel and how that receives notifications.

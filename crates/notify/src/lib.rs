@@ -20,7 +20,7 @@ pub mod webhook;
 pub mod stdout;
 pub mod destination;
 
-pub use batching::{Batch, DeliveryMode, batch, plan};
+pub use batching::{Batch, DeliveryMode, Limits, batch, plan};
 pub use destination::{Channel, Destination};
 pub use error::{Receipt, SendError, SetupError};
 pub use notification::{Digest, IncidentReport, Message, MessageBody, Notification};

@@ -70,6 +70,9 @@ pub fn incident_message(report: &IncidentReport<'_>, delivery_id: Option<&str>, 
         details["sources"] = json!([]);
         details["sources_total"] = json!(0);
     }
+    if report.is_last {
+        details["is_last_message"] = json!(true);
+    }
     object["unmapped"]["details"] = json!(text::incident_command(report.incident));
     object
 }

@@ -65,7 +65,7 @@ impl Closed {
         let findings = self.commit.findings.iter().filter(move |finding| finding.rule.level >= level_min);
         let findings = findings.map(|finding| finding.key).filter(move |key| is_opened.contains(key));
         let incidents = self.incidents.iter().filter(move |change| {
-            change.level >= level_min && (change.activity == Activity::Create || change.is_escalated)
+            change.now.level >= level_min && (change.activity == Activity::Create || change.is_escalated)
         });
         findings.map(Subject::Finding).chain(incidents.map(|change| Subject::Incident(change.key)))
     }

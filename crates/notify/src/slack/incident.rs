@@ -35,6 +35,9 @@ pub fn incident_message(report: &IncidentReport<'_>) -> Value {
     let mut blocks = Blocks::new();
     blocks.header(&format!("{} {change}[{}] {}", mark(incident.level), severity(incident.level), incident.title));
     blocks.section(&[sentence(incident)]);
+    if report.is_last {
+        blocks.section(&[Markup::trusted(text::LAST_MESSAGE)]);
+    }
     let steps = labelled_lines("Steps", incident.steps.iter().map(step).collect());
     // Two sections, so that all of them fit.
     let (upper, lower) = steps.split_at(steps.len().div_ceil(2));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::delivery::{Activity, NotificationFilter, Settlement, Subject, Subjects};
+use stakeout_core::delivery::{Activity, NotificationFilter, Settlement, Subject};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, Fold, Limits};
@@ -13,6 +13,7 @@ use stakeout_core::follow_up::FollowUp;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::observation::Observation;
 use stakeout_core::progress::Progress;
+use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::{self, Level, Origin, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
@@ -117,8 +118,7 @@ impl World {
         let schedule = Schedule::default();
         let notification_filter = NotificationFilter {
             destination: DESTINATION.to_owned(),
-            subjects: setting.subjects,
-            level_min: Level::Informational,
+            route: Route::from_level(setting.subjects, Level::Informational),
             every_change: true,
         };
         let rules = Arc::new(rules);
