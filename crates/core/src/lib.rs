@@ -48,6 +48,7 @@ pub mod incident_key;
 pub mod finding;
 pub mod finding_query;
 pub mod incident;
+pub mod silence;
 pub mod notice;
 pub mod route;
 pub mod delivery;

@@ -18,6 +18,7 @@ use crate::once::{self, OnceArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::rules::{self, RulesArgs};
 use crate::run::{self, RunArgs};
+use crate::silence::{self, SilenceArgs};
 use crate::state::{self, StateArgs};
 use crate::telemetry::{self, LogArgs};
 use crate::tune::{self, TuneArgs};
@@ -66,6 +67,8 @@ enum Verb {
     Findings(FindingsArgs),
     /// List and show incidents: one attacker with all that they did
     Incidents(IncidentsArgs),
+    /// Silence known behaviour for a while, and list what is silenced
+    Silence(SilenceArgs),
     /// Show the state of the daemon, move or drop its pending messages
     State(StateArgs),
     /// Test destinations
@@ -94,6 +97,7 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::Doctor(args) => doctor::run(args),
         Verb::Findings(args) => findings::run(args),
         Verb::Incidents(args) => incidents::run(args),
+        Verb::Silence(args) => silence::run(args),
         Verb::State(args) => state::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Completion { shell } => {

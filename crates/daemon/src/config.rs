@@ -47,7 +47,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "schedule",
     "state",
     "rules",
@@ -55,6 +55,7 @@ const SECTIONS: [&str; 13] = [
     "trusted_proxies",
     "sources",
     "notify",
+    "silences",
     "incidents",
     "context_query",
     "admin",
@@ -80,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
     /// The destinations of findings and incidents, in the order of the file.
     pub(crate) notify: Vec<Destination>,
+    /// The file with silences, which need not exist.
+    pub(crate) silences: Option<PathBuf>,
     /// How incidents are joined and rated.
     pub(crate) incidents: IncidentOptions,
     /// Minimum level for which the context query runs, or `None` if it is off.
@@ -157,6 +160,7 @@ fn sections(
     let clusters: Option<Vec<&str>> =
         sources.as_ref().map(|sources| sources.iter().map(|config| &*config.source.cluster).collect());
     let notify = notify::read(&map, clusters.as_deref(), secrets, reader, errors);
+    let silences = keep(map.get("silences").map(|at| reader.path(&at)).transpose(), errors);
     let incidents = keep(incidents::read(&map), errors);
     let state = keep(state::read(&map, reader), errors);
     let rules = keep(rules::read(&map, reader), errors);
@@ -175,6 +179,7 @@ fn sections(
         trusted_proxies: trusted_proxies?,
         sources: sources?,
         notify: notify?,
+        silences: silences?,
         incidents: incidents?,
         context_query_min: context_query_min?,
         admin: admin?,

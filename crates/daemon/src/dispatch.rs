@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use stakeout_core::delivery::Settlement;
+use stakeout_core::delivery::{Settlement, Subject};
+use stakeout_core::finding::Finding;
 use stakeout_core::incident::IncidentOptions;
+use stakeout_core::time::Second;
 use stakeout_notify::SendError;
 use stakeout_notify::batching::{Batch, Limits, Planned, batch, plan};
 use stakeout_notify::destination::{Destination, MessagePace};
@@ -19,7 +21,8 @@ use crate::in_flight::InFlightGuard;
 use crate::metric;
 use crate::pace::Wanted;
 use crate::shutdown::Shutdown;
-use crate::writer::{StateError, Writer};
+use crate::silence_book::SilenceBook;
+use crate::writer::{ReportedIncidents, StateError, Writer};
 
 /// First wait after a failure. It doubles up to [`WAIT_MAX`], and each wait has random jitter.
 const WAIT_MIN: Duration = Duration::from_millis(500);
@@ -40,6 +43,8 @@ pub(crate) struct Outbox {
     pub(crate) destination: Destination,
     /// How the incidents that it hears of are joined.
     incidents: IncidentOptions,
+    /// What people do not want to hear of.
+    silences: SilenceBook,
     /// Paces the messages, of one tick after another.
     limiter: Option<DefaultDirectRateLimiter>,
     pause: Mutex<Pause>,
@@ -60,9 +65,9 @@ pub(crate) struct DispatchSummary {
 
 impl Outbox {
     /// Returns the outbox of a destination.
-    pub(crate) fn new(destination: Destination, incidents: IncidentOptions) -> Outbox {
+    pub(crate) fn new(destination: Destination, incidents: IncidentOptions, silences: SilenceBook) -> Outbox {
         let limiter = destination.pace().map(|pace| RateLimiter::direct(quota(pace)));
-        Outbox { destination, incidents, limiter, pause: Mutex::default() }
+        Outbox { destination, incidents, silences, limiter, pause: Mutex::default() }
     }
 
     /// Pauses for at least as long, beyond this tick.
@@ -122,11 +127,22 @@ async fn send_pending(
     'parts: for part in mode.parts(&planned) {
         let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
         let asked: Vec<_> = part.iter().filter_map(Planned::incident).collect();
-        let incidents = writer.incidents(asked, outbox.incidents).await?;
-        let limits = Limits { level_max: destination.level_max(), ..Limits::default() };
-        let Batch { notifications, unsent, .. } = batch(mode, part, &findings, &incidents, &limits);
+        let (silences, now) = (outbox.silences.current(), Second::from(clock::now()));
+        let ReportedIncidents { incidents, silenced } =
+            writer.incidents(asked, outbox.incidents, (silences.clone(), now)).await?;
+        let is_silenced = |finding: &&Finding| silences.silence([*finding], now).is_some();
+        let silenced_findings = findings.values().filter(is_silenced).map(|finding| Subject::Finding(finding.key));
+        let silenced = silenced.into_iter().map(Subject::Incident).chain(silenced_findings).collect();
+        let limits = Limits { level_max: destination.level_max(), silenced };
+        let Batch { notifications, unsent, silenced } = batch(mode, part, &findings, &incidents, &limits);
         if !unsent.is_empty() {
             writer.settle(unsent).await?;
+        }
+        if !silenced.is_empty() {
+            let changes = silenced.entries.len();
+            writer.settle(silenced).await?;
+            metric::messages_silenced(destination, changes);
+            info!(destination = destination.name(), changes, "silenced changes are not sent");
         }
         summary.pending = summary.pending - part.len() + notifications.len();
         for some in notifications.chunks(destination.messages_at_once()) {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::finding_query::FindingQuery;
+use stakeout_core::silence::Silence;
 use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
@@ -36,6 +37,8 @@ pub(crate) struct FindingRequest {
     pub(crate) limit: usize,
     /// How they are shown.
     pub(crate) format: Format,
+    /// Of incidents, only those that this silence would silence, with those in force.
+    pub(crate) silence: Option<Silence>,
 }
 
 /// The place of a finding among the others: the latest come first.

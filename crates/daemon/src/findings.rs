@@ -94,7 +94,7 @@ impl QueryArgs {
             source: self.source,
             is_open: self.open,
         };
-        FindingRequest { query, limit: self.number, format }
+        FindingRequest { query, limit: self.number, format, silence: None }
     }
 }
 

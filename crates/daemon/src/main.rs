@@ -28,11 +28,13 @@ mod cloud;
 mod config;
 mod schedule;
 mod destination;
+mod silence_file;
 
 // Scanning one window of one log, committing it, and sending the messages.
 mod scan;
 mod stranded;
 mod metric;
+mod silence_book;
 mod summary;
 mod finding_page;
 mod incident_page;
@@ -67,6 +69,7 @@ mod findings;
 mod incidents;
 mod state;
 mod notify;
+mod silence;
 mod cli;
 
 use std::io::{self, Write};

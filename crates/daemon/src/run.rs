@@ -24,6 +24,7 @@ use crate::progress_bar;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, Shutdown, ShutdownSwitch, shutdown};
+use crate::silence_book::SilenceBook;
 use crate::systemd;
 use crate::tick::TickSummary;
 use crate::wall_clock::{Shown, WallClock};
@@ -67,8 +68,9 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let metrics = admin::install_metrics()?;
     let writer = bootstrap::open_state(&config, Stay::Long)?;
     let health = Health::default();
-    admin::serve(&config.admin, metrics, health.clone(), writer.clone(), config.incidents).await?;
-    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default())?);
+    let silences = SilenceBook::default();
+    admin::serve(&config.admin, metrics, health.clone(), writer.clone(), config.incidents, silences.clone()).await?;
+    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default(), silences)?);
     let mut signals = Signals::new(hang_up).context("cannot listen for signals")?;
     let (switch, shutdown) = shutdown();
     start_watchdog(watch.writer().clone());
@@ -281,7 +283,13 @@ impl Daemon {
         if config.state.path != old.state.path || config.admin != old.admin {
             warn!("a reload does not change state.path and admin: restart to change them");
         }
-        Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone())?)
+        Ok(Watch::new(
+            config,
+            rules,
+            self.watch.writer().clone(),
+            self.watch.in_flight().clone(),
+            self.watch.silences().clone(),
+        )?)
     }
 }
 

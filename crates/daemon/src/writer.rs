@@ -8,7 +8,7 @@ mod incidents;
 mod least_progress;
 mod thread;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,9 @@ use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::progress::Progress;
+use stakeout_core::silence::Silences;
 use stakeout_core::source::LogId;
+use stakeout_core::time::Second;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -74,6 +76,14 @@ impl ClosedChange {
     }
 }
 
+/// The current state of incidents, by the keys that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct ReportedIncidents {
+    pub(crate) incidents: HashMap<IncidentKey, Incident>,
+    /// Those that are silenced.
+    pub(crate) silenced: HashSet<IncidentKey>,
+}
+
 /// A request to the writer thread, with the channel for its answer.
 enum Request {
     Close(Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>),
@@ -84,7 +94,8 @@ enum Request {
     Incidents(
         Vec<(IncidentKey, FindingKey)>,
         IncidentOptions,
-        oneshot::Sender<Result<HashMap<IncidentKey, Incident>, StateError>>,
+        (Arc<Silences>, Second),
+        oneshot::Sender<Result<ReportedIncidents, StateError>>,
     ),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
@@ -168,13 +179,15 @@ impl Writer {
     }
 
     /// Returns the incidents that these findings are a part of now, by the keys that are asked for; those of findings that are
-    /// stored. An incident with another key is one that the asked one was joined with.
+    /// stored. An incident with another key is one that the asked one was joined with. With `silences`, also which of them are
+    /// silenced at that time.
     pub(crate) async fn incidents(
         &self,
         asked: Vec<(IncidentKey, FindingKey)>,
         options: IncidentOptions,
-    ) -> Result<HashMap<IncidentKey, Incident>, StateError> {
-        self.request(|reply| Request::Incidents(asked, options, reply)).await
+        silences: (Arc<Silences>, Second),
+    ) -> Result<ReportedIncidents, StateError> {
+        self.request(|reply| Request::Incidents(asked, options, silences, reply)).await
     }
 
     /// Returns how far `log` is read, or `None` before its first commit.
@@ -204,10 +217,8 @@ impl Writer {
     /// to be read. Other requests are answered meanwhile.
     pub(crate) async fn search_incidents(
         &self,
-        request: FindingRequest,
-        options: IncidentOptions,
+        mut search: IncidentSearch,
     ) -> Result<(IncidentSearch, ArchivedFindings), StateError> {
-        let mut search = IncidentSearch::new(request, options);
         loop {
             let (stepped, archive) = self.request(|reply| Request::SearchIncidents(Box::new(search), reply)).await?;
             match archive {

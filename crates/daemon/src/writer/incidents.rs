@@ -4,10 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::fold::{Decided, IncidentInput};
-use stakeout_core::incident::{Actor, Incident, IncidentKey, IncidentOptions, NearbyFindings, incidents};
+use stakeout_core::incident::{Actor, IncidentKey, IncidentOptions, NearbyFindings, incidents};
+use stakeout_core::silence::Silences;
 use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
 
+use super::ReportedIncidents;
 use super::close::QUIET_MAX;
 
 /// Most findings that were merged one into the other and are followed to the one that lives.
@@ -37,12 +39,15 @@ pub(super) fn input(
     Ok(IncidentInput { nearby, options: *options, quiet_before, quiet_before_now, over: known_over })
 }
 
-/// Returns the incidents that the findings are a part of now, by the keys that are asked for.
+/// Returns the incidents that the findings are a part of now, by the keys that are asked for, and which of them are silenced at
+/// `now`.
 pub(super) fn reported(
     ledger: &Ledger,
     asked: Vec<(IncidentKey, FindingKey)>,
     options: &IncidentOptions,
-) -> Result<HashMap<IncidentKey, Incident>, LedgerError> {
+    silences: &Silences,
+    now: Second,
+) -> Result<ReportedIncidents, LedgerError> {
     let mut living: HashMap<FindingKey, Vec<IncidentKey>> = HashMap::new();
     let mut actors = BTreeSet::new();
     for (key, finding) in asked {
@@ -52,13 +57,24 @@ pub(super) fn reported(
         }
     }
     let nearby = read(ledger, NearbyFindings::whole(actors, options.quiet_seconds))?;
-    let mut reported = HashMap::new();
+    let by_key: HashMap<FindingKey, &Finding> = match silences.is_any_active(now) {
+        true => nearby.after().map(|finding| (finding.key, finding)).collect(),
+        false => HashMap::new(),
+    };
+    let mut reported = ReportedIncidents::default();
     for incident in incidents(nearby.after(), options) {
         let asked = incident.own.iter().filter_map(|key| living.get(key)).flatten();
+        let mut is_silenced = None;
         for key in asked {
             // A finding that was named earlier may be a part of another by now.
-            if incident.key == *key || !reported.contains_key(key) {
-                reported.insert(*key, incident.clone());
+            if incident.key == *key || !reported.incidents.contains_key(key) {
+                let findings = || incident.findings.iter().filter_map(|(key, _)| by_key.get(key).copied());
+                if *is_silenced.get_or_insert_with(|| silences.silence(findings(), now).is_some()) {
+                    reported.silenced.insert(*key);
+                } else {
+                    reported.silenced.remove(key);
+                }
+                reported.incidents.insert(*key, incident.clone());
             }
         }
     }

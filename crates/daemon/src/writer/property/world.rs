@@ -298,7 +298,9 @@ impl World {
         let keys = entries.clone().map(|entry| entry.finding).collect();
         let findings = self.writer().findings(keys).await.expect("the state is read");
         let asked = entries.filter_map(|entry| Some((entry.incident?, entry.finding))).collect();
-        let incidents = self.writer().incidents(asked, self.engine.incidents).await.expect("the state is read");
+        let none = (Arc::default(), Second(0));
+        let reported = self.writer().incidents(asked, self.engine.incidents, none).await.expect("the state is read");
+        let incidents = reported.incidents;
         for delivery in &pending {
             for entry in &delivery.entries {
                 if let Subject::Incident(key) = entry.subject() {
