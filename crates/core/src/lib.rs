@@ -49,6 +49,7 @@ pub mod finding;
 pub mod finding_query;
 pub mod incident;
 pub mod notice;
+pub mod shown;
 pub mod delivery;
 pub mod incident_change;
 
