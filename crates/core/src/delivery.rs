@@ -6,6 +6,7 @@ use crate::finding::FindingKey;
 use crate::incident_key::IncidentKey;
 use crate::notice::Notice;
 use crate::route::{Route, Routed, Unwanted};
+use crate::shown::ShownChange;
 use crate::time::Second;
 
 /// Most entries of one stored delivery: settling one of thousands of messages rewrites its whole delivery.
@@ -91,13 +92,16 @@ pub struct Delivery {
     pub notices: Vec<Notice>,
 }
 
-/// What a destination has taken: these entries and notices of these deliveries are no longer pending.
+/// What a destination has taken: these entries and notices of these deliveries are no longer pending, and this is what it
+/// shows of incidents from now on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
     /// The entries that were taken.
     pub entries: Vec<(DeliveryId, Entry)>,
     /// The notices that were taken.
     pub notices: Vec<(DeliveryId, Notice)>,
+    /// What changes of what it shows of incidents; at most one change for each.
+    pub shown: Vec<ShownChange>,
 }
 
 impl Settlement {
@@ -105,6 +109,7 @@ impl Settlement {
     pub fn add(&mut self, other: &Settlement) {
         self.entries.extend(other.entries.iter().copied());
         self.notices.extend(other.notices.iter().cloned());
+        self.shown.extend(other.shown.iter().cloned());
     }
 }
 
@@ -131,10 +136,10 @@ impl Delivery {
 }
 
 impl Settlement {
-    /// Returns whether nothing was taken.
+    /// Returns whether nothing was taken, and nothing else is shown.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.notices.is_empty()
+        self.entries.is_empty() && self.notices.is_empty() && self.shown.is_empty()
     }
 }
 

@@ -51,6 +51,7 @@ pub mod incident;
 pub mod silence;
 pub mod notice;
 pub mod route;
+pub mod shown;
 pub mod delivery;
 pub mod incident_change;
 

@@ -180,7 +180,7 @@ pub fn plan(mode: DeliveryMode, pending: &[Delivery]) -> Vec<Planned<'_>> {
             first: delivery.id,
             last: delivery.id,
             content: Content::Notice(Cow::Borrowed(notice)),
-            settles: Settlement { entries: Vec::new(), notices: vec![(delivery.id, notice.clone())] },
+            settles: Settlement { notices: vec![(delivery.id, notice.clone())], ..Settlement::default() },
         }));
     }
     planned.sort_by_key(|message| message.first);
@@ -246,7 +246,7 @@ fn of_subject<'a>(
             None => Content::Finding(finding, activity),
             Some(uid) => Content::Incident(PlannedIncident { uid, finding, activity, closes_next, is_held }),
         };
-        Some(Planned { first, last, content, settles: Settlement { entries, notices: Vec::new() } })
+        Some(Planned { first, last, content, settles: Settlement { entries, ..Settlement::default() } })
     })
 }
 
@@ -388,7 +388,7 @@ fn forgotten_subjects<'a>(forgotten: Vec<(DeliveryId, Entry)>) -> Option<Notific
             id: format!("{}-forgotten-{}-{:016x}", first.0, last.0, hash_of(&uids)),
             body: MessageBody::Forgotten(subjects(&forgotten)),
         },
-        settles: Settlement { entries: forgotten, notices: Vec::new() },
+        settles: Settlement { entries: forgotten, ..Settlement::default() },
     })
 }
 

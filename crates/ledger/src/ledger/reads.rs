@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use stakeout_core::commit::WaitingGroup;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::{CountKey, GroupKey, RuleKey};
-use stakeout_core::incident::Actor;
+use stakeout_core::incident::{Actor, IncidentKey};
 use stakeout_core::rule::HeadKey;
+use stakeout_core::shown::ShownIncident;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second, Window};
@@ -19,7 +20,7 @@ use crate::error::{LedgerError, Result};
 use crate::findings;
 use crate::key::{FindingId, FindingState, Hour, Key, RowActor};
 use crate::rows::{self, ActorRows};
-use crate::write_batch::{get, parse_json};
+use crate::write_batch::{get, get_json, parse_json, shown_key};
 
 /// The oldest rows of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -346,6 +347,23 @@ impl Ledger {
             let id = findings::id_of(*key, &self.hash_key);
             let finding = self.stored_finding(id, &mut Inflater::new())?;
             finding.map(|finding| state.rule_meta.complete(finding)).transpose()
+        })
+    }
+
+    /// Returns what a destination shows of those of these incidents of which anything is known.
+    pub fn shown(
+        &self,
+        destination: &str,
+        incidents: impl IntoIterator<Item = IncidentKey>,
+    ) -> Result<HashMap<IncidentKey, ShownIncident>> {
+        self.read(|_| {
+            let mut known = HashMap::new();
+            for incident in incidents {
+                if let Some(shown) = get_json(&self.engine, shown_key(incident, destination, &self.hash_key))? {
+                    known.insert(incident, shown);
+                }
+            }
+            Ok(known)
         })
     }
 
