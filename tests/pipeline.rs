@@ -32,6 +32,7 @@ mod proxied;
 mod pushdown;
 mod scanners;
 mod sick_neighbours;
+mod silences;
 mod renamed_destination;
 mod rotated;
 mod stretched;

@@ -83,7 +83,7 @@ fn warning_lines<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> String {
 fn silence_warnings(config: &Config, rules: &Rules) -> Result<Vec<Diagnostic>, Failure> {
     let Some(path) = &config.silences else { return Ok(Vec::new()) };
     let now = clock::now().into();
-    let silences = silence_file::read(path, now).map_err(Failure::Config)?.unwrap_or_default();
+    let silences = silence_file::read(path, now).unwrap_or_default().good().map_err(Failure::Config)?;
     let clusters: Vec<&str> = config.sources.iter().map(|one| &*one.source.cluster).collect();
     let rules: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
     let mut warnings = Vec::new();

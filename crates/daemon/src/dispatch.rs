@@ -1,5 +1,6 @@
 //! Sends the pending messages of one destination. Only this module and `scan::pages` wait and retry.
 
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use stakeout_core::delivery::{Settlement, Subject};
 use stakeout_core::finding::Finding;
-use stakeout_core::incident::IncidentOptions;
+use stakeout_core::incident::{IncidentKey, IncidentOptions};
+use stakeout_core::shown::{Shown, ShownChange, ShownIncident};
 use stakeout_core::time::Second;
 use stakeout_notify::SendError;
 use stakeout_notify::batching::{Batch, Limits, Planned, batch, plan};
@@ -22,7 +24,7 @@ use crate::metric;
 use crate::pace::Wanted;
 use crate::shutdown::Shutdown;
 use crate::silence_book::SilenceBook;
-use crate::writer::{ReportedIncidents, StateError, Writer};
+use crate::writer::{AskedIncidents, ReportedIncidents, StateError, Writer};
 
 /// First wait after a failure. It doubles up to [`WAIT_MAX`], and each wait has random jitter.
 const WAIT_MIN: Duration = Duration::from_millis(500);
@@ -128,8 +130,14 @@ async fn send_pending(
         let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
         let asked: Vec<_> = part.iter().filter_map(Planned::incident).collect();
         let (silences, now) = (outbox.silences.current(), Second::from(clock::now()));
-        let ReportedIncidents { incidents, silenced } =
-            writer.incidents(asked, outbox.incidents, (silences.clone(), now)).await?;
+        let question = AskedIncidents {
+            asked,
+            destination: destination.name().to_owned(),
+            options: outbox.incidents,
+            silences: silences.clone(),
+            now,
+        };
+        let ReportedIncidents { incidents, silenced, shown } = writer.incidents(question).await?;
         let is_silenced = |finding: &&Finding| silences.silence([*finding], now).is_some();
         let silenced_findings = findings.values().filter(is_silenced).map(|finding| Subject::Finding(finding.key));
         let silenced = silenced.into_iter().map(Subject::Incident).chain(silenced_findings).collect();
@@ -140,7 +148,7 @@ async fn send_pending(
         }
         if !silenced.is_empty() {
             let changes = silenced.entries.len();
-            writer.settle(silenced).await?;
+            writer.settle(with_silenced(silenced, destination.name(), &shown, now)).await?;
             metric::messages_silenced(destination, changes);
             info!(destination = destination.name(), changes, "silenced changes are not sent");
         }
@@ -164,7 +172,7 @@ async fn send_pending(
             refused_in_a_row = 0;
             let mut settles = Settlement::default();
             some.iter().for_each(|notification| settles.add(&notification.settles));
-            writer.settle(settles).await?;
+            writer.settle(with_heard(settles, destination.name(), &shown)).await?;
             metric::messages(destination, some.len(), true);
             summary.sent += some.len();
             summary.pending -= some.len();
@@ -175,6 +183,36 @@ async fn send_pending(
     }
     metric::messages_pending(destination, others + summary.pending);
     Ok(summary)
+}
+
+/// Adds to what is settled that the destination has not heard of these incidents, but where it shows a message.
+fn with_silenced(
+    mut settles: Settlement,
+    destination: &str,
+    shown: &HashMap<IncidentKey, ShownIncident>,
+    at: Second,
+) -> Settlement {
+    let unshown = |incident: &IncidentKey| shown.get(incident).is_none_or(|shown| shown.shown == Shown::Silenced);
+    let incidents: BTreeSet<IncidentKey> = settles.entries.iter().filter_map(|(_, entry)| entry.incident).collect();
+    settles.shown.extend(incidents.into_iter().filter(unshown).map(|incident| ShownChange {
+        destination: destination.to_owned(),
+        incident,
+        shown: Some(ShownIncident { at, shown: Shown::Silenced }),
+    }));
+    settles
+}
+
+/// Adds to what is settled that the destination has heard of incidents again that were silenced.
+fn with_heard(mut settles: Settlement, destination: &str, shown: &HashMap<IncidentKey, ShownIncident>) -> Settlement {
+    let was_silenced = |incident: &IncidentKey| shown.get(incident).is_some_and(|shown| shown.shown == Shown::Silenced);
+    let incidents: BTreeSet<IncidentKey> = settles.entries.iter().filter_map(|(_, entry)| entry.incident).collect();
+    let known = std::mem::take(&mut settles.shown);
+    let heard = incidents.into_iter().filter(was_silenced);
+    settles.shown =
+        heard.map(|incident| ShownChange { destination: destination.to_owned(), incident, shown: None }).collect();
+    // What it shows from now on is the last word.
+    settles.shown.extend(known);
+    settles
 }
 
 async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendError> {

@@ -1,6 +1,6 @@
 //! The verb `silence`: adds, lists and ends silences. It changes their file only; the daemon reads that at its next tick.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
@@ -131,12 +131,16 @@ fn path_of(config: &Config) -> Result<PathBuf, Failure> {
     config.silences.clone().ok_or_else(|| Failure::Usage(fix.to_owned()))
 }
 
+fn known(path: &Path, now: Second) -> Result<Silences, Failure> {
+    silence_file::read(path, now).unwrap_or_default().good().map_err(Failure::Config)
+}
+
 fn add(args: &AddArgs, now: Timestamp) -> Result<Exit, Failure> {
     let (config, rules) = args.config.load(SecretScope::NONE)?;
     let path = path_of(&config)?;
     check_names(args, &config, &rules)?;
     let now_second = Second::from(now);
-    let known = silence_file::read(&path, now_second).map_err(Failure::Config)?.unwrap_or_default();
+    let before = known(&path, now_second)?;
     let until = match args.until {
         Some(until) => until.into(),
         None => now_second.plus(args.duration.unwrap_or_default()),
@@ -145,7 +149,7 @@ fn add(args: &AddArgs, now: Timestamp) -> Result<Exit, Failure> {
         return Err(Failure::Usage("it would be over already: name a time in the future".to_owned()));
     }
     let silence = Silence {
-        id: args.id.clone().unwrap_or_else(|| new_id(&known, now)),
+        id: args.id.clone().unwrap_or_else(|| new_id(&before, now)),
         source: args.source,
         cluster: args.cluster.clone(),
         rule: args.rule.clone(),
@@ -159,7 +163,7 @@ fn add(args: &AddArgs, now: Timestamp) -> Result<Exit, Failure> {
         .map_err(|error| Failure::Usage(format!("{} ({})", error.problem, error.fix)))?;
     silence_file::add(&path, &silence, now_second)?;
     info!(id = silence.id, until = %silence.until, "the silence is in force from the next tick on");
-    match would_silence(&config, known, silence, now_second) {
+    match would_silence(&config, before, silence, now_second) {
         Ok(printed) => printed.print(),
         Err(error) => {
             warn!("the silence is added, but what it silences now is not known: {error}");
@@ -211,8 +215,8 @@ fn would_silence(config: &Config, known: Silences, silence: Silence, now: Second
 
 fn list(config: &ConfigArgs, now: Second) -> Result<Exit, Failure> {
     let (config, _) = config.load(SecretScope::NONE)?;
-    let known = silence_file::read(&path_of(&config)?, now).map_err(Failure::Config)?.unwrap_or_default();
-    let mut silences: Vec<&Silence> = known.iter().collect();
+    let listed = known(&path_of(&config)?, now)?;
+    let mut silences: Vec<&Silence> = listed.iter().collect();
     silences.sort_by_key(|silence| (silence.is_over(now), silence.until, &silence.id));
     let row = |silence: &Silence| {
         let status = if silence.is_over(now) { "over" } else { "in force" };

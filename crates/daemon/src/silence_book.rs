@@ -1,4 +1,4 @@
-//! The silences in force: those of the file when it was last good. It is read at each tick, so that its text can be reviewed and
+//! The silences in force: those of the file when it was last good, or at the start those of its entries that are right. It is read at each tick, so that its text can be reviewed and
 //! kept elsewhere, in Git for one.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use stakeout_core::time::Second;
 use tracing::{info, warn};
 
 use crate::metric;
-use crate::silence_file;
+use crate::silence_file::{self, Parsed};
 
 /// The silences in force. It outlives the config, like the state.
 #[derive(Clone, Debug, Default)]
@@ -36,27 +36,29 @@ impl SilenceBook {
         let shown = path.display();
         let is_of_file = self.0.lock().unwrap_or_else(PoisonError::into_inner).is_of_file;
         let page = match silence_file::read(path, now) {
-            Ok(Some(silences)) => {
+            Some(Parsed { silences, errors }) if errors.is_empty() => {
                 if silences != *known {
                     info!("the silences are those of {shown} from now on");
                 }
                 Page { silences: Arc::new(silences), is_of_file: true, error: None }
             }
             // `stakeout silence add` creates it.
-            Ok(None) if !is_of_file => Page::default(),
-            Ok(None) => Page { silences: known, is_of_file, error: Some(format!("there is no {shown} any more")) },
-            Err(errors) => {
+            None if !is_of_file => Page::default(),
+            None => Page { silences: known, is_of_file, error: Some(format!("there is no {shown} any more")) },
+            Some(Parsed { silences, errors }) => {
                 let others = match errors.len() {
                     0 | 1 => String::new(),
                     more => format!(", and {}", counted(more - 1, "other error")),
                 };
                 let first = errors.first().map(ToString::to_string).unwrap_or_default();
-                Page { silences: known, is_of_file, error: Some(format!("{first}{others}")) }
+                // A process that has just started knows none that were good before.
+                let silences = if is_of_file { known } else { Arc::new(silences) };
+                Page { silences, is_of_file, error: Some(format!("{first}{others}")) }
             }
         };
         if let Some(error) = &page.error {
             let in_force = page.silences.iter().filter(|silence| !silence.is_over(now)).count();
-            warn!(in_force, "cannot use the silences, those that were good before stay in force: {error}");
+            warn!(in_force, "cannot use the file with silences as it is: {error}");
         }
         self.set(page, now);
     }
@@ -100,6 +102,9 @@ mod tests {
         };
         refresh(None);
         assert_eq!((ids(), book.error()), (Vec::new(), None), "there may be none yet");
+        refresh(Some(&format!("- {{id: z, rule: r, reason: x, owner: ada, until: {}}}\n- {{id: y}}\n", now.plus(60))));
+        assert_eq!(ids(), ["z"], "nothing was good before");
+        assert!(book.error().is_some());
         let entry = |id: &str| format!("- {{id: {id}, rule: r, reason: x, owner: ada, until: {}}}\n", now.plus(60));
         refresh(Some(&entry("a")));
         assert_eq!((ids(), book.error()), (vec!["a".to_owned()], None));

@@ -2,6 +2,7 @@
 //! as a person wrote it, comments included.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -27,61 +28,85 @@ const TEXT_CHARS_MAX: usize = 500;
 const KEYS: [&str; 8] = ["id", "source", "cluster", "rule", "user", "reason", "owner", "until"];
 const DAY_SECONDS: i64 = 24 * 3_600;
 
-/// Reads the file at `path`. Returns no silences where there is no file, and all errors of the first wrong entries otherwise.
-pub(crate) fn read(path: &Path, now: Second) -> Result<Option<Silences>, Vec<Diagnostic>> {
+/// What a file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    /// The silences that are right.
+    pub(crate) silences: Silences,
+    /// What is wrong with the others.
+    pub(crate) errors: Vec<Diagnostic>,
+}
+
+impl Parsed {
+    fn wrong(error: Diagnostic) -> Parsed {
+        Parsed { silences: Silences::default(), errors: vec![error] }
+    }
+
+    /// Returns the silences, or all errors.
+    pub(crate) fn good(self) -> Result<Silences, Vec<Diagnostic>> {
+        if self.errors.is_empty() { Ok(self.silences) } else { Err(self.errors) }
+    }
+}
+
+/// Reads the file at `path`. Returns `None` where there is no file.
+pub(crate) fn read(path: &Path, now: Second) -> Option<Parsed> {
     match text_of(path) {
-        Ok(text) => parse(&path.display().to_string(), &text, now).map(Some),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Ok(text) => Some(parse(&path.display().to_string(), &text, now)),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => {
             let problem = io_problem(&error, &path.display());
-            Err(vec![whole(path, problem, "write a YAML file with a list of silences")])
+            Some(Parsed::wrong(whole(path, problem, "write a YAML file with a list of silences")))
         }
     }
 }
 
 /// Parses a file with the name `file`. A silence that is over is no error: it silences nothing.
-pub(crate) fn parse(file: &str, text: &str, now: Second) -> Result<Silences, Vec<Diagnostic>> {
-    let documents = yaml::parse(file, text).map_err(|error| vec![error])?;
-    let [node] = documents.as_slice() else {
-        return match documents.get(1) {
-            None => Ok(Silences::default()),
-            Some(second) => {
-                let mut error = whole(Path::new(file), "a second document begins here", "write one list of silences");
-                error.line = second.line;
-                Err(vec![error])
-            }
-        };
+pub(crate) fn parse(file: &str, text: &str, now: Second) -> Parsed {
+    let documents = match yaml::parse(file, text) {
+        Ok(documents) => documents,
+        Err(error) => return Parsed::wrong(error),
     };
+    let Some(node) = documents.first() else { return Parsed::default() };
+    if let Some(second) = documents.get(1) {
+        let error = whole(Path::new(file), "a second document begins here", "write one list of silences");
+        return Parsed::wrong(Diagnostic { line: second.line, ..error });
+    }
     let top = At::top(file, node);
     if top.is_null() {
-        return Ok(Silences::default());
+        return Parsed::default();
     }
-    let items = top.list().map_err(|error| vec![error])?;
+    let items = match top.list() {
+        Ok(items) => items,
+        Err(error) => return Parsed::wrong(error),
+    };
     if items.len() > SILENCES_MAX {
-        let problem = format!("{} silences", items.len());
-        return Err(vec![top.error(problem, format!("keep at most {SILENCES_MAX}: remove those that are over"))]);
+        let fix = format!("keep at most {SILENCES_MAX}: remove those that are over");
+        return Parsed::wrong(top.error(format!("{} silences", items.len()), fix));
     }
     let mut errors = Vec::new();
     let mut silences: Vec<Silence> = Vec::new();
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     for item in &items {
         match entry(item, now) {
-            Ok(silence) => match lines.insert(silence.id.clone(), item.line()) {
-                Some(line) => errors.push(item.error(
-                    format!("the silence in line {line} has the same id `{}`", silence.id),
+            Ok(silence) => match lines.entry(silence.id.clone()) {
+                Entry::Occupied(first) => errors.push(item.error(
+                    format!("the silence in line {} has the same id `{}`", first.get(), silence.id),
                     "give each silence its own id",
                 )),
-                None => silences.push(silence),
+                Entry::Vacant(free) => {
+                    free.insert(item.line());
+                    silences.push(silence);
+                }
             },
             Err(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok(Silences::new(silences)) } else { Err(errors) }
+    Parsed { silences: Silences::new(silences), errors }
 }
 
 /// Parses a silence that is written on one line.
 pub(crate) fn parse_entry(text: &str, now: Second) -> Result<Silence, Diagnostic> {
-    let silences = parse("silence", &format!("- {text}"), now).map_err(|mut errors| errors.remove(0))?;
+    let silences = parse("silence", &format!("- {text}"), now).good().map_err(|mut errors| errors.remove(0))?;
     let mut found = silences.iter().cloned();
     match (found.next(), found.next()) {
         (Some(silence), None) => Ok(silence),
@@ -220,9 +245,9 @@ fn change(
         Err(error) => return Err(anyhow!(io_problem(&error, &shown)).into()),
     };
     let name = shown.to_string();
-    let before = parse(&name, &text, now).map_err(Failure::Config)?;
+    let before = parse(&name, &text, now).good().map_err(Failure::Config)?;
     let (changed, expected) = changed(&text, &before)?;
-    if parse(&name, &changed, now) != Ok(expected) {
+    if parse(&name, &changed, now).good() != Ok(expected) {
         let hint = "write it as a list with `- id: ...` at the left edge, or change it by hand";
         return Err(anyhow!("{shown} is written in a way that this command cannot change: {hint}").into());
     }

@@ -78,6 +78,7 @@ impl Watch {
             logs: logs.iter().map(|log| (log.source.log.clone(), log.source.provider, log.start_seconds)).collect(),
             notification_filters: outboxes.iter().map(|outbox| outbox.destination.notification_filter()).collect(),
             incidents: config.incidents,
+            has_silences: config.silences.is_some(),
             period_seconds: config.schedule.latest_seconds - config.schedule.earliest_seconds,
             retain_seconds: config.state.retain_seconds,
             archive_bytes_max: config.state.archive_bytes_max,

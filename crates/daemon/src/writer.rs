@@ -19,6 +19,7 @@ use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::progress::Progress;
+use stakeout_core::shown::ShownIncident;
 use stakeout_core::silence::Silences;
 use stakeout_core::source::LogId;
 use stakeout_core::time::Second;
@@ -76,12 +77,29 @@ impl ClosedChange {
     }
 }
 
+/// A question about incidents, for a destination.
+#[derive(Debug)]
+pub(crate) struct AskedIncidents {
+    /// Each with a finding of it.
+    pub(crate) asked: Vec<(IncidentKey, FindingKey)>,
+    /// The destination.
+    pub(crate) destination: String,
+    /// How incidents are joined.
+    pub(crate) options: IncidentOptions,
+    /// What people do not want to hear of.
+    pub(crate) silences: Arc<Silences>,
+    /// When the answer is sent.
+    pub(crate) now: Second,
+}
+
 /// The current state of incidents, by the keys that were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct ReportedIncidents {
     pub(crate) incidents: HashMap<IncidentKey, Incident>,
     /// Those that are silenced.
     pub(crate) silenced: HashSet<IncidentKey>,
+    /// What the destination shows of them.
+    pub(crate) shown: HashMap<IncidentKey, ShownIncident>,
 }
 
 /// A request to the writer thread, with the channel for its answer.
@@ -91,12 +109,7 @@ enum Request {
     Deliveries(String, oneshot::Sender<Result<Vec<Delivery>, StateError>>),
     Pending(oneshot::Sender<Result<BTreeMap<String, usize>, StateError>>),
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
-    Incidents(
-        Vec<(IncidentKey, FindingKey)>,
-        IncidentOptions,
-        (Arc<Silences>, Second),
-        oneshot::Sender<Result<ReportedIncidents, StateError>>,
-    ),
+    Incidents(Box<AskedIncidents>, oneshot::Sender<Result<ReportedIncidents, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
     Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
@@ -179,15 +192,9 @@ impl Writer {
     }
 
     /// Returns the incidents that these findings are a part of now, by the keys that are asked for; those of findings that are
-    /// stored. An incident with another key is one that the asked one was joined with. With `silences`, also which of them are
-    /// silenced at that time.
-    pub(crate) async fn incidents(
-        &self,
-        asked: Vec<(IncidentKey, FindingKey)>,
-        options: IncidentOptions,
-        silences: (Arc<Silences>, Second),
-    ) -> Result<ReportedIncidents, StateError> {
-        self.request(|reply| Request::Incidents(asked, options, silences, reply)).await
+    /// stored. An incident with another key is one that the asked one was joined with.
+    pub(crate) async fn incidents(&self, question: AskedIncidents) -> Result<ReportedIncidents, StateError> {
+        self.request(|reply| Request::Incidents(Box::new(question), reply)).await
     }
 
     /// Returns how far `log` is read, or `None` before its first commit.

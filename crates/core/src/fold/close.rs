@@ -210,11 +210,13 @@ impl Decided<'_> {
     pub fn close(self, incidents: Option<&IncidentInput>) -> Closed {
         let Decided { limits, mut findings, mut logs, input, judged, waiting, seen, now } = self;
         let quiet_before = incidents.map(|incidents| incidents.quiet_before_now);
+        let silenced = incidents.map(|incidents| &incidents.silenced);
         let incidents = incidents.map(|incidents| incidents::decide(&mut findings, incidents)).unwrap_or_default();
         let reporting = Reporting {
             filters: &input.notification_filters,
             pending_max: limits.pending_max,
             stored: &input.stored,
+            silenced,
             day_end: day_end(now),
             next: input.next_delivery,
         };

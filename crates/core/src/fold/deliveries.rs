@@ -2,12 +2,13 @@
 //! may be pending.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::close_input::Stored;
 use super::findings::Findings;
 use crate::delivery::{Activity, Delivery, DeliveryId, Entry, Hearing, NotificationFilter, Subject};
 use crate::incident_change::IncidentChange;
+use crate::incident_key::IncidentKey;
 use crate::notice::{Notice, NoticeKind};
 use crate::room::Room;
 use crate::route::Routed;
@@ -27,6 +28,8 @@ pub(super) struct Reporting<'a> {
     /// How many entries and notices may be pending for a destination.
     pub(super) pending_max: usize,
     pub(super) stored: &'a Stored,
+    /// The incidents that were silenced for each destination.
+    pub(super) silenced: Option<&'a HashMap<String, HashSet<IncidentKey>>>,
     /// When the day ends whose growth a digest reports.
     pub(super) day_end: Second,
     /// The number of the next delivery.
@@ -47,7 +50,7 @@ impl Reporting<'_> {
     pub(super) fn deliveries(&self, reported: &Reported<'_>) -> NewDeliveries {
         let mut new = NewDeliveries { deliveries: Vec::new(), next: self.next, left_out: Vec::new() };
         for filter in self.filters {
-            let Wanted { now, more, held } = wanted(filter, reported, self.stored);
+            let Wanted { now, more, held } = wanted(filter, reported, self.stored, self.silenced);
             let mut room = Room { max: self.pending_max, used: self.pending(&filter.destination) };
             let notices: Vec<&Notice> = reported.notices.iter().filter(|notice| filter.wants_notice(notice)).collect();
             let mut left_out = notices.len();
@@ -104,7 +107,12 @@ struct Wanted {
     held: Vec<(Level, Entry)>,
 }
 
-fn wanted(filter: &NotificationFilter, reported: &Reported<'_>, stored: &Stored) -> Wanted {
+fn wanted(
+    filter: &NotificationFilter,
+    reported: &Reported<'_>,
+    stored: &Stored,
+    silenced: Option<&HashMap<String, HashSet<IncidentKey>>>,
+) -> Wanted {
     let mut wanted = Wanted::default();
     for (finding, activity, is_escalated) in reported.findings.reported() {
         if filter.wants(&Routed::finding(finding), activity, is_escalated) {
@@ -112,10 +120,18 @@ fn wanted(filter: &NotificationFilter, reported: &Reported<'_>, stored: &Stored)
         }
     }
     let held = stored.held.get(&filter.destination);
+    let silenced = silenced.and_then(|silenced| silenced.get(&filter.destination));
     let mut reported_now = BTreeSet::new();
     for change in reported.incidents {
         let entry = |activity| Entry { finding: change.finding, incident: Some(change.key), activity };
-        match filter.hears(change.before.as_ref(), &change.now, change.activity, change.is_escalated) {
+        // Before the silence it may have heard of it. That was long ago, so this is a beginning all the same.
+        let was_silenced = silenced.is_some_and(|silenced| silenced.contains(&change.key));
+        match filter.hears(
+            change.before.as_ref().filter(|_| !was_silenced),
+            &change.now,
+            change.activity,
+            change.is_escalated,
+        ) {
             Some(Hearing::Now(activity)) => {
                 let is_first = reported_now.insert(change.key);
                 let entries = if is_first { &mut wanted.now } else { &mut wanted.more };

@@ -23,7 +23,7 @@ fn silence(id: &str) -> Silence {
 fn a_broken_entry_names_line_key_and_fix() {
     let until = NOW.plus(60);
     let error = |entry: &str| {
-        let errors = parse("s.yaml", &format!("# mine\n- {entry}\n"), NOW).expect_err(entry);
+        let errors = parse("s.yaml", &format!("# mine\n- {entry}\n"), NOW).good().expect_err(entry);
         assert_eq!(errors.len(), 1, "{errors:?}");
         errors[0].to_string()
     };
@@ -63,18 +63,18 @@ fn a_broken_entry_names_line_key_and_fix() {
         assert_eq!(error(&entry), expected);
     }
     let twice = format!("- {{id: a, rule: r, {rest}}}\n- {{id: a, rule: q, {rest}}}\n");
-    let errors = parse("s.yaml", &twice, NOW).expect_err("twice");
+    let errors = parse("s.yaml", &twice, NOW).good().expect_err("twice");
     assert_eq!(
         errors[0].to_string(),
         "s.yaml:2: [1]: the silence in line 1 has the same id `a` (give each silence its own id)"
     );
     let many: String = (0..1_001).map(|n| format!("- {{id: s{n}, rule: r, {rest}}}\n")).collect();
-    assert!(parse("s.yaml", &many, NOW).expect_err("many")[0].problem.contains("1001 silences"));
+    assert!(parse("s.yaml", &many, NOW).good().expect_err("many")[0].problem.contains("1001 silences"));
     for empty in ["", "# nothing\n", "[]\n", "---\n"] {
-        assert_eq!(parse("s.yaml", empty, NOW), Ok(Silences::default()), "{empty:?}");
+        assert_eq!(parse("s.yaml", empty, NOW).good(), Ok(Silences::default()), "{empty:?}");
     }
     let over = format!("- {{id: a, rule: r, reason: x, owner: ada, until: {}}}", NOW.plus(-1));
-    assert_eq!(parse("s.yaml", &over, NOW).expect("harmless").iter().count(), 1);
+    assert_eq!(parse("s.yaml", &over, NOW).good().expect("harmless").iter().count(), 1);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn silences_that_are_added_at_once_are_all_there() {
             scope.spawn(move || add(path, &silence(&format!("s{number}")), NOW).expect("added"));
         }
     });
-    assert_eq!(read(&path, NOW).expect("good").expect("there").iter().count(), 16);
+    assert_eq!(read(&path, NOW).expect("there").silences.iter().count(), 16);
 }
 
 proptest! {
@@ -131,7 +131,7 @@ proptest! {
         let [user, rule, reason, owner] = texts;
         prop_assume!([&user, &rule, &reason, &owner].iter().all(|text| is_plain(text)));
         let silence = Silence { user: has_user.then_some(user), rule: Some(rule), reason, owner, ..silence("a") };
-        prop_assert_eq!(parse("s.yaml", &written(&silence), NOW), Ok(Silences::new(vec![silence.clone()])));
+        prop_assert_eq!(parse("s.yaml", &written(&silence), NOW).good(), Ok(Silences::new(vec![silence.clone()])));
         prop_assert_eq!(parse_entry(&on_one_line(&silence), NOW), Ok(silence));
     }
 }

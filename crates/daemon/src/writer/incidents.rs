@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::fold::{Decided, IncidentInput};
-use stakeout_core::incident::{Actor, IncidentKey, IncidentOptions, NearbyFindings, incidents};
-use stakeout_core::silence::Silences;
+use stakeout_core::incident::{Actor, IncidentKey, NearbyFindings, incidents};
+use stakeout_core::shown::{Shown, ShownIncident};
 use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
 
-use super::ReportedIncidents;
-use super::close::QUIET_MAX;
+use super::close::{EngineConfig, QUIET_MAX};
+use super::{AskedIncidents, ReportedIncidents};
 
 /// Most findings that were merged one into the other and are followed to the one that lives.
 const MERGES_MAX: usize = 16;
@@ -19,12 +19,13 @@ const MERGES_MAX: usize = 16;
 /// go to the archive: the findings `over`, of which `is_over` says which they are.
 pub(super) fn input(
     ledger: &Ledger,
-    options: &IncidentOptions,
+    config: &EngineConfig,
     decided: &Decided<'_>,
     read_until: Second,
     over: &[Finding],
     is_over: impl Fn(&Finding) -> bool,
 ) -> Result<IncidentInput, LedgerError> {
+    let options = &config.incidents;
     let quiet_before = ledger.quiet_before()?;
     let (quiet, quiet_before_now) = ledger.findings_quiet_until(read_until.plus(-options.quiet_seconds), QUIET_MAX)?;
     let mut actors = decided.actors_before();
@@ -36,18 +37,34 @@ pub(super) fn input(
             known_over.insert(finding.key);
         }
     }
-    Ok(IncidentInput { nearby, options: *options, quiet_before, quiet_before_now, over: known_over })
+    let silenced = if config.has_silences { silenced(ledger, config, &nearby)? } else { HashMap::new() };
+    Ok(IncidentInput { nearby, options: *options, quiet_before, quiet_before_now, over: known_over, silenced })
 }
 
-/// Returns the incidents that the findings are a part of now, by the keys that are asked for, and which of them are silenced at
-/// `now`.
-pub(super) fn reported(
+/// Returns which of the nearby incidents were silenced, for each destination.
+fn silenced(
     ledger: &Ledger,
-    asked: Vec<(IncidentKey, FindingKey)>,
-    options: &IncidentOptions,
-    silences: &Silences,
-    now: Second,
-) -> Result<ReportedIncidents, LedgerError> {
+    config: &EngineConfig,
+    nearby: &NearbyFindings,
+) -> Result<HashMap<String, HashSet<IncidentKey>>, LedgerError> {
+    let incidents: HashSet<IncidentKey> = nearby.before().filter_map(Actor::incident_of).collect();
+    let mut silenced = HashMap::new();
+    for filter in &config.notification_filters {
+        let shown = ledger.shown(&filter.destination, incidents.iter().copied())?;
+        silenced.insert(filter.destination.clone(), of_silenced(shown));
+    }
+    Ok(silenced)
+}
+
+fn of_silenced(shown: HashMap<IncidentKey, ShownIncident>) -> HashSet<IncidentKey> {
+    shown.into_iter().filter(|(_, shown)| shown.shown == Shown::Silenced).map(|(key, _)| key).collect()
+}
+
+/// Returns the incidents that the findings are a part of now, by the keys that are asked for, and which of them are silenced.
+pub(super) fn reported(ledger: &Ledger, question: AskedIncidents) -> Result<ReportedIncidents, LedgerError> {
+    let AskedIncidents { asked, destination, options, silences, now } = question;
+    let options = &options;
+    let shown = ledger.shown(&destination, asked.iter().map(|(key, _)| *key))?;
     let mut living: HashMap<FindingKey, Vec<IncidentKey>> = HashMap::new();
     let mut actors = BTreeSet::new();
     for (key, finding) in asked {
@@ -61,7 +78,7 @@ pub(super) fn reported(
         true => nearby.after().map(|finding| (finding.key, finding)).collect(),
         false => HashMap::new(),
     };
-    let mut reported = ReportedIncidents::default();
+    let mut reported = ReportedIncidents { shown, ..ReportedIncidents::default() };
     for incident in incidents(nearby.after(), options) {
         let asked = incident.own.iter().filter_map(|key| living.get(key)).flatten();
         let mut is_silenced = None;

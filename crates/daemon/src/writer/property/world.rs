@@ -24,7 +24,7 @@ use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS
 use crate::clock;
 use crate::config::Schedule;
 use crate::schedule::TickTime;
-use crate::writer::{Change, CloseRequest, EngineConfig, Writer};
+use crate::writer::{AskedIncidents, Change, CloseRequest, EngineConfig, Writer};
 
 /// Ticks after the timeline: enough for every reread and for the quiet time.
 const QUIET_HOURS: usize = 4;
@@ -128,6 +128,7 @@ impl World {
             logs: sources.iter().map(|source| (source.log.clone(), source.provider, schedule.start_seconds)).collect(),
             notification_filters: vec![notification_filter],
             incidents: setting.incidents,
+            has_silences: false,
             period_seconds: WINDOW_SECONDS,
             retain_seconds: 30 * 24 * 3600,
             archive_bytes_max: 1 << 20,
@@ -298,8 +299,14 @@ impl World {
         let keys = entries.clone().map(|entry| entry.finding).collect();
         let findings = self.writer().findings(keys).await.expect("the state is read");
         let asked = entries.filter_map(|entry| Some((entry.incident?, entry.finding))).collect();
-        let none = (Arc::default(), Second(0));
-        let reported = self.writer().incidents(asked, self.engine.incidents, none).await.expect("the state is read");
+        let question = AskedIncidents {
+            asked,
+            destination: DESTINATION.to_owned(),
+            options: self.engine.incidents,
+            silences: Arc::default(),
+            now: Second(0),
+        };
+        let reported = self.writer().incidents(question).await.expect("the state is read");
         let incidents = reported.incidents;
         for delivery in &pending {
             for entry in &delivery.entries {
