@@ -9,7 +9,7 @@ use super::ocsf::{CREATE, UPDATE};
 use super::world::World;
 
 const TICK: i64 = DAY + 10 * HOUR;
-const ATTACKER: &str = "8.8.8.8";
+pub(crate) const ATTACKER: &str = "8.8.8.8";
 
 /// Returns a world with the shipped rules and one audit log file, which sends incidents to Slack, and these to the webhook.
 fn world(send: &str) -> World {
@@ -22,7 +22,7 @@ fn world(send: &str) -> World {
 }
 
 /// The attacker asks for secrets, and the next tick comes.
-fn attack(world: &World, hour: i64) -> String {
+pub(crate) fn attack(world: &World, hour: i64) -> String {
     let at = TICK + hour * HOUR - 40 * MINUTE;
     let asked = (0..12).map(|n| {
         let uri = format!("/api/v1/namespaces/n{n}/secrets");

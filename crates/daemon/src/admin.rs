@@ -20,9 +20,10 @@ use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use tracing::{error, info};
 
+use crate::address_files::AddressFiles;
 use crate::clock;
 use crate::config::AdminConfig;
-use crate::finding_page::FindingRequest;
+use crate::finding_page::{FindingRequest, PageSearch};
 use crate::finding_params::{self, FindingsParams};
 use crate::incident_page::IncidentSearch;
 use crate::metric;
@@ -80,6 +81,7 @@ struct Page {
     writer: Writer,
     incident_options: IncidentOptions,
     silences: SilenceBook,
+    addresses: AddressFiles,
 }
 
 /// Installs the metrics of the process and returns the handle that renders them.
@@ -97,13 +99,14 @@ pub(crate) async fn serve(
     writer: Writer,
     incident_options: IncidentOptions,
     silences: SilenceBook,
+    addresses: AddressFiles,
 ) -> Result<()> {
     let Some(listen) = config.listen else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on admin.listen {listen}"))?;
     info!(address = %listener.local_addr().unwrap_or(listen), "admin page");
-    let page = Page { metrics, health, writer, incident_options, silences };
+    let page = Page { metrics, health, writer, incident_options, silences, addresses };
     let router = Router::new()
         .route("/metrics", get(|State(page): State<Page>| async move { page.metrics.render() }))
         .route("/healthz", get(healthz))
@@ -228,7 +231,7 @@ fn single(uid: &str, params: Result<Query<FormatParams>, QueryRejection>) -> Res
 /// Answers a request for findings. The archive is read beside the writer, which goes on.
 async fn search(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    match page.writer.search(request).await {
+    match page.writer.search(PageSearch::new(request).with_addresses(page.addresses.current())).await {
         Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
@@ -237,7 +240,8 @@ async fn search(page: &Page, request: FindingRequest) -> Response {
 /// Answers a request for incidents. They are computed beside the writer, which goes on.
 async fn search_incidents(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    let search = IncidentSearch::new(request, page.incident_options, page.silences.current(), clock::now().into());
+    let search = IncidentSearch::new(request, page.incident_options, page.silences.current(), clock::now().into())
+        .with_addresses(page.addresses.current());
     match page.writer.search_incidents(search).await {
         Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),

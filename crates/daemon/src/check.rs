@@ -13,6 +13,7 @@ use stakeout_core::rule::{CaseResult, Rules};
 use stakeout_core::text::counted;
 use stakeout_ledger::Ledger;
 
+use crate::address_files;
 use crate::admin_client;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
@@ -54,6 +55,10 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
             counted(rules.rules.len(), "rule")
         );
         Outbound::new(config.ca_file.as_deref()).map_err(anyhow::Error::from)?;
+        let errors = address_files::errors(&args.config.config.display().to_string(), &config.addresses);
+        if !errors.is_empty() {
+            return Err(Failure::Config(errors));
+        }
         let stranded = stranded_lines(&config);
         let warnings = [config.warnings.clone(), silence_warnings(&config, &rules)?].concat();
         (rules, warnings, stranded, summary)

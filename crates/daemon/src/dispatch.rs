@@ -18,6 +18,7 @@ use stakeout_notify::destination::{Destination, MessagePace};
 use stakeout_notify::notification::Message;
 use tracing::{debug, info, warn};
 
+use crate::address_files::AddressFiles;
 use crate::clock;
 use crate::in_flight::InFlightGuard;
 use crate::metric;
@@ -47,6 +48,8 @@ pub(crate) struct Outbox {
     incidents: IncidentOptions,
     /// What people do not want to hear of.
     silences: SilenceBook,
+    /// What is known of addresses.
+    addresses: AddressFiles,
     /// Paces the messages, of one tick after another.
     limiter: Option<DefaultDirectRateLimiter>,
     pause: Mutex<Pause>,
@@ -67,9 +70,14 @@ pub(crate) struct DispatchSummary {
 
 impl Outbox {
     /// Returns the outbox of a destination.
-    pub(crate) fn new(destination: Destination, incidents: IncidentOptions, silences: SilenceBook) -> Outbox {
+    pub(crate) fn new(
+        destination: Destination,
+        incidents: IncidentOptions,
+        silences: SilenceBook,
+        addresses: AddressFiles,
+    ) -> Outbox {
         let limiter = destination.pace().map(|pace| RateLimiter::direct(quota(pace)));
-        Outbox { destination, incidents, silences, limiter, pause: Mutex::default() }
+        Outbox { destination, incidents, silences, addresses, limiter, pause: Mutex::default() }
     }
 
     /// Pauses for at least as long, beyond this tick.
@@ -217,6 +225,7 @@ fn with_heard(mut settles: Settlement, destination: &str, shown: &HashMap<Incide
 
 async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendError> {
     let destination = &outbox.destination;
+    let book = outbox.addresses.current();
     let mut waits = ExponentialBuilder::default()
         .with_min_delay(WAIT_MIN)
         .with_max_delay(WAIT_MAX)
@@ -227,7 +236,7 @@ async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendErro
         if let Some(limiter) = &outbox.limiter {
             limiter.until_ready().await;
         }
-        let Err(error) = destination.send_all(messages, clock::now()).await else { return Ok(()) };
+        let Err(error) = destination.send_all(messages, &book, clock::now()).await else { return Ok(()) };
         let asked = match &error {
             SendError::Refused { .. } => return Err(error),
             SendError::Later { after, .. } => after.unwrap_or_default(),

@@ -16,7 +16,8 @@ use stakeout_core::silence::{Silence, Silenced, Silences};
 use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Second;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
-use stakeout_notify::details::incident_details;
+use stakeout_notify::AddressBook;
+use stakeout_notify::details::{address_details, incident_details};
 use stakeout_notify::ocsf;
 
 use crate::finding_page::{FindingRequest, STEP_FINDINGS};
@@ -41,6 +42,8 @@ pub(crate) struct IncidentSearch {
     request: FindingRequest,
     options: IncidentOptions,
     silences: Arc<Silences>,
+    /// What is known of addresses.
+    addresses: Arc<AddressBook>,
     /// The time at which silences must be in force.
     now: Second,
     /// The latest findings, without what no incident shows.
@@ -76,6 +79,7 @@ impl IncidentSearch {
             request,
             options,
             silences,
+            addresses: Arc::default(),
             now,
             findings: BTreeMap::new(),
             sources: 0,
@@ -83,6 +87,11 @@ impl IncidentSearch {
             unreadable: 0,
             read: None,
         }
+    }
+
+    /// Shows what is known of addresses beside the incidents.
+    pub(crate) fn with_addresses(self, addresses: Arc<AddressBook>) -> IncidentSearch {
+        IncidentSearch { addresses, ..self }
     }
 
     /// Reads some more of the findings outside of the archive. After the last of them, returns the archive, which needs the ledger
@@ -125,7 +134,17 @@ impl IncidentSearch {
     }
 
     fn printed(self) -> Result<Printed, String> {
-        let IncidentSearch { request, options, silences, now: silenced_at, findings, is_cut, unreadable, .. } = self;
+        let IncidentSearch {
+            request,
+            options,
+            silences,
+            addresses,
+            now: silenced_at,
+            findings,
+            is_cut,
+            unreadable,
+            ..
+        } = self;
         let FindingRequest { query, limit, format, silence } = request;
         let silencing = Silencing::new(&silences, silence, findings.values(), silenced_at);
         let open: HashSet<FindingKey> =
@@ -176,13 +195,15 @@ impl IncidentSearch {
                         Format::Text => {
                             let silenced = silencing.of(incident).map(|silenced| format!(", {silenced}"));
                             let status = status(incident).as_str().to_owned() + &silenced.unwrap_or_default();
-                            incident_details(incident, &status)
+                            let known = address_details(incident.sources.iter().copied(), &addresses);
+                            incident_details(incident, &status) + &known
                         }
                         Format::Json => {
                             let mut object = ocsf::incident(incident, status(incident).activity(), None, now);
                             if let Some(silenced) = silencing.of(incident) {
                                 object["unmapped"]["incident"]["silenced"] = shown(&silenced);
                             }
+                            ocsf::add_addresses(&mut object, &addresses);
                             ocsf::to_line(&object) + "\n"
                         }
                     };

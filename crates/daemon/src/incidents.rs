@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use stakeout_core::time::Second;
 use stakeout_ledger::Ledger;
 
+use crate::address_files::AddressFiles;
 use crate::admin_client;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
@@ -65,7 +66,8 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit, Failure> {
     let of_state = |ledger: &Ledger| {
         let (now, book) = (Second::from(clock::now()), SilenceBook::default());
         book.refresh(config.silences.as_deref(), now);
-        let search = IncidentSearch::new(request, config.incidents, book.current(), now);
+        let search = IncidentSearch::new(request, config.incidents, book.current(), now)
+            .with_addresses(AddressFiles::of(&config.addresses));
         let found = incident_page::of_ledger(ledger, search).map_err(|error| bootstrap::state_failure(error.into()))?;
         found.map_err(|reason| anyhow!(reason).into())
     };

@@ -29,6 +29,8 @@ mod config;
 mod schedule;
 mod destination;
 mod silence_file;
+mod cloud_ranges;
+mod address_files;
 
 // Scanning one window of one log, committing it, and sending the messages.
 mod scan;
@@ -70,6 +72,7 @@ mod incidents;
 mod state;
 mod notify;
 mod silence;
+mod ranges;
 mod cli;
 
 use std::io::{self, Write};

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
+use crate::address_files::AddressFiles;
 use crate::admin::{self, Health};
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
@@ -68,9 +69,18 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let metrics = admin::install_metrics()?;
     let writer = bootstrap::open_state(&config, Stay::Long)?;
     let health = Health::default();
-    let silences = SilenceBook::default();
-    admin::serve(&config.admin, metrics, health.clone(), writer.clone(), config.incidents, silences.clone()).await?;
-    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default(), silences)?);
+    let (silences, addresses) = (SilenceBook::default(), AddressFiles::default());
+    admin::serve(
+        &config.admin,
+        metrics,
+        health.clone(),
+        writer.clone(),
+        config.incidents,
+        silences.clone(),
+        addresses.clone(),
+    )
+    .await?;
+    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default(), silences, addresses)?);
     let mut signals = Signals::new(hang_up).context("cannot listen for signals")?;
     let (switch, shutdown) = shutdown();
     start_watchdog(watch.writer().clone());
@@ -289,6 +299,7 @@ impl Daemon {
             self.watch.writer().clone(),
             self.watch.in_flight().clone(),
             self.watch.silences().clone(),
+            self.watch.addresses().clone(),
         )?)
     }
 }

@@ -43,7 +43,7 @@ enum SilenceVerb {
     ///
     /// A silence fits what fits everything that it names. It takes effect at the next tick of the daemon.
     #[command(after_help = "Examples:
-  stakeout silence add --source 203.0.113.0/24 --for 7d --reason 'penetration test'
+  stakeout silence add --source 203.0.113.0/24 --for 7d --reason 'red team'
   stakeout silence add --rule kubernetes-token-spray --cluster staging \\
     --for 24h --reason 'known bug of the CI, see OPS-7' --owner ada")]
     Add(AddArgs),

@@ -1,5 +1,5 @@
 //! The silences in force: those of the file when it was last good, or at the start those of its entries that are right. It is read at each tick, so that its text can be reviewed and
-//! kept elsewhere, in Git for one.
+//! kept in Git.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

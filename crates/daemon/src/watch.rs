@@ -15,6 +15,7 @@ use stakeout_core::time::{Second, Window};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use crate::address_files::AddressFiles;
 use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
@@ -43,17 +44,19 @@ pub(crate) struct Watch {
     writer: Writer,
     in_flight: InFlight,
     silences: SilenceBook,
+    addresses: AddressFiles,
 }
 
 impl Watch {
     /// Puts a config into use. Nothing is read or sent yet. `in_flight` outlives the config, because running tasks continue, and
-    /// so do the `silences` in force.
+    /// so do the `silences` in force and what is known of `addresses`.
     pub(crate) fn new(
         config: Config,
         rules: Rules,
         writer: Writer,
         in_flight: InFlight,
         silences: SilenceBook,
+        addresses: AddressFiles,
     ) -> Result<Watch, anyhow::Error> {
         let outbound = Outbound::new(config.ca_file.as_deref())?;
         let mut budgets = Budgets::new(config.budget);
@@ -64,7 +67,7 @@ impl Watch {
         let mut outboxes = Vec::new();
         for destination in &config.notify {
             let destination = destination::open(destination, &outbound)?;
-            outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences.clone())));
+            outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences.clone(), addresses.clone())));
         }
         let rules = Arc::new(rules);
         let limits = Limits {
@@ -92,7 +95,7 @@ impl Watch {
             hash_key: writer.hash_key(),
             limits,
         };
-        Ok(Watch { config, logs, outboxes, engine: Arc::new(engine), options, writer, in_flight, silences })
+        Ok(Watch { config, logs, outboxes, engine: Arc::new(engine), options, writer, in_flight, silences, addresses })
     }
 
     /// Returns the config in use.
@@ -115,6 +118,11 @@ impl Watch {
         &self.silences
     }
 
+    /// Returns what is known of addresses.
+    pub(crate) fn addresses(&self) -> &AddressFiles {
+        &self.addresses
+    }
+
     /// Returns the handle of the writer.
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
@@ -135,6 +143,7 @@ impl Watch {
         bar: &ProgressBar,
     ) -> Result<TickSummary, StateError> {
         self.silences.refresh(self.config.silences.as_deref(), Second::from(clock::now()));
+        self.addresses.refresh(&self.config.addresses);
         let mut summary = TickSummary { silences_error: self.silences.error(), ..TickSummary::default() };
         let mut failure = None;
         let mut tasks = self.start_log_tasks(tick, shutdown, bar, &mut summary);

@@ -27,7 +27,7 @@ use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::finding_page::{FindingRequest, PageSearch};
+use crate::finding_page::PageSearch;
 use crate::incident_page::IncidentSearch;
 use crate::summary::Summary;
 
@@ -209,8 +209,7 @@ impl Writer {
 
     /// Searches the findings outside of the archive, and returns the search with the archive, which is still to be searched.
     /// Other requests are answered meanwhile.
-    pub(crate) async fn search(&self, request: FindingRequest) -> Result<(PageSearch, ArchivedFindings), StateError> {
-        let mut search = PageSearch::new(request);
+    pub(crate) async fn search(&self, mut search: PageSearch) -> Result<(PageSearch, ArchivedFindings), StateError> {
         loop {
             let (stepped, archive) = self.request(|reply| Request::Search(Box::new(search), reply)).await?;
             match archive {

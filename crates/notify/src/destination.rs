@@ -7,6 +7,7 @@ use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::route::Route;
 use stakeout_core::rule::Level;
 
+use crate::address_book::AddressBook;
 use crate::batching::DeliveryMode;
 use crate::error::{Receipt, SendError};
 use crate::notification::Message;
@@ -132,23 +133,28 @@ impl Destination {
 
     /// Sends `messages` once, at most [`messages_at_once`](Self::messages_at_once) of them; `now` is stamped on them. It
     /// never retries, waits or logs.
-    pub async fn send_all(&self, messages: &[&Message<'_>], now: Timestamp) -> Result<(), SendError> {
+    pub async fn send_all(
+        &self,
+        messages: &[&Message<'_>],
+        book: &AddressBook,
+        now: Timestamp,
+    ) -> Result<(), SendError> {
         if let Channel::Stdout(stdout) = &self.channel {
-            return stdout.send(messages, now).await.map(drop);
+            return stdout.send(messages, book, now).await.map(drop);
         }
         for message in messages {
-            self.send(message, now).await?;
+            self.send(message, book, now).await?;
         }
         Ok(())
     }
 
-    /// Sends `message` once; `now` is stamped on it. It never retries, waits or logs.
-    pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
+    /// Sends `message` once, with what `book` knows of its addresses; `now` is stamped on it. It never retries, waits or logs.
+    pub async fn send(&self, message: &Message<'_>, book: &AddressBook, now: Timestamp) -> Result<Receipt, SendError> {
         match &self.channel {
-            Channel::Slack { slack, .. } => slack.send(message).await,
-            Channel::Sns(sns) => sns.send(message, now).await,
-            Channel::Webhook(webhook) => webhook.send(message, now).await,
-            Channel::Stdout(stdout) => stdout.send(&[message], now).await,
+            Channel::Slack { slack, .. } => slack.send(message, book).await,
+            Channel::Sns(sns) => sns.send(message, book, now).await,
+            Channel::Webhook(webhook) => webhook.send(message, book, now).await,
+            Channel::Stdout(stdout) => stdout.send(&[message], book, now).await,
         }
     }
 }

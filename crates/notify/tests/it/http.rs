@@ -12,7 +12,7 @@ use stakeout_core::rule::Level;
 use stakeout_http::Network;
 use stakeout_notify::slack::Slack;
 use stakeout_notify::webhook::Webhook;
-use stakeout_notify::{Channel, Destination, Message, MessageBody, Receipt, SendError};
+use stakeout_notify::{AddressBook, Channel, Destination, Message, MessageBody, Receipt, SendError};
 
 use crate::server::{Request, Server, answer};
 use crate::strategy;
@@ -46,7 +46,8 @@ async fn outcome_of(channel: fn(&str) -> Channel, answers: Vec<String>) -> Outco
         channel(&server.url),
     );
     let finding = strategy::plain_finding(1, Level::Low, 7);
-    let outcome = for_any_thread(destination.send(&message(&finding), Timestamp::UNIX_EPOCH)).await;
+    let outcome =
+        for_any_thread(destination.send(&message(&finding), &AddressBook::default(), Timestamp::UNIX_EPOCH)).await;
     if let Err(error) = &outcome {
         let shown = format!("{error} {error:?} {destination:?}");
         assert!(!shown.contains("canary"), "{shown}");
@@ -139,7 +140,9 @@ async fn nobody_there_is_tried_later() {
     let destination =
         Destination::new("secops".to_owned(), Route::from_level(Subjects::Both, Level::Low), slack_at(&url));
     let finding = strategy::plain_finding(1, Level::Low, 7);
-    let Err(SendError::Later { reason, .. }) = destination.send(&message(&finding), Timestamp::UNIX_EPOCH).await else {
+    let Err(SendError::Later { reason, .. }) =
+        destination.send(&message(&finding), &AddressBook::default(), Timestamp::UNIX_EPOCH).await
+    else {
         panic!("not later")
     };
     assert!(reason.starts_with("cannot connect: ") && !reason.contains("canary"), "{reason}");

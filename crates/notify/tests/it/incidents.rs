@@ -19,7 +19,7 @@ use stakeout_core::time::Second;
 use stakeout_fakes::{Slack, Sns, Webhook};
 use stakeout_http::{Endpoint, Network};
 use stakeout_notify::{
-    Batch, DeliveryMode, Digest, IncidentReport, Limits, Message, MessageBody, batch, ocsf, plan, slack,
+    AddressBook, Batch, DeliveryMode, Digest, IncidentReport, Limits, Message, MessageBody, batch, ocsf, plan, slack,
 };
 
 use crate::slack::{assert_harmless, assert_outside_of_code_is_ours};
@@ -374,7 +374,7 @@ proptest! {
     #[test]
     fn incidents_are_harmless_in_slack(incidents in hostile(), activity in strategy::activity()) {
         for incident in &incidents {
-            let payload = slack::incident_message(&report(incident, activity));
+            let payload = slack::incident_message(&report(incident, activity), &AddressBook::default());
             assert_harmless(&payload);
             assert_outside_of_code_is_ours(&payload);
             let shows = format!("stakeout incidents show {}", incident.key);
@@ -420,11 +420,14 @@ async fn slack_takes_messages_about_hostile_incidents_and_reads_no_markup_in_the
     let incidents = drawn();
     for incident in &incidents {
         let message = Message { id: "1".to_owned(), body: MessageBody::Incident(report(incident, Activity::Create)) };
-        slack.send(&message).await.expect("taken");
+        slack.send(&message, &AddressBook::default()).await.expect("taken");
     }
     let reports: Vec<_> = incidents.iter().map(|incident| report(incident, Activity::Update)).collect();
     let digest = Digest { incidents: reports.clone(), grown: reports, ..Digest::default() }.in_order();
-    slack.send(&Message { id: "2".to_owned(), body: MessageBody::Digest(digest) }).await.expect("taken");
+    slack
+        .send(&Message { id: "2".to_owned(), body: MessageBody::Digest(digest) }, &AddressBook::default())
+        .await
+        .expect("taken");
     assert_eq!((fake.messages().len(), fake.refused()), (incidents.len() + 1, Vec::new()));
     let links = |found: &stakeout_fakes::markup::ActiveMarkup| format!("{found:?}");
     assert_eq!(fake.active_markup().iter().map(links).collect::<Vec<_>>(), [""; 0]);
@@ -443,7 +446,7 @@ async fn sns_takes_messages_about_hostile_incidents_with_attributes_to_filter_by
             for activity in [Activity::Create, Activity::Update, Activity::Close] {
                 let id = format!("1-incident-{}-{}", incident.key, activity as u8);
                 let message = Message { id, body: MessageBody::Incident(report(incident, activity)) };
-                sns.send(&message, now()).await.expect("taken");
+                sns.send(&message, &AddressBook::default(), now()).await.expect("taken");
             }
         }
     }
@@ -475,7 +478,7 @@ async fn a_webhook_gets_the_object_and_the_id_of_each_message() {
     for incident in &incidents {
         let message =
             Message { id: "1-incident-x-1".to_owned(), body: MessageBody::Incident(report(incident, Activity::Close)) };
-        webhook.send(&message, now()).await.expect("taken");
+        webhook.send(&message, &AddressBook::default(), now()).await.expect("taken");
     }
     let expected: Vec<Value> = incidents
         .iter()
