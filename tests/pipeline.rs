@@ -2,6 +2,7 @@
 //!
 //! Time is an argument (`once --at`), so hours pass in milliseconds. Each test has a world of its own.
 
+mod addresses;
 mod audit;
 mod budgets;
 mod context_query;
@@ -32,6 +33,7 @@ mod proxied;
 mod pushdown;
 mod scanners;
 mod sick_neighbours;
+mod silences;
 mod renamed_destination;
 mod rotated;
 mod stretched;

@@ -273,6 +273,12 @@ fn every_tool_helps_with_examples() {
         &["rules", "show"],
         &["rules", "test"],
         &["rules", "navigator"],
+        &["notify", "test"],
+        &["notify", "route"],
+        &["silence", "add"],
+        &["silence", "list"],
+        &["silence", "expire"],
+        &["ranges", "refresh"],
     ] {
         let help = printed(&[verb, &["--help"]].concat(), 0);
         assert!(help.contains("Examples:\n  stakeout "), "{verb:?}\n{help}");

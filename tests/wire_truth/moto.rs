@@ -7,7 +7,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
 use stakeout_http::{Endpoint, Network};
 use stakeout_notify::sns::Sns;
-use stakeout_notify::{Message, MessageBody};
+use stakeout_notify::{AddressBook, Message, MessageBody};
 
 use super::{answered, strategy};
 use crate::support::python::Moto;
@@ -24,7 +24,8 @@ async fn our_messages_arrive_in_queues_of_moto() {
         let message = Message { id: "17-0abc-1".to_owned(), body };
         // A FIFO queue drops a repeated message.
         for _ in 0..2 {
-            let receipt = sns.send(&message, Timestamp::UNIX_EPOCH).await.expect("moto takes it");
+            let receipt =
+                sns.send(&message, &AddressBook::default(), Timestamp::UNIX_EPOCH).await.expect("moto takes it");
             assert!(receipt.remote_id.is_some());
         }
     }

@@ -17,7 +17,7 @@ mod risk;
 mod step;
 mod nearby;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

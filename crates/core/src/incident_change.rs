@@ -8,18 +8,20 @@ use crate::delivery::Activity;
 use crate::finding::{Finding, FindingKey};
 use crate::incident::{Incident, IncidentOptions, incidents};
 use crate::incident_key::IncidentKey;
-use crate::rule::Level;
+use crate::route::Routed;
 use crate::time::Second;
 
 /// What happened to an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncidentChange {
     /// The incident.
     pub key: IncidentKey,
     /// A finding of it.
     pub finding: FindingKey,
-    /// Its level, after the change.
-    pub level: Level,
+    /// What destinations heard of before the change, if it was reported then.
+    pub before: Option<Routed>,
+    /// What decides who hears of it, after the change.
+    pub now: Routed,
     /// What happened; an incident that is over at once opens and closes.
     pub activity: Activity,
     /// Whether its level rose, or somebody was let in.
@@ -74,10 +76,12 @@ pub fn changes(before: Findings<'_>, after: Findings<'_>, options: &IncidentOpti
             (Some(old), Some(new)) => (is_changed(old, new), is_escalated(old, new)),
             _ => (true, false),
         };
+        let reported_before = old.filter(|old| before.state(old) != State::Part);
         let change = |activity, is_escalated| IncidentChange {
             key,
             finding: shown.own.first().copied().unwrap_or(FindingKey(0)),
-            level: shown.level,
+            before: reported_before.map(Routed::incident),
+            now: Routed::incident(shown),
             activity,
             is_escalated,
         };

@@ -48,7 +48,10 @@ pub mod incident_key;
 pub mod finding;
 pub mod finding_query;
 pub mod incident;
+pub mod silence;
 pub mod notice;
+pub mod route;
+pub mod shown;
 pub mod delivery;
 pub mod incident_change;
 

@@ -86,3 +86,24 @@ pub enum NoticeKind {
         reason: String,
     },
 }
+
+impl Notice {
+    /// Returns whether it is about its log alone, not about the whole watch.
+    #[must_use]
+    pub fn is_about_a_log(&self) -> bool {
+        match self.kind {
+            NoticeKind::Gap { .. }
+            | NoticeKind::PartialGap { .. }
+            | NoticeKind::GapFilled
+            | NoticeKind::Silent { .. }
+            | NoticeKind::SilenceOver
+            | NoticeKind::NotFollowedUp { .. }
+            | NoticeKind::HiddenProxy { .. } => true,
+            NoticeKind::TooManyFindings { .. }
+            | NoticeKind::TooManyPending { .. }
+            | NoticeKind::Overflow { .. }
+            | NoticeKind::ClockWasAhead
+            | NoticeKind::StateGone => false,
+        }
+    }
+}

@@ -20,11 +20,15 @@ use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use tracing::{error, info};
 
+use crate::address_files::AddressFiles;
+use crate::clock;
 use crate::config::AdminConfig;
-use crate::finding_page::FindingRequest;
+use crate::finding_page::{FindingRequest, PageSearch};
 use crate::finding_params::{self, FindingsParams};
+use crate::incident_page::IncidentSearch;
 use crate::metric;
 use crate::printed::{Format, Printed};
+use crate::silence_book::SilenceBook;
 use crate::tick::TickSummary;
 use crate::writer::Writer;
 
@@ -44,7 +48,10 @@ impl Health {
     /// Records a finished tick.
     pub(crate) fn note_tick(&self, tick: Second, summary: &TickSummary) {
         let health = match (summary.logs_pending, summary.messages_pending) {
-            (0, 0) => Ok(()),
+            (0, 0) => match &summary.silences_error {
+                None => Ok(()),
+                Some(error) => Err(format!("tick {tick}: the silences cannot be used: {error}")),
+            },
             (logs, messages) => {
                 let (logs, messages) = (counted(logs, "log"), counted(messages, "message"));
                 Err(format!("tick {tick}: {logs} and {messages} pending"))
@@ -73,6 +80,8 @@ struct Page {
     health: Health,
     writer: Writer,
     incident_options: IncidentOptions,
+    silences: SilenceBook,
+    addresses: AddressFiles,
 }
 
 /// Installs the metrics of the process and returns the handle that renders them.
@@ -89,13 +98,15 @@ pub(crate) async fn serve(
     health: Health,
     writer: Writer,
     incident_options: IncidentOptions,
+    silences: SilenceBook,
+    addresses: AddressFiles,
 ) -> Result<()> {
     let Some(listen) = config.listen else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on admin.listen {listen}"))?;
     info!(address = %listener.local_addr().unwrap_or(listen), "admin page");
-    let page = Page { metrics, health, writer, incident_options };
+    let page = Page { metrics, health, writer, incident_options, silences, addresses };
     let router = Router::new()
         .route("/metrics", get(|State(page): State<Page>| async move { page.metrics.render() }))
         .route("/healthz", get(healthz))
@@ -220,7 +231,7 @@ fn single(uid: &str, params: Result<Query<FormatParams>, QueryRejection>) -> Res
 /// Answers a request for findings. The archive is read beside the writer, which goes on.
 async fn search(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    match page.writer.search(request).await {
+    match page.writer.search(PageSearch::new(request).with_addresses(page.addresses.current())).await {
         Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
@@ -229,7 +240,9 @@ async fn search(page: &Page, request: FindingRequest) -> Response {
 /// Answers a request for incidents. They are computed beside the writer, which goes on.
 async fn search_incidents(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    match page.writer.search_incidents(request, page.incident_options).await {
+    let search = IncidentSearch::new(request, page.incident_options, page.silences.current(), clock::now().into())
+        .with_addresses(page.addresses.current());
+    match page.writer.search_incidents(search).await {
         Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }

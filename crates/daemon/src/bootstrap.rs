@@ -10,7 +10,7 @@ use stakeout_ledger::{LedgerError, Stay};
 use tracing::{info, warn};
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, route};
 use crate::exit::Failure;
 use crate::rule_files;
 use crate::section::expand::CREDENTIALS_DIRECTORY;
@@ -53,9 +53,14 @@ impl ConfigArgs {
 
     /// Reads the config with these secrets, and its rules.
     pub(crate) fn read(&self, secrets: SecretScope<'_>) -> Result<(Config, Rules), Failure> {
-        let config = Config::load(&self.config, &variable, secrets).map_err(Failure::Config)?;
+        let mut config = Config::load(&self.config, &variable, secrets).map_err(Failure::Config)?;
         let mut rules = rule_files::load(&config.rules).map_err(Failure::Config)?;
         rule_files::disable(&mut rules, &config.disabled_rules).map_err(Failure::Config)?;
+        let named = config.notify.iter_mut();
+        let errors: Vec<_> = named.flat_map(|one| route::name_rules(&mut one.route, &one.rules, &rules)).collect();
+        if !errors.is_empty() {
+            return Err(Failure::Config(errors));
+        }
         Ok((config, rules))
     }
 }

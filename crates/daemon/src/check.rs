@@ -8,11 +8,12 @@ use std::path::Path;
 use anyhow::Context;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use stakeout_core::diagnostic::Diagnostic;
-use stakeout_core::rule::CaseResult;
+use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::rule::{CaseResult, Rules};
 use stakeout_core::text::counted;
 use stakeout_ledger::Ledger;
 
+use crate::address_files;
 use crate::admin_client;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
@@ -23,6 +24,7 @@ use crate::printed::{Format, Printed};
 use crate::replay::files::read_case;
 use crate::rule_files;
 use crate::section::secret::SecretScope;
+use crate::silence_file;
 use crate::stranded::stranded;
 use crate::summary::PendingMessages;
 
@@ -53,8 +55,13 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
             counted(rules.rules.len(), "rule")
         );
         Outbound::new(config.ca_file.as_deref()).map_err(anyhow::Error::from)?;
+        let errors = address_files::errors(&args.config.config.display().to_string(), &config.addresses);
+        if !errors.is_empty() {
+            return Err(Failure::Config(errors));
+        }
         let stranded = stranded_lines(&config);
-        (rules, config.warnings, stranded, summary)
+        let warnings = [config.warnings.clone(), silence_warnings(&config, &rules)?].concat();
+        (rules, warnings, stranded, summary)
     } else {
         let rules = rule_files::load(&args.rules).map_err(Failure::Config)?;
         let summary = format!("{}, {}: good", counted(rules.rules.len(), "rule"), counted(rules.cases.len(), "case"));
@@ -74,6 +81,33 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
 /// Returns a line for each warning: a value that is allowed but probably a mistake. They are part of the result.
 fn warning_lines<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> String {
     warnings.map(|warning| format!("warning: {warning}\n")).collect()
+}
+
+/// Returns a warning for each silence that silences nothing, because no source or rule has such a name. The errors of the file are
+/// errors: a daemon would keep the silences that it knows.
+fn silence_warnings(config: &Config, rules: &Rules) -> Result<Vec<Diagnostic>, Failure> {
+    let Some(path) = &config.silences else { return Ok(Vec::new()) };
+    let now = clock::now().into();
+    let silences = silence_file::read(path, now).unwrap_or_default().good().map_err(Failure::Config)?;
+    let clusters: Vec<&str> = config.sources.iter().map(|one| &*one.source.cluster).collect();
+    let rules: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
+    let mut warnings = Vec::new();
+    for silence in silences.iter().filter(|silence| !silence.is_over(now)) {
+        let named =
+            [("cluster", "source", &silence.cluster, &clusters), ("rule", "active rule", &silence.rule, &rules)];
+        for (key, owner, name, known) in named {
+            if let Some(name) = name.as_deref().filter(|name| !known.contains(name)) {
+                warnings.push(Diagnostic {
+                    file: path.display().to_string(),
+                    line: 0,
+                    key: format!("{}.{key}", silence.id),
+                    problem: format!("no {owner} has the {key} `{name}`, so it silences nothing"),
+                    fix: suggestion(name, known),
+                });
+            }
+        }
+    }
+    Ok(warnings)
 }
 
 /// What `check` wants to know of the state, as it is in its summary.

@@ -15,9 +15,11 @@ use crate::findings::{self, FindingsArgs};
 use crate::incidents::{self, IncidentsArgs};
 use crate::notify::{self, NotifyArgs};
 use crate::once::{self, OnceArgs};
+use crate::ranges::{self, RangesArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::rules::{self, RulesArgs};
 use crate::run::{self, RunArgs};
+use crate::silence::{self, SilenceArgs};
 use crate::state::{self, StateArgs};
 use crate::telemetry::{self, LogArgs};
 use crate::tune::{self, TuneArgs};
@@ -66,6 +68,10 @@ enum Verb {
     Findings(FindingsArgs),
     /// List and show incidents: one attacker with all that they did
     Incidents(IncidentsArgs),
+    /// Silence known behaviour for a while, and list what is silenced
+    Silence(SilenceArgs),
+    /// Download the address ranges that clouds publish
+    Ranges(RangesArgs),
     /// Show the state of the daemon, move or drop its pending messages
     State(StateArgs),
     /// Test destinations
@@ -94,6 +100,8 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::Doctor(args) => doctor::run(args),
         Verb::Findings(args) => findings::run(args),
         Verb::Incidents(args) => incidents::run(args),
+        Verb::Silence(args) => silence::run(args),
+        Verb::Ranges(args) => ranges::run(args),
         Verb::State(args) => state::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Completion { shell } => {

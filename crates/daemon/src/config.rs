@@ -3,9 +3,11 @@
 //! This module opens the file and combines its sections; each larger section has its own module. It does not decide what
 //! the values are used for, and it does not read the rule files.
 
+mod addresses;
 mod admin;
 mod duration;
 mod incidents;
+pub(crate) mod route;
 pub(crate) mod notify;
 pub(crate) mod rules;
 pub(crate) mod schedule;
@@ -32,6 +34,7 @@ use crate::outbound::CA_FILE;
 use crate::section::secret::SecretScope;
 use crate::section::{self, Environment, SectionReader, expand, io_problem, keys};
 
+pub(crate) use addresses::AddressConfig;
 pub(crate) use admin::AdminConfig;
 pub(crate) use duration::parse as seconds_of;
 use notify::Destination;
@@ -46,7 +49,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 16] = [
     "schedule",
     "state",
     "rules",
@@ -54,6 +57,9 @@ const SECTIONS: [&str; 13] = [
     "trusted_proxies",
     "sources",
     "notify",
+    "silences",
+    "networks",
+    "context",
     "incidents",
     "context_query",
     "admin",
@@ -79,6 +85,10 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
     /// The destinations of findings and incidents, in the order of the file.
     pub(crate) notify: Vec<Destination>,
+    /// The file with silences, which need not exist.
+    pub(crate) silences: Option<PathBuf>,
+    /// What is known of addresses.
+    pub(crate) addresses: AddressConfig,
     /// How incidents are joined and rated.
     pub(crate) incidents: IncidentOptions,
     /// Minimum level for which the context query runs, or `None` if it is off.
@@ -153,7 +163,11 @@ fn sections(
     } else {
         sources::read(&map, &for_sources, reader, errors)
     };
-    let notify = notify::read(&map, secrets, reader, errors);
+    let clusters: Option<Vec<&str>> =
+        sources.as_ref().map(|sources| sources.iter().map(|config| &*config.source.cluster).collect());
+    let notify = notify::read(&map, clusters.as_deref(), secrets, reader, errors);
+    let silences = keep(map.get("silences").map(|at| reader.path(&at)).transpose(), errors);
+    let addresses = keep(addresses::read(&map, reader), errors);
     let incidents = keep(incidents::read(&map), errors);
     let state = keep(state::read(&map, reader), errors);
     let rules = keep(rules::read(&map, reader), errors);
@@ -172,6 +186,8 @@ fn sections(
         trusted_proxies: trusted_proxies?,
         sources: sources?,
         notify: notify?,
+        silences: silences?,
+        addresses: addresses?,
         incidents: incidents?,
         context_query_min: context_query_min?,
         admin: admin?,

@@ -15,6 +15,7 @@ use stakeout_core::time::Second;
 use stakeout_fakes::{Slack, Sns, render};
 use stakeout_ledger::Stay;
 
+use crate::address_files::AddressFiles;
 use crate::bootstrap;
 use crate::clock;
 use crate::cloud::{Fake, Served, start_fakes};
@@ -25,6 +26,7 @@ use crate::rule_files;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::shutdown;
+use crate::silence_book::SilenceBook;
 use crate::watch::Watch;
 use crate::writer::Writer;
 
@@ -73,7 +75,14 @@ async fn show(args: &DemoArgs) -> Result<()> {
     let last = config.schedule.tick_before(Second::from(clock::now())).context("the schedule has no tick")?;
     let ticks = [last.plus(-3600), last];
     let writer = Writer::start(config.state.path.clone(), Stay::Brief).context("cannot open the demo's state")?;
-    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default())?);
+    let watch = Arc::new(Watch::new(
+        config,
+        rules,
+        writer,
+        InFlight::default(),
+        SilenceBook::default(),
+        AddressFiles::default(),
+    )?);
     let mut out = io::stdout();
     let names: Vec<&str> = clouds.iter().map(|cloud| cloud.name()).collect();
     writeln!(out, "Stakeout demo, on this machine only: audit logs from fakes of {}.", names.join(", "))?;

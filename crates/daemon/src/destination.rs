@@ -28,5 +28,5 @@ pub(crate) fn open(config: &DestinationConfig, outbound: &Outbound) -> Result<De
             Channel::Sns(Box::new(topic))
         }
     };
-    Ok(Destination::new(config.name.clone(), config.subjects, config.level_min, channel))
+    Ok(Destination::new(config.name.clone(), config.route.clone(), channel))
 }

@@ -1,25 +1,31 @@
 //! Sends the pending messages of one destination. Only this module and `scan::pages` wait and retry.
 
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use stakeout_core::delivery::Settlement;
-use stakeout_core::incident::IncidentOptions;
+use stakeout_core::delivery::{Settlement, Subject};
+use stakeout_core::finding::Finding;
+use stakeout_core::incident::{IncidentKey, IncidentOptions};
+use stakeout_core::shown::{Shown, ShownChange, ShownIncident};
+use stakeout_core::time::Second;
 use stakeout_notify::SendError;
-use stakeout_notify::batching::{Batch, Planned, batch, plan};
+use stakeout_notify::batching::{Batch, Limits, Planned, batch, plan};
 use stakeout_notify::destination::{Destination, MessagePace};
 use stakeout_notify::notification::Message;
 use tracing::{debug, info, warn};
 
+use crate::address_files::AddressFiles;
 use crate::clock;
 use crate::in_flight::InFlightGuard;
 use crate::metric;
 use crate::pace::Wanted;
 use crate::shutdown::Shutdown;
-use crate::writer::{StateError, Writer};
+use crate::silence_book::SilenceBook;
+use crate::writer::{AskedIncidents, ReportedIncidents, StateError, Writer};
 
 /// First wait after a failure. It doubles up to [`WAIT_MAX`], and each wait has random jitter.
 const WAIT_MIN: Duration = Duration::from_millis(500);
@@ -40,6 +46,10 @@ pub(crate) struct Outbox {
     pub(crate) destination: Destination,
     /// How the incidents that it hears of are joined.
     incidents: IncidentOptions,
+    /// What people do not want to hear of.
+    silences: SilenceBook,
+    /// What is known of addresses.
+    addresses: AddressFiles,
     /// Paces the messages, of one tick after another.
     limiter: Option<DefaultDirectRateLimiter>,
     pause: Mutex<Pause>,
@@ -60,9 +70,14 @@ pub(crate) struct DispatchSummary {
 
 impl Outbox {
     /// Returns the outbox of a destination.
-    pub(crate) fn new(destination: Destination, incidents: IncidentOptions) -> Outbox {
+    pub(crate) fn new(
+        destination: Destination,
+        incidents: IncidentOptions,
+        silences: SilenceBook,
+        addresses: AddressFiles,
+    ) -> Outbox {
         let limiter = destination.pace().map(|pace| RateLimiter::direct(quota(pace)));
-        Outbox { destination, incidents, limiter, pause: Mutex::default() }
+        Outbox { destination, incidents, silences, addresses, limiter, pause: Mutex::default() }
     }
 
     /// Pauses for at least as long, beyond this tick.
@@ -122,10 +137,28 @@ async fn send_pending(
     'parts: for part in mode.parts(&planned) {
         let findings = writer.findings(part.iter().filter_map(Planned::finding).collect()).await?;
         let asked: Vec<_> = part.iter().filter_map(Planned::incident).collect();
-        let incidents = writer.incidents(asked, outbox.incidents).await?;
-        let Batch { notifications, unsent } = batch(mode, part, &findings, &incidents);
+        let (silences, now) = (outbox.silences.current(), Second::from(clock::now()));
+        let question = AskedIncidents {
+            asked,
+            destination: destination.name().to_owned(),
+            options: outbox.incidents,
+            silences: silences.clone(),
+            now,
+        };
+        let ReportedIncidents { incidents, silenced, shown } = writer.incidents(question).await?;
+        let is_silenced = |finding: &&Finding| silences.silence([*finding], now).is_some();
+        let silenced_findings = findings.values().filter(is_silenced).map(|finding| Subject::Finding(finding.key));
+        let silenced = silenced.into_iter().map(Subject::Incident).chain(silenced_findings).collect();
+        let limits = Limits { level_max: destination.level_max(), silenced };
+        let Batch { notifications, unsent, silenced } = batch(mode, part, &findings, &incidents, &limits);
         if !unsent.is_empty() {
             writer.settle(unsent).await?;
+        }
+        if !silenced.is_empty() {
+            let changes = silenced.entries.len();
+            writer.settle(with_silenced(silenced, destination.name(), &shown, now)).await?;
+            metric::messages_silenced(destination, changes);
+            info!(destination = destination.name(), changes, "silenced changes are not sent");
         }
         summary.pending = summary.pending - part.len() + notifications.len();
         for some in notifications.chunks(destination.messages_at_once()) {
@@ -147,7 +180,7 @@ async fn send_pending(
             refused_in_a_row = 0;
             let mut settles = Settlement::default();
             some.iter().for_each(|notification| settles.add(&notification.settles));
-            writer.settle(settles).await?;
+            writer.settle(with_heard(settles, destination.name(), &shown)).await?;
             metric::messages(destination, some.len(), true);
             summary.sent += some.len();
             summary.pending -= some.len();
@@ -160,8 +193,39 @@ async fn send_pending(
     Ok(summary)
 }
 
+/// Adds to what is settled that the destination has not heard of these incidents, but where it shows a message.
+fn with_silenced(
+    mut settles: Settlement,
+    destination: &str,
+    shown: &HashMap<IncidentKey, ShownIncident>,
+    at: Second,
+) -> Settlement {
+    let unshown = |incident: &IncidentKey| shown.get(incident).is_none_or(|shown| shown.shown == Shown::Silenced);
+    let incidents: BTreeSet<IncidentKey> = settles.entries.iter().filter_map(|(_, entry)| entry.incident).collect();
+    settles.shown.extend(incidents.into_iter().filter(unshown).map(|incident| ShownChange {
+        destination: destination.to_owned(),
+        incident,
+        shown: Some(ShownIncident { at, shown: Shown::Silenced }),
+    }));
+    settles
+}
+
+/// Adds to what is settled that the destination has heard of incidents again that were silenced.
+fn with_heard(mut settles: Settlement, destination: &str, shown: &HashMap<IncidentKey, ShownIncident>) -> Settlement {
+    let was_silenced = |incident: &IncidentKey| shown.get(incident).is_some_and(|shown| shown.shown == Shown::Silenced);
+    let incidents: BTreeSet<IncidentKey> = settles.entries.iter().filter_map(|(_, entry)| entry.incident).collect();
+    let known = std::mem::take(&mut settles.shown);
+    let heard = incidents.into_iter().filter(was_silenced);
+    settles.shown =
+        heard.map(|incident| ShownChange { destination: destination.to_owned(), incident, shown: None }).collect();
+    // What it shows from now on is the last word.
+    settles.shown.extend(known);
+    settles
+}
+
 async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendError> {
     let destination = &outbox.destination;
+    let book = outbox.addresses.current();
     let mut waits = ExponentialBuilder::default()
         .with_min_delay(WAIT_MIN)
         .with_max_delay(WAIT_MAX)
@@ -172,7 +236,7 @@ async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendErro
         if let Some(limiter) = &outbox.limiter {
             limiter.until_ready().await;
         }
-        let Err(error) = destination.send_all(messages, clock::now()).await else { return Ok(()) };
+        let Err(error) = destination.send_all(messages, &book, clock::now()).await else { return Ok(()) };
         let asked = match &error {
             SendError::Refused { .. } => return Err(error),
             SendError::Later { after, .. } => after.unwrap_or_default(),

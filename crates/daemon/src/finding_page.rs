@@ -4,14 +4,17 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use stakeout_core::delivery::Activity;
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::finding_query::FindingQuery;
+use stakeout_core::silence::Silence;
 use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
-use stakeout_notify::details::details;
+use stakeout_notify::AddressBook;
+use stakeout_notify::details::{address_details, details, sources_of};
 use stakeout_notify::ocsf;
 use stakeout_notify::text::{CELL_HEADINGS, finding_cells};
 
@@ -36,6 +39,8 @@ pub(crate) struct FindingRequest {
     pub(crate) limit: usize,
     /// How they are shown.
     pub(crate) format: Format,
+    /// Of incidents, only those that this silence would silence, with those in force.
+    pub(crate) silence: Option<Silence>,
 }
 
 /// The place of a finding among the others: the latest come first.
@@ -50,6 +55,8 @@ enum Shown {
 /// A page that is being filled.
 pub(crate) struct PageSearch {
     request: FindingRequest,
+    /// What is known of addresses.
+    addresses: Arc<AddressBook>,
     latest: BTreeMap<Place, Shown>,
     /// Bytes of their text.
     bytes: usize,
@@ -62,8 +69,7 @@ pub(crate) struct PageSearch {
 }
 
 /// Answers the request from `ledger` and its archive. The inner error says that no single finding has the uid.
-pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Result<Printed, String>, LedgerError> {
-    let mut search = PageSearch::new(request);
+pub(crate) fn of_ledger(ledger: &Ledger, mut search: PageSearch) -> Result<Result<Printed, String>, LedgerError> {
     loop {
         if let Some(archive) = search.step(ledger)? {
             return Ok(search.with_archive(archive));
@@ -74,7 +80,20 @@ pub(crate) fn of_ledger(ledger: &Ledger, request: FindingRequest) -> Result<Resu
 impl PageSearch {
     /// Returns a page for the request, with no finding yet.
     pub(crate) fn new(request: FindingRequest) -> PageSearch {
-        PageSearch { request, latest: BTreeMap::new(), bytes: 0, end: None, unreadable: 0, read: None }
+        PageSearch {
+            request,
+            addresses: Arc::default(),
+            latest: BTreeMap::new(),
+            bytes: 0,
+            end: None,
+            unreadable: 0,
+            read: None,
+        }
+    }
+
+    /// Shows what is known of addresses beside the findings.
+    pub(crate) fn with_addresses(self, addresses: Arc<AddressBook>) -> PageSearch {
+        PageSearch { addresses, ..self }
     }
 
     /// Searches some more of the findings outside of the archive. After the last of them, returns the archive, which needs the
@@ -132,8 +151,10 @@ impl PageSearch {
 
     fn shown(&self, finding: &Finding) -> Shown {
         match self.request.format {
-            Format::Json => Shown::Whole(line_of(finding)),
-            Format::Text if self.request.query.uid.is_some() => Shown::Whole(details(finding)),
+            Format::Json => Shown::Whole(line_of(finding, &self.addresses)),
+            Format::Text if self.request.query.uid.is_some() => {
+                Shown::Whole(details(finding) + &address_details(sources_of(finding), &self.addresses))
+            }
             Format::Text => Shown::Row(row_of(finding)),
         }
     }
@@ -201,19 +222,20 @@ fn row_of(finding: &Finding) -> [String; COLUMNS] {
 }
 
 /// Returns the finding as a destination gets it, as it stands now.
-fn line_of(finding: &Finding) -> String {
+fn line_of(finding: &Finding, addresses: &AddressBook) -> String {
     let activity = match finding.status {
         FindingStatus::Open if finding.updated_at == finding.created_at => Activity::Create,
         FindingStatus::Open => Activity::Update,
         FindingStatus::Quiet | FindingStatus::MergedInto(_) => Activity::Close,
     };
-    ocsf::to_line(&ocsf::finding_message(finding, activity, None, finding.updated_at)) + "\n"
+    let mut object = ocsf::finding_message(finding, activity, None, finding.updated_at);
+    ocsf::add_addresses(&mut object, addresses);
+    ocsf::to_line(&object) + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use jiff::Timestamp;
     use stakeout_core::episode::Episode;

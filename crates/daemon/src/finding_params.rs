@@ -4,11 +4,13 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use stakeout_core::finding_query::FindingQuery;
 use stakeout_core::rule::Level;
+use stakeout_core::silence::Silence;
 use stakeout_core::time::Second;
 
 use crate::finding_page::FindingRequest;
 use crate::network;
 use crate::printed::Format;
+use crate::silence_file;
 
 /// Most findings of one answer.
 const FINDINGS_MAX: usize = 1000;
@@ -36,12 +38,14 @@ pub(crate) struct FindingsParams {
     open: Option<bool>,
     limit: Option<String>,
     format: Option<Format>,
+    /// As an entry of the file with silences.
+    silence: Option<String>,
 }
 
 impl FindingsParams {
     /// Returns the request, or what is wrong.
     pub(crate) fn parse(self) -> Result<FindingRequest, String> {
-        let FindingsParams { since, level, rule, source, open, limit, format } = self;
+        let FindingsParams { since, level, rule, source, open, limit, format, silence } = self;
         let query = FindingQuery {
             uid: None,
             since: parsed("since", since, time)?,
@@ -51,20 +55,21 @@ impl FindingsParams {
             is_open: open.unwrap_or(false),
         };
         let limit = parsed("limit", limit, number)?.unwrap_or(FINDINGS_USUAL);
-        Ok(FindingRequest { query, limit, format: format.unwrap_or(Format::Json) })
+        let silence = parsed("silence", silence, self::silence)?;
+        Ok(FindingRequest { query, limit, format: format.unwrap_or(Format::Json), silence })
     }
 }
 
 /// Returns the request for the finding whose uid begins so.
 pub(crate) fn single(uid: String, format: Format) -> FindingRequest {
     let query = FindingQuery { uid: Some(uid), ..FindingQuery::default() };
-    FindingRequest { query, limit: AMBIGUOUS_MAX, format }
+    FindingRequest { query, limit: AMBIGUOUS_MAX, format, silence: None }
 }
 
 /// Returns the address below `path`, and the parameters, that mean this request.
 pub(crate) fn written(path: &str, request: &FindingRequest) -> (String, Vec<(&'static str, String)>) {
-    let FindingRequest { query: FindingQuery { uid, since, level_min, rule, source, is_open }, limit, format } =
-        request;
+    let FindingRequest { query, limit, format, silence } = request;
+    let FindingQuery { uid, since, level_min, rule, source, is_open } = query;
     let format = ("format", format.as_str().to_owned());
     if let Some(uid) = uid {
         return (format!("{path}/{uid}"), vec![format]);
@@ -76,6 +81,7 @@ pub(crate) fn written(path: &str, request: &FindingRequest) -> (String, Vec<(&'s
         ("source", source.map(|network: IpNet| network.to_string())),
         ("open", is_open.then(|| "true".to_owned())),
         ("limit", Some(limit.to_string())),
+        ("silence", silence.as_ref().map(silence_file::on_one_line)),
     ];
     let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
     (path.to_owned(), pairs.chain([format]).collect())
@@ -87,6 +93,11 @@ fn parsed<T>(name: &str, text: Option<String>, parse: impl Fn(&str) -> Result<T,
 
 fn time(text: &str) -> Result<Second, String> {
     text.parse::<jiff::Timestamp>().map(Second::from).map_err(|_| "not a time in RFC 3339".to_owned())
+}
+
+/// Parses a silence. Its end is not limited: the command that asks for it has checked that.
+fn silence(text: &str) -> Result<Silence, String> {
+    silence_file::parse_entry(text, Second(i64::MAX)).map_err(|error| error.to_string())
 }
 
 /// Parses a level.
@@ -128,9 +139,19 @@ mod tests {
             source: Some("2001:db8::/48".parse().expect("a network")),
             is_open: true,
         };
+        let silence = Silence {
+            id: "pentest-1".to_owned(),
+            source: Some("203.0.113.0/24".parse().expect("a network")),
+            cluster: Some("prod".to_owned()),
+            rule: None,
+            user: Some("system:serviceaccount:a, b}".to_owned()),
+            reason: "\"no\" & # because".to_owned(),
+            owner: "yes".to_owned(),
+            until: Second(1_795_222_200),
+        };
         let requests = [
-            FindingRequest { query, limit: 7, format: Format::Text },
-            FindingRequest { query: FindingQuery::default(), limit: 1, format: Format::Json },
+            FindingRequest { query, limit: 7, format: Format::Text, silence: Some(silence) },
+            FindingRequest { query: FindingQuery::default(), limit: 1, format: Format::Json, silence: None },
         ];
         for request in requests {
             let (path, pairs) = written(PATH, &request);

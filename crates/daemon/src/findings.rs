@@ -11,12 +11,13 @@ use stakeout_core::rule::{Level, Rules};
 use stakeout_core::time::Second;
 use stakeout_ledger::Ledger;
 
+use crate::address_files::AddressFiles;
 use crate::admin_client;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::config::seconds_of;
 use crate::exit::{Exit, Failure};
-use crate::finding_page::{self, FindingRequest};
+use crate::finding_page::{self, FindingRequest, PageSearch};
 use crate::finding_params::{self, FINDINGS_USUAL, level, number, uid};
 use crate::network;
 use crate::printed::{Format, FormatArgs};
@@ -94,7 +95,7 @@ impl QueryArgs {
             source: self.source,
             is_open: self.open,
         };
-        FindingRequest { query, limit: self.number, format }
+        FindingRequest { query, limit: self.number, format, silence: None }
     }
 }
 
@@ -110,7 +111,8 @@ pub(crate) fn run(args: &FindingsArgs) -> Result<Exit, Failure> {
     }
     let (path, params) = finding_params::written(finding_params::PATH, &request);
     let of_state = |ledger: &Ledger| {
-        let found = finding_page::of_ledger(ledger, request).map_err(|error| bootstrap::state_failure(error.into()))?;
+        let search = PageSearch::new(request).with_addresses(AddressFiles::of(&config.addresses));
+        let found = finding_page::of_ledger(ledger, search).map_err(|error| bootstrap::state_failure(error.into()))?;
         found.map_err(|reason| anyhow!(reason).into())
     };
     admin_client::state_or_daemon(&config, of_state, &path, &params)?.print()

@@ -2,18 +2,22 @@
 //! findings are stored.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use stakeout_core::delivery::Activity;
 use stakeout_core::evidence::Evidence;
 use stakeout_core::finding::{Finding, FindingKey, RelatedActivity};
 use stakeout_core::finding_query::FindingQuery;
 use stakeout_core::incident::{Incident, IncidentOptions, incidents};
+use stakeout_core::silence::{Silence, Silenced, Silences};
 use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Second;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError};
-use stakeout_notify::details::incident_details;
+use stakeout_notify::AddressBook;
+use stakeout_notify::details::{address_details, incident_details};
 use stakeout_notify::ocsf;
 
 use crate::finding_page::{FindingRequest, STEP_FINDINGS};
@@ -37,6 +41,11 @@ const HEADINGS: [&str; 8] = ["UID", "STATUS", "LEVEL", "FINDINGS", "SOURCES", "F
 pub(crate) struct IncidentSearch {
     request: FindingRequest,
     options: IncidentOptions,
+    silences: Arc<Silences>,
+    /// What is known of addresses.
+    addresses: Arc<AddressBook>,
+    /// The time at which silences must be in force.
+    now: Second,
     /// The latest findings, without what no incident shows.
     findings: BTreeMap<(Reverse<Second>, FindingKey), Finding>,
     /// How many sources they list.
@@ -50,12 +59,7 @@ pub(crate) struct IncidentSearch {
 }
 
 /// Answers the request from `ledger` and its archive. The inner error says that no single incident has the uid.
-pub(crate) fn of_ledger(
-    ledger: &Ledger,
-    request: FindingRequest,
-    options: IncidentOptions,
-) -> Result<Result<Printed, String>, LedgerError> {
-    let mut search = IncidentSearch::new(request, options);
+pub(crate) fn of_ledger(ledger: &Ledger, mut search: IncidentSearch) -> Result<Result<Printed, String>, LedgerError> {
     loop {
         if let Some(archive) = search.step(ledger)? {
             return Ok(search.with_archive(archive));
@@ -64,17 +68,30 @@ pub(crate) fn of_ledger(
 }
 
 impl IncidentSearch {
-    /// Returns a search for the request that has read nothing yet.
-    pub(crate) fn new(request: FindingRequest, options: IncidentOptions) -> IncidentSearch {
+    /// Returns a search for the request that has read nothing yet. It shows what is silenced at `now`.
+    pub(crate) fn new(
+        request: FindingRequest,
+        options: IncidentOptions,
+        silences: Arc<Silences>,
+        now: Second,
+    ) -> IncidentSearch {
         IncidentSearch {
             request,
             options,
+            silences,
+            addresses: Arc::default(),
+            now,
             findings: BTreeMap::new(),
             sources: 0,
             is_cut: false,
             unreadable: 0,
             read: None,
         }
+    }
+
+    /// Shows what is known of addresses beside the incidents.
+    pub(crate) fn with_addresses(self, addresses: Arc<AddressBook>) -> IncidentSearch {
+        IncidentSearch { addresses, ..self }
     }
 
     /// Reads some more of the findings outside of the archive. After the last of them, returns the archive, which needs the ledger
@@ -117,15 +134,29 @@ impl IncidentSearch {
     }
 
     fn printed(self) -> Result<Printed, String> {
-        let IncidentSearch { request, options, findings, is_cut, unreadable, .. } = self;
-        let FindingRequest { query, limit, format } = request;
+        let IncidentSearch {
+            request,
+            options,
+            silences,
+            addresses,
+            now: silenced_at,
+            findings,
+            is_cut,
+            unreadable,
+            ..
+        } = self;
+        let FindingRequest { query, limit, format, silence } = request;
+        let silencing = Silencing::new(&silences, silence, findings.values(), silenced_at);
         let open: HashSet<FindingKey> =
             findings.values().filter(|finding| finding.is_open()).map(|finding| finding.key).collect();
         let status = |incident: &Incident| Status::of(incident, &open);
         let mut found = incidents(findings.values(), &options);
         found.retain(|incident| {
             let is_wanted = incident.parent.is_none() || query.uid.is_some();
-            is_wanted && matches(&query, incident) && (!query.is_open || status(incident) == Status::Open)
+            is_wanted
+                && matches(&query, incident)
+                && (!query.is_open || status(incident) == Status::Open)
+                && silencing.is_wanted(incident)
         });
         found.sort_by_key(|incident| (Reverse(incident.last), incident.key));
         let mut notes = Vec::new();
@@ -154,15 +185,26 @@ impl IncidentSearch {
         let mut text = String::new();
         match (format, &query.uid) {
             (Format::Text, None) => {
-                let rows: Vec<_> = found.iter().map(|incident| row_of(incident, status(incident))).collect();
+                let rows: Vec<_> =
+                    found.iter().map(|incident| row_of(incident, status(incident), silencing.of(incident))).collect();
                 text = table(HEADINGS, &rows);
             }
             _ => {
                 for incident in &found {
                     let shown = match format {
-                        Format::Text => incident_details(incident, status(incident).as_str()),
+                        Format::Text => {
+                            let silenced = silencing.of(incident).map(|silenced| format!(", {silenced}"));
+                            let status = status(incident).as_str().to_owned() + &silenced.unwrap_or_default();
+                            let known = address_details(incident.sources.iter().copied(), &addresses);
+                            incident_details(incident, &status) + &known
+                        }
                         Format::Json => {
-                            ocsf::to_line(&ocsf::incident(incident, status(incident).activity(), None, now)) + "\n"
+                            let mut object = ocsf::incident(incident, status(incident).activity(), None, now);
+                            if let Some(silenced) = silencing.of(incident) {
+                                object["unmapped"]["incident"]["silenced"] = shown(&silenced);
+                            }
+                            ocsf::add_addresses(&mut object, &addresses);
+                            ocsf::to_line(&object) + "\n"
                         }
                     };
                     if text.len() + shown.len() > TEXT_BYTES_MAX {
@@ -175,6 +217,59 @@ impl IncidentSearch {
         }
         Ok(Printed { text, notes })
     }
+}
+
+/// What is silenced of the incidents that a search found.
+struct Silencing<'f> {
+    silences: Silences,
+    /// The only silence whose incidents are wanted.
+    only: Option<Silence>,
+    findings: HashMap<FindingKey, &'f Finding>,
+    now: Second,
+}
+
+impl<'f> Silencing<'f> {
+    fn new(
+        silences: &Silences,
+        only: Option<Silence>,
+        findings: impl Iterator<Item = &'f Finding>,
+        now: Second,
+    ) -> Silencing<'f> {
+        let silences = Silences::new(silences.iter().chain(&only).cloned().collect());
+        let findings = match silences.is_any_active(now) {
+            true => findings.map(|finding| (finding.key, finding)).collect(),
+            false => HashMap::new(),
+        };
+        Silencing { silences, only, findings, now }
+    }
+
+    fn of(&self, incident: &Incident) -> Option<Silenced> {
+        self.silences.silence(self.findings_of(incident), self.now)
+    }
+
+    /// Returns whether the only silence that is asked for has a part in silencing the incident.
+    fn is_wanted(&self, incident: &Incident) -> bool {
+        self.only.as_ref().is_none_or(|only| {
+            self.findings_of(incident).any(|finding| only.fits(finding)) && self.of(incident).is_some()
+        })
+    }
+
+    fn findings_of(&self, incident: &Incident) -> impl Iterator<Item = &'f Finding> {
+        incident.findings.iter().filter_map(|(key, _)| self.findings.get(key).copied())
+    }
+}
+
+/// Returns the silences of an incident for machines.
+fn shown(silenced: &Silenced) -> Value {
+    let by = |silence: &Silence| {
+        json!({
+            "id": silence.id,
+            "owner": silence.owner,
+            "reason": silence.reason,
+            "until": silence.until.to_string(),
+        })
+    };
+    json!({"until": silenced.until.to_string(), "by": silenced.by.iter().map(by).collect::<Vec<_>>()})
 }
 
 /// Whether an incident goes on.
@@ -221,9 +316,11 @@ fn matches(query: &FindingQuery, incident: &Incident) -> bool {
         && query.source.is_none_or(|network| incident.sources.iter().any(|source| source.overlaps(&network)))
 }
 
-fn row_of(incident: &Incident, status: Status) -> [String; HEADINGS.len()] {
+fn row_of(incident: &Incident, status: Status, silenced: Option<Silenced>) -> [String; HEADINGS.len()] {
     let mut uid = incident.key.to_string();
     uid.truncate(UID_DIGITS);
+    let title = bounded(&visible(&incident.title), TITLE_CHARS_MAX);
+    let silenced = silenced.map(|silenced| bounded(&visible(&format!("; {silenced}")), TITLE_CHARS_MAX));
     [
         uid,
         status.as_str().to_owned(),
@@ -232,6 +329,6 @@ fn row_of(incident: &Incident, status: Status) -> [String; HEADINGS.len()] {
         incident.sources.len().to_string(),
         incident.first.to_string(),
         incident.last.to_string(),
-        bounded(&visible(&incident.title), TITLE_CHARS_MAX),
+        title + &silenced.unwrap_or_default(),
     ]
 }

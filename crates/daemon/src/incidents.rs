@@ -3,16 +3,20 @@
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
+use stakeout_core::time::Second;
 use stakeout_ledger::Ledger;
 
+use crate::address_files::AddressFiles;
 use crate::admin_client;
 use crate::bootstrap::{self, ConfigArgs};
+use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::finding_params::{self, uid};
 use crate::findings::QueryArgs;
-use crate::incident_page;
+use crate::incident_page::{self, IncidentSearch};
 use crate::printed::FormatArgs;
 use crate::section::secret::SecretScope;
+use crate::silence_book::SilenceBook;
 
 /// The arguments of `stakeout incidents`.
 #[derive(Args, Debug)]
@@ -60,8 +64,11 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit, Failure> {
     let (config, _) = config.load(SecretScope::NONE)?;
     let (path, params) = finding_params::written(finding_params::INCIDENTS_PATH, &request);
     let of_state = |ledger: &Ledger| {
-        let found = incident_page::of_ledger(ledger, request, config.incidents)
-            .map_err(|error| bootstrap::state_failure(error.into()))?;
+        let (now, book) = (Second::from(clock::now()), SilenceBook::default());
+        book.refresh(config.silences.as_deref(), now);
+        let search = IncidentSearch::new(request, config.incidents, book.current(), now)
+            .with_addresses(AddressFiles::of(&config.addresses));
+        let found = incident_page::of_ledger(ledger, search).map_err(|error| bootstrap::state_failure(error.into()))?;
         found.map_err(|reason| anyhow!(reason).into())
     };
     admin_client::state_or_daemon(&config, of_state, &path, &params)?.print()

@@ -28,11 +28,15 @@ mod cloud;
 mod config;
 mod schedule;
 mod destination;
+mod silence_file;
+mod cloud_ranges;
+mod address_files;
 
 // Scanning one window of one log, committing it, and sending the messages.
 mod scan;
 mod stranded;
 mod metric;
+mod silence_book;
 mod summary;
 mod finding_page;
 mod incident_page;
@@ -67,6 +71,8 @@ mod findings;
 mod incidents;
 mod state;
 mod notify;
+mod silence;
+mod ranges;
 mod cli;
 
 use std::io::{self, Write};

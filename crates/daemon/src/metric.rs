@@ -71,6 +71,12 @@ pub(crate) fn describe() {
     describe_gauge!("stakeout_state_held", "Incidents that wait for the digest of the day, by destination.");
     describe_counter!("stakeout_findings_archived_total", "Findings that went to the archive.");
     describe_counter!(
+        "stakeout_messages_silenced_total",
+        "Changes of findings and incidents that a destination does not get because they are silenced, by destination."
+    );
+    describe_gauge!("stakeout_silences", "Silences in force.");
+    describe_gauge!("stakeout_silences_bad", "1 while the file with silences is bad, else 0.");
+    describe_counter!(
         "stakeout_messages_left_out_total",
         "Findings and notices that a destination does not get because too many are pending, by destination."
     );
@@ -156,6 +162,18 @@ pub(crate) fn messages(destination: &Destination, messages: usize, is_sent: bool
     let outcome = if is_sent { "sent" } else { "failed" };
     counter!("stakeout_messages_total", "destination" => destination.name().to_owned(), "outcome" => outcome)
         .increment(messages as u64);
+}
+
+/// Counts changes of findings and incidents that are silenced.
+pub(crate) fn messages_silenced(destination: &Destination, changes: usize) {
+    let destination = destination.name().to_owned();
+    counter!("stakeout_messages_silenced_total", "destination" => destination).increment(changes as u64);
+}
+
+/// Updates how many silences are in force, and whether their file is bad.
+pub(crate) fn silences(in_force: usize, is_bad: bool) {
+    gauge!("stakeout_silences").set(u32::try_from(in_force).unwrap_or(u32::MAX));
+    gauge!("stakeout_silences_bad").set(if is_bad { 1.0 } else { 0.0 });
 }
 
 /// Updates the number of pending messages of a destination.

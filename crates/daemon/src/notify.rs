@@ -1,8 +1,10 @@
-//! The verb `notify`: sends a test message to one destination or to all.
+//! The verb `notify`: sends a test message to one destination or to all, and shows which destinations hear of what.
+
+mod route;
 
 use clap::{Args, Subcommand};
 use stakeout_core::diagnostic::suggestion;
-use stakeout_notify::{Message, MessageBody};
+use stakeout_notify::{AddressBook, Message, MessageBody};
 use tracing::{error, info};
 
 use crate::bootstrap::{self, ConfigArgs};
@@ -11,6 +13,7 @@ use crate::destination;
 use crate::exit::{Exit, Failure};
 use crate::outbound::Outbound;
 use crate::section::secret::SecretScope;
+use route::RouteArgs;
 
 /// The arguments of `stakeout notify`.
 #[derive(Args, Debug)]
@@ -22,20 +25,36 @@ pub(crate) struct NotifyArgs {
 #[derive(Debug, Subcommand)]
 enum NotifyVerb {
     /// Send a test message to one destination, or to all
+    #[command(after_help = "Examples:
+  stakeout notify test -c stakeout.yaml
+  stakeout notify test secops -c stakeout.yaml")]
     Test {
         #[command(flatten)]
         config: ConfigArgs,
         /// Name of the destination [default: all]
         name: Option<String>,
     },
+    /// Show which destinations hear of an incident, and why the others do not
+    ///
+    /// It sends nothing, and needs no secrets and no state.
+    #[command(after_help = "Examples:
+  stakeout notify route -c stakeout.yaml --severity high
+  stakeout notify route -c stakeout.yaml --rule kubernetes-token-spray")]
+    Route(RouteArgs),
 }
 
 /// Runs `notify`.
 pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
-    let NotifyVerb::Test { config, name } = &args.verb;
-    let (config, _) = config.load(SecretScope::notify(name.as_deref()))?;
+    match &args.verb {
+        NotifyVerb::Test { config, name } => test(config, name.as_deref()),
+        NotifyVerb::Route(args) => route::run(args),
+    }
+}
+
+fn test(config: &ConfigArgs, name: Option<&str>) -> Result<Exit, Failure> {
+    let (config, _) = config.load(SecretScope::notify(name))?;
     let chosen: Vec<_> =
-        config.notify.iter().filter(|destination| name.as_ref().is_none_or(|name| *name == destination.name)).collect();
+        config.notify.iter().filter(|destination| name.is_none_or(|name| name == destination.name)).collect();
     if chosen.is_empty() {
         let known: Vec<&str> = config.notify.iter().map(|destination| destination.name.as_str()).collect();
         return Err(Failure::Usage(match name {
@@ -53,7 +72,7 @@ pub(crate) fn run(args: &NotifyArgs) -> Result<Exit, Failure> {
             let destination = destination::open(destination, &outbound)?;
             let body = MessageBody::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };
-            match destination.send(&message, now).await {
+            match destination.send(&message, &AddressBook::default(), now).await {
                 Ok(_) => info!(destination = destination.name(), "test message sent"),
                 Err(error) => {
                     error!(destination = destination.name(), %error, "cannot send the test message");

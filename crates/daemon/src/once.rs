@@ -9,6 +9,7 @@ use stakeout_core::time::Second;
 use stakeout_ledger::Stay;
 use tracing::{error, info};
 
+use crate::address_files::AddressFiles;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
@@ -17,6 +18,7 @@ use crate::progress_bar;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, shutdown, stop_signal};
+use crate::silence_book::SilenceBook;
 use crate::tick::TickSummary;
 use crate::watch::Watch;
 
@@ -41,7 +43,14 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
         let stopped = tokio::spawn(stop_signal());
         let (config, rules) = args.config.load(SecretScope::ALL)?;
         let writer = bootstrap::open_state(&config, Stay::Brief)?;
-        let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default())?);
+        let watch = Arc::new(Watch::new(
+            config,
+            rules,
+            writer,
+            InFlight::default(),
+            SilenceBook::default(),
+            AddressFiles::default(),
+        )?);
         let (switch, shutdown) = shutdown();
         let bar = progress_bar::windows();
         let time = match args.at {

@@ -14,7 +14,7 @@ pub(crate) mod files;
 use std::cmp::Reverse;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -22,6 +22,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use serde_json::Value;
 use stakeout_core::address::TrustedProxies;
 use stakeout_core::commit::LogCommit;
 use stakeout_core::delivery::Activity;
@@ -35,14 +36,17 @@ use stakeout_core::source::Source;
 use stakeout_core::tally::StoredMinute;
 use stakeout_core::text::counted;
 use stakeout_core::time::{Second, Window};
+use stakeout_notify::details::address_details;
 use stakeout_notify::incident::story;
-use stakeout_notify::{notice, ocsf, text};
+use stakeout_notify::{AddressBook, notice, ocsf, text};
 use tracing::{error, info, warn};
 
+use crate::address_files::AddressFiles;
 use crate::bootstrap::warn_of;
-use crate::config::RuleSource;
+use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, Failure, written};
 use crate::input::InputFile;
+use crate::section::secret::SecretScope;
 use crate::{network, rule_files};
 use candidate_filter::CandidateFilter;
 use export::ExportKind;
@@ -100,6 +104,9 @@ pub(crate) struct ReplayArgs {
     /// Number of threads [default: one for each processor, at most 4]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// Show what this config knows of addresses: its `networks` and `context`
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Exit with code 3 if there are findings
     #[arg(long)]
     exit_on_finding: bool,
@@ -152,7 +159,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
         (left.episode.first, &left.rule.name, &left.group).cmp(&(right.episode.first, &right.rule.name, &right.group))
     });
     let format = if args.json { ReplayFormat::Json } else { args.output };
-    written(print(&findings, format, read_until, now))?;
+    let addresses = args.config.as_deref().map_or_else(|| Ok(Arc::default()), addresses_of)?;
+    written(print(&findings, format, &addresses, read_until, now))?;
     if counts.is_unusable() {
         error!("{}", counts.explanation(&input.parts));
         return Ok(Exit::Unusable);
@@ -290,20 +298,37 @@ pub(crate) fn warn_of_unusable(read: &ReadCounts, parts: &[InputPart]) {
     }
 }
 
-fn print(findings: &[Finding], format: ReplayFormat, read_until: Second, now: Timestamp) -> io::Result<()> {
+/// Returns what the config at `path` knows of addresses.
+fn addresses_of(path: &Path) -> Result<Arc<AddressBook>, Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let config = Config::load(path, &environment, SecretScope::NONE).map_err(Failure::Config)?;
+    Ok(AddressFiles::of(&config.addresses))
+}
+
+fn print(
+    findings: &[Finding],
+    format: ReplayFormat,
+    addresses: &AddressBook,
+    read_until: Second,
+    now: Timestamp,
+) -> io::Result<()> {
+    let line = |mut object: Value| {
+        ocsf::add_addresses(&mut object, addresses);
+        ocsf::to_line(&object)
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     match format {
-        ReplayFormat::Text => print_text(findings, &mut out)?,
+        ReplayFormat::Text => print_text(findings, addresses, &mut out)?,
         ReplayFormat::Json => {
             for finding in findings {
                 let activity = activity(finding.is_quiet_at(read_until));
-                writeln!(out, "{}", ocsf::to_line(&ocsf::finding(finding, activity, None, now)))?;
+                writeln!(out, "{}", line(ocsf::finding(finding, activity, None, now)))?;
             }
         }
         ReplayFormat::Incidents => {
             for incident in reported(findings) {
                 let activity = activity(incident.is_over_at(read_until));
-                writeln!(out, "{}", ocsf::to_line(&ocsf::incident(&incident, activity, None, now)))?;
+                writeln!(out, "{}", line(ocsf::incident(&incident, activity, None, now)))?;
             }
         }
     }
@@ -311,7 +336,7 @@ fn print(findings: &[Finding], format: ReplayFormat, read_until: Second, now: Ti
 }
 
 /// Writes the incidents with their steps, then a line for each finding.
-fn print_text(findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
+fn print_text(findings: &[Finding], addresses: &AddressBook, out: &mut impl Write) -> io::Result<()> {
     if findings.is_empty() {
         return Ok(());
     }
@@ -319,7 +344,8 @@ fn print_text(findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
     incidents.sort_by_key(|incident| Reverse(incident.level));
     writeln!(out, "{}\n", counted(incidents.len() as u64, "incident"))?;
     for incident in &incidents {
-        writeln!(out, "{}", story(incident))?;
+        let known = address_details(incident.sources.iter().copied(), addresses);
+        writeln!(out, "{}{known}", story(incident))?;
     }
     writeln!(out, "{}\n", counted(findings.len() as u64, "finding"))?;
     findings.iter().try_for_each(|finding| writeln!(out, "{}", text::finding_line(finding)))

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
+use crate::address_files::AddressFiles;
 use crate::admin::{self, Health};
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
@@ -24,6 +25,7 @@ use crate::progress_bar;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, Shutdown, ShutdownSwitch, shutdown};
+use crate::silence_book::SilenceBook;
 use crate::systemd;
 use crate::tick::TickSummary;
 use crate::wall_clock::{Shown, WallClock};
@@ -67,8 +69,18 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let metrics = admin::install_metrics()?;
     let writer = bootstrap::open_state(&config, Stay::Long)?;
     let health = Health::default();
-    admin::serve(&config.admin, metrics, health.clone(), writer.clone(), config.incidents).await?;
-    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default())?);
+    let (silences, addresses) = (SilenceBook::default(), AddressFiles::default());
+    admin::serve(
+        &config.admin,
+        metrics,
+        health.clone(),
+        writer.clone(),
+        config.incidents,
+        silences.clone(),
+        addresses.clone(),
+    )
+    .await?;
+    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default(), silences, addresses)?);
     let mut signals = Signals::new(hang_up).context("cannot listen for signals")?;
     let (switch, shutdown) = shutdown();
     start_watchdog(watch.writer().clone());
@@ -281,7 +293,14 @@ impl Daemon {
         if config.state.path != old.state.path || config.admin != old.admin {
             warn!("a reload does not change state.path and admin: restart to change them");
         }
-        Ok(Watch::new(config, rules, self.watch.writer().clone(), self.watch.in_flight().clone())?)
+        Ok(Watch::new(
+            config,
+            rules,
+            self.watch.writer().clone(),
+            self.watch.in_flight().clone(),
+            self.watch.silences().clone(),
+            self.watch.addresses().clone(),
+        )?)
     }
 }
 

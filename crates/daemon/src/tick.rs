@@ -18,6 +18,8 @@ pub(crate) struct TickSummary {
     pub(crate) messages: usize,
     /// Messages that are still pending.
     pub(crate) messages_pending: usize,
+    /// Why the file with silences is bad, if it is: those that were good before are in force.
+    pub(crate) silences_error: Option<String>,
 }
 
 impl TickSummary {

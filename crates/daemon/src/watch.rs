@@ -11,10 +11,11 @@ use indicatif::ProgressBar;
 use stakeout_core::fold::Limits;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
-use stakeout_core::time::Window;
+use stakeout_core::time::{Second, Window};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use crate::address_files::AddressFiles;
 use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
@@ -28,6 +29,7 @@ use crate::pace::{Pace, Wanted};
 use crate::scan::{Log, ScanOptions};
 use crate::schedule::TickTime;
 use crate::shutdown::Shutdown;
+use crate::silence_book::SilenceBook;
 use crate::stranded::{Stranded, stranded};
 use crate::tick::TickSummary;
 use crate::writer::{EngineConfig, StateError, Writer};
@@ -41,15 +43,20 @@ pub(crate) struct Watch {
     options: ScanOptions,
     writer: Writer,
     in_flight: InFlight,
+    silences: SilenceBook,
+    addresses: AddressFiles,
 }
 
 impl Watch {
-    /// Puts a config into use. Nothing is read or sent yet. `in_flight` outlives the config, because running tasks continue.
+    /// Puts a config into use. Nothing is read or sent yet. `in_flight` outlives the config, because running tasks continue, and
+    /// so do the `silences` in force and what is known of `addresses`.
     pub(crate) fn new(
         config: Config,
         rules: Rules,
         writer: Writer,
         in_flight: InFlight,
+        silences: SilenceBook,
+        addresses: AddressFiles,
     ) -> Result<Watch, anyhow::Error> {
         let outbound = Outbound::new(config.ca_file.as_deref())?;
         let mut budgets = Budgets::new(config.budget);
@@ -59,7 +66,8 @@ impl Watch {
         }
         let mut outboxes = Vec::new();
         for destination in &config.notify {
-            outboxes.push(Arc::new(Outbox::new(destination::open(destination, &outbound)?, config.incidents)));
+            let destination = destination::open(destination, &outbound)?;
+            outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences.clone(), addresses.clone())));
         }
         let rules = Arc::new(rules);
         let limits = Limits {
@@ -73,6 +81,7 @@ impl Watch {
             logs: logs.iter().map(|log| (log.source.log.clone(), log.source.provider, log.start_seconds)).collect(),
             notification_filters: outboxes.iter().map(|outbox| outbox.destination.notification_filter()).collect(),
             incidents: config.incidents,
+            has_silences: config.silences.is_some(),
             period_seconds: config.schedule.latest_seconds - config.schedule.earliest_seconds,
             retain_seconds: config.state.retain_seconds,
             archive_bytes_max: config.state.archive_bytes_max,
@@ -86,7 +95,7 @@ impl Watch {
             hash_key: writer.hash_key(),
             limits,
         };
-        Ok(Watch { config, logs, outboxes, engine: Arc::new(engine), options, writer, in_flight })
+        Ok(Watch { config, logs, outboxes, engine: Arc::new(engine), options, writer, in_flight, silences, addresses })
     }
 
     /// Returns the config in use.
@@ -102,6 +111,16 @@ impl Watch {
     /// Returns the logs and destinations that a task works on.
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.in_flight
+    }
+
+    /// Returns the silences in force.
+    pub(crate) fn silences(&self) -> &SilenceBook {
+        &self.silences
+    }
+
+    /// Returns what is known of addresses.
+    pub(crate) fn addresses(&self) -> &AddressFiles {
+        &self.addresses
     }
 
     /// Returns the handle of the writer.
@@ -123,7 +142,9 @@ impl Watch {
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<TickSummary, StateError> {
-        let mut summary = TickSummary::default();
+        self.silences.refresh(self.config.silences.as_deref(), Second::from(clock::now()));
+        self.addresses.refresh(&self.config.addresses);
+        let mut summary = TickSummary { silences_error: self.silences.error(), ..TickSummary::default() };
         let mut failure = None;
         let mut tasks = self.start_log_tasks(tick, shutdown, bar, &mut summary);
         let mut senders = Senders::new(self, shutdown);

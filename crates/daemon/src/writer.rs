@@ -8,7 +8,7 @@ mod incidents;
 mod least_progress;
 mod thread;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,12 +19,15 @@ use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::progress::Progress;
+use stakeout_core::shown::ShownIncident;
+use stakeout_core::silence::Silences;
 use stakeout_core::source::LogId;
+use stakeout_core::time::Second;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::finding_page::{FindingRequest, PageSearch};
+use crate::finding_page::PageSearch;
 use crate::incident_page::IncidentSearch;
 use crate::summary::Summary;
 
@@ -74,6 +77,31 @@ impl ClosedChange {
     }
 }
 
+/// A question about incidents, for a destination.
+#[derive(Debug)]
+pub(crate) struct AskedIncidents {
+    /// Each with a finding of it.
+    pub(crate) asked: Vec<(IncidentKey, FindingKey)>,
+    /// The destination.
+    pub(crate) destination: String,
+    /// How incidents are joined.
+    pub(crate) options: IncidentOptions,
+    /// What people do not want to hear of.
+    pub(crate) silences: Arc<Silences>,
+    /// When the answer is sent.
+    pub(crate) now: Second,
+}
+
+/// The current state of incidents, by the keys that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct ReportedIncidents {
+    pub(crate) incidents: HashMap<IncidentKey, Incident>,
+    /// Those that are silenced.
+    pub(crate) silenced: HashSet<IncidentKey>,
+    /// What the destination shows of them.
+    pub(crate) shown: HashMap<IncidentKey, ShownIncident>,
+}
+
 /// A request to the writer thread, with the channel for its answer.
 enum Request {
     Close(Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>),
@@ -81,11 +109,7 @@ enum Request {
     Deliveries(String, oneshot::Sender<Result<Vec<Delivery>, StateError>>),
     Pending(oneshot::Sender<Result<BTreeMap<String, usize>, StateError>>),
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
-    Incidents(
-        Vec<(IncidentKey, FindingKey)>,
-        IncidentOptions,
-        oneshot::Sender<Result<HashMap<IncidentKey, Incident>, StateError>>,
-    ),
+    Incidents(Box<AskedIncidents>, oneshot::Sender<Result<ReportedIncidents, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
     Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
@@ -169,12 +193,8 @@ impl Writer {
 
     /// Returns the incidents that these findings are a part of now, by the keys that are asked for; those of findings that are
     /// stored. An incident with another key is one that the asked one was joined with.
-    pub(crate) async fn incidents(
-        &self,
-        asked: Vec<(IncidentKey, FindingKey)>,
-        options: IncidentOptions,
-    ) -> Result<HashMap<IncidentKey, Incident>, StateError> {
-        self.request(|reply| Request::Incidents(asked, options, reply)).await
+    pub(crate) async fn incidents(&self, question: AskedIncidents) -> Result<ReportedIncidents, StateError> {
+        self.request(|reply| Request::Incidents(Box::new(question), reply)).await
     }
 
     /// Returns how far `log` is read, or `None` before its first commit.
@@ -189,8 +209,7 @@ impl Writer {
 
     /// Searches the findings outside of the archive, and returns the search with the archive, which is still to be searched.
     /// Other requests are answered meanwhile.
-    pub(crate) async fn search(&self, request: FindingRequest) -> Result<(PageSearch, ArchivedFindings), StateError> {
-        let mut search = PageSearch::new(request);
+    pub(crate) async fn search(&self, mut search: PageSearch) -> Result<(PageSearch, ArchivedFindings), StateError> {
         loop {
             let (stepped, archive) = self.request(|reply| Request::Search(Box::new(search), reply)).await?;
             match archive {
@@ -204,10 +223,8 @@ impl Writer {
     /// to be read. Other requests are answered meanwhile.
     pub(crate) async fn search_incidents(
         &self,
-        request: FindingRequest,
-        options: IncidentOptions,
+        mut search: IncidentSearch,
     ) -> Result<(IncidentSearch, ArchivedFindings), StateError> {
-        let mut search = IncidentSearch::new(request, options);
         loop {
             let (stepped, archive) = self.request(|reply| Request::SearchIncidents(Box::new(search), reply)).await?;
             match archive {

@@ -84,6 +84,8 @@ pub(crate) enum Key {
     Waiting(Second, u64),
     /// The days on which a group or a cluster was seen.
     Seen(SeenKey),
+    /// What a destination shows of an incident, by the keyed hashes of both.
+    Shown(IncidentHash, DestinationHash),
     /// A pending delivery.
     Delivery(DeliveryId),
 }
@@ -92,6 +94,14 @@ pub(crate) enum Key {
 /// whose keys begin alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FindingId(pub(crate) u64);
+
+/// The keyed hash of an incident's key, which anybody can compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct IncidentHash(pub(crate) u64);
+
+/// The keyed hash of the name of a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DestinationHash(pub(crate) u64);
 
 /// Whether a stored finding goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +148,10 @@ impl Key {
                 body.extend(group.to_be_bytes());
             }
             Key::Seen(group) => body.extend(group.0.to_be_bytes()),
+            Key::Shown(incident, destination) => {
+                body.extend(incident.0.to_be_bytes());
+                body.extend(destination.0.to_be_bytes());
+            }
             Key::Delivery(delivery) => body.extend(delivery.0.to_be_bytes()),
         }
         body
@@ -192,6 +206,12 @@ impl Key {
         Key::FindingOfIncident(actor, FindingId(0)).body()..last.chunks_from(0).end
     }
 
+    /// Returns the keys of what destinations show of an incident.
+    pub(crate) fn shown_of(incident: IncidentHash) -> Range<Vec<u8>> {
+        let last = Key::Shown(incident, DestinationHash(u64::MAX));
+        Key::Shown(incident, DestinationHash(0)).body()..last.chunks_from(0).end
+    }
+
     /// Parses a stored key into the key of the value and the number of the chunk.
     pub(crate) fn parse(stored: &[u8]) -> Option<(Key, u16)> {
         let (letter, rest) = stored.split_first()?;
@@ -218,6 +238,7 @@ impl Key {
             }
             b'w' => Key::Waiting(Second((parts.u64()? ^ SIGN).cast_signed()), parts.u64()?),
             b'n' => Key::Seen(SeenKey(parts.u64()?)),
+            b's' => Key::Shown(IncidentHash(parts.u64()?), DestinationHash(parts.u64()?)),
             b'd' => Key::Delivery(DeliveryId(parts.u64()?)),
             _ => return None,
         };
@@ -237,6 +258,7 @@ impl Key {
             b'q' => "findings by end",
             b'w' => "waiting groups",
             b'n' => "days of groups",
+            b's' => "shown incidents",
             b'd' => "deliveries",
             _ => "other",
         }
@@ -257,6 +279,7 @@ impl Key {
             Key::FindingDue(..) => b'q',
             Key::Waiting(..) => b'w',
             Key::Seen(_) => b'n',
+            Key::Shown(..) => b's',
             Key::Delivery(_) => b'd',
         }
     }
@@ -311,6 +334,7 @@ mod tests {
             (state, any::<i64>(), any::<u64>()).prop_map(|(s, at, f)| Key::FindingDue(s, Second(at), FindingId(f))),
             any::<(i64, u64)>().prop_map(|(until, group)| Key::Waiting(Second(until), group)),
             any::<u64>().prop_map(|n| Key::Seen(SeenKey(n))),
+            any::<(u64, u64)>().prop_map(|(i, d)| Key::Shown(IncidentHash(i), DestinationHash(d))),
             any::<u64>().prop_map(|n| Key::Delivery(DeliveryId(n))),
         ]
     }
@@ -349,6 +373,8 @@ mod tests {
             prop_assert!(Key::findings_of_actor(source.0).contains(&finding.chunk(chunk)));
             let finding = Key::FindingOfIncident(actor.0, FindingId(u64::from(group)));
             prop_assert!(Key::findings_of_incidents(actor.0).contains(&finding.chunk(chunk)));
+            let (incident, destination) = (IncidentHash(actor.0), DestinationHash(u64::from(group)));
+            prop_assert!(Key::shown_of(incident).contains(&Key::Shown(incident, destination).chunk(chunk)));
         }
 
         #[test]

@@ -42,8 +42,8 @@ use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 /// and findings name it by its key; a finding holds its context, and progress holds pending context queries. Since 4,
 /// progress and deliveries have the names of today's fields, which are part of their JSON. Since 5, rows are stored by
 /// actor, findings can be found by their actor and by their end, both are compressed, and findings that are over are in
-/// the archive.
-const FORMAT: u32 = 8;
+/// the archive. Since 9, what destinations show of incidents is stored.
+const FORMAT: u32 = 9;
 
 pub use reads::{NeededRows, OldestRows};
 
@@ -264,8 +264,8 @@ impl Ledger {
         compaction::compact(&directory)
     }
 
-    /// Removes what a destination accepted from its deliveries, and returns when that is on the disk. Deletes
-    /// deliveries that are complete. Settling something that is not pending does nothing.
+    /// Removes what a destination accepted from its deliveries, writes what it shows of incidents, and returns when both are on
+    /// the disk. Deletes deliveries that are complete. Settling something that is not pending does nothing.
     pub fn settle_delivery(&self, settlement: &Settlement) -> Result<()> {
         self.write(|state| {
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
@@ -274,7 +274,7 @@ impl Ledger {
         })
     }
 
-    /// Gives the pending deliveries of the destination `from` to the destination `to`, and returns the number of their
+    /// Gives the pending deliveries of the destination `from`, and what it shows of incidents, to the destination `to`, and returns the number of their
     /// entries and notices when that is on the disk.
     pub fn move_pending(&self, from: &str, to: &str) -> Result<usize> {
         self.write(|state| {
@@ -285,6 +285,7 @@ impl Ledger {
                 moved += delivery.entries.len() + delivery.notices.len();
                 batch.put_delivery(Delivery { destination: to.to_owned(), ..delivery })?;
             }
+            batch.move_shown(from, to)?;
             self.apply(state, batch)?;
             Ok(moved)
         })

@@ -2,6 +2,8 @@
 //!
 //! The ledger decides whether a write is consistent; this module only encodes it.
 
+mod shown;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
@@ -10,6 +12,7 @@ use stakeout_core::delivery::{Delivery, DeliveryId, Entry, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::CountKey;
 use stakeout_core::hash::HashKey;
+use stakeout_core::incident::Actor;
 use stakeout_core::notice::Notice;
 use stakeout_core::rule::HeadKey;
 use stakeout_core::source::SourceId;
@@ -25,6 +28,8 @@ use crate::key::{FindingState, Hour, Key, RowActor};
 use crate::rows::{self, ActorRows, encoded};
 use crate::rule_meta::{NamedRules, RuleMetaStore};
 use crate::totals::Totals;
+
+pub(crate) use shown::shown_key;
 
 /// A batch that changes more values of rows than this is a flood, and is compressed fast.
 const FAST_OVER: usize = 2_000;
@@ -118,7 +123,7 @@ impl<'e> WriteBatch<'e> {
         Ok(())
     }
 
-    /// Removes what a destination accepted from its deliveries.
+    /// Removes what a destination accepted from its deliveries, and writes what it shows of incidents.
     pub(crate) fn add_settlement(&mut self, settlement: &Settlement) -> Result<()> {
         let entries: HashSet<&(DeliveryId, Entry)> = settlement.entries.iter().collect();
         let notices: HashSet<(DeliveryId, &Notice)> =
@@ -139,7 +144,7 @@ impl<'e> WriteBatch<'e> {
                 self.put_delivery(delivery)?;
             }
         }
-        Ok(())
+        self.add_shown(&settlement.shown)
     }
 
     /// Adds the first records of a new ledger.
@@ -274,8 +279,12 @@ impl<'e> WriteBatch<'e> {
         let finding = findings::read(key, &value, self.inflater())?;
         self.delete(head.due_key(id))?;
         self.delete(findings::actor_key(&finding, &self.hash_key))?;
-        for key in findings::incident_keys(&stored_rules.complete(finding.clone())?, &self.hash_key) {
+        let complete = stored_rules.complete(finding.clone())?;
+        for key in findings::incident_keys(&complete, &self.hash_key) {
             self.delete(key)?;
+        }
+        if let Some(incident) = Actor::incident_of(&complete) {
+            self.remove_shown(incident)?;
         }
         self.delete(key)?;
         self.totals.findings = self.totals.findings.saturating_sub(1);

@@ -14,6 +14,7 @@ use stakeout_core::delivery::{Activity, Delivery, DeliveryId, Entry, Settlement,
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::incident::{Incident, IncidentKey};
 use stakeout_core::notice::{Notice, NoticeKind};
+use stakeout_core::rule::Level;
 use stakeout_core::time::Second;
 
 use crate::notification::{Digest, IncidentReport, Message, MessageBody, Notification, uid_of};
@@ -64,6 +65,21 @@ struct PlannedIncident {
     is_held: bool,
 }
 
+/// What a destination does not hear of, although it is pending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The highest level that it hears of: a message about an incident above it is the last one.
+    pub level_max: Level,
+    /// The findings and incidents that a person has silenced.
+    pub silenced: HashSet<Subject>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { level_max: Level::Critical, silenced: HashSet::new() }
+    }
+}
+
 /// The messages for a part of the planned ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch<'a> {
@@ -71,6 +87,8 @@ pub struct Batch<'a> {
     pub notifications: Vec<Notification<'a>>,
     /// What nobody needs to hear: people do not hear of an incident that became a part of another one, whose message they get.
     pub unsent: Settlement,
+    /// What nobody hears because it is silenced.
+    pub silenced: Settlement,
 }
 
 impl Planned<'_> {
@@ -89,6 +107,16 @@ impl Planned<'_> {
         match self.content {
             Content::Incident(planned) => Some((planned.uid, planned.finding)),
             Content::Finding(..) | Content::Notice(_) => None,
+        }
+    }
+
+    /// Returns the finding or incident that the message is about, if it is about one.
+    #[must_use]
+    pub fn subject(&self) -> Option<Subject> {
+        match self.content {
+            Content::Finding(key, _) => Some(Subject::Finding(key)),
+            Content::Incident(planned) => Some(Subject::Incident(planned.uid)),
+            Content::Notice(_) => None,
         }
     }
 
@@ -152,7 +180,7 @@ pub fn plan(mode: DeliveryMode, pending: &[Delivery]) -> Vec<Planned<'_>> {
             first: delivery.id,
             last: delivery.id,
             content: Content::Notice(Cow::Borrowed(notice)),
-            settles: Settlement { entries: Vec::new(), notices: vec![(delivery.id, notice.clone())] },
+            settles: Settlement { notices: vec![(delivery.id, notice.clone())], ..Settlement::default() },
         }));
     }
     planned.sort_by_key(|message| message.first);
@@ -218,7 +246,7 @@ fn of_subject<'a>(
             None => Content::Finding(finding, activity),
             Some(uid) => Content::Incident(PlannedIncident { uid, finding, activity, closes_next, is_held }),
         };
-        Some(Planned { first, last, content, settles: Settlement { entries, notices: Vec::new() } })
+        Some(Planned { first, last, content, settles: Settlement { entries, ..Settlement::default() } })
     })
 }
 
@@ -243,18 +271,24 @@ pub fn batch<'a>(
     part: &'a [Planned<'a>],
     findings: &'a HashMap<FindingKey, Finding>,
     incidents: &'a HashMap<IncidentKey, Incident>,
+    limits: &Limits,
 ) -> Batch<'a> {
     let mut items = Vec::new();
     let mut forgotten = Vec::new();
     let mut unsent = Settlement::default();
+    let mut silenced = Settlement::default();
     for planned in part {
+        if planned.subject().is_some_and(|subject| limits.silenced.contains(&subject)) {
+            silenced.add(&planned.settles);
+            continue;
+        }
         let content = match &planned.content {
             Content::Notice(notice) => Some(ItemContent::Notice(notice)),
             Content::Finding(key, activity) => {
                 findings.get(key).map(|finding| ItemContent::Finding(finding, *activity))
             }
             Content::Incident(about) => {
-                let report = incidents.get(&about.uid).map(|incident| report_of(about, incident));
+                let report = incidents.get(&about.uid).map(|incident| report_of(about, incident, limits));
                 if report.is_some_and(|report| is_needless(mode, &report)) {
                     unsent.add(&planned.settles);
                     continue;
@@ -272,12 +306,13 @@ pub fn batch<'a>(
         DeliveryMode::Digest { max_messages } => for_people(items, forgotten, max_messages),
         DeliveryMode::Each => items.iter().map(Item::notification).chain(forgotten_subjects(forgotten)).collect(),
     };
-    Batch { notifications, unsent }
+    Batch { notifications, unsent, silenced }
 }
 
 /// Returns what there is to say of the incident: that it is over, if it became a part of another one.
-fn report_of<'a>(about: &PlannedIncident, incident: &'a Incident) -> IncidentReport<'a> {
-    let mut report = IncidentReport { incident, uid: about.uid, activity: about.activity };
+fn report_of<'a>(about: &PlannedIncident, incident: &'a Incident, limits: &Limits) -> IncidentReport<'a> {
+    let is_last = incident.level > limits.level_max;
+    let mut report = IncidentReport { incident, uid: about.uid, activity: about.activity, is_last };
     // Where its end has a message of its own, that one says it.
     if report.merged_into().is_some() && !about.closes_next {
         report.activity = Activity::Close;
@@ -353,7 +388,7 @@ fn forgotten_subjects<'a>(forgotten: Vec<(DeliveryId, Entry)>) -> Option<Notific
             id: format!("{}-forgotten-{}-{:016x}", first.0, last.0, hash_of(&uids)),
             body: MessageBody::Forgotten(subjects(&forgotten)),
         },
-        settles: Settlement { entries: forgotten, notices: Vec::new() },
+        settles: Settlement { entries: forgotten, ..Settlement::default() },
     })
 }
 

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use stakeout_core::delivery::{NotificationFilter, Subjects};
+use stakeout_core::delivery::NotificationFilter;
+use stakeout_core::route::Route;
 use stakeout_core::rule::Level;
 
+use crate::address_book::AddressBook;
 use crate::batching::DeliveryMode;
 use crate::error::{Receipt, SendError};
 use crate::notification::Message;
@@ -28,8 +30,7 @@ const STDOUT_MESSAGES: usize = 16;
 #[derive(Debug)]
 pub struct Destination {
     name: String,
-    subjects: Subjects,
-    level_min: Level,
+    route: Route,
     channel: Channel,
 }
 
@@ -61,10 +62,10 @@ pub enum Channel {
 }
 
 impl Destination {
-    /// Returns the destination that receives `subjects` of at least `level_min` over `channel`.
+    /// Returns the destination that receives what `route` names over `channel`.
     #[must_use]
-    pub fn new(name: String, subjects: Subjects, level_min: Level, channel: Channel) -> Destination {
-        Destination { name, subjects, level_min, channel }
+    pub fn new(name: String, route: Route, channel: Channel) -> Destination {
+        Destination { name, route, channel }
     }
 
     /// Returns its name from the config.
@@ -90,10 +91,15 @@ impl Destination {
     pub fn notification_filter(&self) -> NotificationFilter {
         NotificationFilter {
             destination: self.name.clone(),
-            subjects: self.subjects,
-            level_min: self.level_min,
+            route: self.route.clone(),
             every_change: self.delivery_mode() == DeliveryMode::Each,
         }
+    }
+
+    /// Returns the highest level of incidents that it hears of.
+    #[must_use]
+    pub fn level_max(&self) -> Level {
+        self.route.level_max
     }
 
     /// Returns the kind of its channel and how that receives notifications.
@@ -127,23 +133,28 @@ impl Destination {
 
     /// Sends `messages` once, at most [`messages_at_once`](Self::messages_at_once) of them; `now` is stamped on them. It
     /// never retries, waits or logs.
-    pub async fn send_all(&self, messages: &[&Message<'_>], now: Timestamp) -> Result<(), SendError> {
+    pub async fn send_all(
+        &self,
+        messages: &[&Message<'_>],
+        book: &AddressBook,
+        now: Timestamp,
+    ) -> Result<(), SendError> {
         if let Channel::Stdout(stdout) = &self.channel {
-            return stdout.send(messages, now).await.map(drop);
+            return stdout.send(messages, book, now).await.map(drop);
         }
         for message in messages {
-            self.send(message, now).await?;
+            self.send(message, book, now).await?;
         }
         Ok(())
     }
 
-    /// Sends `message` once; `now` is stamped on it. It never retries, waits or logs.
-    pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
+    /// Sends `message` once, with what `book` knows of its addresses; `now` is stamped on it. It never retries, waits or logs.
+    pub async fn send(&self, message: &Message<'_>, book: &AddressBook, now: Timestamp) -> Result<Receipt, SendError> {
         match &self.channel {
-            Channel::Slack { slack, .. } => slack.send(message).await,
-            Channel::Sns(sns) => sns.send(message, now).await,
-            Channel::Webhook(webhook) => webhook.send(message, now).await,
-            Channel::Stdout(stdout) => stdout.send(&[message], now).await,
+            Channel::Slack { slack, .. } => slack.send(message, book).await,
+            Channel::Sns(sns) => sns.send(message, book, now).await,
+            Channel::Webhook(webhook) => webhook.send(message, book, now).await,
+            Channel::Stdout(stdout) => stdout.send(&[message], book, now).await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A finding as plain text with all that is stored of it, for a terminal of 80 columns. Every text is escaped.
 
+use stakeout_core::address::SourceIp;
 use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingStatus};
@@ -9,12 +10,15 @@ use stakeout_core::response_code::ResponseCodes;
 use stakeout_core::text::{counted, visible};
 use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
+use crate::address_book::AddressBook;
 use crate::attack;
 use crate::incident::step_line;
 use crate::text::{breadth, frequency, network_of, period, span, utc};
 
 /// Width of the text in columns.
 const WIDTH: usize = 80;
+/// Most addresses of which the text says what is known.
+const ADDRESSES_MAX: usize = 100;
 /// The column of all values. The names of the fields are left of it.
 const VALUES_AT: usize = 16;
 
@@ -62,6 +66,24 @@ pub fn incident_details(incident: &Incident, status: &str) -> String {
         lines.wrapped("  ", 4, &format!("{key} {}", rule.name));
     }
     lines.0
+}
+
+/// Returns a paragraph with a line for each of the first sources of which something is known; empty if there is none.
+#[must_use]
+pub fn address_details(sources: impl IntoIterator<Item = SourceIp>, book: &AddressBook) -> String {
+    let mut lines = Lines::default();
+    for (source, context) in book.known(sources, ADDRESSES_MAX) {
+        if lines.0.is_empty() {
+            lines.heading("known addresses");
+        }
+        lines.wrapped("  ", 4, &format!("{source}  {context}"));
+    }
+    lines.0
+}
+
+/// Returns all sources of a finding.
+pub fn sources_of(finding: &Finding) -> impl Iterator<Item = SourceIp> {
+    finding.source_ip().into_iter().chain(finding.sources.iter())
 }
 
 /// The lines so far.

@@ -9,6 +9,7 @@ pub mod notification;
 pub mod batching;
 mod attack;
 pub mod text;
+pub mod address_book;
 pub mod incident;
 pub mod details;
 pub mod notice;
@@ -20,7 +21,8 @@ pub mod webhook;
 pub mod stdout;
 pub mod destination;
 
-pub use batching::{Batch, DeliveryMode, batch, plan};
+pub use address_book::{AddressBook, AddressContext};
+pub use batching::{Batch, DeliveryMode, Limits, batch, plan};
 pub use destination::{Channel, Destination};
 pub use error::{Receipt, SendError, SetupError};
 pub use notification::{Digest, IncidentReport, Message, MessageBody, Notification};

@@ -67,6 +67,8 @@ pub struct IncidentReport<'a> {
     pub uid: IncidentKey,
     /// What happened to it.
     pub activity: Activity,
+    /// Whether it rose above the levels that the destination hears of, so that this is the last message about it there.
+    pub is_last: bool,
 }
 
 /// Many incidents, findings and notices in one message.

@@ -4,6 +4,7 @@
 //! distinguishes them. Attribute names and enumerations are those of
 //! <https://schema.ocsf.io/1.3.0/classes/detection_finding>.
 
+mod addresses;
 mod finding;
 mod incident;
 mod line;
@@ -19,6 +20,7 @@ use stakeout_core::rule::Level;
 use crate::notification::{IncidentReport, Message, MessageBody};
 use crate::text;
 
+pub use addresses::add_addresses;
 pub use finding::finding;
 pub use incident::incident;
 pub use line::{to_line, to_lines};
@@ -69,6 +71,9 @@ pub fn incident_message(report: &IncidentReport<'_>, delivery_id: Option<&str>, 
         details["merged_into"] = json!(other.to_string());
         details["sources"] = json!([]);
         details["sources_total"] = json!(0);
+    }
+    if report.is_last {
+        details["is_last_message"] = json!(true);
     }
     object["unmapped"]["details"] = json!(text::incident_command(report.incident));
     object

@@ -3,6 +3,7 @@
 //! `message` writes the texts, from pieces of `markup`, within the limits of `blocks`. A webhook cannot edit its
 //! messages, so Slack receives only creates and escalations.
 
+mod addresses;
 mod blocks;
 mod incident;
 mod markup;
@@ -12,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use stakeout_http::{Client, Endpoint, Network};
 
+use crate::address_book::AddressBook;
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http::{self, Answer, Secrets};
 use crate::notification::Message;
@@ -19,7 +21,7 @@ use crate::ocsf::to_line;
 
 pub use blocks::TEXT_UNITS_MAX;
 pub use incident::incident_message;
-pub use message::{digest_message, finding_message, message, notice_message, plain_text};
+pub use message::{digest_message, finding_message, message, message_with, notice_message, plain_text};
 
 /// The hosts of Slack and of GovSlack.
 const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
@@ -51,9 +53,9 @@ impl Slack {
         Ok(Slack { url, client })
     }
 
-    /// Posts `message`, and again as plain text if Slack refuses its blocks.
-    pub async fn send(&self, message: &Message<'_>) -> Result<Receipt, SendError> {
-        let payload = self::message(message);
+    /// Posts `message` with what `book` knows of its addresses, and again as plain text if Slack refuses its blocks.
+    pub async fn send(&self, message: &Message<'_>, book: &AddressBook) -> Result<Receipt, SendError> {
+        let payload = message_with(message, book);
         let answer = self.post(&payload).await?;
         if !is_form_error(&answer) {
             return status(&answer).map(|()| Receipt::default());

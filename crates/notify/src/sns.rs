@@ -14,6 +14,7 @@ use stakeout_aws::{Access, Credential};
 use stakeout_core::text::bounded;
 use stakeout_http::{Endpoint, Lease, Network, Session};
 
+use crate::address_book::AddressBook;
 use crate::error::{Receipt, SendError, SetupError};
 use crate::notification::Message;
 use crate::ocsf;
@@ -63,8 +64,9 @@ impl Sns {
     }
 
     /// Publishes `message`. A FIFO topic drops a repeated message within five minutes.
-    pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
+    pub async fn send(&self, message: &Message<'_>, book: &AddressBook, now: Timestamp) -> Result<Receipt, SendError> {
         let mut object = ocsf::message(message, now);
+        ocsf::add_addresses(&mut object, book);
         let attributes = attributes::of(message, &object)?;
         ocsf::shrink_to(&mut object, MESSAGE_BYTES_MAX - attributes::BYTES_MAX);
         let lease = self.client().await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+use crate::address_book::AddressBook;
 use crate::error::{Receipt, SendError};
 use crate::notification::Message;
 use crate::ocsf;
@@ -26,11 +27,16 @@ pub struct Stdout;
 impl Stdout {
     /// Writes `messages` at once and flushes: a receipt means that the pipe holds all of them. After a failure it may hold
     /// some. Waits at most [`WRITE_MAX`] for a reader that blocks.
-    pub async fn send(self, messages: &[&Message<'_>], now: Timestamp) -> Result<Receipt, SendError> {
+    pub async fn send(
+        self,
+        messages: &[&Message<'_>],
+        book: &AddressBook,
+        now: Timestamp,
+    ) -> Result<Receipt, SendError> {
         if is_closed() {
             return Err(closed());
         }
-        let lines = messages.iter().map(|message| line_of(message, now)).collect();
+        let lines = messages.iter().map(|message| line_of(message, book, now)).collect();
         match tokio::time::timeout(WRITE_MAX, write_lines(lines)).await {
             Ok(written) => written,
             Err(_) => Err(SendError::later("standard output is blocked: its reader does not read")),
@@ -68,8 +74,10 @@ fn closed() -> SendError {
     SendError::refused("standard output is closed")
 }
 
-fn line_of(message: &Message<'_>, now: Timestamp) -> String {
-    ocsf::to_line(&ocsf::message(message, now)) + "\n"
+fn line_of(message: &Message<'_>, book: &AddressBook, now: Timestamp) -> String {
+    let mut object = ocsf::message(message, now);
+    ocsf::add_addresses(&mut object, book);
+    ocsf::to_line(&object) + "\n"
 }
 
 fn write_to(out: &mut impl Write, lines: &str) -> Result<Receipt, SendError> {
@@ -102,7 +110,7 @@ mod tests {
     fn a_message_is_a_line_and_a_closed_pipe_is_final() {
         let message = Message { id: "t-1".to_owned(), body: MessageBody::Test { destination: "out\n" } };
         let mut written = Vec::new();
-        let line = line_of(&message, Timestamp::UNIX_EPOCH);
+        let line = line_of(&message, &AddressBook::default(), Timestamp::UNIX_EPOCH);
         assert_eq!(write_to(&mut written, &line), Ok(Receipt::default()));
         let written = String::from_utf8(written).expect("text");
         assert_eq!((written.lines().count(), written.ends_with('\n')), (1, true));

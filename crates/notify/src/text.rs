@@ -63,6 +63,10 @@ fn clusters(finding: &Finding) -> String {
 /// The command that lists all findings.
 pub(crate) const LIST_COMMAND: &str = "stakeout findings list";
 
+/// What a destination hears with the last message about an incident that rose above its levels.
+pub(crate) const LAST_MESSAGE: &str =
+    "This is the last message about it here: its level is above the `max_severity` of this destination.";
+
 /// Returns the command that shows all that is known of the finding.
 pub(crate) fn details_command(finding: &Finding) -> String {
     format!("stakeout findings show {}", finding.key)

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_http::{Client, Endpoint, Network};
 
+use crate::address_book::AddressBook;
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http::{self, Secrets};
 use crate::notification::Message;
@@ -32,13 +33,15 @@ impl Webhook {
     }
 
     /// Posts `message`; every 2xx status is a success.
-    pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Result<Receipt, SendError> {
+    pub async fn send(&self, message: &Message<'_>, book: &AddressBook, now: Timestamp) -> Result<Receipt, SendError> {
         let mut request = self.client.post(self.url.expose_secret()).header(DELIVERY_HEADER, &message.id);
         if let Some(token) = &self.bearer_token {
             request = request.bearer_auth(token.expose_secret());
         }
         let secrets = Secrets::of(&self.url, self.bearer_token.as_ref());
-        let answer = http::post(request, ocsf::to_line(&ocsf::message(message, now)), &secrets).await?;
+        let mut object = ocsf::message(message, now);
+        ocsf::add_addresses(&mut object, book);
+        let answer = http::post(request, ocsf::to_line(&object), &secrets).await?;
         match answer.status {
             200..=299 => Ok(Receipt::default()),
             _ => Err(answer.failure()),

@@ -65,7 +65,7 @@ impl Closed {
         let findings = self.commit.findings.iter().filter(move |finding| finding.rule.level >= level_min);
         let findings = findings.map(|finding| finding.key).filter(move |key| is_opened.contains(key));
         let incidents = self.incidents.iter().filter(move |change| {
-            change.level >= level_min && (change.activity == Activity::Create || change.is_escalated)
+            change.now.level >= level_min && (change.activity == Activity::Create || change.is_escalated)
         });
         findings.map(Subject::Finding).chain(incidents.map(|change| Subject::Incident(change.key)))
     }
@@ -210,11 +210,13 @@ impl Decided<'_> {
     pub fn close(self, incidents: Option<&IncidentInput>) -> Closed {
         let Decided { limits, mut findings, mut logs, input, judged, waiting, seen, now } = self;
         let quiet_before = incidents.map(|incidents| incidents.quiet_before_now);
+        let silenced = incidents.map(|incidents| &incidents.silenced);
         let incidents = incidents.map(|incidents| incidents::decide(&mut findings, incidents)).unwrap_or_default();
         let reporting = Reporting {
             filters: &input.notification_filters,
             pending_max: limits.pending_max,
             stored: &input.stored,
+            silenced,
             day_end: day_end(now),
             next: input.next_delivery,
         };

@@ -2,14 +2,16 @@
 //! may be pending.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::close_input::Stored;
 use super::findings::Findings;
-use crate::delivery::{Delivery, DeliveryId, Entry, NotificationFilter, Subject};
+use crate::delivery::{Activity, Delivery, DeliveryId, Entry, Hearing, NotificationFilter, Subject};
 use crate::incident_change::IncidentChange;
+use crate::incident_key::IncidentKey;
 use crate::notice::{Notice, NoticeKind};
 use crate::room::Room;
+use crate::route::Routed;
 use crate::rule::Level;
 use crate::time::Second;
 
@@ -26,6 +28,8 @@ pub(super) struct Reporting<'a> {
     /// How many entries and notices may be pending for a destination.
     pub(super) pending_max: usize,
     pub(super) stored: &'a Stored,
+    /// The incidents that were silenced for each destination.
+    pub(super) silenced: Option<&'a HashMap<String, HashSet<IncidentKey>>>,
     /// When the day ends whose growth a digest reports.
     pub(super) day_end: Second,
     /// The number of the next delivery.
@@ -46,11 +50,11 @@ impl Reporting<'_> {
     pub(super) fn deliveries(&self, reported: &Reported<'_>) -> NewDeliveries {
         let mut new = NewDeliveries { deliveries: Vec::new(), next: self.next, left_out: Vec::new() };
         for filter in self.filters {
-            let Wanted { now, more, held } = wanted(filter, reported, self.stored);
+            let Wanted { now, more, held } = wanted(filter, reported, self.stored, self.silenced);
             let mut room = Room { max: self.pending_max, used: self.pending(&filter.destination) };
-            let mut left_out = reported.notices.len();
-            let notices: Vec<Notice> =
-                reported.notices.iter().filter(|_| room.take(Level::Critical)).cloned().collect();
+            let notices: Vec<&Notice> = reported.notices.iter().filter(|notice| filter.wants_notice(notice)).collect();
+            let mut left_out = notices.len();
+            let notices: Vec<Notice> = notices.into_iter().filter(|_| room.take(Level::Critical)).cloned().collect();
             left_out -= notices.len();
             for (entries, notices, held_until) in
                 [(now, notices, None), (more, Vec::new(), None), (held, Vec::new(), Some(self.day_end))]
@@ -103,24 +107,40 @@ struct Wanted {
     held: Vec<(Level, Entry)>,
 }
 
-fn wanted(filter: &NotificationFilter, reported: &Reported<'_>, stored: &Stored) -> Wanted {
+fn wanted(
+    filter: &NotificationFilter,
+    reported: &Reported<'_>,
+    stored: &Stored,
+    silenced: Option<&HashMap<String, HashSet<IncidentKey>>>,
+) -> Wanted {
     let mut wanted = Wanted::default();
     for (finding, activity, is_escalated) in reported.findings.reported() {
-        if filter.wants(finding, activity, is_escalated) {
+        if filter.wants(&Routed::finding(finding), activity, is_escalated) {
             wanted.now.push((finding.rule.level, Entry { finding: finding.key, incident: None, activity }));
         }
     }
     let held = stored.held.get(&filter.destination);
+    let silenced = silenced.and_then(|silenced| silenced.get(&filter.destination));
     let mut reported_now = BTreeSet::new();
     for change in reported.incidents {
-        let entry = Entry { finding: change.finding, incident: Some(change.key), activity: change.activity };
-        if filter.wants_incident(change.level, change.activity, change.is_escalated) {
-            let is_first = reported_now.insert(entry.subject());
-            if is_first { &mut wanted.now } else { &mut wanted.more }.push((change.level, entry));
-        } else if filter.holds(change.level, change.activity)
-            && held.is_none_or(|held| !held.contains(&Subject::Incident(change.key)))
-        {
-            wanted.held.push((change.level, entry));
+        let entry = |activity| Entry { finding: change.finding, incident: Some(change.key), activity };
+        // Before the silence it may have heard of it. That was long ago, so this is a beginning all the same.
+        let was_silenced = silenced.is_some_and(|silenced| silenced.contains(&change.key));
+        match filter.hears(
+            change.before.as_ref().filter(|_| !was_silenced),
+            &change.now,
+            change.activity,
+            change.is_escalated,
+        ) {
+            Some(Hearing::Now(activity)) => {
+                let is_first = reported_now.insert(change.key);
+                let entries = if is_first { &mut wanted.now } else { &mut wanted.more };
+                entries.push((change.now.level, entry(activity)));
+            }
+            Some(Hearing::Held) if held.is_none_or(|held| !held.contains(&Subject::Incident(change.key))) => {
+                wanted.held.push((change.now.level, entry(Activity::Update)));
+            }
+            Some(Hearing::Held) | None => {}
         }
     }
     wanted

@@ -21,6 +21,8 @@ pub struct IncidentInput {
     pub quiet_before_now: Second,
     /// Which of these findings are over, have no pending delivery, and can be joined by no late event.
     pub over: HashSet<FindingKey>,
+    /// The incidents that were silenced for each destination: what it hears of them next is their beginning.
+    pub silenced: HashMap<String, HashSet<IncidentKey>>,
 }
 
 /// What a commit changes of incidents.

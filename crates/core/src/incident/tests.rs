@@ -15,7 +15,7 @@ const DAY: i64 = 24 * HOUR;
 
 /// What a test says of a finding; the rest is alike.
 #[derive(Clone, Debug)]
-struct Draft {
+pub(crate) struct Draft {
     rule: &'static str,
     level: Level,
     risk_score: u32,
@@ -27,37 +27,37 @@ struct Draft {
     code: i64,
 }
 
-fn source(text: &str) -> SourceIp {
+pub(crate) fn source(text: &str) -> SourceIp {
     SourceIp::of(address::parse(text).expect("an address"))
 }
 
-fn sources(number: u32) -> Vec<SourceIp> {
+pub(crate) fn sources(number: u32) -> Vec<SourceIp> {
     (1..=number).map(|host| SourceIp::V4((0x0505_0500 + host).into())).collect()
 }
 
-fn draft(rule: &'static str, level: Level, first: i64, group: Vec<(&'static str, GroupValue)>) -> Draft {
+pub(crate) fn draft(rule: &'static str, level: Level, first: i64, group: Vec<(&'static str, GroupValue)>) -> Draft {
     let tactics = vec!["discovery".to_owned()];
     Draft { rule, level, risk_score: 10, tactics, group, sources: Vec::new(), first, last: first + 60, code: 403 }
 }
 
-fn by_address(rule: &'static str, level: Level, address: &str, first: i64) -> Draft {
+pub(crate) fn by_address(rule: &'static str, level: Level, address: &str, first: i64) -> Draft {
     draft(rule, level, first, vec![("source_ip", GroupValue::Address(source(address)))])
 }
 
-fn text(text: &str) -> GroupValue {
+pub(crate) fn text(text: &str) -> GroupValue {
     GroupValue::Text(text.to_owned())
 }
 
-fn by_account(level: Level, name: &str, sources: Vec<SourceIp>, first: i64) -> Draft {
+pub(crate) fn by_account(level: Level, name: &str, sources: Vec<SourceIp>, first: i64) -> Draft {
     let group = vec![("cluster", text("prod")), ("user.username", text(name))];
     Draft { sources, ..draft("explored", level, first, group) }
 }
 
-fn by_crowd(level: Level, sources: Vec<SourceIp>, first: i64) -> Draft {
+pub(crate) fn by_crowd(level: Level, sources: Vec<SourceIp>, first: i64) -> Draft {
     Draft { sources, ..draft("distributed", level, first, vec![("cluster", text("prod"))]) }
 }
 
-fn finding(draft: &Draft) -> Finding {
+pub(crate) fn finding(draft: &Draft) -> Finding {
     let group = GroupKey(draft.group.iter().map(|(_, value)| value.clone()).collect());
     let mut codes = ResponseCodes::default();
     codes.add(ResponseCode::of(Some(draft.code)), 5);

@@ -2,21 +2,20 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_aws::Access;
-use stakeout_core::delivery::Subjects;
-use stakeout_core::diagnostic::{Diagnostic, suggestion};
+use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{At, Map, Value};
 use stakeout_http::Endpoint;
 use stakeout_notify::slack;
 
+use super::route::{self, WantedRule};
 use crate::section::secret::SecretScope;
 use crate::section::{self, SectionReader, aws, keys, secret, url};
 
 /// Each commit writes a delivery for each destination; more destinations are a job for a fan-out service.
 const DESTINATIONS_MAX: usize = 64;
 const KINDS: [&str; 4] = ["slack", "sns", "webhook", "stdout"];
-const SUBJECTS: [(&str, Subjects); 3] =
-    [("incidents", Subjects::Incidents), ("findings", Subjects::Findings), ("both", Subjects::Both)];
 const MESSAGES_PER_RUN: u32 = 10;
 const MESSAGES_PER_RUN_MAX: u32 = 50;
 
@@ -25,10 +24,10 @@ const MESSAGES_PER_RUN_MAX: u32 = 50;
 pub(crate) struct Destination {
     /// The name, which is the key of its pending deliveries.
     pub(crate) name: String,
-    /// Whether it receives findings, incidents or both.
-    pub(crate) subjects: Subjects,
-    /// Findings and incidents below this level are not sent.
-    pub(crate) level_min: Level,
+    /// Which findings and incidents it hears of, complete once [`name_rules`](super::route::name_rules) knows the rules.
+    pub(crate) route: Route,
+    /// The rules that its route names.
+    pub(crate) rules: Vec<WantedRule>,
     /// How it is reached.
     pub(crate) kind: DestinationKind,
 }
@@ -76,6 +75,7 @@ pub(crate) struct Webhook {
 /// Parses `notify`. An error in one destination does not hide the errors in the others.
 pub(super) fn read(
     top: &Map<'_>,
+    clusters: Option<&[&str]>,
     secrets: SecretScope<'_>,
     reader: &mut SectionReader<'_>,
     errors: &mut Vec<Diagnostic>,
@@ -83,12 +83,17 @@ pub(super) fn read(
     let items = items(top, reader).map_err(|error| errors.push(error)).ok()?;
     let mut read: Vec<(Destination, usize)> = Vec::new();
     for at in items {
-        match destination(&at, &read, secrets, reader) {
+        match destination(&at, &read, clusters, secrets, reader) {
             Ok(destination) => read.push((destination, at.line())),
             Err(error) => errors.push(error),
         }
     }
-    Some(read.into_iter().map(|(destination, _)| destination).collect())
+    let destinations: Vec<Destination> = read.into_iter().map(|(destination, _)| destination).collect();
+    if let Some(clusters) = clusters {
+        let routes: Vec<&Route> = destinations.iter().map(|destination| &destination.route).collect();
+        route::warn_of_unheard(top, &routes, clusters, reader);
+    }
+    Some(destinations)
 }
 
 fn items<'a>(top: &Map<'a>, reader: &mut SectionReader<'_>) -> Result<Vec<At<'a>>, Diagnostic> {
@@ -118,10 +123,11 @@ fn items<'a>(top: &Map<'a>, reader: &mut SectionReader<'_>) -> Result<Vec<At<'a>
 fn destination(
     at: &At<'_>,
     before: &[(Destination, usize)],
+    clusters: Option<&[&str]>,
     secrets: SecretScope<'_>,
     reader: &mut SectionReader<'_>,
 ) -> Result<Destination, Diagnostic> {
-    let map = keys(at, &[&["name", "send", "min_severity"][..], &KINDS].concat())?;
+    let map = keys(at, &[&["name"][..], &route::KEYS, &KINDS].concat())?;
     let name_fix = "give each destination its own name";
     let name_at = map.need("name", name_fix)?;
     let name = section::name(&name_at)?;
@@ -129,37 +135,16 @@ fn destination(
         return Err(name_at.error(format!("the destination in line {line} has the same name"), name_fix));
     }
     reader.set_secrets(secrets.of_destination(&name));
-    let subjects = map.get("send").map(|at| subjects(&at)).transpose()?;
-    let level_min = map.get("min_severity").map(|at| level(&at)).transpose()?;
     let kind = kind(&map, reader)?;
     // People hear of attackers, and machines of all that is known.
     let unless_given = match kind {
-        DestinationKind::Slack(_) => (Subjects::Incidents, Level::Low),
+        DestinationKind::Slack(_) => Route::from_level(Subjects::Incidents, Level::Low),
         DestinationKind::Sns(_) | DestinationKind::Webhook(_) | DestinationKind::Stdout => {
-            (Subjects::Both, Level::Informational)
+            Route::from_level(Subjects::Both, Level::Informational)
         }
     };
-    Ok(Destination {
-        name,
-        subjects: subjects.unwrap_or(unless_given.0),
-        level_min: level_min.unwrap_or(unless_given.1),
-        kind,
-    })
-}
-
-fn subjects(at: &At<'_>) -> Result<Subjects, Diagnostic> {
-    let text = at.text()?;
-    let named = SUBJECTS.iter().find(|(name, _)| *name == text);
-    named.map(|(_, subjects)| *subjects).ok_or_else(|| {
-        let fix = suggestion(text, &SUBJECTS.map(|(name, _)| name));
-        at.error(format!("`{text}` is not what a destination can receive"), fix)
-    })
-}
-
-fn level(at: &At<'_>) -> Result<Level, Diagnostic> {
-    let text = at.text()?;
-    text.parse()
-        .map_err(|()| at.error(format!("`{text}` is not a severity"), suggestion(text, &Level::ALL.map(Level::as_str))))
+    let (route, rules) = route::read(&map, unless_given, clusters)?;
+    Ok(Destination { name, route, rules, kind })
 }
 
 fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind, Diagnostic> {

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use stakeout_aws::{Access, AssumeRole};
 use stakeout_azure_monitor::{Credential, Plan};
-use stakeout_core::delivery::Subjects;
 use stakeout_core::incident::RiskLevels;
+use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::Level;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_http::Endpoint;
@@ -158,7 +158,7 @@ fn a_short_config_has_the_documented_defaults() {
         (Path::new("/var/log/audit.log"), &[3_600, 86_400][..], -4_200)
     );
     assert_eq!(config.notify[0].name, "out");
-    assert_eq!((config.notify[0].subjects, config.notify[0].level_min), (Subjects::Both, Level::Informational));
+    assert_eq!(config.notify[0].route, Route::from_level(Subjects::Both, Level::Informational));
     assert!(matches!(config.notify[0].kind, DestinationKind::Stdout));
     assert_eq!(config.incidents, IncidentOptions::default());
     assert_eq!(warnings(&config), [""; 0]);
@@ -226,7 +226,7 @@ fn every_key_is_parsed() {
         Some("arn:aws:logs:eu-west-1:111122223333:log-group:/aws/eks/blue/cluster")
     );
     assert_eq!(eks.stream_prefix, "audit");
-    assert_eq!(config.notify[0].level_min, Level::High);
+    assert_eq!(config.notify[0].route.level_min, Level::High);
 
     assert_eq!(
         sns(&config),
@@ -243,7 +243,7 @@ fn a_destination_chooses_what_it_receives_and_slack_receives_incidents_by_defaul
     let received = |keys: &str| {
         let config = read(&format!("{SOURCES}notify: [{{name: s, {keys}slack: {{webhook_url: '{url}'}}}}]\n"));
         let config = config.expect("a config");
-        (config.notify[0].subjects, config.notify[0].level_min)
+        (config.notify[0].route.subjects, config.notify[0].route.level_min)
     };
     assert_eq!(received(""), (Subjects::Incidents, Level::Low));
     assert_eq!(received("send: both, "), (Subjects::Both, Level::Low));

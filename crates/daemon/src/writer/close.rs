@@ -50,6 +50,8 @@ pub(crate) struct EngineConfig {
     pub(crate) notification_filters: Vec<NotificationFilter>,
     /// How findings are joined to incidents.
     pub(crate) incidents: IncidentOptions,
+    /// Whether the config names a file with silences.
+    pub(crate) has_silences: bool,
     /// The length of a window in seconds.
     pub(crate) period_seconds: i64,
     /// For how many seconds a finding that is over stays in the archive.
@@ -180,7 +182,7 @@ pub(super) fn close(
         stored: ledger.stored()?,
     };
     let decided = fold::decide(&config.rules, &config.limits, input, now_in_seconds());
-    let incidents = incidents::input(ledger, &config.incidents, &decided, read_until, &over, is_over)?;
+    let incidents = incidents::input(ledger, config, &decided, read_until, &over, is_over)?;
     let closed = decided.close(Some(&incidents));
     let mut closed = Closed { commit: closed.commit.with_split_deliveries(), ..closed };
     ledger.commit_window(&mut closed.commit)?;

@@ -151,8 +151,8 @@ impl WriterThread {
             }
             Request::Pending(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.stored()?.pending)))),
             Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
-            Request::Incidents(asked, options, reply) => {
-                drop(reply.send(self.with(|ledger| incidents::reported(ledger, asked, &options))));
+            Request::Incidents(question, reply) => {
+                drop(reply.send(self.with(|ledger| incidents::reported(ledger, *question))));
             }
             Request::Search(mut search, reply) => {
                 let archive = self.with(|ledger| search.step(ledger));

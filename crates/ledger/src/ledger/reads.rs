@@ -7,8 +7,9 @@ use stakeout_core::commit::WaitingGroup;
 use stakeout_core::evidence::Evidence;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::{CountKey, GroupKey, RuleKey};
-use stakeout_core::incident::Actor;
+use stakeout_core::incident::{Actor, IncidentKey};
 use stakeout_core::rule::HeadKey;
+use stakeout_core::shown::ShownIncident;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second, Window};
@@ -20,7 +21,7 @@ use crate::error::{LedgerError, Result};
 use crate::findings;
 use crate::key::{FindingId, FindingState, Hour, Key, RowActor};
 use crate::rows::{self, ActorRows};
-use crate::write_batch::{get, parse_json};
+use crate::write_batch::{get, get_json, parse_json, shown_key};
 
 /// The oldest rows of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -356,6 +357,23 @@ impl Ledger {
             }
         }
         Ok(ids)
+    }
+
+    /// Returns what a destination shows of those of these incidents of which anything is known.
+    pub fn shown(
+        &self,
+        destination: &str,
+        incidents: impl IntoIterator<Item = IncidentKey>,
+    ) -> Result<HashMap<IncidentKey, ShownIncident>> {
+        self.read(|_| {
+            let mut known = HashMap::new();
+            for incident in incidents {
+                if let Some(shown) = get_json(&self.engine, shown_key(incident, destination, &self.hash_key))? {
+                    known.insert(incident, shown);
+                }
+            }
+            Ok(known)
+        })
     }
 
     /// Returns the keys without values in a range.

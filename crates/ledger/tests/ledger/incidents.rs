@@ -78,7 +78,7 @@ fn a_held_delivery_is_not_pending_before_its_time() {
     assert_eq!([pending(99), pending(100)], [vec![], vec![held]]);
     let known = || ledger.stored().expect("read").held[samples::DESTINATION].len();
     assert_eq!((known(), ledger.is_reported(entry.finding).expect("read")), (1, false));
-    let settlement = Settlement { entries: vec![(DeliveryId(0), entry)], notices: Vec::new() };
+    let settlement = Settlement { entries: vec![(DeliveryId(0), entry)], ..Settlement::default() };
     ledger.settle_delivery(&settlement).expect("settled");
     assert_eq!((known(), pending(100), ledger.is_reported(entry.finding).expect("read")), (0, vec![], true));
 }

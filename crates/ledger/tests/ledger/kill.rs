@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use stakeout_core::commit::Commit;
 use stakeout_core::delivery::{DeliveryId, Settlement};
+use stakeout_core::incident::IncidentKey;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second};
@@ -62,6 +63,7 @@ fn settlement(n: u64) -> Settlement {
     Settlement {
         entries: delivery.entries.iter().map(|one| (delivery.id, *one)).collect(),
         notices: delivery.notices.iter().map(|one| (delivery.id, one.clone())).collect(),
+        shown: vec![samples::shown_change(n, 0)],
     }
 }
 
@@ -176,6 +178,10 @@ pub(crate) fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
             _ if n % 2 == 0 && delivery.is_none() => assert_eq!(n, next - 1, "{acknowledged:?}"),
             _ => assert_eq!(delivery, Some(&samples::delivery(n, 1 + n % 200, 1))),
         }
+        let incident = IncidentKey(n.into());
+        let shown = ledger.shown(samples::DESTINATION, [incident]).expect("read").remove(&incident);
+        let settled = delivery.is_none().then(|| samples::shown_change(n, 0).shown).flatten();
+        assert_eq!(shown, settled, "what is shown is written with what is settled");
     }
     assert!(pending.iter().all(|one| one.id.0 < next));
     assert_eq!(ledger.blobs().expect("listed"), 0);

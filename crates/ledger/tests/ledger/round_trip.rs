@@ -6,14 +6,19 @@ use proptest::prelude::*;
 use stakeout_core::commit::{Commit, WaitingGroup};
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
+use stakeout_core::incident::IncidentKey;
 use stakeout_core::novelty::{SeenChange, SeenDays, SeenKey};
 use stakeout_core::progress::Progress;
+use stakeout_core::shown::{ShownChange, ShownIncident};
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, NeededRows};
 
 use crate::samples;
+
+/// Incidents that the destination shows.
+const INCIDENTS: std::ops::Range<u128> = 0..12;
 
 /// All that a ledger holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +32,8 @@ struct Contents {
     next_delivery: u64,
     waiting: BTreeSet<WaitingGroup>,
     seen: BTreeMap<SeenKey, SeenDays>,
+    /// What the destination shows of few incidents.
+    shown: BTreeMap<IncidentKey, ShownIncident>,
 }
 
 impl Contents {
@@ -62,6 +69,7 @@ impl Contents {
             next_delivery: ledger.next_delivery().0,
             waiting: ledger.waiting(Second(i64::MAX), usize::MAX).expect("read").into_iter().collect(),
             seen: ledger.seen().expect("read").days().map(|(key, days)| (*key, *days)).collect(),
+            shown: ledger.shown(samples::DESTINATION, INCIDENTS.map(IncidentKey)).expect("read").into_iter().collect(),
         }
     }
 
@@ -103,6 +111,12 @@ impl Contents {
         for (id, taken) in &settlement.notices {
             if let Some(delivery) = self.deliveries.get_mut(id) {
                 delivery.notices.retain(|notice| notice != taken);
+            }
+        }
+        for change in &settlement.shown {
+            match &change.shown {
+                Some(shown) => drop(self.shown.insert(change.incident, shown.clone())),
+                None => drop(self.shown.remove(&change.incident)),
             }
         }
         self.drop_settled();
@@ -206,9 +220,15 @@ fn commits() -> impl Strategy<Value = UnnumberedCommit> {
 fn settlements() -> impl Strategy<Value = Settlement> {
     let entries = proptest::collection::vec((0_u64..12, 0_u64..4), 0..8);
     let notices = proptest::collection::vec((0_u64..12, 0_u64..3), 0..8);
-    (entries, notices).prop_map(|(entries, notices)| Settlement {
+    let shown = proptest::collection::vec((0_u64..12, 0_i64..3, proptest::bool::weighted(0.7)), 0..4);
+    let shown_change = |(n, at, is_known)| match samples::shown_change(n, at) {
+        change if is_known => change,
+        change => ShownChange { shown: None, ..change },
+    };
+    (entries, notices, shown).prop_map(move |(entries, notices, shown)| Settlement {
         entries: entries.into_iter().map(|(id, n)| (DeliveryId(id), samples::entry(n))).collect(),
         notices: notices.into_iter().map(|(id, n)| (DeliveryId(id), samples::notice(n))).collect(),
+        shown: shown.into_iter().map(shown_change).collect(),
     })
 }
 

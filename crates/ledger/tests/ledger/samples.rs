@@ -14,11 +14,13 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::follow_up::FollowUp;
 use stakeout_core::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
 use stakeout_core::hash::TextHash;
+use stakeout_core::incident::IncidentKey;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::novelty::{SeenChange, SeenDays, SeenKey};
 use stakeout_core::progress::{Failing, Gap, Progress, Reread};
 use stakeout_core::response_code::ResponseCode;
-use stakeout_core::rule::RuleHead;
+use stakeout_core::rule::{Level, RuleHead};
+use stakeout_core::shown::{Shown, ShownChange, ShownIncident, ShownMessage};
 use stakeout_core::source::{LogId, SourceId};
 use stakeout_core::tally::{Rows, SecondCount, StoredMinute, Tally};
 use stakeout_core::time::{Minute, Second, Window};
@@ -193,6 +195,22 @@ pub(crate) fn delivery(id: u64, entries: u64, notices: u64) -> Delivery {
         held_until: None,
         entries: (0..entries).map(entry).collect(),
         notices: (0..notices).map(notice).collect(),
+    }
+}
+
+/// Returns that the destination shows a message about incident `n`, written at `at`.
+pub(crate) fn shown_change(n: u64, at: i64) -> ShownChange {
+    let message = ShownMessage {
+        channel: "C024BE91L".to_owned(),
+        ts: format!("1355517523.{n:06}"),
+        steps: (0..n % 50).map(|step| format!("kubernetes-rule-with-a-long-name-{step}-{}", "x".repeat(90))).collect(),
+        level: Level::High,
+    };
+    let shown = if n.is_multiple_of(5) { Shown::Silenced } else { Shown::Message(message) };
+    ShownChange {
+        destination: DESTINATION.to_owned(),
+        incident: IncidentKey(n.into()),
+        shown: Some(ShownIncident { at: Second(at), shown }),
     }
 }
 

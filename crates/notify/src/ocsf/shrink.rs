@@ -37,6 +37,7 @@ type Step = fn(&mut Value, usize);
 
 /// What is dropped of a finding, the least useful first.
 const STEPS: &[Step] = &[
+    |object, bytes_max| halve(object, "/unmapped/addresses", 0, bytes_max),
     |object, bytes_max| halve(object, "/unmapped/samples", SAMPLES_MIN, bytes_max),
     |object, bytes_max| halve(object, "/evidences", SAMPLES_MIN, bytes_max),
     |object, _| drop_unmapped(object),
@@ -46,6 +47,7 @@ const STEPS: &[Step] = &[
 
 /// What is dropped of an incident, the least useful first.
 const INCIDENT_STEPS: &[Step] = &[
+    |object, bytes_max| halve(object, "/unmapped/incident/addresses", 0, bytes_max),
     |object, bytes_max| halve(object, "/finding_info_list", LISTED_MIN, bytes_max),
     |object, bytes_max| halve(object, "/unmapped/incident/sources", LISTED_MIN, bytes_max),
     |object, bytes_max| halve(object, "/unmapped/incident/clusters", RESOURCES_MIN, bytes_max),

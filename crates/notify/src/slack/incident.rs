@@ -8,8 +8,10 @@ use stakeout_core::incident::{Actor, Incident, Step};
 use stakeout_core::rule::Level;
 use stakeout_core::text::counted;
 
+use super::addresses;
 use super::blocks::{Blocks, payload};
 use super::markup::{Markup, TEXT_UNITS_MAX, clusters, code, field, labelled_lines, name, shown_source};
+use crate::address_book::AddressBook;
 use crate::notification::{DIGEST_TOP_MAX, IncidentReport};
 use crate::ocsf::severity;
 use crate::text::{self, by_code, network_of, period, utc};
@@ -25,7 +27,7 @@ const NAMED_LEVEL_MIN: Level = Level::Medium;
 
 /// Returns the payload for an incident: level and title, who did it, the steps, the sources, the uid.
 #[must_use]
-pub fn incident_message(report: &IncidentReport<'_>) -> Value {
+pub fn incident_message(report: &IncidentReport<'_>, book: &AddressBook) -> Value {
     let incident = report.incident;
     let change = match report.activity {
         Activity::Create => "",
@@ -35,12 +37,16 @@ pub fn incident_message(report: &IncidentReport<'_>) -> Value {
     let mut blocks = Blocks::new();
     blocks.header(&format!("{} {change}[{}] {}", mark(incident.level), severity(incident.level), incident.title));
     blocks.section(&[sentence(incident)]);
+    if report.is_last {
+        blocks.section(&[Markup::trusted(text::LAST_MESSAGE)]);
+    }
     let steps = labelled_lines("Steps", incident.steps.iter().map(step).collect());
     // Two sections, so that all of them fit.
     let (upper, lower) = steps.split_at(steps.len().div_ceil(2));
     blocks.section(upper);
     blocks.section(lower);
     blocks.fields(&fields(incident));
+    blocks.section(&addresses::section(incident.sources.iter().copied(), book));
     let fallback =
         format!("{} {change}{} {}", mark(incident.level), incident.level, code(&incident.title, TEXT_UNITS_MAX));
     payload(&fallback, &blocks.finish(&context(report)))

@@ -11,12 +11,14 @@ use stakeout_core::finding::{Finding, FindingStatus};
 use stakeout_core::notice::Notice;
 use stakeout_core::text::counted;
 
+use super::addresses;
 use super::blocks::{Blocks, payload};
 use super::incident::{self, incident_message};
 use super::markup::{
     Markup, TEXT_UNITS_MAX, VALUES_MAX, clusters, code, escaped, field, first_values, labelled_lines, link, name,
     shown_source,
 };
+use crate::address_book::AddressBook;
 use crate::notification::{DIGEST_TOP_MAX, Digest, Message, MessageBody, counted_subjects, uid_of};
 use crate::ocsf::{FORGOTTEN, severity};
 use crate::text::{self, frequency, period, subject, utc};
@@ -33,12 +35,18 @@ const RELATED_MAX: usize = 3;
 /// Reserved in a digest for what follows a list of incidents.
 const BEHIND_UNITS: usize = 2_500;
 
-/// Returns the payload for a message of any kind.
+/// Returns the payload for a message of any kind, where nothing is known of addresses.
 #[must_use]
 pub fn message(message: &Message<'_>) -> Value {
+    message_with(message, &AddressBook::default())
+}
+
+/// Returns the payload for a message of any kind, with what `book` knows of its addresses.
+#[must_use]
+pub fn message_with(message: &Message<'_>, book: &AddressBook) -> Value {
     match &message.body {
-        MessageBody::Finding { finding, activity } => finding_message(finding, *activity),
-        MessageBody::Incident(report) => incident_message(report),
+        MessageBody::Finding { finding, activity } => finding_message(finding, *activity, book),
+        MessageBody::Incident(report) => incident_message(report, book),
         MessageBody::Notice(notice) => notice_message(notice),
         MessageBody::Digest(digest) => digest_message(digest),
         MessageBody::Forgotten(uids) => forgotten_message(uids),
@@ -48,7 +56,7 @@ pub fn message(message: &Message<'_>) -> Value {
 
 /// Returns the payload for a finding: severity and title, a sentence, the evidence, the uid.
 #[must_use]
-pub fn finding_message(finding: &Finding, activity: Activity) -> Value {
+pub fn finding_message(finding: &Finding, activity: Activity, book: &AddressBook) -> Value {
     let mut blocks = Blocks::new();
     let change = match activity {
         Activity::Create => "",
@@ -58,6 +66,7 @@ pub fn finding_message(finding: &Finding, activity: Activity) -> Value {
     blocks.header(&format!("{change}[{}] {}", severity(finding.rule.level), finding.rule.title));
     blocks.section(&[sentence(finding)]);
     blocks.fields(&fields(finding));
+    blocks.section(&addresses::section(finding.source_ip().into_iter().chain(finding.sources.iter()), book));
     blocks.section(&requests(finding));
     blocks.section(&finding.context.as_ref().map_or_else(Vec::new, |around| finding_context(finding, around)));
     blocks.section(&hints(finding));

@@ -5,13 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
-use stakeout_core::delivery::{Activity, Subjects};
+use stakeout_core::delivery::Activity;
 use stakeout_core::finding::Finding;
+use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::Level;
 use stakeout_http::Network;
 use stakeout_notify::slack::Slack;
 use stakeout_notify::webhook::Webhook;
-use stakeout_notify::{Channel, Destination, Message, MessageBody, Receipt, SendError};
+use stakeout_notify::{AddressBook, Channel, Destination, Message, MessageBody, Receipt, SendError};
 
 use crate::server::{Request, Server, answer};
 use crate::strategy;
@@ -39,9 +40,14 @@ fn webhook_at(url: &str) -> Channel {
 /// Sends one message to a destination that gives these answers.
 async fn outcome_of(channel: fn(&str) -> Channel, answers: Vec<String>) -> Outcome {
     let server = Server::start(answers).await;
-    let destination = Destination::new("secops".to_owned(), Subjects::Both, Level::Informational, channel(&server.url));
+    let destination = Destination::new(
+        "secops".to_owned(),
+        Route::from_level(Subjects::Both, Level::Informational),
+        channel(&server.url),
+    );
     let finding = strategy::plain_finding(1, Level::Low, 7);
-    let outcome = for_any_thread(destination.send(&message(&finding), Timestamp::UNIX_EPOCH)).await;
+    let outcome =
+        for_any_thread(destination.send(&message(&finding), &AddressBook::default(), Timestamp::UNIX_EPOCH)).await;
     if let Err(error) = &outcome {
         let shown = format!("{error} {error:?} {destination:?}");
         assert!(!shown.contains("canary"), "{shown}");
@@ -131,9 +137,12 @@ async fn nobody_there_is_tried_later() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
-    let destination = Destination::new("secops".to_owned(), Subjects::Both, Level::Low, slack_at(&url));
+    let destination =
+        Destination::new("secops".to_owned(), Route::from_level(Subjects::Both, Level::Low), slack_at(&url));
     let finding = strategy::plain_finding(1, Level::Low, 7);
-    let Err(SendError::Later { reason, .. }) = destination.send(&message(&finding), Timestamp::UNIX_EPOCH).await else {
+    let Err(SendError::Later { reason, .. }) =
+        destination.send(&message(&finding), &AddressBook::default(), Timestamp::UNIX_EPOCH).await
+    else {
         panic!("not later")
     };
     assert!(reason.starts_with("cannot connect: ") && !reason.contains("canary"), "{reason}");

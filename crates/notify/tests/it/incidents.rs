@@ -18,7 +18,9 @@ use stakeout_core::rule::Level;
 use stakeout_core::time::Second;
 use stakeout_fakes::{Slack, Sns, Webhook};
 use stakeout_http::{Endpoint, Network};
-use stakeout_notify::{Batch, DeliveryMode, Digest, IncidentReport, Message, MessageBody, batch, ocsf, plan, slack};
+use stakeout_notify::{
+    AddressBook, Batch, DeliveryMode, Digest, IncidentReport, Limits, Message, MessageBody, batch, ocsf, plan, slack,
+};
 
 use crate::slack::{assert_harmless, assert_outside_of_code_is_ours};
 use crate::{ocsf as schema, strategy};
@@ -58,7 +60,7 @@ fn batched<'a>(
     pending: &'a [Delivery],
     incidents: &'a HashMap<IncidentKey, Incident>,
 ) -> Batch<'a> {
-    batch(mode, plan(mode, pending).leak(), Box::leak(Box::default()), incidents)
+    batch(mode, plan(mode, pending).leak(), Box::leak(Box::default()), incidents, &Limits::default())
 }
 
 /// Returns the ids of the messages and what they say happened.
@@ -160,6 +162,46 @@ fn an_incident_that_became_a_part_of_another_is_closed_for_machines_and_silent_f
 }
 
 /// Ten messages at most, and nothing of level medium or above is a mere number.
+/// The destination has another one that hears of it from then on.
+#[test]
+fn what_rose_above_the_levels_of_a_destination_is_its_last_message_there() {
+    let pending = [delivery(1, vec![entry(1, Activity::Update), entry(2, Activity::Update)])];
+    let incidents = stored([incident(1, Level::High), incident(2, Level::Medium)]);
+    let limits = Limits { level_max: Level::Medium, ..Limits::default() };
+    let planned = plan(SLACK, &pending);
+    let findings = HashMap::new();
+    let batch = batch(SLACK, &planned, &findings, &incidents, &limits);
+    let last: Vec<(bool, bool)> = batch
+        .notifications
+        .iter()
+        .map(|notification| {
+            let in_slack = slack::message(&notification.message).to_string().contains("last message about it here");
+            let object = ocsf::message(&notification.message, now());
+            (in_slack, object["unmapped"]["incident"]["is_last_message"] == true)
+        })
+        .collect();
+    assert_eq!(last, [(true, true), (false, false)]);
+}
+
+/// What is silenced is settled, and nothing else is.
+#[test]
+fn what_is_silenced_is_settled_without_a_message() {
+    let finding = Entry { incident: None, ..entry(7, Activity::Create) };
+    let pending = [delivery(1, vec![entry(1, Activity::Create), entry(2, Activity::Create), finding])];
+    let incidents = stored([incident(1, Level::High), incident(2, Level::High)]);
+    let findings = HashMap::from([(FindingKey(7), strategy::plain_finding(7, Level::High, 1))]);
+    for mode in [SLACK, DeliveryMode::Each] {
+        let planned = plan(mode, &pending);
+        let silenced = [Subject::Incident(IncidentKey(2)), Subject::Finding(FindingKey(7))].into();
+        let limits = Limits { silenced, ..Limits::default() };
+        let batch = batch(mode, &planned, &findings, &incidents, &limits);
+        assert_eq!(reported(&batch).len(), 1);
+        assert_eq!(batch.notifications[0].settles.entries, [(DeliveryId(1), entry(1, Activity::Create))]);
+        let silenced: Vec<Entry> = batch.silenced.entries.iter().map(|(_, entry)| *entry).collect();
+        assert_eq!((silenced, batch.unsent.is_empty()), (vec![entry(2, Activity::Create), finding], true));
+    }
+}
+
 #[test]
 fn of_many_incidents_the_highest_have_messages_and_the_rest_is_summed_up() {
     let levels = [Level::Low, Level::Medium, Level::High];
@@ -240,7 +282,7 @@ fn the_growth_of_a_day_is_one_message() {
 }
 
 fn report(incident: &Incident, activity: Activity) -> IncidentReport<'_> {
-    IncidentReport { incident, uid: incident.key, activity }
+    IncidentReport { incident, uid: incident.key, activity, is_last: false }
 }
 
 #[test]
@@ -332,7 +374,7 @@ proptest! {
     #[test]
     fn incidents_are_harmless_in_slack(incidents in hostile(), activity in strategy::activity()) {
         for incident in &incidents {
-            let payload = slack::incident_message(&report(incident, activity));
+            let payload = slack::incident_message(&report(incident, activity), &AddressBook::default());
             assert_harmless(&payload);
             assert_outside_of_code_is_ours(&payload);
             let shows = format!("stakeout incidents show {}", incident.key);
@@ -378,11 +420,14 @@ async fn slack_takes_messages_about_hostile_incidents_and_reads_no_markup_in_the
     let incidents = drawn();
     for incident in &incidents {
         let message = Message { id: "1".to_owned(), body: MessageBody::Incident(report(incident, Activity::Create)) };
-        slack.send(&message).await.expect("taken");
+        slack.send(&message, &AddressBook::default()).await.expect("taken");
     }
     let reports: Vec<_> = incidents.iter().map(|incident| report(incident, Activity::Update)).collect();
     let digest = Digest { incidents: reports.clone(), grown: reports, ..Digest::default() }.in_order();
-    slack.send(&Message { id: "2".to_owned(), body: MessageBody::Digest(digest) }).await.expect("taken");
+    slack
+        .send(&Message { id: "2".to_owned(), body: MessageBody::Digest(digest) }, &AddressBook::default())
+        .await
+        .expect("taken");
     assert_eq!((fake.messages().len(), fake.refused()), (incidents.len() + 1, Vec::new()));
     let links = |found: &stakeout_fakes::markup::ActiveMarkup| format!("{found:?}");
     assert_eq!(fake.active_markup().iter().map(links).collect::<Vec<_>>(), [""; 0]);
@@ -401,7 +446,7 @@ async fn sns_takes_messages_about_hostile_incidents_with_attributes_to_filter_by
             for activity in [Activity::Create, Activity::Update, Activity::Close] {
                 let id = format!("1-incident-{}-{}", incident.key, activity as u8);
                 let message = Message { id, body: MessageBody::Incident(report(incident, activity)) };
-                sns.send(&message, now()).await.expect("taken");
+                sns.send(&message, &AddressBook::default(), now()).await.expect("taken");
             }
         }
     }
@@ -433,7 +478,7 @@ async fn a_webhook_gets_the_object_and_the_id_of_each_message() {
     for incident in &incidents {
         let message =
             Message { id: "1-incident-x-1".to_owned(), body: MessageBody::Incident(report(incident, Activity::Close)) };
-        webhook.send(&message, now()).await.expect("taken");
+        webhook.send(&message, &AddressBook::default(), now()).await.expect("taken");
     }
     let expected: Vec<Value> = incidents
         .iter()

@@ -1,5 +1,6 @@
 //! The messages over generated findings, and the destinations over real connections on loopback.
 
+mod addresses;
 mod batching;
 mod details;
 mod http;

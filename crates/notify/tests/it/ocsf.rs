@@ -33,7 +33,7 @@ fn now() -> Timestamp {
 }
 
 /// Asserts that `object` is a valid finding, that its line shows nothing invisible, and that the line reads back as the object.
-fn assert_sound(object: &Value) {
+pub(crate) fn assert_sound(object: &Value) {
     assert_sound_in(&SCHEMA, object);
 }
 

@@ -9,7 +9,7 @@ use stakeout_core::delivery::{Activity, Subject};
 use stakeout_core::finding::FindingKey;
 use stakeout_core::rule::Level;
 use stakeout_core::text::is_invisible;
-use stakeout_notify::{Digest, Message, MessageBody, slack};
+use stakeout_notify::{AddressBook, Digest, Message, MessageBody, slack};
 
 use crate::strategy;
 
@@ -98,7 +98,7 @@ pub(crate) fn assert_outside_of_code_is_ours(payload: &Value) {
 #[test]
 fn a_finding_shows_what_an_analyst_needs() {
     let finding = strategy::plain_finding(0xabc, Level::Low, 123);
-    let payload = slack::finding_message(&finding, Activity::Create);
+    let payload = slack::finding_message(&finding, Activity::Create, &AddressBook::default());
     assert_harmless(&payload);
     let texts: Vec<&str> = [
         "/blocks/0/text/text",
@@ -155,7 +155,7 @@ proptest! {
 
     #[test]
     fn findings_are_harmless(finding in strategy::finding(), activity in strategy::activity()) {
-        let payload = slack::finding_message(&finding, activity);
+        let payload = slack::finding_message(&finding, activity, &AddressBook::default());
         assert_harmless(&payload);
         let context = payload["blocks"].as_array().and_then(|blocks| blocks.last()).expect("a context");
         prop_assert!(context.to_string().contains(&finding.key.to_string()));
@@ -168,7 +168,7 @@ proptest! {
         rule.title = "title".to_owned();
         rule.falsepositives.clear();
         rule.runbook.clear();
-        let payload = slack::finding_message(&finding, Activity::Create);
+        let payload = slack::finding_message(&finding, Activity::Create, &AddressBook::default());
         assert_outside_of_code_is_ours(&payload);
     }
 

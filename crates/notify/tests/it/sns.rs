@@ -10,7 +10,7 @@ use stakeout_core::delivery::Activity;
 use stakeout_core::rule::Level;
 use stakeout_http::{Endpoint, Network};
 use stakeout_notify::sns::Sns;
-use stakeout_notify::{Message, MessageBody, Receipt, SendError, SetupError};
+use stakeout_notify::{AddressBook, Message, MessageBody, Receipt, SendError, SetupError};
 
 use crate::server::{Server, answer};
 use crate::strategy;
@@ -41,7 +41,7 @@ async fn published(topic_arn: &str, reply: String) -> (Result<Receipt, SendError
         id: "17-abc-1".to_owned(),
         body: MessageBody::Finding { finding: &finding, activity: Activity::Create },
     };
-    let outcome = sns.send(&message, Timestamp::UNIX_EPOCH).await;
+    let outcome = sns.send(&message, &AddressBook::default(), Timestamp::UNIX_EPOCH).await;
     let requests = server.requests().await;
     let form = requests[0].body.split('&').filter_map(|pair| pair.split_once('='));
     (outcome, form.map(|(name, value)| (decoded(name), decoded(value))).collect())

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq};
-use stakeout_core::delivery::{Activity, Subjects};
+use stakeout_core::delivery::Activity;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::Limits;
 use stakeout_core::incident::{Actor, Incident, IncidentKey, IncidentOptions, incidents};
+use stakeout_core::route::Subjects;
 
 use super::world::{Setting, World};
 use super::{RULES, for_each_world};

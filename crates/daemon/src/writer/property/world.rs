@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stakeout_core::address::TrustedProxies;
-use stakeout_core::delivery::{Activity, NotificationFilter, Settlement, Subject, Subjects};
+use stakeout_core::delivery::{Activity, NotificationFilter, Settlement, Subject};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, Fold, Limits};
@@ -13,6 +13,7 @@ use stakeout_core::follow_up::FollowUp;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::observation::Observation;
 use stakeout_core::progress::Progress;
+use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::{self, Level, Origin, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
@@ -23,7 +24,7 @@ use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS
 use crate::clock;
 use crate::config::Schedule;
 use crate::schedule::TickTime;
-use crate::writer::{Change, CloseRequest, EngineConfig, Writer};
+use crate::writer::{AskedIncidents, Change, CloseRequest, EngineConfig, Writer};
 
 /// Ticks after the timeline: enough for every reread and for the quiet time.
 const QUIET_HOURS: usize = 4;
@@ -117,8 +118,7 @@ impl World {
         let schedule = Schedule::default();
         let notification_filter = NotificationFilter {
             destination: DESTINATION.to_owned(),
-            subjects: setting.subjects,
-            level_min: Level::Informational,
+            route: Route::from_level(setting.subjects, Level::Informational),
             every_change: true,
         };
         let rules = Arc::new(rules);
@@ -128,6 +128,7 @@ impl World {
             logs: sources.iter().map(|source| (source.log.clone(), source.provider, schedule.start_seconds)).collect(),
             notification_filters: vec![notification_filter],
             incidents: setting.incidents,
+            has_silences: false,
             period_seconds: WINDOW_SECONDS,
             retain_seconds: 30 * 24 * 3600,
             archive_bytes_max: 1 << 20,
@@ -298,7 +299,15 @@ impl World {
         let keys = entries.clone().map(|entry| entry.finding).collect();
         let findings = self.writer().findings(keys).await.expect("the state is read");
         let asked = entries.filter_map(|entry| Some((entry.incident?, entry.finding))).collect();
-        let incidents = self.writer().incidents(asked, self.engine.incidents).await.expect("the state is read");
+        let question = AskedIncidents {
+            asked,
+            destination: DESTINATION.to_owned(),
+            options: self.engine.incidents,
+            silences: Arc::default(),
+            now: Second(0),
+        };
+        let reported = self.writer().incidents(question).await.expect("the state is read");
+        let incidents = reported.incidents;
         for delivery in &pending {
             for entry in &delivery.entries {
                 if let Subject::Incident(key) = entry.subject() {
