@@ -3,6 +3,7 @@
 //! Time is an argument (`once --at`), so hours pass in milliseconds. Each test has a world of its own.
 
 mod audit;
+mod bot;
 mod budgets;
 mod context_query;
 mod counter;

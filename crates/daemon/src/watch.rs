@@ -12,12 +12,14 @@ use stakeout_core::fold::Limits;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
 use stakeout_core::time::Window;
+use stakeout_notify::LogConsole;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
+use crate::config::sources::SourceConfig;
 use crate::destination;
 use crate::dispatch::{self, DispatchSummary, Outbox};
 use crate::in_flight::InFlight;
@@ -57,9 +59,11 @@ impl Watch {
         for source in &config.sources {
             logs.push(Arc::new(Log::open(source, &mut budgets, &outbound)?));
         }
+        let consoles: Arc<[LogConsole]> = config.sources.iter().filter_map(SourceConfig::console).collect();
         let mut outboxes = Vec::new();
         for destination in &config.notify {
-            outboxes.push(Arc::new(Outbox::new(destination::open(destination, &outbound)?, config.incidents)));
+            let destination = destination::open(destination, &outbound)?.with_consoles(consoles.clone());
+            outboxes.push(Arc::new(Outbox::new(destination, config.incidents)));
         }
         let rules = Arc::new(rules);
         let limits = Limits {

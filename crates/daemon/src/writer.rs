@@ -19,6 +19,7 @@ use stakeout_core::fold::{Closed, ClosedLog};
 use stakeout_core::hash::HashKey;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::progress::Progress;
+use stakeout_core::shown::ShownIncident;
 use stakeout_core::source::LogId;
 use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
 use thiserror::Error;
@@ -86,6 +87,7 @@ enum Request {
         IncidentOptions,
         oneshot::Sender<Result<HashMap<IncidentKey, Incident>, StateError>>,
     ),
+    Shown(String, Vec<IncidentKey>, oneshot::Sender<Result<HashMap<IncidentKey, ShownIncident>, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
     Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
@@ -175,6 +177,15 @@ impl Writer {
         options: IncidentOptions,
     ) -> Result<HashMap<IncidentKey, Incident>, StateError> {
         self.request(|reply| Request::Incidents(asked, options, reply)).await
+    }
+
+    /// Returns what `destination` shows of those of these incidents of which anything is known.
+    pub(crate) async fn shown(
+        &self,
+        destination: &str,
+        incidents: Vec<IncidentKey>,
+    ) -> Result<HashMap<IncidentKey, ShownIncident>, StateError> {
+        self.request(|reply| Request::Shown(destination.to_owned(), incidents, reply)).await
     }
 
     /// Returns how far `log` is read, or `None` before its first commit.

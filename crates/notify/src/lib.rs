@@ -8,6 +8,7 @@ mod error;
 pub mod notification;
 pub mod batching;
 mod attack;
+pub mod console;
 pub mod text;
 pub mod incident;
 pub mod details;
@@ -21,6 +22,7 @@ pub mod stdout;
 pub mod destination;
 
 pub use batching::{Batch, DeliveryMode, batch, plan};
-pub use destination::{Channel, Destination};
+pub use console::LogConsole;
+pub use destination::{Background, Channel, Destination};
 pub use error::{Receipt, SendError, SetupError};
 pub use notification::{Digest, IncidentReport, Message, MessageBody, Notification};

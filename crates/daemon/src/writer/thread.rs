@@ -154,6 +154,9 @@ impl WriterThread {
             Request::Incidents(asked, options, reply) => {
                 drop(reply.send(self.with(|ledger| incidents::reported(ledger, asked, &options))));
             }
+            Request::Shown(destination, incidents, reply) => {
+                drop(reply.send(self.with(|ledger| ledger.shown(&destination, incidents))));
+            }
             Request::Search(mut search, reply) => {
                 let archive = self.with(|ledger| search.step(ledger));
                 drop(reply.send(archive.map(|archive| (*search, archive))));

@@ -31,7 +31,8 @@ fn batch_with<'a>(
 ) -> (Vec<Notification<'a>>, Settlement) {
     let planned = plan(mode, pending).leak();
     let mut unsent = Settlement::default();
-    let batches = mode.parts(planned).map(|part| stakeout_notify::batch(mode, part, findings, incidents));
+    let batches =
+        mode.parts(planned).map(|part| stakeout_notify::batch(mode, part, findings, incidents, &HashMap::new()));
     let notifications = batches.flat_map(|batch| {
         unsent.add(&batch.unsent);
         batch.notifications

@@ -1,6 +1,7 @@
 //! The messages over generated findings, and the destinations over real connections on loopback.
 
 mod batching;
+mod console;
 mod details;
 mod http;
 mod incidents;
