@@ -4,6 +4,7 @@
 
 mod addresses;
 mod audit;
+mod bot;
 mod budgets;
 mod context_query;
 mod counter;

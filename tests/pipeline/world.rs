@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stakeout_fakes::cloudwatch_logs::LogGroupClass;
 use stakeout_fakes::log_analytics::TablePlan;
-use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, Sns, Webhook};
+use stakeout_fakes::slack_api::{BOT_TOKEN, CHANNEL};
+use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, SlackApi, Sns, Webhook};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -66,6 +67,8 @@ pub(crate) struct World {
     pub(crate) cloud_logging: CloudLogging,
     pub(crate) log_analytics: LogAnalytics,
     pub(crate) slack: Slack,
+    /// Only [`World::use_bot`] sends to it.
+    pub(crate) slack_api: SlackApi,
     pub(crate) sns: Sns,
     /// Only [`World::of_files`] sends to it.
     pub(crate) webhook: Webhook,
@@ -140,16 +143,29 @@ impl World {
                 (CloudWatchLogs::start().await, CloudWatchLogs::start().await),
                 (CloudLogging::start().await, LogAnalytics::start().await),
                 (Slack::start().await, Sns::start().await, Webhook::start().await),
+                SlackApi::start().await,
             )
         });
         let (logs, other_logs) = (started.0.0.expect("a port"), started.0.1.expect("a port"));
         let (cloud_logging, log_analytics) = (started.1.0.expect("a port"), started.1.1.expect("a port"));
         let (slack, sns) = (started.2.0.expect("a port"), started.2.1.expect("a port"));
-        let webhook = started.2.2.expect("a port");
+        let (webhook, slack_api) = (started.2.2.expect("a port"), started.3.expect("a port"));
         logs.create_group(GROUP, LogGroupClass::Standard);
         let topic = sns.create_topic("eu-west-1", "findings");
         let folder = tempfile::tempdir().expect("a folder");
-        World { logs, other_logs, cloud_logging, log_analytics, slack, sns, webhook, topic, folder, _runtime: runtime }
+        World {
+            logs,
+            other_logs,
+            cloud_logging,
+            log_analytics,
+            slack,
+            slack_api,
+            sns,
+            webhook,
+            topic,
+            folder,
+            _runtime: runtime,
+        }
     }
 
     /// Returns the config's lines for the log of a cloud, which is made where the cloud wants that.
@@ -217,6 +233,13 @@ impl World {
     /// Uses the shipped rules in place of the seeds.
     pub(crate) fn use_shipped_rules(&self) {
         self.reconfigure(&format!("rules: {:?}\n", seed_rules()), "rules: [builtin]\n");
+    }
+
+    /// Sends to Slack with a bot in place of the webhook.
+    pub(crate) fn use_bot(&self) {
+        let (endpoint, channel) = (self.slack_api.endpoint(), CHANNEL.1);
+        let bot = format!("bot_token: {BOT_TOKEN}, channel: {channel}, endpoint: {endpoint:?}");
+        self.reconfigure(&format!("webhook_url: {:?}", self.slack.webhook_url()), &bot);
     }
 
     fn configure(&self, config: &str, sources: &[String]) {

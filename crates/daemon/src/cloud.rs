@@ -61,6 +61,7 @@ use stakeout_core::record::{FetchError, Page, PageToken, RawRecord};
 use stakeout_core::source::{LogId, Provider};
 use stakeout_core::time::Window;
 use stakeout_core::yaml::At;
+use stakeout_notify::console::Service;
 
 use crate::file_log::FileLog;
 use crate::outbound::Outbound;
@@ -259,6 +260,11 @@ impl Settings {
     /// Returns the name of the cluster, where the settings contain it.
     pub(crate) fn cluster(&self) -> Option<&str> {
         each!(self, settings => settings.cluster())
+    }
+
+    /// Returns where the log can be searched by hand.
+    pub(crate) fn console(&self) -> Option<Service> {
+        each!(self, settings => settings.console())
     }
 
     /// Returns the networks of the cloud's own proxies in front of the API server.

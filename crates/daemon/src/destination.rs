@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result};
 use stakeout_notify::destination::{Channel, Destination};
-use stakeout_notify::slack::Slack;
+use stakeout_notify::slack::{Bot, Slack};
 use stakeout_notify::sns::Sns;
 use stakeout_notify::stdout::Stdout;
 use stakeout_notify::webhook::Webhook;
 
-use crate::config::notify::{Destination as DestinationConfig, DestinationKind};
+use crate::config::notify::{Destination as DestinationConfig, DestinationKind, SlackMode};
 use crate::outbound::Outbound;
 
 /// Returns the destination that the config describes. Sends nothing.
@@ -15,10 +15,19 @@ pub(crate) fn open(config: &DestinationConfig, outbound: &Outbound) -> Result<De
     let context = || format!("cannot set up the destination {}", config.name);
     let channel = match &config.kind {
         DestinationKind::Stdout => Channel::Stdout(Stdout),
-        DestinationKind::Slack(slack) => Channel::Slack {
-            slack: Slack::new(slack.webhook_url.clone(), &outbound.common).with_context(context)?,
-            max_messages: slack.max_messages_per_run as usize,
-        },
+        DestinationKind::Slack(config) => {
+            let max_messages = config.max_messages_per_run as usize;
+            match &config.mode {
+                SlackMode::Webhook { url } => Channel::Slack {
+                    slack: Slack::new(url.clone(), &outbound.common).with_context(context)?,
+                    max_messages,
+                },
+                SlackMode::Bot { token, channel, endpoint } => Channel::SlackBot {
+                    bot: Bot::new(endpoint, token.clone(), channel.clone(), &outbound.common).with_context(context)?,
+                    max_messages,
+                },
+            }
+        }
         DestinationKind::Webhook(webhook) => {
             let (url, token) = (webhook.url.clone(), webhook.token.clone());
             Channel::Webhook(Webhook::new(url, token, &outbound.common).with_context(context)?)

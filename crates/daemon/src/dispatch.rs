@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use stakeout_core::delivery::{Settlement, Subject};
-use stakeout_core::finding::Finding;
-use stakeout_core::incident::{IncidentKey, IncidentOptions};
-use stakeout_core::shown::{Shown, ShownChange, ShownIncident};
+use stakeout_core::finding::{Finding, FindingKey};
+use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
+use stakeout_core::shown::{Shown, ShownChange, ShownIncident, ShownMessage};
 use stakeout_core::time::Second;
 use stakeout_notify::SendError;
-use stakeout_notify::batching::{Batch, Limits, Planned, batch, plan};
-use stakeout_notify::destination::{Destination, MessagePace};
-use stakeout_notify::notification::Message;
+use stakeout_notify::batching::{Batch, DeliveryMode, Limits, Planned, batch, plan};
+use stakeout_notify::destination::{Background, Destination, MessagePace};
+use stakeout_notify::notification::{IncidentReport, Message, MessageBody, Notification};
+use stakeout_notify::slack::Line;
 use tracing::{debug, info, warn};
 
 use crate::address_files::AddressFiles;
@@ -36,8 +37,39 @@ const ASKED_MAX: Duration = Duration::from_secs(120);
 const FAILURES_MAX: usize = 5;
 /// Refused messages in a row until the messages stay pending.
 const REFUSED_MAX: usize = 3;
+/// Findings of one step whose requests a message may show.
+const FINDINGS_OF_STEP: usize = 3;
 /// How long a destination that does not take its messages is left alone.
 const FAILED_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is sent at once.
+#[derive(Clone, Copy)]
+enum Attempt<'a> {
+    /// Messages that are not edited.
+    Messages(&'a [&'a Message<'a>], Background<'a>),
+    /// A message about an incident.
+    Incident(&'a Message<'a>, Background<'a>),
+    /// A line of the thread of the message that is shown.
+    Line(&'a IncidentReport<'a>, &'a Line<'a>, &'a ShownMessage, Background<'a>),
+}
+
+impl Attempt<'_> {
+    /// Sends it once, and returns what is shown of the incident then.
+    async fn run(self, destination: &Destination) -> Result<Option<ShownMessage>, SendError> {
+        let now = clock::now();
+        match self {
+            Attempt::Messages(messages, background) => {
+                destination.send_all(messages, background, now).await.map(|()| None)
+            }
+            Attempt::Incident(message, background) => {
+                destination.send(message, background, now).await.map(|receipt| receipt.shown)
+            }
+            Attempt::Line(report, line, shown, background) => {
+                destination.send_line(report, line, shown, background).await.map(Some)
+            }
+        }
+    }
+}
 
 /// A destination, and until when it asked to be left alone.
 #[derive(Debug)]
@@ -150,7 +182,7 @@ async fn send_pending(
         let silenced_findings = findings.values().filter(is_silenced).map(|finding| Subject::Finding(finding.key));
         let silenced = silenced.into_iter().map(Subject::Incident).chain(silenced_findings).collect();
         let limits = Limits { level_max: destination.level_max(), silenced };
-        let Batch { notifications, unsent, silenced } = batch(mode, part, &findings, &incidents, &limits);
+        let Batch { notifications, unsent, silenced } = batch(mode, part, &findings, &incidents, &shown, &limits);
         if !unsent.is_empty() {
             writer.settle(unsent).await?;
         }
@@ -165,8 +197,7 @@ async fn send_pending(
             if shutdown.is_requested() {
                 break 'parts;
             }
-            let messages: Vec<&Message<'_>> = some.iter().map(|notification| &notification.message).collect();
-            if let Err(error) = send(outbox, &messages).await {
+            if let Err(error) = deliver(outbox, writer, some, &shown).await? {
                 metric::messages(destination, some.len(), false);
                 warn!(destination = destination.name(), pending = summary.pending, %error, "cannot send a message");
                 refused_in_a_row += 1;
@@ -178,9 +209,6 @@ async fn send_pending(
                 break 'parts;
             }
             refused_in_a_row = 0;
-            let mut settles = Settlement::default();
-            some.iter().for_each(|notification| settles.add(&notification.settles));
-            writer.settle(with_heard(settles, destination.name(), &shown)).await?;
             metric::messages(destination, some.len(), true);
             summary.sent += some.len();
             summary.pending -= some.len();
@@ -223,9 +251,96 @@ fn with_heard(mut settles: Settlement, destination: &str, shown: &HashMap<Incide
     settles
 }
 
-async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendError> {
+/// Sends some notifications, and settles them once the destination has taken them. Of one about an incident whose message is
+/// edited, the lines of its thread follow, and each is noted before the next.
+async fn deliver(
+    outbox: &Outbox,
+    writer: &Writer,
+    some: &[Notification<'_>],
+    shown: &HashMap<IncidentKey, ShownIncident>,
+) -> Result<Result<(), SendError>, StateError> {
+    let mut settles = Settlement::default();
+    some.iter().for_each(|notification| settles.add(&notification.settles));
     let destination = &outbox.destination;
+    let mut settles = with_heard(settles, destination.name(), shown);
     let book = outbox.addresses.current();
+    let background = Background { book: &book, ..Background::default() };
+    let messages: Vec<&Message<'_>> = some.iter().map(|notification| &notification.message).collect();
+    let [message @ Message { body: MessageBody::Incident(report), .. }] = messages[..] else {
+        let sent = attempt(outbox, Attempt::Messages(&messages, background)).await;
+        return settled(writer, sent.map(drop), settles).await;
+    };
+    let mut findings = Vec::new();
+    if destination.delivery_mode() != DeliveryMode::Each {
+        findings.extend(writer.findings(shown_findings(report.incident)).await?.into_values());
+        findings.sort_by_key(|finding| finding.key);
+    }
+    let known = match shown.get(&report.uid) {
+        Some(ShownIncident { shown: Shown::Message(message), .. }) => Some(message),
+        Some(ShownIncident { shown: Shown::Silenced, .. }) | None => None,
+    };
+    let background = Background { findings: &findings, shown: known, ..background };
+    let mut shown = match attempt(outbox, Attempt::Incident(message, background)).await {
+        Ok(shown) => shown,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Some(message) = &mut shown {
+        for line in destination.lines(report, message) {
+            let change = shown_change(destination, report, Some(message.clone()));
+            writer.settle(Settlement { shown: vec![change], ..Settlement::default() }).await?;
+            match attempt(outbox, Attempt::Line(report, &line, message, background)).await {
+                Ok(with_line) => *message = with_line.unwrap_or_else(|| message.clone()),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+    if shown.is_some() || known.is_some() {
+        // The message of an incident that is a part of another one is never edited again.
+        let shown = shown.filter(|_| report.merged_into().is_none());
+        settles.shown.push(shown_change(destination, report, shown));
+    }
+    settled(writer, Ok(()), settles).await
+}
+
+async fn settled(
+    writer: &Writer,
+    sent: Result<(), SendError>,
+    settles: Settlement,
+) -> Result<Result<(), SendError>, StateError> {
+    if sent.is_ok() {
+        writer.settle(settles).await?;
+    }
+    Ok(sent)
+}
+
+fn shown_change(destination: &Destination, report: &IncidentReport<'_>, shown: Option<ShownMessage>) -> ShownChange {
+    let at = Second::from(clock::now());
+    ShownChange {
+        destination: destination.name().to_owned(),
+        incident: report.uid,
+        shown: shown.map(|message| ShownIncident { at, shown: Shown::Message(message) }),
+    }
+}
+
+/// Returns some findings of each rule of an incident: those of its own before those of its parts.
+fn shown_findings(incident: &Incident) -> Vec<FindingKey> {
+    let rules: HashMap<FindingKey, &str> =
+        incident.findings.iter().map(|(key, rule)| (*key, rule.name.as_str())).collect();
+    let all = incident.own.iter().chain(incident.findings.iter().map(|(key, _)| key));
+    let mut of_rule: HashMap<&str, BTreeSet<FindingKey>> = HashMap::new();
+    for key in all {
+        if let Some(chosen) = rules.get(key).map(|rule| of_rule.entry(rule).or_default())
+            && chosen.len() < FINDINGS_OF_STEP
+        {
+            chosen.insert(*key);
+        }
+    }
+    of_rule.into_values().flatten().collect()
+}
+
+/// Tries to send until it succeeds, is refused, or fails too often.
+async fn attempt(outbox: &Outbox, attempt: Attempt<'_>) -> Result<Option<ShownMessage>, SendError> {
+    let destination = &outbox.destination;
     let mut waits = ExponentialBuilder::default()
         .with_min_delay(WAIT_MIN)
         .with_max_delay(WAIT_MAX)
@@ -236,7 +351,10 @@ async fn send(outbox: &Outbox, messages: &[&Message<'_>]) -> Result<(), SendErro
         if let Some(limiter) = &outbox.limiter {
             limiter.until_ready().await;
         }
-        let Err(error) = destination.send_all(messages, &book, clock::now()).await else { return Ok(()) };
+        let error = match attempt.run(destination).await {
+            Ok(sent) => return Ok(sent),
+            Err(error) => error,
+        };
         let asked = match &error {
             SendError::Refused { .. } => return Err(error),
             SendError::Later { after, .. } => after.unwrap_or_default(),

@@ -259,6 +259,7 @@ mod tests {
             risk_score: 0,
             story: Default::default(),
             group_by: Vec::new(),
+            needed: "10 requests in 30m per source_ip".to_owned(),
         };
         Finding {
             key: FindingKey(u128::MAX - u128::from(last.unsigned_abs())),

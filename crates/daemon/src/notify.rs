@@ -4,7 +4,7 @@ mod route;
 
 use clap::{Args, Subcommand};
 use stakeout_core::diagnostic::suggestion;
-use stakeout_notify::{AddressBook, Message, MessageBody};
+use stakeout_notify::{Background, Message, MessageBody};
 use tracing::{error, info};
 
 use crate::bootstrap::{self, ConfigArgs};
@@ -72,7 +72,7 @@ fn test(config: &ConfigArgs, name: Option<&str>) -> Result<Exit, Failure> {
             let destination = destination::open(destination, &outbound)?;
             let body = MessageBody::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };
-            match destination.send(&message, &AddressBook::default(), now).await {
+            match destination.send(&message, Background::default(), now).await {
                 Ok(_) => info!(destination = destination.name(), "test message sent"),
                 Err(error) => {
                     error!(destination = destination.name(), %error, "cannot send the test message");

@@ -12,6 +12,7 @@ use stakeout_core::fold::Limits;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
 use stakeout_core::time::{Second, Window};
+use stakeout_notify::LogConsole;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
@@ -19,6 +20,7 @@ use crate::address_files::AddressFiles;
 use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
+use crate::config::sources::SourceConfig;
 use crate::destination;
 use crate::dispatch::{self, DispatchSummary, Outbox};
 use crate::in_flight::InFlight;
@@ -64,9 +66,10 @@ impl Watch {
         for source in &config.sources {
             logs.push(Arc::new(Log::open(source, &mut budgets, &outbound)?));
         }
+        let consoles: Arc<[LogConsole]> = config.sources.iter().filter_map(SourceConfig::console).collect();
         let mut outboxes = Vec::new();
         for destination in &config.notify {
-            let destination = destination::open(destination, &outbound)?;
+            let destination = destination::open(destination, &outbound)?.with_consoles(consoles.clone());
             outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences.clone(), addresses.clone())));
         }
         let rules = Arc::new(rules);

@@ -34,6 +34,7 @@ pub mod block_kit;
 pub mod markup;
 pub mod render;
 pub mod slack;
+pub mod slack_api;
 pub mod webhook;
 pub mod proxy;
 
@@ -48,6 +49,7 @@ pub use proxy::Proxy;
 pub use request::RecordedRequest;
 pub use server::Server;
 pub use slack::Slack;
+pub use slack_api::SlackApi;
 pub use sns::Sns;
 pub use sts::Sts;
 pub use webhook::Webhook;

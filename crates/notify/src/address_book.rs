@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ipnet::IpNet;
 use maxminddb::{Reader, path};
@@ -129,6 +129,14 @@ impl AddressDatabase {
 impl fmt::Debug for AddressDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AddressDatabase").field(&self.0.metadata().database_type).finish()
+    }
+}
+
+impl Default for &AddressBook {
+    /// Returns the book that knows nothing.
+    fn default() -> Self {
+        static EMPTY: LazyLock<AddressBook> = LazyLock::new(AddressBook::default);
+        &EMPTY
     }
 }
 

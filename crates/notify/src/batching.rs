@@ -15,6 +15,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::incident::{Incident, IncidentKey};
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
+use stakeout_core::shown::{Shown, ShownIncident};
 use stakeout_core::time::Second;
 
 use crate::notification::{Digest, IncidentReport, Message, MessageBody, Notification, uid_of};
@@ -25,6 +26,12 @@ pub enum DeliveryMode {
     /// For people: one message for each finding or incident, or a digest if there were too many messages.
     Digest {
         /// Most messages at once.
+        max_messages: usize,
+    },
+    /// For people, where messages can be edited: one message for each incident, which changes with it. Of the new ones, a digest
+    /// has those that are too many.
+    Edited {
+        /// Most new messages at once.
         max_messages: usize,
     },
     /// For machines: one message for each finding or incident that changed, in order, and one for its end.
@@ -59,6 +66,8 @@ struct PlannedIncident {
     /// A finding of it.
     finding: FindingKey,
     activity: Activity,
+    /// Whether the last that is pending is its end.
+    is_over: bool,
     /// Whether its end is pending too, and has a message of its own.
     closes_next: bool,
     /// Whether all of it waited for the digest of the day.
@@ -185,7 +194,7 @@ pub fn plan(mode: DeliveryMode, pending: &[Delivery]) -> Vec<Planned<'_>> {
     }
     planned.sort_by_key(|message| message.first);
     match mode {
-        DeliveryMode::Digest { .. } => join_closed_gaps(planned),
+        DeliveryMode::Digest { .. } | DeliveryMode::Edited { .. } => join_closed_gaps(planned),
         // A machine finds the notice of a gap by its window.
         DeliveryMode::Each => planned,
     }
@@ -241,10 +250,13 @@ fn of_subject<'a>(
     [whole, (Activity::Close, closing, false)].into_iter().filter_map(move |(activity, entries, closes_next)| {
         let (first, _) = *entries.first()?;
         // Of an incident, the finding that was named last.
-        let (last, Entry { finding, incident, .. }) = *entries.last()?;
+        let (last, Entry { finding, incident, activity: end }) = *entries.last()?;
         let content = match incident {
             None => Content::Finding(finding, activity),
-            Some(uid) => Content::Incident(PlannedIncident { uid, finding, activity, closes_next, is_held }),
+            Some(uid) => {
+                let is_over = end == Activity::Close;
+                Content::Incident(PlannedIncident { uid, finding, activity, is_over, closes_next, is_held })
+            }
         };
         Some(Planned { first, last, content, settles: Settlement { entries, ..Settlement::default() } })
     })
@@ -255,14 +267,14 @@ impl DeliveryMode {
     /// become one digest.
     pub fn parts<'p, 'a>(self, planned: &'p [Planned<'a>]) -> impl Iterator<Item = &'p [Planned<'a>]> {
         planned.chunks(match self {
-            DeliveryMode::Digest { .. } => planned.len().max(1),
+            DeliveryMode::Digest { .. } | DeliveryMode::Edited { .. } => planned.len().max(1),
             DeliveryMode::Each => PART_MESSAGES,
         })
     }
 }
 
 /// Returns the notifications for a part of the planned messages, in order. `incidents` has the current state of each incident
-/// that is asked for: another one if that one was joined with it.
+/// that is asked for: another one if that one was joined with it. `shown` is what the destination shows of them.
 ///
 /// Messages whose finding or incident is not stored any more become one at the end, which lists their uids.
 #[must_use]
@@ -271,8 +283,10 @@ pub fn batch<'a>(
     part: &'a [Planned<'a>],
     findings: &'a HashMap<FindingKey, Finding>,
     incidents: &'a HashMap<IncidentKey, Incident>,
+    shown: &HashMap<IncidentKey, ShownIncident>,
     limits: &Limits,
 ) -> Batch<'a> {
+    let is_shown = |uid: &IncidentKey| matches!(shown.get(uid), Some(ShownIncident { shown: Shown::Message(_), .. }));
     let mut items = Vec::new();
     let mut forgotten = Vec::new();
     let mut unsent = Settlement::default();
@@ -288,8 +302,8 @@ pub fn batch<'a>(
                 findings.get(key).map(|finding| ItemContent::Finding(finding, *activity))
             }
             Content::Incident(about) => {
-                let report = incidents.get(&about.uid).map(|incident| report_of(about, incident, limits));
-                if report.is_some_and(|report| is_needless(mode, &report)) {
+                let report = incidents.get(&about.uid).map(|incident| report_of(mode, about, incident, limits));
+                if report.is_some_and(|report| is_needless(mode, about, &report, is_shown(&about.uid))) {
                     unsent.add(&planned.settles);
                     continue;
                 }
@@ -304,15 +318,30 @@ pub fn batch<'a>(
     forgotten.sort_by_key(|(delivery, entry)| (*delivery, entry.subject()));
     let notifications = match mode {
         DeliveryMode::Digest { max_messages } => for_people(items, forgotten, max_messages),
+        DeliveryMode::Edited { max_messages } => {
+            let edits: Vec<_> =
+                items.extract_if(.., |item| item.incident().is_some_and(|uid| is_shown(&uid))).collect();
+            let new = for_people(items, forgotten, max_messages);
+            new.into_iter().chain(edits.iter().map(Item::notification)).collect()
+        }
         DeliveryMode::Each => items.iter().map(Item::notification).chain(forgotten_subjects(forgotten)).collect(),
     };
     Batch { notifications, unsent, silenced }
 }
 
 /// Returns what there is to say of the incident: that it is over, if it became a part of another one.
-fn report_of<'a>(about: &PlannedIncident, incident: &'a Incident, limits: &Limits) -> IncidentReport<'a> {
+fn report_of<'a>(
+    mode: DeliveryMode,
+    about: &PlannedIncident,
+    incident: &'a Incident,
+    limits: &Limits,
+) -> IncidentReport<'a> {
     let is_last = incident.level > limits.level_max;
     let mut report = IncidentReport { incident, uid: about.uid, activity: about.activity, is_last };
+    // The only message says how the incident is now.
+    if matches!(mode, DeliveryMode::Edited { .. }) && about.is_over {
+        report.activity = Activity::Close;
+    }
     // Where its end has a message of its own, that one says it.
     if report.merged_into().is_some() && !about.closes_next {
         report.activity = Activity::Close;
@@ -320,9 +349,16 @@ fn report_of<'a>(about: &PlannedIncident, incident: &'a Incident, limits: &Limit
     report
 }
 
-/// Returns whether nobody needs the message: people hear of the incident that this one became a part of.
-fn is_needless(mode: DeliveryMode, report: &IncidentReport<'_>) -> bool {
-    mode != DeliveryMode::Each && report.merged_into().is_some()
+/// Returns whether nobody needs the message: people hear of the incident that this one became a part of, and not of the end of
+/// one that has no message. A message that is shown is edited in any case.
+fn is_needless(mode: DeliveryMode, about: &PlannedIncident, report: &IncidentReport<'_>, is_shown: bool) -> bool {
+    match mode {
+        DeliveryMode::Each => false,
+        DeliveryMode::Digest { .. } => report.merged_into().is_some(),
+        DeliveryMode::Edited { .. } => {
+            !is_shown && (report.merged_into().is_some() || about.activity == Activity::Close)
+        }
+    }
 }
 
 /// Returns at most `max_messages` messages. If there is more to say, the incidents of the highest levels have a message each,
@@ -398,6 +434,14 @@ fn subjects(forgotten: &[(DeliveryId, Entry)]) -> Vec<Subject> {
 }
 
 impl<'a> Item<'_, 'a> {
+    /// Returns the incident that it is about, if it is about one.
+    fn incident(&self) -> Option<IncidentKey> {
+        match self.content {
+            ItemContent::Incident(_, about) => Some(about.uid),
+            ItemContent::Finding(..) | ItemContent::Notice(_) => None,
+        }
+    }
+
     /// Returns whether it belongs in the digest of a day.
     fn is_of_the_day(&self) -> bool {
         matches!(self.content, ItemContent::Incident(_, about) if about.is_held)

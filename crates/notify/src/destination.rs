@@ -1,17 +1,21 @@
 //! A destination: its name, its notification filter, and the channel for its messages. A closed set.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use stakeout_core::delivery::NotificationFilter;
+use stakeout_core::finding::Finding;
 use stakeout_core::route::Route;
 use stakeout_core::rule::Level;
+use stakeout_core::shown::ShownMessage;
 
 use crate::address_book::AddressBook;
 use crate::batching::DeliveryMode;
+use crate::console::LogConsole;
 use crate::error::{Receipt, SendError};
-use crate::notification::Message;
-use crate::slack::Slack;
+use crate::notification::{IncidentReport, Message};
+use crate::slack::{Bot, Line, Rendering, Slack, lines_of};
 use crate::sns::Sns;
 use crate::stdout::Stdout;
 use crate::webhook::Webhook;
@@ -23,6 +27,9 @@ pub const SLACK_MESSAGES_MAX: usize = 10;
 /// bursts allowed" (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const SLACK_PACE: MessagePace = MessagePace { at_once: 3, each: Duration::from_secs(1) };
 
+/// At most 1.05 messages, edits and lines of threads a second for each channel, without bursts.
+const BOT_PACE: MessagePace = MessagePace { at_once: 1, each: Duration::from_millis(960) };
+
 /// Lines that are written to standard output at once.
 const STDOUT_MESSAGES: usize = 16;
 
@@ -32,6 +39,18 @@ pub struct Destination {
     name: String,
     route: Route,
     channel: Channel,
+    consoles: Arc<[LogConsole]>,
+}
+
+/// What a message is made from and changes, beside what it is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Background<'a> {
+    /// Some findings of the incident that the message is about: those that show its steps.
+    pub findings: &'a [Finding],
+    /// The message that is shown of the incident.
+    pub shown: Option<&'a ShownMessage>,
+    /// What is known of addresses.
+    pub book: &'a AddressBook,
 }
 
 /// How fast a destination takes messages.
@@ -53,6 +72,13 @@ pub enum Channel {
         /// Most messages at once; more become one digest.
         max_messages: usize,
     },
+    /// A bot in a channel of Slack, which edits its messages.
+    SlackBot {
+        /// The bot.
+        bot: Bot,
+        /// Most new messages at once; a digest has the others.
+        max_messages: usize,
+    },
     /// An SNS topic.
     Sns(Box<Sns>),
     /// A webhook of the user.
@@ -65,7 +91,13 @@ impl Destination {
     /// Returns the destination that receives what `route` names over `channel`.
     #[must_use]
     pub fn new(name: String, route: Route, channel: Channel) -> Destination {
-        Destination { name, route, channel }
+        Destination { name, route, channel, consoles: Arc::new([]) }
+    }
+
+    /// Returns the destination with messages that link to where the logs can be searched.
+    #[must_use]
+    pub fn with_consoles(self, consoles: Arc<[LogConsole]>) -> Destination {
+        Destination { consoles, ..self }
     }
 
     /// Returns its name from the config.
@@ -92,7 +124,7 @@ impl Destination {
         NotificationFilter {
             destination: self.name.clone(),
             route: self.route.clone(),
-            every_change: self.delivery_mode() == DeliveryMode::Each,
+            every_change: !matches!(self.delivery_mode(), DeliveryMode::Digest { .. }),
         }
     }
 
@@ -106,6 +138,7 @@ impl Destination {
     fn profile(&self) -> (&'static str, DeliveryMode) {
         match self.channel {
             Channel::Slack { max_messages, .. } => ("slack", DeliveryMode::Digest { max_messages }),
+            Channel::SlackBot { max_messages, .. } => ("slack", DeliveryMode::Edited { max_messages }),
             Channel::Sns(_) => ("sns", DeliveryMode::Each),
             Channel::Webhook(_) => ("webhook", DeliveryMode::Each),
             Channel::Stdout(_) => ("stdout", DeliveryMode::Each),
@@ -117,6 +150,7 @@ impl Destination {
     pub fn pace(&self) -> Option<MessagePace> {
         match self.channel {
             Channel::Slack { .. } => Some(SLACK_PACE),
+            Channel::SlackBot { .. } => Some(BOT_PACE),
             Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => None,
         }
     }
@@ -126,7 +160,7 @@ impl Destination {
     #[must_use]
     pub fn messages_at_once(&self) -> usize {
         match self.channel {
-            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) => 1,
+            Channel::Slack { .. } | Channel::SlackBot { .. } | Channel::Sns(_) | Channel::Webhook(_) => 1,
             Channel::Stdout(_) => STDOUT_MESSAGES,
         }
     }
@@ -136,25 +170,61 @@ impl Destination {
     pub async fn send_all(
         &self,
         messages: &[&Message<'_>],
-        book: &AddressBook,
+        background: Background<'_>,
         now: Timestamp,
     ) -> Result<(), SendError> {
         if let Channel::Stdout(stdout) = &self.channel {
-            return stdout.send(messages, book, now).await.map(drop);
+            return stdout.send(messages, background.book, now).await.map(drop);
         }
         for message in messages {
-            self.send(message, book, now).await?;
+            self.send(message, background, now).await?;
         }
         Ok(())
     }
 
-    /// Sends `message` once, with what `book` knows of its addresses; `now` is stamped on it. It never retries, waits or logs.
-    pub async fn send(&self, message: &Message<'_>, book: &AddressBook, now: Timestamp) -> Result<Receipt, SendError> {
+    /// Sends `message` once, made from `background` too; `now` is stamped on it. It never retries, waits or logs.
+    pub async fn send(
+        &self,
+        message: &Message<'_>,
+        background: Background<'_>,
+        now: Timestamp,
+    ) -> Result<Receipt, SendError> {
+        let rendering = self.rendering(background);
+        let book = background.book;
         match &self.channel {
-            Channel::Slack { slack, .. } => slack.send(message, book).await,
+            Channel::Slack { slack, .. } => slack.send(message, &rendering).await,
+            Channel::SlackBot { bot, .. } => bot.send(message, background.shown, &rendering).await,
             Channel::Sns(sns) => sns.send(message, book, now).await,
             Channel::Webhook(webhook) => webhook.send(message, book, now).await,
             Channel::Stdout(stdout) => stdout.send(&[message], book, now).await,
         }
+    }
+
+    /// Returns the lines that the thread of the message that is `shown` lacks; none where messages have no threads.
+    #[must_use]
+    pub fn lines<'r>(&self, report: &IncidentReport<'r>, shown: &ShownMessage) -> Vec<Line<'r>> {
+        match &self.channel {
+            Channel::SlackBot { .. } => lines_of(report, shown),
+            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => Vec::new(),
+        }
+    }
+
+    /// Sends a line into the thread of the message that is `shown`, once, and returns what is shown then.
+    pub async fn send_line(
+        &self,
+        report: &IncidentReport<'_>,
+        line: &Line<'_>,
+        shown: &ShownMessage,
+        background: Background<'_>,
+    ) -> Result<ShownMessage, SendError> {
+        match &self.channel {
+            Channel::SlackBot { bot, .. } => bot.send_line(report, line, shown, &self.rendering(background)).await,
+            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => Ok(shown.clone()),
+        }
+    }
+
+    fn rendering<'a>(&'a self, background: Background<'a>) -> Rendering<'a> {
+        let is_edited = matches!(self.channel, Channel::SlackBot { .. });
+        Rendering { findings: background.findings, consoles: &self.consoles, book: background.book, is_edited }
     }
 }

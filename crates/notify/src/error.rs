@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use stakeout_core::shown::ShownMessage;
 use stakeout_http::{ClientError, EndpointError};
 use thiserror::Error;
 
@@ -17,6 +18,8 @@ pub struct Receipt {
     pub remote_id: Option<String>,
     /// Whether Slack refused the blocks and accepted the plain text instead.
     pub plain_text: bool,
+    /// The message that is edited while its incident goes on, if it is one.
+    pub shown: Option<ShownMessage>,
 }
 
 /// Why a destination did not accept a message.

@@ -16,6 +16,8 @@ use crate::error::{SendError, SetupError};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of an answer that are read: answers are a word or a short object, and the rest is of no use.
 const ANSWER_BYTES_MAX: usize = 4_096;
+/// Most bytes of an answer that is an object: Slack's Web API repeats the whole message in it.
+const OBJECT_BYTES_MAX: usize = 256 * 1_024;
 /// A part of an address that is at least so long may be a key, in bytes.
 const SECRET_BYTES_MIN: usize = 8;
 /// Longest quote of an answer in an error, in characters.
@@ -37,8 +39,21 @@ pub(crate) fn client(network: &Network) -> Result<Client, SetupError> {
 /// Sends `json` and returns the answer, whatever its status. A server may repeat the request in its answer, so `secrets` are
 /// taken out of it.
 pub(crate) async fn post(request: RequestBuilder, json: String, secrets: &Secrets<'_>) -> Result<Answer, SendError> {
-    let request = request.header(CONTENT_TYPE, "application/json").body(json);
-    let answer = exchange(request, BodyLimit::Truncate(ANSWER_BYTES_MAX)).await.map_err(|error| failed(&error))?;
+    answered(request.header(CONTENT_TYPE, "application/json").body(json), ANSWER_BYTES_MAX, secrets).await
+}
+
+/// The same for a service that answers with an object, and wants to know the character set.
+pub(crate) async fn post_for_object(
+    request: RequestBuilder,
+    json: String,
+    secrets: &Secrets<'_>,
+) -> Result<Answer, SendError> {
+    let request = request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(json);
+    answered(request, OBJECT_BYTES_MAX, secrets).await
+}
+
+async fn answered(request: RequestBuilder, bytes_max: usize, secrets: &Secrets<'_>) -> Result<Answer, SendError> {
+    let answer = exchange(request, BodyLimit::Truncate(bytes_max)).await.map_err(|error| failed(&error))?;
     let body = secrets.removed_from(&String::from_utf8_lossy(&answer.body));
     Ok(Answer { status: answer.status, retry_after: answer.retry_after(), body })
 }
@@ -57,6 +72,11 @@ impl<'a> Secrets<'a> {
         // A longer one may contain a shorter one.
         secrets.sort_by_key(|secret| Reverse(secret.len()));
         Secrets(secrets)
+    }
+
+    /// Returns a token as the only secret.
+    pub(crate) fn of_token(token: &'a SecretString) -> Secrets<'a> {
+        Secrets(vec![token.expose_secret()])
     }
 
     fn removed_from(&self, text: &str) -> String {

@@ -8,6 +8,7 @@ mod error;
 pub mod notification;
 pub mod batching;
 mod attack;
+pub mod console;
 pub mod text;
 pub mod address_book;
 pub mod incident;
@@ -23,6 +24,7 @@ pub mod destination;
 
 pub use address_book::{AddressBook, AddressContext};
 pub use batching::{Batch, DeliveryMode, Limits, batch, plan};
-pub use destination::{Channel, Destination};
+pub use console::LogConsole;
+pub use destination::{Background, Channel, Destination};
 pub use error::{Receipt, SendError, SetupError};
 pub use notification::{Digest, IncidentReport, Message, MessageBody, Notification};

@@ -1,27 +1,34 @@
 //! Slack, by an incoming webhook: the allowed addresses, and the meaning of Slack's answers.
 //!
 //! `message` writes the texts, from pieces of `markup`, within the limits of `blocks`. A webhook cannot edit its
-//! messages, so Slack receives only creates and escalations.
+//! messages, so it receives only creates and escalations; a `bot` edits one message for each incident.
 
 mod addresses;
 mod blocks;
 mod incident;
 mod markup;
 mod message;
+mod refusal;
+mod thread;
+mod bot;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use stakeout_core::finding::Finding;
 use stakeout_http::{Client, Endpoint, Network};
 
 use crate::address_book::AddressBook;
+use crate::console::LogConsole;
 use crate::error::{Receipt, SendError, SetupError};
 use crate::http::{self, Answer, Secrets};
 use crate::notification::Message;
 use crate::ocsf::to_line;
 
 pub use blocks::TEXT_UNITS_MAX;
+pub use bot::{API_URL, Bot, is_api, is_bot_token, is_channel, lines_of};
 pub use incident::incident_message;
-pub use message::{digest_message, finding_message, message, message_with, notice_message, plain_text};
+pub use message::{digest_message, finding_message, message, message_of, notice_message, plain_text};
+pub use thread::Line;
 
 /// The hosts of Slack and of GovSlack.
 const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
@@ -53,21 +60,34 @@ impl Slack {
         Ok(Slack { url, client })
     }
 
-    /// Posts `message` with what `book` knows of its addresses, and again as plain text if Slack refuses its blocks.
-    pub async fn send(&self, message: &Message<'_>, book: &AddressBook) -> Result<Receipt, SendError> {
-        let payload = message_with(message, book);
+    /// Posts `message`, and again as plain text if Slack refuses its blocks.
+    pub async fn send(&self, message: &Message<'_>, rendering: &Rendering<'_>) -> Result<Receipt, SendError> {
+        let payload = message_of(message, rendering);
         let answer = self.post(&payload).await?;
         if !is_form_error(&answer) {
             return status(&answer).map(|()| Receipt::default());
         }
         let answer = self.post(&plain_text(&payload)).await?;
-        status(&answer).map(|()| Receipt { remote_id: None, plain_text: true })
+        status(&answer).map(|()| Receipt { plain_text: true, ..Receipt::default() })
     }
 
     async fn post(&self, payload: &Value) -> Result<Answer, SendError> {
         let secrets = Secrets::of(&self.url, None);
         http::post(self.client.post(self.url.expose_secret()), to_line(payload), &secrets).await
     }
+}
+
+/// What a message about an incident is made from, beside the incident.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rendering<'a> {
+    /// Some findings of the incident.
+    pub findings: &'a [Finding],
+    /// Where each log can be searched.
+    pub consoles: &'a [LogConsole],
+    /// What is known of addresses.
+    pub book: &'a AddressBook,
+    /// Whether the message is edited in place, so that it is not an update.
+    pub is_edited: bool,
 }
 
 /// Returns whether an address can be an incoming webhook: a path on a host of Slack, or a fake on this machine.

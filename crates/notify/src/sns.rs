@@ -84,7 +84,7 @@ impl Sns {
         match request.send().await {
             Ok(answer) => {
                 self.session.accepted(&lease);
-                Ok(Receipt { remote_id: answer.message_id, plain_text: false })
+                Ok(Receipt { remote_id: answer.message_id, ..Receipt::default() })
             }
             Err(failure) => {
                 if failure::is_expired(&failure) {

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use stakeout_core::address::{self, SourceIp};
 use stakeout_core::episode::Episode;
 use stakeout_core::finding::Finding;
-use stakeout_core::incident::Incident;
+use stakeout_core::incident::{Actor, Incident};
 use stakeout_core::response_code::ResponseCodes;
 use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Second;
+
+use crate::console::is_plain;
 
 /// Longest line that [`finding_line`] makes, in characters.
 pub const LINE_CHARS_MAX: usize = 240;
@@ -75,6 +77,31 @@ pub(crate) fn details_command(finding: &Finding) -> String {
 /// Returns the command that shows all that is known of the incident.
 pub(crate) fn incident_command(incident: &Incident) -> String {
     format!("stakeout incidents show {}", incident.key)
+}
+
+/// Returns the command that silences what the incident is about: its address, its account, or else its first rule.
+///
+/// It holds no text of a client that a shell would interpret.
+pub(crate) fn silence_command(incident: &Incident) -> String {
+    let flag = |flag: &str, name: Option<&str>| {
+        name.filter(|name| is_plain(name)).map(|name| format!(" --{flag} {name}")).unwrap_or_default()
+    };
+    let cluster = || flag("cluster", incident.actor.cluster());
+    let what = match &incident.actor {
+        Actor::Address(source) => format!(" --source {}", cidr(source)),
+        Actor::Account { name, .. } if is_plain(name) => flag("user", Some(name)) + &cluster(),
+        Actor::Account { .. } | Actor::Crowd { .. } => {
+            flag("rule", incident.rules.first().map(String::as_str)) + &cluster()
+        }
+    };
+    format!("stakeout silence add{what} --for 7d --reason \"WHY IT IS HARMLESS\"")
+}
+
+fn cidr(source: &SourceIp) -> String {
+    match source {
+        SourceIp::V4(address) => format!("{address}/32"),
+        SourceIp::V6Net(_) => format!("{}/64", source.network_address()),
+    }
 }
 
 /// Returns the subject of the finding as raw text: its source, or the values of its group.

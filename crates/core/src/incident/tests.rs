@@ -80,6 +80,7 @@ pub(crate) fn finding(draft: &Draft) -> Finding {
             risk_score: draft.risk_score,
             story: Default::default(),
             group_by: draft.group.iter().map(|(field, _)| (*field).to_owned()).collect(),
+            needed: "10 requests in 30m per source_ip".to_owned(),
         }),
         group,
         episode: Episode { first: Second(draft.first), last: Second(draft.last), count: 5 },

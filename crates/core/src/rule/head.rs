@@ -89,6 +89,8 @@ pub struct RuleHead {
     pub story: Story,
     /// The `group-by` fields, in the rule's order.
     pub group_by: Vec<String>,
+    /// What it needs for a finding, such as `10 requests in 30m per source_ip`.
+    pub needed: String,
 }
 
 /// The key of a [`RuleHead`] that many findings share: a hash of its contents.

@@ -474,22 +474,25 @@ fn rule(document: &Document, correlation: &Correlation, counted: Counted) -> Rul
 
 fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count: u64, counted: Counted) -> Rule {
     let own = &document.own;
-    Rule {
-        key: key(document, &names, &counted),
-        head: Arc::new(RuleHead {
-            name: document.names.shown().to_owned(),
-            id: document.names.id.clone().unwrap_or_default(),
-            title: document.names.title.clone(),
-            description: document.description.clone(),
-            level: document.level,
-            techniques: document.techniques.clone(),
-            tactics: document.tactics.clone(),
-            falsepositives: document.falsepositives.clone(),
-            runbook: own.runbook.clone(),
-            risk_score: own.risk_score,
-            story: own.story.clone(),
-            group_by: names,
-        }),
+    let key = key(document, &names, &counted);
+    let head = RuleHead {
+        name: document.names.shown().to_owned(),
+        id: document.names.id.clone().unwrap_or_default(),
+        title: document.names.title.clone(),
+        description: document.description.clone(),
+        level: document.level,
+        techniques: document.techniques.clone(),
+        tactics: document.tactics.clone(),
+        falsepositives: document.falsepositives.clone(),
+        runbook: own.runbook.clone(),
+        risk_score: own.risk_score,
+        story: own.story.clone(),
+        group_by: names,
+        needed: String::new(),
+    };
+    let rule = Rule {
+        key,
+        head: Arc::new(head.clone()),
         selections: counted.selections,
         counting: counted.counting,
         group_by: counted.group_by,
@@ -507,7 +510,8 @@ fn rule_of(document: &Document, names: Vec<String>, timespan_seconds: i64, count
         origin: document.origin,
         file: document.file.clone(),
         line: document.line,
-    }
+    };
+    Rule { head: Arc::new(RuleHead { needed: rule.needed(), ..head }), ..rule }
 }
 
 /// Returns the fingerprint of a rule's logic: of all that decides which rows it makes.

@@ -10,6 +10,7 @@ use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_core::time::Window;
 use stakeout_core::yaml::At;
+use stakeout_notify::console::Service;
 
 use super::Export;
 use super::budget::{Budget, Budgets};
@@ -46,6 +47,10 @@ impl Settings {
     }
 
     pub(super) fn cluster(&self) -> Option<&str> {
+        match *self {}
+    }
+
+    pub(super) fn console(&self) -> Option<Service> {
         match *self {}
     }
 

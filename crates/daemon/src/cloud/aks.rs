@@ -11,6 +11,7 @@ use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::source::Provider;
 use stakeout_core::yaml::{At, Map};
 use stakeout_http::Endpoint;
+use stakeout_notify::console::Service;
 
 use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember};
@@ -90,6 +91,16 @@ impl Settings {
     /// Returns the cluster's name, which ends its resource id.
     pub(super) fn cluster(&self) -> Option<&str> {
         self.config.cluster.rsplit('/').next()
+    }
+
+    /// Returns where the log can be searched.
+    pub(super) fn console(&self) -> Option<Service> {
+        let AzureMonitorConfig { workspace_id, table, cluster, .. } = &self.config;
+        Some(Service::LogAnalytics {
+            workspace_id: workspace_id.clone(),
+            table: table.as_str().to_owned(),
+            cluster: cluster.clone(),
+        })
     }
 
     /// Returns the networks of the proxies of AKS itself.

@@ -10,6 +10,7 @@ use stakeout_core::decode::{self, DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
 use stakeout_http::Endpoint;
+use stakeout_notify::console::Service;
 
 use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember};
@@ -88,6 +89,15 @@ impl Settings {
     pub(super) fn cluster(&self) -> Option<&str> {
         let name = self.log_group.name.strip_prefix("/aws/eks/")?.strip_suffix("/cluster")?;
         Some(name).filter(|name| !name.is_empty() && !name.contains('/'))
+    }
+
+    /// Returns where the log can be searched.
+    pub(super) fn console(&self) -> Option<Service> {
+        Some(Service::CloudWatch {
+            region: self.access.region.clone(),
+            log_group: self.log_group.arn.clone().unwrap_or_else(|| self.log_group.name.clone()),
+            stream_prefix: self.stream_prefix.clone(),
+        })
     }
 
     /// Returns nothing: requests come to the API server as they are.

@@ -7,6 +7,7 @@ use glob::Pattern;
 use ipnet::IpNet;
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
+use stakeout_notify::console::Service;
 
 use super::Export;
 use crate::file_log::FileLog;
@@ -38,6 +39,12 @@ impl Settings {
         }
         let rotated = map.get("rotated").map(|at| pattern(&at, reader)).transpose()?;
         Ok(Settings { path: reader.path(&at)?, rotated })
+    }
+
+    /// Returns nothing: a file is searched where it is.
+    #[expect(clippy::unused_self, reason = "every cloud is asked in the same way")]
+    pub(super) fn console(&self) -> Option<Service> {
+        None
     }
 
     /// Returns which log this is.

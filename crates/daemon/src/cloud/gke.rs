@@ -10,6 +10,7 @@ use stakeout_cloud_logging::{
 use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
+use stakeout_notify::console::Service;
 
 use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember};
@@ -61,6 +62,12 @@ impl Settings {
     /// Returns the cluster's name.
     pub(super) fn cluster(&self) -> Option<&str> {
         Some(&self.0.cluster)
+    }
+
+    /// Returns where the log can be searched.
+    pub(super) fn console(&self) -> Option<Service> {
+        let CloudLoggingConfig { project, location, cluster, .. } = self.0.clone();
+        Some(Service::CloudLogging { project, location, cluster })
     }
 
     /// Returns nothing: requests come to the API server as they are.

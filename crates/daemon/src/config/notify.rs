@@ -35,7 +35,7 @@ pub(crate) struct Destination {
 /// The kinds of destination.
 #[derive(Clone, Debug)]
 pub(crate) enum DestinationKind {
-    /// An incoming webhook of Slack.
+    /// Slack.
     Slack(Slack),
     /// A topic of Amazon SNS.
     Sns(Sns),
@@ -45,13 +45,32 @@ pub(crate) enum DestinationKind {
     Stdout,
 }
 
-/// An incoming webhook of Slack.
+/// A channel of Slack.
 #[derive(Clone, Debug)]
 pub(crate) struct Slack {
-    /// The URL, which is the credential: Slack's own host over https, or a fake on this machine.
-    pub(crate) webhook_url: SecretString,
+    /// How messages get there.
+    pub(crate) mode: SlackMode,
     /// With more messages than this, a digest has the rest.
     pub(crate) max_messages_per_run: u32,
+}
+
+/// How messages get to Slack.
+#[derive(Clone, Debug)]
+pub(crate) enum SlackMode {
+    /// By an incoming webhook, which cannot edit its messages.
+    Webhook {
+        /// The URL, which is the credential: Slack's own host over https, or a fake on this machine.
+        url: SecretString,
+    },
+    /// By a bot, which edits one message for each incident.
+    Bot {
+        /// The bot token.
+        token: SecretString,
+        /// The id or the name of the channel.
+        channel: String,
+        /// Slack's Web API, or a fake of it on this machine.
+        endpoint: Endpoint,
+    },
 }
 
 /// A topic of Amazon SNS.
@@ -163,8 +182,65 @@ fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind
 }
 
 fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnostic> {
-    let map = keys(at, &["webhook_url", "webhook_url_file", "max_messages_per_run"])?;
-    let secret = secret::need(&map, "webhook_url", "the URL of Slack's incoming webhook", reader)?;
+    let known = [
+        "webhook_url",
+        "webhook_url_file",
+        "bot_token",
+        "bot_token_file",
+        "channel",
+        "endpoint",
+        "max_messages_per_run",
+    ];
+    let map = keys(at, &known)?;
+    let is_bot = map.get("bot_token").is_some() || map.get("bot_token_file").is_some();
+    let mode = if is_bot { slack_bot(&map, reader)? } else { slack_webhook(&map, reader)? };
+    let messages = map.get("max_messages_per_run").map(|at| section::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
+    Ok(Slack { mode, max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN) })
+}
+
+fn slack_bot(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<SlackMode, Diagnostic> {
+    let webhook = map.get("webhook_url").or_else(|| map.get("webhook_url_file"));
+    if let Some(at) = webhook {
+        return Err(at.error("a bot needs no webhook", "keep the bot token, which can edit messages, or the webhook"));
+    }
+    let secret = secret::need(map, "bot_token", "the bot token of a Slack app", reader)?;
+    if !secret.value.as_ref().is_none_or(|token| slack::is_bot_token(token.expose_secret())) {
+        return Err(secret.at.error(
+            "not a bot token of Slack",
+            "copy the Bot User OAuth Token from the app's page OAuth & Permissions: it begins with xoxb-",
+        ));
+    }
+    let fix = "add the channel's id, such as C024BE91L, which Slack shows at the end of the channel's details";
+    let channel_at = map.need("channel", fix)?;
+    let channel = channel_at.text()?;
+    if !slack::is_channel(channel) {
+        return Err(channel_at.error("not the id or the name of a channel", fix));
+    }
+    let endpoint = match map.get("endpoint") {
+        Some(at) => {
+            let endpoint = url::endpoint(&at)?;
+            if !slack::is_api(&endpoint) {
+                return Err(
+                    at.error("not Slack's Web API", "leave it out, or write https://slack-gov.com for GovSlack")
+                );
+            }
+            endpoint
+        }
+        None => Endpoint::parse(slack::API_URL).map_err(|error| url::fault(map.at(), error))?,
+    };
+    Ok(SlackMode::Bot { token: secret.value.unwrap_or_default(), channel: channel.to_owned(), endpoint })
+}
+
+fn slack_webhook(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<SlackMode, Diagnostic> {
+    for of_bot in ["channel", "endpoint"] {
+        if let Some(at) = map.get(of_bot) {
+            return Err(
+                at.error("only a bot has it", "add `bot_token_file`, or remove it: a webhook belongs to a channel")
+            );
+        }
+    }
+    let secret =
+        secret::need(map, "webhook_url", "the URL of Slack's incoming webhook, or `bot_token` and `channel`", reader)?;
     let is_webhook =
         |url: &SecretString| Endpoint::parse(url.expose_secret()).is_ok_and(|endpoint| slack::is_webhook(&endpoint));
     if !secret.value.as_ref().is_none_or(is_webhook) {
@@ -173,11 +249,7 @@ fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnosti
             "copy it from Slack: it begins with https://hooks.slack.com/services/",
         ));
     }
-    let messages = map.get("max_messages_per_run").map(|at| section::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
-    Ok(Slack {
-        webhook_url: secret.value.unwrap_or_default(),
-        max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN),
-    })
+    Ok(SlackMode::Webhook { url: secret.value.unwrap_or_default() })
 }
 
 fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {

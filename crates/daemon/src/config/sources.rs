@@ -5,6 +5,7 @@
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::source::Source;
 use stakeout_core::yaml::{At, Map};
+use stakeout_notify::LogConsole;
 
 use super::schedule::{self, Schedule};
 use crate::cloud::{Cloud, Settings};
@@ -24,6 +25,14 @@ pub(crate) struct SourceConfig {
     pub(crate) reread_seconds: Vec<i64>,
     /// Where the very first window begins, relative to the tick.
     pub(crate) start_seconds: i64,
+}
+
+impl SourceConfig {
+    /// Returns where the log can be searched by hand.
+    pub(crate) fn console(&self) -> Option<LogConsole> {
+        let service = self.settings.console()?;
+        Some(LogConsole { cluster: self.source.cluster.to_string(), service })
+    }
 }
 
 /// Reads `sources`. An error in one of them does not hide the errors in the others.

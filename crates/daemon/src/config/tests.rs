@@ -3,6 +3,8 @@
 
 #![cfg(all(feature = "aws", feature = "azure", feature = "gcp"))]
 
+mod bot;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +20,7 @@ use stakeout_core::rule::Level;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_http::Endpoint;
 
-use super::notify::{DestinationKind, Slack, Sns, Webhook};
+use super::notify::{DestinationKind, Slack, SlackMode, Sns, Webhook};
 use super::*;
 use crate::cloud::Cloud;
 
@@ -407,6 +409,13 @@ fn an_unreadable_config_is_one_error() {
     assert_eq!(problems, [format!("`{}` is a directory", home.path().display())]);
 }
 
+fn webhook_url(slack: &Slack) -> &str {
+    match &slack.mode {
+        SlackMode::Webhook { url } => url.expose_secret(),
+        SlackMode::Bot { .. } => panic!("a bot"),
+    }
+}
+
 #[test]
 fn a_secret_file_is_not_empty_and_loses_what_is_around_the_secret() {
     let home = tempfile::tempdir().expect("a directory");
@@ -421,13 +430,13 @@ fn a_secret_file_is_not_empty_and_loses_what_is_around_the_secret() {
     for line_end in ["", "\n", "\r\n"] {
         let read = config(format!("{url}{line_end}").as_bytes(), 0o600).expect("a config");
         let slack = slack(&read);
-        assert_eq!(slack.webhook_url.expose_secret(), url);
+        assert_eq!(webhook_url(slack), url);
         assert_eq!(slack.max_messages_per_run, 10);
         assert_eq!(warnings(&read), [""; 0]);
     }
     for around in ["\n\n", " \n", "\t"] {
         let read = config(format!("{around}{url}{around}").as_bytes(), 0o600).expect("a config");
-        assert_eq!(slack(&read).webhook_url.expose_secret(), url);
+        assert_eq!(webhook_url(slack(&read)), url);
         assert_eq!(
             warnings(&read),
             [

@@ -342,9 +342,7 @@ impl Ledger {
         let mut ids = BTreeSet::new();
         for actor in actors {
             let of_groups = match actor {
-                Actor::Address(source) => {
-                    Some(Key::findings_of_actor(findings::beginning_of(*source, &self.hash_key)))
-                }
+                Actor::Address(source) => Some(Key::findings_of_actor(findings::beginning_of(*source, &self.hash_key))),
                 Actor::Account { .. } | Actor::Crowd { .. } => None,
             };
             let others = Key::findings_of_incidents(findings::incident_hash(actor, &self.hash_key));

@@ -117,6 +117,7 @@ pub(crate) fn finding(n: u64, samples: u64) -> Finding {
             "name": "anonymous-scan", "id": "4a1d", "title": "Scan", "description": "d\u{00e9}couverte",
             "level": "high", "techniques": ["T1613"], "tactics": ["discovery"], "falsepositives": [], "runbook": "", "risk_score": 40, "story": [],
             "group_by": ["source_ip", "user_agent", "username"],
+            "needed": "10 requests in 30m",
         },
         "group": group(n),
         "episode": {"first": n, "last": n + 60, "count": u64::MAX},

@@ -1,5 +1,5 @@
-//! Block Kit within Slack's limits (<https://docs.slack.dev/reference/block-kit/blocks/>). None of these blocks can be
-//! clicked, so an attacker cannot abuse them.
+//! Block Kit within Slack's limits (<https://docs.slack.dev/reference/block-kit/blocks/>). Nothing can be clicked but buttons,
+//! which lead to the consoles of the providers.
 
 use serde_json::{Value, json};
 
@@ -17,6 +17,12 @@ const SECTION_UNITS_MAX: usize = 3_000;
 const FIELD_UNITS_MAX: usize = 2_000;
 /// Most fields of a section.
 const FIELDS_MAX: usize = 10;
+/// Longest text of a button.
+const BUTTON_UNITS_MAX: usize = 75;
+/// Longest address of a button.
+const URL_CHARS_MAX: usize = 3_000;
+/// Most buttons of a message: more than a row of them is not read.
+const BUTTONS_MAX: usize = 4;
 /// Reserved for the context block, which holds the uid.
 const CONTEXT_UNITS: usize = 1_000;
 /// Reserved for the line that counts the omitted lines.
@@ -76,6 +82,21 @@ impl Blocks {
             fields.iter().take(FIELDS_MAX).filter_map(|lines| self.fitted(lines, FIELD_UNITS_MAX)).collect();
         if !shown.is_empty() {
             self.push(json!({"type": "section", "fields": shown}));
+        }
+    }
+
+    /// Adds a row of buttons, each with its text and address. One whose address is too long is left out.
+    pub(super) fn buttons(&mut self, buttons: &[(String, String)]) {
+        let fits = |(_, url): &&(String, String)| url.len() <= URL_CHARS_MAX;
+        let button = |(at, (text, url)): (usize, &(String, String))| {
+            let text = escaped(text, BUTTON_UNITS_MAX);
+            self.units_left = self.units_left.saturating_sub(units(&text));
+            let text = json!({"type": "plain_text", "text": text, "emoji": false});
+            json!({"type": "button", "action_id": format!("console-{at}"), "text": text, "url": url})
+        };
+        let elements: Vec<Value> = buttons.iter().filter(fits).take(BUTTONS_MAX).enumerate().map(button).collect();
+        if !elements.is_empty() {
+            self.push(json!({"type": "actions", "elements": elements}));
         }
     }
 

@@ -11,6 +11,7 @@ use stakeout_core::finding::{Finding, FindingStatus};
 use stakeout_core::notice::Notice;
 use stakeout_core::text::counted;
 
+use super::Rendering;
 use super::addresses;
 use super::blocks::{Blocks, payload};
 use super::incident::{self, incident_message};
@@ -35,18 +36,18 @@ const RELATED_MAX: usize = 3;
 /// Reserved in a digest for what follows a list of incidents.
 const BEHIND_UNITS: usize = 2_500;
 
-/// Returns the payload for a message of any kind, where nothing is known of addresses.
+/// Returns the payload for a message of any kind, from nothing but the message.
 #[must_use]
 pub fn message(message: &Message<'_>) -> Value {
-    message_with(message, &AddressBook::default())
+    message_of(message, &Rendering::default())
 }
 
-/// Returns the payload for a message of any kind, with what `book` knows of its addresses.
+/// Returns the payload for a message of any kind.
 #[must_use]
-pub fn message_with(message: &Message<'_>, book: &AddressBook) -> Value {
+pub fn message_of(message: &Message<'_>, rendering: &Rendering<'_>) -> Value {
     match &message.body {
-        MessageBody::Finding { finding, activity } => finding_message(finding, *activity, book),
-        MessageBody::Incident(report) => incident_message(report, book),
+        MessageBody::Finding { finding, activity } => finding_message(finding, *activity, rendering.book),
+        MessageBody::Incident(report) => incident_message(report, rendering),
         MessageBody::Notice(notice) => notice_message(notice),
         MessageBody::Digest(digest) => digest_message(digest),
         MessageBody::Forgotten(uids) => forgotten_message(uids),

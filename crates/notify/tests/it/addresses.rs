@@ -18,6 +18,7 @@ use stakeout_core::rule::Level;
 use stakeout_core::text::is_invisible;
 use stakeout_notify::address_book::{AddressDatabase, CloudRange};
 use stakeout_notify::details::{address_details, sources_of};
+use stakeout_notify::slack::Rendering;
 use stakeout_notify::{AddressBook, IncidentReport, Message, MessageBody, ocsf, slack};
 
 use crate::ocsf::{assert_incident, assert_sound};
@@ -135,7 +136,7 @@ fn country_city_and_owner_are_shown_wherever_the_address_is() {
     for body in [MessageBody::Finding { finding: &finding, activity: Activity::Create }, MessageBody::Incident(report)]
     {
         let message = Message { id: "1".to_owned(), body };
-        let payload = slack::message_with(&message, &book);
+        let payload = slack::message_of(&message, &with(&book));
         assert_harmless(&payload);
         assert!(payload.to_string().contains(&format!("`5.5.5.66` `CI; {line}`")), "{payload}");
     }
@@ -173,14 +174,14 @@ proptest! {
             prop_assert!(line.starts_with("  ") && !line.contains(is_invisible), "{:?}", line);
         }
         let body = MessageBody::Finding { finding: &finding, activity: Activity::Update };
-        assert_harmless(&slack::message_with(&Message { id: "1".to_owned(), body }, &book));
+        assert_harmless(&slack::message_of(&Message { id: "1".to_owned(), body }, &with(&book)));
         for incident in incidents([&finding], &IncidentOptions::default()) {
             let mut object = ocsf::incident(&incident, Activity::Update, None, Timestamp::UNIX_EPOCH);
             ocsf::add_addresses(&mut object, &book);
             assert_incident(&object);
             let report = IncidentReport { incident: &incident, uid: incident.key, activity: Activity::Update, is_last: true };
             let message = Message { id: "1".to_owned(), body: MessageBody::Incident(report) };
-            assert_harmless(&slack::message_with(&message, &book));
+            assert_harmless(&slack::message_of(&message, &with(&book)));
         }
     }
 
@@ -200,4 +201,8 @@ proptest! {
             drop(book.find(source(ADDRESS)).to_string());
         }
     }
+}
+
+fn with(book: &AddressBook) -> Rendering<'_> {
+    Rendering { book, ..Rendering::default() }
 }

@@ -32,7 +32,9 @@ fn batch_with<'a>(
     let planned = plan(mode, pending).leak();
     let mut unsent = Settlement::default();
     let limits = Box::leak(Box::default());
-    let batches = mode.parts(planned).map(|part| stakeout_notify::batch(mode, part, findings, incidents, limits));
+    let shown = HashMap::new();
+    let batches =
+        mode.parts(planned).map(|part| stakeout_notify::batch(mode, part, findings, incidents, &shown, limits));
     let notifications = batches.flat_map(|batch| {
         unsent.add(&batch.unsent);
         batch.notifications

@@ -12,7 +12,7 @@ use stakeout_core::rule::Level;
 use stakeout_http::Network;
 use stakeout_notify::slack::Slack;
 use stakeout_notify::webhook::Webhook;
-use stakeout_notify::{AddressBook, Channel, Destination, Message, MessageBody, Receipt, SendError};
+use stakeout_notify::{Background, Channel, Destination, Message, MessageBody, Receipt, SendError};
 
 use crate::server::{Request, Server, answer};
 use crate::strategy;
@@ -47,7 +47,7 @@ async fn outcome_of(channel: fn(&str) -> Channel, answers: Vec<String>) -> Outco
     );
     let finding = strategy::plain_finding(1, Level::Low, 7);
     let outcome =
-        for_any_thread(destination.send(&message(&finding), &AddressBook::default(), Timestamp::UNIX_EPOCH)).await;
+        for_any_thread(destination.send(&message(&finding), Background::default(), Timestamp::UNIX_EPOCH)).await;
     if let Err(error) = &outcome {
         let shown = format!("{error} {error:?} {destination:?}");
         assert!(!shown.contains("canary"), "{shown}");
@@ -84,7 +84,7 @@ async fn slack_takes_blocks() {
 async fn slack_gets_plain_text_once_where_it_refuses_blocks() {
     let refusal = answer(400, "", "invalid_blocks");
     let (outcome, requests) = outcome_of(slack_at, vec![refusal.clone(), answer(200, "", "ok")]).await;
-    assert_eq!(outcome, Ok(Receipt { remote_id: None, plain_text: true }));
+    assert_eq!(outcome, Ok(Receipt { plain_text: true, ..Receipt::default() }));
     let plain: Value = serde_json::from_str(&requests[1].body).expect("JSON");
     assert_eq!((plain.get("blocks"), plain["text"].as_str().map(|text| text.starts_with("low "))), (None, Some(true)));
     let (outcome, requests) = outcome_of(slack_at, vec![refusal, answer(400, "", "invalid_payload")]).await;
@@ -141,7 +141,7 @@ async fn nobody_there_is_tried_later() {
         Destination::new("secops".to_owned(), Route::from_level(Subjects::Both, Level::Low), slack_at(&url));
     let finding = strategy::plain_finding(1, Level::Low, 7);
     let Err(SendError::Later { reason, .. }) =
-        destination.send(&message(&finding), &AddressBook::default(), Timestamp::UNIX_EPOCH).await
+        destination.send(&message(&finding), Background::default(), Timestamp::UNIX_EPOCH).await
     else {
         panic!("not later")
     };

@@ -18,8 +18,11 @@ use stakeout_core::rule::Level;
 use stakeout_core::time::Second;
 use stakeout_fakes::{Slack, Sns, Webhook};
 use stakeout_http::{Endpoint, Network};
+use stakeout_notify::console::Service;
+use stakeout_notify::slack::Rendering;
 use stakeout_notify::{
-    AddressBook, Batch, DeliveryMode, Digest, IncidentReport, Limits, Message, MessageBody, batch, ocsf, plan, slack,
+    AddressBook, Batch, DeliveryMode, Digest, IncidentReport, Limits, LogConsole, Message, MessageBody, batch, ocsf,
+    plan, slack,
 };
 
 use crate::slack::{assert_harmless, assert_outside_of_code_is_ours};
@@ -60,7 +63,8 @@ fn batched<'a>(
     pending: &'a [Delivery],
     incidents: &'a HashMap<IncidentKey, Incident>,
 ) -> Batch<'a> {
-    batch(mode, plan(mode, pending).leak(), Box::leak(Box::default()), incidents, &Limits::default())
+    let findings = Box::leak(Box::default());
+    batch(mode, plan(mode, pending).leak(), findings, incidents, &HashMap::new(), &Limits::default())
 }
 
 /// Returns the ids of the messages and what they say happened.
@@ -170,7 +174,7 @@ fn what_rose_above_the_levels_of_a_destination_is_its_last_message_there() {
     let limits = Limits { level_max: Level::Medium, ..Limits::default() };
     let planned = plan(SLACK, &pending);
     let findings = HashMap::new();
-    let batch = batch(SLACK, &planned, &findings, &incidents, &limits);
+    let batch = batch(SLACK, &planned, &findings, &incidents, &HashMap::new(), &limits);
     let last: Vec<(bool, bool)> = batch
         .notifications
         .iter()
@@ -194,7 +198,7 @@ fn what_is_silenced_is_settled_without_a_message() {
         let planned = plan(mode, &pending);
         let silenced = [Subject::Incident(IncidentKey(2)), Subject::Finding(FindingKey(7))].into();
         let limits = Limits { silenced, ..Limits::default() };
-        let batch = batch(mode, &planned, &findings, &incidents, &limits);
+        let batch = batch(mode, &planned, &findings, &incidents, &HashMap::new(), &limits);
         assert_eq!(reported(&batch).len(), 1);
         assert_eq!(batch.notifications[0].settles.entries, [(DeliveryId(1), entry(1, Activity::Create))]);
         let silenced: Vec<Entry> = batch.silenced.entries.iter().map(|(_, entry)| *entry).collect();
@@ -308,10 +312,12 @@ fn an_incident_in_slack_shows_its_level_story_and_command() {
             at("/blocks/0/text/text"),
             at("/blocks/1/text/text"),
             at("/blocks/2/text/text"),
-            at("/blocks/3/text/text"),
-            at("/blocks/4/fields/0/text"),
-            at("/blocks/4/fields/1/text"),
-            at("/blocks/5/elements/0/text"),
+            at("/blocks/3/fields/0/text"),
+            at("/blocks/3/fields/1/text"),
+            at("/blocks/3/fields/2/text"),
+            at("/blocks/4/text/text"),
+            at("/blocks/5/text/text"),
+            at("/blocks/6/elements/0/text"),
         ],
         [
             format!("🟠 Update: [High] 198.51.100.7 {story} cluster prod"),
@@ -319,14 +325,26 @@ fn an_incident_in_slack_shows_its_level_story_and_command() {
              from 2026-11-22 01:00:52 to 01:30:10 UTC."
                 .to_owned(),
             format!(
-                "*Steps*\n• 2026-11-22 01:00:52 UTC *LET IN* `{story} cluster prod`: 40 requests (36 × 403, 4 × 401)"
+                "*Steps*\n• 2026-11-22 01:00:52 UTC *LET IN* `{story} cluster prod`: 40 requests (36 × 403, 4 × 401)\n\
+                 • 2026-11-22 01:00:52 UTC `{story} 2 clusters`: 20 requests (18 × 403, 2 × 401)"
             ),
-            format!("• 2026-11-22 01:00:52 UTC `{story} 2 clusters`: 20 requests (18 × 403, 2 × 401)"),
             "*Sources: 1*\n`198.51.100.7` (documentation)".to_owned(),
-            "*Risk score*\n40".to_owned(),
-            format!("uid `{uid}` · `stakeout incidents show {uid}`\n2 findings"),
+            "*How often*\nat least 40 requests in 29 min 18 s".to_owned(),
+            "*Answered*\n36 × 403, 4 × 401".to_owned(),
+            "*Harmless if*\n• A scanner of your own".to_owned(),
+            format!(
+                "*Commands*\n`stakeout incidents show {uid}`\n\
+                 `stakeout silence add --source 198.51.100.7/32 --for 7d --reason \"WHY IT IS HARMLESS\"`"
+            ),
+            format!("uid `{uid}` · 2 findings"),
         ]
     );
+    // The findings say why that is reported, and what was asked.
+    let rendering = Rendering { findings: &findings, ..Rendering::default() };
+    let payload = slack::incident_message(&report(&incident, Activity::Create), &rendering);
+    let steps = payload.pointer("/blocks/2/text/text").and_then(Value::as_str).expect("steps");
+    let why = "\n     reported from `10 requests in 30m per source_ip` on; here 40 requests in 29 min 18 s (1.4/min)\n";
+    assert!(steps.contains(why), "{steps}");
 }
 
 #[test]
@@ -361,20 +379,44 @@ fn a_message_lists_a_thousand_sources_and_findings_and_a_replay_four_times_as_ma
     assert_eq!((lists(&sent), &sent["unmapped"]["shrunk"]), ((500, 1_000), &json!(["finding_info_list"])));
 }
 
+fn consoles(cluster: Option<&String>) -> Vec<LogConsole> {
+    let service = Service::CloudLogging { project: "acme-prod".to_owned(), location: None, cluster: "prod".to_owned() };
+    cluster.map(|cluster| LogConsole { cluster: cluster.clone(), service }).into_iter().collect()
+}
+
+/// Returns findings of hostile incidents, at least one.
+fn hostile_findings() -> impl Strategy<Value = Vec<Finding>> {
+    // Findings that were merged into others are in no incident.
+    let is_any = |findings: &Vec<Finding>| !incidents(findings, &IncidentOptions::default()).is_empty();
+    vec(strategy::finding(), 1..6).prop_filter("no incident", is_any)
+}
+
 /// Returns hostile incidents, at least one.
 fn hostile() -> impl Strategy<Value = Vec<Incident>> {
-    let made = vec(strategy::finding(), 1..6).prop_map(|findings| incidents(&findings, &IncidentOptions::default()));
-    // Findings that were merged into others are in no incident.
-    made.prop_filter("no incident", |incidents| !incidents.is_empty())
+    hostile_findings().prop_map(|findings| incidents(&findings, &IncidentOptions::default()))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn incidents_are_harmless_in_slack(incidents in hostile(), activity in strategy::activity()) {
+    fn incidents_are_harmless_in_slack(mut findings in hostile_findings(), activity in strategy::activity()) {
+        let consoles = consoles(findings.iter().flat_map(|finding| finding.clusters.iter()).next());
+        let made = incidents(&findings, &IncidentOptions::default());
+        let rendering = Rendering { findings: &findings, consoles: &consoles, book: <&AddressBook>::default(), is_edited: true };
+        for incident in &made {
+            assert_harmless(&slack::incident_message(&report(incident, activity), &rendering));
+        }
+        // The rule's texts belong to the user; without them everything outside of code is ours.
+        for finding in &mut findings {
+            let rule = Arc::make_mut(&mut finding.rule);
+            rule.falsepositives.clear();
+            rule.runbook.clear();
+        }
+        let incidents = incidents(&findings, &IncidentOptions::default());
+        let rendering = Rendering { findings: &findings, consoles: &consoles, book: <&AddressBook>::default(), is_edited: false };
         for incident in &incidents {
-            let payload = slack::incident_message(&report(incident, activity), &AddressBook::default());
+            let payload = slack::incident_message(&report(incident, activity), &rendering);
             assert_harmless(&payload);
             assert_outside_of_code_is_ours(&payload);
             let shows = format!("stakeout incidents show {}", incident.key);
@@ -420,12 +462,12 @@ async fn slack_takes_messages_about_hostile_incidents_and_reads_no_markup_in_the
     let incidents = drawn();
     for incident in &incidents {
         let message = Message { id: "1".to_owned(), body: MessageBody::Incident(report(incident, Activity::Create)) };
-        slack.send(&message, &AddressBook::default()).await.expect("taken");
+        slack.send(&message, &Rendering::default()).await.expect("taken");
     }
     let reports: Vec<_> = incidents.iter().map(|incident| report(incident, Activity::Update)).collect();
     let digest = Digest { incidents: reports.clone(), grown: reports, ..Digest::default() }.in_order();
     slack
-        .send(&Message { id: "2".to_owned(), body: MessageBody::Digest(digest) }, &AddressBook::default())
+        .send(&Message { id: "2".to_owned(), body: MessageBody::Digest(digest) }, &Rendering::default())
         .await
         .expect("taken");
     assert_eq!((fake.messages().len(), fake.refused()), (incidents.len() + 1, Vec::new()));

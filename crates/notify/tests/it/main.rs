@@ -2,6 +2,7 @@
 
 mod addresses;
 mod batching;
+mod console;
 mod details;
 mod http;
 mod incidents;

@@ -34,6 +34,13 @@ pub(crate) fn assert_harmless(payload: &Value) {
                 assert!((1..=10).contains(&elements.len()));
                 total += elements.iter().map(|element| assert_text(element, "mrkdwn", 3_000)).sum::<usize>();
             }
+            Some("actions") => {
+                for button in block["elements"].as_array().expect("buttons") {
+                    total += assert_text(&button["text"], "plain_text", 75);
+                    let url = button["url"].as_str().expect("an address");
+                    assert!(url.starts_with("https://") && url.len() <= 3_000, "{url}");
+                }
+            }
             other => panic!("a block of type {other:?}"),
         }
     }

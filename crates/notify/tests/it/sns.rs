@@ -62,7 +62,7 @@ fn attributes(form: &BTreeMap<String, String>) -> BTreeMap<&str, (&str, &str)> {
 #[tokio::test]
 async fn a_finding_is_published_with_attributes() {
     let (outcome, form) = published(TOPIC, answer(200, "content-type: text/xml\r\n", PUBLISHED)).await;
-    assert_eq!(outcome, Ok(Receipt { remote_id: Some("m-1".to_owned()), plain_text: false }));
+    assert_eq!(outcome, Ok(Receipt { remote_id: Some("m-1".to_owned()), ..Receipt::default() }));
     assert_eq!((form["Action"].as_str(), form["TopicArn"].as_str()), ("Publish", TOPIC));
     assert_eq!(form["Subject"], "Stakeout [Low] Kubernetes scanning by an unauthenticated address");
     assert_eq!(

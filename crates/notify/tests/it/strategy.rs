@@ -140,6 +140,7 @@ fn rule() -> impl Strategy<Value = RuleHead> {
             risk_score: risk_score & 0x7fff_ffff,
             story: Default::default(),
             group_by: Vec::new(),
+            needed: "10 requests in 30m per source_ip".to_owned(),
         },
     )
 }
@@ -293,6 +294,7 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
             risk_score: 20,
             story: Default::default(),
             group_by: vec!["source_ip".to_owned()],
+            needed: "10 requests in 30m per source_ip".to_owned(),
         }),
         group: GroupKey(vec![GroupValue::Address(SourceIp::of([198, 51, 100, 7].into()))]),
         episode: Episode { first: Second(1_795_309_252), last: Second(1_795_311_010), count },
