@@ -94,7 +94,7 @@ pub(crate) fn silence_command(incident: &Incident) -> String {
             flag("rule", incident.rules.first().map(String::as_str)) + &cluster()
         }
     };
-    format!("stakeout silence add{what} --for 7d --reason \"WHY IT IS HARMLESS\"")
+    format!("stakeout silence add{what} --for 7d --owner \"YOUR NAME\" --reason \"WHY IT IS HARMLESS\"")
 }
 
 fn cidr(source: &SourceIp) -> String {

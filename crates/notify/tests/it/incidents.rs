@@ -334,7 +334,7 @@ fn an_incident_in_slack_shows_its_level_story_and_command() {
             "*Harmless if*\n• A scanner of your own".to_owned(),
             format!(
                 "*Commands*\n`stakeout incidents show {uid}`\n\
-                 `stakeout silence add --source 198.51.100.7/32 --for 7d --reason \"WHY IT IS HARMLESS\"`"
+                 `stakeout silence add --source 198.51.100.7/32 --for 7d --owner \"YOUR NAME\" --reason \"WHY IT IS HARMLESS\"`"
             ),
             format!("uid `{uid}` · 2 findings"),
         ]
