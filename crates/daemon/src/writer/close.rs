@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use stakeout_core::address::SourceIp;
 use stakeout_core::context::FindingContext;
 use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::finding::{Finding, FindingKey};
@@ -32,8 +33,9 @@ const EXPIRED_ROWS: usize = 4096;
 pub(super) const QUIET_MAX: usize = 10_000;
 /// Most groups that waited for the end of a span and that one commit judges.
 const JUDGED_MAX: usize = 10_000;
-/// Most findings that one commit moves to the archive.
-const ARCHIVED_MAX: usize = 5_000;
+/// Findings that one commit moves to the archive, or as many as it writes rows if that is more: so the archive keeps up, and a
+/// commit costs what it touches.
+const ARCHIVED: usize = 1_000;
 /// Most findings of other groups of a source that a commit reads: as many as related activity compares.
 const OTHERS_MAX: usize = 256;
 
@@ -102,6 +104,15 @@ impl CloseRequest {
         }
     }
 
+    /// Returns the source addresses of the groups that the change counts, once for each row.
+    pub(super) fn sources(&self) -> impl Iterator<Item = SourceIp> {
+        let counted = match &self.change {
+            Change::Window(counted) => Some(counted),
+            Change::Progress | Change::Context(_) => None,
+        };
+        counted.into_iter().flat_map(|counted| counted.keys()).filter_map(|key| key.group.source_ip())
+    }
+
     /// Returns how many rows the change has.
     pub(super) fn rows(&self) -> usize {
         match &self.change {
@@ -163,7 +174,7 @@ pub(super) fn close(
     let is_over = |finding: &Finding| {
         !finding.is_open() && finding.episode.last < if is_far(finding) { far_over } else { near_over }
     };
-    let over = ledger.findings_over(near_over, ARCHIVED_MAX, is_over)?;
+    let over = ledger.findings_over(near_over, ARCHIVED.max(rows), is_over)?;
     let providers = minutes.iter().filter_map(|minute| Some((minute.source, least.provider(minute.source)?))).collect();
     let input = CloseInput {
         changes,

@@ -1,11 +1,12 @@
 //! The thread that owns the ledger. It answers requests one at a time, but closes at once what waits to be closed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use stakeout_core::address::SourceIp;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::Closed;
 use stakeout_core::time::Second;
@@ -25,6 +26,9 @@ use crate::summary::Summary;
 const BATCH_MAX: usize = 256;
 /// Most rows of changes that are closed at once, if there is more than one: they are in memory together.
 const BATCH_ROWS_MAX: usize = 40_000;
+/// Most source addresses of changes that are closed at once, if there is more than one. Each may have findings of its own, and
+/// whatever a batch of the engine touches is in memory until it is applied.
+const BATCH_SOURCES_MAX: usize = 128;
 
 /// How long the writer waits for the changes of other logs that are being read, and how often.
 const WAIT: Duration = Duration::from_millis(5);
@@ -203,19 +207,27 @@ pub(super) fn compact(path: &Path) -> Result<Option<u64>, LedgerError> {
     Ok(compacted.map(|compaction| compaction.bytes_after))
 }
 
-/// Takes the changes that are closed at once: those of the first's window under its config, as far as their rows fit in
-/// memory together.
+/// Takes the changes that are closed at once: those of the first's window under its config, as far as their rows and what they
+/// change of the state fit in memory together.
 fn next_batch(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
     let Some((first, _)) = waiting.first() else { return Vec::new() };
     let (config, window) = (first.config.clone(), first.window());
     let mut rows = 0;
+    let mut sources: HashSet<SourceIp> = HashSet::new();
     let mut taken = 0;
     let batch: Vec<Waiting> = waiting
         .extract_if(.., |(request, _)| {
-            let fits = taken == 0 || rows + request.rows() <= BATCH_ROWS_MAX;
-            let is_taken = fits && request.window() == window && Arc::ptr_eq(&request.config, &config);
-            rows += if is_taken { request.rows() } else { 0 };
-            taken += usize::from(is_taken);
+            if request.window() != window || !Arc::ptr_eq(&request.config, &config) {
+                return false;
+            }
+            let more: HashSet<SourceIp> = request.sources().filter(|source| !sources.contains(source)).collect();
+            let fits = rows + request.rows() <= BATCH_ROWS_MAX && sources.len() + more.len() <= BATCH_SOURCES_MAX;
+            let is_taken = taken == 0 || fits;
+            if is_taken {
+                rows += request.rows();
+                sources.extend(more);
+                taken += 1;
+            }
             is_taken
         })
         .collect();
