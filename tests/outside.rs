@@ -5,6 +5,7 @@
 
 mod check;
 mod daemon;
+mod demo;
 mod documents;
 mod full_disk;
 mod localstack;

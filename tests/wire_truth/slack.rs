@@ -9,7 +9,8 @@ use stakeout_core::delivery::Subject;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::rule::Level;
 use stakeout_fakes::slack::SlackRefusal;
-use stakeout_fakes::{Fault, Faults, Slack};
+use stakeout_fakes::slack_api::{BOT_TOKEN, CHANNEL};
+use stakeout_fakes::{Fault, Faults, Slack, SlackApi};
 use stakeout_notify::{Digest, Message, MessageBody, slack};
 
 use super::answered;
@@ -66,6 +67,40 @@ async fn the_client_of_slack_reads_refusals() {
         let status =
             Status { problem: None, status, body: body.to_owned(), retry_after: retry_after.map(str::to_owned) };
         assert_eq!(sent(&slack, &[json!({"text": "x"})]), [status], "{fault:?}");
+    }
+}
+
+/// The client of slack_sdk posts, edits and answers in the fake of the Web API, and reads its refusals.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_web_client_of_slack_edits_messages() {
+    let slack = SlackApi::start().await.expect("a free port");
+    let url = format!("{}/api/", slack.endpoint());
+    let results: Value = answered("slack_api.py", &[&url, BOT_TOKEN, CHANNEL.1], "");
+    let refused = |error: &str| json!([200, error, false]);
+    let expected = json!({
+        "user": "stakeout", "same message": true, "thread": true, "form": true,
+        "wrong token": refused("invalid_auth"),
+        "wrong channel": refused("channel_not_found"),
+        "edit by name": refused("channel_not_found"),
+        "wrong message": refused("message_not_found"),
+        "wrong thread": refused("thread_not_found"),
+        "nothing to say": refused("no_text"),
+        "too long": refused("msg_too_long"),
+        "wrong blocks": refused("invalid_blocks"),
+        "unknown method": refused("unknown_method"),
+    });
+    assert_eq!(results, expected);
+    let messages = slack.messages();
+    assert_eq!(messages.iter().map(|message| message.edits).collect::<Vec<_>>(), [1, 0, 0]);
+    assert_eq!((messages[0].payload["text"].as_str(), messages[1].is_broadcast), (Some("edited"), true));
+    for (fault, status, error, has_wait) in [
+        (Fault::Throttled { retry_after_s: Some(3) }, 429, "ratelimited", true),
+        (Fault::InternalError, 500, "internal_error", false),
+    ] {
+        slack.set_faults(Faults { script: [None, None, None, None, None].into(), ..Faults::default() });
+        slack.faults().script_next(1, &fault);
+        let results: Value = answered("slack_api.py", &[&url, BOT_TOKEN, CHANNEL.1], "");
+        assert_eq!(results["wrong token"], json!([status, error, has_wait]), "{results}");
     }
 }
 

@@ -86,7 +86,12 @@ enum Verb {
 /// Runs the verb of the command line.
 pub(crate) fn run() -> Result<Exit, Failure> {
     let cli = Cli::parse();
-    telemetry::start(cli.log)?;
+    telemetry::start(match &cli.verb {
+        // What it prints is a story, which log lines would interrupt.
+        #[cfg(feature = "demo")]
+        Verb::Demo(_) => cli.log.quiet_unless_verbose(),
+        _ => cli.log,
+    })?;
     match &cli.verb {
         #[cfg(feature = "demo")]
         Verb::Demo(args) => demo::run(args),

@@ -24,6 +24,14 @@ pub(crate) struct LogArgs {
     quiet: bool,
 }
 
+impl LogArgs {
+    /// Returns the options for a verb that logs warnings and errors only unless more is asked for.
+    #[cfg(feature = "demo")]
+    pub(crate) fn quiet_unless_verbose(self) -> LogArgs {
+        LogArgs { quiet: self.verbose == 0, ..self }
+    }
+}
+
 /// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {

@@ -226,6 +226,8 @@ fn arguments(request: &HttpRequest) -> Result<Map<String, Value>, Refused> {
         return Err("not_authed".into());
     }
     match request.content_type() {
+        // A method without arguments needs no object.
+        "application/json" if request.body.is_empty() => Ok(Map::new()),
         "application/json" => match serde_json::from_slice(&request.body) {
             Ok(Value::Object(arguments)) => Ok(arguments),
             Ok(_) => Err("json_not_object".into()),

@@ -164,7 +164,7 @@ pub(super) fn step_lines(step: &Step, findings: &[Finding]) -> Vec<Markup> {
     let largest = of_step(step, findings).max_by_key(|finding| finding.episode.count);
     let why = largest.filter(|finding| !finding.rule.needed.is_empty()).map(|finding| {
         let here = frequency(&finding.episode) + &text::breadth(finding, name);
-        Markup::trusted(format!("     reported from {} on; here {here}", name(&finding.rule.needed)))
+        Markup::trusted(format!("     why: {}; here {here}", name(&finding.rule.needed)))
     });
     [Markup::trusted(head)].into_iter().chain(why).collect()
 }

@@ -343,7 +343,7 @@ fn an_incident_in_slack_shows_its_level_story_and_command() {
     let rendering = Rendering { findings: &findings, ..Rendering::default() };
     let payload = slack::incident_message(&report(&incident, Activity::Create), &rendering);
     let steps = payload.pointer("/blocks/2/text/text").and_then(Value::as_str).expect("steps");
-    let why = "\n     reported from `10 requests in 30m per source_ip` on; here 40 requests in 29 min 18 s (1.4/min)\n";
+    let why = "\n     why: `10 requests in 30m per source_ip`; here 40 requests in 29 min 18 s (1.4/min)\n";
     assert!(steps.contains(why), "{steps}");
 }
 
