@@ -18,7 +18,7 @@ use crate::text::{breadth, frequency, network_of, period, span, utc};
 /// Width of the text in columns.
 const WIDTH: usize = 80;
 /// Most addresses of which the text says what is known.
-const ADDRESSES_MAX: usize = 100;
+const ADDRESSES_MAX: usize = 20;
 /// The column of all values. The names of the fields are left of it.
 const VALUES_AT: usize = 16;
 
