@@ -1,6 +1,10 @@
 //! `stakeout run` as a process: its admin page, signals, reload, and its word to systemd.
 
+mod browser;
 mod findings;
+mod heartbeat;
+mod pages;
+mod scene;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -58,6 +58,7 @@ pub mod incident_change;
 // A window of a log: how far it is read, what else is due, and the one commit that it closes into.
 pub mod context_query;
 pub mod follow_up;
+pub mod past_windows;
 pub mod progress;
 pub mod commit;
 pub mod fold;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
 use crate::follow_up::FollowUp;
 use crate::notice::NoticeKind;
+use crate::past_windows::{PastWindows, WindowMark};
 use crate::source::LogId;
 use crate::text::bounded;
 use crate::time::{Second, Window};
@@ -27,6 +28,8 @@ const FOLLOW_UP_FAILURES_MAX: u32 = 6;
 const REASON_CHARS_MAX: usize = 300;
 /// Lost files or seconds that a gap names. The others are a number.
 const LOST_NAMED_MAX: usize = 3;
+/// How the reason of a partial gap begins.
+const READ_WITHOUT: &str = "read without ";
 
 /// All that the ledger stores of one log beside its minutes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,8 @@ pub struct Progress {
     pub silence_reported: bool,
     /// The hidden proxies that were reported last.
     pub hidden_proxies: Vec<IpAddr>,
+    /// What people are shown of the past windows.
+    pub past: PastWindows,
 }
 
 impl Progress {
@@ -68,6 +73,7 @@ impl Progress {
             silent_windows: 0,
             silence_reported: false,
             hidden_proxies: Vec::new(),
+            past: PastWindows::new(cursor),
         }
     }
 
@@ -89,11 +95,23 @@ impl Progress {
             self.silent_windows = 0;
             return std::mem::take(&mut self.silence_reported).then_some(NoticeKind::SilenceOver);
         }
+        self.past.mark(window, WindowMark::Silent);
         self.silent_windows = self.silent_windows.saturating_add(1);
         if self.silent_windows < SILENT_WINDOWS || std::mem::replace(&mut self.silence_reported, true) {
             return None;
         }
         Some(NoticeKind::Silent { windows: self.silent_windows })
+    }
+
+    /// Notes that a window was read at a later tick than its own.
+    pub fn note_late(&mut self, window: Window) {
+        self.past.mark(window, WindowMark::Late);
+    }
+
+    /// Returns whether so many windows in a row held no record that nobody knows whether the log is on.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silent_windows >= SILENT_WINDOWS
     }
 
     /// Notes the hidden proxies of a window, and returns a notice if one of them was not reported before. Without any, a
@@ -193,6 +211,7 @@ impl Progress {
         self.silent_windows = 0;
         self.rereads.retain(|reread| reread.window.latest() <= until);
         self.gaps.retain(|gap| gap.window.latest() <= until);
+        self.past.go_back(until);
         Some((ahead, NoticeKind::ClockWasAhead))
     }
 
@@ -293,12 +312,20 @@ impl Progress {
     }
 }
 
+impl Gap {
+    /// Returns whether only some files or seconds of the window could not be read.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.reason.starts_with(READ_WITHOUT)
+    }
+}
+
 /// Returns the reason of a gap for which files or seconds were lost.
 fn reason_of_lost(lost: &[String]) -> Option<String> {
     let named: Vec<String> = lost.iter().take(LOST_NAMED_MAX).map(|file| bounded(file, REASON_CHARS_MAX)).collect();
     let more = lost.len().saturating_sub(LOST_NAMED_MAX);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    (!named.is_empty()).then(|| format!("read without {}{more}", named.join("; ")))
+    (!named.is_empty()).then(|| format!("{READ_WITHOUT}{}{more}", named.join("; ")))
 }
 
 /// A window to read again, because every provider delivers late.

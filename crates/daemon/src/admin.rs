@@ -1,7 +1,8 @@
-//! The admin page: metrics, health and the state, on loopback by default, GET only.
+//! The admin page: metrics, health and the state, on loopback by default, GET only. `html` has the pages that people look at.
 
 mod connections;
 mod hosts;
+mod pages;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,27 +10,25 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
-use stakeout_core::incident::IncidentOptions;
 use stakeout_core::text::counted;
 use stakeout_core::time::Second;
+use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
-use crate::address_files::AddressFiles;
 use crate::clock;
-use crate::config::AdminConfig;
 use crate::finding_page::{FindingRequest, PageSearch};
 use crate::finding_params::{self, FindingsParams};
 use crate::incident_page::IncidentSearch;
 use crate::metric;
 use crate::printed::{Format, Printed};
-use crate::silence_book::SilenceBook;
 use crate::tick::TickSummary;
+use crate::watch::Watch;
 use crate::writer::Writer;
 
 use connections::{Answering, LimitedListener};
@@ -39,6 +38,17 @@ use hosts::Hosts;
 const HOST_CHARS_SHOWN_MAX: usize = 253;
 /// The header of what a person should know beside the answer; several notes are several headers.
 pub(crate) const NOTE_HEADER: &str = "x-stakeout-note";
+
+/// What every answer says of its use.
+const GUARDS: [(HeaderName, &str); 5] = [
+    (header::CONNECTION, "close"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+/// What a browser may do with an answer that is no page.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// The health of the daemon as of the last tick.
 #[derive(Clone, Debug, Default)]
@@ -79,9 +89,23 @@ struct Page {
     metrics: PrometheusHandle,
     health: Health,
     writer: Writer,
-    incident_options: IncidentOptions,
-    silences: SilenceBook,
-    addresses: AddressFiles,
+    /// The config in use, which a reload replaces.
+    in_use: watch::Receiver<Arc<Watch>>,
+    /// Who reads all incidents: one at a time, because they are in memory together.
+    reading: Arc<Semaphore>,
+}
+
+impl Page {
+    fn watch(&self) -> Arc<Watch> {
+        self.in_use.borrow().clone()
+    }
+
+    /// Returns a search for incidents under the config in use.
+    fn incident_search(&self, request: FindingRequest) -> IncidentSearch {
+        let (watch, now) = (self.watch(), clock::now().into());
+        IncidentSearch::new(request, watch.config().incidents, watch.silences().current(), now)
+            .with_addresses(watch.addresses().current())
+    }
 }
 
 /// Installs the metrics of the process and returns the handle that renders them.
@@ -93,21 +117,22 @@ pub(crate) fn install_metrics() -> Result<PrometheusHandle> {
 
 /// Serves the admin page, if it is on, until the process ends.
 pub(crate) async fn serve(
-    config: &AdminConfig,
     metrics: PrometheusHandle,
     health: Health,
-    writer: Writer,
-    incident_options: IncidentOptions,
-    silences: SilenceBook,
-    addresses: AddressFiles,
+    in_use: watch::Receiver<Arc<Watch>>,
 ) -> Result<()> {
-    let Some(listen) = config.listen else { return Ok(()) };
+    let (listen, writer) = {
+        let watch = in_use.borrow();
+        (watch.config().admin.listen, watch.writer().clone())
+    };
+    let Some(listen) = listen else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on admin.listen {listen}"))?;
     info!(address = %listener.local_addr().unwrap_or(listen), "admin page");
-    let page = Page { metrics, health, writer, incident_options, silences, addresses };
+    let page = Page { metrics, health, writer, in_use, reading: Arc::new(Semaphore::new(1)) };
     let router = Router::new()
+        .route("/", get(pages::overview))
         .route("/metrics", get(|State(page): State<Page>| async move { page.metrics.render() }))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -116,8 +141,8 @@ pub(crate) async fn serve(
         .route("/findings/{uid}", get(finding))
         .route(finding_params::INCIDENTS_PATH, get(incidents))
         .route("/incidents/{uid}", get(incident))
-        .with_state(page)
-        .layer(middleware::from_fn_with_state(Hosts::new(config.hosts.clone()), guard));
+        .layer(middleware::from_fn_with_state(page.clone(), guard))
+        .with_state(page);
     tokio::spawn(async move {
         let service = router.into_make_service_with_connect_info::<Answering>();
         if let Err(error) = axum::serve(LimitedListener::new(listener), service).await {
@@ -127,19 +152,25 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// Refuses a request for another host, and closes the connection after one answer, which has a time of its own.
+/// Refuses a request for another host, and closes the connection after one answer, which has a time of its own. No other
+/// page may show or read an answer, and nobody keeps it.
 async fn guard(
-    State(hosts): State<Hosts>,
+    State(page): State<Page>,
     ConnectInfo(answering): ConnectInfo<Answering>,
     request: Request,
     next: Next,
 ) -> Response {
     answering.note();
-    let mut response = match hosts.include(request.headers(), request.uri().path()) {
+    let mut response = match Hosts(&page.watch().config().admin.hosts).include(request.headers(), request.uri().path())
+    {
         true => next.run(request).await,
         false => (StatusCode::MISDIRECTED_REQUEST, misdirected(request.headers())).into_response(),
     };
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let headers = response.headers_mut();
+    for (name, value) in GUARDS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
     response
 }
 
@@ -186,8 +217,16 @@ async fn findings(State(page): State<Page>, params: Result<Query<FindingsParams>
     }
 }
 
-/// Answers what `incidents list` prints.
-async fn incidents(State(page): State<Page>, params: Result<Query<FindingsParams>, QueryRejection>) -> Response {
+/// Answers what `incidents list` prints, or the page with them.
+async fn incidents(
+    State(page): State<Page>,
+    uri: Uri,
+    headers: HeaderMap,
+    params: Result<Query<FindingsParams>, QueryRejection>,
+) -> Response {
+    if let Some(number) = pages::asked_for(&headers, &uri) {
+        return pages::incidents(&page, number).await;
+    }
     match listed(params) {
         Ok(request) => search_incidents(&page, request).await,
         Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
@@ -210,12 +249,17 @@ async fn finding(
     }
 }
 
-/// Answers what `incidents show` prints.
+/// Answers what `incidents show` prints, or the page with it.
 async fn incident(
     State(page): State<Page>,
     Path(uid): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
     params: Result<Query<FormatParams>, QueryRejection>,
 ) -> Response {
+    if pages::asked_for(&headers, &uri).is_some() {
+        return pages::incident(&page, &uid).await;
+    }
     match single(&uid, params) {
         Ok(request) => search_incidents(&page, request).await,
         Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
@@ -231,7 +275,7 @@ fn single(uid: &str, params: Result<Query<FormatParams>, QueryRejection>) -> Res
 /// Answers a request for findings. The archive is read beside the writer, which goes on.
 async fn search(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    match page.writer.search(PageSearch::new(request).with_addresses(page.addresses.current())).await {
+    match page.writer.search(PageSearch::new(request).with_addresses(page.watch().addresses().current())).await {
         Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
@@ -240,8 +284,7 @@ async fn search(page: &Page, request: FindingRequest) -> Response {
 /// Answers a request for incidents. They are computed beside the writer, which goes on.
 async fn search_incidents(page: &Page, request: FindingRequest) -> Response {
     let format = request.format;
-    let search = IncidentSearch::new(request, page.incident_options, page.silences.current(), clock::now().into())
-        .with_addresses(page.addresses.current());
+    let search = page.incident_search(request);
     match page.writer.search_incidents(search).await {
         Ok((search, archive)) => found(move || search.with_archive(archive), format).await,
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),

@@ -6,6 +6,7 @@
 mod addresses;
 mod admin;
 mod duration;
+mod heartbeat;
 mod incidents;
 pub(crate) mod route;
 pub(crate) mod notify;
@@ -37,6 +38,7 @@ use crate::section::{self, Environment, SectionReader, expand, io_problem, keys}
 pub(crate) use addresses::AddressConfig;
 pub(crate) use admin::AdminConfig;
 pub(crate) use duration::parse as seconds_of;
+pub(crate) use heartbeat::HeartbeatConfig;
 use notify::Destination;
 pub(crate) use rules::{DisabledRule, RuleSource};
 pub(crate) use schedule::Schedule;
@@ -49,7 +51,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "schedule",
     "state",
     "rules",
@@ -63,6 +65,7 @@ const SECTIONS: [&str; 16] = [
     "incidents",
     "context_query",
     "admin",
+    "heartbeat",
     "limits",
     "tls",
     "budget",
@@ -95,6 +98,8 @@ pub(crate) struct Config {
     pub(crate) context_query_min: Option<Level>,
     /// Where the admin page listens, and by which names it is asked for.
     pub(crate) admin: AdminConfig,
+    /// The URL that hears of each tick, if there is one.
+    pub(crate) heartbeat: Option<HeartbeatConfig>,
     /// Most rows (rule, group, minute) that one window stores; the rest is reported as a total.
     pub(crate) rows_max: u32,
     /// The share of the clouds' quotas that is used, above 0 and at most 1.
@@ -174,6 +179,7 @@ fn sections(
     let disabled_rules = keep(rules::read_disabled(&map), errors);
     let trusted_proxies = keep(trusted_proxies(&map), errors);
     let admin = keep(admin::read(&map, reader), errors);
+    let heartbeat = keep(heartbeat::read(&map, secrets.heartbeat, reader), errors);
     let context_query_min = keep(context_query_min(&map), errors);
     let rows_max = keep(rows_max(&map), errors);
     let budget = keep(budget(&map), errors);
@@ -191,6 +197,7 @@ fn sections(
         incidents: incidents?,
         context_query_min: context_query_min?,
         admin: admin?,
+        heartbeat: heartbeat?,
         rows_max: rows_max?,
         ca_file: ca_file?,
         budget: budget?,

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, written};
+use crate::heartbeat::Heartbeat;
 use crate::outbound::Outbound;
 use crate::printed::{Format, FormatArgs};
 use crate::scan::Log;
@@ -53,7 +54,7 @@ pub(crate) struct DoctorArgs {
 /// Checks every log.
 pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     bootstrap::runtime()?.block_on(async {
-        let (mut config, rules) = args.config.load(SecretScope::SOURCES)?;
+        let (mut config, rules) = args.config.load(SecretScope::DOCTOR)?;
         if let Some(unknown) = args.source.iter().find(|name| !config.sources.iter().any(|it| it.source.name == **name))
         {
             let known: Vec<&str> = config.sources.iter().map(|it| it.source.name.as_str()).collect();
@@ -83,12 +84,19 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
                 (index, log.source.clone(), checks)
             });
         }
+        let heartbeat = match config.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.clone()) {
+            Some(url) => Some(Heartbeat::new(url, &outbound.common).map_err(anyhow::Error::from)?.check().await),
+            None => None,
+        };
         let mut results = tasks.join_all().await;
         results.sort_by_key(|(index, ..)| *index);
         let mut out = io::stdout().lock();
         written(
             results.iter().try_for_each(|(_, source, checks)| print(&mut out, args.output.format(), source, checks)),
         )?;
+        if let Some(check) = &heartbeat {
+            written(print_heartbeat(&mut out, args.output.format(), check))?;
+        }
         let is_bad = results.iter().flat_map(|(_, _, checks)| checks).any(is_failing);
         Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
     })
@@ -120,36 +128,46 @@ fn is_failing(check: &Check) -> bool {
 fn print(out: &mut impl Write, format: Format, source: &Source, checks: &[Check]) -> io::Result<()> {
     match format {
         Format::Json => {
-            let checks: Vec<_> = checks
-                .iter()
-                .map(|check| {
-                    json!({
-                        "subject": check.subject,
-                        "status": word(check.status),
-                        "finding": check.finding,
-                        "fix": check.fix,
-                    })
-                })
-                .collect();
             let line = json!({
                 "source": source.name,
                 "provider": source.provider.as_str(),
                 "cluster": &*source.cluster,
-                "checks": checks,
+                "checks": checks.iter().map(json_of).collect::<Vec<_>>(),
             });
             writeln!(out, "{line}")
         }
         Format::Text => {
             writeln!(out, "{} ({}, cluster {})", source.name, source.provider, source.cluster)?;
-            for check in checks {
-                let status = word(check.status);
-                writeln!(out, "  {status:<9} {:<13} {}", check.subject, visible(&check.finding))?;
-                if let Some(fix) = &check.fix {
-                    writeln!(out, "  {:<9} {:<13} -> {}", "", "", visible(fix))?;
-                }
-            }
-            Ok(())
+            checks.iter().try_for_each(|check| print_check(out, check))
         }
+    }
+}
+
+/// Prints what does not belong to a source.
+fn print_heartbeat(out: &mut impl Write, format: Format, check: &Check) -> io::Result<()> {
+    match format {
+        Format::Json => writeln!(out, "{}", json!({ "checks": [json_of(check)] })),
+        Format::Text => {
+            writeln!(out, "heartbeat")?;
+            print_check(out, check)
+        }
+    }
+}
+
+fn json_of(check: &Check) -> serde_json::Value {
+    json!({
+        "subject": check.subject,
+        "status": word(check.status),
+        "finding": check.finding,
+        "fix": check.fix,
+    })
+}
+
+fn print_check(out: &mut impl Write, check: &Check) -> io::Result<()> {
+    writeln!(out, "  {:<9} {:<13} {}", word(check.status), check.subject, visible(&check.finding))?;
+    match &check.fix {
+        Some(fix) => writeln!(out, "  {:<9} {:<13} -> {}", "", "", visible(fix)),
+        None => Ok(()),
     }
 }
 

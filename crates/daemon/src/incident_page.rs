@@ -56,6 +56,27 @@ pub(crate) struct IncidentSearch {
     unreadable: usize,
     /// The last finding outside of the archive that was read.
     read: Option<FindingKey>,
+    /// Findings of the archive that ended before this are left out.
+    archive_from: Second,
+}
+
+/// Incidents that were found.
+pub(crate) struct FoundIncidents {
+    /// Those that fit, the latest first.
+    pub(crate) incidents: Vec<FoundIncident>,
+    /// What a reader should know beside them.
+    pub(crate) notes: Vec<String>,
+    /// What is known of addresses.
+    pub(crate) addresses: Arc<AddressBook>,
+    /// When their findings changed last.
+    changed_at: Timestamp,
+}
+
+/// An incident, whether it goes on, and what silences it.
+pub(crate) struct FoundIncident {
+    pub(crate) incident: Incident,
+    pub(crate) status: Status,
+    pub(crate) silenced: Option<Silenced>,
 }
 
 /// Answers the request from `ledger` and its archive. The inner error says that no single incident has the uid.
@@ -86,7 +107,13 @@ impl IncidentSearch {
             is_cut: false,
             unreadable: 0,
             read: None,
+            archive_from: Second(i64::MIN),
         }
+    }
+
+    /// Leaves findings of the archive out that ended before `from`. An incident that began before is not whole then.
+    pub(crate) fn with_archive_from(self, from: Second) -> IncidentSearch {
+        IncidentSearch { archive_from: from, ..self }
     }
 
     /// Shows what is known of addresses beside the incidents.
@@ -102,8 +129,15 @@ impl IncidentSearch {
     }
 
     /// Reads the archive too, and returns the answer, or why no single incident has the uid.
-    pub(crate) fn with_archive(mut self, archive: ArchivedFindings) -> Result<Printed, String> {
-        for finding in archive.findings(|_, _, _| true) {
+    pub(crate) fn with_archive(self, archive: ArchivedFindings) -> Result<Printed, String> {
+        let request = self.request.clone();
+        printed(&request, self.found(archive))
+    }
+
+    /// Reads the archive too, and returns the incidents.
+    pub(crate) fn found(mut self, archive: ArchivedFindings) -> FoundIncidents {
+        let from = self.archive_from;
+        for finding in archive.findings(|_, last, _| from <= last) {
             match finding {
                 Ok(finding) => self.add(finding),
                 Err(error) => {
@@ -112,7 +146,7 @@ impl IncidentSearch {
                 }
             }
         }
-        self.printed()
+        self.incidents()
     }
 
     fn add(&mut self, finding: Finding) {
@@ -133,32 +167,26 @@ impl IncidentSearch {
         }
     }
 
-    fn printed(self) -> Result<Printed, String> {
-        let IncidentSearch {
-            request,
-            options,
-            silences,
-            addresses,
-            now: silenced_at,
-            findings,
-            is_cut,
-            unreadable,
-            ..
-        } = self;
-        let FindingRequest { query, limit, format, silence } = request;
-        let silencing = Silencing::new(&silences, silence, findings.values(), silenced_at);
+    fn incidents(self) -> FoundIncidents {
+        let IncidentSearch { request, options, silences, addresses, now, findings, is_cut, unreadable, .. } = self;
+        let FindingRequest { query, silence, .. } = request;
+        let silencing = Silencing::new(&silences, silence, findings.values(), now);
         let open: HashSet<FindingKey> =
             findings.values().filter(|finding| finding.is_open()).map(|finding| finding.key).collect();
-        let status = |incident: &Incident| Status::of(incident, &open);
-        let mut found = incidents(findings.values(), &options);
-        found.retain(|incident| {
+        let found = |incident: Incident| FoundIncident {
+            status: Status::of(&incident, &open),
+            silenced: silencing.of(&incident),
+            incident,
+        };
+        let mut found: Vec<FoundIncident> = incidents(findings.values(), &options).into_iter().map(found).collect();
+        found.retain(|FoundIncident { incident, status, silenced }| {
             let is_wanted = incident.parent.is_none() || query.uid.is_some();
             is_wanted
                 && matches(&query, incident)
-                && (!query.is_open || status(incident) == Status::Open)
-                && silencing.is_wanted(incident)
+                && (!query.is_open || *status == Status::Open)
+                && silencing.is_wanted(incident, silenced.as_ref())
         });
-        found.sort_by_key(|incident| (Reverse(incident.last), incident.key));
+        found.sort_by_key(|found| (Reverse(found.incident.last), found.incident.key));
         let mut notes = Vec::new();
         if unreadable > 0 {
             notes.push(format!("{} of the archive cannot be read", counted(unreadable as u64, "part")));
@@ -166,57 +194,78 @@ impl IncidentSearch {
         if is_cut {
             notes.push(format!("incidents are those of the latest {} findings", findings.len()));
         }
-        match (&query.uid, found.as_slice()) {
-            (Some(uid), []) => {
-                return Err(format!("no incident begins with {uid}: `stakeout incidents list` shows what there is"));
-            }
-            (Some(uid), [_, _, ..]) => {
-                let uids: Vec<String> = found.iter().take(limit).map(|incident| incident.key.to_string()).collect();
-                return Err(format!("{uid} is ambiguous: write more digits of one of {}", uids.join(", ")));
-            }
-            (None, []) => notes.push("no incident fits".to_owned()),
-            _ => {}
-        }
-        if found.len() > limit {
-            notes.push("more incidents fit: name -n, --since, --level, --rule or --source".to_owned());
-            found.truncate(limit);
-        }
-        let now = findings.values().map(|finding| finding.updated_at).max().unwrap_or(Timestamp::UNIX_EPOCH);
-        let mut text = String::new();
-        match (format, &query.uid) {
-            (Format::Text, None) => {
-                let rows: Vec<_> =
-                    found.iter().map(|incident| row_of(incident, status(incident), silencing.of(incident))).collect();
-                text = table(HEADINGS, &rows);
-            }
-            _ => {
-                for incident in &found {
-                    let shown = match format {
-                        Format::Text => {
-                            let silenced = silencing.of(incident).map(|silenced| format!(", {silenced}"));
-                            let status = status(incident).as_str().to_owned() + &silenced.unwrap_or_default();
-                            let known = address_details(incident.sources.iter().copied(), &addresses);
-                            incident_details(incident, &status) + &known
-                        }
-                        Format::Json => {
-                            let mut object = ocsf::incident(incident, status(incident).activity(), None, now);
-                            if let Some(silenced) = silencing.of(incident) {
-                                object["unmapped"]["incident"]["silenced"] = shown(&silenced);
-                            }
-                            ocsf::add_addresses(&mut object, &addresses);
-                            ocsf::to_line(&object) + "\n"
-                        }
-                    };
-                    if text.len() + shown.len() > TEXT_BYTES_MAX {
-                        notes.push("more incidents fit, but the answer is full".to_owned());
-                        break;
-                    }
-                    text.push_str(&shown);
-                }
-            }
-        }
-        Ok(Printed { text, notes })
+        let changed_at = findings.values().map(|finding| finding.updated_at).max().unwrap_or(Timestamp::UNIX_EPOCH);
+        FoundIncidents { incidents: found, notes, addresses, changed_at }
     }
+}
+
+impl FoundIncidents {
+    /// Returns why no single incident has the uid; names at most `limit` that begin with it.
+    pub(crate) fn none_or_many(&self, uid: &str, limit: usize) -> Option<String> {
+        match self.incidents.as_slice() {
+            [_] => None,
+            [] => Some(format!("no incident begins with {uid}: `stakeout incidents list` shows what there is")),
+            many => {
+                let uids: Vec<String> = many.iter().take(limit).map(|found| found.incident.key.to_string()).collect();
+                Some(format!("{uid} is ambiguous: write more digits of one of {}", uids.join(", ")))
+            }
+        }
+    }
+}
+
+/// Returns the answer of a command, or why no single incident has the uid.
+fn printed(request: &FindingRequest, found: FoundIncidents) -> Result<Printed, String> {
+    let FindingRequest { query, limit, format, .. } = request;
+    if let Some(reason) = query.uid.as_ref().and_then(|uid| found.none_or_many(uid, *limit)) {
+        return Err(reason);
+    }
+    let FoundIncidents { mut incidents, mut notes, addresses, changed_at } = found;
+    if incidents.is_empty() {
+        notes.push("no incident fits".to_owned());
+    }
+    if incidents.len() > *limit {
+        notes.push("more incidents fit: name -n, --since, --level, --rule or --source".to_owned());
+        incidents.truncate(*limit);
+    }
+    let mut text = String::new();
+    match (format, &query.uid) {
+        (Format::Text, None) => text = table(HEADINGS, &incidents.iter().map(row_of).collect::<Vec<_>>()),
+        _ => {
+            for found in &incidents {
+                let shown = match format {
+                    Format::Text => details(found, &addresses),
+                    Format::Json => object(found, &addresses, changed_at),
+                };
+                if text.len() + shown.len() > TEXT_BYTES_MAX {
+                    notes.push("more incidents fit, but the answer is full".to_owned());
+                    break;
+                }
+                text.push_str(&shown);
+            }
+        }
+    }
+    Ok(Printed { text, notes })
+}
+
+/// Returns all that is known of an incident, for people.
+fn details(FoundIncident { incident, status, silenced }: &FoundIncident, addresses: &AddressBook) -> String {
+    let silenced = silenced.as_ref().map(|silenced| format!(", {silenced}"));
+    let status = status.as_str().to_owned() + &silenced.unwrap_or_default();
+    incident_details(incident, &status) + &address_details(incident.sources.iter().copied(), addresses)
+}
+
+/// Returns the same as a line of JSON.
+fn object(
+    FoundIncident { incident, status, silenced }: &FoundIncident,
+    addresses: &AddressBook,
+    changed_at: Timestamp,
+) -> String {
+    let mut object = ocsf::incident(incident, status.activity(), None, changed_at);
+    if let Some(silenced) = silenced {
+        object["unmapped"]["incident"]["silenced"] = shown(silenced);
+    }
+    ocsf::add_addresses(&mut object, addresses);
+    ocsf::to_line(&object) + "\n"
 }
 
 /// What is silenced of the incidents that a search found.
@@ -248,10 +297,10 @@ impl<'f> Silencing<'f> {
     }
 
     /// Returns whether the only silence that is asked for has a part in silencing the incident.
-    fn is_wanted(&self, incident: &Incident) -> bool {
-        self.only.as_ref().is_none_or(|only| {
-            self.findings_of(incident).any(|finding| only.fits(finding)) && self.of(incident).is_some()
-        })
+    fn is_wanted(&self, incident: &Incident, silenced: Option<&Silenced>) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| silenced.is_some() && self.findings_of(incident).any(|finding| only.fits(finding)))
     }
 
     fn findings_of(&self, incident: &Incident) -> impl Iterator<Item = &'f Finding> {
@@ -273,10 +322,11 @@ fn shown(silenced: &Silenced) -> Value {
 }
 
 /// Whether an incident goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Status {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
     /// One of its findings does.
     Open,
+    /// None of its findings does.
     Closed,
     /// It is a part of another incident.
     Merged,
@@ -291,7 +341,8 @@ impl Status {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    /// Returns its name.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Status::Open => "open",
             Status::Closed => "closed",
@@ -316,11 +367,11 @@ fn matches(query: &FindingQuery, incident: &Incident) -> bool {
         && query.source.is_none_or(|network| incident.sources.iter().any(|source| source.overlaps(&network)))
 }
 
-fn row_of(incident: &Incident, status: Status, silenced: Option<Silenced>) -> [String; HEADINGS.len()] {
+fn row_of(FoundIncident { incident, status, silenced }: &FoundIncident) -> [String; HEADINGS.len()] {
     let mut uid = incident.key.to_string();
     uid.truncate(UID_DIGITS);
     let title = bounded(&visible(&incident.title), TITLE_CHARS_MAX);
-    let silenced = silenced.map(|silenced| bounded(&visible(&format!("; {silenced}")), TITLE_CHARS_MAX));
+    let silenced = silenced.as_ref().map(|silenced| bounded(&visible(&format!("; {silenced}")), TITLE_CHARS_MAX));
     [
         uid,
         status.as_str().to_owned(),

@@ -46,6 +46,19 @@ pub(crate) struct LogSummary {
     pub(crate) is_pending: bool,
     /// New findings and incidents of level high and above.
     pub(crate) urgent: Vec<Subject>,
+    /// Why the log is not read as it should be, if it is not.
+    pub(crate) trouble: Option<String>,
+}
+
+/// Why a window is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// It is due at this tick for the first time.
+    InTime,
+    /// It was due at an earlier tick.
+    Late,
+    /// For events that were delivered late.
+    Again,
 }
 
 impl<'a> LogTask<'a> {
@@ -68,8 +81,22 @@ impl<'a> LogTask<'a> {
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<LogSummary, StateError> {
+        let read_before = self.progress.cursor;
         let summary = self.read(due, shutdown, bar).await?;
-        Ok(LogSummary { urgent: self.urgent, ..summary })
+        let trouble = self.trouble(read_before);
+        Ok(LogSummary { urgent: self.urgent, trouble, ..summary })
+    }
+
+    /// Returns why the log is not read as it should be, if it is not. Gaps before `read_before` were reported then.
+    fn trouble(&self, read_before: Second) -> Option<String> {
+        let Progress { failing, gaps, .. } = &self.progress;
+        let trouble = match () {
+            () if failing.is_some() => "cannot be read",
+            () if gaps.iter().any(|gap| gap.window.latest() > read_before) => "has a new gap",
+            () if self.progress.is_silent() => "has no records",
+            () => return None,
+        };
+        Some(format!("log {} {trouble}", self.log.source.name))
     }
 
     async fn read(
@@ -90,7 +117,8 @@ impl<'a> LogTask<'a> {
             if shutdown.is_requested() {
                 return Ok(LogSummary { is_pending: true, ..summary });
             }
-            if !self.read_window(window, false).await? {
+            let is_late = window.latest() <= due.late_until;
+            if !self.read_window(window, if is_late { Read::Late } else { Read::InTime }).await? {
                 summary.is_pending = true;
                 break;
             }
@@ -102,7 +130,7 @@ impl<'a> LogTask<'a> {
             if shutdown.is_requested() {
                 return Ok(LogSummary { is_pending: true, ..summary });
             }
-            if self.read_window(window, true).await? {
+            if self.read_window(window, Read::Again).await? {
                 summary.windows += 1;
                 bar.inc(1);
             } else if self.progress.is_reread_overdue(window, self.at) {
@@ -123,8 +151,8 @@ impl<'a> LogTask<'a> {
 
     /// Reads and commits one window. Returns `false` if the window could not be read and is still due; the failure is
     /// committed too.
-    async fn read_window(&mut self, window: Window, is_reread: bool) -> Result<bool, StateError> {
-        let (log, at) = (self.log, self.at);
+    async fn read_window(&mut self, window: Window, read: Read) -> Result<bool, StateError> {
+        let (log, at, is_reread) = (self.log, self.at, read == Read::Again);
         let begun = clock::monotonic();
         match log.scan(window, is_reread, self.options).await {
             Ok(scan) => {
@@ -132,6 +160,9 @@ impl<'a> LogTask<'a> {
                     [self.progress.note_reread(window, at, &scan.lost), None, None]
                 } else {
                     let silence = self.progress.note_read(window, at, &log.reread_seconds, scan.has_records);
+                    if read == Read::Late {
+                        self.progress.note_late(window);
+                    }
                     let lost = self.progress.note_lost(window, at, &log.reread_seconds, &scan.lost);
                     [silence, lost, self.progress.note_hidden_proxies(scan.counted.hidden_proxies())]
                 };

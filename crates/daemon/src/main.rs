@@ -44,10 +44,12 @@ mod writer;
 mod pace;
 mod in_flight;
 mod dispatch;
+mod sends;
 
 // A tick over all logs and destinations.
 mod log_task;
 mod tick;
+mod heartbeat;
 mod progress_bar;
 mod watch;
 
@@ -55,6 +57,7 @@ mod watch;
 mod rule_files;
 mod bootstrap;
 mod finding_params;
+mod html;
 mod admin;
 mod admin_client;
 mod run;

@@ -45,6 +45,7 @@ pub(crate) fn describe() {
     );
     describe_counter!("stakeout_findings_total", "Changes of findings, by rule and activity.");
     describe_counter!("stakeout_messages_total", "Messages, by destination and outcome.");
+    describe_counter!("stakeout_heartbeats_total", "Signals of the heartbeat, by signal and outcome.");
     describe_counter!("stakeout_reloads_total", "Reloads of the config, by outcome.");
     describe_counter!(
         "stakeout_admin_connections_closed_total",
@@ -189,6 +190,12 @@ pub(crate) fn messages_stranded(config: &Config, stranded: &[Stranded]) {
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
         gauge!("stakeout_messages_stranded", "destination" => destination.clone()).set(messages);
     }
+}
+
+/// Counts a signal of the heartbeat.
+pub(crate) fn heartbeat(signal: &'static str, is_sent: bool) {
+    let outcome = if is_sent { "sent" } else { "failed" };
+    counter!("stakeout_heartbeats_total", "signal" => signal, "outcome" => outcome).increment(1);
 }
 
 /// Counts a reload of the config.

@@ -13,6 +13,7 @@ use crate::address_files::AddressFiles;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
+use crate::heartbeat::Beat;
 use crate::in_flight::InFlight;
 use crate::progress_bar;
 use crate::schedule::TickTime;
@@ -70,8 +71,13 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
         };
         bar.finish_and_clear();
         match summary {
-            Some(summary) => done(&watch, &summary.map_err(bootstrap::state_failure)?).await,
+            Some(summary) => {
+                let beat = summary.as_ref().map(|summary| Beat::of(Second::from(at), summary));
+                send(&watch, &beat.unwrap_or_else(|error| Beat::Unwell(error.to_string()))).await;
+                done(&watch, &summary.map_err(bootstrap::state_failure)?).await
+            }
             None => {
+                send(&watch, &Beat::Unwell("a window or message takes too long".to_owned())).await;
                 error!("a window or message takes too long: the next run reads or sends it again");
                 Ok(Exit::Incomplete)
             }
@@ -80,6 +86,12 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
     // Do not wait for a log file that is still being read: nothing of it was committed.
     runtime.shutdown_background();
     ended
+}
+
+async fn send(watch: &Watch, beat: &Beat) {
+    if let Some(heartbeat) = watch.heartbeat() {
+        heartbeat.send(beat).await;
+    }
 }
 
 /// Logs the outcome of a tick and what is still pending.

@@ -19,6 +19,7 @@ use crate::admin::{self, Health};
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
+use crate::heartbeat::{self, Beat, Heartbeat};
 use crate::in_flight::InFlight;
 use crate::metric;
 use crate::progress_bar;
@@ -70,20 +71,14 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let writer = bootstrap::open_state(&config, Stay::Long)?;
     let health = Health::default();
     let (silences, addresses) = (SilenceBook::default(), AddressFiles::default());
-    admin::serve(
-        &config.admin,
-        metrics,
-        health.clone(),
-        writer.clone(),
-        config.incidents,
-        silences.clone(),
-        addresses.clone(),
-    )
-    .await?;
     let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default(), silences, addresses)?);
+    let in_use = tokio::sync::watch::Sender::new(watch.clone());
+    admin::serve(metrics, health.clone(), in_use.subscribe()).await?;
     let mut signals = Signals::new(hang_up).context("cannot listen for signals")?;
     let (switch, shutdown) = shutdown();
     start_watchdog(watch.writer().clone());
+    let beats = tokio::sync::watch::Sender::new(None);
+    tokio::spawn(heartbeat::send_latest(beats.subscribe()));
     systemd::notify(&[NotifyState::Ready]);
     let (sources, rules) = (watch.config().sources.len(), watch.rules().rules.len());
     info!(version = env!("CARGO_PKG_VERSION"), sources, rules, "started");
@@ -91,7 +86,9 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let mut daemon = Daemon {
         args: args.config.clone(),
         watch,
+        in_use,
         health,
+        beats,
         last_tick: None,
         ticks: JoinSet::new(),
         clock: WallClock::default(),
@@ -106,7 +103,11 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
 struct Daemon {
     args: ConfigArgs,
     watch: Arc<Watch>,
+    /// The same, for the admin page.
+    in_use: tokio::sync::watch::Sender<Arc<Watch>>,
     health: Health,
+    /// What the ticks have to say, for the heartbeat.
+    beats: tokio::sync::watch::Sender<Option<(Arc<Heartbeat>, Beat)>>,
     /// The last tick that began.
     last_tick: Option<Second>,
     /// The ticks that are not done.
@@ -248,15 +249,18 @@ impl Daemon {
             Ok((_, Err(error))) => {
                 error!(%error, "cannot read or write the state");
                 self.health.note_error(error.to_string());
+                self.beat(Beat::Unwell(error.to_string()));
                 return Ok(true);
             }
             Err(error) => {
                 error!(%error, "a tick crashed: this is a bug, please report it");
                 self.health.note_error("the last tick crashed".to_owned());
+                self.beat(Beat::Unwell("the tick crashed".to_owned()));
                 return Ok(true);
             }
         };
         self.health.note_tick(tick, &summary);
+        self.beat(Beat::of(tick, &summary));
         systemd::notify(&[NotifyState::Status(&format!(
             "tick {tick}: {}, {}, {} and {} pending",
             counted(summary.windows, "window"),
@@ -267,6 +271,13 @@ impl Daemon {
         Ok(!summary.is_complete())
     }
 
+    /// Lets the heartbeat send a signal, without waiting for it.
+    fn beat(&self, beat: Beat) {
+        if let Some(heartbeat) = self.watch.heartbeat() {
+            self.beats.send_replace(Some((heartbeat.clone(), beat)));
+        }
+    }
+
     /// Reloads config and rules. If they have errors, the old ones stay in use.
     async fn reload(&mut self) {
         // systemd's notify-reload expects the time at which the reload began, by its own clock.
@@ -275,6 +286,7 @@ impl Daemon {
         match self.reloaded().await {
             Ok(watch) => {
                 self.watch = Arc::new(watch);
+                self.in_use.send_replace(self.watch.clone());
                 warn_of_stranded(&self.watch).await;
                 metric::reload(true);
                 info!("config and rules reloaded");
@@ -290,17 +302,18 @@ impl Daemon {
     async fn reloaded(&self) -> Result<Watch, Failure> {
         let (config, rules) = self.args.load(SecretScope::ALL)?;
         let old = self.watch.config();
-        if config.state.path != old.state.path || config.admin != old.admin {
-            warn!("a reload does not change state.path and admin: restart to change them");
+        if config.state.path != old.state.path || config.admin.listen != old.admin.listen {
+            warn!("a reload does not change state.path and admin.listen: restart to change them");
         }
-        Ok(Watch::new(
+        let watch = Watch::new(
             config,
             rules,
             self.watch.writer().clone(),
             self.watch.in_flight().clone(),
             self.watch.silences().clone(),
             self.watch.addresses().clone(),
-        )?)
+        )?;
+        Ok(watch.with_sends(self.watch.sends().clone()))
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct DueWindows {
     pub(crate) gap: Option<Window>,
     /// Windows that are read for the first time, oldest first.
     pub(crate) windows: Vec<Window>,
+    /// Those of them that end at or before this were due at an earlier tick.
+    pub(crate) late_until: Second,
     /// Windows that are read again, oldest first.
     pub(crate) rereads: Vec<Window>,
 }
@@ -62,8 +64,12 @@ impl Schedule {
         });
         let cursor = go_back_to.unwrap_or(progress.map_or(first, |progress| progress.cursor));
         let gap = Window::new(cursor, floor.min(latest)).filter(|_| progress.is_some());
+        // What a log held before its first tick was due at no other.
+        let late_until =
+            progress.map_or(Second(i64::MIN), |_| latest.plus(self.earliest_seconds - self.latest_seconds));
         DueWindows {
             go_back_to,
+            late_until,
             windows: self.tiles(cursor.max(floor), latest),
             rereads: progress.map(|progress| progress.due_rereads(at)).unwrap_or_default(),
             gap,
@@ -138,6 +144,7 @@ mod tests {
                 go_back_to: None,
                 gap: None,
                 windows: vec![window("10:50:00", "11:50:00")],
+                late_until: Second(i64::MIN),
                 rereads: Vec::new()
             }
         );
@@ -156,7 +163,7 @@ mod tests {
             window("09:50:00", "10:50:00"),
             window("10:50:00", "11:50:00"),
         ];
-        assert_eq!(due.windows, expected);
+        assert_eq!((due.windows.as_slice(), due.late_until), (&expected[..], at("10:50:00")));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::writer::StateError;
 pub(crate) struct TickSummary {
     /// Windows that were committed, rereads included.
     pub(crate) windows: usize,
+    /// Why a log is not read as it should be: it fails, has a new gap or no records.
+    pub(crate) troubles: Vec<String>,
     /// Logs that still have due windows.
     pub(crate) logs_pending: usize,
     /// Messages that destinations accepted.
@@ -38,6 +40,7 @@ impl TickSummary {
             Ok(log) => {
                 let log = log?;
                 self.windows += log.windows;
+                self.troubles.extend(log.trouble);
                 self.logs_pending += usize::from(log.is_pending);
                 Ok(log.urgent)
             }

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::config::sources::SourceConfig;
 use crate::destination;
 use crate::dispatch::{self, DispatchSummary, Outbox};
+use crate::heartbeat::Heartbeat;
 use crate::in_flight::InFlight;
 use crate::log_task::{LogSummary, LogTask};
 use crate::metric;
@@ -30,6 +31,7 @@ use crate::outbound::Outbound;
 use crate::pace::{Pace, Wanted};
 use crate::scan::{Log, ScanOptions};
 use crate::schedule::TickTime;
+use crate::sends::SendLog;
 use crate::shutdown::Shutdown;
 use crate::silence_book::SilenceBook;
 use crate::stranded::{Stranded, stranded};
@@ -47,6 +49,8 @@ pub(crate) struct Watch {
     in_flight: InFlight,
     silences: SilenceBook,
     addresses: AddressFiles,
+    sends: SendLog,
+    heartbeat: Option<Arc<Heartbeat>>,
 }
 
 impl Watch {
@@ -72,6 +76,8 @@ impl Watch {
             let destination = destination::open(destination, &outbound)?.with_consoles(consoles.clone());
             outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences.clone(), addresses.clone())));
         }
+        let heartbeat = config.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.clone());
+        let heartbeat = heartbeat.map(|url| Heartbeat::new(url, &outbound.common).map(Arc::new)).transpose()?;
         let rules = Arc::new(rules);
         let limits = Limits {
             rows_max: config.rows_max as usize,
@@ -98,7 +104,13 @@ impl Watch {
             hash_key: writer.hash_key(),
             limits,
         };
-        Ok(Watch { config, logs, outboxes, engine: Arc::new(engine), options, writer, in_flight, silences, addresses })
+        let (engine, sends) = (Arc::new(engine), SendLog::default());
+        Ok(Watch { config, logs, outboxes, engine, options, writer, in_flight, silences, addresses, sends, heartbeat })
+    }
+
+    /// Goes on with what is known of the sends under another config.
+    pub(crate) fn with_sends(self, sends: SendLog) -> Watch {
+        Watch { sends, ..self }
     }
 
     /// Returns the config in use.
@@ -124,6 +136,16 @@ impl Watch {
     /// Returns what is known of addresses.
     pub(crate) fn addresses(&self) -> &AddressFiles {
         &self.addresses
+    }
+
+    /// Returns the URL that hears of each tick, if there is one.
+    pub(crate) fn heartbeat(&self) -> Option<&Arc<Heartbeat>> {
+        self.heartbeat.as_ref()
+    }
+
+    /// Returns when each destination took its last message.
+    pub(crate) fn sends(&self) -> &SendLog {
+        &self.sends
     }
 
     /// Returns the handle of the writer.
@@ -257,6 +279,8 @@ impl<'w> Senders<'w> {
                 Ok((number, Ok(sent))) => {
                     summary.messages += sent.sent;
                     self.pending[number] = sent.pending;
+                    let name = self.watch.outboxes[number].destination.name();
+                    self.watch.sends.note(name, sent.sent, sent.pending, Second::from(clock::now()));
                 }
                 Ok((_, Err(error))) => failure = Some(error),
                 Err(error) => {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stakeout_core::delivery::{Delivery, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::fold::{Closed, ClosedLog};
+use stakeout_core::fold::{Closed, ClosedLog, Stored};
 use stakeout_core::hash::HashKey;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::progress::Progress;
@@ -111,6 +111,7 @@ enum Request {
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
     Incidents(Box<AskedIncidents>, oneshot::Sender<Result<ReportedIncidents, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
+    Progresses(oneshot::Sender<Result<(Vec<Progress>, Stored), StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
     Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
     SearchIncidents(
@@ -200,6 +201,11 @@ impl Writer {
     /// Returns how far `log` is read, or `None` before its first commit.
     pub(crate) async fn progress(&self, log: &LogId) -> Result<Option<Progress>, StateError> {
         self.request(|reply| Request::Progress(log.clone(), reply)).await
+    }
+
+    /// Returns how far every log is read, and the numbers of what is stored.
+    pub(crate) async fn progresses(&self) -> Result<(Vec<Progress>, Stored), StateError> {
+        self.request(Request::Progresses).await
     }
 
     /// Returns whether the writer answers and has its state open.

@@ -1,5 +1,5 @@
-//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, STS, SNS, Slack, a plain webhook and a proxy, with
-//! faults on demand.
+//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, STS, SNS, Slack, healthchecks, a plain webhook
+//! and a proxy, with faults on demand.
 //!
 //! Each server speaks the protocol of its original on `127.0.0.1` and is at least as strict: the cloud accepts every
 //! request that a fake accepts. `stakeout demo` and the tests use them. This crate knows none of Stakeout's types, and
@@ -36,6 +36,7 @@ pub mod render;
 pub mod slack;
 pub mod slack_api;
 pub mod webhook;
+pub mod heartbeat;
 pub mod proxy;
 
 pub use clock::Clock;
@@ -43,6 +44,7 @@ pub use cloud_logging::CloudLogging;
 pub use cloudwatch_logs::CloudWatchLogs;
 pub use fault::{Fault, FaultSwitch, Faults};
 pub use filter_pattern::FilterPattern;
+pub use heartbeat::Heartbeat;
 pub use log_analytics::LogAnalytics;
 pub use logging_filter::LoggingFilter;
 pub use proxy::Proxy;

@@ -140,7 +140,8 @@ pub(crate) fn network_of(source: &SourceIp) -> &'static str {
 }
 
 /// Returns a time for people: `2026-11-22 01:00:52 UTC`.
-pub(crate) fn utc(at: Second) -> String {
+#[must_use]
+pub fn utc(at: Second) -> String {
     let written = at.to_string();
     match written.strip_suffix('Z') {
         Some(written) => format!("{} UTC", written.replacen('T', " ", 1)),
@@ -149,7 +150,8 @@ pub(crate) fn utc(at: Second) -> String {
 }
 
 /// Returns a period for people: `at` one time, or `from` one `to` another, with the date once if it is the same.
-pub(crate) fn period(first: Second, last: Second) -> String {
+#[must_use]
+pub fn period(first: Second, last: Second) -> String {
     let (first, last) = (utc(first), utc(last));
     if first == last {
         return format!("at {first}");
@@ -163,7 +165,8 @@ pub(crate) fn period(first: Second, last: Second) -> String {
 }
 
 /// Returns a duration for people: its two largest units, such as `29 min 18 s`.
-pub(crate) fn span(seconds: i64) -> String {
+#[must_use]
+pub fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -191,7 +194,8 @@ pub(crate) fn frequency(episode: &Episode) -> String {
 
 /// Returns the requests by response code, the most frequent first, such as `120 × 403, 3 × 401`. Empty if none was
 /// counted.
-pub(crate) fn by_code(codes: &ResponseCodes) -> String {
+#[must_use]
+pub fn by_code(codes: &ResponseCodes) -> String {
     let all = codes.most_first();
     let mut parts: Vec<String> = all.iter().take(CODES_MAX).map(|(code, n)| format!("{n} × {code}")).collect();
     let rest = all.iter().skip(CODES_MAX).fold(0, |rest: u64, (_, n)| rest.saturating_add(*n));

@@ -17,15 +17,10 @@ const OF_MONITORING: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
 const SERVICE_ENDS: [&str; 2] = [".svc", ".svc.cluster.local"];
 
 /// The names of hosts that the config adds, in lower case.
-#[derive(Clone, Debug)]
-pub(super) struct Hosts(Vec<String>);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hosts<'a>(pub(super) &'a [String]);
 
-impl Hosts {
-    /// Returns the hosts for these names, which are in lower case.
-    pub(super) fn new(names: Vec<String>) -> Hosts {
-        Hosts(names)
-    }
-
+impl Hosts<'_> {
     /// Returns whether a request for `path` is for one of the hosts: an address, `localhost`, or a name of the config.
     /// Monitoring may also use a name that no public domain has, as it does for a Service. A client of HTTP/1.0 need not say.
     pub(super) fn include(&self, headers: &HeaderMap, path: &str) -> bool {
@@ -52,9 +47,9 @@ mod tests {
     use super::*;
 
     fn is_answered(host: &str, path: &str) -> bool {
-        let hosts = Hosts::new(vec!["stakeout.example".to_owned()]);
+        let names = ["stakeout.example".to_owned()];
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).expect("a header"))]);
-        hosts.include(&headers, path)
+        Hosts(&names).include(&headers, path)
     }
 
     #[test]
@@ -69,11 +64,11 @@ mod tests {
             "stakeout.example",
             "Stakeout.Example.:9403",
         ] {
-            for path in ["/state", "/findings", "/findings/1", "/metrics", "/healthz", "/readyz", "/other"] {
+            for path in ["/", "/state", "/findings", "/findings/1", "/metrics", "/healthz", "/readyz", "/other"] {
                 assert!(is_answered(host, path), "{host} {path}");
             }
         }
-        assert!(Hosts::new(Vec::new()).include(&HeaderMap::new(), "/state"));
+        assert!(Hosts(&[]).include(&HeaderMap::new(), "/state"));
     }
 
     #[test]
@@ -82,7 +77,7 @@ mod tests {
             for path in ["/metrics", "/healthz", "/readyz"] {
                 assert!(is_answered(host, path), "{host} {path}");
             }
-            for path in ["/state", "/findings", "/findings/1", "/metrics/"] {
+            for path in ["/", "/state", "/incidents", "/findings", "/findings/1", "/metrics/"] {
                 assert!(!is_answered(host, path), "{host} {path}");
             }
         }
@@ -102,7 +97,7 @@ mod tests {
             ".",
             "",
         ] {
-            for path in ["/state", "/findings", "/metrics", "/healthz", "/readyz"] {
+            for path in ["/", "/state", "/findings", "/metrics", "/healthz", "/readyz"] {
                 assert!(!is_answered(host, path), "{host} {path}");
             }
         }

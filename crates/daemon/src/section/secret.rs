@@ -41,6 +41,8 @@ pub(crate) struct SecretScope<'a> {
     notify: SecretPolicy,
     /// The only destination whose secrets it needs, if not all.
     destination: Option<&'a str>,
+    /// About that of `heartbeat`.
+    pub(crate) heartbeat: SecretPolicy,
 }
 
 impl<'a> SecretScope<'a> {
@@ -48,18 +50,26 @@ impl<'a> SecretScope<'a> {
     pub(crate) const ALL: SecretScope<'static> = SecretScope::of(SecretPolicy::Read, SecretPolicy::Read);
     /// It reads logs only.
     pub(crate) const SOURCES: SecretScope<'static> = SecretScope::of(SecretPolicy::Read, SecretPolicy::Skip);
+    /// It reads logs, and checks the heartbeat where it may.
+    pub(crate) const DOCTOR: SecretScope<'static> =
+        SecretScope { heartbeat: SecretPolicy::Check, ..SecretScope::SOURCES };
     /// It checks the config.
     pub(crate) const CHECK: SecretScope<'static> = SecretScope::of(SecretPolicy::Check, SecretPolicy::Check);
     /// It does neither.
     pub(crate) const NONE: SecretScope<'static> = SecretScope::of(SecretPolicy::Skip, SecretPolicy::Skip);
 
     const fn of(sources: SecretPolicy, notify: SecretPolicy) -> SecretScope<'static> {
-        SecretScope { sources, notify, destination: None }
+        SecretScope { sources, notify, destination: None, heartbeat: notify }
     }
 
     /// Returns the scope of a verb that sends messages to one destination, or to all.
     pub(crate) fn notify(destination: Option<&'a str>) -> SecretScope<'a> {
-        SecretScope { sources: SecretPolicy::Skip, notify: SecretPolicy::Read, destination }
+        SecretScope {
+            sources: SecretPolicy::Skip,
+            notify: SecretPolicy::Read,
+            destination,
+            heartbeat: SecretPolicy::Skip,
+        }
     }
 
     /// Returns what the verb does about the secrets of a destination.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use stakeout_core::address::SourceIp;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::fold::Closed;
+use stakeout_core::fold::{Closed, Stored};
+use stakeout_core::progress::Progress;
 use stakeout_core::time::Second;
 use stakeout_ledger::{Compaction, Ledger, LedgerError, Stay};
 use tokio::sync::{mpsc, oneshot};
@@ -171,6 +172,7 @@ impl WriterThread {
                 let progress = |ledger: &Ledger| Ok(ledger.progress(&log)?.map(|(_, progress)| progress));
                 drop(reply.send(self.with(progress)));
             }
+            Request::Progresses(reply) => drop(reply.send(self.with(progresses))),
             Request::Check(reply) => drop(reply.send(self.with(|_| Ok(())))),
         }
     }
@@ -246,6 +248,10 @@ fn warn_of(closed: &Closed) {
             messages, "too many messages are pending, so these are not kept: stakeout findings list shows them"
         );
     }
+}
+
+fn progresses(ledger: &Ledger) -> Result<(Vec<Progress>, Stored), LedgerError> {
+    Ok((ledger.progresses()?.into_iter().map(|(_, progress)| progress).collect(), ledger.stored()?))
 }
 
 fn findings(ledger: &Ledger, keys: Vec<FindingKey>) -> Result<HashMap<FindingKey, Finding>, LedgerError> {

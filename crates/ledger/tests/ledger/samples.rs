@@ -17,6 +17,7 @@ use stakeout_core::hash::TextHash;
 use stakeout_core::incident::IncidentKey;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::novelty::{SeenChange, SeenDays, SeenKey};
+use stakeout_core::past_windows::{PastWindows, WindowMark};
 use stakeout_core::progress::{Failing, Gap, Progress, Reread};
 use stakeout_core::response_code::ResponseCode;
 use stakeout_core::rule::{Level, RuleHead};
@@ -170,6 +171,7 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
         silent_windows: 3,
         silence_reported: true,
         hidden_proxies: vec!["172.31.0.5".parse().expect("an address")],
+        past: PastWindows { since: Second(-1), marked: vec![(window(3), WindowMark::Late)] },
     }
 }
 
