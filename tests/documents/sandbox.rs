@@ -152,6 +152,7 @@ impl<'a> Sandbox<'a> {
             .env("PATH", self.folder().join("bin"))
             .env("HOME", self.folder())
             .env("SLACK_WEBHOOK_URL", self.clouds.slack.webhook_url())
+            .env("SLACK_BOT_TOKEN", stakeout_fakes::slack_api::BOT_TOKEN)
             .env("CREDENTIALS_DIRECTORY", self.folder().join("credentials"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -83,9 +83,12 @@ pub(crate) struct Outbox {
     /// What is known of addresses.
     addresses: AddressFiles,
     /// Paces the messages, of one tick after another.
-    limiter: Option<DefaultDirectRateLimiter>,
+    limiter: Option<Arc<DefaultDirectRateLimiter>>,
     pause: Mutex<Pause>,
 }
+
+/// The paces of channels that destinations share, by what identifies the channel.
+pub(crate) type SharedPaces = HashMap<String, Arc<DefaultDirectRateLimiter>>;
 
 /// Until when nothing is sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,8 +110,12 @@ impl Outbox {
         incidents: IncidentOptions,
         silences: SilenceBook,
         addresses: AddressFiles,
+        paces: &mut SharedPaces,
     ) -> Outbox {
-        let limiter = destination.pace().map(|pace| RateLimiter::direct(quota(pace)));
+        let limiter = destination.pace().map(|pace| {
+            let own = || Arc::new(RateLimiter::direct(quota(pace)));
+            destination.channel_id().map_or_else(own, |channel| paces.entry(channel).or_insert_with(own).clone())
+        });
         Outbox { destination, incidents, silences, addresses, limiter, pause: Mutex::default() }
     }
 
@@ -393,6 +400,11 @@ impl Pause {
 #[cfg(test)]
 mod tests {
     use governor::clock::FakeRelativeClock;
+    use stakeout_core::route::{Route, Subjects};
+    use stakeout_core::rule::Level;
+    use stakeout_http::{Endpoint, Network};
+    use stakeout_notify::destination::Channel;
+    use stakeout_notify::slack::{API_URL, Bot};
 
     use super::*;
 
@@ -410,6 +422,24 @@ mod tests {
         assert_eq!(all, [3, 1, 1, 1]);
         clock.advance(second * 60);
         assert_eq!(sent(), 3, "an hour of silence is not saved up");
+    }
+
+    #[test]
+    fn destinations_of_one_channel_share_its_pace() {
+        let outbox = |channel: &str, paces: &mut SharedPaces| {
+            let token = secrecy::SecretString::from("xoxb-1-1-x");
+            let endpoint = Endpoint::parse(API_URL).expect("an address");
+            let bot = Bot::new(&endpoint, token, channel.to_owned(), &Network::default()).expect("a bot");
+            let route = Route::from_level(Subjects::Incidents, Level::Low);
+            let channel = Channel::SlackBot { bot, max_messages: 10 };
+            let destination = Destination::new("team".to_owned(), route, channel);
+            let (silences, addresses) = (SilenceBook::default(), AddressFiles::default());
+            Outbox::new(destination, IncidentOptions::default(), silences, addresses, paces)
+        };
+        let paces = &mut SharedPaces::default();
+        let outboxes = ["C1", "C1", "C2"].map(|channel| outbox(channel, paces));
+        let taken = outboxes.each_ref().map(|outbox| outbox.limiter.as_ref().expect("a pace").check().is_ok());
+        assert_eq!(taken, [true, false, true]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::config::sources::SourceConfig;
 use crate::destination;
-use crate::dispatch::{self, DispatchSummary, Outbox};
+use crate::dispatch::{self, DispatchSummary, Outbox, SharedPaces};
 use crate::heartbeat::Heartbeat;
 use crate::in_flight::InFlight;
 use crate::log_task::{LogSummary, LogTask};
@@ -71,10 +71,11 @@ impl Watch {
             logs.push(Arc::new(Log::open(source, &mut budgets, &outbound)?));
         }
         let consoles: Arc<[LogConsole]> = config.sources.iter().filter_map(SourceConfig::console).collect();
-        let mut outboxes = Vec::new();
+        let (mut outboxes, mut paces) = (Vec::new(), SharedPaces::default());
         for destination in &config.notify {
             let destination = destination::open(destination, &outbound)?.with_consoles(consoles.clone());
-            outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences.clone(), addresses.clone())));
+            let (silences, addresses) = (silences.clone(), addresses.clone());
+            outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences, addresses, &mut paces)));
         }
         let heartbeat = config.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.clone());
         let heartbeat = heartbeat.map(|url| Heartbeat::new(url, &outbound.common).map(Arc::new)).transpose()?;

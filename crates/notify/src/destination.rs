@@ -155,6 +155,16 @@ impl Destination {
         }
     }
 
+    /// Returns what identifies the channel whose pace the destination shares with others of the same channel; `None` where it has
+    /// a pace of its own.
+    #[must_use]
+    pub fn channel_id(&self) -> Option<String> {
+        match &self.channel {
+            Channel::SlackBot { bot, .. } => Some(bot.channel_id()),
+            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => None,
+        }
+    }
+
     /// Returns how many messages [`send_all`](Self::send_all) takes: those that are settled together, and that a kill between
     /// the two may repeat.
     #[must_use]

@@ -62,7 +62,7 @@ fn of_silenced(shown: HashMap<IncidentKey, ShownIncident>) -> HashSet<IncidentKe
 }
 
 /// Returns the incidents that the findings are a part of now, by the keys that are asked for, and which of them are silenced.
-pub(super) fn reported(ledger: &Ledger, question: AskedIncidents) -> Result<ReportedIncidents, LedgerError> {
+pub(super) fn reported(ledger: &Ledger, question: &AskedIncidents) -> Result<ReportedIncidents, LedgerError> {
     let shown = ledger.shown(&question.destination, question.asked.iter().map(|(key, _)| *key))?;
     // A crowd has the findings of thousands of addresses, so one is read after another; all others are read together.
     let mut read_together: BTreeMap<Option<Actor>, Vec<(IncidentKey, Finding)>> = BTreeMap::new();
@@ -74,7 +74,7 @@ pub(super) fn reported(ledger: &Ledger, question: AskedIncidents) -> Result<Repo
     }
     let mut reported = ReportedIncidents { shown, ..ReportedIncidents::default() };
     for asked in read_together.into_values() {
-        add_reported(ledger, &asked, &question, &mut reported)?;
+        add_reported(ledger, &asked, question, &mut reported)?;
     }
     Ok(reported)
 }

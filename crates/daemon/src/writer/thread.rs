@@ -157,7 +157,7 @@ impl WriterThread {
             Request::Pending(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.stored()?.pending)))),
             Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
             Request::Incidents(question, reply) => {
-                drop(reply.send(self.with(|ledger| incidents::reported(ledger, *question))));
+                drop(reply.send(self.with(|ledger| incidents::reported(ledger, &question))));
             }
             Request::Search(mut search, reply) => {
                 let archive = self.with(|ledger| search.step(ledger));

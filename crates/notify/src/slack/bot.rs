@@ -56,9 +56,9 @@ impl Bot {
         Ok(Bot { api, token, channel, client: http::client(network)? })
     }
 
-    /// Returns what identifies the channel: its messages share one pace.
+    /// Returns what identifies the channel.
     #[must_use]
-    pub fn pace_key(&self) -> String {
+    pub fn channel_id(&self) -> String {
         format!("{} {}", self.api, self.channel)
     }
 
