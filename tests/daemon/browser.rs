@@ -23,7 +23,7 @@ fn chromium() -> Option<PathBuf> {
 #[test]
 fn a_browser_finds_no_fault() {
     let Some(chromium) = chromium() else {
-        println!("skipped: there is no chromium on this machine");
+        eprintln!("skipped: there is no chromium on this machine");
         return;
     };
     let daemon = scene::start();

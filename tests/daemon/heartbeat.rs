@@ -20,15 +20,15 @@ const TICKS: [&str; 5] = [
 ];
 
 /// A fake, a folder with a config and a log, and the binary.
-struct World {
+pub(super) struct World {
     folder: tempfile::TempDir,
     heartbeat: Heartbeat,
-    webhook: Webhook,
+    pub(super) webhook: Webhook,
     _runtime: Runtime,
 }
 
 impl World {
-    fn new() -> World {
+    pub(super) fn new() -> World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (heartbeat, webhook) = runtime.block_on(async { (Heartbeat::start().await, Webhook::start().await) });
@@ -40,7 +40,7 @@ impl World {
         world
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -60,7 +60,7 @@ impl World {
         fs::write(self.path().join("stakeout.yaml"), text).expect("written");
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
         command
             .args(arguments)
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// Runs one tick, and returns its exit code and what it logged.
-    fn tick(&self, at: &str) -> (Option<i32>, String) {
+    pub(super) fn tick(&self, at: &str) -> (Option<i32>, String) {
         let output = self.run(&["once", "--at", at]);
         let logged = String::from_utf8_lossy(&output.stderr).into_owned();
         let id = self.heartbeat.url().rsplit('/').next().expect("an id").to_owned();

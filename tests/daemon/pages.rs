@@ -12,7 +12,7 @@ use scraper::{ElementRef, Html, Selector};
 use serde_json::json;
 
 use super::findings::recent_scan;
-use super::{Daemon, configure_page};
+use super::{AUDIT_LINE, Daemon, configure_page};
 
 /// Every page has one style, one title and one picture for the tab.
 const ELEMENTS: &[&str] = &[
@@ -112,9 +112,13 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+fn utc(at: i64) -> String {
+    jiff::Timestamp::from_second(at).expect("a time").to_string()
+}
+
 /// Each of these users reads a secret, in the hour that the first tick reads.
 fn read_secrets<'u>(users: impl Iterator<Item = &'u str>) -> String {
-    let at = jiff::Timestamp::from_second(now().div_euclid(3_600) * 3_600 - 3_600).expect("a time").to_string();
+    let at = utc(now().div_euclid(3_600) * 3_600 - 3_600);
     let mut log = String::new();
     for (n, user) in users.enumerate() {
         let event = json!({
@@ -220,7 +224,7 @@ fn five_thousand_incidents_are_pages_of_a_hundred() {
         #[expect(clippy::disallowed_methods, reason = "printed, and nothing depends on it")]
         let asked = Instant::now();
         let shown = daemon.browse(path);
-        println!("{path}: {} bytes in {} ms", shown.text.len(), asked.elapsed().as_millis());
+        eprintln!("{path}: {} bytes in {} ms", shown.text.len(), asked.elapsed().as_millis());
         let page = judged(&shown);
         assert_eq!(select(&page, "ol.incidents > li").len(), 100, "{path}");
     }
@@ -280,6 +284,23 @@ fn the_pages_say_what_the_commands_say_and_forbid_all_else() {
     assert_eq!(daemon.browse("/incidents/0").status, StatusCode::BAD_REQUEST);
     assert_eq!(daemon.browse_host("attacker.example", "/").status, StatusCode::MISDIRECTED_REQUEST);
     assert!(daemon.ask("POST", "/").0.contains("405"));
+}
+
+/// A daemon that was down for three hours catches up two windows late. The log has no record after that.
+#[test]
+fn a_strip_shows_what_was_late_and_silent() {
+    let at = |hours: i64| utc(now().div_euclid(3_600) * 3_600 - hours * 3_600);
+    let mut command = Command::new("sh");
+    let script = "for at in $STAKEOUT_TEST_TICKS; do \"$0\" once -c stakeout.yaml --at $at; done; exec \"$0\" \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_stakeout")]);
+    command.env("STAKEOUT_TEST_TICKS", format!("{} {}", at(6), at(3)));
+    let line = |hours: i64| AUDIT_LINE.replace("2020-01-01T00:00:00Z", &at(hours)) + "\n";
+    let daemon = Daemon::start_with(command, &(4..9).rev().map(line).collect::<String>());
+    daemon.wait_for("STATUS=tick ");
+    let page = judged(&daemon.browse("/"));
+    let label = select(&page, "svg.strip")[0].value().attr("aria-label").unwrap_or_default();
+    assert!(label.contains("read 2 h 0 min, late 2 h 0 min, silent 3 h"), "{label}");
+    assert!(text_of(select(&page, "ul.trouble")[0]).starts_with("Silent: no record in the last 3 windows"));
 }
 
 #[test]

@@ -52,6 +52,9 @@ pub(crate) const BUILDS: &[(&str, &str)] =
 /// Programs of this machine that pages may use.
 const LOCAL: &[&str] = &["cat", "grep", "seq"];
 
+/// No page sends a signal to it.
+const HEARTBEAT_URL: &str = "https://hc-ping.com/8f0c2a3e-6b1d-4a57-9c47-0d5b2f6e91aa";
+
 /// What in a page cannot run as it is written, and what takes its place.
 const WEBHOOK_URL: &str = "https://hooks.slack.com/services/...";
 
@@ -84,8 +87,10 @@ impl<'a> Sandbox<'a> {
         );
         let credentials = folder.join("credentials");
         fs::create_dir(&credentials).expect("a folder");
-        fs::write(credentials.join("slack"), clouds.slack.webhook_url()).expect("a secret");
-        fs::set_permissions(credentials.join("slack"), fs::Permissions::from_mode(0o600)).expect("a mode");
+        for (name, secret) in [("slack", clouds.slack.webhook_url().as_str()), ("heartbeat", HEARTBEAT_URL)] {
+            fs::write(credentials.join(name), secret).expect("a secret");
+            fs::set_permissions(credentials.join(name), fs::Permissions::from_mode(0o600)).expect("a mode");
+        }
         sandbox
     }
 
@@ -153,6 +158,7 @@ impl<'a> Sandbox<'a> {
             .env("HOME", self.folder())
             .env("SLACK_WEBHOOK_URL", self.clouds.slack.webhook_url())
             .env("SLACK_BOT_TOKEN", stakeout_fakes::slack_api::BOT_TOKEN)
+            .env("HEARTBEAT_URL", HEARTBEAT_URL)
             .env("CREDENTIALS_DIRECTORY", self.folder().join("credentials"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
