@@ -18,7 +18,7 @@ fn world() -> World {
 }
 
 /// Appends what an attacker asks in the hour before the tick number `hour`: for secrets, answered with `code`.
-fn ask(world: &World, source: &str, hour: i64, code: u16) {
+pub(crate) fn ask(world: &World, source: &str, hour: i64, code: u16) {
     let at = TICK + hour * HOUR - 40 * MINUTE;
     let asked = (0..12).map(|n| {
         let uri = format!("/api/v1/namespaces/n{n}/secrets");

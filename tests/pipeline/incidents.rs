@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use stakeout_fakes::webhook::Post;
 
-use super::audit::{Asked, DAY, HOUR, Line, MINUTE, recording, stretched};
+use super::audit::{DAY, HOUR, recording, stretched};
 use super::ocsf::{CLOSE, CREATE, UPDATE};
 use super::world::World;
 
@@ -85,14 +85,7 @@ fn hour_by_hour_the_incidents_are_those_of_replay() {
 fn an_attack_over_hours_is_one_incident() {
     let world = world();
     let ask = |hour: i64, code: u16| {
-        let at = TICK + hour * HOUR - 40 * MINUTE;
-        let asked = (0..12).map(|n| {
-            let uri = format!("/api/v1/namespaces/n{n}/secrets");
-            let line = Asked { uri, ..Asked::new(at + n, ATTACKER, code, hour * 100 + n) }.line();
-            let object = r#""objectRef":{"resource":"secrets","apiVersion":"v1"},"requestURI""#;
-            Line { text: line.text.replace("\"requestURI\"", object), ..line }
-        });
-        world.append_to_file(0, &asked.collect::<Vec<Line>>());
+        super::bot::ask(&world, ATTACKER, hour, code);
         world.once_done(TICK + hour * HOUR);
     };
     (0..3).for_each(|hour| ask(hour, 403));
