@@ -171,11 +171,23 @@ fn configure(folder: &Path, admin: SocketAddr, more: &str) {
 }
 
 fn configure_page(folder: &Path, admin: &str, more: &str) {
+    let minute = last_tick() % 3_600 / 60;
     let text = format!(
-        "state: {{path: state}}\nadmin: {admin}\nsources:\n  - {{name: onprem, file: {{path: audit.log}}}}\n\
+        "state: {{path: state}}\nschedule: {{cron: \"{minute} * * * *\"}}\nadmin: {admin}\nsources:\n  - {{name: onprem, file: {{path: audit.log}}}}\n\
          notify:\n  - {{name: out, stdout: {{}}}}\n{more}"
     );
     std::fs::write(folder.join("stakeout.yaml"), text).expect("written");
+}
+
+/// Returns when the daemon of a test was last due: about half an hour ago, so that the next tick comes when the test is over.
+#[expect(clippy::disallowed_methods, reason = "the daemon goes by the clock")]
+fn last_tick() -> i64 {
+    let ten_minutes = 600;
+    (jiff::Timestamp::now().as_second() - 25 * 60).div_euclid(ten_minutes) * ten_minutes
+}
+
+fn utc(at: i64) -> String {
+    jiff::Timestamp::from_second(at).expect("a time").to_string()
 }
 
 #[test]

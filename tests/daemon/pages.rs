@@ -12,7 +12,7 @@ use scraper::{ElementRef, Html, Selector};
 use serde_json::json;
 
 use super::findings::recent_scan;
-use super::{AUDIT_LINE, Daemon, configure_page};
+use super::{AUDIT_LINE, Daemon, configure_page, last_tick, utc};
 
 /// Every page has one style, one title and one picture for the tab.
 const ELEMENTS: &[&str] = &[
@@ -107,18 +107,9 @@ correlation:
 level: high
 ";
 
-#[expect(clippy::disallowed_methods, reason = "the daemon reads what is recent")]
-fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
-}
-
-fn utc(at: i64) -> String {
-    jiff::Timestamp::from_second(at).expect("a time").to_string()
-}
-
 /// Each of these users reads a secret, in the hour that the first tick reads.
 fn read_secrets<'u>(users: impl Iterator<Item = &'u str>) -> String {
-    let at = utc(now().div_euclid(3_600) * 3_600 - 3_600);
+    let at = utc(last_tick() - 3_600);
     let mut log = String::new();
     for (n, user) in users.enumerate() {
         let event = json!({
@@ -289,7 +280,7 @@ fn the_pages_say_what_the_commands_say_and_forbid_all_else() {
 /// A daemon that was down for three hours catches up two windows late. The log has no record after that.
 #[test]
 fn a_strip_shows_what_was_late_and_silent() {
-    let at = |hours: i64| utc(now().div_euclid(3_600) * 3_600 - hours * 3_600);
+    let at = |hours: i64| utc(last_tick() - hours * 3_600);
     let mut command = Command::new("sh");
     let script = "for at in $STAKEOUT_TEST_TICKS; do \"$0\" once -c stakeout.yaml --at $at; done; exec \"$0\" \"$@\"";
     command.args(["-c", script, env!("CARGO_BIN_EXE_stakeout")]);

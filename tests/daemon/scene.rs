@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Daemon, TcpListener, read_messages};
+use super::{Daemon, TcpListener, last_tick, read_messages, utc};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -25,15 +25,16 @@ pub(super) fn start() -> Daemon {
     let folder = tempfile::tempdir().expect("a folder");
     let admin = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     let source = |name: &str| format!("  - {{name: {name}, file: {{path: {name}.log}}}}\n");
+    let now = last_tick();
     let config = format!(
-        "state: {{path: state}}\nadmin: {{listen: \"{admin}\"}}\nschedule: {{start: -6d}}\nsources:\n{}{}{}notify:\n  - {{name: \
+        "state: {{path: state}}\nadmin: {{listen: \"{admin}\"}}\nschedule: {{start: -6d, cron: \"{} * * * *\"}}\nsources:\n{}{}{}notify:\n  - {{name: \
          siem, min_severity: critical, stdout: {{}}}}\n",
+        now % HOUR / 60,
         source("shop-prod"),
         source("shop-staging"),
         source("edge")
     );
     std::fs::write(folder.path().join("stakeout.yaml"), config).expect("written");
-    let now = now();
     std::fs::write(folder.path().join("shop-prod.log"), prod(now)).expect("written");
     std::fs::write(folder.path().join("shop-staging.log"), staging(now)).expect("written");
     std::fs::write(folder.path().join("edge.log"), edge(now)).expect("written");
@@ -55,22 +56,12 @@ pub(super) fn start() -> Daemon {
     daemon
 }
 
-/// Returns the begin of this hour.
-#[expect(clippy::disallowed_methods, reason = "a strip shows the days until now")]
-fn now() -> i64 {
-    jiff::Timestamp::now().as_second().div_euclid(HOUR) * HOUR
-}
-
 fn once(folder: &Path, at: i64) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
     command.args(["once", "-c", "stakeout.yaml", "--at", &utc(at)]).current_dir(folder);
     let ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("stakeout starts");
     // It ends with 1 while a log cannot be read.
     assert!(matches!(ended.code(), Some(0 | 1)), "{ended}");
-}
-
-fn utc(at: i64) -> String {
-    jiff::Timestamp::from_second(at).expect("a time").to_string()
 }
 
 /// Who asks.

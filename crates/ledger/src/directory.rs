@@ -164,23 +164,32 @@ impl Drop for Directory {
 /// Gives what is below `path` to the owner of `path`, if root worked in the state of another user: that user's daemon could
 /// not open root's files.
 fn give_back(path: &Path) -> io::Result<()> {
-    let owner = fs::metadata(path)?;
+    let owner = match fs::metadata(path) {
+        // The demo removes its directory while another thread still holds the state.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        owner => owner?,
+    };
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    if is_root && owner.uid() != 0 { give(path, &owner) } else { Ok(()) }
+    if is_root && owner.uid() != 0 { give_all_in(path, &owner) } else { Ok(()) }
 }
 
-fn give(directory: &Path, owner: &Metadata) -> io::Result<()> {
+fn give_all_in(directory: &Path, owner: &Metadata) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        if metadata.uid() != owner.uid() {
-            lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
-        }
-        if metadata.is_dir() {
-            give(&entry.path(), owner)?;
+        match give(&entry?.path(), owner) {
+            // The engine replaces its summaries meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            given => given?,
         }
     }
     Ok(())
+}
+
+fn give(path: &Path, owner: &Metadata) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.uid() != owner.uid() {
+        lchown(path, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    if metadata.is_dir() { give_all_in(path, owner) } else { Ok(()) }
 }
 
 /// Takes the rights of other users on a file, or a directory and all in it, away.
