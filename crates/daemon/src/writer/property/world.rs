@@ -302,6 +302,12 @@ impl World {
         }
         self.writer = None;
         let ledger = opened(|| Ledger::open(self.state.path()));
+        let log = request.source.log.clone();
+        let due = |ledger: &Ledger| {
+            let progress = ledger.progress(&log).expect("the state is read");
+            progress.map(|(_, progress)| (progress.cursor, progress.rereads, progress.follow_ups))
+        };
+        let before = due(&ledger);
         let mut least = LeastProgress::read(&self.engine, &ledger).expect("the state is read");
         let mut parts = parts::earlier_parts(&ledger, &self.engine, &mut request);
         parts.truncate(1 + roll(dice, parts.len().max(1)));
@@ -310,6 +316,7 @@ impl World {
             self.store(&closed.commit.findings);
             self.died_between_parts += 1;
         }
+        assert!(before.is_none() || before == due(&ledger), "before its last part, the window is due as it was");
         drop(ledger);
         self.open();
     }
