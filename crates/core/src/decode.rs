@@ -23,7 +23,7 @@ pub use borrowed_event::BorrowedEvent;
 pub use event_filter::EventFilter;
 pub use json_text::json_text;
 pub use openshift::OAUTH_SERVER;
-pub use stage_time::{stage_time_ms, stage_time_unread_ms};
+pub use stage_time::{stage_time_at_end_ms, stage_time_ms, stage_time_unread_ms};
 
 /// Longest line that is read whole, in bytes. Of a longer line only the first part is read, and it counts as truncated.
 ///

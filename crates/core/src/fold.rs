@@ -70,8 +70,11 @@ pub struct Limits {
     pub values_max: usize,
     /// Rows (rule, group, minute) in an hour of record time that are stored.
     pub rows_max: usize,
-    /// Findings that one commit opens; 2 KB of memory each, and as much again while they are written. The largest are
-    /// opened, and the others are reported as a sum.
+    /// Rows that one commit writes. A window with more is committed in parts: the state engine keeps in memory all that one
+    /// commit touches.
+    pub commit_rows_max: usize,
+    /// Findings that a window opens; 2 KB of memory each, and as much again while they are written. The largest are opened,
+    /// of each part where the window is committed in parts, and the others are reported as a sum.
     pub findings_max: usize,
     /// Findings that are stored outside of the archive: those that are open or within reach of a late event. The last tenth
     /// is reserved for level medium and above, and half of that for high.
@@ -80,7 +83,7 @@ pub struct Limits {
     pub rows_stored_max: usize,
     /// Pending entries and notices of each destination, with room reserved in the same way.
     pub pending_max: usize,
-    /// Follow-ups that one commit adds.
+    /// Follow-ups that a window adds.
     pub follow_ups_max: usize,
     /// Sources of one follow-up.
     pub follow_up_sources_max: usize,
@@ -97,6 +100,7 @@ impl Default for Limits {
             samples_max: 20_000,
             values_max: 200_000,
             rows_max: 100_000,
+            commit_rows_max: 10_000,
             findings_max: 5_000,
             findings_stored_max: 200_000,
             rows_stored_max: 4_000_000,

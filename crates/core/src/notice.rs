@@ -1,10 +1,15 @@
 //! Notices: what an operator must know of the watch itself, not of an attacker.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Window;
+
+/// Most sources or rules that a notice names: the largest.
+pub const TOP_MAX: usize = 10;
 
 /// A notice about the watch itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -87,7 +92,60 @@ pub enum NoticeKind {
     },
 }
 
+impl NoticeKind {
+    fn and(&self, other: &NoticeKind) -> Option<NoticeKind> {
+        match (self, other) {
+            (
+                NoticeKind::TooManyFindings { findings, requests, rules, top },
+                NoticeKind::TooManyFindings {
+                    findings: more,
+                    requests: more_requests,
+                    rules: more_rules,
+                    top: more_top,
+                },
+            ) => Some(NoticeKind::TooManyFindings {
+                findings: findings + more,
+                requests: requests + more_requests,
+                rules: largest(rules, more_rules),
+                top: largest(top, more_top),
+            }),
+            (
+                NoticeKind::Overflow { rows, requests, top },
+                NoticeKind::Overflow { rows: more, requests: more_requests, top: more_top },
+            ) => Some(NoticeKind::Overflow {
+                rows: rows + more,
+                requests: requests + more_requests,
+                top: largest(top, more_top),
+            }),
+            (
+                NoticeKind::NotFollowedUp { sources, reason },
+                NoticeKind::NotFollowedUp { sources: more, reason: same },
+            ) if reason == same => Some(NoticeKind::NotFollowedUp { sources: sources + more, reason: reason.clone() }),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the largest of two lists, with the sums of those that are in both.
+fn largest(one: &[(String, u64)], other: &[(String, u64)]) -> Vec<(String, u64)> {
+    let mut sums: BTreeMap<&String, u64> = BTreeMap::new();
+    one.iter().chain(other).for_each(|(what, number)| *sums.entry(what).or_default() += number);
+    let mut largest: Vec<(String, u64)> = sums.into_iter().map(|(what, number)| (what.clone(), number)).collect();
+    largest.sort_by_key(|(_, number)| Reverse(*number));
+    largest.truncate(TOP_MAX);
+    largest
+}
+
 impl Notice {
+    /// Returns a notice of both, if they are sums about the same window of one log: a window that is committed in parts has one
+    /// for each part.
+    #[must_use]
+    pub fn and(&self, other: &Notice) -> Option<Notice> {
+        let is_same = (&self.source, &self.cluster, self.window) == (&other.source, &other.cluster, other.window);
+        let kind = self.kind.and(&other.kind).filter(|_| is_same)?;
+        Some(Notice { kind, ..self.clone() })
+    }
+
     /// Returns whether it is about its log alone, not about the whole watch.
     #[must_use]
     pub fn is_about_a_log(&self) -> bool {

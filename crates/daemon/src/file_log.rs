@@ -87,7 +87,7 @@ pub(crate) struct FileRead {
     pub(crate) lines: u64,
     /// Bytes that were read.
     pub(crate) bytes: u64,
-    /// Lines that are not audit events.
+    /// Lines that are not audit events, without those that end with a time outside of the window.
     pub(crate) undecodable: u64,
     /// Lines in the window that were cut off.
     pub(crate) truncated: u64,
@@ -276,7 +276,9 @@ impl FilePart {
             if !line.is_ended && is_cut(&line) {
                 break Err(cut_off());
             }
-            let time = self.read_line(&line, &mut partial, window, filter, observe);
+            // A log holds days, and a window is an hour of them.
+            let outside = line.time_at_end().filter(|at| !window.contains(*at));
+            let time = outside.or_else(|| self.read_line(&line, &mut partial, window, filter, observe));
             self.first = self.first.or(time);
             lines.set_time(time);
         };

@@ -13,8 +13,8 @@ use std::io::{self, Read};
 use memchr::{memchr, memchr_iter, memrchr};
 use serde::de::IgnoredAny;
 use stakeout_core::decode::{
-    BorrowedEvent, DecodeError, LINE_BYTES_MAX, TAIL_BYTES, borrowed_event, borrowed_event_of_long_line, stage_time_ms,
-    stage_time_unread_ms,
+    BorrowedEvent, DecodeError, LINE_BYTES_MAX, TAIL_BYTES, borrowed_event, borrowed_event_of_long_line,
+    stage_time_at_end_ms, stage_time_ms, stage_time_unread_ms,
 };
 use stakeout_core::needle::{Needles, NextCandidates};
 use stakeout_core::time::Second;
@@ -110,6 +110,13 @@ impl<'a> Line<'a> {
             None => borrowed_event(self.prefix),
             Some(tail) => borrowed_event_of_long_line(self.prefix, tail),
         }
+    }
+
+    /// Returns the API server's own time of a line that begins and ends as it writes them, without reading what is between.
+    /// `None` where the line must be read.
+    pub(crate) fn time_at_end(&self) -> Option<Second> {
+        let is_native = self.tail.is_none() && self.prefix.starts_with(BEGINNING);
+        if is_native { stage_time_at_end_ms(self.prefix).map(Second::of_millis) } else { None }
     }
 
     /// Returns the API server's own time of `event`, which was read from this line.

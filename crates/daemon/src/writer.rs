@@ -6,6 +6,7 @@
 mod close;
 mod incidents;
 mod least_progress;
+mod parts;
 mod thread;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

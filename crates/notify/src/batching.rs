@@ -16,7 +16,7 @@ use stakeout_core::incident::{Incident, IncidentKey};
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
 use stakeout_core::shown::{Shown, ShownIncident};
-use stakeout_core::time::Second;
+use stakeout_core::time::{Second, Window};
 
 use crate::notification::{Digest, IncidentReport, Message, MessageBody, Notification, uid_of};
 
@@ -129,22 +129,31 @@ impl Planned<'_> {
         }
     }
 
+    fn notice(&self) -> Option<&Notice> {
+        match &self.content {
+            Content::Notice(notice) => Some(notice),
+            Content::Finding(..) | Content::Incident(_) => None,
+        }
+    }
+
     /// Returns the notice of the message, if it says that a gap is closed.
     fn closed_gap(&self) -> Option<&Notice> {
-        match &self.content {
-            Content::Notice(notice) if notice.kind == NoticeKind::GapFilled => Some(notice),
-            _ => None,
-        }
+        self.notice().filter(|notice| notice.kind == NoticeKind::GapFilled)
     }
 
     /// Makes the message one about the later gap too.
     fn add_closed_gap(&mut self, later: &Planned<'_>) {
-        if let (Content::Notice(notice), Some(other)) = (&mut self.content, later.closed_gap()) {
-            let window = notice.window.and(other.window);
-            notice.to_mut().window = window;
-            self.last = self.last.max(later.last);
-            self.settles.add(&later.settles);
+        if let (Some(notice), Some(other)) = (self.notice(), later.closed_gap()) {
+            let both = Notice { window: notice.window.and(other.window), ..notice.clone() };
+            self.add_notice(both, later);
         }
+    }
+
+    /// Makes the message one about `both`, its own notice and that of the later message.
+    fn add_notice(&mut self, both: Notice, later: &Planned<'_>) {
+        self.content = Content::Notice(Cow::Owned(both));
+        self.last = self.last.max(later.last);
+        self.settles.add(&later.settles);
     }
 
     /// Returns the finding that the message opens, or the incident that it opens or says more of.
@@ -193,11 +202,33 @@ pub fn plan(mode: DeliveryMode, pending: &[Delivery]) -> Vec<Planned<'_>> {
         }));
     }
     planned.sort_by_key(|message| message.first);
+    let planned = join_parts(planned);
     match mode {
         DeliveryMode::Digest { .. } | DeliveryMode::Edited { .. } => join_closed_gaps(planned),
         // A machine finds the notice of a gap by its window.
         DeliveryMode::Each => planned,
     }
+}
+
+/// Joins the notices of a window that was committed in parts.
+fn join_parts(planned: Vec<Planned<'_>>) -> Vec<Planned<'_>> {
+    let mut joined: Vec<Planned<'_>> = Vec::with_capacity(planned.len());
+    let mut of_window: HashMap<(String, Window), Vec<usize>> = HashMap::new();
+    for message in planned {
+        let Some(notice) = message.notice() else {
+            joined.push(message);
+            continue;
+        };
+        let known = of_window.entry((notice.source.clone(), notice.window)).or_default();
+        match known.iter().find_map(|index| Some((*index, joined[*index].notice()?.and(notice)?))) {
+            Some((index, both)) => joined[index].add_notice(both, &message),
+            None => {
+                known.push(joined.len());
+                joined.push(message);
+            }
+        }
+    }
+    joined
 }
 
 /// Joins the notices of closed gaps that follow each other in one log: a day that was caught up is one message.

@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use jiff::Timestamp;
 use memchr::memmem::FinderRev;
 use serde::de::IgnoredAny;
 
 use super::{BorrowedEvent, DecodeError, TAIL_BYTES, borrowed_event};
+use crate::event::millis;
 
 const KEY: &[u8] = b"\"stageTimestamp\":\"";
 const ANNOTATIONS: &[u8] = b",\"annotations\":";
@@ -27,8 +27,15 @@ pub fn stage_time_unread_ms(line: &[u8]) -> Option<i64> {
     at_end_of(line).or_else(|| stage_time_ms(line, &borrowed_event(line)))
 }
 
-/// Returns the `stageTimestamp` at the end of a line, where the API server writes it: as the last member, or before the
-/// annotations.
+/// Returns the `stageTimestamp` at the end of a line in milliseconds since 1970, where the API server writes it: as the last
+/// member, or before the annotations. It is the one that reading the line would give, and costs a tenth of that. `None` where
+/// the line must be read.
+#[must_use]
+pub fn stage_time_at_end_ms(line: &[u8]) -> Option<i64> {
+    at_end_of(line)
+}
+
+/// Returns the `stageTimestamp` at the end of a line.
 ///
 /// The text after the key is read to the last byte of the line, which closes one object. In a complete line that object is
 /// the event, so the key is the event's own and the last of its name. Inside a text its quotes would be escaped.
@@ -42,8 +49,8 @@ fn at_end_of(line: &[u8]) -> Option<i64> {
     }
     let value = &tail[at + KEY.len()..];
     let end = value.iter().position(|byte| *byte == b'"')?;
-    let at: Timestamp = std::str::from_utf8(&value[..end]).ok()?.parse().ok()?;
-    is_end_of_event(&value[end + 1..]).then(|| at.as_millisecond())
+    let at = millis(std::str::from_utf8(&value[..end]).ok()?)?;
+    is_end_of_event(&value[end + 1..]).then_some(at)
 }
 
 fn is_end_of_event(rest: &[u8]) -> bool {

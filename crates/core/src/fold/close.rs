@@ -70,6 +70,29 @@ impl Closed {
         findings.map(Subject::Finding).chain(incidents.map(|change| Subject::Incident(change.key)))
     }
 
+    /// Adds what a later commit changed of the same logs, or of the first of them.
+    #[must_use]
+    pub fn and(mut self, later: Closed) -> Closed {
+        for (log, later) in self.logs.iter_mut().zip(later.logs) {
+            log.counts.add(&later.counts);
+            log.rows_retained += later.rows_retained;
+            log.notices.extend(later.notices);
+        }
+        self.changes.extend(later.changes);
+        self.incidents.extend(later.incidents);
+        self.left_out.extend(later.left_out);
+        let (commit, later) = (&mut self.commit, later.commit);
+        for (log, later) in commit.logs.iter_mut().zip(later.logs) {
+            *log = later;
+        }
+        commit.findings.extend(later.findings);
+        commit.expired.extend(later.expired);
+        commit.archived.extend(later.archived);
+        commit.deliveries.extend(later.deliveries);
+        commit.next_delivery = later.next_delivery;
+        self
+    }
+
     /// Returns the notices of all changes.
     pub fn notices(&self) -> impl Iterator<Item = &Notice> {
         self.logs.iter().flat_map(|log| &log.notices)

@@ -5,11 +5,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Limits;
-use super::row_limit::TOP_SOURCES;
 use crate::address::SourceIp;
 use crate::episode::Episode;
 use crate::group::{CountKey, RuleKey};
-use crate::notice::NoticeKind;
+use crate::notice::{NoticeKind, TOP_MAX};
 use crate::room::Room;
 use crate::rule::Rule;
 
@@ -95,5 +94,5 @@ pub(super) fn notice(left_out: &[Opening<'_>]) -> Option<NoticeKind> {
 fn largest<T: ToString + Ord>(numbers: BTreeMap<T, u64>) -> Vec<(String, u64)> {
     let mut largest: Vec<(T, u64)> = numbers.into_iter().collect();
     largest.sort_by(|(left, left_number), (right, right_number)| right_number.cmp(left_number).then(left.cmp(right)));
-    largest.into_iter().take(TOP_SOURCES).map(|(what, number)| (what.to_string(), number)).collect()
+    largest.into_iter().take(TOP_MAX).map(|(what, number)| (what.to_string(), number)).collect()
 }

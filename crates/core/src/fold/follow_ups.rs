@@ -53,7 +53,8 @@ impl WindowCounts {
     #[must_use]
     pub fn followed_from(&self) -> Option<Window> {
         let rules = self.rules.rules.iter().filter(|rule| is_followed_up(rule));
-        let reach = rules.map(|rule| rule.reach_seconds()).max().filter(|_| self.is_reread)?;
+        let reach = rules.map(|rule| rule.reach_seconds()).max();
+        let reach = reach.filter(|_| self.is_reread && !self.leaves_follow_ups())?;
         Window::new(self.window.earliest().plus(-reach), self.window.latest())
     }
 
@@ -70,7 +71,8 @@ impl WindowCounts {
         minutes: &BTreeMap<Minute, Rows>,
         found_before: &[StoredMinute],
     ) -> HashSet<CountKey> {
-        let rules = self.rules.rules.iter().filter(|rule| !self.is_follow_up && is_followed_up(rule));
+        let follows = !self.is_follow_up && !self.leaves_follow_ups();
+        let rules = self.rules.rules.iter().filter(|rule| follows && is_followed_up(rule));
         let followed: HashSet<RuleKey> = rules.map(|rule| rule.key).collect();
         let minutes = minutes.values().chain(found_before.iter().map(|stored| &stored.rows));
         minutes.flat_map(Rows::keys).filter(|key| followed.contains(&key.rule)).cloned().collect()

@@ -14,7 +14,7 @@ use crate::address::SourceIp;
 use crate::distinct::DistinctKind;
 use crate::group::{CountKey, RuleKey};
 use crate::hash::TextHash;
-use crate::notice::NoticeKind;
+use crate::notice::{NoticeKind, TOP_MAX};
 use crate::observation::Observation;
 use crate::room::{Room, shares};
 use crate::rule::{Level, Rules};
@@ -24,8 +24,6 @@ use crate::time::{Minute, Second};
 /// Sources whose approximate count is kept at once (space-saving, Metwally and others, 2005). A source of more than a
 /// thousandth of the requests is among them.
 pub(super) const TRACKED_MAX: usize = 1000;
-/// The number of largest sources that a notice names.
-pub(super) const TOP_SOURCES: usize = 10;
 
 /// The largest sources among more than can be counted one by one.
 #[derive(Debug, Default)]
@@ -76,7 +74,7 @@ impl LargestSources {
     fn top(&self) -> Vec<(String, u64)> {
         let mut sources: Vec<(u64, SourceIp)> = self.by_count.iter().copied().collect();
         sources.sort_by_key(|(count, source)| (Reverse(*count), *source));
-        sources.into_iter().take(TOP_SOURCES).map(|(count, source)| (source.to_string(), count)).collect()
+        sources.into_iter().take(TOP_MAX).map(|(count, source)| (source.to_string(), count)).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use super::row_limit::{self, RowOverflow};
 use super::sources::Sender;
 use super::{Fold, FoldCounts, Limits, MatchedRequest, WindowSamples};
 use crate::evidence::SAMPLES_MAX;
-use crate::group::CountKey;
+use crate::group::{CountKey, GroupKey};
 use crate::notice::NoticeKind;
 use crate::proxy_watch::ProxyWatch;
 use crate::rule::Rules;
@@ -36,6 +36,8 @@ pub struct WindowCounts {
     pub(super) overflow: Option<NoticeKind>,
     pub(super) proxies: ProxyWatch,
     largest: Option<Arc<LargestGroups>>,
+    /// Whether later parts of the window follow.
+    is_earlier_part: bool,
 }
 
 impl Fold {
@@ -64,6 +66,7 @@ impl Fold {
             overflow: notice,
             proxies: self.proxies,
             largest: self.sizes.map(|sizes| Arc::new(sizes.largest(largest_max))),
+            is_earlier_part: false,
         }
     }
 
@@ -215,6 +218,60 @@ impl WindowCounts {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.minutes.values().map(Rows::len).sum()
+    }
+
+    /// Splits a window with more than `rows_max` rows into parts of about as many, each for a commit of its own. The last part
+    /// has the counts and the notice of the window, so that they are reported once even if it is read again from the begin.
+    ///
+    /// Groups with the same number in `order` stay together, ascending. Those without a source address are first: an account
+    /// or a crowd is known before the addresses that it lists, which then are no incidents of their own.
+    #[must_use]
+    pub fn split(mut self, rows_max: usize, order: impl Fn(&GroupKey) -> u64) -> Vec<WindowCounts> {
+        if self.rows() <= rows_max {
+            return vec![self];
+        }
+        let place = |key: &CountKey| (key.group.source_ip().is_some(), order(&key.group));
+        let mut sizes: BTreeMap<(bool, u64), usize> = BTreeMap::new();
+        self.keys().for_each(|key| *sizes.entry(place(key)).or_default() += 1);
+        // The place at which each part but the first begins.
+        let (mut begins, mut rows) = (Vec::new(), 0);
+        for (place, more) in sizes {
+            if rows > 0 && rows + more > rows_max {
+                begins.push(place);
+                rows = 0;
+            }
+            rows += more;
+        }
+        let mut parts: Vec<BTreeMap<Minute, Rows>> = vec![BTreeMap::new(); begins.len() + 1];
+        while let Some((minute, rows)) = self.minutes.pop_first() {
+            for (key, tally) in rows {
+                let part = begins.partition_point(|begin| *begin <= place(&key));
+                parts[part].entry(minute).or_default().insert(key, tally);
+            }
+        }
+        self.limits.follow_ups_max = self.limits.follow_ups_max.div_ceil(parts.len());
+        let last = parts.pop().unwrap_or_default();
+        let earlier = parts.into_iter().map(|minutes| WindowCounts {
+            rules: self.rules.clone(),
+            window: self.window,
+            is_reread: self.is_reread,
+            is_follow_up: self.is_follow_up,
+            limits: self.limits,
+            counts: FoldCounts::default(),
+            minutes,
+            overflow: None,
+            proxies: ProxyWatch::default(),
+            largest: None,
+            is_earlier_part: true,
+        });
+        let mut parts: Vec<WindowCounts> = earlier.collect();
+        parts.push(WindowCounts { minutes: last, ..self });
+        parts
+    }
+
+    /// Returns whether the follow-ups are those of another part: in a reread, the last part looks for those of all groups.
+    pub(super) fn leaves_follow_ups(&self) -> bool {
+        self.is_reread && self.is_earlier_part
     }
 
     /// Returns the rules and groups with rows, once for each row.

@@ -4,6 +4,7 @@
 
 #[path = "../../../../tests/support/by_hand.rs"]
 mod by_hand;
+mod commit_parts;
 mod counting;
 mod episodes;
 mod finding_limit;

@@ -168,3 +168,55 @@ fn a_file_that_lost_lines_is_reported_for_windows_that_it_may_have_held() {
     fs::write(&rotated, later.clone() + &later).expect("written");
     assert_eq!(lost(&log), [""; 0], "what is lost of it is later than the window");
 }
+
+#[test]
+fn a_line_of_another_time_is_not_decoded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.log");
+    let damaged = |at: &str| line("get", at).replace(r#""verb":"#, r#""verb":\u{0},"#);
+    fs::write(&path, damaged("09:59:59") + &damaged("10:00:00") + &damaged("11:00:00")).expect("written");
+    let log = FileLog::new(path, None);
+    let read = log.read(window(), &FileFilter::counting_all(&Prefilter::Any), |_, _, _| {}).expect("read");
+    assert_eq!((read.lines, read.undecodable), (0, 1));
+}
+
+/// Returns lines of many shapes with two times: that of the event, and one that another object or text holds.
+fn shaped(shape: u8, own: &str, other: &str) -> String {
+    let own = format!(r#""stageTimestamp":"2020-11-22T{own}Z""#);
+    let other = format!(r#""stageTimestamp":"2020-11-22T{other}Z""#);
+    let quoted = other.replace('"', r#"\""#);
+    let members = match shape % 10 {
+        0 => own,
+        1 => format!(r#"{own},"annotations":{{"a":"b"}}"#),
+        2 => format!(r#""requestObject":{{"a":1,{other}}},{own}"#),
+        3 => format!(r#"{own},"requestObject":{{"a":1,{other}}}"#),
+        4 => format!(r#"{own},"userAgent":"x,{quoted}}}""#),
+        5 => format!(r#"{own},"annotations":{{"a":"b",{other}}}"#),
+        6 => format!(r#"{other},{own}"#),
+        7 => format!(r#"{own},"annotations":{{"a":"b"}},"verb":"get""#),
+        8 => format!(r#""annotations":{{"a":"b"}},{own}"#),
+        _ => format!(r#"{own},"annotations":{{"a":{{"b":"c",{other}}}}}"#),
+    };
+    format!(r#"{{"kind":"Event","verb":"get","auditID":"a",{members}}}"#) + if shape < 10 { "\n" } else { "\r\n" }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_line_of_the_window_is_skipped(drawn in proptest::collection::vec((0..20u8, 0..4usize, 0..4usize), 1..30)) {
+        let times = ["09:59:59.999999", "10:00:00", "10:59:59.999999", "11:00:00"];
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.log");
+        let lines: Vec<String> = drawn.iter().map(|(shape, own, other)| shaped(*shape, times[*own], times[*other])).collect();
+        fs::write(&path, lines.concat()).expect("written");
+        let mut seconds = Vec::new();
+        let log = FileLog::new(path, None);
+        log.read(window(), &FileFilter::counting_all(&Prefilter::Any), |_, at, _| seconds.push(at.0)).expect("read");
+        // A JSON reader that shares no code with ours.
+        let expected = lines.iter().filter_map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let at: jiff::Timestamp = event["stageTimestamp"].as_str().expect("a text").parse().expect("a time");
+            Some(Second::from(at)).filter(|at| window().contains(*at)).map(|at| at.0)
+        });
+        proptest::prop_assert_eq!(&seconds, &expected.collect::<Vec<_>>());
+    }
+}

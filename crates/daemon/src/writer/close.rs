@@ -1,4 +1,5 @@
-//! Closes changes of some logs: reads what the close needs of the stored state, lets core decide, and commits the result.
+//! Closes changes of some logs in one commit: reads what the close needs of the stored state, lets core decide, and commits
+//! the result.
 //!
 //! What is read is proportional to the groups that the changes touch, whatever else is stored.
 
@@ -11,7 +12,7 @@ use stakeout_core::context::FindingContext;
 use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, CloseInput, Closed, Limits, LogChange, WindowCounts};
-use stakeout_core::group::{CountKey, GroupKey};
+use stakeout_core::group::GroupKey;
 use stakeout_core::incident::IncidentOptions;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
@@ -25,14 +26,16 @@ use tracing::{info, warn};
 use super::incidents;
 use super::least_progress::LeastProgress;
 use crate::clock;
+use crate::metric;
 
 /// Rows that one commit deletes because they expired, or twice as many as it writes if that is more: so what expires keeps
 /// up with what is written, and a commit costs what it touches.
 const EXPIRED_ROWS: usize = 4096;
-/// Most findings that one commit closes because their quiet time is over.
-pub(super) const QUIET_MAX: usize = 10_000;
+/// Most findings that one commit closes because their quiet time is over: each may be in a page of its own, and the engine
+/// keeps in memory what one commit touches.
+pub(super) const QUIET_MAX: usize = 1_000;
 /// Most groups that waited for the end of a span and that one commit judges.
-const JUDGED_MAX: usize = 10_000;
+const JUDGED_MAX: usize = 1_000;
 /// Findings that one commit moves to the archive, or as many as it writes rows if that is more: so the archive keeps up, and a
 /// commit costs what it touches.
 const ARCHIVED: usize = 1_000;
@@ -122,13 +125,30 @@ impl CloseRequest {
     }
 }
 
+/// What one commit may do of the changes that are closed at once.
+pub(super) struct CommitShare {
+    /// Findings that it opens.
+    pub(super) findings_max: usize,
+    /// Whether the one change is a part of a window, and later parts follow. The stored progress of the log stays until the
+    /// last part is committed, so after a crash the whole window is read again. Its rows are then as they are stored.
+    pub(super) is_earlier_part: bool,
+}
+
+/// What one commit did.
+pub(super) struct Committed {
+    pub(super) closed: Closed,
+    /// Whether more is due than one commit does: findings whose quiet time is over, or groups that can be judged.
+    pub(super) is_more_due: bool,
+}
+
 /// Closes changes of different logs under one config, and commits them at once.
 pub(super) fn close(
     ledger: &Ledger,
     least: &mut LeastProgress,
     config: &EngineConfig,
+    share: &CommitShare,
     mut requests: Vec<CloseRequest>,
-) -> Result<Closed, LedgerError> {
+) -> Result<Committed, LedgerError> {
     let at = requests.iter().map(|request| request.at).max().unwrap_or(Second(0));
     let mut context = Vec::new();
     let mut changes = Vec::with_capacity(requests.len());
@@ -137,13 +157,23 @@ pub(super) fn close(
     if ledger.is_anew()? {
         requests.iter_mut().take(1).for_each(CloseRequest::note_that_the_state_is_gone);
     }
+    let mut stored = Vec::new();
     for request in requests {
         rows += request.rows();
+        let window = request.window().filter(|_| share.is_earlier_part);
         let change = change_of(ledger, request, &mut context)?;
         least.note(change.source_id, &change.progress);
+        if let Some(window) = window {
+            let before = ledger.progress(&change.source.log)?.map(|(_, progress)| progress);
+            let before = before.unwrap_or_else(|| Progress::new(change.source.log.clone(), window.earliest()));
+            stored.push((change.source_id, before));
+        }
         let own = stored_rows_of(ledger, &change)?;
         changes.push(change.join(&own));
     }
+    // All requests of the groups of a part are in it. Of other groups, nothing is known of the window yet.
+    let judged_until = least.read_until(at);
+    stored.iter().for_each(|(source, progress)| least.note(*source, progress));
     // A commit must not delete the rows that it writes.
     let due_from = windows.into_iter().chain([least.due_from(at)]).min().unwrap_or(at);
     let keep_from = due_from.plus(-config.rules.longest_reach_seconds());
@@ -159,7 +189,9 @@ pub(super) fn close(
     let mut findings: BTreeMap<FindingKey, Finding> = BTreeMap::new();
     let mut add = |more: Vec<Finding>| findings.extend(more.into_iter().map(|finding| (finding.key, finding)));
     add(ledger.findings_of_groups(&groups, OTHERS_MAX)?);
-    add(ledger.findings_quiet(read_until, QUIET_MAX)?);
+    let quiet = ledger.findings_quiet(read_until, QUIET_MAX)?;
+    let is_more_due = quiet.len() >= QUIET_MAX || judged.len() >= JUDGED_MAX;
+    add(quiet);
     for (key, _) in &context {
         add(ledger.finding(key)?.into_iter().collect());
     }
@@ -183,7 +215,7 @@ pub(super) fn close(
         near_rows_from: expired.near_from,
         findings,
         judged,
-        judged_until: read_until,
+        judged_until,
         seen: ledger.seen()?,
         context,
         providers,
@@ -192,17 +224,42 @@ pub(super) fn close(
         next_delivery: ledger.next_delivery(),
         stored: ledger.stored()?,
     };
-    let decided = fold::decide(&config.rules, &config.limits, input, now_in_seconds());
+    let limits = Limits { findings_max: share.findings_max, ..config.limits };
+    let decided = fold::decide(&config.rules, &limits, input, now_in_seconds());
     let incidents = incidents::input(ledger, config, &decided, read_until, &over, is_over)?;
     let closed = decided.close(Some(&incidents));
     let mut closed = Closed { commit: closed.commit.with_split_deliveries(), ..closed };
+    let mut after = stored.into_iter().map(|(_, progress)| progress).collect();
+    swap_progress(&mut closed, &mut after);
     ledger.commit_window(&mut closed.commit)?;
     // Closing may add follow-ups, which are due from earlier on.
     closed.commit.logs.iter().for_each(|log| least.note(log.source, &log.progress));
+    swap_progress(&mut closed, &mut after);
     if !closed.commit.archived.is_empty() {
         expire_archive(ledger, config, read_until);
     }
-    Ok(closed)
+    metric::commit(&closed);
+    warn_of(&closed);
+    Ok(Committed { closed, is_more_due })
+}
+
+/// Exchanges the progress of the first logs of a commit.
+fn swap_progress(closed: &mut Closed, other: &mut Vec<Progress>) {
+    closed.commit.logs.iter_mut().zip(other).for_each(|(log, other)| std::mem::swap(&mut log.progress, other));
+}
+
+/// Logs what destinations will never hear of, and what is not remembered.
+fn warn_of(closed: &Closed) {
+    if closed.commit.seen.left_out > 0 {
+        let groups = closed.commit.seen.left_out;
+        warn!(groups, "too many groups to remember the days of all: these count as seen");
+    }
+    for (destination, messages) in &closed.left_out {
+        warn!(
+            destination,
+            messages, "too many messages are pending, so these are not kept: stakeout findings list shows them"
+        );
+    }
 }
 
 /// Returns the time without fractions of a second, which every stored finding would hold twice.
@@ -223,9 +280,8 @@ fn expire_archive(ledger: &Ledger, config: &EngineConfig, read_until: Second) {
 /// Returns the stored rows of the change's log with the same minutes, rules and groups.
 fn stored_rows_of(ledger: &Ledger, change: &LogChange) -> Result<Vec<StoredMinute>, LedgerError> {
     let Some(counted) = &change.window else { return Ok(Vec::new()) };
-    let keys: HashSet<&CountKey> = counted.keys().collect();
     let (first, last) = minutes_of(counted.window());
-    ledger.rows_of_source(change.source_id, first, last, |key| keys.contains(key))
+    ledger.rows_of_groups_of_source(change.source_id, first, last, &counted.keys().collect())
 }
 
 /// Returns the first minute of `window` and the first minute after it.

@@ -360,6 +360,8 @@ struct Met {
     related: usize,
     /// Findings of the rule with a repeat limit.
     seldom: usize,
+    /// Crashes between two parts of a window.
+    died_between_parts: usize,
 }
 
 impl Met {
@@ -375,12 +377,14 @@ impl Met {
             let_in: self.let_in + count(|finding| finding.rule.name == FOLLOWED),
             related: self.related + count(|finding| !finding.related.is_empty()),
             seldom: self.seldom + count(|finding| finding.rule.name == SELDOM),
+            died_between_parts: self.died_between_parts + world.died_between_parts,
         }
     }
 
     fn each_is_there(&self) -> bool {
         let grown = self.pruned_and_grown;
-        [self.findings, self.merged, self.late, self.pruned, grown, self.followed, self.let_in, self.seldom]
+        let died = self.died_between_parts;
+        [self.findings, self.merged, self.late, self.pruned, grown, self.followed, self.let_in, self.seldom, died]
             .iter()
             .all(|times| *times > 0)
     }
@@ -400,7 +404,10 @@ fn for_each_world(daemon: &Setting, cases: u32, check: impl Fn(&Timeline, &World
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let outcome = runner.run(&timelines(), |timeline| check(&timeline, &runtime.block_on(live(&timeline, daemon))));
+    let outcome = runner.run(&timelines(), |timeline| {
+        let daemon = daemon.of_some_parts(timeline.visits[0].shuffle);
+        check(&timeline, &runtime.block_on(live(&timeline, &daemon)))
+    });
     if let Err(error) = outcome {
         panic!("{error}");
     }

@@ -1,6 +1,6 @@
 //! The thread that owns the ledger. It answers requests one at a time, but closes at once what waits to be closed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use stakeout_core::address::SourceIp;
 use stakeout_core::finding::{Finding, FindingKey};
-use stakeout_core::fold::{Closed, Stored};
+use stakeout_core::fold::Stored;
 use stakeout_core::progress::Progress;
 use stakeout_core::time::Second;
 use stakeout_ledger::{Compaction, Ledger, LedgerError, Stay};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-use super::close::{CloseRequest, close};
+use super::close::CloseRequest;
 use super::incidents;
 use super::least_progress::LeastProgress;
+use super::parts::close_in_parts;
 use super::{ClosedChange, Request, StateError};
 use crate::clock;
 use crate::metric;
@@ -117,24 +118,23 @@ impl WriterThread {
     /// Closes changes under one config, and answers each of them. The callers may be gone by now; the commit stays all the
     /// same.
     fn close(&mut self, batch: Vec<Waiting>) {
-        let (requests, replies): (Vec<CloseRequest>, Vec<_>) =
+        let (mut requests, replies): (VecDeque<CloseRequest>, Vec<_>) =
             batch.into_iter().map(|(request, reply)| (*request, reply)).unzip();
-        let Some(config) = requests.first().map(|request| request.config.clone()) else { return };
+        let Some(first) = requests.pop_front() else { return };
+        let config = first.config.clone();
         let mut least = self.least.take().filter(|least| least.is_of(&config));
         let closed = self.with(|ledger| {
             let mut known = match least.take() {
                 Some(known) => known,
                 None => LeastProgress::read(&config, ledger)?,
             };
-            let closed = close(ledger, &mut known, &config, requests)?;
+            let closed = close_in_parts(ledger, &mut known, &config, first, requests.into())?;
             least = Some(known);
             Ok(closed)
         });
         self.least = least;
         match closed {
             Ok(closed) => {
-                metric::commit(&closed);
-                warn_of(&closed);
                 let closed = Arc::new(closed);
                 for (index, reply) in replies.into_iter().enumerate() {
                     drop(reply.send(Ok(ClosedChange { closed: closed.clone(), index })));
@@ -234,20 +234,6 @@ fn next_batch(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
         })
         .collect();
     batch
-}
-
-/// Logs what destinations will never hear of, and what is not remembered.
-fn warn_of(closed: &Closed) {
-    if closed.commit.seen.left_out > 0 {
-        let groups = closed.commit.seen.left_out;
-        warn!(groups, "too many groups to remember the days of all: these count as seen");
-    }
-    for (destination, messages) in &closed.left_out {
-        warn!(
-            destination,
-            messages, "too many messages are pending, so these are not kept: stakeout findings list shows them"
-        );
-    }
 }
 
 fn progresses(ledger: &Ledger) -> Result<(Vec<Progress>, Stored), LedgerError> {

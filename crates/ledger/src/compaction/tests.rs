@@ -15,6 +15,8 @@ use crate::engine::Stay;
 
 #[path = "../../tests/support/disk.rs"]
 mod disk;
+#[path = "../../tests/support/strace.rs"]
+mod strace;
 
 /// The directory that a started process works on; set for that process only.
 const VICTIM: &str = "STAKEOUT_COMPACTION_VICTIM";
@@ -315,6 +317,29 @@ fn a_power_cut_after_any_step_costs_nothing() {
     killed_after.dedup();
     let last = ["SnapshotRemoved", "SnapshotsGone", "Renamed", "RenameDurable", "Done"];
     assert_eq!(killed_after[killed_after.len() - 5..], last, "{killed_after:?}");
+}
+
+#[test]
+fn a_power_cut_at_any_write_costs_nothing() {
+    if !strace::can_trace() {
+        return;
+    }
+    let (mut calls, mut cut) = (strace::Calls::default(), 0);
+    while cut < strace::cuts() {
+        let (kind, number) = calls.next();
+        let Some(disk) = Disk::new() else { return };
+        let dir = disk.path().join("state");
+        fs::create_dir(&dir).expect("made");
+        shrink(&dir);
+        sync_path(&disk.path()).expect("synced");
+        let victim = [(VICTIM, dir.to_str().expect("text"))];
+        let (_, is_killed) = strace::killed_at(kind, number, "compaction::tests::victim", &victim);
+        calls.note(is_killed);
+        let disk = disk.cut();
+        crate::leftovers::discard(&disk.path().join("state")).expect("discarded");
+        assert_eq!(read(&disk.path().join("state")), left(), "{kind:?} {number}");
+        cut += usize::from(is_killed);
+    }
 }
 
 /// Fills a disk, leaves `$1` KiB of it free, compacts, makes room and reads all again.

@@ -79,6 +79,40 @@ impl Ledger {
         })
     }
 
+    /// Returns the rows of these rules and groups of one source, in the minutes `[earliest, latest_exclusive)`; ascending by
+    /// minute.
+    pub fn rows_of_groups_of_source(
+        &self,
+        source: SourceId,
+        earliest: Minute,
+        latest_exclusive: Minute,
+        keys: &HashSet<&CountKey>,
+    ) -> Result<Vec<StoredMinute>> {
+        self.read(|_| {
+            let actors: BTreeSet<RowActor> =
+                keys.iter().map(|key| findings::actor_of(&key.group, &self.hash_key)).collect();
+            let mut found = FoundRows::default();
+            for hour in Hour::of(earliest).to(Hour::of(Minute(latest_exclusive.0.saturating_sub(1)))) {
+                for key in actors.iter().map(|actor| Key::Rows(hour, source, *actor)) {
+                    let Some(value) = get(&self.engine, key)? else { continue };
+                    let mut rows = rows::read(key, &value, &mut found.inflater, &mut |key| keys.contains(key))?;
+                    for minutes in rows.values_mut() {
+                        minutes.retain(|minute, _| earliest <= *minute && *minute < latest_exclusive);
+                    }
+                    found.add(source, rows);
+                }
+            }
+            Ok(found.into_minutes())
+        })
+    }
+
+    /// Returns a number of the group: the rows of groups with the same number are one value in each hour of a log, and those of
+    /// numbers that follow each other are side by side.
+    #[must_use]
+    pub fn row_order(&self, group: &GroupKey) -> u64 {
+        findings::actor_of(group, &self.hash_key).0
+    }
+
     /// Returns the rows of one source in the minutes `[earliest, latest_exclusive)` whose rule and group `keep` accepts,
     /// ascending by minute. `keep` must not call the ledger.
     pub fn rows_of_source(

@@ -8,9 +8,12 @@ mod id_allocator;
 mod incidents;
 mod kill;
 mod leftovers;
+mod moves;
 mod opening;
 mod power;
 mod round_trip;
 mod samples;
 mod settling;
 mod shape;
+#[path = "../support/strace.rs"]
+mod strace;

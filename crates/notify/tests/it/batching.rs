@@ -331,3 +331,36 @@ fn closed_gaps_that_follow_each_other_are_one_message_for_people() {
     assert_eq!(notices(SLACK), [(day, 3), (other, 1), (gap, 1), (notice(5), 1)]);
     assert_eq!(notices(DeliveryMode::Each).len(), 6, "a machine knows each gap by its window");
 }
+
+#[test]
+fn the_sums_of_a_window_that_was_committed_in_parts_are_one_message() {
+    let too_many = |findings, rules: &[(&str, u64)], top: &[(&str, u64)]| {
+        let named = |list: &[(&str, u64)]| list.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect();
+        let (rules, top) = (named(rules), named(top));
+        Notice { kind: NoticeKind::TooManyFindings { findings, requests: 10 * findings, rules, top }, ..notice(0) }
+    };
+    let first = too_many(3, &[("scan", 2), ("probe", 1)], &[("9.9.9.9", 12)]);
+    let second = too_many(5, &[("scan", 5)], &[("9.9.9.1", 30), ("9.9.9.2", 12)]);
+    let sum = too_many(8, &[("scan", 7), ("probe", 1)], &[("9.9.9.1", 30), ("9.9.9.2", 12), ("9.9.9.9", 12)]);
+    let later = Notice { window: notice(1).window, ..first.clone() };
+    let other = Notice { source: "prod-gke".to_owned(), ..first.clone() };
+    let overflow = Notice { kind: NoticeKind::Overflow { rows: 1, requests: 2, top: Vec::new() }, ..notice(0) };
+    let pending = vec![
+        delivery(1, Vec::new(), vec![first]),
+        delivery(2, Vec::new(), vec![later.clone(), other.clone()]),
+        delivery(3, Vec::new(), vec![second, overflow.clone()]),
+    ];
+    for mode in [SLACK, DeliveryMode::Each] {
+        let findings = HashMap::new();
+        let notifications = batch(mode, &pending, &findings);
+        let notices: Vec<(&str, &Notice, usize)> = notifications
+            .iter()
+            .map(|one| match &one.message.body {
+                MessageBody::Notice(notice) => (&one.message.id[..4], *notice, one.settles.notices.len()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let expected = [("1-3-", &sum, 2), ("2-no", &later, 1), ("2-no", &other, 1), ("3-no", &overflow, 1)];
+        assert_eq!(notices, expected);
+    }
+}

@@ -17,14 +17,15 @@ use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::{self, Level, Origin, RuleFile, Rules};
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
-use stakeout_ledger::{LedgerError, Stay};
+use stakeout_ledger::{Ledger, LedgerError, Stay};
 
 use super::timeline::{Request, Timeline, Visit};
 use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS};
 use crate::clock;
 use crate::config::Schedule;
 use crate::schedule::TickTime;
-use crate::writer::{AskedIncidents, Change, CloseRequest, EngineConfig, Writer};
+use crate::writer::least_progress::LeastProgress;
+use crate::writer::{AskedIncidents, Change, CloseRequest, EngineConfig, Writer, parts};
 
 /// Ticks after the timeline: enough for every reread and for the quiet time.
 const QUIET_HOURS: usize = 4;
@@ -35,6 +36,7 @@ const USERS: [Option<&str>; 4] = [Some("system:anonymous"), Some("jane"), None, 
 const PROVIDERS: [Provider; 2] = [Provider::CloudLogging, Provider::AzureMonitor];
 
 /// What a daemon is configured with.
+#[derive(Clone)]
 pub(super) struct Setting {
     pub(super) limits: Limits,
     pub(super) rules: String,
@@ -43,6 +45,13 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// Returns the same, but some daemons write windows at once, others row by row or in few parts.
+    pub(super) fn of_some_parts(&self, mut dice: u64) -> Setting {
+        let sizes = [1, 5, self.limits.commit_rows_max];
+        let commit_rows_max = sizes[roll(&mut dice, sizes.len())];
+        Setting { limits: Limits { commit_rows_max, ..self.limits }, ..self.clone() }
+    }
+
     /// Returns the setting of a daemon that reports findings.
     pub(super) fn of(limits: Limits) -> Setting {
         let incidents = IncidentOptions::default();
@@ -92,6 +101,8 @@ pub(super) struct World {
     pub(super) expired: Vec<usize>,
     /// The number of follow-ups that were read.
     pub(super) followed: usize,
+    /// How often the daemon died between two parts of a window.
+    pub(super) died_between_parts: usize,
     /// The most findings, rows and pending messages that were stored after any commit.
     pub(super) most: [usize; 3],
     /// The time from which on no follow-up fails.
@@ -145,25 +156,16 @@ impl World {
             grown: BTreeSet::new(),
             expired: Vec::new(),
             followed: 0,
+            died_between_parts: 0,
             most: [0; 3],
             reliable_from: Second(BEGIN + i64::try_from(HOURS).expect("small") * WINDOW_SECONDS),
             reported: Reports::default(),
         }
     }
 
-    /// Opens the state. A writer that was just dropped may hold it for a moment longer.
     fn open(&mut self) {
         self.writer = None;
-        let begun = clock::monotonic();
-        let writer = loop {
-            match Writer::start(self.state.path().to_owned(), Stay::Brief) {
-                Err(LedgerError::Locked { .. }) if begun.elapsed() < Duration::from_secs(30) => {
-                    std::thread::yield_now();
-                }
-                other => break other.expect("the state opens"),
-            }
-        };
-        self.writer = Some(writer);
+        self.writer = Some(opened(|| Writer::start(self.state.path().to_owned(), Stay::Brief)));
     }
 
     fn writer(&self) -> &Writer {
@@ -206,7 +208,8 @@ impl World {
         requests: &[Request],
         dice: &mut u64,
     ) {
-        let fold = fold::open(self.rules.clone(), window, is_reread, self.writer().hash_key(), self.engine.limits);
+        let (rules, limits, hash_key) = (self.rules.clone(), self.engine.limits, self.writer().hash_key());
+        let fold = || fold::open(rules.clone(), window, is_reread, hash_key, limits);
         let log = self.sources[source].log.clone();
         let progress = self.progress[source].get_or_insert_with(|| Progress::new(log, window.earliest()));
         if is_reread {
@@ -214,7 +217,7 @@ impl World {
         } else {
             progress.note_read(window, at, &REREAD_SECONDS, Some(true));
         }
-        self.close(source, window, fold, at, requests, dice).await;
+        self.close(source, window, &fold, at, requests, dice).await;
         self.follow_up(source, at, requests, dice).await;
     }
 
@@ -234,11 +237,12 @@ impl World {
                 continue;
             }
             let (rules, hash_key) = (self.rules.clone(), self.writer().hash_key());
-            let fold = fold::open_follow_ups(rules, window, follow_ups.clone(), hash_key, self.engine.limits);
+            let limits = self.engine.limits;
+            let fold = || fold::open_follow_ups(rules.clone(), window, follow_ups.clone(), hash_key, limits);
             let current = self.progress[source].as_mut().expect("it was read");
             follow_ups.iter().for_each(|part| current.note_followed(part, progress.cursor));
             self.followed += follow_ups.len();
-            self.close(source, window, fold, at, requests, dice).await;
+            self.close(source, window, &fold, at, requests, dice).await;
         }
     }
 
@@ -247,7 +251,7 @@ impl World {
         &mut self,
         source: usize,
         window: Window,
-        mut fold: Fold,
+        fold: &impl Fn() -> Fold,
         at: Second,
         requests: &[Request],
         dice: &mut u64,
@@ -263,18 +267,24 @@ impl World {
         for index in (1..records.len()).rev() {
             records.swap(index, roll(dice, index + 1));
         }
-        for record in &records {
-            fold.observe(record);
-        }
-        let request = CloseRequest {
-            source: source_read.clone(),
-            change: Change::Window(Box::new(fold.count())),
-            progress: self.progress[source].clone().expect("it was noted"),
-            notices: Vec::new(),
-            at,
-            config: self.engine.clone(),
+        let (source_read, config) = (source_read.clone(), self.engine.clone());
+        let progress = self.progress[source].clone().expect("it was noted");
+        let request = || {
+            let mut fold = fold();
+            records.iter().for_each(|record| fold.observe(record));
+            CloseRequest {
+                source: source_read.clone(),
+                change: Change::Window(Box::new(fold.count())),
+                progress: progress.clone(),
+                notices: Vec::new(),
+                at,
+                config: config.clone(),
+            }
         };
-        let closed = self.writer().close(request).await.expect("the window is written");
+        if roll(dice, 4) == 0 {
+            self.die_between_parts(request(), dice);
+        }
+        let closed = self.writer().close(request()).await.expect("the window is written");
         self.progress[source] = Some(closed.progress().clone());
         let summary = self.writer().summary().await.expect("the state is read");
         let pending = summary.pending.iter().map(|one| one.messages).max().unwrap_or(0);
@@ -282,7 +292,37 @@ impl World {
         self.most = std::array::from_fn(|kind| self.most[kind].max(stored[kind]));
         let commit = &closed.closed().commit;
         self.expired.push(commit.expired.iter().map(|minute| minute.rows.len()).sum());
-        for finding in &commit.findings {
+        self.store(&commit.findings);
+    }
+
+    /// Commits some of the first parts of a window that is committed in parts, and starts again, as after a crash.
+    fn die_between_parts(&mut self, mut request: CloseRequest, dice: &mut u64) {
+        if request.rows() <= self.engine.limits.commit_rows_max {
+            return;
+        }
+        self.writer = None;
+        let ledger = opened(|| Ledger::open(self.state.path()));
+        let log = request.source.log.clone();
+        let due = |ledger: &Ledger| {
+            let progress = ledger.progress(&log).expect("the state is read");
+            progress.map(|(_, progress)| (progress.cursor, progress.rereads, progress.follow_ups))
+        };
+        let before = due(&ledger);
+        let mut least = LeastProgress::read(&self.engine, &ledger).expect("the state is read");
+        let mut parts = parts::earlier_parts(&ledger, &self.engine, &mut request);
+        parts.truncate(1 + roll(dice, parts.len().max(1)));
+        let commits = parts::close_earlier(&ledger, &mut least, &self.engine, &mut request, parts);
+        if let Some(closed) = commits.expect("the parts are written").closed {
+            self.store(&closed.commit.findings);
+            self.died_between_parts += 1;
+        }
+        assert!(before.is_none() || before == due(&ledger), "before its last part, the window is due as it was");
+        drop(ledger);
+        self.open();
+    }
+
+    fn store(&mut self, findings: &[Finding]) {
+        for finding in findings {
             let count = finding.episode.count;
             let before = self.stored.insert(finding.key, finding.clone());
             if let Some(before) = before.filter(|before| before.pruned.is_some() && before.episode.count < count) {
@@ -324,6 +364,17 @@ impl World {
             }
         }
         self.writer().settle(settlement).await.expect("the settlement is written");
+    }
+}
+
+/// Opens the state. A writer that was just dropped may hold it for a moment longer.
+fn opened<T>(open: impl Fn() -> Result<T, LedgerError>) -> T {
+    let begun = clock::monotonic();
+    loop {
+        match open() {
+            Err(LedgerError::Locked { .. }) if begun.elapsed() < Duration::from_secs(30) => std::thread::yield_now(),
+            other => return other.expect("the state opens"),
+        }
     }
 }
 
