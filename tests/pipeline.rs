@@ -9,6 +9,7 @@ mod budgets;
 mod context_query;
 mod counter;
 mod dice;
+mod daily;
 mod doctor;
 mod downtime;
 mod envelope;
