@@ -72,6 +72,25 @@ fn an_attack_over_four_windows_is_one_message_that_is_edited_and_closed() {
     assert_eq!(message.edits, 4, "nothing changes it again");
 }
 
+/// A silence keeps the growth of an incident from the channel, and its end is an edit that notifies nobody.
+#[test]
+fn a_silenced_incident_whose_message_is_shown_is_closed_in_place() {
+    let world = world();
+    world.reconfigure("budget: 1", "budget: 1\nsilences: silences.yaml");
+    ask(&world, "8.8.8.8", 0, 403);
+    world.once_done(TICK);
+    let silence = ["silence", "add", "--source", "8.8.8.8", "--for", "7d", "--reason", "red team", "--owner", "ada"];
+    world.run(&silence).assert_code(0);
+    let lines = |world: &World| world.slack_api.messages().iter().filter(|line| line.thread_ts.is_some()).count();
+    let before = lines(&world);
+    ask(&world, "8.8.8.8", 1, 200);
+    world.once_done(TICK + HOUR);
+    world.once_done(TICK + 50 * HOUR);
+    let [message] = &of_incidents(&world)[..] else { panic!("{:#?}", world.slack_api.messages()) };
+    assert!(header(message).contains("Closed: "), "{}", header(message));
+    assert_eq!((message.edits, lines(&world)), (1, before));
+}
+
 /// The process is killed after Slack has edited the message and before it hears so.
 #[test]
 fn a_kill_between_an_edit_and_its_receipt_makes_no_second_message() {

@@ -223,6 +223,7 @@ impl Destination {
     pub async fn send_line(
         &self,
         report: &IncidentReport<'_>,
+            Channel::SlackBot { .. } if report.is_silenced => Vec::new(),
         line: &Line<'_>,
         shown: &ShownMessage,
         background: Background<'_>,
