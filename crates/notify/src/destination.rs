@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use stakeout_core::check::Check;
 use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::finding::Finding;
 use stakeout_core::route::Route;
@@ -210,10 +211,19 @@ impl Destination {
         }
     }
 
+    /// Returns what the destination says of itself without a message; `None` where nothing can be asked.
+    pub async fn checks(&self) -> Option<Vec<Check>> {
+        match &self.channel {
+            Channel::SlackBot { bot, .. } => Some(bot.checks(&self.name).await),
+            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => None,
+        }
+    }
+
     /// Returns the lines that the thread of the message that is `shown` lacks; none where messages have no threads.
     #[must_use]
     pub fn lines<'r>(&self, report: &IncidentReport<'r>, shown: &ShownMessage) -> Vec<Line<'r>> {
         match &self.channel {
+            Channel::SlackBot { .. } if report.is_silenced => Vec::new(),
             Channel::SlackBot { .. } => lines_of(report, shown),
             Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => Vec::new(),
         }
@@ -223,7 +233,6 @@ impl Destination {
     pub async fn send_line(
         &self,
         report: &IncidentReport<'_>,
-            Channel::SlackBot { .. } if report.is_silenced => Vec::new(),
         line: &Line<'_>,
         shown: &ShownMessage,
         background: Background<'_>,
