@@ -30,6 +30,7 @@ mod life_cycle;
 mod many_clusters;
 mod memory;
 mod ocsf;
+mod pagerduty;
 mod policies;
 mod profiles;
 mod proxied;

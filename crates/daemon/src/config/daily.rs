@@ -3,7 +3,7 @@
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::yaml::Map;
 
-use super::notify::Destination;
+use super::notify::{Destination, DestinationKind};
 
 /// Reads the section. `destinations` are those of the config, or `None` where these have an error of their own.
 pub(super) fn read(top: &Map<'_>, destinations: Option<&[Destination]>) -> Result<Vec<String>, Diagnostic> {
@@ -13,6 +13,11 @@ pub(super) fn read(top: &Map<'_>, destinations: Option<&[Destination]>) -> Resul
         let name = at.text()?;
         if names.iter().any(|named| named == name) {
             return Err(at.error(format!("`{name}` is named twice"), "name each destination once"));
+        }
+        let of_name = |destination: &&Destination| destination.name == name;
+        if let Some(DestinationKind::PagerDuty(_)) = destinations.and_then(|all| Some(&all.iter().find(of_name)?.kind))
+        {
+            return Err(at.error(format!("`{name}` is a pager"), "name a destination that wakes nobody"));
         }
         if let Some(destinations) = destinations {
             let known: Vec<&str> = destinations.iter().map(|destination| &*destination.name).collect();

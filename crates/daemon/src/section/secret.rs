@@ -19,7 +19,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 const READABLE_BY_ALL: u32 = 0o004;
 
 /// The keys of secrets, without those of their files.
-const SECRET_KEYS: [&str; 5] = ["webhook_url", "bot_token", "url", "token", "client_secret"];
+const SECRET_KEYS: [&str; 6] = ["webhook_url", "bot_token", "routing_key", "url", "token", "client_secret"];
 
 /// What a verb does about the secrets of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
