@@ -1,6 +1,7 @@
 //! `stakeout run` as a process: its admin page, signals, reload, and its word to systemd.
 
 mod browser;
+mod dashboard;
 mod findings;
 mod heartbeat;
 mod pages;

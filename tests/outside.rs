@@ -9,6 +9,7 @@ mod demo;
 mod documents;
 mod full_disk;
 mod localstack;
+mod manual;
 mod pipeline;
 mod quality;
 mod replay;

@@ -39,6 +39,7 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     foreign("curl", "scans a cluster", &[]),
     foreign("deploy/iam/aks-log-analytics.sh", "changes an Azure subscription; .ci/run checks its syntax", &[]),
     foreign("gcloud", "changes a Google Cloud project", &[("logging read", "cloud/kube-hunter.gke.json.gz")]),
+    foreign("helm", "changes a cluster; tests/chart/run renders the chart", &[]),
     foreign("kubectl", "changes a cluster", &[]),
     foreign("localstack/run.sh", "tests/localstack.rs runs it", &[]),
     foreign("podman", "builds and runs an image", &[]),

@@ -1,7 +1,10 @@
 //! The command line: its verbs, and how each ends in an exit code.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -81,6 +84,12 @@ enum Verb {
         /// The shell
         shell: Shell,
     },
+    /// Write a manual page for each command, as packages have them
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
 }
 
 /// Runs the verb of the command line.
@@ -114,6 +123,12 @@ pub(crate) fn run() -> Result<Exit, Failure> {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "stakeout", &mut script);
             written(io::stdout().write_all(&script))?;
+            Ok(Exit::Done)
+        }
+        Verb::Man { directory } => {
+            fs::create_dir_all(directory)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+                .with_context(|| format!("cannot write the manual pages into `{}`", directory.display()))?;
             Ok(Exit::Done)
         }
     }
