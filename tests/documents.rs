@@ -113,27 +113,6 @@ fn every_quick_start_ends_with_an_alert() {
     }
 }
 
-/// The picture in README.md is drawn by hand: each of its texts, but times and ids, must be in the message.
-#[test]
-fn the_picture_shows_what_slack_receives() {
-    let messages = slack_messages("docs/quick-start-eks.md");
-    let is_shown = |message: &&Value| {
-        let text = message.to_string();
-        text.contains("5.5.5.66 probed cluster")
-    };
-    let message = messages.iter().find(is_shown).expect("the incident of the picture").to_string();
-    let message = message.replace(['*', '`', '<', '>'], "").replace("\\n", " ").replace("&amp;", "&");
-    let picture = fs::read_to_string(checkout().join("docs/slack-message.svg")).expect("the picture");
-    let is_of_the_frame = |text: &str| ["Stakeout", "APP", "2:00 AM"].contains(&text);
-    let differs_by_run = |text: &str| text.starts_with("at 2026-") || text.starts_with("2026-") || text.len() == 32;
-    for line in picture.lines().filter(|line| line.starts_with("<text ")) {
-        let text: String = line.split('<').filter_map(|piece| piece.split_once('>')).map(|(_, text)| text).collect();
-        let text = text.replace("&amp;", "&");
-        let is_checked = !is_of_the_frame(&text) && !differs_by_run(&text);
-        assert!(!is_checked || message.contains(&text), "Slack does not receive {text:?}:\n{message}");
-    }
-}
-
 #[test]
 fn every_yaml_block_passes_check() {
     let clouds = Clouds::start();

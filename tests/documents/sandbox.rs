@@ -158,6 +158,7 @@ impl<'a> Sandbox<'a> {
             .env("PATH", self.folder().join("bin"))
             .env("HOME", self.folder())
             .env("SLACK_WEBHOOK_URL", self.clouds.slack.webhook_url())
+            .env("PAGERDUTY_ROUTING_KEY", "fakefakefakefakefakefakefakefake")
             .env("SLACK_BOT_TOKEN", stakeout_fakes::slack_api::BOT_TOKEN)
             .env("HEARTBEAT_URL", HEARTBEAT_URL)
             .env("CREDENTIALS_DIRECTORY", self.folder().join("credentials"))

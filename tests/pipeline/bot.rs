@@ -1,7 +1,7 @@
 //! Slack with a bot: one message for each incident, which is edited over restarts, kills and failures, and its thread.
 
 use serde_json::Value;
-use stakeout_fakes::slack_api::{ChannelProblem, PostedMessage, TokenProblem};
+use stakeout_fakes::slack_api::{BOT_TOKEN, CHANNEL, ChannelProblem, PostedMessage, TokenProblem};
 use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
@@ -70,6 +70,25 @@ fn an_attack_over_four_windows_is_one_message_that_is_edited_and_closed() {
     world.once_done(TICK + 51 * HOUR);
     let [message] = &of_incidents(&world)[..] else { panic!("{:#?}", world.slack_api.messages()) };
     assert_eq!(message.edits, 4, "nothing changes it again");
+}
+
+/// A silence keeps the growth of an incident from the channel, and its end is an edit that notifies nobody.
+#[test]
+fn a_silenced_incident_whose_message_is_shown_is_closed_in_place() {
+    let world = world();
+    world.reconfigure("budget: 1", "budget: 1\nsilences: silences.yaml");
+    ask(&world, "8.8.8.8", 0, 403);
+    world.once_done(TICK);
+    let silence = ["silence", "add", "--source", "8.8.8.8", "--for", "7d", "--reason", "red team", "--owner", "ada"];
+    world.run(&silence).assert_code(0);
+    let lines = |world: &World| world.slack_api.messages().iter().filter(|line| line.thread_ts.is_some()).count();
+    let before = lines(&world);
+    ask(&world, "8.8.8.8", 1, 200);
+    world.once_done(TICK + HOUR);
+    world.once_done(TICK + 50 * HOUR);
+    let [message] = &of_incidents(&world)[..] else { panic!("{:#?}", world.slack_api.messages()) };
+    assert!(header(message).contains("Closed: "), "{}", header(message));
+    assert_eq!((message.edits, lines(&world)), (1, before));
 }
 
 /// The process is killed after Slack has edited the message and before it hears so.
@@ -153,6 +172,73 @@ fn a_refusal_names_its_fix_and_keeps_the_message() {
     );
     world.reconfigure("channel: C0000000000", "channel: secops");
     world.run(&["notify", "test", "secops"]).assert_code(0);
+}
+
+/// `doctor` asks Slack about the token and the channel, names the fix, and posts nothing.
+#[test]
+fn doctor_knows_whether_the_bot_can_post() {
+    let world = world();
+    world.append_to_file(0, &[Asked::new(TICK - 40 * MINUTE, "10.0.0.7", 200, 1).line()]);
+    world.reconfigure("channel: secops", &format!("channel: {}", CHANNEL.0));
+    // Returns the exit code, and the checks of the bot.
+    let doctor = |world: &World| {
+        let ran = world.run(&["doctor", "-o", "json", "--at", "2025-03-04T10:00:00Z"]);
+        assert!(!ran.stdout.contains("xoxb-0"), "{}", ran.stdout);
+        let last: Value = serde_json::from_str(ran.stdout.lines().last().expect("a line")).expect("JSON");
+        assert_eq!(last["destination"], "secops");
+        let text = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        let checks = last["checks"].as_array().expect("checks").iter();
+        let checks = checks.map(|check| ["subject", "status", "finding", "fix"].map(|key| text(check, key)));
+        (ran.code, checks.collect::<Vec<_>>())
+    };
+    let assert_check = |check: &[String; 4], subject: &str, status: &str, finding: &str, fix: &str| {
+        assert_eq!((check[0].as_str(), check[1].as_str()), (subject, status), "{check:?}");
+        assert!(check[2].contains(finding) && check[3].contains(fix), "{check:?}");
+    };
+    let (code, checks) = doctor(&world);
+    assert_eq!((code, checks.len()), (Some(0), 2), "{checks:?}");
+    assert_check(&checks[0], "token", "good", "stakeout in the workspace Example", "");
+    assert_check(&checks[1], "channel", "unknown", "may not look at channels", "stakeout notify test secops");
+
+    world.slack_api.grant("chat:write,channels:read");
+    assert_check(&doctor(&world).1[1], "channel", "good", "can post in #secops", "");
+    for (problem, status, finding, fix) in [
+        (ChannelProblem::Archived, "bad", "#secops is archived", "unarchive"),
+        (ChannelProblem::NotMember, "bad", "the bot is not in #secops", "/invite"),
+        (ChannelProblem::ReadOnly, "doubtful", "not everybody may post in #secops", "administrator"),
+    ] {
+        world.slack_api.set_channel_problem(Some(problem));
+        let (code, checks) = doctor(&world);
+        assert_eq!(code, Some(i32::from(status == "bad")));
+        assert_check(&checks[1], "channel", status, finding, fix);
+    }
+    world.slack_api.grant("chat:write,chat:write.public,channels:read");
+    world.slack_api.set_channel_problem(Some(ChannelProblem::NotMember));
+    assert_check(&doctor(&world).1[1], "channel", "good", "can post", "");
+    world.slack_api.set_channel_problem(None);
+
+    for (problem, finding, fix) in [
+        (TokenProblem::Revoked, "token_revoked", "install it again"),
+        (TokenProblem::Inactive, "account_inactive", "install it again"),
+        (TokenProblem::MissingScope, "lacks the scope chat:write", "install the app again"),
+    ] {
+        world.slack_api.set_token_problem(Some(problem));
+        let (code, checks) = doctor(&world);
+        assert_eq!(code, Some(1));
+        assert_check(&checks[0], "token", "bad", finding, fix);
+    }
+    world.slack_api.set_token_problem(None);
+    world.slack_api.set_faults(Faults::always(Fault::Unavailable));
+    assert_check(&doctor(&world).1[0], "token", "unknown", "status 503", "slack-status.com");
+    world.slack_api.faults().clear();
+    world.reconfigure(CHANNEL.0, "C0000000000");
+    assert_check(&doctor(&world).1[1], "channel", "bad", "channel_not_found", "id of an existing channel");
+    world.reconfigure("C0000000000", "secops");
+    assert_check(&doctor(&world).1[1], "channel", "unknown", "by its id only", "set `channel` to the id");
+    // A shell without the service's secrets.
+    world.reconfigure(&format!("bot_token: {BOT_TOKEN}"), "bot_token_file: /nowhere/token");
+    assert_check(&doctor(&world).1[0], "token", "unknown", "cannot be read here", "as the service does");
+    assert_eq!(world.slack_api.messages(), []);
 }
 
 /// Of many incidents at once, the highest have a message each and a digest has the others. One of these that grows has a

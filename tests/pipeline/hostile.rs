@@ -23,7 +23,7 @@ const EVIL: [&str; 14] = [
 ];
 
 /// Lines whose every text is hostile: named and unnamed users, long and short.
-fn lines() -> Vec<Line> {
+pub(crate) fn lines() -> Vec<Line> {
     let mut lines = Vec::new();
     for (place, evil) in (0..).zip(EVIL) {
         for (n, long) in [(0, false), (1, true)] {

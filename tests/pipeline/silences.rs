@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
-use super::ocsf::{CREATE, UPDATE};
+use super::ocsf::{CLOSE, CREATE, UPDATE};
 use super::world::World;
 
 const TICK: i64 = DAY + 10 * HOUR;
@@ -91,6 +91,39 @@ fn a_silenced_incident_is_stored_and_shown_and_heard_again_when_the_silence_ends
     assert!(listed.contains("red  over") && listed.contains("source=8.8.8.0/24"), "{listed}");
     assert_eq!(silence(&world, &["--source", "9.9.9.9"]), "it silences no open incident now\n");
     assert!(silence(&world, &["--source", ATTACKER]).contains(&uid[..8]));
+}
+
+/// Who heard of an incident before its silence hears of its end, and who did not hears nothing.
+#[test]
+fn the_end_of_a_silenced_incident_is_heard_by_those_who_heard_of_the_incident() {
+    let incident = |activity| (2005, activity, String::new());
+    // Without the notice that the log is silent.
+    let posted = |world: &World| posted(world).into_iter().filter(|post| post.0 == 2005).collect::<Vec<_>>();
+    let in_slack = |world: &World| world.slack.messages().iter().filter(|it| it.to_string().contains(ATTACKER)).count();
+    let known = world("incidents");
+    attack(&known, 0);
+    silence(&known, &["--source", ATTACKER]);
+    for hour in 1..3 {
+        assert!(attack(&known, hour).contains("silenced changes are not sent"));
+    }
+    assert_eq!(posted(&known), [incident(CREATE)]);
+    known.once_done(TICK + 50 * HOUR);
+    assert_eq!(posted(&known), [incident(CREATE), incident(CLOSE)]);
+    known.once_done(TICK + 51 * HOUR);
+    assert_eq!((posted(&known).len(), in_slack(&known)), (2, 1));
+
+    // Silenced to its end, or to shortly before.
+    for is_over in [false, true] {
+        let unknown = world("incidents");
+        silence(&unknown, &["--source", ATTACKER, "--id", "red"]);
+        attack(&unknown, 0);
+        if is_over {
+            unknown.run(&["silence", "expire", "red"]).assert_code(0);
+        }
+        unknown.once_done(TICK + 50 * HOUR);
+        assert_eq!((posted(&unknown), in_slack(&unknown)), (Vec::new(), 0), "{is_over}");
+        assert_eq!(unknown.state()["pending"], serde_json::json!([]));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stakeout_fakes::cloudwatch_logs::LogGroupClass;
 use stakeout_fakes::log_analytics::TablePlan;
+use stakeout_fakes::pagerduty::{PagerDuty, ROUTING_KEY};
 use stakeout_fakes::slack_api::{BOT_TOKEN, CHANNEL};
 use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, SlackApi, Sns, Webhook};
 use tempfile::TempDir;
@@ -70,6 +71,8 @@ pub(crate) struct World {
     /// Only [`World::use_bot`] sends to it.
     pub(crate) slack_api: SlackApi,
     pub(crate) sns: Sns,
+    /// Only [`World::use_pager`] sends to it.
+    pub(crate) pager: PagerDuty,
     /// Only [`World::of_files`] sends to it.
     pub(crate) webhook: Webhook,
     topic: String,
@@ -143,13 +146,14 @@ impl World {
                 (CloudWatchLogs::start().await, CloudWatchLogs::start().await),
                 (CloudLogging::start().await, LogAnalytics::start().await),
                 (Slack::start().await, Sns::start().await, Webhook::start().await),
-                SlackApi::start().await,
+                (SlackApi::start().await, PagerDuty::start().await),
             )
         });
         let (logs, other_logs) = (started.0.0.expect("a port"), started.0.1.expect("a port"));
         let (cloud_logging, log_analytics) = (started.1.0.expect("a port"), started.1.1.expect("a port"));
         let (slack, sns) = (started.2.0.expect("a port"), started.2.1.expect("a port"));
-        let (webhook, slack_api) = (started.2.2.expect("a port"), started.3.expect("a port"));
+        let webhook = started.2.2.expect("a port");
+        let (slack_api, pager) = (started.3.0.expect("a port"), started.3.1.expect("a port"));
         logs.create_group(GROUP, LogGroupClass::Standard);
         let topic = sns.create_topic("eu-west-1", "findings");
         let folder = tempfile::tempdir().expect("a folder");
@@ -161,6 +165,7 @@ impl World {
             slack,
             slack_api,
             sns,
+            pager,
             webhook,
             topic,
             folder,
@@ -240,6 +245,12 @@ impl World {
         let (endpoint, channel) = (self.slack_api.endpoint(), CHANNEL.1);
         let bot = format!("bot_token: {BOT_TOKEN}, channel: {channel}, endpoint: {endpoint:?}");
         self.reconfigure(&format!("webhook_url: {:?}", self.slack.webhook_url()), &bot);
+    }
+
+    /// Adds PagerDuty as a destination, with these keys of its route.
+    pub(crate) fn use_pager(&self, route: &str) {
+        let pager = format!("{{routing_key: {ROUTING_KEY}, endpoint: {:?}}}", self.pager.endpoint());
+        self.reconfigure("notify:\n", &format!("notify:\n  - {{name: on-call, {route} pagerduty: {pager}}}\n"));
     }
 
     fn configure(&self, config: &str, sources: &[String]) {

@@ -28,7 +28,7 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The subject, in a word or two: `route`, `calls`, `credentials`, `permission`, `log`, `rotated files`, `scans`,
-    /// `newest event`, `quota`, `cost`, `proxies`, `estimate`.
+    /// `newest event`, `quota`, `cost`, `proxies`, `estimate`; of destinations `token` and `channel`.
     pub subject: &'static str,
     /// The result.
     pub status: Status,

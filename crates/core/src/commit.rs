@@ -1,5 +1,6 @@
 //! The one write: everything that the windows of some logs change, in one batch.
 
+use crate::day_report::Day;
 use crate::delivery::{Delivery, DeliveryId};
 use crate::finding::{Finding, FindingKey};
 use crate::group::CountKey;
@@ -55,9 +56,33 @@ pub struct Commit {
     pub deliveries: Vec<Delivery>,
     /// The number that the next commit's first delivery will have.
     pub next_delivery: DeliveryId,
+    /// How many notices about the watch it reports.
+    pub notices: u64,
+    /// The day whose line is among the deliveries, if one is: no earlier one is reported any more.
+    pub day_reported: Option<Day>,
 }
 
 impl Commit {
+    /// Returns a commit that changes nothing.
+    #[must_use]
+    pub fn empty(next_delivery: DeliveryId) -> Commit {
+        Commit {
+            logs: Vec::new(),
+            expired: Vec::new(),
+            near_rows_from: Minute(i64::MIN),
+            findings: Vec::new(),
+            quiet_before: Second(i64::MIN),
+            archived: Vec::new(),
+            waiting: Vec::new(),
+            judged: Vec::new(),
+            seen: SeenChange::default(),
+            deliveries: Vec::new(),
+            next_delivery,
+            notices: 0,
+            day_reported: None,
+        }
+    }
+
     /// Returns the commit with its deliveries split into parts of a bounded size, so that settling a message costs as much
     /// among thousands as among a few.
     #[must_use]
@@ -90,19 +115,7 @@ mod tests {
             entries: keys.map(entry).collect(),
             notices: Vec::new(),
         };
-        let commit = |deliveries, next| Commit {
-            logs: Vec::new(),
-            expired: Vec::new(),
-            near_rows_from: Minute(i64::MIN),
-            findings: Vec::new(),
-            quiet_before: Second(i64::MIN),
-            archived: Vec::new(),
-            waiting: Vec::new(),
-            judged: Vec::new(),
-            seen: SeenChange::default(),
-            deliveries,
-            next_delivery: DeliveryId(next),
-        };
+        let commit = |deliveries, next| Commit { deliveries, ..Commit::empty(DeliveryId(next)) };
         let max = ENTRIES_MAX as u128;
         let whole = commit(vec![delivery(5, "bus", 0..max + 1), delivery(6, "secops", 0..1)], 7);
         let parts = vec![delivery(5, "bus", 0..max), delivery(6, "bus", max..max + 1), delivery(7, "secops", 0..1)];

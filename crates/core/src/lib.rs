@@ -49,6 +49,7 @@ pub mod finding;
 pub mod finding_query;
 pub mod incident;
 pub mod silence;
+pub mod day_report;
 pub mod notice;
 pub mod route;
 pub mod shown;
@@ -60,6 +61,7 @@ pub mod context_query;
 pub mod follow_up;
 pub mod past_windows;
 pub mod progress;
+pub mod watched_day;
 pub mod commit;
 pub mod fold;
 

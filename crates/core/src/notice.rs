@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::day_report::DayReport;
 use crate::time::Window;
 
 /// Most sources or rules that a notice names: the largest.
@@ -14,9 +15,9 @@ pub const TOP_MAX: usize = 10;
 /// A notice about the watch itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Notice {
-    /// The source, by its name in the config.
+    /// The source, by its name in the config; empty where it is about all of them.
     pub source: String,
-    /// The cluster that it watches.
+    /// The cluster that it watches; empty where it is about all of them.
     pub cluster: String,
     /// The window of the notice.
     pub window: Window,
@@ -90,6 +91,8 @@ pub enum NoticeKind {
         /// The files or seconds, each with the reason.
         reason: String,
     },
+    /// A day is over: what was read and found on it.
+    Day(DayReport),
 }
 
 impl NoticeKind {
@@ -161,7 +164,8 @@ impl Notice {
             | NoticeKind::TooManyPending { .. }
             | NoticeKind::Overflow { .. }
             | NoticeKind::ClockWasAhead
-            | NoticeKind::StateGone => false,
+            | NoticeKind::StateGone
+            | NoticeKind::Day(_) => false,
         }
     }
 }

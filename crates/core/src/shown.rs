@@ -28,8 +28,22 @@ pub struct ShownIncident {
 pub enum Shown {
     /// Nothing: its beginning was silenced, so the next change that is not silenced is its beginning for the destination.
     Silenced,
+    /// What it heard before its changes were silenced. The next change that is not silenced is a beginning for the destination
+    /// here too, but it hears of the end in any case.
+    Muted,
     /// A message that is edited while the incident goes on.
     Message(ShownMessage),
+}
+
+impl Shown {
+    /// Returns whether a silence kept the last changes from the destination.
+    #[must_use]
+    pub fn is_silenced(&self) -> bool {
+        match self {
+            Shown::Silenced | Shown::Muted => true,
+            Shown::Message(_) => false,
+        }
+    }
 }
 
 /// A message that is edited while its incident goes on.

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod admin;
+mod daily;
 mod duration;
 mod heartbeat;
 mod incidents;
@@ -51,7 +52,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "schedule",
     "state",
     "rules",
@@ -59,6 +60,7 @@ const SECTIONS: [&str; 17] = [
     "trusted_proxies",
     "sources",
     "notify",
+    "daily",
     "silences",
     "networks",
     "context",
@@ -88,6 +90,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
     /// The destinations of findings and incidents, in the order of the file.
     pub(crate) notify: Vec<Destination>,
+    /// The destinations that get one line a day.
+    pub(crate) daily: Vec<String>,
     /// The file with silences, which need not exist.
     pub(crate) silences: Option<PathBuf>,
     /// What is known of addresses.
@@ -171,6 +175,7 @@ fn sections(
     let clusters: Option<Vec<&str>> =
         sources.as_ref().map(|sources| sources.iter().map(|config| &*config.source.cluster).collect());
     let notify = notify::read(&map, clusters.as_deref(), secrets, reader, errors);
+    let daily = keep(daily::read(&map, notify.as_deref()), errors);
     let silences = keep(map.get("silences").map(|at| reader.path(&at)).transpose(), errors);
     let addresses = keep(addresses::read(&map, reader), errors);
     let incidents = keep(incidents::read(&map), errors);
@@ -192,6 +197,7 @@ fn sections(
         trusted_proxies: trusted_proxies?,
         sources: sources?,
         notify: notify?,
+        daily: daily?,
         silences: silences?,
         addresses: addresses?,
         incidents: incidents?,

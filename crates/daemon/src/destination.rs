@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use stakeout_notify::destination::{Channel, Destination};
+use stakeout_notify::pagerduty::PagerDuty;
 use stakeout_notify::slack::{Bot, Slack};
 use stakeout_notify::sns::Sns;
 use stakeout_notify::stdout::Stdout;
@@ -27,6 +28,10 @@ pub(crate) fn open(config: &DestinationConfig, outbound: &Outbound) -> Result<De
                     max_messages,
                 },
             }
+        }
+        DestinationKind::PagerDuty(config) => {
+            let key = config.routing_key.clone();
+            Channel::PagerDuty(PagerDuty::new(&config.endpoint, key, &outbound.common).with_context(context)?)
         }
         DestinationKind::Webhook(webhook) => {
             let (url, token) = (webhook.url.clone(), webhook.token.clone());

@@ -1,13 +1,13 @@
 //! Sends the pending messages of one destination. Only this module and `scan::pages` wait and retry.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use stakeout_core::delivery::{Settlement, Subject};
+use stakeout_core::delivery::{Activity, Settlement, Subject};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
 use stakeout_core::shown::{Shown, ShownChange, ShownIncident, ShownMessage};
@@ -228,26 +228,36 @@ async fn send_pending(
     Ok(summary)
 }
 
-/// Adds to what is settled that the destination has not heard of these incidents, but where it shows a message.
+/// Adds to what is settled that the destination has not heard of these incidents or of their last changes, but where it shows
+/// a message.
 fn with_silenced(
     mut settles: Settlement,
     destination: &str,
     shown: &HashMap<IncidentKey, ShownIncident>,
     at: Second,
 ) -> Settlement {
-    let unshown = |incident: &IncidentKey| shown.get(incident).is_none_or(|shown| shown.shown == Shown::Silenced);
-    let incidents: BTreeSet<IncidentKey> = settles.entries.iter().filter_map(|(_, entry)| entry.incident).collect();
-    settles.shown.extend(incidents.into_iter().filter(unshown).map(|incident| ShownChange {
-        destination: destination.to_owned(),
-        incident,
-        shown: Some(ShownIncident { at, shown: Shown::Silenced }),
-    }));
+    let mut begun: BTreeMap<IncidentKey, bool> = BTreeMap::new();
+    for (_, entry) in &settles.entries {
+        if let Some(incident) = entry.incident {
+            *begun.entry(incident).or_default() |= entry.activity == Activity::Create;
+        }
+    }
+    for (incident, is_begun) in begun {
+        let shown = match shown.get(&incident).map(|known| &known.shown) {
+            Some(Shown::Message(_)) => continue,
+            Some(known) => known.clone(),
+            None if is_begun => Shown::Silenced,
+            None => Shown::Muted,
+        };
+        let shown = Some(ShownIncident { at, shown });
+        settles.shown.push(ShownChange { destination: destination.to_owned(), incident, shown });
+    }
     settles
 }
 
 /// Adds to what is settled that the destination has heard of incidents again that were silenced.
 fn with_heard(mut settles: Settlement, destination: &str, shown: &HashMap<IncidentKey, ShownIncident>) -> Settlement {
-    let was_silenced = |incident: &IncidentKey| shown.get(incident).is_some_and(|shown| shown.shown == Shown::Silenced);
+    let was_silenced = |incident: &IncidentKey| shown.get(incident).is_some_and(|shown| shown.shown.is_silenced());
     let incidents: BTreeSet<IncidentKey> = settles.entries.iter().filter_map(|(_, entry)| entry.incident).collect();
     let known = std::mem::take(&mut settles.shown);
     let heard = incidents.into_iter().filter(was_silenced);
@@ -284,7 +294,7 @@ async fn deliver(
     }
     let known = match shown.get(&report.uid) {
         Some(ShownIncident { shown: Shown::Message(message), .. }) => Some(message),
-        Some(ShownIncident { shown: Shown::Silenced, .. }) | None => None,
+        Some(ShownIncident { shown: Shown::Silenced | Shown::Muted, .. }) | None => None,
     };
     let background = Background { findings: &findings, shown: known, ..background };
     let mut shown = match attempt(outbox, Attempt::Incident(message, background)).await {

@@ -1,5 +1,5 @@
-//! The verb `doctor`: checks live that each log exists, is readable, records reads and is current, and what it costs.
-//! Each problem has a fix. The provider crates decide what to check; this file runs the checks and prints them.
+//! The verb `doctor`: checks live that each log exists, is readable, records reads and is current, and what it costs, and that
+//! Slack knows its bots. Each problem has a fix. The provider crates and notify decide what to check; this file runs the checks and prints them.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use serde_json::json;
 use stakeout_core::check::{Check, Status};
 use stakeout_core::diagnostic::suggestion;
@@ -20,6 +21,8 @@ use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
+use crate::config::notify::{DestinationKind, Slack, SlackMode};
+use crate::destination;
 use crate::exit::{Exit, Failure, written};
 use crate::heartbeat::Heartbeat;
 use crate::outbound::Outbound;
@@ -37,7 +40,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(180);
   stakeout doctor -c stakeout.yaml --source prod-gke -o json
 
 It sends about twenty requests for each log and changes nothing.
-The exit code is 1 if a log is not readable or does not record reads.")]
+The exit code is 1 if a log is not readable or does not record reads, or if Slack does not let a bot post.")]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -88,6 +91,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
             Some(url) => Some(Heartbeat::new(url, &outbound.common).map_err(anyhow::Error::from)?.check().await),
             None => None,
         };
+        let bots = if args.source.is_empty() { bots(&config, &outbound).await? } else { Vec::new() };
         let mut results = tasks.join_all().await;
         results.sort_by_key(|(index, ..)| *index);
         let mut out = io::stdout().lock();
@@ -97,9 +101,29 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         if let Some(check) = &heartbeat {
             written(print_heartbeat(&mut out, args.output.format(), check))?;
         }
-        let is_bad = results.iter().flat_map(|(_, _, checks)| checks).any(is_failing);
+        written(bots.iter().try_for_each(|(name, checks)| print_bot(&mut out, args.output.format(), name, checks)))?;
+        let checks = results.iter().flat_map(|(_, _, checks)| checks).chain(bots.iter().flat_map(|(_, checks)| checks));
+        let is_bad = checks.into_iter().any(is_failing);
         Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
     })
+}
+
+/// Returns the checks of each bot of the config.
+async fn bots(config: &Config, outbound: &Outbound) -> anyhow::Result<Vec<(String, Vec<Check>)>> {
+    let mut bots = Vec::new();
+    for destination in &config.notify {
+        let DestinationKind::Slack(Slack { mode: SlackMode::Bot { token, .. }, .. }) = &destination.kind else {
+            continue;
+        };
+        let checks = if token.expose_secret().is_empty() {
+            let fix = "run doctor as the service does, or read its token with `bot_token_file`";
+            Some(vec![Check::of("token", Status::Unknown, "the token cannot be read here", fix)])
+        } else {
+            destination::open(destination, outbound)?.checks().await
+        };
+        bots.extend(checks.map(|checks| (destination.name.clone(), checks)));
+    }
+    Ok(bots)
 }
 
 /// Returns the last window of the schedule that has ended.
@@ -150,6 +174,20 @@ fn print_heartbeat(out: &mut impl Write, format: Format, check: &Check) -> io::R
         Format::Text => {
             writeln!(out, "heartbeat")?;
             print_check(out, check)
+        }
+    }
+}
+
+/// Prints what Slack says of the bot of a destination.
+fn print_bot(out: &mut impl Write, format: Format, name: &str, checks: &[Check]) -> io::Result<()> {
+    match format {
+        Format::Json => {
+            let checks: Vec<_> = checks.iter().map(json_of).collect();
+            writeln!(out, "{}", json!({ "destination": name, "checks": checks }))
+        }
+        Format::Text => {
+            writeln!(out, "{name} (slack)")?;
+            checks.iter().try_for_each(|check| print_check(out, check))
         }
     }
 }

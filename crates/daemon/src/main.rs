@@ -50,6 +50,7 @@ mod sends;
 mod log_task;
 mod tick;
 mod heartbeat;
+mod daily;
 mod progress_bar;
 mod watch;
 

@@ -86,6 +86,16 @@ impl Schedule {
         second(self.cron.find_next_occurrence(&civil(at)?, false).ok()?)
     }
 
+    /// Returns where the ticks end their windows, after the begin of `span` and up to its end.
+    pub(crate) fn window_ends(&self, span: Window) -> Vec<Second> {
+        let mut tick = span.earliest().plus(-self.latest_seconds);
+        let next = || {
+            tick = self.tick_after(tick)?;
+            Some(tick.plus(self.latest_seconds)).filter(|end| *end <= span.latest())
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     /// Returns `[earliest, latest)`, cut where ticks end their windows. So windows tile whenever they are read.
     fn tiles(&self, earliest: Second, latest: Second) -> Vec<Window> {
         let mut windows = Vec::new();
@@ -150,6 +160,16 @@ mod tests {
         );
         let between = schedule.due(None, -70 * 60, TickTime::chosen(at("12:34:56")));
         assert_eq!(between.windows, [window("11:24:00", "11:50:00"), window("11:50:00", "12:24:00")]);
+    }
+
+    #[test]
+    fn a_window_belongs_to_the_day_in_which_it_ends() {
+        let day = Window::new(at("00:00:00"), at("23:59:59").plus(1)).expect("not empty");
+        let ends = Schedule::default().window_ends(day);
+        assert_eq!((ends.len(), ends[0], ends[23]), (24, at("00:50:00"), at("23:50:00")));
+        let to_the_hour = Schedule { latest_seconds: 0, ..Schedule::default() };
+        let ends = to_the_hour.window_ends(day);
+        assert_eq!((ends.len(), ends[0], ends[23]), (24, at("01:00:00"), day.latest()));
     }
 
     #[test]

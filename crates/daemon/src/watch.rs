@@ -21,6 +21,7 @@ use crate::clock;
 use crate::cloud::budget::Budgets;
 use crate::config::Config;
 use crate::config::sources::SourceConfig;
+use crate::daily;
 use crate::destination;
 use crate::dispatch::{self, DispatchSummary, Outbox, SharedPaces};
 use crate::heartbeat::Heartbeat;
@@ -161,7 +162,7 @@ impl Watch {
         Ok(stranded)
     }
 
-    /// Reads all windows that are due at `tick` and sends the pending messages. `bar` counts the windows.
+    /// Reads all windows that are due at `tick`, reports the days that are over, and sends the pending messages. `bar` counts the windows.
     pub(crate) async fn tick(
         self: &Arc<Self>,
         tick: TickTime,
@@ -186,6 +187,9 @@ impl Watch {
             if let Some(wanted) = pace.due(begun.elapsed()) {
                 senders.send(&wanted);
             }
+        }
+        if let Err(error) = daily::report_days(&self.config, &self.silences, &self.writer, tick.at).await {
+            failure = Some(error);
         }
         senders.send(&Wanted::All);
         let sent = senders.finish(&mut summary).await;

@@ -4,6 +4,7 @@
 //! durable.
 
 mod close;
+mod day;
 mod incidents;
 mod least_progress;
 mod parts;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use stakeout_core::day_report::{Day, DayReport};
 use stakeout_core::delivery::{Delivery, Settlement};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{Closed, ClosedLog, Stored};
@@ -93,6 +95,17 @@ pub(crate) struct AskedIncidents {
     pub(crate) now: Second,
 }
 
+/// The line of a day.
+#[derive(Debug)]
+pub(crate) struct DayLine {
+    /// The day.
+    pub(crate) day: Day,
+    /// What there is to say, but for the notices, which the writer counts.
+    pub(crate) report: DayReport,
+    /// The destinations that get it.
+    pub(crate) destinations: Vec<String>,
+}
+
 /// The current state of incidents, by the keys that were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct ReportedIncidents {
@@ -113,6 +126,8 @@ enum Request {
     Incidents(Box<AskedIncidents>, oneshot::Sender<Result<ReportedIncidents, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Progresses(oneshot::Sender<Result<(Vec<Progress>, Stored), StateError>>),
+    DayReported(oneshot::Sender<Result<Option<Day>, StateError>>),
+    ReportDay(Box<DayLine>, oneshot::Sender<Result<bool, StateError>>),
     Check(oneshot::Sender<Result<(), StateError>>),
     Search(Box<PageSearch>, oneshot::Sender<Result<(PageSearch, Option<ArchivedFindings>), StateError>>),
     SearchIncidents(
@@ -207,6 +222,16 @@ impl Writer {
     /// Returns how far every log is read, and the numbers of what is stored.
     pub(crate) async fn progresses(&self) -> Result<(Vec<Progress>, Stored), StateError> {
         self.request(Request::Progresses).await
+    }
+
+    /// Returns the last day whose line was committed.
+    pub(crate) async fn day_reported(&self) -> Result<Option<Day>, StateError> {
+        self.request(Request::DayReported).await
+    }
+
+    /// Commits the line of a day as pending, and returns whether it was not committed before, when that is durable.
+    pub(crate) async fn report_day(&self, line: DayLine) -> Result<bool, StateError> {
+        self.request(|reply| Request::ReportDay(Box::new(line), reply)).await
     }
 
     /// Returns whether the writer answers and has its state open.

@@ -1,4 +1,4 @@
-//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, STS, SNS, Slack, healthchecks, a plain webhook
+//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, STS, SNS, Slack, PagerDuty, healthchecks, a plain webhook
 //! and a proxy, with faults on demand.
 //!
 //! Each server speaks the protocol of its original on `127.0.0.1` and is at least as strict: the cloud accepts every
@@ -35,6 +35,7 @@ pub mod markup;
 pub mod render;
 pub mod slack;
 pub mod slack_api;
+pub mod pagerduty;
 pub mod webhook;
 pub mod heartbeat;
 pub mod proxy;
@@ -47,6 +48,7 @@ pub use filter_pattern::FilterPattern;
 pub use heartbeat::Heartbeat;
 pub use log_analytics::LogAnalytics;
 pub use logging_filter::LoggingFilter;
+pub use pagerduty::PagerDuty;
 pub use proxy::Proxy;
 pub use request::RecordedRequest;
 pub use server::Server;

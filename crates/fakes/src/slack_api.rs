@@ -1,4 +1,4 @@
-//! Slack's Web API for one bot: `chat.postMessage`, `chat.update` and `auth.test`, with the error shapes of the original. Every
+//! Slack's Web API for one bot: `chat.postMessage`, `chat.update`, `auth.test` and `conversations.info`, with the error shapes of the original. Every
 //! answer has status 200 but those to too many requests and those of a broken service; `ok` says what happened.
 //! <https://docs.slack.dev/apis/web-api/>
 
@@ -80,6 +80,9 @@ pub enum TokenProblem {
     MissingScope,
 }
 
+/// The scopes of the token, unless [`TokenProblem::MissingScope`] or [`SlackApi::grant`] says otherwise.
+const SCOPES: &str = "chat:write";
+
 impl SlackApi {
     /// Starts on a free port of the loopback address.
     pub async fn start() -> io::Result<Self> {
@@ -122,6 +125,11 @@ impl SlackApi {
         self.workspace.state.lock().token_problem = problem;
     }
 
+    /// Gives the token these scopes, such as `chat:write,channels:read`.
+    pub fn grant(&self, scopes: &str) {
+        self.workspace.state.lock().scopes = Some(scopes.to_owned());
+    }
+
     /// Answers 429 to a request that comes within a second after another one was accepted, by the fake's clock.
     pub fn limit_rate(&self, limited: bool) {
         self.workspace.state.lock().is_rate_limited = limited;
@@ -148,6 +156,7 @@ struct WorkspaceState {
     last: Option<Timestamp>,
     channel_problem: Option<ChannelProblem>,
     token_problem: Option<TokenProblem>,
+    scopes: Option<String>,
     is_rate_limited: bool,
 }
 
@@ -170,13 +179,15 @@ impl Service for Workspace {
     fn answer(&self, request: &HttpRequest, now: Timestamp) -> Answer {
         let mut state = self.state.lock();
         let done = arguments(request).and_then(|arguments| {
-            state.check_token(request, &arguments)?;
+            let method = request.path.strip_prefix("/api/").unwrap_or_default();
+            state.check_token(request, &arguments, method)?;
             match request.path.as_str() {
                 "/api/auth.test" => Ok(json!({
                     "url": "https://example.slack.com/", "team": "Example", "user": "stakeout", "team_id": "T0123456",
                     "user_id": "U0123456", "bot_id": "B0123456", "is_enterprise_install": false,
                 })),
                 "/api/chat.postMessage" | "/api/chat.update" if state.is_too_fast(now) => Err("ratelimited".into()),
+                "/api/conversations.info" => state.channel(request, &arguments),
                 "/api/chat.postMessage" => state.post(&arguments, now),
                 "/api/chat.update" => state.update(&arguments, now),
                 _ => Err("unknown_method".into()),
@@ -191,7 +202,7 @@ impl Service for Workspace {
                     answer["warning"] = json!("missing_charset");
                     answer["response_metadata"] = json!({"warnings": ["missing_charset"]});
                 }
-                object(200, &answer)
+                object(200, &answer).with_header("x-oauth-scopes", state.scopes())
             }
             Err(Refused("ratelimited", _)) => too_many().with_header("retry-after", "1"),
             Err(Refused(error, mut members)) => {
@@ -253,7 +264,14 @@ fn arguments(request: &HttpRequest) -> Result<Map<String, Value>, Refused> {
 }
 
 impl WorkspaceState {
-    fn check_token(&self, request: &HttpRequest, arguments: &Map<String, Value>) -> Result<(), Refused> {
+    fn scopes(&self) -> &str {
+        match self.token_problem {
+            Some(TokenProblem::MissingScope) => "incoming-webhook",
+            _ => self.scopes.as_deref().unwrap_or(SCOPES),
+        }
+    }
+
+    fn check_token(&self, request: &HttpRequest, arguments: &Map<String, Value>, method: &str) -> Result<(), Refused> {
         // In JSON the token is never an argument.
         let is_form = request.content_type() != "application/json";
         let argument = arguments.get("token").and_then(Value::as_str).filter(|_| is_form);
@@ -264,14 +282,40 @@ impl WorkspaceState {
             Some(_) => {}
         }
         match self.token_problem {
-            None => Ok(()),
-            Some(TokenProblem::Revoked) => Err("token_revoked".into()),
-            Some(TokenProblem::Inactive) => Err("account_inactive".into()),
-            Some(TokenProblem::MissingScope) => {
-                let members = json!({"needed": "chat:write", "provided": "incoming-webhook"});
-                Err(Refused("missing_scope", members.as_object().cloned().unwrap_or_default()))
-            }
+            Some(TokenProblem::Revoked) => return Err("token_revoked".into()),
+            Some(TokenProblem::Inactive) => return Err("account_inactive".into()),
+            Some(TokenProblem::MissingScope) | None => {}
         }
+        let needed = match method {
+            "chat.postMessage" | "chat.update" => "chat:write",
+            "conversations.info" => "channels:read",
+            _ => return Ok(()),
+        };
+        if self.scopes().split(',').any(|scope| scope == needed) {
+            return Ok(());
+        }
+        let members = json!({"needed": needed, "provided": self.scopes()});
+        Err(Refused("missing_scope", members.as_object().cloned().unwrap_or_default()))
+    }
+
+    /// Describes the channel. The original reads no JSON here, so the channel is missing then.
+    fn channel(&self, request: &HttpRequest, arguments: &Map<String, Value>) -> Result<Value, Refused> {
+        let channel = text(arguments, "channel").filter(|_| request.content_type() != "application/json");
+        let Some(channel) = channel else {
+            let messages = json!({"response_metadata": {"messages": ["[ERROR] missing required field: channel"]}});
+            return Err(Refused("invalid_arguments", messages.as_object().cloned().unwrap_or_default()));
+        };
+        if channel != CHANNEL.0 {
+            return Err("channel_not_found".into());
+        }
+        let problem = self.channel_problem;
+        Ok(json!({"channel": {
+            "id": CHANNEL.0, "name": CHANNEL.1, "name_normalized": CHANNEL.1, "is_channel": true, "is_group": false,
+            "is_im": false, "is_mpim": false, "is_private": false, "created": 1_449_252_889, "creator": "W0123456",
+            "is_archived": problem == Some(ChannelProblem::Archived), "is_general": false, "is_shared": false,
+            "is_member": problem != Some(ChannelProblem::NotMember),
+            "is_read_only": problem == Some(ChannelProblem::ReadOnly),
+        }}))
     }
 
     fn is_too_fast(&self, now: Timestamp) -> bool {

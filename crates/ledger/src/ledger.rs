@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use stakeout_core::commit::Commit;
+use stakeout_core::day_report::Day;
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
 use stakeout_core::fold::Stored;
 use stakeout_core::hash::HashKey;
@@ -181,6 +182,11 @@ impl Ledger {
     /// Returns whether the directory held another ledger before, whose files are gone, and nothing was committed since.
     pub fn is_anew(&self) -> Result<bool> {
         self.read(|state| Ok(state.totals.is_anew))
+    }
+
+    /// Returns the last day whose line was committed, and how many notices were committed since.
+    pub fn day_reported(&self) -> Result<(Option<Day>, u64)> {
+        self.read(|state| Ok((state.totals.day_reported, state.totals.notices)))
     }
 
     /// Returns the days on which groups were seen.

@@ -1,6 +1,7 @@
 //! The numbers of everything that is stored, kept with every batch, so that nothing is counted by reading it.
 
 use serde::{Deserialize, Serialize};
+use stakeout_core::day_report::Day;
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::time::{Minute, Second};
 
@@ -27,6 +28,12 @@ pub(crate) struct Totals {
     pub(crate) archive: ArchivePosition,
     /// Whether the ledger began in place of one whose files are gone, and nothing was committed since.
     pub(crate) is_anew: bool,
+    /// The last day whose line was committed; `None` also in a state of an earlier version.
+    #[serde(default)]
+    pub(crate) day_reported: Option<Day>,
+    /// Notices since then.
+    #[serde(default)]
+    pub(crate) notices: u64,
 }
 
 impl Totals {
@@ -41,5 +48,7 @@ impl Totals {
         quiet_before: Second(i64::MIN),
         archive: ArchivePosition { segment: 0, bytes: 0 },
         is_anew: false,
+        day_reported: None,
+        notices: 0,
     };
 }

@@ -322,9 +322,16 @@ pub fn batch<'a>(
     let mut forgotten = Vec::new();
     let mut unsent = Settlement::default();
     let mut silenced = Settlement::default();
+    let mut heard = Heard { mode, shown, begun: HashMap::new() };
     for planned in part {
-        if planned.subject().is_some_and(|subject| limits.silenced.contains(&subject)) {
+        let is_silenced = planned.subject().is_some_and(|subject| limits.silenced.contains(&subject));
+        let is_end = heard.is_end(planned, is_silenced);
+        if is_silenced && is_end != Some(true) {
             silenced.add(&planned.settles);
+            continue;
+        }
+        if is_end == Some(false) {
+            unsent.add(&planned.settles);
             continue;
         }
         let content = match &planned.content {
@@ -334,7 +341,8 @@ pub fn batch<'a>(
             }
             Content::Incident(about) => {
                 let report = incidents.get(&about.uid).map(|incident| report_of(mode, about, incident, limits));
-                if report.is_some_and(|report| is_needless(mode, about, &report, is_shown(&about.uid))) {
+                let report = report.map(|report| IncidentReport { is_silenced, ..report });
+                if report.is_some_and(|report| is_needless(mode, &report, is_shown(&about.uid))) {
                     unsent.add(&planned.settles);
                     continue;
                 }
@@ -360,6 +368,33 @@ pub fn batch<'a>(
     Batch { notifications, unsent, silenced }
 }
 
+/// Which incidents a destination has heard of.
+struct Heard<'s> {
+    mode: DeliveryMode,
+    shown: &'s HashMap<IncidentKey, ShownIncident>,
+    /// Those whose beginning is planned in this part, and whether it is sent.
+    begun: HashMap<IncidentKey, bool>,
+}
+
+impl Heard<'_> {
+    /// Returns whether the message is the end of an incident that the destination has heard of; `None` if it is not the end
+    /// of an incident, or if nobody hears of ends. Notes the beginnings of incidents.
+    fn is_end(&mut self, planned: &Planned<'_>, is_silenced: bool) -> Option<bool> {
+        let Content::Incident(about) = &planned.content else { return None };
+        if about.activity == Activity::Create {
+            self.begun.insert(about.uid, !is_silenced);
+        }
+        let known = self.shown.get(&about.uid).map(|known| &known.shown);
+        match (about.activity, self.mode) {
+            (Activity::Create | Activity::Update, _) | (_, DeliveryMode::Digest { .. }) => None,
+            (Activity::Close, DeliveryMode::Edited { .. }) => Some(matches!(known, Some(Shown::Message(_)))),
+            (Activity::Close, DeliveryMode::Each) => {
+                Some(self.begun.get(&about.uid).copied().unwrap_or(known != Some(&Shown::Silenced)))
+            }
+        }
+    }
+}
+
 /// Returns what there is to say of the incident: that it is over, if it became a part of another one.
 fn report_of<'a>(
     mode: DeliveryMode,
@@ -368,7 +403,7 @@ fn report_of<'a>(
     limits: &Limits,
 ) -> IncidentReport<'a> {
     let is_last = incident.level > limits.level_max;
-    let mut report = IncidentReport { incident, uid: about.uid, activity: about.activity, is_last };
+    let mut report = IncidentReport { incident, uid: about.uid, activity: about.activity, is_last, is_silenced: false };
     // The only message says how the incident is now.
     if matches!(mode, DeliveryMode::Edited { .. }) && about.is_over {
         report.activity = Activity::Close;
@@ -382,13 +417,11 @@ fn report_of<'a>(
 
 /// Returns whether nobody needs the message: people hear of the incident that this one became a part of, and not of the end of
 /// one that has no message. A message that is shown is edited in any case.
-fn is_needless(mode: DeliveryMode, about: &PlannedIncident, report: &IncidentReport<'_>, is_shown: bool) -> bool {
+fn is_needless(mode: DeliveryMode, report: &IncidentReport<'_>, is_shown: bool) -> bool {
     match mode {
         DeliveryMode::Each => false,
         DeliveryMode::Digest { .. } => report.merged_into().is_some(),
-        DeliveryMode::Edited { .. } => {
-            !is_shown && (report.merged_into().is_some() || about.activity == Activity::Close)
-        }
+        DeliveryMode::Edited { .. } => !is_shown && report.merged_into().is_some(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use stakeout_core::check::Check;
 use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::finding::Finding;
 use stakeout_core::route::Route;
@@ -15,6 +16,7 @@ use crate::batching::DeliveryMode;
 use crate::console::LogConsole;
 use crate::error::{Receipt, SendError};
 use crate::notification::{IncidentReport, Message};
+use crate::pagerduty::PagerDuty;
 use crate::slack::{Bot, Line, Rendering, Slack, lines_of};
 use crate::sns::Sns;
 use crate::stdout::Stdout;
@@ -81,6 +83,8 @@ pub enum Channel {
     },
     /// An SNS topic.
     Sns(Box<Sns>),
+    /// A service of PagerDuty.
+    PagerDuty(PagerDuty),
     /// A webhook of the user.
     Webhook(Webhook),
     /// Standard output.
@@ -106,7 +110,8 @@ impl Destination {
         &self.name
     }
 
-    /// Returns the kind of its channel, for logs and metrics: `slack`, `sns`, `webhook` or `stdout`.
+    /// Returns the kind of its channel, for logs and metrics: `slack`, `sns`, `pagerduty`, `webhook` or
+    /// `stdout`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.profile().0
@@ -140,6 +145,7 @@ impl Destination {
             Channel::Slack { max_messages, .. } => ("slack", DeliveryMode::Digest { max_messages }),
             Channel::SlackBot { max_messages, .. } => ("slack", DeliveryMode::Edited { max_messages }),
             Channel::Sns(_) => ("sns", DeliveryMode::Each),
+            Channel::PagerDuty(_) => ("pagerduty", DeliveryMode::Each),
             Channel::Webhook(_) => ("webhook", DeliveryMode::Each),
             Channel::Stdout(_) => ("stdout", DeliveryMode::Each),
         }
@@ -151,7 +157,7 @@ impl Destination {
         match self.channel {
             Channel::Slack { .. } => Some(SLACK_PACE),
             Channel::SlackBot { .. } => Some(BOT_PACE),
-            Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => None,
+            Channel::Sns(_) | Channel::PagerDuty(_) | Channel::Webhook(_) | Channel::Stdout(_) => None,
         }
     }
 
@@ -161,7 +167,11 @@ impl Destination {
     pub fn channel_id(&self) -> Option<String> {
         match &self.channel {
             Channel::SlackBot { bot, .. } => Some(bot.channel_id()),
-            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => None,
+            Channel::Slack { .. }
+            | Channel::Sns(_)
+            | Channel::PagerDuty(_)
+            | Channel::Webhook(_)
+            | Channel::Stdout(_) => None,
         }
     }
 
@@ -170,7 +180,11 @@ impl Destination {
     #[must_use]
     pub fn messages_at_once(&self) -> usize {
         match self.channel {
-            Channel::Slack { .. } | Channel::SlackBot { .. } | Channel::Sns(_) | Channel::Webhook(_) => 1,
+            Channel::Slack { .. }
+            | Channel::SlackBot { .. }
+            | Channel::Sns(_)
+            | Channel::PagerDuty(_)
+            | Channel::Webhook(_) => 1,
             Channel::Stdout(_) => STDOUT_MESSAGES,
         }
     }
@@ -205,8 +219,21 @@ impl Destination {
             Channel::Slack { slack, .. } => slack.send(message, &rendering).await,
             Channel::SlackBot { bot, .. } => bot.send(message, background.shown, &rendering).await,
             Channel::Sns(sns) => sns.send(message, book, now).await,
+            Channel::PagerDuty(service) => service.send(message, &self.consoles, book, now).await,
             Channel::Webhook(webhook) => webhook.send(message, book, now).await,
             Channel::Stdout(stdout) => stdout.send(&[message], book, now).await,
+        }
+    }
+
+    /// Returns what the destination says of itself without a message; `None` where nothing can be asked.
+    pub async fn checks(&self) -> Option<Vec<Check>> {
+        match &self.channel {
+            Channel::SlackBot { bot, .. } => Some(bot.checks(&self.name).await),
+            Channel::Slack { .. }
+            | Channel::Sns(_)
+            | Channel::PagerDuty(_)
+            | Channel::Webhook(_)
+            | Channel::Stdout(_) => None,
         }
     }
 
@@ -214,8 +241,13 @@ impl Destination {
     #[must_use]
     pub fn lines<'r>(&self, report: &IncidentReport<'r>, shown: &ShownMessage) -> Vec<Line<'r>> {
         match &self.channel {
+            Channel::SlackBot { .. } if report.is_silenced => Vec::new(),
             Channel::SlackBot { .. } => lines_of(report, shown),
-            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => Vec::new(),
+            Channel::Slack { .. }
+            | Channel::Sns(_)
+            | Channel::PagerDuty(_)
+            | Channel::Webhook(_)
+            | Channel::Stdout(_) => Vec::new(),
         }
     }
 
@@ -229,7 +261,11 @@ impl Destination {
     ) -> Result<ShownMessage, SendError> {
         match &self.channel {
             Channel::SlackBot { bot, .. } => bot.send_line(report, line, shown, &self.rendering(background)).await,
-            Channel::Slack { .. } | Channel::Sns(_) | Channel::Webhook(_) | Channel::Stdout(_) => Ok(shown.clone()),
+            Channel::Slack { .. }
+            | Channel::Sns(_)
+            | Channel::PagerDuty(_)
+            | Channel::Webhook(_)
+            | Channel::Stdout(_) => Ok(shown.clone()),
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_core::text::{bounded, visible};
-use stakeout_http::header::CONTENT_TYPE;
-use stakeout_http::{BodyLimit, Client, ExchangeError, Network, RequestBuilder, TimeLimits, exchange, web_page};
+use stakeout_http::header::{CONTENT_TYPE, HeaderMap};
+use stakeout_http::{BodyLimit, Client, ExchangeError, Network, RequestBuilder, TimeLimits, Url, exchange, web_page};
 
 use crate::error::{SendError, SetupError};
 
@@ -29,6 +29,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: String,
+    pub(crate) headers: HeaderMap,
 }
 
 /// Returns a client over `network`.
@@ -52,10 +53,21 @@ pub(crate) async fn post_for_object(
     answered(request, OBJECT_BYTES_MAX, secrets).await
 }
 
+/// Sends a form, and returns the answer of a service that answers with an object.
+pub(crate) async fn post_form(
+    request: RequestBuilder,
+    pairs: &[(&str, &str)],
+    secrets: &Secrets<'_>,
+) -> Result<Answer, SendError> {
+    let form = Url::parse_with_params("form:", pairs).map_err(|_| SendError::refused("cannot build the request"))?;
+    let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    answered(request.body(form.query().unwrap_or_default().to_owned()), OBJECT_BYTES_MAX, secrets).await
+}
+
 async fn answered(request: RequestBuilder, bytes_max: usize, secrets: &Secrets<'_>) -> Result<Answer, SendError> {
     let answer = exchange(request, BodyLimit::Truncate(bytes_max)).await.map_err(|error| failed(&error))?;
     let body = secrets.removed_from(&String::from_utf8_lossy(&answer.body));
-    Ok(Answer { status: answer.status, retry_after: answer.retry_after(), body })
+    Ok(Answer { status: answer.status, retry_after: answer.retry_after(), body, headers: answer.headers })
 }
 
 /// What no error may repeat: the address of a destination, parts of it, and its token.

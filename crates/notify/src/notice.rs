@@ -3,6 +3,7 @@
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 
+use stakeout_core::day_report::DayReport;
 use stakeout_core::delivery::Activity;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::rule::Level;
@@ -26,6 +27,7 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::ClockWasAhead => "The system clock was ahead",
         NoticeKind::StateGone => "The state is gone",
         NoticeKind::HiddenProxy { .. } => "A proxy seems to hide all clients",
+        NoticeKind::Day(_) => "Daily summary",
     }
 }
 
@@ -98,7 +100,56 @@ pub fn explanation(notice: &Notice) -> String {
              they are the source of everything. If they are not, somebody there forges addresses.",
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         ),
+        NoticeKind::Day(report) => {
+            let date = from.split(' ').next().unwrap_or_default();
+            format!("{date}: {}", day(report))
+        }
     }
+}
+
+/// Returns a day in a line.
+fn day(report: &DayReport) -> String {
+    let DayReport { windows_scheduled, windows_due, windows_read, .. } = *report;
+    let windows = match report.is_whole() {
+        // Each log had as many.
+        true if windows_due == report.logs * windows_scheduled => counted(windows_scheduled, "window"),
+        true => counted(windows_due, "window"),
+        false => format!("{windows_read} of {}", counted(windows_due, "window")),
+    };
+    let mut parts = vec![format!("{windows} of {} read", counted(report.clusters, "cluster"))];
+    if report.windows_late > 0 {
+        parts.push(format!("{} of them late", report.windows_late));
+    }
+    if report.windows_silent > 0 {
+        let logs = counted(report.logs_silent, "log");
+        parts.push(format!("{} without a record in {logs}", counted(report.windows_silent, "window")));
+    }
+    parts.push(incidents(report));
+    let gaps =
+        [(report.gaps, "gap"), (report.partial_gaps, "partial gap")].into_iter().filter(|(number, _)| *number > 0);
+    let gaps: Vec<String> = gaps.map(|(number, noun)| counted(number, noun)).collect();
+    parts.push(if gaps.is_empty() { "no gaps".to_owned() } else { gaps.join(" and ") });
+    if report.notices > 0 {
+        parts.push(format!("{} about the watch", counted(report.notices, "notice")));
+    }
+    let mut line = parts.join(", ") + ".";
+    if !report.unread.is_empty() {
+        let more = if report.unread_more > 0 { format!(" and {} more", report.unread_more) } else { String::new() };
+        line.push_str(&format!(" Not read to the end of the day: {}{more}.", report.unread.join(", ")));
+    }
+    line
+}
+
+fn incidents(report: &DayReport) -> String {
+    let begun = report.incidents_begun();
+    if begun == 0 {
+        return "no incidents".to_owned();
+    }
+    let mut levels: Vec<String> = report.incidents.iter().map(|(level, number)| format!("{number} {level}")).collect();
+    if report.incidents_silenced > 0 {
+        levels.push(format!("{} silenced", report.incidents_silenced));
+    }
+    format!("{} ({})", counted(begun, "incident"), levels.join(", "))
 }
 
 /// Returns why Stakeout did not read a window or a follow-up, as raw text.
@@ -135,7 +186,7 @@ pub fn level(notice: &Notice) -> Level {
         | NoticeKind::ClockWasAhead
         | NoticeKind::StateGone
         | NoticeKind::HiddenProxy { .. } => Level::Medium,
-        NoticeKind::GapFilled | NoticeKind::SilenceOver => Level::Informational,
+        NoticeKind::GapFilled | NoticeKind::SilenceOver | NoticeKind::Day(_) => Level::Informational,
     }
 }
 
@@ -152,7 +203,8 @@ pub fn activity(notice: &Notice) -> Activity {
         | NoticeKind::NotFollowedUp { .. }
         | NoticeKind::ClockWasAhead
         | NoticeKind::StateGone
-        | NoticeKind::HiddenProxy { .. } => Activity::Create,
+        | NoticeKind::HiddenProxy { .. }
+        | NoticeKind::Day(_) => Activity::Create,
         NoticeKind::GapFilled | NoticeKind::SilenceOver => Activity::Close,
     }
 }
@@ -173,6 +225,7 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::ClockWasAhead => "clock_was_ahead",
         NoticeKind::StateGone => "state_gone",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
+        NoticeKind::Day(_) => "day",
     }
 }
 
@@ -195,6 +248,7 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::ClockWasAhead => "clock_was_ahead",
         NoticeKind::StateGone => "state_gone",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
+        NoticeKind::Day(_) => "day",
     };
     let encoded =
         serde_json::to_vec(&(problem, &notice.source, window)).expect("texts and numbers always encode as JSON");
@@ -227,6 +281,46 @@ mod tests {
         assert_eq!(uid(&partial), uid(&notice(NoticeKind::GapFilled, 0)));
         assert_eq!(uid(&notice(NoticeKind::Silent { windows: 3 }, 0)), uid(&notice(NoticeKind::SilenceOver, 7200)));
         assert_eq!(activity(&notice(NoticeKind::SilenceOver, 0)), Activity::Close);
+    }
+
+    #[test]
+    fn a_day_is_one_line_with_what_is_not_as_it_should_be() {
+        let line = |report: DayReport| explanation(&notice(NoticeKind::Day(report), 0));
+        let whole = DayReport {
+            clusters: 30,
+            logs: 30,
+            windows_scheduled: 24,
+            windows_due: 720,
+            windows_read: 720,
+            incidents: vec![(Level::High, 1), (Level::Low, 1)],
+            ..DayReport::default()
+        };
+        assert_eq!(
+            line(whole.clone()),
+            "1970-01-01: 24 windows of 30 clusters read, 2 incidents (1 high, 1 low), no gaps."
+        );
+        // A log that is watched since noon.
+        let first_day = DayReport { windows_due: 708, windows_read: 708, incidents: Vec::new(), ..whole.clone() };
+        assert_eq!(line(first_day), "1970-01-01: 708 windows of 30 clusters read, no incidents, no gaps.");
+        let bad = DayReport {
+            windows_read: 700,
+            windows_late: 3,
+            windows_silent: 5,
+            logs_silent: 2,
+            gaps: 1,
+            partial_gaps: 2,
+            incidents_silenced: 1,
+            notices: 4,
+            unread: vec!["prod-eks".to_owned(), "gke".to_owned()],
+            unread_more: 7,
+            ..whole
+        };
+        assert_eq!(
+            line(bad),
+            "1970-01-01: 700 of 720 windows of 30 clusters read, 3 of them late, 5 windows without a record in 2 logs, \
+             2 incidents (1 high, 1 low, 1 silenced), 1 gap and 2 partial gaps, 4 notices about the watch. Not read to the \
+             end of the day: prod-eks, gke and 7 more."
+        );
     }
 
     #[test]

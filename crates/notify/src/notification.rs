@@ -69,6 +69,8 @@ pub struct IncidentReport<'a> {
     pub activity: Activity,
     /// Whether it rose above the levels that the destination hears of, so that this is the last message about it there.
     pub is_last: bool,
+    /// Whether it is silenced: only its end is reported then, to those who heard of it before.
+    pub is_silenced: bool,
 }
 
 /// Many incidents, findings and notices in one message.

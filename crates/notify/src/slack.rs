@@ -11,6 +11,7 @@ mod message;
 mod refusal;
 mod thread;
 mod bot;
+mod doctor;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;

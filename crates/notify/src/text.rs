@@ -1,5 +1,6 @@
 //! A finding as plain text: the one-line form, times and durations. Without the markup of any destination.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use stakeout_core::address::{self, SourceIp};
@@ -69,6 +70,9 @@ pub(crate) const LIST_COMMAND: &str = "stakeout findings list";
 pub(crate) const LAST_MESSAGE: &str =
     "This is the last message about it here: its level is above the `max_severity` of this destination.";
 
+/// Most silences in a command: more are not read before they are pasted.
+const SILENCES_MAX: usize = 4;
+
 /// Returns the command that shows all that is known of the finding.
 pub(crate) fn details_command(finding: &Finding) -> String {
     format!("stakeout findings show {}", finding.key)
@@ -79,22 +83,50 @@ pub(crate) fn incident_command(incident: &Incident) -> String {
     format!("stakeout incidents show {}", incident.key)
 }
 
-/// Returns the command that silences what the incident is about: its address, its account, or else its first rule.
+/// Returns the command that silences the incident, which means each of its findings: by its address, or by its account and the
+/// addresses that have findings of their own, or else by its rules. `None` where that would take too many silences.
 ///
 /// It holds no text of a client that a shell would interpret.
-pub(crate) fn silence_command(incident: &Incident) -> String {
-    let flag = |flag: &str, name: Option<&str>| {
-        name.filter(|name| is_plain(name)).map(|name| format!(" --{flag} {name}")).unwrap_or_default()
+pub(crate) fn silence_command(incident: &Incident) -> Option<String> {
+    let source = |source: &SourceIp| format!("--source {}", cidr(source));
+    let in_cluster = |what: String, cluster: Option<&str>| match cluster.filter(|cluster| is_plain(cluster)) {
+        Some(cluster) => format!("{what} --cluster {cluster}"),
+        None => what,
     };
-    let cluster = || flag("cluster", incident.actor.cluster());
-    let what = match &incident.actor {
-        Actor::Address(source) => format!(" --source {}", cidr(source)),
-        Actor::Account { name, .. } if is_plain(name) => flag("user", Some(name)) + &cluster(),
-        Actor::Account { .. } | Actor::Crowd { .. } => {
-            flag("rule", incident.rules.first().map(String::as_str)) + &cluster()
+    let has_all_sources = !incident.sources_are_more && !incident.sources.is_empty();
+    let whats: Vec<String> = match &incident.actor {
+        Actor::Address(address) => vec![source(address)],
+        Actor::Account { name, cluster } if is_plain(name) => {
+            let account = in_cluster(format!("--user {name}"), cluster.as_deref());
+            // The others are findings of its addresses.
+            let is_all_own = incident.findings.len() == incident.own.len();
+            match is_all_own || has_all_sources {
+                true if is_all_own => vec![account],
+                true => [account].into_iter().chain(incident.sources.iter().map(source)).collect(),
+                false => by_rule(incident, in_cluster),
+            }
         }
+        Actor::Account { .. } if has_all_sources && incident.sources.len() == 1 => {
+            incident.sources.iter().map(source).collect()
+        }
+        Actor::Account { .. } | Actor::Crowd { .. } => by_rule(incident, in_cluster),
     };
-    format!("stakeout silence add{what} --for 7d --owner \"YOUR NAME\" --reason \"WHY IT IS HARMLESS\"")
+    let command = |what: &String| {
+        format!("stakeout silence add {what} --for 7d --owner \"YOUR NAME\" --reason \"WHY IT IS HARMLESS\"")
+    };
+    let commands: Vec<String> = whats.iter().map(command).collect();
+    (1..=SILENCES_MAX).contains(&commands.len()).then(|| commands.join(" && "))
+}
+
+/// Returns what silences each rule with a finding of the incident.
+fn by_rule(incident: &Incident, in_cluster: impl Fn(String, Option<&str>) -> String) -> Vec<String> {
+    // A silence of a cluster fits no finding of several.
+    let cluster = incident.clusters.first().filter(|_| incident.clusters.len() == 1);
+    let rules: BTreeSet<&str> = incident.findings.iter().map(|(_, rule)| rule.name.as_str()).collect();
+    if !rules.iter().all(|rule| is_plain(rule)) {
+        return Vec::new();
+    }
+    rules.iter().map(|rule| in_cluster(format!("--rule {rule}"), cluster.map(String::as_str))).collect()
 }
 
 fn cidr(source: &SourceIp) -> String {

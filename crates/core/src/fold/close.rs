@@ -266,6 +266,8 @@ impl Decided<'_> {
             seen,
             deliveries: new.deliveries,
             next_delivery: new.next,
+            notices: logs.iter().map(|log| log.notices.len() as u64).sum(),
+            day_reported: None,
         };
         let mut closed = Vec::with_capacity(logs.len());
         for log in logs {

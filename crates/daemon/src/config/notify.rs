@@ -7,7 +7,7 @@ use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::Level;
 use stakeout_core::yaml::{At, Map, Value};
 use stakeout_http::Endpoint;
-use stakeout_notify::slack;
+use stakeout_notify::{pagerduty, slack};
 
 use super::route::{self, WantedRule};
 use crate::section::secret::SecretScope;
@@ -15,7 +15,7 @@ use crate::section::{self, SectionReader, aws, keys, secret, url};
 
 /// Each commit writes a delivery for each destination; more destinations are a job for a fan-out service.
 const DESTINATIONS_MAX: usize = 64;
-const KINDS: [&str; 4] = ["slack", "sns", "webhook", "stdout"];
+const KINDS: [&str; 5] = ["slack", "sns", "pagerduty", "webhook", "stdout"];
 const MESSAGES_PER_RUN: u32 = 10;
 const MESSAGES_PER_RUN_MAX: u32 = 50;
 
@@ -39,6 +39,8 @@ pub(crate) enum DestinationKind {
     Slack(Slack),
     /// A topic of Amazon SNS.
     Sns(Sns),
+    /// A service of PagerDuty.
+    PagerDuty(PagerDuty),
     /// A URL that accepts findings and incidents as JSON.
     Webhook(Webhook),
     /// One line of JSON for each finding and incident on standard output.
@@ -80,6 +82,15 @@ pub(crate) struct Sns {
     pub(crate) topic_arn: String,
     /// Region, role and endpoint.
     pub(crate) access: Access,
+}
+
+/// A service of PagerDuty.
+#[derive(Clone, Debug)]
+pub(crate) struct PagerDuty {
+    /// The integration key.
+    pub(crate) routing_key: SecretString,
+    /// The Events API, or a fake of it on this machine.
+    pub(crate) endpoint: Endpoint,
 }
 
 /// A URL that accepts findings and incidents as JSON.
@@ -158,6 +169,8 @@ fn destination(
     // People hear of attackers, and machines of all that is known.
     let unless_given = match kind {
         DestinationKind::Slack(_) => Route::from_level(Subjects::Incidents, Level::Low),
+        // PagerDuty wakes people.
+        DestinationKind::PagerDuty(_) => Route::from_level(Subjects::Incidents, Level::High),
         DestinationKind::Sns(_) | DestinationKind::Webhook(_) | DestinationKind::Stdout => {
             Route::from_level(Subjects::Both, Level::Informational)
         }
@@ -172,6 +185,7 @@ fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind
         [] => Err(map.at().error("the destination has no kind", format!("add one of {}", KINDS.join(", ")))),
         [("slack", at)] => slack(at, reader).map(DestinationKind::Slack),
         [("sns", at)] => sns(at).map(DestinationKind::Sns),
+        [("pagerduty", at)] => pagerduty(at, reader).map(DestinationKind::PagerDuty),
         [("webhook", at)] => webhook(at, reader).map(DestinationKind::Webhook),
         [(_, at)] => stdout(at),
         [(first, _), (second, at), ..] => {
@@ -257,6 +271,29 @@ fn sns(at: &At<'_>) -> Result<Sns, Diagnostic> {
     let at = map.need("topic_arn", "add arn:aws:sns:REGION:ACCOUNT:TOPIC")?;
     let (topic_arn, region) = aws::topic(&at)?;
     Ok(Sns { topic_arn: topic_arn.to_owned(), access: aws::access(&map, Some(region))? })
+}
+
+fn pagerduty(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<PagerDuty, Diagnostic> {
+    let map = keys(at, &["routing_key", "routing_key_file", "endpoint"])?;
+    let secret = secret::need(&map, "routing_key", "the integration key of a service", reader)?;
+    if !secret.value.as_ref().is_none_or(|key| pagerduty::is_routing_key(key.expose_secret())) {
+        return Err(secret.at.error(
+            "not an integration key of PagerDuty",
+            "add an integration of the type Events API v2 to the service, and copy its key: 32 letters and digits",
+        ));
+    }
+    let endpoint = match map.get("endpoint") {
+        Some(at) => {
+            let endpoint = url::endpoint(&at)?;
+            if !pagerduty::is_api(&endpoint) {
+                let fix = "leave it out, or write https://events.eu.pagerduty.com for the service region EU";
+                return Err(at.error("not PagerDuty's Events API", fix));
+            }
+            endpoint
+        }
+        None => Endpoint::parse(pagerduty::API_URL).map_err(|error| url::fault(map.at(), error))?,
+    };
+    Ok(PagerDuty { routing_key: secret.value.unwrap_or_default(), endpoint })
 }
 
 fn webhook(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Webhook, Diagnostic> {

@@ -19,7 +19,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 const READABLE_BY_ALL: u32 = 0o004;
 
 /// The keys of secrets, without those of their files.
-const SECRET_KEYS: [&str; 5] = ["webhook_url", "bot_token", "url", "token", "client_secret"];
+const SECRET_KEYS: [&str; 6] = ["webhook_url", "bot_token", "routing_key", "url", "token", "client_secret"];
 
 /// What a verb does about the secrets of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) enum SecretPolicy {
     Read,
     /// It checks those that are readable outside of the service.
     Check,
+    /// It uses those that it can read, and does without the others.
+    Try,
     /// It does not need them.
     Skip,
 }
@@ -50,9 +52,9 @@ impl<'a> SecretScope<'a> {
     pub(crate) const ALL: SecretScope<'static> = SecretScope::of(SecretPolicy::Read, SecretPolicy::Read);
     /// It reads logs only.
     pub(crate) const SOURCES: SecretScope<'static> = SecretScope::of(SecretPolicy::Read, SecretPolicy::Skip);
-    /// It reads logs, and checks the heartbeat where it may.
+    /// It reads logs, and checks the heartbeat and bots where it may.
     pub(crate) const DOCTOR: SecretScope<'static> =
-        SecretScope { heartbeat: SecretPolicy::Check, ..SecretScope::SOURCES };
+        SecretScope { heartbeat: SecretPolicy::Check, notify: SecretPolicy::Try, ..SecretScope::SOURCES };
     /// It checks the config.
     pub(crate) const CHECK: SecretScope<'static> = SecretScope::of(SecretPolicy::Check, SecretPolicy::Check);
     /// It does neither.
@@ -108,7 +110,10 @@ pub(crate) fn need<'a>(
     if map.get(key).is_some() {
         return Err(at.error(format!("both `{key}` and `{file_key}` are set"), "keep one of the two"));
     }
-    let value = expanded(&at, reader)?.map(|path| from_file(&at, &path, reader)).transpose()?;
+    let value = match expanded(&at, reader)?.map(|path| from_file(&at, &path, reader)).transpose() {
+        Err(_) if reader.secrets == SecretPolicy::Try => None,
+        read => read?,
+    };
     Ok(Secret { at, value })
 }
 
@@ -117,7 +122,7 @@ fn expanded(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Option<String
     let text = at.text()?;
     let is_of_service = text.contains(&format!("${{{CREDENTIALS_DIRECTORY}}}"));
     match (reader.secrets, expand_text(at, text, reader.environment)) {
-        (SecretPolicy::Skip, _) => Ok(None),
+        (SecretPolicy::Skip, _) | (SecretPolicy::Try, Err(_)) => Ok(None),
         (SecretPolicy::Check, Err(error)) if is_of_service => {
             let problem = format!("the secret is not checked: {}", error.problem);
             let fix = error.fix;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::fold::{Decided, IncidentInput};
 use stakeout_core::incident::{Actor, IncidentKey, NearbyFindings, incidents_with};
-use stakeout_core::shown::{Shown, ShownIncident};
+use stakeout_core::shown::ShownIncident;
 use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
 
@@ -58,7 +58,7 @@ fn silenced(
 }
 
 fn of_silenced(shown: HashMap<IncidentKey, ShownIncident>) -> HashSet<IncidentKey> {
-    shown.into_iter().filter(|(_, shown)| shown.shown == Shown::Silenced).map(|(key, _)| key).collect()
+    shown.into_iter().filter(|(_, shown)| shown.shown.is_silenced()).map(|(key, _)| key).collect()
 }
 
 /// Returns the incidents that the findings are a part of now, by the keys that are asked for, and which of them are silenced.

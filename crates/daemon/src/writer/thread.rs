@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::close::CloseRequest;
+use super::day;
 use super::incidents;
 use super::least_progress::LeastProgress;
 use super::parts::close_in_parts;
@@ -173,6 +174,8 @@ impl WriterThread {
                 drop(reply.send(self.with(progress)));
             }
             Request::Progresses(reply) => drop(reply.send(self.with(progresses))),
+            Request::DayReported(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.day_reported()?.0)))),
+            Request::ReportDay(line, reply) => drop(reply.send(self.with(|ledger| day::report(ledger, *line)))),
             Request::Check(reply) => drop(reply.send(self.with(|_| Ok(())))),
         }
     }

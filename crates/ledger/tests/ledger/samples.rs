@@ -226,16 +226,7 @@ pub(crate) fn seen_days(last: i64) -> SeenDays {
 pub(crate) fn commit(source: SourceId, log: LogId, cursor: i64, next_delivery: DeliveryId) -> Commit {
     Commit {
         logs: vec![LogCommit { source, minutes: Vec::new(), progress: progress(log, cursor) }],
-        expired: Vec::new(),
-        near_rows_from: Minute(i64::MIN),
-        findings: Vec::new(),
-        quiet_before: Second(i64::MIN),
-        archived: Vec::new(),
-        waiting: Vec::new(),
-        judged: Vec::new(),
-        seen: SeenChange::default(),
-        deliveries: Vec::new(),
-        next_delivery,
+        ..Commit::empty(next_delivery)
     }
 }
 

@@ -20,9 +20,12 @@ const UIDS_MAX: usize = 1_000;
 pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Value {
     let mut unmapped = json!({
         "kind": texts::kind(notice),
-        "source": notice.source,
         "window": {"earliest": notice.window.earliest().millis(), "latest": notice.window.latest().millis()},
     });
+    // One about the whole watch names none.
+    if !notice.source.is_empty() {
+        unmapped["source"] = json!(notice.source);
+    }
     match &notice.kind {
         NoticeKind::Gap { reason } | NoticeKind::PartialGap { reason } => unmapped["reason"] = json!(reason),
         NoticeKind::Silent { windows } => unmapped["windows"] = json!(windows),
@@ -47,6 +50,7 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
             unmapped["reason"] = json!(reason);
         }
         NoticeKind::HiddenProxy { addresses } => unmapped["addresses"] = json!(addresses),
+        NoticeKind::Day(report) => unmapped["day"] = json!(report),
         NoticeKind::GapFilled | NoticeKind::SilenceOver | NoticeKind::ClockWasAhead | NoticeKind::StateGone => {}
     }
     let report = StatusReport {
@@ -58,7 +62,9 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
         activity: texts::activity(notice),
     };
     let mut object = report.object(delivery_id, now);
-    object["resources"] = json!([super::cluster_resource(&notice.cluster)]);
+    if !notice.cluster.is_empty() {
+        object["resources"] = json!([super::cluster_resource(&notice.cluster)]);
+    }
     object["unmapped"] = unmapped;
     object
 }

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use stakeout_core::delivery::Activity;
 use stakeout_core::shown::ShownMessage;
+use stakeout_http::header::HeaderMap;
 use stakeout_http::{Client, Endpoint, Network};
 
 use super::refusal::{Meaning, Refusal, accepted};
@@ -150,6 +151,18 @@ impl Bot {
             }
             answered => answered.map(|answer| (answer, false)),
         }
+    }
+
+    /// Asks a method that changes nothing, and returns Slack's answer with its headers. Such methods take forms only.
+    pub(super) async fn ask(&self, method: &str, arguments: &[(&str, &str)]) -> Result<(Value, HeaderMap), Refusal> {
+        let request = self.client.post(format!("{}/api/{method}", self.api)).bearer_auth(self.token.expose_secret());
+        let answer = http::post_form(request, arguments, &Secrets::of_token(&self.token)).await?;
+        Ok((accepted(&answer)?, answer.headers))
+    }
+
+    /// Returns the id of the channel, if the config has it and not the name.
+    pub(super) fn channel_by_id(&self) -> Option<&str> {
+        Some(self.channel.as_str()).filter(|channel| is_channel_id(channel))
     }
 
     async fn call(&self, method: &str, request: &Value) -> Result<Value, Refusal> {

@@ -225,7 +225,8 @@ fn harmless(rules: &[&RuleHead]) -> Vec<Markup> {
 
 /// Returns the buttons to the consoles of the logs that were read, and the commands.
 fn consoles(incident: &Incident, rendering: &Rendering<'_>) -> (Vec<(String, String)>, Vec<String>) {
-    let mut commands = vec![text::incident_command(incident), text::silence_command(incident)];
+    let mut commands = vec![text::incident_command(incident)];
+    commands.extend(text::silence_command(incident));
     let mut links = Vec::new();
     if let Some(search) = Search::of(incident) {
         let asked = rendering.consoles.iter().filter(|console| incident.clusters.contains(&console.cluster));

@@ -8,7 +8,7 @@ use stakeout_core::context::{FindingContext, TopValues};
 use stakeout_core::delivery::{Activity, Subject};
 use stakeout_core::evidence::Sample;
 use stakeout_core::finding::{Finding, FindingStatus};
-use stakeout_core::notice::Notice;
+use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::text::counted;
 
 use super::Rendering;
@@ -130,7 +130,10 @@ pub fn digest_message(digest: &Digest<'_>) -> Value {
 #[must_use]
 pub fn notice_message(shown: &Notice) -> Value {
     let mut blocks = Blocks::new();
-    blocks.header(notice::title(shown));
+    // A day is one line.
+    if !is_day(shown) {
+        blocks.header(notice::title(shown));
+    }
     let mut lines = vec![paragraph(&notice::explanation(shown))];
     if let Some(reason) = notice::reason(shown) {
         lines.push(Markup::trusted(format!("*Reason:* {}", code(reason, TEXT_UNITS_MAX))));
@@ -375,7 +378,15 @@ fn summary(finding: &Finding) -> String {
     )
 }
 
+fn is_day(shown: &Notice) -> bool {
+    matches!(shown.kind, NoticeKind::Day(_))
+}
+
 fn notice_line(shown: &Notice) -> Markup {
+    if is_day(shown) {
+        let day = format!("{}: {}", notice::title(shown), notice::explanation(shown));
+        return Markup::trusted(format!("• {}", escaped(&day, TEXT_UNITS_MAX)));
+    }
     Markup::trusted(format!(
         "• {}: {} {}",
         notice::title(shown),

@@ -28,6 +28,8 @@ pub(super) enum Meaning {
 pub(super) struct Refusal {
     pub(super) meaning: Meaning,
     pub(super) error: SendError,
+    /// Slack's word, where it gave one that is known.
+    pub(super) word: Option<&'static str>,
 }
 
 /// The words that Slack refuses with, what each means, and what to do.
@@ -126,15 +128,8 @@ pub(super) fn accepted(answer: &Answer) -> Result<Value, Refusal> {
         (200, Some(true), Some(parsed)) => Ok(parsed),
         (200 | 429, Some(false), Some(parsed)) => Err(Refusal::of(&parsed, answer.retry_after)),
         // Probably the page of a proxy or a portal.
-        (200, ..) => {
-            let error = SendError::later("status 200, but slack did not answer ok");
-            Err(Refusal { meaning: Meaning::Later, error })
-        }
-        _ => {
-            let error = answer.failure();
-            let is_later = matches!(error, SendError::Later { .. });
-            Err(Refusal { meaning: if is_later { Meaning::Later } else { Meaning::Refused }, error })
-        }
+        (200, ..) => Err(SendError::later("status 200, but slack did not answer ok").into()),
+        _ => Err(answer.failure().into()),
     }
 }
 
@@ -149,28 +144,36 @@ impl Refusal {
         let said = quoted(&format!("slack answered {code}{details}"));
         let known = KNOWN.iter().find(|(codes, ..)| codes.contains(&code));
         let (meaning, fix) = known.map_or((Meaning::Refused, ""), |(_, meaning, fix)| (*meaning, *fix));
+        let word = known.and_then(|(codes, ..)| codes.iter().find(|known| **known == code).copied());
         let reason = if fix.is_empty() { said } else { format!("{said} ({fix})") };
         let error = match meaning {
             Meaning::Later => SendError::later_after(retry_after, reason),
             Meaning::Gone | Meaning::Form | Meaning::Refused => SendError::refused(reason),
         };
-        Refusal { meaning, error }
+        Refusal { meaning, error, word }
     }
 }
 
 impl From<SendError> for Refusal {
     fn from(error: SendError) -> Refusal {
         let is_later = matches!(error, SendError::Later { .. });
-        Refusal { meaning: if is_later { Meaning::Later } else { Meaning::Refused }, error }
+        Refusal { meaning: if is_later { Meaning::Later } else { Meaning::Refused }, error, word: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use stakeout_http::header::HeaderMap;
+
     use super::*;
 
     fn refusal(status: u16, body: &str) -> Refusal {
-        let answer = Answer { status, retry_after: Some(Duration::from_secs(7)), body: body.to_owned() };
+        let answer = Answer {
+            status,
+            retry_after: Some(Duration::from_secs(7)),
+            body: body.to_owned(),
+            headers: HeaderMap::new(),
+        };
         accepted(&answer).expect_err("refused")
     }
 

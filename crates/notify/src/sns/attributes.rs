@@ -60,7 +60,7 @@ fn clusters(message: &Message<'_>) -> Vec<String> {
     match &message.body {
         MessageBody::Finding { finding, .. } => shown(finding.clusters.iter().take(CLUSTERS_MAX)),
         MessageBody::Incident(report) => shown(report.incident.clusters.iter().take(CLUSTERS_MAX)),
-        MessageBody::Notice(notice) => shown([&notice.cluster]),
+        MessageBody::Notice(notice) => shown(Some(&notice.cluster).filter(|cluster| !cluster.is_empty())),
         MessageBody::Digest(_) | MessageBody::Forgotten(_) | MessageBody::Test { .. } => Vec::new(),
     }
 }

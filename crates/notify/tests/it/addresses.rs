@@ -132,7 +132,13 @@ fn country_city_and_owner_are_shown_wherever_the_address_is() {
     assert_eq!(object["unmapped"]["incident"]["addresses"], json!([all]));
     let line = "AWS EC2 eu-west-1; Dublin, IE; AS64500 Example Net";
     assert!(address_details(sources_of(&finding), &book).starts_with("\nknown addresses\n  5.5.5.66  CI; AWS EC2"));
-    let report = IncidentReport { incident: &incident, uid: incident.key, activity: Activity::Create, is_last: false };
+    let report = IncidentReport {
+        incident: &incident,
+        uid: incident.key,
+        activity: Activity::Create,
+        is_last: false,
+        is_silenced: false,
+    };
     for body in [MessageBody::Finding { finding: &finding, activity: Activity::Create }, MessageBody::Incident(report)]
     {
         let message = Message { id: "1".to_owned(), body };
@@ -179,7 +185,7 @@ proptest! {
             let mut object = ocsf::incident(&incident, Activity::Update, None, Timestamp::UNIX_EPOCH);
             ocsf::add_addresses(&mut object, &book);
             assert_incident(&object);
-            let report = IncidentReport { incident: &incident, uid: incident.key, activity: Activity::Update, is_last: true };
+            let report = IncidentReport { incident: &incident, uid: incident.key, activity: Activity::Update, is_last: true, is_silenced: false };
             let message = Message { id: "1".to_owned(), body: MessageBody::Incident(report) };
             assert_harmless(&slack::message_of(&message, &with(&book)));
         }

@@ -1,6 +1,6 @@
 //! Messages about incidents: what is planned, what people and machines read, and that the services take it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::{GroupKey, GroupValue};
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions, incidents};
 use stakeout_core::rule::Level;
+use stakeout_core::shown::{Shown, ShownIncident, ShownMessage};
 use stakeout_core::time::Second;
 use stakeout_fakes::{Slack, Sns, Webhook};
 use stakeout_http::{Endpoint, Network};
@@ -29,6 +30,7 @@ use crate::slack::{assert_harmless, assert_outside_of_code_is_ours};
 use crate::{ocsf as schema, strategy};
 
 const SLACK: DeliveryMode = DeliveryMode::Digest { max_messages: 10 };
+const BOT: DeliveryMode = DeliveryMode::Edited { max_messages: 10 };
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_795_312_800).expect("a time")
@@ -206,6 +208,42 @@ fn what_is_silenced_is_settled_without_a_message() {
     }
 }
 
+/// Who has not heard of the beginning does not hear of the end, and who has does, silenced or not.
+#[test]
+fn the_end_is_reported_to_those_who_heard_of_the_beginning() {
+    let incidents = stored([incident(1, Level::High)]);
+    let close = [delivery(1, vec![entry(1, Activity::Close)])];
+    let both = [delivery(1, vec![entry(1, Activity::Create)]), delivery(2, vec![entry(1, Activity::Close)])];
+    let known = |shown: Option<Shown>| -> HashMap<IncidentKey, ShownIncident> {
+        shown.map(|shown| (IncidentKey(1), ShownIncident { at: Second(0), shown })).into_iter().collect()
+    };
+    let sent = |mode, pending: &[Delivery], shown: Option<Shown>, is_silenced: bool| -> Vec<Activity> {
+        let silenced = if is_silenced { [Subject::Incident(IncidentKey(1))].into() } else { HashSet::new() };
+        let (planned, limits) = (plan(mode, pending), Limits { silenced, ..Limits::default() });
+        let (findings, shown) = (HashMap::new(), known(shown));
+        let batch = batch(mode, &planned, &findings, &incidents, &shown, &limits);
+        let settled = [&batch.unsent, &batch.silenced].into_iter().map(|settled| settled.entries.len()).sum::<usize>();
+        assert_eq!(settled + batch.notifications.len(), pending.len(), "each is settled once");
+        reported(&batch).into_iter().map(|(_, activity, _)| activity).collect()
+    };
+    for is_silenced in [true, false] {
+        let sent = |mode, pending: &[Delivery], shown| sent(mode, pending, shown, is_silenced);
+        assert_eq!(sent(DeliveryMode::Each, &close, None), [Activity::Close]);
+        assert_eq!(sent(DeliveryMode::Each, &close, Some(Shown::Muted)), [Activity::Close]);
+        assert_eq!(sent(DeliveryMode::Each, &close, Some(Shown::Silenced)), []);
+        let posted = ShownMessage {
+            channel: "C1".to_owned(),
+            ts: "1.000001".to_owned(),
+            steps: BTreeSet::new(),
+            level: Level::High,
+        };
+        assert_eq!(sent(BOT, &close, Some(Shown::Message(posted))), [Activity::Close]);
+        assert_eq!(sent(BOT, &close, None), []);
+        let expected = if is_silenced { vec![] } else { vec![Activity::Create, Activity::Close] };
+        assert_eq!(sent(DeliveryMode::Each, &both, Some(Shown::Silenced)), expected);
+    }
+}
+
 #[test]
 fn of_many_incidents_the_highest_have_messages_and_the_rest_is_summed_up() {
     let levels = [Level::Low, Level::Medium, Level::High];
@@ -286,7 +324,7 @@ fn the_growth_of_a_day_is_one_message() {
 }
 
 fn report(incident: &Incident, activity: Activity) -> IncidentReport<'_> {
-    IncidentReport { incident, uid: incident.key, activity, is_last: false }
+    IncidentReport { incident, uid: incident.key, activity, is_last: false, is_silenced: false }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use proptest::option::{self, of};
 use proptest::prelude::*;
 use stakeout_core::address::SourceIp;
 use stakeout_core::context::{FindingContext, SourceActivity, TopValues};
+use stakeout_core::day_report::DayReport;
 use stakeout_core::delivery::Activity;
 use stakeout_core::distinct::Distinct;
 use stakeout_core::episode::Episode;
@@ -318,6 +319,23 @@ pub(crate) fn plain_finding(key: u128, level: Level, count: u64) -> Finding {
     }
 }
 
+fn day_report() -> impl Strategy<Value = DayReport> {
+    let counts = (any::<u32>(), any::<u32>(), any::<u16>()).prop_map(|(due, read, gaps)| DayReport {
+        clusters: gaps.into(),
+        windows_due: due as usize,
+        windows_read: read as usize,
+        windows_late: read as usize,
+        windows_silent: due as usize,
+        gaps: gaps.into(),
+        partial_gaps: gaps.into(),
+        incidents: Level::ALL.iter().map(|level| (*level, read as usize)).collect(),
+        notices: due.into(),
+        unread_more: due as usize,
+        ..DayReport::default()
+    });
+    (counts, vec(text(128), 0..6)).prop_map(|(counts, unread)| DayReport { unread, ..counts })
+}
+
 pub(crate) fn notice() -> impl Strategy<Value = Notice> {
     let kind = prop_oneof![
         text(600).prop_map(|reason| NoticeKind::Gap { reason }),
@@ -340,6 +358,7 @@ pub(crate) fn notice() -> impl Strategy<Value = Notice> {
             .prop_map(|(destination, pending)| NoticeKind::TooManyPending { destination, pending }),
         Just(NoticeKind::ClockWasAhead),
         Just(NoticeKind::StateGone),
+        day_report().prop_map(NoticeKind::Day),
         vec(any::<std::net::IpAddr>(), 1..8).prop_map(|addresses| NoticeKind::HiddenProxy { addresses }),
     ];
     let window = prop_oneof![
