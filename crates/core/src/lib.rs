@@ -59,7 +59,9 @@ pub mod incident_change;
 pub mod context_query;
 pub mod follow_up;
 pub mod past_windows;
+pub mod retirement;
 pub mod progress;
+pub mod discovery;
 pub mod commit;
 pub mod fold;
 

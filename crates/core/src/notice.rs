@@ -85,6 +85,22 @@ pub enum NoticeKind {
         /// The files or seconds, each with the reason.
         reason: String,
     },
+    /// A log that discovery found is not written any more, or is gone: its cluster was probably deleted.
+    Vanished,
+    /// The audit log of a cluster that discovery found is switched off.
+    AuditOff {
+        /// The command that switches it on.
+        command: String,
+    },
+    /// A log that vanished or was switched off is written again.
+    Returned,
+    /// The list of logs could not be read, or not all of it: new clusters are not found.
+    DiscoveryFailed {
+        /// Why.
+        reason: String,
+    },
+    /// The list of logs can be read again.
+    DiscoveryRecovered,
 }
 
 impl Notice {
@@ -98,12 +114,17 @@ impl Notice {
             | NoticeKind::Silent { .. }
             | NoticeKind::SilenceOver
             | NoticeKind::NotFollowedUp { .. }
-            | NoticeKind::HiddenProxy { .. } => true,
+            | NoticeKind::HiddenProxy { .. }
+            | NoticeKind::Vanished
+            | NoticeKind::AuditOff { .. }
+            | NoticeKind::Returned => true,
             NoticeKind::TooManyFindings { .. }
             | NoticeKind::TooManyPending { .. }
             | NoticeKind::Overflow { .. }
             | NoticeKind::ClockWasAhead
-            | NoticeKind::StateGone => false,
+            | NoticeKind::StateGone
+            | NoticeKind::DiscoveryFailed { .. }
+            | NoticeKind::DiscoveryRecovered => false,
         }
     }
 }
