@@ -9,6 +9,7 @@ mod budgets;
 mod context_query;
 mod counter;
 mod dice;
+mod discovery;
 mod doctor;
 mod downtime;
 mod envelope;

@@ -47,11 +47,14 @@ mod dispatch;
 mod sends;
 
 // A tick over all logs and destinations.
+mod log_list;
+mod source_page;
 mod log_task;
 mod tick;
 mod heartbeat;
 mod progress_bar;
 mod watch;
+mod discovery;
 
 // The verbs.
 mod rule_files;
@@ -72,6 +75,7 @@ mod explain;
 mod tune;
 mod findings;
 mod incidents;
+mod sources;
 mod state;
 mod notify;
 mod silence;
