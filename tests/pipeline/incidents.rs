@@ -103,3 +103,27 @@ fn an_attack_over_hours_is_one_incident() {
     let of_attacker = |message: &&Value| message.to_string().contains(ATTACKER);
     assert_eq!(world.slack.messages().iter().filter(of_attacker).count(), 2, "the end is no message");
 }
+
+/// Standard output has an object a line: what a webhook is sent with the same options, incidents and findings.
+#[test]
+fn standard_output_hears_what_a_webhook_hears() {
+    let world = world();
+    world.reconfigure("send: incidents, webhook", "webhook");
+    world.reconfigure("notify:\n", "notify:\n  - {name: out, stdout: {}}\n");
+    let mut printed = BTreeSet::new();
+    for (hour, code) in [(0, 403), (1, 403), (2, 200)] {
+        super::bot::ask(&world, ATTACKER, hour, code);
+        printed.extend(objects(&world.once_done(TICK + hour * HOUR).stdout).iter().map(heard));
+    }
+    assert_eq!(printed, world.webhook.values().iter().map(heard).collect());
+    let of = |class| printed.iter().filter(|(of, ..)| *of == class).count();
+    assert!(of(2004) > 3 && of(2005) == 3, "{printed:?}");
+}
+
+/// Returns class, uid, activity and message of an object.
+fn heard(object: &Value) -> (i64, String, i64, String) {
+    let number = |key: &str| object[key].as_i64().expect("a number");
+    let text = |key: &str| object[key].as_str().expect("a text").to_owned();
+    let uid = object.pointer("/unmapped/incident/uid").or(object.pointer("/finding_info/uid")).and_then(Value::as_str);
+    (number("class_uid"), uid.expect("a uid").to_owned(), number("activity_id"), text("message"))
+}

@@ -214,6 +214,17 @@ impl Incident {
 /// one of them, or in none if it was merged into another. Incidents with a parent are among them.
 #[must_use]
 pub fn incidents<'f>(findings: impl IntoIterator<Item = &'f Finding>, options: &IncidentOptions) -> Vec<Incident> {
+    incidents_with(findings, options, |_| true)
+}
+
+/// Returns those of the incidents that `findings` make which have a wanted finding of their own: that of a crowd stands among
+/// thousands of its addresses.
+#[must_use]
+pub fn incidents_with<'f>(
+    findings: impl IntoIterator<Item = &'f Finding>,
+    options: &IncidentOptions,
+    is_wanted: impl Fn(FindingKey) -> bool,
+) -> Vec<Incident> {
     let runs = partition::runs(findings, options.quiet_seconds);
     let claims = Claims::of(&runs, options.quiet_seconds);
     let mut children: BTreeMap<usize, Vec<&Run<'_>>> = BTreeMap::new();
@@ -223,7 +234,8 @@ pub fn incidents<'f>(findings: impl IntoIterator<Item = &'f Finding>, options: &
         }
     }
     let key = |index: usize| runs[index].key;
-    let made = runs.iter().enumerate().map(|(index, run)| {
+    let wanted = runs.iter().enumerate().filter(|(_, run)| run.findings.iter().any(|finding| is_wanted(finding.key)));
+    let made = wanted.map(|(index, run)| {
         let children = children.get(&index).map_or(&[][..], Vec::as_slice);
         let related = claims.related(index).map(key).collect();
         incident(run, children, &claims.owned[index], claims.parents[index].map(key), related, options)

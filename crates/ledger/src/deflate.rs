@@ -1,4 +1,4 @@
-//! Compression of what is stored: rows and findings repeat the same few texts, so they shrink to a seventh and to half.
+//! Compression of what is stored: rows and samples repeat the same few texts, so they shrink to a seventh and to half.
 //!
 //! A compressed value begins with its length before compression. Its checksum was verified before it is read here.
 

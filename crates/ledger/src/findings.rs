@@ -17,7 +17,7 @@ use crate::error::{LedgerError, Result};
 use crate::key::{FindingId, FindingState, Key, RowActor};
 use crate::rows::{encoded, parsed};
 
-/// Bytes of the state (u8) and of when it is due (i64, little-endian) before the compressed finding.
+/// Bytes of the state (u8) and of when it is due (i64, little-endian) before the finding.
 const HEAD_BYTES: usize = 9;
 
 /// What is known of a stored finding without decompressing it.
@@ -58,20 +58,42 @@ impl StoredHead {
     }
 }
 
-/// Returns the value of a finding.
-pub(crate) fn write(finding: &Finding<HeadKey>, deflater: &mut Deflater) -> Result<Vec<u8>> {
-    let head = StoredHead::of(finding);
+/// Returns the value of a finding: its head, the finding without samples and context with the length of that before it, and
+/// these, compressed. The crowd of a day has ten thousand findings, each of which is read for every message and without samples.
+pub(crate) fn write(mut finding: Finding<HeadKey>, deflater: &mut Deflater) -> Result<Vec<u8>> {
+    let head = StoredHead::of(&finding);
+    let seen = encoded(&(std::mem::take(&mut finding.evidence), finding.context.take()))?;
+    let bare = encoded(&finding)?;
+    let length = u32::try_from(bare.len()).map_err(|_| LedgerError::refused("a finding is longer than 4 GiB"))?;
     let mut value = vec![head.state as u8];
     value.extend(head.due.0.to_le_bytes());
-    deflater.append(&encoded(finding)?, &mut value)?;
+    value.extend(length.to_le_bytes());
+    value.extend(bare);
+    deflater.append(&seen, &mut value)?;
     Ok(value)
 }
 
 /// Reads the finding in the value of `key`.
 pub(crate) fn read(key: Key, value: &[u8], inflater: &mut Inflater) -> Result<Finding<HeadKey>> {
+    let (bare, seen) = parts(key, value)?;
+    let seen = inflater.read(seen).ok_or_else(|| LedgerError::damaged(format!("{key:?} cannot be read")))?;
+    let (evidence, context) = parsed(key, &seen)?;
+    Ok(Finding { evidence, context, ..parsed(key, bare)? })
+}
+
+/// Reads the finding in the value of `key` without its samples and context, which are most of it and are compressed.
+pub(crate) fn read_bare(key: Key, value: &[u8]) -> Result<Finding<HeadKey>> {
+    parsed(key, parts(key, value)?.0)
+}
+
+/// Returns the finding without samples and context, and these.
+fn parts(key: Key, value: &[u8]) -> Result<(&[u8], &[u8])> {
     StoredHead::read(key, value)?;
-    let bytes = value.get(HEAD_BYTES..).and_then(|compressed| inflater.read(compressed));
-    parsed(key, &bytes.ok_or_else(|| LedgerError::damaged(format!("{key:?} cannot be read")))?)
+    let split = value.get(HEAD_BYTES..).and_then(|rest| {
+        let (length, rest) = rest.split_first_chunk()?;
+        rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+    });
+    split.ok_or_else(|| LedgerError::damaged(format!("{key:?} is cut")))
 }
 
 /// Returns the id of the finding with this key.

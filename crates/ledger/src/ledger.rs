@@ -43,7 +43,7 @@ use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 /// progress and deliveries have the names of today's fields, which are part of their JSON. Since 5, rows are stored by
 /// actor, findings can be found by their actor and by their end, both are compressed, and findings that are over are in
 /// the archive. Since 9, what destinations show of incidents is stored.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 
 pub use reads::{NeededRows, OldestRows};
 

@@ -88,7 +88,7 @@ impl<'e> WriteBatch<'e> {
         }
         for finding in &commit.findings {
             self.put_incident_keys(finding, stored_rules)?;
-            self.put_finding(&rules.stored(finding))?;
+            self.put_finding(rules.stored(finding))?;
         }
         let archived = commit.archived.iter().filter_map(|key| self.remove_finding(*key, stored_rules).transpose());
         let archived = archived.collect::<Result<_>>()?;
@@ -233,7 +233,7 @@ impl<'e> WriteBatch<'e> {
         let key = Key::Finding(findings::id_of(finding.key, &self.hash_key));
         let before = match get(self.engine, key)? {
             Some(value) => {
-                let before = stored_rules.complete(findings::read(key, &value, self.inflater())?)?;
+                let before = stored_rules.complete(findings::read_bare(key, &value)?)?;
                 findings::incident_keys(&before, &self.hash_key)
             }
             None => BTreeSet::new(),
@@ -245,14 +245,14 @@ impl<'e> WriteBatch<'e> {
         Ok(())
     }
 
-    fn put_finding(&mut self, finding: &Finding<HeadKey>) -> Result<()> {
+    fn put_finding(&mut self, finding: Finding<HeadKey>) -> Result<()> {
         let id = findings::id_of(finding.key, &self.hash_key);
         let key = Key::Finding(id);
         let before = get(self.engine, key)?.map(|value| StoredHead::read(key, &value)).transpose()?;
-        let after = StoredHead::of(finding);
+        let after = StoredHead::of(&finding);
         match before {
             None => {
-                self.put_key(findings::actor_key(finding, &self.hash_key));
+                self.put_key(findings::actor_key(&finding, &self.hash_key));
                 self.totals.findings += 1;
             }
             Some(before) => {

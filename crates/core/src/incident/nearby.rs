@@ -32,8 +32,8 @@ pub struct NearbyFindings {
     asked: BTreeSet<Actor>,
     /// Whose findings are read next.
     reached: BTreeSet<Actor>,
-    /// Whose incidents are to be reported in full.
-    whole: BTreeSet<Actor>,
+    /// The findings whose incidents are to be reported in full.
+    whole: BTreeSet<FindingKey>,
     round: usize,
     quiet_seconds: i64,
 }
@@ -56,10 +56,10 @@ impl NearbyFindings {
         }
     }
 
-    /// Begins with the incidents of `actors`, which are to be reported in full: with what every address of a crowd belongs to.
-    #[must_use]
-    pub fn whole(actors: BTreeSet<Actor>, quiet_seconds: i64) -> NearbyFindings {
-        NearbyFindings { whole: actors.clone(), ..NearbyFindings::new(Vec::new(), actors, quiet_seconds) }
+    /// Begins with the incidents of `findings`, which are to be reported in full: with what every address of a crowd belongs to.
+    pub fn whole<'f>(findings: impl Iterator<Item = &'f Finding>, quiet_seconds: i64) -> NearbyFindings {
+        let (whole, actors) = findings.map(|finding| (finding.key, Actor::of(finding))).unzip();
+        NearbyFindings { whole, ..NearbyFindings::new(Vec::new(), actors, quiet_seconds) }
     }
 
     /// Returns the actors whose stored findings are to be read next: those of each, and of an address also those of accounts
@@ -100,8 +100,10 @@ impl NearbyFindings {
             }
         }
         if self.round == 1 {
-            let whole = self.after().filter(|finding| self.whole.contains(&Actor::of(finding)));
-            reached.extend(whole.flat_map(|finding| finding.sources.iter()).map(Actor::Address));
+            // The crowds of other days have other addresses.
+            let runs = partition::runs(self.after(), self.quiet_seconds).into_iter().map(|run| run.findings);
+            let whole = runs.filter(|run| run.iter().any(|finding| self.whole.contains(&finding.key)));
+            reached.extend(whole.flatten().flat_map(|finding| finding.sources.iter()).map(Actor::Address));
             reached.extend(self.new_of_crowds().map(Actor::Address));
         }
         self.reached = reached;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::fold::{Decided, IncidentInput};
-use stakeout_core::incident::{Actor, IncidentKey, NearbyFindings, incidents};
+use stakeout_core::incident::{Actor, IncidentKey, NearbyFindings, incidents_with};
 use stakeout_core::shown::{Shown, ShownIncident};
 use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
@@ -90,14 +90,13 @@ fn add_reported(
     for (key, finding) in asked {
         living.entry(finding.key).or_default().push(*key);
     }
-    let actors = asked.iter().map(|(_, finding)| Actor::of(finding)).collect();
-    let nearby = NearbyFindings::whole(actors, options.quiet_seconds);
+    let nearby = NearbyFindings::whole(asked.iter().map(|(_, finding)| finding), options.quiet_seconds);
     let nearby = read(nearby, |actors| ledger.findings_of_actors_without_evidence(actors))?;
     let by_key: HashMap<FindingKey, &Finding> = match silences.is_any_active(*now) {
         true => nearby.after().map(|finding| (finding.key, finding)).collect(),
         false => HashMap::new(),
     };
-    for incident in incidents(nearby.after(), options) {
+    for incident in incidents_with(nearby.after(), options, |finding| living.contains_key(&finding)) {
         let asked = incident.own.iter().filter_map(|key| living.get(key)).flatten();
         let mut is_silenced = None;
         for key in asked {

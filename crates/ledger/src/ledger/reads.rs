@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use stakeout_core::commit::WaitingGroup;
-use stakeout_core::evidence::Evidence;
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::group::{CountKey, GroupKey, RuleKey};
 use stakeout_core::incident::{Actor, IncidentKey};
@@ -197,8 +196,7 @@ impl Ledger {
 
     /// Returns the same without samples and context, which are most of a finding and no part of an incident.
     pub fn findings_of_actors_without_evidence(&self, actors: &BTreeSet<Actor>) -> Result<Vec<Finding>> {
-        let bare = |finding| Finding { evidence: Evidence::default(), context: None, ..finding };
-        self.read(|state| self.each_with(state, self.ids_of_actors(actors)?, bare))
+        self.read(|state| self.each_with(state, self.ids_of_actors(actors)?, findings::read_bare))
     }
 
     /// Returns open findings whose quiet time is over before `before`: those that have been for longest, at most `max`.
@@ -405,22 +403,22 @@ impl Ledger {
     }
 
     fn findings_with(&self, state: &LedgerState, ids: BTreeSet<FindingId>) -> Result<Vec<Finding>> {
-        self.each_with(state, ids, |finding| finding)
+        let mut inflater = Inflater::new();
+        self.each_with(state, ids, |key, value| findings::read(key, value, &mut inflater))
     }
 
-    /// Returns what `of` makes of the findings with these ids, each before the next is read.
+    /// Returns the findings with these ids, each as `read` reads it of its value.
     fn each_with(
         &self,
         state: &LedgerState,
         ids: BTreeSet<FindingId>,
-        of: impl Fn(Finding) -> Finding,
+        mut read: impl FnMut(Key, &[u8]) -> Result<Finding<HeadKey>>,
     ) -> Result<Vec<Finding>> {
-        let mut inflater = Inflater::new();
         let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            let finding = self.stored_finding(id, &mut inflater)?;
-            let finding = finding.ok_or_else(|| LedgerError::damaged(format!("{:?} is missing", Key::Finding(id))))?;
-            found.push(of(state.rule_meta.complete(finding)?));
+        for key in ids.into_iter().map(Key::Finding) {
+            let value = get(&self.engine, key)?;
+            let value = value.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
+            found.push(state.rule_meta.complete(read(key, &value)?)?);
         }
         found.sort_by_key(|finding| finding.key);
         Ok(found)
