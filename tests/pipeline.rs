@@ -11,6 +11,7 @@ mod context_query;
 mod counter;
 mod daily;
 mod dice;
+mod discovery;
 mod doctor;
 mod downtime;
 mod envelope;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use stakeout_fakes::Server;
 
 use super::audit::{DAY, HOUR, MINUTE, refused, utc};
+use super::discovery::{Fleet, OWN, TICK};
 use super::proxied::Proxied;
 use super::world::{Cloud, World};
 
@@ -32,10 +33,17 @@ fn the_policy_of_aws_allows_what_is_called_and_nothing_else() {
     let mut doctor = proxied.command(&["doctor", "--at", &utc(NOW)]);
     proxied.trust(&mut doctor);
     assert!(doctor.output().expect("the binary runs").status.success());
+    let fleet = Fleet::new("{regions: [eu-west-1]}");
+    fleet.live((OWN, "eu-west-1"), "prod", TICK - HOUR, TICK);
+    fleet.once_done(TICK);
     let of = |service: &'static str, server: &Server| {
         targets(server).into_iter().map(move |target| format!("{service}:{target}")).collect::<Vec<_>>()
     };
     let mut called: BTreeSet<String> = of("logs", &proxied.world.logs).into_iter().collect();
+    let found: BTreeSet<String> = of("logs", &fleet.world.logs).into_iter().collect();
+    let to_find = ["DescribeLogGroups", "DescribeLogStreams", "FilterLogEvents"].map(|call| format!("logs:{call}"));
+    assert_eq!(found, to_find.into());
+    called.extend(found);
     called.extend(of("sns", &proxied.world.sns));
     called.extend(of("sts", &proxied.sts));
     called.extend(OF_ENCRYPTED_TOPICS.map(str::to_owned));
@@ -49,7 +57,10 @@ fn the_policy_of_aws_allows_what_is_called_and_nothing_else() {
     // What the daemon itself needs must not be bundled with what only doctor, or only some, need.
     let sids = policy["Statement"].as_array().expect("statements").iter().filter_map(|it| it["Sid"].as_str());
     let optional: Vec<&str> = sids.filter(|sid| sid.ends_with("Only")).collect();
-    assert_eq!(optional, ["ForDoctorOnly", "ForAnEncryptedTopicOnly", "ForALogOfAnotherAccountOnly"]);
+    assert_eq!(
+        optional,
+        ["ForDoctorOnly", "ForDiscoveryOnly", "ForAnEncryptedTopicOnly", "ForALogOfAnotherAccountOnly"]
+    );
 }
 
 #[test]

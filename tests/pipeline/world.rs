@@ -342,7 +342,11 @@ sources:
 
     /// Begins `run` with a standard output.
     pub(crate) fn begin_run_to(&self, stdout: Stdio) -> Child {
-        let mut command = self.command(&["run"]);
+        World::begin(self.command(&["run"]), stdout)
+    }
+
+    /// Begins a daemon, and returns when it has started.
+    pub(crate) fn begin(mut command: Command, stdout: Stdio) -> Child {
         let mut child = command.stdout(stdout).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let is_started = lines.by_ref().any(|line| line.is_ok_and(|line| line.contains("started")));

@@ -64,6 +64,15 @@ pub fn requests_per_second(region: &str) -> u32 {
     }
 }
 
+/// Returns the command that switches on the audit log of an EKS cluster.
+#[must_use]
+pub fn audit_log_command(region: &str, cluster: &str) -> String {
+    format!(
+        "aws eks update-cluster-config --region {region} --name {cluster} --logging \
+         '{{\"clusterLogging\":[{{\"types\":[\"audit\"],\"enabled\":true}}]}}'"
+    )
+}
+
 /// Returns the name of a group given by name or by ARN.
 pub(crate) fn group_name(log_group: &str) -> &str {
     group_arn(log_group).map_or(log_group, |arn| arn.splitn(7, ':').nth(6).unwrap_or(arn))

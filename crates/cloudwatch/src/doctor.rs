@@ -14,7 +14,7 @@ use stakeout_core::text::{bounded, counted, visible};
 use stakeout_core::time::Window;
 use stakeout_http::error_chain::message;
 
-use crate::config::{group_arn, group_name, requests_per_second};
+use crate::config::{audit_log_command, group_arn, group_name, requests_per_second};
 use crate::fetch::CloudWatch;
 
 /// Pages that are read of one window to measure its cost.
@@ -216,11 +216,7 @@ impl CloudWatch {
     /// Returns the command that turns on the audit log of an EKS cluster.
     fn turn_on(&self, group: &str) -> String {
         let cluster = group.strip_prefix("/aws/eks/").and_then(|rest| rest.strip_suffix("/cluster")).unwrap_or("NAME");
-        format!(
-            "aws eks update-cluster-config --region {} --name {cluster} --logging \
-             '{{\"clusterLogging\":[{{\"types\":[\"audit\"],\"enabled\":true}}]}}'",
-            self.config().access.region
-        )
+        audit_log_command(&self.config().access.region, cluster)
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Nothing here retries or waits.
 
+use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::config::http::HttpResponse;
-use aws_sdk_cloudwatchlogs::error::{ErrorMetadata, SdkError};
+use aws_sdk_cloudwatchlogs::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use stakeout_aws::{CredentialFailure, EXPIRED, credential_failure};
 use stakeout_core::record::FetchError;
@@ -39,19 +40,30 @@ const TEMPORARY: &[&str] = &[
 /// The error of the SDK for a page.
 pub(crate) type FilterFailure = SdkError<FilterLogEventsError, HttpResponse>;
 
-/// Returns what the caller may do. `is_continued` means that the request carried a token, so that everything else in it
-/// was accepted before.
-pub(crate) fn fetch_error(failure: &FilterFailure, log_group: &str, is_continued: bool) -> FetchError {
+/// What a request was for, as its errors name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// The action that a policy must allow.
+    pub(crate) action: &'static str,
+    /// The log group that it is about; `None` if it is about all of them.
+    pub(crate) log_group: Option<&'a str>,
+    /// Whether it carried a token, so that everything else in it was accepted before.
+    pub(crate) is_continued: bool,
+}
+
+/// Returns what the caller may do.
+pub(crate) fn fetch_error<E>(failure: &SdkError<E, HttpResponse>, asked: Asked<'_>) -> FetchError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
     match failure {
-        SdkError::ServiceError(refusal) => {
-            refused(refusal.err().meta(), refusal.raw(), log_group, is_continued, failure)
-        }
+        SdkError::ServiceError(refusal) => refused(refusal.err().meta(), refusal.raw(), asked, failure),
         _ => unanswered(failure),
     }
 }
 
 /// Returns whether the service refused credentials that have expired, so that new ones may help.
-pub(crate) fn is_expired(failure: &FilterFailure) -> bool {
+pub(crate) fn is_expired<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> bool {
     let code = failure.as_service_error().and_then(|error| error.meta().code());
     code.is_some_and(|code| EXPIRED.contains(&code))
 }
@@ -68,13 +80,7 @@ pub(crate) fn is_pattern_refused(failure: &FilterFailure) -> bool {
 }
 
 /// Maps an answer that is no page. A body that cannot be read, of whatever status, comes here without a code.
-fn refused(
-    meta: &ErrorMetadata,
-    raw: &HttpResponse,
-    log_group: &str,
-    is_continued: bool,
-    failure: &FilterFailure,
-) -> FetchError {
+fn refused(meta: &ErrorMetadata, raw: &HttpResponse, asked: Asked<'_>, failure: &(dyn Error + 'static)) -> FetchError {
     let status = raw.status().as_u16();
     let page = raw.body().bytes().and_then(|body| web_page(status, raw.headers().get("content-type"), body));
     let Some(code) = meta.code() else {
@@ -98,15 +104,15 @@ fn refused(
     if status >= 500 || TEMPORARY.contains(&code) {
         return FetchError::Unavailable { reason };
     }
-    if code == "InvalidParameterException" && is_continued {
+    if code == "InvalidParameterException" && asked.is_continued {
         return FetchError::TokenGone { reason };
     }
-    FetchError::Denied { reason: format!("{reason} ({})", fix(code, log_group)) }
+    FetchError::Denied { reason: format!("{reason} ({})", fix(code, asked)) }
 }
 
 /// Maps a request that got no answer, or half of one. Missing credentials and a server that is not AWS need a person; the
 /// rest is a problem of the network.
-fn unanswered(failure: &FilterFailure) -> FetchError {
+fn unanswered(failure: &(dyn Error + 'static)) -> FetchError {
     if let Some(CredentialFailure { reason, fix, is_final }) = credential_failure(failure) {
         let reason = format!("{} ({fix})", text::reason(&reason));
         return if is_final { FetchError::Denied { reason } } else { FetchError::Unavailable { reason } };
@@ -123,16 +129,20 @@ fn unanswered(failure: &FilterFailure) -> FetchError {
 }
 
 /// Returns the fix for a permanent error.
-fn fix(code: &str, log_group: &str) -> String {
+fn fix(code: &str, asked: Asked<'_>) -> String {
+    let log_group = match asked.log_group {
+        Some(log_group) => format!("log group {log_group}"),
+        None => "the log groups of this region".to_owned(),
+    };
     match code {
         "ResourceNotFoundException" => format!(
-            "log group {log_group} does not exist in this account and region, or audit logging is off: turn the cluster's control plane log type audit on"
+            "{log_group} does not exist in this account and region, or audit logging is off: turn the cluster's control plane log type audit on"
         ),
         "InvalidOperationException" => format!(
-            "log group {log_group} cannot be filtered if its class is INFREQUENT_ACCESS: the log must go to a STANDARD group"
+            "{log_group} cannot be filtered if its class is INFREQUENT_ACCESS: the log must go to a STANDARD group"
         ),
         "AccessDeniedException" | "AccessDenied" => {
-            format!("allow logs:FilterLogEvents on log group {log_group}")
+            format!("allow {} on {log_group}", asked.action)
         }
         "ExpiredTokenException" | "ExpiredToken" => "renew the session credentials".to_owned(),
         "UnrecognizedClientException"
@@ -169,7 +179,8 @@ mod tests {
     use super::*;
 
     fn unsigned(cause: CredentialsError) -> FetchError {
-        fetch_error(&SdkError::dispatch_failure(ConnectorError::other(cause.into(), None)), "audit", false)
+        let failure: FilterFailure = SdkError::dispatch_failure(ConnectorError::other(cause.into(), None));
+        fetch_error(&failure, Asked { action: "logs:FilterLogEvents", log_group: Some("audit"), is_continued: false })
     }
 
     #[test]

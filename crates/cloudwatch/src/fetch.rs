@@ -16,7 +16,7 @@ use stakeout_core::time::Window;
 use stakeout_http::{Lease, Network, Session};
 
 use crate::config::{CloudWatchConfig, group_arn, group_name};
-use crate::failure::FilterFailure;
+use crate::failure::{Asked, FilterFailure};
 use crate::page_position::{PagePosition, Pass, token_gone};
 use crate::{decode, failure, pushdown};
 
@@ -196,7 +196,9 @@ impl CloudWatch {
             let reason = "AWS no longer accepts the credentials: the next request looks for new ones";
             return FetchError::Unavailable { reason: reason.to_owned() };
         }
-        failure::fetch_error(failure, &self.config.log_group, position.token.is_some())
+        let log_group = Some(self.config.log_group.as_str());
+        let asked = Asked { action: "logs:FilterLogEvents", log_group, is_continued: position.token.is_some() };
+        failure::fetch_error(failure, asked)
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```text
 //! config -> pushdown (what the service may leave out) -> decode (event -> record) -> page_position (pass and token)
 //!   -> failure (error -> what the caller may do) -> fetch (one request) -> doctor (a few requests that check a log)
+//! discovery (which logs there are, and which of them are written)
 //! ```
 
 mod config;
@@ -15,6 +16,8 @@ mod page_position;
 mod failure;
 mod fetch;
 mod doctor;
+mod discovery;
 
-pub use config::{CloudWatchConfig, requests_per_second};
+pub use config::{CloudWatchConfig, audit_log_command, requests_per_second};
+pub use discovery::{CloudWatchRegion, GroupOwners, GroupPage, LastWritten, ListedGroup};
 pub use fetch::CloudWatch;

@@ -93,6 +93,22 @@ pub enum NoticeKind {
     },
     /// A day is over: what was read and found on it.
     Day(DayReport),
+    /// A log that discovery found is not written any more, or is gone: its cluster was probably deleted.
+    Vanished,
+    /// The audit log of a cluster that discovery found is switched off.
+    AuditOff {
+        /// The command that switches it on.
+        command: String,
+    },
+    /// A log that vanished or was switched off is written again.
+    Returned,
+    /// The list of logs could not be read, or not all of it: new clusters are not found.
+    DiscoveryFailed {
+        /// Why.
+        reason: String,
+    },
+    /// The list of logs can be read again.
+    DiscoveryRecovered,
 }
 
 impl NoticeKind {
@@ -159,13 +175,18 @@ impl Notice {
             | NoticeKind::Silent { .. }
             | NoticeKind::SilenceOver
             | NoticeKind::NotFollowedUp { .. }
-            | NoticeKind::HiddenProxy { .. } => true,
+            | NoticeKind::HiddenProxy { .. }
+            | NoticeKind::Vanished
+            | NoticeKind::AuditOff { .. }
+            | NoticeKind::Returned => true,
             NoticeKind::TooManyFindings { .. }
             | NoticeKind::TooManyPending { .. }
             | NoticeKind::Overflow { .. }
             | NoticeKind::ClockWasAhead
             | NoticeKind::StateGone
-            | NoticeKind::Day(_) => false,
+            | NoticeKind::Day(_)
+            | NoticeKind::DiscoveryFailed { .. }
+            | NoticeKind::DiscoveryRecovered => false,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
 use crate::follow_up::FollowUp;
 use crate::notice::NoticeKind;
 use crate::past_windows::{PastWindows, WindowMark};
+use crate::retirement::Retirement;
 use crate::source::LogId;
 use crate::text::bounded;
 use crate::time::{Second, Window};
@@ -56,6 +57,12 @@ pub struct Progress {
     pub hidden_proxies: Vec<IpAddr>,
     /// What people are shown of the past windows.
     pub past: PastWindows,
+    /// Why it is not read any more, if it is a log that discovery found and nothing writes to.
+    #[serde(default)]
+    pub retired: Option<Retirement>,
+    /// The tick at which it was found to be written again, if it ever was.
+    #[serde(default)]
+    pub returned_at: Option<Second>,
 }
 
 impl Progress {
@@ -74,6 +81,8 @@ impl Progress {
             silence_reported: false,
             hidden_proxies: Vec::new(),
             past: PastWindows::new(cursor),
+            retired: None,
+            returned_at: None,
         }
     }
 
@@ -91,7 +100,9 @@ impl Progress {
         self.cursor = window.latest();
         self.failing = None;
         self.plan_rereads(window, at, reread_seconds);
-        if has_records? {
+        // What nothing wrote before the log returned is no silence.
+        let is_before_return = self.returned_at.is_some_and(|returned_at| window.latest() <= returned_at);
+        if has_records.filter(|has_records| *has_records || !is_before_return)? {
             self.silent_windows = 0;
             return std::mem::take(&mut self.silence_reported).then_some(NoticeKind::SilenceOver);
         }
@@ -280,12 +291,13 @@ impl Progress {
         self.context_queries.extend(context_queries.into_iter().take(left));
     }
 
-    /// Returns the earliest second that any read may still need.
+    /// Returns the earliest second that any read may still need; [`Second`]'s last where none does.
     #[must_use]
     pub fn earliest_due(&self) -> Second {
         let rereads = self.rereads.iter().map(|reread| reread.window.earliest());
         let follow_ups = self.follow_ups.iter().filter_map(|follow_up| Some(follow_up.window()?.earliest()));
-        rereads.chain(follow_ups).chain([self.cursor]).min().unwrap_or(self.cursor)
+        let cursor = self.retired.is_none().then_some(self.cursor);
+        rereads.chain(follow_ups).chain(cursor).min().unwrap_or(Second(i64::MAX))
     }
 
     /// Plans the rereads of a window that is a gap: those that are left, or one of its own.

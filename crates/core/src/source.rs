@@ -59,7 +59,7 @@ impl fmt::Display for LogId {
 pub struct SourceId(pub u32);
 
 /// One log of one cluster, as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     /// The name from the config, for people.
     pub name: String,

@@ -61,7 +61,8 @@ pub fn report(day: Day, logs: &[WatchedLog<'_>], ends: &[Second]) -> DayReport {
 }
 
 fn add(report: &mut DayReport, day: Day, progress: &Progress, ends: &[Second]) {
-    let due = || ends.iter().filter(|end| progress.past.since < **end);
+    let is_due = |end: &Second| progress.past.since < *end && retired_at(progress).is_none_or(|at| *end <= at);
+    let due = || ends.iter().filter(|end| is_due(end));
     let is_lost = |end: &Second| progress.gaps.iter().any(|gap| !gap.is_partial() && ends_in(gap.window, *end));
     let read: Vec<Second> = due().copied().filter(|end| *end <= progress.cursor && !is_lost(end)).collect();
     let marked = |wanted: WindowMark| {
@@ -83,11 +84,19 @@ fn add(report: &mut DayReport, day: Day, progress: &Progress, ends: &[Second]) {
 
 /// Returns the logs that were watched on the day, or that nobody has read yet.
 fn watched_on<'l, 'a>(day: Day, logs: &'l [WatchedLog<'a>]) -> impl Iterator<Item = &'l WatchedLog<'a>> {
-    logs.iter().filter(move |log| log.progress.is_none_or(|progress| progress.past.since < day.end()))
+    let is_watched = move |progress: &Progress| {
+        progress.past.since < day.end() && retired_at(progress).is_none_or(|at| day.begin() < at)
+    };
+    logs.iter().filter(move |log| log.progress.is_none_or(is_watched))
 }
 
 fn is_unread(day: Day, log: &WatchedLog<'_>) -> bool {
-    log.progress.is_none_or(|progress| progress.cursor < day.end())
+    log.progress.is_none_or(|progress| progress.retired.is_none() && progress.cursor < day.end())
+}
+
+/// Returns when a log was found to be written no more, if nothing writes to it.
+fn retired_at(progress: &Progress) -> Option<Second> {
+    progress.retired.map(|retired| retired.since)
 }
 
 /// Returns whether what ends at `end` ends in the span.
@@ -98,6 +107,7 @@ fn ends_in(span: Window, end: Second) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retirement::{Retirement, RetirementReason};
     use crate::source::LogId;
 
     const HOUR: i64 = 3_600;
@@ -180,6 +190,20 @@ mod tests {
             ..DayReport::default()
         };
         assert_eq!(report(DAY, &logs, &ends), expected);
+    }
+
+    #[test]
+    fn no_day_waits_for_a_log_that_is_written_no_more() {
+        let retired = |since: i64| Progress {
+            retired: Some(Retirement { since: hour(since), reason: RetirementReason::Gone }),
+            ..progress(-30, since)
+        };
+        let (ahead, gone, long_gone) = (progress(-3, 25), retired(8), retired(-2));
+        let logs = [log(&ahead), log(&gone), log(&long_gone)];
+        assert_eq!(next_day(None, &logs, hour(25)), Some(DAY));
+        let ends: Vec<Second> = (1..=24).map(hour).collect();
+        let found = report(DAY, &logs, &ends);
+        assert_eq!((found.logs, found.windows_due, found.windows_read, found.unread.len()), (2, 24 + 8, 24 + 8, 0));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::finding_params::{self, FindingsParams};
 use crate::incident_page::IncidentSearch;
 use crate::metric;
 use crate::printed::{Format, Printed};
+use crate::source_page::{self, SourcePage};
 use crate::tick::TickSummary;
 use crate::watch::Watch;
 use crate::writer::Writer;
@@ -137,6 +138,7 @@ pub(crate) async fn serve(
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/state", get(state))
+        .route(source_page::PATH, get(sources))
         .route(finding_params::PATH, get(findings))
         .route("/findings/{uid}", get(finding))
         .route(finding_params::INCIDENTS_PATH, get(incidents))
@@ -205,6 +207,22 @@ async fn state(State(page): State<Page>, params: Result<Query<FormatParams>, Que
     };
     match page.writer.summary().await {
         Ok(summary) => answer(summary.printed(format), format),
+        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
+    }
+}
+
+/// Answers what `sources` prints.
+async fn sources(State(page): State<Page>, params: Result<Query<FormatParams>, QueryRejection>) -> Response {
+    let format = match params {
+        Ok(Query(params)) => params.format.unwrap_or(Format::Json),
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
+    let watch = page.watch();
+    match page.writer.progresses().await {
+        Ok((progresses, _)) => {
+            let sources = SourcePage::of(watch.config(), watch.lists(), progresses, watch.costs());
+            answer(sources.printed(format, clock::now().into()), format)
+        }
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
 }

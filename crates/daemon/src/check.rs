@@ -48,9 +48,10 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     let (rules, warnings, mut lines, summary) = if args.rules.is_empty() {
         let (config, rules) = args.config.read(SecretScope::CHECK)?;
         let summary = format!(
-            "{}: {}, {}, {}: good",
+            "{}: {}, {}{}, {}: good",
             args.config.config.display(),
             counted(config.sources.len(), "source"),
+            discoveries(&config),
             counted(config.notify.len(), "destination"),
             counted(rules.rules.len(), "rule")
         );
@@ -78,6 +79,15 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Returns how many discoveries there are, if there are any, to be put behind the sources.
+fn discoveries(config: &Config) -> String {
+    match config.discover.len() {
+        0 => String::new(),
+        1 => "1 discovery, ".to_owned(),
+        more => format!("{more} discoveries, "),
+    }
+}
+
 /// Returns a line for each warning: a value that is allowed but probably a mistake. They are part of the result.
 fn warning_lines<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> String {
     warnings.map(|warning| format!("warning: {warning}\n")).collect()
@@ -89,13 +99,16 @@ fn silence_warnings(config: &Config, rules: &Rules) -> Result<Vec<Diagnostic>, F
     let Some(path) = &config.silences else { return Ok(Vec::new()) };
     let now = clock::now().into();
     let silences = silence_file::read(path, now).unwrap_or_default().good().map_err(Failure::Config)?;
-    let clusters: Vec<&str> = config.sources.iter().map(|one| &*one.source.cluster).collect();
+    let clusters = config.clusters();
     let rules: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
     let mut warnings = Vec::new();
     for silence in silences.iter().filter(|silence| !silence.is_over(now)) {
-        let named =
-            [("cluster", "source", &silence.cluster, &clusters), ("rule", "active rule", &silence.rule, &rules)];
+        let named = [
+            ("cluster", "source", &silence.cluster, clusters.as_ref()),
+            ("rule", "active rule", &silence.rule, Some(&rules)),
+        ];
         for (key, owner, name, known) in named {
+            let Some(known) = known else { continue };
             if let Some(name) = name.as_deref().filter(|name| !known.contains(name)) {
                 warnings.push(Diagnostic {
                     file: path.display().to_string(),

@@ -23,6 +23,7 @@ use crate::replay::{self, ReplayArgs};
 use crate::rules::{self, RulesArgs};
 use crate::run::{self, RunArgs};
 use crate::silence::{self, SilenceArgs};
+use crate::sources::{self, SourcesArgs};
 use crate::state::{self, StateArgs};
 use crate::telemetry::{self, LogArgs};
 use crate::tune::{self, TuneArgs};
@@ -71,6 +72,8 @@ enum Verb {
     Findings(FindingsArgs),
     /// List and show incidents: one attacker with all that they did
     Incidents(IncidentsArgs),
+    /// List the logs that are watched, found how, and how far they are read
+    Sources(SourcesArgs),
     /// Silence known behaviour for a while, and list what is silenced
     Silence(SilenceArgs),
     /// Download the address ranges that clouds publish
@@ -116,6 +119,7 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Verb::Incidents(args) => incidents::run(args),
         Verb::Silence(args) => silence::run(args),
         Verb::Ranges(args) => ranges::run(args),
+        Verb::Sources(args) => sources::run(args),
         Verb::State(args) => state::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Completion { shell } => {

@@ -87,6 +87,44 @@ pub(crate) enum Cloud<File = (), Eks = (), Gke = (), Aks = ()> {
 /// The settings of a log, from its section of the config.
 pub(crate) type Settings = Cloud<file::Settings, eks::Settings, gke::Settings, aks::Settings>;
 
+/// Accounts and regions, and which of their clusters are watched.
+pub(crate) use eks::Discovery;
+/// Lists the logs of one account and region.
+pub(crate) use eks::Finder;
+
+/// A log that a finder found.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundLog {
+    /// Its settings, as those of a source.
+    pub(crate) settings: Settings,
+    /// The settings of the same log under another id, if it has one: its state may belong to that.
+    pub(crate) twin: Option<Box<Settings>>,
+    /// The name of its cluster.
+    pub(crate) cluster: String,
+    /// The command that switches its audit log on.
+    pub(crate) switch_on: String,
+    /// When it was created, in milliseconds since 1970; 0 if only the state knows it.
+    pub(crate) created_ms: i64,
+}
+
+/// A page of a finder's list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FoundPage {
+    /// The logs.
+    pub(crate) logs: Vec<FoundLog>,
+    /// What leads to the next page, if there is one.
+    pub(crate) next: Option<PageToken>,
+}
+
+/// When the streams of a log were written last, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastWritten {
+    /// Those of the audit log.
+    pub(crate) audit_ms: Option<i64>,
+    /// Those of the cluster's other logs.
+    pub(crate) other_ms: Option<i64>,
+}
+
 /// A client of the service that keeps a log. A file needs none.
 pub(crate) type Client = Cloud<absent::Client, eks::Client, gke::Client, aks::Client>;
 

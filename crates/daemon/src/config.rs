@@ -6,6 +6,7 @@
 mod addresses;
 mod admin;
 mod daily;
+pub(crate) mod discover;
 mod duration;
 mod heartbeat;
 mod incidents;
@@ -38,6 +39,7 @@ use crate::section::{self, Environment, SectionReader, expand, io_problem, keys}
 
 pub(crate) use addresses::AddressConfig;
 pub(crate) use admin::AdminConfig;
+pub(crate) use discover::DiscoverConfig;
 pub(crate) use duration::parse as seconds_of;
 pub(crate) use heartbeat::HeartbeatConfig;
 use notify::Destination;
@@ -52,13 +54,14 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const ROWS_MAX: u32 = 100_000;
 /// People act on findings of this level; lower ones are background.
 const CONTEXT_QUERY_MIN: Level = Level::Medium;
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "schedule",
     "state",
     "rules",
     "disable",
     "trusted_proxies",
     "sources",
+    "discover",
     "notify",
     "daily",
     "silences",
@@ -86,8 +89,10 @@ pub(crate) struct Config {
     pub(crate) disabled_rules: Vec<DisabledRule>,
     /// The proxies whose forwarded addresses are believed.
     pub(crate) trusted_proxies: TrustedProxies,
-    /// The logs, at least one, in the order of the file.
+    /// The logs, in the order of the file; at least one, or one discovery. Those that were found are behind them.
     pub(crate) sources: Vec<SourceConfig>,
+    /// Where other logs are found.
+    pub(crate) discover: Vec<DiscoverConfig>,
     /// The destinations of findings and incidents, in the order of the file.
     pub(crate) notify: Vec<Destination>,
     /// The destinations that get one line a day.
@@ -115,6 +120,19 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// Returns the names of all clusters, or `None` where a discovery finds more of them.
+    pub(crate) fn clusters(&self) -> Option<Vec<&str>> {
+        self.discover.is_empty().then(|| self.sources.iter().map(|one| &*one.source.cluster).collect())
+    }
+
+    /// Returns the config with other sources. Its routes name the clusters of these.
+    pub(crate) fn with_sources(&self, sources: Vec<SourceConfig>) -> Config {
+        let mut config = Config { sources, ..self.clone() };
+        let clusters: Vec<&str> = config.sources.iter().map(|one| &*one.source.cluster).collect();
+        config.notify.iter_mut().for_each(|one| route::name_clusters(&mut one.route, &one.clusters, &clusters));
+        config
+    }
+
     /// Reads the config file at `path`, and the secrets in `secrets`; the others are empty. `environment` looks up `${NAME}`.
     ///
     /// Returns all errors in the order of lines: at least the first error of each section.
@@ -147,7 +165,10 @@ impl Config {
         let mut reader = SectionReader::new(base, environment);
         let config = sections(&At::top(file, &node), secrets, &mut reader, &mut errors);
         match config {
-            Some(config) if errors.is_empty() => Ok(Config { warnings: in_order(reader.into_warnings()), ..config }),
+            Some(config) if errors.is_empty() => {
+                let sources = config.sources.clone();
+                Ok(Config { warnings: in_order(reader.into_warnings()), ..config.with_sources(sources) })
+            }
             _ => Err(in_order(errors)),
         }
     }
@@ -167,13 +188,16 @@ fn sections(
     let schedule = keep(schedule::read(&map, reader), errors);
     let for_sources = schedule.clone().unwrap_or_default();
     reader.set_secrets(secrets.sources);
-    let sources = if has_typo && map.get("sources").is_none() {
+    let sources = if has_typo && map.get("sources").is_none() && map.get("discover").is_none() {
         None // The unknown key is probably a typo of it, so one error is enough.
     } else {
         sources::read(&map, &for_sources, reader, errors)
     };
+    let discover = discover::read(&map, &for_sources, errors);
+    // What a discovery will find is not known.
+    let named = sources.as_ref().filter(|_| map.get("discover").is_none());
     let clusters: Option<Vec<&str>> =
-        sources.as_ref().map(|sources| sources.iter().map(|config| &*config.source.cluster).collect());
+        named.map(|sources| sources.iter().map(|config| &*config.source.cluster).collect());
     let notify = notify::read(&map, clusters.as_deref(), secrets, reader, errors);
     let daily = keep(daily::read(&map, notify.as_deref()), errors);
     let silences = keep(map.get("silences").map(|at| reader.path(&at)).transpose(), errors);
@@ -196,6 +220,7 @@ fn sections(
         disabled_rules: disabled_rules?,
         trusted_proxies: trusted_proxies?,
         sources: sources?,
+        discover: discover?,
         notify: notify?,
         daily: daily?,
         silences: silences?,

@@ -25,6 +25,7 @@ use crate::config::notify::{DestinationKind, Slack, SlackMode};
 use crate::destination;
 use crate::exit::{Exit, Failure, written};
 use crate::heartbeat::Heartbeat;
+use crate::log_list::LogList;
 use crate::outbound::Outbound;
 use crate::printed::{Format, FormatArgs};
 use crate::scan::Log;
@@ -39,12 +40,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(180);
   stakeout doctor -c /etc/stakeout/stakeout.yaml
   stakeout doctor -c stakeout.yaml --source prod-gke -o json
 
-It sends about twenty requests for each log and changes nothing.
-The exit code is 1 if a log is not readable or does not record reads, or if Slack does not let a bot post.")]
+It sends about twenty requests for each log and changes nothing. Of a discovery
+it prints the clusters that it finds.
+The exit code is 1 if a log is not readable or does not record reads, or if Slack
+does not let a bot post.")]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Check only this source; may be repeated
+    /// Check only this source or discovery; may be repeated
     #[arg(long, value_name = "NAME")]
     source: Vec<String>,
     /// The time to check for, in RFC 3339 [default: now]
@@ -58,13 +61,15 @@ pub(crate) struct DoctorArgs {
 pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     bootstrap::runtime()?.block_on(async {
         let (mut config, rules) = args.config.load(SecretScope::DOCTOR)?;
-        if let Some(unknown) = args.source.iter().find(|name| !config.sources.iter().any(|it| it.source.name == **name))
-        {
-            let known: Vec<&str> = config.sources.iter().map(|it| it.source.name.as_str()).collect();
+        let discoveries = config.discover.iter().map(|it| it.name.as_str());
+        let known: Vec<&str> = config.sources.iter().map(|it| it.source.name.as_str()).chain(discoveries).collect();
+        if let Some(unknown) = args.source.iter().find(|name| !known.contains(&name.as_str())) {
             let suggestion = suggestion(unknown, &known);
             return Err(Failure::Usage(format!("no source has the name `{unknown}`; {suggestion}")));
         }
-        config.sources.retain(|it| args.source.is_empty() || args.source.contains(&it.source.name));
+        let is_wanted = |name: &String| args.source.is_empty() || args.source.contains(name);
+        config.sources.retain(|it| is_wanted(&it.source.name));
+        config.discover.retain(|it| is_wanted(&it.name));
         let now = bootstrap::time_of(args.at)?;
         let window = last_window(&config, now)?;
         let prefilter = Arc::new(rules.prefilter());
@@ -85,6 +90,16 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
                     () = clock::sleep(TIME_LIMIT) => vec![unanswered()],
                 };
                 (index, log.source.clone(), checks)
+            });
+        }
+        for (index, list) in LogList::of(&config.discover, &mut budgets, &outbound).into_iter().enumerate() {
+            let index = config.sources.len() + index;
+            tasks.spawn(async move {
+                let checks = tokio::select! {
+                    checks = list.checks() => checks,
+                    () = clock::sleep(TIME_LIMIT) => vec![unanswered()],
+                };
+                (index, list.source.clone(), checks)
             });
         }
         let heartbeat = match config.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.clone()) {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use stakeout_core::source::LogId;
+
 use crate::pace::Wanted;
 
 /// The names of the running tasks, with what is to be sent when a task is done with what it sends now.
@@ -19,8 +21,13 @@ pub(crate) struct InFlightGuard {
 
 impl InFlight {
     /// Marks the task `name` as running, or returns `None` if it is running already.
-    pub(crate) fn start(&self, name: String) -> Option<InFlightGuard> {
+    fn start(&self, name: String) -> Option<InFlightGuard> {
         self.start_or_ask(name, None)
+    }
+
+    /// Marks a log as being read, or returns `None` if it is being read already.
+    pub(crate) fn start_log(&self, log: &LogId) -> Option<InFlightGuard> {
+        self.start(format!("log {log}"))
     }
 
     /// Marks the task `name` as running. If it is running already, asks it to send this too, and returns `None`.

@@ -18,9 +18,10 @@ use tracing::{info, warn};
 
 use crate::clock;
 use crate::metric;
-use crate::scan::{Log, ScanOptions, WindowScan};
+use crate::scan::{Log, ScanCost, ScanOptions, WindowScan};
 use crate::schedule::DueWindows;
 use crate::shutdown::Shutdown;
+use crate::source_page::CostLog;
 use crate::writer::{Change, CloseRequest, ClosedChange, EngineConfig, StateError, Writer};
 
 /// One log during one tick.
@@ -35,6 +36,8 @@ pub(crate) struct LogTask<'a> {
     engine: &'a Arc<EngineConfig>,
     /// The new findings and incidents so far that do not wait for other logs.
     urgent: Vec<Subject>,
+    /// What the last window took that was read for the first time.
+    last_cost: Option<ScanCost>,
 }
 
 /// The outcome of a log task.
@@ -71,18 +74,22 @@ impl<'a> LogTask<'a> {
         writer: &'a Writer,
         engine: &'a Arc<EngineConfig>,
     ) -> LogTask<'a> {
-        LogTask { log, progress, at, options, writer, engine, urgent: Vec::new() }
+        LogTask { log, progress, at, options, writer, engine, urgent: Vec::new(), last_cost: None }
     }
 
-    /// Reads and commits what is due. `bar` counts the windows. A shutdown ends the task after the current window.
+    /// Reads and commits what is due, and notes in `costs` what the last window took. `bar` counts the windows. A shutdown ends the task after the current window.
     pub(crate) async fn run(
         mut self,
         due: DueWindows,
+        costs: &CostLog,
         shutdown: &Shutdown,
         bar: &ProgressBar,
     ) -> Result<LogSummary, StateError> {
         let read_before = self.progress.cursor;
         let summary = self.read(due, shutdown, bar).await?;
+        if let Some(cost) = self.last_cost {
+            costs.note(&self.log.source.log, cost);
+        }
         let trouble = self.trouble(read_before);
         Ok(LogSummary { urgent: self.urgent, trouble, ..summary })
     }
@@ -133,10 +140,10 @@ impl<'a> LogTask<'a> {
             if self.read_window(window, Read::Again).await? {
                 summary.windows += 1;
                 bar.inc(1);
-            } else if self.progress.is_reread_overdue(window, self.at) {
+            } else if self.progress.retired.is_some() || self.progress.is_reread_overdue(window, self.at) {
                 self.progress.give_up_reread(window, self.at);
                 self.commit_progress(window, None).await?;
-                warn!(source = self.log.source.name, %window, "giving up a reread that failed for too long");
+                warn!(source = self.log.source.name, %window, "giving up a reread that failed for too long, or whose log is gone");
             } else {
                 summary.is_pending = true;
                 break;
@@ -159,6 +166,7 @@ impl<'a> LogTask<'a> {
                 let kinds = if is_reread {
                     [self.progress.note_reread(window, at, &scan.lost), None, None]
                 } else {
+                    self.last_cost = Some(scan.cost);
                     let silence = self.progress.note_read(window, at, &log.reread_seconds, scan.has_records);
                     if read == Read::Late {
                         self.progress.note_late(window);

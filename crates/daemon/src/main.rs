@@ -47,12 +47,15 @@ mod dispatch;
 mod sends;
 
 // A tick over all logs and destinations.
+mod log_list;
+mod source_page;
 mod log_task;
 mod tick;
 mod heartbeat;
 mod daily;
 mod progress_bar;
 mod watch;
+mod discovery;
 
 // The verbs.
 mod rule_files;
@@ -73,6 +76,7 @@ mod explain;
 mod tune;
 mod findings;
 mod incidents;
+mod sources;
 mod state;
 mod notify;
 mod silence;

@@ -55,6 +55,11 @@ pub(crate) fn describe() {
         "stakeout_cursor_timestamp_seconds",
         "Time up to which a log is read; everything earlier is read or a recorded gap."
     );
+    describe_gauge!("stakeout_logs_found", "Logs that a discovery found and that are read, by discovery.");
+    describe_counter!(
+        "stakeout_discoveries_failed_total",
+        "Failed attempts to list the logs of an account and region, by discovery."
+    );
     describe_gauge!("stakeout_silent_windows", "Windows in a row without a record.");
     describe_gauge!("stakeout_messages_pending", "Messages that are not sent yet, by destination.");
     describe_gauge!(
@@ -128,7 +133,10 @@ pub(crate) fn commit(closed: &Closed) {
 /// Updates the progress of a source.
 pub(crate) fn progress(source: &str, progress: &Progress) {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
-    gauge!("stakeout_cursor_timestamp_seconds", "source" => source.to_owned()).set(progress.cursor.0 as f64);
+    let cursor = progress.cursor.0 as f64;
+    // No alert compares a number with what is not one: a log that is over is no log that lags.
+    let cursor = if progress.retired.is_none() { cursor } else { f64::NAN };
+    gauge!("stakeout_cursor_timestamp_seconds", "source" => source.to_owned()).set(cursor);
     gauge!("stakeout_silent_windows", "source" => source.to_owned()).set(progress.silent_windows);
 }
 
@@ -144,6 +152,17 @@ pub(crate) fn state(bytes: u64, blobs: usize, stored: &Stored) {
         gauge!("stakeout_state_pending", "destination" => destination.clone()).set(pending.saturating_sub(held) as f64);
         gauge!("stakeout_state_held", "destination" => destination.clone()).set(held as f64);
     }
+}
+
+/// Updates how many logs of a discovery are read.
+pub(crate) fn logs_found(discovery: &str, logs: usize) {
+    let logs = u32::try_from(logs).unwrap_or(u32::MAX);
+    gauge!("stakeout_logs_found", "discovery" => discovery.to_owned()).set(logs);
+}
+
+/// Counts a failed attempt to list logs.
+pub(crate) fn discovery_failed(discovery: &str) {
+    counter!("stakeout_discoveries_failed_total", "discovery" => discovery.to_owned()).increment(1);
 }
 
 /// Counts a failed attempt to read a window.

@@ -12,6 +12,7 @@ use tracing::{error, info};
 use crate::address_files::AddressFiles;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
+use crate::discovery;
 use crate::exit::{Exit, Failure};
 use crate::heartbeat::Beat;
 use crate::in_flight::InFlight;
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
             Some(at) => TickTime::chosen(Second::from(at)),
             None => TickTime::by_the_clock(Second::from(at), None),
         };
-        let tick = watch.tick(time, &shutdown, &bar);
+        let tick = discovery::tick(&watch, time, &shutdown, &bar, |_| {});
         tokio::pin!(tick);
         let summary = tokio::select! {
             summary = &mut tick => Some(summary),

@@ -18,6 +18,7 @@ use crate::address_files::AddressFiles;
 use crate::admin::{self, Health};
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
+use crate::discovery;
 use crate::exit::{Exit, Failure};
 use crate::heartbeat::{self, Beat, Heartbeat};
 use crate::in_flight::InFlight;
@@ -81,11 +82,11 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     tokio::spawn(heartbeat::send_latest(beats.subscribe()));
     systemd::notify(&[NotifyState::Ready]);
     let (sources, rules) = (watch.config().sources.len(), watch.rules().rules.len());
-    info!(version = env!("CARGO_PKG_VERSION"), sources, rules, "started");
+    let discoveries = watch.config().discover.len();
+    info!(version = env!("CARGO_PKG_VERSION"), sources, discoveries, rules, "started");
     warn_of_stranded(&watch).await;
     let mut daemon = Daemon {
         args: args.config.clone(),
-        watch,
         in_use,
         health,
         beats,
@@ -102,8 +103,7 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
 
 struct Daemon {
     args: ConfigArgs,
-    watch: Arc<Watch>,
-    /// The same, for the admin page.
+    /// The config in use with the logs that are found, for the ticks and the admin page.
     in_use: tokio::sync::watch::Sender<Arc<Watch>>,
     health: Health,
     /// What the ticks have to say, for the heartbeat.
@@ -140,8 +140,9 @@ impl Daemon {
                 continue;
             };
             // A small step back of the clock repeats nothing: a tick never begins before the time of the last one.
-            let tick = self.watch.config().schedule.tick_before(now).max(self.last_tick);
-            let next = self.watch.config().schedule.tick_after(tick.unwrap_or(now));
+            let watch = self.watch();
+            let tick = watch.config().schedule.tick_before(now).max(self.last_tick);
+            let next = watch.config().schedule.tick_after(tick.unwrap_or(now));
             if let Some(tick) = tick {
                 self.last_tick = Some(tick);
                 self.begin_tick(tick, shutdown);
@@ -155,6 +156,10 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    fn watch(&self) -> Arc<Watch> {
+        self.in_use.borrow().clone()
     }
 
     /// Returns the time, or `None` while the wall clock is not believed.
@@ -218,7 +223,7 @@ impl Daemon {
         info!("stopping after the current windows and messages");
         switch.request();
         let idle = async {
-            while !self.watch.in_flight().is_empty() {
+            while !self.watch().in_flight().is_empty() {
                 clock::sleep(IDLE_POLL).await;
             }
         };
@@ -229,12 +234,22 @@ impl Daemon {
 
     /// Begins a tick. What an earlier one still reads or sends, it leaves alone.
     fn begin_tick(&mut self, tick: Second, shutdown: &Shutdown) {
-        let (watch, shutdown) = (self.watch.clone(), shutdown.clone());
-        let is_alone = self.ticks.is_empty() && !watch.config().sources.is_empty();
+        let (watch, in_use, shutdown) = (self.watch(), self.in_use.clone(), shutdown.clone());
+        let is_alone = self.ticks.is_empty();
         let bar = if is_alone { progress_bar::windows() } else { ProgressBar::hidden() };
         let time = TickTime::by_the_clock(tick, self.clock.wrong_since());
         self.ticks.spawn(async move {
-            let outcome = watch.tick(time, &shutdown, &bar).await;
+            // A reload during the tick has the last word.
+            let adopt = |found: &Arc<Watch>| {
+                in_use.send_if_modified(|current| {
+                    let is_it = Arc::ptr_eq(current, &watch);
+                    if is_it {
+                        *current = found.clone();
+                    }
+                    is_it
+                });
+            };
+            let outcome = discovery::tick(&watch, time, &shutdown, &bar, adopt).await;
             bar.finish_and_clear();
             (tick, outcome)
         });
@@ -273,7 +288,7 @@ impl Daemon {
 
     /// Lets the heartbeat send a signal, without waiting for it.
     fn beat(&self, beat: Beat) {
-        if let Some(heartbeat) = self.watch.heartbeat() {
+        if let Some(heartbeat) = self.watch().heartbeat() {
             self.beats.send_replace(Some((heartbeat.clone(), beat)));
         }
     }
@@ -285,9 +300,8 @@ impl Daemon {
         systemd::notify(&[NotifyState::Reloading].into_iter().chain(begun).collect::<Vec<_>>());
         match self.reloaded().await {
             Ok(watch) => {
-                self.watch = Arc::new(watch);
-                self.in_use.send_replace(self.watch.clone());
-                warn_of_stranded(&self.watch).await;
+                self.in_use.send_replace(Arc::new(watch));
+                warn_of_stranded(&self.watch()).await;
                 metric::reload(true);
                 info!("config and rules reloaded");
             }
@@ -301,19 +315,20 @@ impl Daemon {
 
     async fn reloaded(&self) -> Result<Watch, Failure> {
         let (config, rules) = self.args.load(SecretScope::ALL)?;
-        let old = self.watch.config();
+        let in_use = self.watch();
+        let old = in_use.config();
         if config.state.path != old.state.path || config.admin.listen != old.admin.listen {
             warn!("a reload does not change state.path and admin.listen: restart to change them");
         }
         let watch = Watch::new(
             config,
             rules,
-            self.watch.writer().clone(),
-            self.watch.in_flight().clone(),
-            self.watch.silences().clone(),
-            self.watch.addresses().clone(),
+            in_use.writer().clone(),
+            in_use.in_flight().clone(),
+            in_use.silences().clone(),
+            in_use.addresses().clone(),
         )?;
-        Ok(watch.with_sends(self.watch.sends().clone()))
+        Ok(watch.continuing(&in_use))
     }
 }
 

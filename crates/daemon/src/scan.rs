@@ -33,6 +33,7 @@ use crate::file_log::{FileFilter, FileLog};
 use crate::outbound::Outbound;
 
 pub(crate) use cost::ScanCost;
+pub(crate) use pages::with_retries;
 
 /// Most undecodable records that the log names, per window.
 const UNDECODABLE_NAMED_MAX: u64 = 3;

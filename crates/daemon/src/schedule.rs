@@ -49,11 +49,15 @@ pub(crate) struct DueWindows {
 }
 
 impl Schedule {
-    /// Returns the windows of a log that are due at `at`. A log without progress begins at `start_seconds`, relative to the
+    /// Returns the windows of a log that are due at `at`; of one that nothing writes to any more, only what is read again. A log without progress begins at `start_seconds`, relative to the
     /// tick. A log that was read beyond the tick, by a clock that was ahead, goes back to the window of the time that the
     /// clock was right until.
     pub(crate) fn due(&self, progress: Option<&Progress>, start_seconds: i64, tick: TickTime) -> DueWindows {
         let at = tick.at;
+        if let Some(retired) = progress.filter(|progress| progress.retired.is_some()) {
+            let (windows, rereads) = (Vec::new(), retired.due_rereads(at));
+            return DueWindows { go_back_to: None, gap: None, windows, late_until: Second(i64::MIN), rereads };
+        }
         let latest = at.minute().start().plus(self.latest_seconds);
         let first = at.minute().start().plus(start_seconds);
         let floor = at.minute().start().plus(-self.max_backfill_seconds);

@@ -174,12 +174,12 @@ fn add(args: &AddArgs, now: Timestamp) -> Result<Exit, Failure> {
 
 /// Checks that there is a cluster and a rule of these names: a typo would silence nothing.
 fn check_names(args: &AddArgs, config: &Config, rules: &Rules) -> Result<(), Failure> {
-    let clusters: Vec<&str> = config.sources.iter().map(|one| &*one.source.cluster).collect();
+    let clusters = config.clusters();
     let rules: Vec<&str> = rules.rules.iter().map(|rule| rule.head.name.as_str()).collect();
     for (what, name, known) in
-        [("source has the cluster", &args.cluster, clusters), ("active rule has the name", &args.rule, rules)]
+        [("source has the cluster", &args.cluster, clusters), ("active rule has the name", &args.rule, Some(rules))]
     {
-        if let Some(name) = name
+        if let (Some(name), Some(known)) = (name, known)
             && !known.contains(&name.as_str())
         {
             return Err(Failure::Usage(format!("no {what} `{name}`; {}", suggestion(name, &known))));

@@ -5,12 +5,14 @@
 //! and commits the windows. `pace` says when each destination gets its messages, in its own task. A tick ends when all of
 //! this is done; the daemon begins the next one beside it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use stakeout_core::fold::Limits;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
+use stakeout_core::source::Source;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::LogConsole;
 use tokio::task::JoinSet;
@@ -26,6 +28,7 @@ use crate::destination;
 use crate::dispatch::{self, DispatchSummary, Outbox, SharedPaces};
 use crate::heartbeat::Heartbeat;
 use crate::in_flight::InFlight;
+use crate::log_list::LogList;
 use crate::log_task::{LogSummary, LogTask};
 use crate::metric;
 use crate::outbound::Outbound;
@@ -35,6 +38,7 @@ use crate::schedule::TickTime;
 use crate::sends::SendLog;
 use crate::shutdown::Shutdown;
 use crate::silence_book::SilenceBook;
+use crate::source_page::CostLog;
 use crate::stranded::{Stranded, stranded};
 use crate::tick::TickSummary;
 use crate::writer::{EngineConfig, StateError, Writer};
@@ -44,6 +48,7 @@ pub(crate) struct Watch {
     config: Config,
     logs: Vec<Arc<Log>>,
     outboxes: Vec<Arc<Outbox>>,
+    connections: Arc<Connections>,
     engine: Arc<EngineConfig>,
     options: ScanOptions,
     writer: Writer,
@@ -51,7 +56,16 @@ pub(crate) struct Watch {
     silences: SilenceBook,
     addresses: AddressFiles,
     sends: SendLog,
+    costs: CostLog,
     heartbeat: Option<Arc<Heartbeat>>,
+}
+
+/// What the logs and finders of a config share, whichever logs are found.
+struct Connections {
+    outbound: Outbound,
+    budgets: Mutex<Budgets>,
+    /// What lists the logs of the config's discoveries.
+    lists: Vec<Arc<LogList>>,
 }
 
 impl Watch {
@@ -67,20 +81,47 @@ impl Watch {
     ) -> Result<Watch, anyhow::Error> {
         let outbound = Outbound::new(config.ca_file.as_deref())?;
         let mut budgets = Budgets::new(config.budget);
+        let lists = LogList::of(&config.discover, &mut budgets, &outbound);
+        let connections = Connections { outbound, budgets: Mutex::new(budgets), lists };
+        let state = (writer, in_flight, silences, addresses);
+        Watch::over(config, Arc::new(rules), state, Arc::new(connections), &[])
+    }
+
+    /// Returns the watch over other sources of the same config. Logs that it has already stay connected.
+    pub(crate) fn with_sources(&self, sources: Vec<SourceConfig>) -> Result<Watch, anyhow::Error> {
+        let config = self.config.with_sources(sources);
+        let state = (self.writer.clone(), self.in_flight.clone(), self.silences.clone(), self.addresses.clone());
+        let watch = Watch::over(config, self.options.rules.clone(), state, self.connections.clone(), &self.logs)?;
+        Ok(watch.continuing(self))
+    }
+
+    /// Puts a config into use with the logs among `open` that it has, and the others.
+    fn over(
+        config: Config,
+        rules: Arc<Rules>,
+        (writer, in_flight, silences, addresses): (Writer, InFlight, SilenceBook, AddressFiles),
+        connections: Arc<Connections>,
+        open: &[Arc<Log>],
+    ) -> Result<Watch, anyhow::Error> {
+        let outbound = &connections.outbound;
+        let open: HashMap<&Source, &Arc<Log>> = open.iter().map(|log| (&log.source, log)).collect();
         let mut logs = Vec::new();
         for source in &config.sources {
-            logs.push(Arc::new(Log::open(source, &mut budgets, &outbound)?));
+            let mut budgets = connections.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+            logs.push(match open.get(&source.source) {
+                Some(log) => Arc::clone(log),
+                None => Arc::new(Log::open(source, &mut budgets, outbound)?),
+            });
         }
         let consoles: Arc<[LogConsole]> = config.sources.iter().filter_map(SourceConfig::console).collect();
         let (mut outboxes, mut paces) = (Vec::new(), SharedPaces::default());
         for destination in &config.notify {
-            let destination = destination::open(destination, &outbound)?.with_consoles(consoles.clone());
+            let destination = destination::open(destination, outbound)?.with_consoles(consoles.clone());
             let (silences, addresses) = (silences.clone(), addresses.clone());
             outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences, addresses, &mut paces)));
         }
         let heartbeat = config.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.clone());
         let heartbeat = heartbeat.map(|url| Heartbeat::new(url, &outbound.common).map(Arc::new)).transpose()?;
-        let rules = Arc::new(rules);
         let limits = Limits {
             rows_max: config.rows_max as usize,
             context_query_min: config.context_query_min,
@@ -106,18 +147,42 @@ impl Watch {
             hash_key: writer.hash_key(),
             limits,
         };
-        let (engine, sends) = (Arc::new(engine), SendLog::default());
-        Ok(Watch { config, logs, outboxes, engine, options, writer, in_flight, silences, addresses, sends, heartbeat })
+        let (engine, sends, costs) = (Arc::new(engine), SendLog::default(), CostLog::default());
+        Ok(Watch {
+            config,
+            logs,
+            outboxes,
+            connections,
+            engine,
+            options,
+            writer,
+            in_flight,
+            silences,
+            addresses,
+            sends,
+            costs,
+            heartbeat,
+        })
     }
 
-    /// Goes on with what is known of the sends under another config.
-    pub(crate) fn with_sends(self, sends: SendLog) -> Watch {
-        Watch { sends, ..self }
+    /// Goes on with what people are shown of sends and windows before.
+    pub(crate) fn continuing(self, before: &Watch) -> Watch {
+        Watch { sends: before.sends.clone(), costs: before.costs.clone(), ..self }
     }
 
     /// Returns the config in use.
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Returns what lists the logs of the config's discoveries.
+    pub(crate) fn lists(&self) -> &[Arc<LogList>] {
+        &self.connections.lists
+    }
+
+    /// Returns the parts of the config that a commit needs.
+    pub(crate) fn engine(&self) -> &Arc<EngineConfig> {
+        &self.engine
     }
 
     /// Returns the active rules.
@@ -148,6 +213,11 @@ impl Watch {
     /// Returns when each destination took its last message.
     pub(crate) fn sends(&self) -> &SendLog {
         &self.sends
+    }
+
+    /// Returns what the last window of each log took.
+    pub(crate) fn costs(&self) -> &CostLog {
+        &self.costs
     }
 
     /// Returns the handle of the writer.
@@ -206,7 +276,7 @@ impl Watch {
     ) -> JoinSet<Result<LogSummary, StateError>> {
         let mut tasks = JoinSet::new();
         for log in &self.logs {
-            let Some(guard) = self.in_flight.start(format!("log {}", log.source.log)) else {
+            let Some(guard) = self.in_flight.start_log(&log.source.log) else {
                 warn!(source = log.source.name, "log is still being read, skipping this tick");
                 summary.logs_pending += 1;
                 continue;
@@ -239,7 +309,8 @@ impl Watch {
         let start = due.windows.first().map_or(at, Window::earliest);
         let progress = progress.unwrap_or_else(|| Progress::new(log.source.log.clone(), start));
         let _running = self.writer.note_running();
-        LogTask::new(log, progress, at, &self.options, &self.writer, &self.engine).run(due, shutdown, bar).await
+        let task = LogTask::new(log, progress, at, &self.options, &self.writer, &self.engine);
+        task.run(due, &self.costs, shutdown, bar).await
     }
 }
 

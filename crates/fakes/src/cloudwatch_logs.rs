@@ -2,15 +2,19 @@
 //! streams.
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 //!
-//! The fake refuses unknown members, which the cloud ignores. Groups belong to all regions, and signatures are not
-//! verified; [`Server::requests`] has the access key and region of each request.
+//! The fake refuses unknown members, which the cloud ignores. Signatures are not verified; [`Server::requests`] has the
+//! access key and region of each request. Groups belong to one account and all regions, until a group is put into an
+//! account and region: then each has groups of its own, and the access key that the fake of STS gave out says whose a
+//! request is.
 
 mod describe;
+mod place;
 mod search;
 mod store;
 mod wire;
 mod write;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -26,13 +30,14 @@ use crate::server::{Server, Service};
 use crate::sigv4;
 
 pub use crate::paged_search::{Served, TokenGone};
+use place::Places;
 use search::Searches;
 pub use search::{EventOrder, Paging};
 pub use store::LogGroupClass;
-use store::Store;
+
 use wire::LogsError;
 
-/// The account that every ARN names.
+/// The account of requests that no role signed.
 pub const ACCOUNT: &str = "000000000000";
 /// The prefix of the operation in `X-Amz-Target`.
 const TARGET_PREFIX: &str = "Logs_20140328.";
@@ -59,14 +64,54 @@ impl CloudWatchLogs {
     /// Creates a log group, or changes the class of an existing one.
     pub fn create_group(&self, group: &str, class: LogGroupClass) {
         let now = self.clock().now();
-        self.logs.state.lock().store.group_or_new(group, now).class = class;
+        self.logs.state.lock().places.anywhere().group_or_new(group, now).class = class;
+    }
+
+    /// Creates a log group in an account and region.
+    pub fn create_group_in(&self, account: &str, region: &str, group: &str) {
+        let now = self.clock().now();
+        self.logs.state.lock().places.of(account, region).group_or_new(group, now);
+    }
+
+    /// Adds an event to a group and stream in an account and region, as [`CloudWatchLogs::ingest`] does. Returns its event id.
+    pub fn ingest_in(
+        &self,
+        (account, region): (&str, &str),
+        group: &str,
+        stream: &str,
+        timestamp_ms: i64,
+        message: &str,
+    ) -> String {
+        let now = self.clock().now();
+        self.logs.state.lock().places.of(account, region).ingest(group, stream, timestamp_ms, message, now)
+    }
+
+    /// Deletes a log group of an account and region, with all that it holds.
+    pub fn delete_group_in(&self, account: &str, region: &str, group: &str) {
+        self.logs.state.lock().places.of(account, region).groups.remove(group);
+    }
+
+    /// Lets a monitoring account see the log groups of another account, in all regions.
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-Unified-Cross-Account.html>
+    pub fn link_account(&self, monitoring: &str, source: &str) {
+        self.logs.state.lock().places.link(monitoring, source);
     }
 
     /// Adds an event to a group and stream, and creates these if they are missing. No limit of `PutLogEvents` applies.
     /// Every search that begins later finds the event. Returns its event id.
     pub fn ingest(&self, group: &str, stream: &str, timestamp_ms: i64, message: &str) -> String {
         let now = self.clock().now();
-        self.logs.state.lock().store.ingest(group, stream, timestamp_ms, message, now)
+        self.logs.state.lock().places.anywhere().ingest(group, stream, timestamp_ms, message, now)
+    }
+
+    /// Takes an operation such as `DescribeLogGroups` out of everybody's policy, or puts it back.
+    pub fn deny(&self, operation: &str, is_denied: bool) {
+        let denied = &mut self.logs.state.lock().denied;
+        if is_denied {
+            denied.insert(operation.to_owned())
+        } else {
+            denied.remove(operation)
+        };
     }
 
     /// Sets how answers are cut into pages and what goes wrong with them.
@@ -81,7 +126,7 @@ impl CloudWatchLogs {
 
     /// Accepts events of any age in `PutLogEvents`, to load recordings older than 14 days.
     pub fn accept_any_age(&self, accepted: bool) {
-        self.logs.state.lock().store.accepts_any_age = accepted;
+        self.logs.state.lock().places.anywhere().accepts_any_age = accepted;
     }
 
     /// Returns what `FilterLogEvents` delivered so far.
@@ -91,7 +136,7 @@ impl CloudWatchLogs {
 
     /// Returns the number of events in a group.
     pub fn stored_events(&self, group: &str) -> usize {
-        self.logs.state.lock().store.groups.get(group).map_or(0, |group| group.events.len())
+        self.logs.state.lock().places.anywhere().groups.get(group).map_or(0, |group| group.events.len())
     }
 }
 
@@ -110,8 +155,10 @@ struct Logs {
 
 #[derive(Debug, Default)]
 struct CloudWatchState {
-    store: Store,
+    places: Places,
     searches: Searches,
+    /// Operations that no policy allows.
+    denied: BTreeSet<String>,
 }
 
 impl Service for Logs {
@@ -140,14 +187,23 @@ impl Logs {
         let target = request.header("x-amz-target").unwrap_or_default();
         let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
         let mut state = self.state.lock();
-        let CloudWatchState { store, searches } = &mut *state;
+        let CloudWatchState { places, searches, denied } = &mut *state;
+        if denied.contains(operation) {
+            return Err(LogsError::from_refusal(Refusal::Denied, operation));
+        }
+        let account = place::account_of(&scope.access_key);
+        let seen = places.seen_by(account, &scope.region);
         match operation {
-            "FilterLogEvents" => searches.filter_log_events(store, input(request)?, &scope.region, now).map(Some),
+            "FilterLogEvents" => return searches.filter_log_events(&seen, input(request)?, now).map(Some),
+            "DescribeLogGroups" => return seen.describe_log_groups(&input(request)?).map(Some),
+            "DescribeLogStreams" => return seen.describe_log_streams(&input(request)?).map(Some),
+            _ => {}
+        }
+        let store = places.written_by(account, &scope.region);
+        match operation {
             "PutLogEvents" => store.put_log_events(&input(request)?, now).map(Some),
             "CreateLogGroup" => store.create_log_group(input(request)?, now).map(|()| None),
             "CreateLogStream" => store.create_log_stream(&input(request)?, now).map(|()| None),
-            "DescribeLogGroups" => store.describe_log_groups(&input(request)?, &scope.region).map(Some),
-            "DescribeLogStreams" => store.describe_log_streams(&input(request)?, &scope.region).map(Some),
             _ => Err(LogsError::unknown_operation(target)),
         }
     }

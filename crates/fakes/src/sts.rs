@@ -18,6 +18,8 @@ use crate::server::{Server, Service};
 use crate::sigv4;
 
 const API: QueryApi = QueryApi { version: "2011-06-15", namespace: "https://sts.amazonaws.com/doc/2011-06-15/" };
+/// What the access keys begin with that roles get; the role's account follows.
+pub(crate) const ROLE_KEY_PREFIX: &str = "ASIAFAKEROLE";
 /// How long credentials last, unless the caller asks for another time.
 const LIFE_S: i64 = 3_600;
 
@@ -120,8 +122,9 @@ impl Roles {
             }
         }
         let ends = now.saturating_add(SignedDuration::from_secs(life)).unwrap_or(Timestamp::MAX).to_string();
+        let access_key = format!("{ROLE_KEY_PREFIX}{}", arn.split(':').nth(4).unwrap_or_default());
         let members = [
-            ("AccessKeyId", "ASIAFAKEROLE"),
+            ("AccessKeyId", access_key.as_str()),
             ("SecretAccessKey", "secret"),
             ("SessionToken", "session"),
             ("Expiration", ends.as_str()),

@@ -28,6 +28,11 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::StateGone => "The state is gone",
         NoticeKind::HiddenProxy { .. } => "A proxy seems to hide all clients",
         NoticeKind::Day(_) => "Daily summary",
+        NoticeKind::Vanished => "A cluster vanished",
+        NoticeKind::AuditOff { .. } => "An audit log is switched off",
+        NoticeKind::Returned => "A cluster is back",
+        NoticeKind::DiscoveryFailed { .. } => "Clusters cannot be discovered",
+        NoticeKind::DiscoveryRecovered => "Clusters are discovered again",
     }
 }
 
@@ -104,6 +109,23 @@ pub fn explanation(notice: &Notice) -> String {
             let date = from.split(' ').next().unwrap_or_default();
             format!("{date}: {}", day(report))
         }
+        NoticeKind::Vanished => format!(
+            "Nothing writes to the log of source {source} (cluster {cluster}) any more, or the log is gone: the cluster was \
+             probably deleted. Stakeout reads what is delivered late, and then stops reading it. If the cluster exists, \
+             check its logging."
+        ),
+        NoticeKind::AuditOff { command } => format!(
+            "Source {source} (cluster {cluster}) writes other logs of the control plane, and no audit log: Stakeout is blind \
+             there. If nobody of you switched it off, somebody else did. This command switches it on: {command}"
+        ),
+        NoticeKind::Returned => {
+            format!("The audit log of source {source} (cluster {cluster}) is written and read again.")
+        }
+        NoticeKind::DiscoveryFailed { .. } => format!(
+            "Discovery {source} could not list all logs of {cluster}. Stakeout goes on reading the logs that it knows, and \
+             finds no new cluster. `stakeout doctor` prints what to do."
+        ),
+        NoticeKind::DiscoveryRecovered => format!("Discovery {source} lists the logs of {cluster} again."),
     }
 }
 
@@ -156,9 +178,10 @@ fn incidents(report: &DayReport) -> String {
 #[must_use]
 pub fn reason(notice: &Notice) -> Option<&str> {
     match &notice.kind {
-        NoticeKind::Gap { reason } | NoticeKind::PartialGap { reason } | NoticeKind::NotFollowedUp { reason, .. } => {
-            Some(reason)
-        }
+        NoticeKind::Gap { reason }
+        | NoticeKind::PartialGap { reason }
+        | NoticeKind::NotFollowedUp { reason, .. }
+        | NoticeKind::DiscoveryFailed { reason } => Some(reason),
         _ => None,
     }
 }
@@ -185,8 +208,15 @@ pub fn level(notice: &Notice) -> Level {
         | NoticeKind::NotFollowedUp { .. }
         | NoticeKind::ClockWasAhead
         | NoticeKind::StateGone
-        | NoticeKind::HiddenProxy { .. } => Level::Medium,
-        NoticeKind::GapFilled | NoticeKind::SilenceOver | NoticeKind::Day(_) => Level::Informational,
+        | NoticeKind::HiddenProxy { .. }
+        | NoticeKind::AuditOff { .. }
+        | NoticeKind::DiscoveryFailed { .. } => Level::Medium,
+        NoticeKind::GapFilled
+        | NoticeKind::Day(_)
+        | NoticeKind::SilenceOver
+        | NoticeKind::Vanished
+        | NoticeKind::Returned
+        | NoticeKind::DiscoveryRecovered => Level::Informational,
     }
 }
 
@@ -204,8 +234,13 @@ pub fn activity(notice: &Notice) -> Activity {
         | NoticeKind::ClockWasAhead
         | NoticeKind::StateGone
         | NoticeKind::HiddenProxy { .. }
-        | NoticeKind::Day(_) => Activity::Create,
-        NoticeKind::GapFilled | NoticeKind::SilenceOver => Activity::Close,
+        | NoticeKind::Day(_)
+        | NoticeKind::Vanished
+        | NoticeKind::AuditOff { .. }
+        | NoticeKind::DiscoveryFailed { .. } => Activity::Create,
+        NoticeKind::GapFilled | NoticeKind::SilenceOver | NoticeKind::Returned | NoticeKind::DiscoveryRecovered => {
+            Activity::Close
+        }
     }
 }
 
@@ -226,16 +261,27 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::StateGone => "state_gone",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
         NoticeKind::Day(_) => "day",
+        NoticeKind::Vanished => "vanished",
+        NoticeKind::AuditOff { .. } => "audit_off",
+        NoticeKind::Returned => "returned",
+        NoticeKind::DiscoveryFailed { .. } => "discovery_failed",
+        NoticeKind::DiscoveryRecovered => "discovery_recovered",
     }
 }
 
 /// Returns the uid of the problem: the notice that ends a problem has the uid of the notice that began it.
 ///
-/// A gap belongs to its window. A source has one uid for all its silences.
+/// A gap belongs to its window. A source has one uid for all its silences, and one for all times that it was not written.
 #[must_use]
 pub fn uid(notice: &Notice) -> String {
     let window = match notice.kind {
-        NoticeKind::Silent { .. } | NoticeKind::SilenceOver => None,
+        NoticeKind::Silent { .. }
+        | NoticeKind::SilenceOver
+        | NoticeKind::Vanished
+        | NoticeKind::AuditOff { .. }
+        | NoticeKind::Returned
+        | NoticeKind::DiscoveryFailed { .. }
+        | NoticeKind::DiscoveryRecovered => None,
         _ => Some(notice.window),
     };
     let problem = match notice.kind {
@@ -249,9 +295,15 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::StateGone => "state_gone",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
         NoticeKind::Day(_) => "day",
+        NoticeKind::Vanished | NoticeKind::AuditOff { .. } | NoticeKind::Returned => "not_written",
+        NoticeKind::DiscoveryFailed { .. } | NoticeKind::DiscoveryRecovered => "discovery",
     };
-    let encoded =
-        serde_json::to_vec(&(problem, &notice.source, window)).expect("texts and numbers always encode as JSON");
+    // One discovery lists the logs of several places.
+    let source = match problem {
+        "discovery" => format!("{} {}", notice.source, notice.cluster),
+        _ => notice.source.clone(),
+    };
+    let encoded = serde_json::to_vec(&(problem, source, window)).expect("texts and numbers always encode as JSON");
     let mut hasher = SipHasher24::new();
     hasher.write(&encoded);
     format!("{:032x}", hasher.finish128().as_u128())
@@ -281,6 +333,10 @@ mod tests {
         assert_eq!(uid(&partial), uid(&notice(NoticeKind::GapFilled, 0)));
         assert_eq!(uid(&notice(NoticeKind::Silent { windows: 3 }, 0)), uid(&notice(NoticeKind::SilenceOver, 7200)));
         assert_eq!(activity(&notice(NoticeKind::SilenceOver, 0)), Activity::Close);
+        let off = NoticeKind::AuditOff { command: "aws".to_owned() };
+        assert_eq!(uid(&notice(off, 0)), uid(&notice(NoticeKind::Returned, 7200)));
+        let failed = NoticeKind::DiscoveryFailed { reason: "denied".to_owned() };
+        assert_eq!(uid(&notice(failed, 0)), uid(&notice(NoticeKind::DiscoveryRecovered, 7200)));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use stakeout_core::decode::{DecodeError, Decoded};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
+use stakeout_core::source::LogId;
 use stakeout_core::time::Window;
 use stakeout_core::yaml::At;
 use stakeout_notify::console::Service;
 
-use super::Export;
 use super::budget::{Budget, Budgets};
+use super::{Export, FoundLog, FoundPage, LastWritten};
 use crate::outbound::Outbound;
 use crate::section::SectionReader;
 
@@ -23,6 +24,61 @@ pub(crate) enum Settings {}
 
 /// A client that cannot exist.
 pub(crate) enum Client {}
+
+/// A discovery of a cloud that is not built in.
+#[derive(Clone, Debug)]
+pub(crate) enum Discovery {}
+
+/// A finder that cannot exist.
+pub(crate) enum Finder {}
+
+impl Discovery {
+    pub(crate) fn read(at: &At<'_>) -> Result<Discovery, Diagnostic> {
+        Err(at.error("not built into this binary", "build with the cargo feature aws, or remove this discovery"))
+    }
+
+    pub(crate) fn connect(self: &Arc<Self>, _: &mut Budgets, _: &Outbound) -> Vec<Finder> {
+        match **self {}
+    }
+}
+
+impl Finder {
+    pub(crate) fn id(&self) -> String {
+        match *self {}
+    }
+
+    pub(crate) fn place(&self) -> String {
+        match *self {}
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        match *self {}
+    }
+
+    pub(crate) fn sees_linked(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) async fn page(&self, _: Option<&PageToken>) -> Result<FoundPage, FetchError> {
+        match *self {}
+    }
+
+    pub(crate) fn known(&self, _: &LogId) -> Option<FoundLog> {
+        match *self {}
+    }
+
+    pub(crate) async fn last_written(&self, _: &FoundLog) -> Result<LastWritten, FetchError> {
+        match *self {}
+    }
+
+    pub(crate) fn setup(&self) -> Vec<Check> {
+        match *self {}
+    }
+
+    pub(crate) fn fix(&self) -> String {
+        match *self {}
+    }
+}
 
 /// Nothing is known of the records.
 pub(super) const EXPORT: Export = Export {

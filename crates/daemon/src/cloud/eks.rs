@@ -1,5 +1,7 @@
 //! EKS: its audit log in CloudWatch Logs, `cloudwatch` in the config.
 
+mod discovery;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use crate::section::{SectionReader, keys};
 /// EKS writes the audit log into streams with this prefix, beside the other logs of the control plane:
 /// Amazon EKS user guide, "Send control plane logs to CloudWatch Logs".
 const AUDIT_STREAM_PREFIX: &str = "kube-apiserver-audit";
+
+pub(crate) use discovery::{Discovery, Finder};
 
 /// A client of CloudWatch Logs.
 pub(crate) type Client = Box<CloudWatch>;
@@ -76,11 +80,7 @@ impl Settings {
     /// endpoint takes its place.
     pub(super) fn log(&self) -> String {
         let Settings { access, log_group, .. } = self;
-        let account = log_group
-            .account()
-            .or_else(|| access.assume_role.as_ref().and_then(AssumeRole::account))
-            .or_else(|| access.endpoint.as_ref().map(Endpoint::authority))
-            .unwrap_or("own");
+        let account = log_group.account().unwrap_or_else(|| account_of(access));
         format!("cloudwatch/{account}/{}/{}", access.region, log_group.name)
     }
 
@@ -125,6 +125,12 @@ impl LogGroup {
     fn account(&self) -> Option<&str> {
         Arn::parse(self.arn.as_deref()?).map(|arn| arn.account)
     }
+}
+
+/// Returns the account of a role; where it is unknown, the endpoint.
+fn account_of(access: &Access) -> &str {
+    let account = access.assume_role.as_ref().and_then(AssumeRole::account);
+    account.or_else(|| access.endpoint.as_ref().map(Endpoint::authority)).unwrap_or("own")
 }
 
 /// Reads a log group, by name or ARN, and returns the region of the ARN.

@@ -26,12 +26,12 @@ pub(crate) struct WantedRule {
 }
 
 /// Reads the keys of a destination. `unless_given` is the route without them. `clusters` are the names of all clusters; `None`
-/// where the sources have errors.
+/// where the sources have errors, or a discovery finds more of them: then [`name_clusters`] completes the route.
 pub(super) fn read(
     map: &Map<'_>,
     unless_given: Route,
     clusters: Option<&[&str]>,
-) -> Result<(Route, Vec<WantedRule>), Diagnostic> {
+) -> Result<(Route, Vec<Pattern>, Vec<WantedRule>), Diagnostic> {
     let level_of = |key, unless_given| map.get(key).map_or(Ok(unless_given), |at| level(&at));
     let mut route = Route {
         subjects: map.get("send").map_or(Ok(unless_given.subjects), |at| subjects(&at))?,
@@ -46,18 +46,17 @@ pub(super) fn read(
         let fix = format!("write `{level_min}` or higher, or lower `min_severity`");
         return Err(at.error(format!("`{level_max}` is below `min_severity`, which is {level_min}"), fix));
     }
+    let mut patterns = Vec::new();
     if let Some(at) = map.get("clusters") {
-        let mut named = BTreeSet::new();
         for item in names(&at)? {
-            let text = item.text()?;
-            let Some(known) = clusters else { continue };
-            let found = matching(&pattern(&item)?, known);
-            if found.is_empty() {
+            let (text, pattern) = (item.text()?, pattern(&item)?);
+            let found = clusters.map(|known| matching(&pattern, known));
+            patterns.push(pattern);
+            if let (Some(known), true) = (clusters, found.is_some_and(|found| found.is_empty())) {
                 return Err(item.error(format!("no source has the cluster `{text}`"), suggestion(text, known)));
             }
-            named.extend(found);
         }
-        route.clusters = Some(named);
+        name_clusters(&mut route, &patterns, clusters.unwrap_or_default());
     }
     let mut rules = Vec::new();
     if let Some(at) = map.get("rules") {
@@ -65,7 +64,14 @@ pub(super) fn read(
             rules.push(WantedRule { pattern: pattern(&item)?, error: item.error("", "") });
         }
     }
-    Ok((route, rules))
+    Ok((route, patterns, rules))
+}
+
+/// Completes a route with those of all clusters that its patterns name, if it has patterns.
+pub(crate) fn name_clusters(route: &mut Route, patterns: &[Pattern], clusters: &[&str]) {
+    if !patterns.is_empty() {
+        route.clusters = Some(patterns.iter().flat_map(|pattern| matching(pattern, clusters)).collect());
+    }
 }
 
 /// Completes the route with the rules that it names. Returns an error for each name that no active rule has.

@@ -25,6 +25,8 @@ pub(crate) struct SourceConfig {
     pub(crate) reread_seconds: Vec<i64>,
     /// Where the very first window begins, relative to the tick.
     pub(crate) start_seconds: i64,
+    /// The discovery that found it; `None` if the config names it.
+    pub(crate) found_by: Option<String>,
 }
 
 impl SourceConfig {
@@ -35,7 +37,7 @@ impl SourceConfig {
     }
 }
 
-/// Reads `sources`. An error in one of them does not hide the errors in the others.
+/// Reads `sources`, which a config with `discover` need not have. An error in one of them does not hide the errors in the others.
 pub(super) fn read(
     top: &Map<'_>,
     schedule: &Schedule,
@@ -62,6 +64,9 @@ pub(super) fn read(
 
 fn items<'a>(top: &Map<'a>) -> Result<Vec<At<'a>>, Diagnostic> {
     let fix = "add at least one log, such as - {name: prod, file: {path: /var/log/kubernetes/audit.log}}";
+    if top.get("sources").is_none() && top.get("discover").is_some() {
+        return Ok(Vec::new());
+    }
     let at = top.need("sources", fix)?;
     let items = at.list()?;
     match items.len() {
@@ -87,6 +92,7 @@ fn source(at: &At<'_>, schedule: &Schedule, reader: &mut SectionReader<'_>) -> R
         settings,
         reread_seconds: reread.transpose()?.unwrap_or_else(|| schedule.reread_seconds.clone()),
         start_seconds: start.transpose()?.unwrap_or(schedule.start_seconds),
+        found_by: None,
     })
 }
 

@@ -142,7 +142,7 @@ fn a_short_config_has_the_documented_defaults() {
     assert_eq!(config.trusted_proxies, TrustedProxies::default());
     assert_eq!(config.admin, AdminConfig { listen: "127.0.0.1:9403".parse().ok(), hosts: Vec::new() });
     assert_eq!(config.rows_max, 100_000);
-    let [SourceConfig { source, settings: Cloud::File(file), reread_seconds, start_seconds }] = &config.sources[..]
+    let [SourceConfig { source, settings: Cloud::File(file), reread_seconds, start_seconds, .. }] = &config.sources[..]
     else {
         panic!("one file");
     };

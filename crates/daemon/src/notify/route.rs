@@ -9,6 +9,7 @@ use stakeout_core::rule::Level;
 use stakeout_core::text::counted;
 
 use crate::bootstrap::ConfigArgs;
+use crate::config::route::name_clusters;
 use crate::exit::{Exit, Failure};
 use crate::finding_params;
 use crate::printed::Printed;
@@ -33,10 +34,16 @@ pub(super) struct RouteArgs {
 
 /// Prints a line for each destination.
 pub(super) fn run(args: &RouteArgs) -> Result<Exit, Failure> {
-    let (config, rules) = args.config.load(SecretScope::NONE)?;
+    let (mut config, rules) = args.config.load(SecretScope::NONE)?;
     let heads: Vec<_> = rules.rules.iter().map(|rule| &rule.head).collect();
-    let clusters =
-        chosen("source has the cluster", &args.cluster, config.sources.iter().map(|one| &*one.source.cluster))?;
+    let clusters = match config.clusters() {
+        Some(known) => chosen("source has the cluster", &args.cluster, known.into_iter())?,
+        // What a discovery finds is not known here.
+        None if args.cluster.is_empty() => config.sources.iter().map(|one| one.source.cluster.to_string()).collect(),
+        None => args.cluster.iter().cloned().collect(),
+    };
+    let known: Vec<&str> = clusters.iter().map(String::as_str).collect();
+    config.notify.iter_mut().for_each(|one| name_clusters(&mut one.route, &one.clusters, &known));
     let names = chosen("active rule has the name", &args.rule, heads.iter().map(|head| head.name.as_str()))?;
     let highest = heads.iter().filter(|head| names.contains(&head.name)).map(|head| head.level).max();
     let level = args.severity.or(highest).unwrap_or(Level::Critical);

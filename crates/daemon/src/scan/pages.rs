@@ -216,7 +216,7 @@ impl PageTokens {
 }
 
 /// Asks until there is an answer, an error that no retry fixes, or too many other errors.
-pub(super) async fn with_retries<T, F>(
+pub(crate) async fn with_retries<T, F>(
     source: &Source,
     budget: &Budget,
     cost: &mut ScanCost,

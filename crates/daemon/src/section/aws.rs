@@ -8,6 +8,9 @@ use super::credential;
 use super::keys;
 use super::url;
 
+/// What the ARN of a role has in place of the account, where it is one for each of several accounts.
+const ACCOUNT_VARIABLE: &str = "{account}";
+
 /// Reads `region`, `assume_role`, `endpoint` and `credential` of a mapping. `arn_region` is the region of an ARN in it.
 pub(crate) fn access(map: &Map<'_>, arn_region: Option<&str>) -> Result<Access, Diagnostic> {
     let region = match (map.get("region"), arn_region) {
@@ -16,7 +19,13 @@ pub(crate) fn access(map: &Map<'_>, arn_region: Option<&str>) -> Result<Access, 
         (None, Some(arn_region)) => arn_region.to_owned(),
         (None, None) => region(&map.need("region", "add the region, such as eu-west-1")?)?,
     };
-    let assume_role = map.get("assume_role").map(|at| assume_role(&at)).transpose()?;
+    access_in(map, region, None)
+}
+
+/// Reads `assume_role`, `endpoint` and `credential` of a mapping, for a region and, if the role has its account left open, an
+/// account.
+pub(crate) fn access_in(map: &Map<'_>, region: String, account: Option<&str>) -> Result<Access, Diagnostic> {
+    let assume_role = map.get("assume_role").map(|at| assume_role(&at, account)).transpose()?;
     let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
     let credential = match credential::word(map, endpoint.as_ref(), &["default"])? {
         Some(credential::ANONYMOUS) => Credential::Anonymous,
@@ -59,6 +68,18 @@ impl<'a> Arn<'a> {
     }
 }
 
+/// Reads the number of an account.
+pub(crate) fn account(at: &At<'_>) -> Result<String, Diagnostic> {
+    let text = at.text()?;
+    let is_account = text.len() == 12 && text.chars().all(|c| c.is_ascii_digit());
+    is_account.then(|| text.to_owned()).ok_or_else(|| {
+        at.error(
+            format!("`{text}` is not the number of an account"),
+            "write its 12 digits, in quotes if it begins with 0",
+        )
+    })
+}
+
 /// Reads the ARN of an SNS topic, and returns it with its region.
 pub(crate) fn topic<'a>(at: &At<'a>) -> Result<(&'a str, &'a str), Diagnostic> {
     let text = at.text()?;
@@ -75,20 +96,27 @@ pub(crate) fn topic<'a>(at: &At<'a>) -> Result<(&'a str, &'a str), Diagnostic> {
         })
 }
 
-fn assume_role(at: &At<'_>) -> Result<AssumeRole, Diagnostic> {
+fn assume_role(at: &At<'_>, account: Option<&str>) -> Result<AssumeRole, Diagnostic> {
     let map = keys(at, &["arn", "external_id"])?;
     let at = map.need("arn", "add arn:aws:iam::ACCOUNT:role/NAME")?;
-    let arn = at.text()?;
-    let is_role = Arn::parse(arn)
+    let written = at.text()?;
+    if account.is_some() && !written.contains(ACCOUNT_VARIABLE) {
+        return Err(at.error(
+            format!("`{written}` is one role for all accounts"),
+            format!("write {ACCOUNT_VARIABLE} in place of the account, such as arn:aws:iam::{ACCOUNT_VARIABLE}:role/stakeout"),
+        ));
+    }
+    let arn = account.map_or(written.to_owned(), |account| written.replace(ACCOUNT_VARIABLE, account));
+    let is_role = Arn::parse(&arn)
         .is_some_and(|arn| arn.service == "iam" && arn.region.is_empty() && arn.resource.starts_with("role/"));
     if !is_role {
         return Err(at.error(
-            format!("`{arn}` is not the ARN of a role"),
+            format!("`{written}` is not the ARN of a role"),
             "write arn:aws:iam::ACCOUNT:role/NAME, the account with 12 digits",
         ));
     }
     let external_id = map.get("external_id").map(|at| external_id(&at));
-    Ok(AssumeRole { arn: arn.to_owned(), external_id: external_id.transpose()? })
+    Ok(AssumeRole { arn, external_id: external_id.transpose()? })
 }
 
 /// STS accepts 2 to 1,224 characters of these: its API reference, AssumeRole, `ExternalId`.
@@ -101,7 +129,7 @@ fn external_id(at: &At<'_>) -> Result<String, Diagnostic> {
     Err(at.error("not an external id", "write 2 to 1224 letters, digits and any of _ + = , . @ : / -"))
 }
 
-fn region(at: &At<'_>) -> Result<String, Diagnostic> {
+pub(crate) fn region(at: &At<'_>) -> Result<String, Diagnostic> {
     let text = at.text()?;
     if is_region(text) {
         return Ok(text.to_owned());

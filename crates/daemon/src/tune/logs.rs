@@ -42,6 +42,9 @@ pub(super) async fn read(
     let mut counted = Counted { minutes: Vec::new(), unreadable: 0, span };
     let outbound = Outbound::new(config.ca_file.as_deref())?;
     let mut budgets = Budgets::new(config.budget);
+    if !config.discover.is_empty() {
+        warn!("tune reads the logs in `sources`, and none that `discover` finds");
+    }
     for source in &config.sources {
         let log = Log::open(source, &mut budgets, &outbound)?;
         let mut begin = window.earliest();

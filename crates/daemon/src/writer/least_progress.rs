@@ -68,7 +68,10 @@ impl LeastProgress {
             self.cursors.remove(&(before.cursor, index));
             self.due.remove(&(before.due, index));
         }
-        self.cursors.insert((cursor, index));
+        // A log that nothing writes to is read no further, and holds up nothing.
+        if progress.retired.is_none() {
+            self.cursors.insert((cursor, index));
+        }
         self.due.insert((due, index));
     }
 
@@ -87,7 +90,7 @@ impl LeastProgress {
     /// Returns the earliest second that any log will still read at the tick `at`.
     pub(super) fn due_from(&self, at: Second) -> Second {
         let due = self.due.first().map(|(due, _)| *due);
-        due.into_iter().chain(self.first_start(at)).min().unwrap_or(at)
+        due.into_iter().chain(self.first_start(at)).min().unwrap_or(at).min(at)
     }
 
     /// Returns the service that keeps the log.

@@ -1,9 +1,10 @@
-//! `DescribeLogGroups` and `DescribeLogStreams`. Their tokens are the name after which a page begins.
+//! `DescribeLogGroups` and `DescribeLogStreams`. Their tokens are the name or ARN after which a page begins.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::store::{Group, LogGroupClass, Store, Stream, group_arn, name_of_identifier};
+use super::place::Seen;
+use super::store::{Group, LogGroupClass, Stream, group_arn};
 use super::wire::{LogsError, constrain_range};
 use super::write::constrain_stream_name;
 
@@ -16,6 +17,8 @@ pub(super) struct DescribeLogGroups {
     log_group_name_prefix: Option<String>,
     log_group_name_pattern: Option<String>,
     log_group_class: Option<LogGroupClass>,
+    #[serde(default)]
+    include_linked_accounts: bool,
     next_token: Option<String>,
     limit: Option<i64>,
 }
@@ -41,8 +44,8 @@ enum OrderBy {
     LastEventTime,
 }
 
-impl Store {
-    pub(super) fn describe_log_groups(&self, input: &DescribeLogGroups, region: &str) -> Result<Value, LogsError> {
+impl Seen<'_> {
+    pub(super) fn describe_log_groups(&self, input: &DescribeLogGroups) -> Result<Value, LogsError> {
         if input.log_group_name_prefix.is_some() && input.log_group_name_pattern.is_some() {
             return Err(LogsError::invalid("logGroupNamePrefix and logGroupNamePattern are mutually exclusive."));
         }
@@ -52,15 +55,20 @@ impl Store {
             let has_class = input.log_group_class.is_none_or(|class| class == group.class);
             has_class && name.starts_with(prefix) && name.to_lowercase().contains(&pattern.to_lowercase())
         };
-        let named = self.groups.iter().filter(|(name, group)| wanted(name, group));
-        let groups: Vec<_> = named.map(|(name, group)| (name.clone(), describe_group(name, group, region))).collect();
+        let named =
+            self.groups(input.include_linked_accounts).into_iter().filter(|(_, name, group)| wanted(name, group));
+        let described = named.map(|(account, name, group)| {
+            let arn = group_arn(self.region, account, name);
+            (arn.clone(), describe_group(name, group, &arn))
+        });
+        let groups: Vec<_> = described.collect();
         page("logGroups", &groups, input.next_token.as_deref(), input.limit)
     }
 
-    pub(super) fn describe_log_streams(&self, input: &DescribeLogStreams, region: &str) -> Result<Value, LogsError> {
-        let name = match (&input.log_group_name, &input.log_group_identifier) {
+    pub(super) fn describe_log_streams(&self, input: &DescribeLogStreams) -> Result<Value, LogsError> {
+        let identifier = match (&input.log_group_name, &input.log_group_identifier) {
             (Some(name), None) => name,
-            (None, Some(identifier)) => name_of_identifier(identifier, region)?,
+            (None, Some(identifier)) => identifier,
             _ => {
                 return Err(LogsError::invalid("Exactly one of logGroupName and logGroupIdentifier must be given."));
             }
@@ -72,7 +80,9 @@ impl Store {
         if prefix.is_some() && input.order_by == OrderBy::LastEventTime {
             return Err(LogsError::invalid("Cannot order by LastEventTime with a logStreamNamePrefix."));
         }
-        let streams = self.group(name)?.streams.iter();
+        let (account, name, group) = self.group(identifier)?;
+        let arn = group_arn(self.region, account, name);
+        let streams = group.streams.iter();
         let mut streams: Vec<_> = streams.filter(|(name, _)| name.starts_with(prefix.unwrap_or_default())).collect();
         if input.order_by == OrderBy::LastEventTime {
             streams.sort_by_key(|(_, stream)| stream.last_event_ms);
@@ -80,14 +90,13 @@ impl Store {
         if input.descending {
             streams.reverse();
         }
-        let describe = |(stream, facts): (&String, _)| (stream.clone(), describe_stream(stream, facts, name, region));
+        let describe = |(stream, facts): (&String, _)| (stream.clone(), describe_stream(stream, facts, &arn));
         let described: Vec<_> = streams.into_iter().map(describe).collect();
         page("logStreams", &described, input.next_token.as_deref(), input.limit)
     }
 }
 
-fn describe_group(name: &str, group: &Group, region: &str) -> Value {
-    let arn = group_arn(region, name);
+fn describe_group(name: &str, group: &Group, arn: &str) -> Value {
     json!({
         "logGroupName": name,
         "arn": format!("{arn}:*"),
@@ -99,10 +108,10 @@ fn describe_group(name: &str, group: &Group, region: &str) -> Value {
     })
 }
 
-fn describe_stream(name: &str, stream: &Stream, group: &str, region: &str) -> Value {
+fn describe_stream(name: &str, stream: &Stream, group_arn: &str) -> Value {
     let mut described = json!({
         "logStreamName": name,
-        "arn": format!("{}:log-stream:{name}", group_arn(region, group)),
+        "arn": format!("{group_arn}:log-stream:{name}"),
         "creationTime": stream.created_ms,
         "storedBytes": 0,
     });

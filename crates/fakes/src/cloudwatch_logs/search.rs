@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::store::{Event, Group, LogGroupClass, Store, name_of_identifier};
+use super::place::Seen;
+use super::store::{Event, Group, LogGroupClass};
 use super::wire::{LogsError, constrain, constrain_length, constrain_range};
 use super::write::{constrain_group_name, constrain_stream_name};
 use crate::filter_pattern::{FilterPattern, PATTERN_CHARS_MAX};
@@ -58,7 +59,8 @@ pub(super) struct FilterLogEvents {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
     input: FilterLogEvents,
-    region: String,
+    /// The account and the region.
+    caller: (String, String),
 }
 
 pub(super) type Searches = PagedSearches<Query, Event, EventOrder>;
@@ -72,15 +74,14 @@ impl Record for Event {
 impl Searches {
     pub(super) fn filter_log_events(
         &mut self,
-        store: &Store,
+        seen: &Seen<'_>,
         mut input: FilterLogEvents,
-        region: &str,
         now: Timestamp,
     ) -> Result<Value, LogsError> {
         let pattern = input.check()?;
-        let group = input.group(store, region)?;
+        let group = input.group(seen)?;
         let token = input.next_token.take();
-        let query = Query { input, region: region.to_owned() };
+        let query = Query { input, caller: seen.caller() };
         let limit = query.input.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_EVENTS_MAX);
         let bookmark = match &token {
             Some(token) => self.resume(token, &query, now).ok_or_else(LogsError::token_gone)?,
@@ -157,21 +158,21 @@ impl FilterLogEvents {
         FilterPattern::parse(text).map_err(|error| LogsError::invalid(format!("Invalid filter pattern: {error}")))
     }
 
-    fn group<'s>(&self, store: &'s Store, region: &str) -> Result<&'s Group, LogsError> {
-        let name = match (&self.log_group_name, &self.log_group_identifier) {
+    fn group<'s>(&self, seen: &Seen<'s>) -> Result<&'s Group, LogsError> {
+        let identifier = match (&self.log_group_name, &self.log_group_identifier) {
             (Some(name), None) => {
                 constrain_group_name(name)?;
                 name
             }
             (None, Some(identifier)) => {
                 constrain_length("logGroupIdentifier", identifier, 2048)?;
-                name_of_identifier(identifier, region)?
+                identifier
             }
             _ => {
                 return Err(LogsError::invalid("Exactly one of logGroupName and logGroupIdentifier must be given."));
             }
         };
-        let group = store.group(name)?;
+        let (_, _, group) = seen.group(identifier)?;
         if group.class != LogGroupClass::Standard {
             return Err(LogsError::class_without_search());
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::ACCOUNT;
 use super::wire::LogsError;
 use crate::stable_hash;
 
@@ -141,17 +140,8 @@ impl Event {
 pub(super) const EVENT_OVERHEAD_BYTES: usize = 26;
 
 /// Returns the ARN of a log group, without the `:*` for its streams.
-pub(super) fn group_arn(region: &str, name: &str) -> String {
-    format!("arn:aws:logs:{region}:{ACCOUNT}:log-group:{name}")
-}
-
-/// Reads the group's name from a `logGroupIdentifier`, which is a name or an ARN.
-pub(super) fn name_of_identifier<'i>(identifier: &'i str, region: &str) -> Result<&'i str, LogsError> {
-    if !identifier.starts_with("arn:") {
-        return Ok(identifier);
-    }
-    let name = identifier.strip_prefix(group_arn(region, "").as_str());
-    name.filter(|name| !name.contains(':')).ok_or_else(|| LogsError::not_found("log group"))
+pub(super) fn group_arn(region: &str, account: &str, name: &str) -> String {
+    format!("arn:aws:logs:{region}:{account}:log-group:{name}")
 }
 
 /// An id of 56 digits, as the cloud's are.

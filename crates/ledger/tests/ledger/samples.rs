@@ -20,6 +20,7 @@ use stakeout_core::novelty::{SeenChange, SeenDays, SeenKey};
 use stakeout_core::past_windows::{PastWindows, WindowMark};
 use stakeout_core::progress::{Failing, Gap, Progress, Reread};
 use stakeout_core::response_code::ResponseCode;
+use stakeout_core::retirement::{Retirement, RetirementReason};
 use stakeout_core::rule::{Level, RuleHead};
 use stakeout_core::shown::{Shown, ShownChange, ShownIncident, ShownMessage};
 use stakeout_core::source::{LogId, SourceId};
@@ -172,6 +173,8 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
         silence_reported: true,
         hidden_proxies: vec!["172.31.0.5".parse().expect("an address")],
         past: PastWindows { since: Second(-1), marked: vec![(window(3), WindowMark::Late)] },
+        retired: Some(Retirement { since: Second(-7), reason: RetirementReason::AuditOff }),
+        returned_at: Some(Second(-9)),
     }
 }
 

@@ -51,7 +51,15 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
         }
         NoticeKind::HiddenProxy { addresses } => unmapped["addresses"] = json!(addresses),
         NoticeKind::Day(report) => unmapped["day"] = json!(report),
-        NoticeKind::GapFilled | NoticeKind::SilenceOver | NoticeKind::ClockWasAhead | NoticeKind::StateGone => {}
+        NoticeKind::AuditOff { command } => unmapped["command"] = json!(command),
+        NoticeKind::DiscoveryFailed { reason } => unmapped["reason"] = json!(reason),
+        NoticeKind::GapFilled
+        | NoticeKind::SilenceOver
+        | NoticeKind::ClockWasAhead
+        | NoticeKind::StateGone
+        | NoticeKind::Vanished
+        | NoticeKind::Returned
+        | NoticeKind::DiscoveryRecovered => {}
     }
     let report = StatusReport {
         uid: &texts::uid(notice),

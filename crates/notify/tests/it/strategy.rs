@@ -360,6 +360,11 @@ pub(crate) fn notice() -> impl Strategy<Value = Notice> {
         Just(NoticeKind::StateGone),
         day_report().prop_map(NoticeKind::Day),
         vec(any::<std::net::IpAddr>(), 1..8).prop_map(|addresses| NoticeKind::HiddenProxy { addresses }),
+        Just(NoticeKind::Vanished),
+        text(600).prop_map(|command| NoticeKind::AuditOff { command }),
+        Just(NoticeKind::Returned),
+        text(600).prop_map(|reason| NoticeKind::DiscoveryFailed { reason }),
+        Just(NoticeKind::DiscoveryRecovered),
     ];
     let window = prop_oneof![
         Just(Window::ALL),

@@ -1,0 +1,209 @@
+//! What `sources` prints: which logs are watched, found how, how far they are read, and what reading them takes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use stakeout_core::past_windows::WindowMark;
+use stakeout_core::progress::Progress;
+use stakeout_core::source::LogId;
+use stakeout_core::text::{counted, visible};
+use stakeout_core::time::Second;
+
+use crate::config::{Config, SourceConfig};
+use crate::log_list::LogList;
+use crate::printed::{Format, Printed};
+use crate::scan::ScanCost;
+use crate::table::table;
+
+/// The path on the admin page.
+pub(crate) const PATH: &str = "/sources";
+/// Where in the text the sources are found that the config names.
+const NAMED: &str = "config";
+
+/// What the last window of each log took since the process started. It is for people.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CostLog(Arc<Mutex<HashMap<LogId, ScanCost>>>);
+
+impl CostLog {
+    /// Notes what a window of a log took.
+    pub(crate) fn note(&self, log: &LogId, cost: ScanCost) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(log.clone(), cost);
+    }
+
+    fn of(&self, log: &LogId) -> Option<ScanCost> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(log).copied()
+    }
+}
+
+/// What is known of sources.
+pub(crate) struct SourcePage {
+    sources: Vec<SourceState>,
+    lists: Vec<ListState>,
+}
+
+struct SourceState {
+    config: SourceConfig,
+    progress: Option<Progress>,
+    cost: Option<ScanCost>,
+}
+
+struct ListState {
+    name: String,
+    place: String,
+    progress: Option<Progress>,
+}
+
+impl SourcePage {
+    /// Returns what the state knows of the sources that the config names, and of those that its lists found. `costs` is what a
+    /// running daemon knows beside.
+    pub(crate) fn of(
+        config: &Config,
+        lists: &[Arc<LogList>],
+        progresses: Vec<Progress>,
+        costs: &CostLog,
+    ) -> SourcePage {
+        let stored: HashMap<LogId, Progress> =
+            progresses.into_iter().map(|progress| (progress.log.clone(), progress)).collect();
+        let mut taken = HashSet::new();
+        let mut configs: Vec<SourceConfig> = config.sources.clone();
+        taken.extend(configs.iter().map(|one| one.source.log.clone()));
+        for is_exact in [true, false] {
+            for list in lists {
+                let known = stored.values().filter_map(|progress| list.known(progress, is_exact));
+                let found =
+                    known.map(|found| list.source_of(&found)).filter(|one| taken.insert(one.source.log.clone()));
+                configs.extend(found.collect::<Vec<_>>());
+            }
+        }
+        configs.sort_by(|one, other| (&one.found_by, &one.source.name).cmp(&(&other.found_by, &other.source.name)));
+        let state = |config: SourceConfig| SourceState {
+            progress: stored.get(&config.source.log).cloned(),
+            cost: costs.of(&config.source.log),
+            config,
+        };
+        let list_state = |list: &Arc<LogList>| ListState {
+            name: list.source.name.clone(),
+            place: list.source.cluster.to_string(),
+            progress: stored.get(&list.source.log).cloned(),
+        };
+        SourcePage { sources: configs.into_iter().map(state).collect(), lists: lists.iter().map(list_state).collect() }
+    }
+
+    /// Returns what `sources` prints at `now`.
+    pub(crate) fn printed(&self, format: Format, now: Second) -> Printed {
+        let text = match format {
+            Format::Text => self.text(now),
+            Format::Json => {
+                let sources = self.sources.iter().map(|source| source.json(now));
+                sources.chain(self.lists.iter().map(ListState::json)).map(|line| format!("{line}\n")).collect()
+            }
+        };
+        Printed { text, notes: Vec::new() }
+    }
+
+    fn text(&self, now: Second) -> String {
+        let headings = ["SOURCE", "CLUSTER", "FOUND BY", "STATUS", "READ UNTIL", "LAG", "LATE", "GAPS", "LAST WINDOW"];
+        let rows: Vec<[String; 9]> = self.sources.iter().map(|source| source.row(now)).collect();
+        let lists: Vec<[String; 4]> = self.lists.iter().map(ListState::row).collect();
+        let mut text = table(headings, &rows);
+        if !lists.is_empty() {
+            text += if rows.is_empty() { "" } else { "\n" };
+            text += &table(["DISCOVERY", "PLACE", "STATUS", "LISTED AT"], &lists);
+        }
+        text
+    }
+}
+
+impl SourceState {
+    /// Returns how the log is, in a word.
+    fn status(&self) -> &'static str {
+        match &self.progress {
+            None => "not read yet",
+            Some(Progress { retired: Some(retired), .. }) => retired.reason.as_str(),
+            Some(progress) if progress.failing.is_some() => "failing",
+            Some(progress) if progress.is_silent() => "silent",
+            Some(_) => "read",
+        }
+    }
+
+    /// Returns how many of its last days' spans were read late.
+    fn late(&self) -> usize {
+        let marked = self.progress.iter().flat_map(|progress| &progress.past.marked);
+        marked.filter(|(_, mark)| *mark == WindowMark::Late).count()
+    }
+
+    fn gaps(&self) -> usize {
+        self.progress.as_ref().map_or(0, |progress| progress.gaps.len())
+    }
+
+    /// Returns for how many seconds nothing was read; `None` if it was never read, or nothing writes to it.
+    fn lag_seconds(&self, now: Second) -> Option<i64> {
+        let progress = self.progress.as_ref().filter(|progress| progress.retired.is_none())?;
+        Some(now.0.saturating_sub(progress.cursor.0).max(0))
+    }
+
+    fn row(&self, now: Second) -> [String; 9] {
+        let source = &self.config.source;
+        let none = || "-".to_owned();
+        let minutes = |seconds: i64| counted(seconds / 60, "minute");
+        let cost = |cost: ScanCost| format!("{}, {}", counted(cost.pages, "request"), counted(cost.bytes, "byte"));
+        [
+            visible(&source.name),
+            visible(&source.cluster),
+            visible(self.config.found_by.as_deref().unwrap_or(NAMED)),
+            self.status().to_owned(),
+            self.progress.as_ref().map_or_else(none, |progress| progress.cursor.to_string()),
+            self.lag_seconds(now).map_or_else(none, minutes),
+            self.late().to_string(),
+            self.gaps().to_string(),
+            self.cost.map_or_else(none, cost),
+        ]
+    }
+
+    fn json(&self, now: Second) -> Value {
+        let source = &self.config.source;
+        let progress = self.progress.as_ref();
+        json!({
+            "source": source.name,
+            "cluster": &*source.cluster,
+            "provider": source.provider.as_str(),
+            "log": source.log.0,
+            "found_by": self.config.found_by,
+            "status": self.status(),
+            "reason": progress.and_then(|progress| progress.failing.as_ref()).map(|failing| &failing.reason),
+            "read_until": progress.map(|progress| progress.cursor.to_string()),
+            "lag_seconds": self.lag_seconds(now),
+            "silent_windows": progress.map(|progress| progress.silent_windows),
+            "late": self.late(),
+            "gaps": self.gaps(),
+            "last_window": self.cost.map(|cost| json!({"requests": cost.pages, "records": cost.records, "bytes": cost.bytes})),
+        })
+    }
+}
+
+impl ListState {
+    fn status(&self) -> &'static str {
+        match &self.progress {
+            None => "not listed yet",
+            Some(progress) if progress.failing.is_some() => "failing",
+            Some(_) => "listed",
+        }
+    }
+
+    fn row(&self) -> [String; 4] {
+        let at = self.progress.as_ref().map_or_else(|| "-".to_owned(), |progress| progress.cursor.to_string());
+        [visible(&self.name), visible(&self.place), self.status().to_owned(), at]
+    }
+
+    fn json(&self) -> Value {
+        let failing = self.progress.as_ref().and_then(|progress| progress.failing.as_ref());
+        json!({
+            "discovery": self.name,
+            "place": self.place,
+            "status": self.status(),
+            "reason": failing.map(|failing| &failing.reason),
+            "listed_at": self.progress.as_ref().map(|progress| progress.cursor.to_string()),
+        })
+    }
+}
