@@ -122,6 +122,7 @@ fn the_commands_of_the_recordings_show_and_silence_their_incidents() {
         ("rbac-enumeration.audit.log", false),
         ("anonymous-scan.audit.log", true),
         ("auth-failures.audit.log", false),
+        ("xff.audit.log", true),
     ] {
         let world = world(is_bot);
         world.append_to_file(0, &stretched(&recording(name), TICK - 6 * HOUR, 5 * HOUR));

@@ -84,7 +84,8 @@ pub(crate) fn incident_command(incident: &Incident) -> String {
 }
 
 /// Returns the command that silences the incident, which means each of its findings: by its address, or by its account and the
-/// addresses that have findings of their own, or else by its rules. `None` where that would take too many silences.
+/// addresses that have findings of their own, or else by its rules. `None` where that would take too many silences, or the rules
+/// of an address.
 ///
 /// It holds no text of a client that a shell would interpret.
 pub(crate) fn silence_command(incident: &Incident) -> Option<String> {
@@ -95,6 +96,8 @@ pub(crate) fn silence_command(incident: &Incident) -> Option<String> {
     };
     let has_all_sources = !incident.sources_are_more && !incident.sources.is_empty();
     let whats: Vec<String> = match &incident.actor {
+        // A finding that names other addresses too would be heard, and its rule is not to be silenced for everybody.
+        Actor::Address(_) if !is_alone(incident) => Vec::new(),
         Actor::Address(address) => vec![source(address)],
         Actor::Account { name, cluster } if is_plain(name) => {
             let account = in_cluster(format!("--user {name}"), cluster.as_deref());
@@ -116,6 +119,11 @@ pub(crate) fn silence_command(incident: &Incident) -> Option<String> {
     };
     let commands: Vec<String> = whats.iter().map(command).collect();
     (1..=SILENCES_MAX).contains(&commands.len()).then(|| commands.join(" && "))
+}
+
+/// Returns whether the findings of the incident name one source only: others would be its own, or those of related incidents.
+fn is_alone(incident: &Incident) -> bool {
+    !incident.sources_are_more && incident.sources.len() <= 1 && incident.related.is_empty()
 }
 
 /// Returns what silences each rule with a finding of the incident.
