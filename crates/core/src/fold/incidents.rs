@@ -54,10 +54,15 @@ pub(super) fn decide(findings: &mut ChangedFindings, input: &IncidentInput) -> D
     let merged = after.iter().filter(|finding| matches!(finding.status, FindingStatus::MergedInto(_)));
     let mut archived: Vec<FindingKey> = merged.map(|finding| &finding.key).filter(is_over).copied().collect();
     let mut waiting = Vec::new();
-    for unit in units(&changed.after) {
+    let is_known = |incident: &Incident| {
+        let own = incident.own.iter().filter_map(|key| by_key.get(key).copied());
+        input.nearby.is_known(&incident.actor, own)
+    };
+    for unit in units(&changed.after, is_known) {
         let own = || unit.iter().flat_map(|incident| &incident.own);
         let quiet_since = unit.iter().map(|incident| incident.quiet_since).max().unwrap_or(Second(i64::MIN));
-        let is_quiet = quiet_since < input.quiet_before_now && unit.iter().all(|incident| !incident.is_open);
+        let is_over_whole = |incident: &&Incident| !incident.is_open && is_known(incident);
+        let is_quiet = quiet_since < input.quiet_before_now && unit.iter().all(is_over_whole);
         if is_quiet && own().all(|key| is_over(&key)) {
             archived.extend(own());
             continue;
@@ -75,13 +80,13 @@ pub(super) fn decide(findings: &mut ChangedFindings, input: &IncidentInput) -> D
 }
 
 /// Returns the incidents in groups that go to the archive together: an incident with those that are a part of it. A crowd is
-/// reported without them.
-fn units(incidents: &[Incident]) -> Vec<Vec<&Incident>> {
-    let is_crowd: HashMap<IncidentKey, bool> =
-        incidents.iter().map(|incident| (incident.key, matches!(incident.actor, Actor::Crowd { .. }))).collect();
+/// reported without them. Of what is not known whole, nobody can say whether a part of it goes on.
+fn units(incidents: &[Incident], is_known: impl Fn(&Incident) -> bool) -> Vec<Vec<&Incident>> {
+    let has_parts = |incident: &&Incident| !matches!(incident.actor, Actor::Crowd { .. }) && is_known(incident);
+    let with_parts: HashSet<IncidentKey> = incidents.iter().filter(has_parts).map(|incident| incident.key).collect();
     let mut units: BTreeMap<IncidentKey, Vec<&Incident>> = BTreeMap::new();
     for incident in incidents {
-        let parent = incident.parent.filter(|parent| is_crowd.get(parent) == Some(&false));
+        let parent = incident.parent.filter(|parent| with_parts.contains(parent));
         units.entry(parent.unwrap_or(incident.key)).or_default().push(incident);
     }
     units.into_values().collect()

@@ -109,6 +109,13 @@ impl NearbyFindings {
         self.reached = reached;
     }
 
+    /// Returns whether all findings of an actor were read, `own` among them, and those of the addresses that these list among
+    /// few. Who is known only because an address of his was asked for may have others.
+    pub(crate) fn is_known<'f>(&self, actor: &Actor, own: impl Iterator<Item = &'f Finding>) -> bool {
+        let was_asked = |source| self.asked.contains(&Actor::Address(source));
+        self.asked.contains(actor) && own.flat_map(|finding| actor.few_listed(finding)).all(was_asked)
+    }
+
     /// Returns the findings as they were before the commit.
     pub fn before(&self) -> impl Iterator<Item = &Finding> {
         self.stored.values()
