@@ -73,6 +73,19 @@ impl GroupSizes {
         (before + 1..=after).for_each(|size| reached[usize::from(size)] += 1);
     }
 
+    /// Counts anew how many groups have reached which size: `each` calls what it is given with every group, all of which were
+    /// added before. A group looks larger if others that were added after it share its counters, and among a million of small
+    /// groups so many do that those which were meant to be counted would not fit.
+    pub(super) fn recount(&mut self, each: impl FnOnce(&mut dyn FnMut(RuleKey, u64))) {
+        let GroupSizes { counters, reached, .. } = self;
+        reached.values_mut().for_each(|reached| reached.fill(0));
+        each(&mut |rule, hash| {
+            if let Some(reached) = reached.get_mut(&rule) {
+                (1..=size(counters, hash)).for_each(|size| reached[usize::from(size)] += 1);
+            }
+        });
+    }
+
     /// Returns the largest groups of each rule, about `groups_max` in all: a rule with few groups has them all, and the
     /// others share the rest.
     pub(super) fn largest(self, groups_max: usize) -> LargestGroups {
@@ -122,6 +135,27 @@ fn slots(hash: u64) -> [usize; ROWS] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A group of many small ones, and one that is large.
+    #[test]
+    fn as_many_of_a_million_groups_are_counted_as_fit() {
+        const GROUPS: u64 = 1 << 20;
+        const ROOM: usize = 100_000;
+        let rule = RuleKey(7);
+        let none = vec![0; usize::from(SIZE_MAX) + 1];
+        let mut sizes = GroupSizes {
+            counters: vec![[0; ROWS]; WIDTH],
+            reached: FxHashMap::from_iter([(rule, none)]),
+            requests: ByHash::default(),
+        };
+        let hashes = || (0..GROUPS).map(|n| siphasher::sip::SipHasher13::new().hash(&n.to_le_bytes()));
+        hashes().for_each(|hash| sizes.add(rule, hash, 1));
+        sizes.add(rule, 0, 1_000);
+        sizes.recount(|count| hashes().chain([0]).for_each(|hash| count(rule, hash)));
+        let largest = sizes.largest(ROOM);
+        let counted = hashes().filter(|hash| largest.contains(rule, *hash)).count();
+        assert!((ROOM - ROOM / 50..ROOM + ROOM / 50).contains(&counted) && largest.contains(rule, 0), "{counted}");
+    }
 
     #[test]
     fn the_least_size_is_the_smallest_that_fits() {

@@ -35,10 +35,12 @@ impl Groups {
         if all.is_whole {
             return all;
         }
-        let sizes = sizes(fold, requests, GroupSizes::new(&fold.rules, std::iter::empty()));
-        // Some groups look larger than they are.
+        let mut sizes = sizes(fold, requests, GroupSizes::new(&fold.rules, std::iter::empty()));
+        let rule_of = |group: Group| fold.memberships.base(group.base).1.rule;
+        sizes.recount(|count| each_group(fold, requests, |group, _, _| count(rule_of(group), fold.hash_of(group))));
+        // Of the groups of one size, about as many as there is room for.
         let largest = sizes.largest(groups_max - groups_max / 8);
-        let is_large = |group: Group| largest.contains(fold.memberships.base(group.base).1.rule, fold.hash_of(group));
+        let is_large = |group: Group| largest.contains(rule_of(group), fold.hash_of(group));
         Groups { is_whole: false, ..Groups::chosen(fold, requests, groups_max, is_large) }
     }
 
