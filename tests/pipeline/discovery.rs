@@ -369,6 +369,15 @@ fn a_log_that_the_config_names_is_read_once_and_goes_on_when_it_is_found_instead
 }
 
 #[test]
+fn a_discovery_that_finds_nothing_is_not_well() {
+    let fleet = Fleet::new("{regions: [eu-west-1], include: [prd-*]}");
+    fleet.live((OWN, REGIONS[0]), "prod", TICK - 4 * HOUR, TICK + HOUR);
+    let ran = fleet.once(TICK);
+    ran.assert_code(1);
+    assert!(ran.stderr.contains("finds no cluster: compare its regions, `include` and `exclude`"), "{}", ran.stderr);
+}
+
+#[test]
 fn the_doctor_lists_what_is_found_and_names_the_missing_permission() {
     let fleet = Fleet::new("{regions: [eu-west-1]}");
     for cluster in ["blue", "green"] {

@@ -2,7 +2,7 @@
 //! as though the config named it, and its state is that of the log. So what is known of logs is their progress: a list that
 //! cannot be read stops none of them, after a restart either.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
@@ -82,6 +82,8 @@ struct Round<'w> {
     /// The sources that were found, by their logs.
     sources: BTreeMap<LogId, SourceConfig>,
     failures: Vec<String>,
+    /// The discoveries of which a whole list was read, each with whether any of theirs had a log.
+    listed: BTreeMap<String, bool>,
 }
 
 /// A log that was found, whose streams decide whether it is read.
@@ -103,6 +105,7 @@ impl<'w> Round<'w> {
             taken: named.map(|one| one.source.log.clone()).collect(),
             sources: BTreeMap::new(),
             failures: Vec::new(),
+            listed: BTreeMap::new(),
         })
     }
 
@@ -139,9 +142,18 @@ impl<'w> Round<'w> {
         }
         let named = self.watch.config().sources.iter().filter(|one| one.found_by.is_none()).cloned();
         let sources: Vec<SourceConfig> = named.chain(self.sources.into_values()).collect();
-        for list in self.watch.lists() {
-            let name = &list.source.name;
-            metric::logs_found(name, sources.iter().filter(|one| one.found_by.as_ref() == Some(name)).count());
+        let names: BTreeSet<&String> = self.watch.lists().iter().map(|list| &list.source.name).collect();
+        for name in names {
+            let found = sources.iter().filter(|one| one.found_by.as_ref() == Some(name)).count();
+            metric::logs_found(name, found);
+            // Who discovers nothing watches nothing.
+            if found == 0 && self.listed.get(name) == Some(&false) {
+                warn!(
+                    discovery = name,
+                    "finds no cluster: compare its regions, `include` and `exclude` with `stakeout doctor`"
+                );
+                self.failures.push(format!("discovery {name} finds no cluster"));
+            }
         }
         Ok(Found { sources, failures: self.failures })
     }
@@ -171,7 +183,10 @@ impl<'w> Round<'w> {
             let mut progress = stored.unwrap_or_else(|| Progress::new(list.source.log.clone(), self.at));
             let kind = match listing {
                 Listing::Unchanged => continue,
-                Listing::Whole(_) => progress.note_listed(self.at),
+                Listing::Whole(logs) => {
+                    *self.listed.entry(list.source.name.clone()).or_default() |= !logs.is_empty();
+                    progress.note_listed(self.at)
+                }
                 Listing::Part(_, reason) | Listing::Failed(reason) => {
                     let Source { name, cluster, .. } = &list.source;
                     metric::discovery_failed(name);
