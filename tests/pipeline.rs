@@ -10,7 +10,6 @@ mod commands;
 mod context_query;
 mod counter;
 mod daily;
-mod dice;
 mod discovery;
 mod doctor;
 mod downtime;
