@@ -16,6 +16,7 @@ mod downtime;
 mod envelope;
 mod failing_destinations;
 mod failing_logs;
+mod fault_matrix;
 mod file_log;
 mod floods;
 mod front;
