@@ -6,6 +6,7 @@ mod addresses;
 mod audit;
 mod bot;
 mod budgets;
+mod canary;
 mod commands;
 mod context_query;
 mod counter;
