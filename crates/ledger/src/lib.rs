@@ -6,6 +6,7 @@
 //! the disk upwards.
 
 mod error;
+mod postgres;
 mod directory;
 mod leftovers;
 mod engine;
@@ -29,3 +30,4 @@ pub use compaction::Compaction;
 pub use engine::Stay;
 pub use error::LedgerError;
 pub use ledger::{Ledger, NeededRows, OldestRows};
+pub use postgres::{PostgresOptions, PostgresTls};
