@@ -7,6 +7,7 @@
 
 mod error;
 mod postgres;
+mod leases;
 mod directory;
 mod leftovers;
 mod engine;
@@ -29,5 +30,6 @@ pub use archived::ArchivedFindings;
 pub use compaction::Compaction;
 pub use engine::Stay;
 pub use error::LedgerError;
+pub use leases::{HeldLeases, Leases, WantedLeases};
 pub use ledger::{Ledger, NeededRows, OldestRows};
 pub use postgres::{PostgresOptions, PostgresTls};
