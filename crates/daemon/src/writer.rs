@@ -21,6 +21,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{Closed, ClosedLog, Stored};
 use stakeout_core::hash::HashKey;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
+use stakeout_core::lease::Lease;
 use stakeout_core::progress::Progress;
 use stakeout_core::shown::ShownIncident;
 use stakeout_core::silence::Silences;
@@ -49,6 +50,14 @@ pub(crate) enum StateError {
     /// The writer thread has ended, because the process ends.
     #[error("the state is closed")]
     Closed,
+}
+
+impl StateError {
+    /// Returns whether trying later may help: a database that is down, or that another replica was faster in.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        let StateError::Ledger(error) = self else { return false };
+        matches!(**error, LedgerError::Unavailable { .. } | LedgerError::Conflict { .. })
+    }
 }
 
 impl From<LedgerError> for StateError {
@@ -119,7 +128,7 @@ pub(crate) struct ReportedIncidents {
 /// A request to the writer thread, with the channel for its answer.
 enum Request {
     Close(Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>),
-    Settle(Settlement, oneshot::Sender<Result<(), StateError>>),
+    Settle(Settlement, Option<Lease>, oneshot::Sender<Result<(), StateError>>),
     Deliveries(String, oneshot::Sender<Result<Vec<Delivery>, StateError>>),
     Pending(oneshot::Sender<Result<BTreeMap<String, usize>, StateError>>),
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
@@ -188,9 +197,10 @@ impl Writer {
         self.request(|reply| Request::Close(Box::new(request), reply)).await
     }
 
-    /// Removes what a destination accepted from the pending deliveries, and returns when that is durable.
-    pub(crate) async fn settle(&self, settlement: Settlement) -> Result<(), StateError> {
-        self.request(|reply| Request::Settle(settlement, reply)).await
+    /// Removes what a destination accepted from the pending deliveries, and returns when that is durable. Under a `lease`, it fails
+    /// where another replica has taken over.
+    pub(crate) async fn settle(&self, settlement: Settlement, lease: Option<Lease>) -> Result<(), StateError> {
+        self.request(|reply| Request::Settle(settlement, lease, reply)).await
     }
 
     /// Returns the pending deliveries of `destination`, ascending.

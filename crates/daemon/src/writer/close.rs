@@ -14,6 +14,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, CloseInput, Closed, Limits, LogChange, WindowCounts};
 use stakeout_core::group::GroupKey;
 use stakeout_core::incident::IncidentOptions;
+use stakeout_core::lease::Lease;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
@@ -79,6 +80,8 @@ pub(crate) struct CloseRequest {
     pub(crate) at: Second,
     /// The config in use.
     pub(crate) config: Arc<EngineConfig>,
+    /// The lease of the log, where other replicas may take it over.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// What a commit changes beside the progress.

@@ -149,7 +149,7 @@ impl WriterThread {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Close(request, reply) => self.close(vec![(request, reply)]),
-            Request::Settle(settlement, reply) => {
+            Request::Settle(settlement, _lease, reply) => {
                 drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement))));
             }
             Request::Deliveries(destination, reply) => {
