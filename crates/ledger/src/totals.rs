@@ -5,7 +5,7 @@ use stakeout_core::day_report::Day;
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::time::{Minute, Second};
 
-use crate::archive::ArchivePosition;
+use crate::embedded::ArchivePosition;
 
 /// The numbers of a ledger, after some batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -193,7 +193,7 @@ impl WriterThread {
     fn with<T>(&mut self, f: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, StateError> {
         let ledger = match self.ledger.take() {
             Some(ledger) => ledger,
-            None => Ledger::open_for(&self.path, self.stay)?,
+            None => Ledger::open_for(self.path.as_path(), self.stay)?,
         };
         let answer = f(&ledger);
         if answer.is_ok() {
