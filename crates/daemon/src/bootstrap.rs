@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use jiff::Timestamp;
 use stakeout_core::rule::Rules;
-use stakeout_ledger::{Ledger, LedgerError, Stay};
+use stakeout_ledger::{Ledger, LedgerError, PostgresOptions, Stay};
 use tracing::{info, warn};
 
 use crate::address_files::AddressFiles;
@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::{Config, StatePlace, route};
 use crate::exit::Failure;
 use crate::in_flight::InFlight;
+use crate::outbound::Outbound;
 use crate::replica::Replica;
 use crate::rule_files;
 use crate::section::expand::CREDENTIALS_DIRECTORY;
@@ -94,6 +95,15 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     Ok(runtime.context("cannot start the runtime")?)
+}
+
+/// Returns how to connect to the database of the config, or `None` where the state is in a directory.
+pub(crate) fn database(config: &Config) -> Result<Option<PostgresOptions>, Failure> {
+    let Some(postgres) = config.state.postgres() else { return Ok(None) };
+    let outbound = Outbound::new(config.ca_file.as_deref()).map_err(anyhow::Error::from)?;
+    let options = postgres.options(&outbound.common);
+    let unreadable = || Failure::Failed(anyhow!("the URL of the database (`state.postgres`) cannot be read here"));
+    options.ok_or_else(unreadable).map(Some)
 }
 
 /// Opens the state of the config for a verb that `stay`s as long, alone or among other replicas.

@@ -30,6 +30,6 @@ pub use archived::ArchivedFindings;
 pub use embedded::{Compaction, Stay};
 pub use engine::Location;
 pub use error::LedgerError;
-pub use leases::{HeldLeases, Leases, WantedLeases};
+pub use leases::{HeldLeases, Leases, WantedLeases, lease_hosts};
 pub use ledger::{Ledger, NeededRows, OldestRows};
-pub use postgres::{PostgresOptions, PostgresTls};
+pub use postgres::{DatabaseReport, PostgresOptions, PostgresTls, inspect};

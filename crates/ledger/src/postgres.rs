@@ -4,8 +4,10 @@ mod wait;
 mod failure;
 mod options;
 mod connection;
+mod inspection;
 
 pub(crate) use connection::Connection;
+pub use inspection::{DatabaseReport, inspect};
 pub use options::{PostgresOptions, PostgresTls};
 
 #[cfg(test)]
