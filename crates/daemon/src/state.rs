@@ -100,7 +100,7 @@ fn drop_pending(config: &ConfigArgs, name: &str) -> Result<Exit, Failure> {
         settlement.entries.extend(delivery.entries.iter().map(|entry| (delivery.id, *entry)));
         settlement.notices.extend(delivery.notices.into_iter().map(|notice| (delivery.id, notice)));
     }
-    ledger.settle_delivery(&settlement).map_err(failure)?;
+    ledger.settle_delivery(&settlement, &[]).map_err(failure)?;
     let dropped = settlement.entries.len() + settlement.notices.len();
     say(format_args!("{} of `{name}` dropped", counted(dropped, "pending message")))
 }

@@ -150,7 +150,7 @@ impl WriterThread {
         match request {
             Request::Close(request, reply) => self.close(vec![(request, reply)]),
             Request::Settle(settlement, reply) => {
-                drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement))));
+                drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement, &[]))));
             }
             Request::Deliveries(destination, reply) => {
                 drop(reply.send(self.with(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
