@@ -100,7 +100,7 @@ fn drop_pending(config: &ConfigArgs, name: &str) -> Result<Exit, Failure> {
         settlement.entries.extend(delivery.entries.iter().map(|entry| (delivery.id, *entry)));
         settlement.notices.extend(delivery.notices.into_iter().map(|notice| (delivery.id, notice)));
     }
-    ledger.settle_delivery(&settlement).map_err(failure)?;
+    ledger.settle_delivery(&settlement, &[]).map_err(failure)?;
     let dropped = settlement.entries.len() + settlement.notices.len();
     say(format_args!("{} of `{name}` dropped", counted(dropped, "pending message")))
 }
@@ -119,11 +119,13 @@ fn ledger_with_pending(config: &Config, destination: &str) -> Result<Ledger, Fai
 
 /// Opens the state, which no daemon may hold.
 fn stopped_ledger(config: &Config) -> Result<Ledger, Failure> {
-    let opened = bootstrap::ledger(config).map_err(|error| match failure(error) {
-        Failure::TryLater(held) => Failure::TryLater(format!("{held}: stop the daemon first")),
-        other => other,
-    })?;
-    opened.ok_or_else(|| anyhow!("there is no state in {}", config.state.place).into())
+    if config.state.directory().is_some_and(|directory| !directory.exists()) {
+        return Err(anyhow!("there is no state in {}", config.state.place).into());
+    }
+    Ledger::open(bootstrap::location(config)?).map_err(|error| match error {
+        LedgerError::Locked { .. } => Failure::TryLater(format!("{error}: stop the daemon first")),
+        other => failure(other),
+    })
 }
 
 fn failure(error: LedgerError) -> Failure {

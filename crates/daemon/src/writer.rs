@@ -11,7 +11,6 @@ mod parts;
 mod thread;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,7 +26,7 @@ use stakeout_core::shown::ShownIncident;
 use stakeout_core::silence::Silences;
 use stakeout_core::source::LogId;
 use stakeout_core::time::Second;
-use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
+use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Location, Stay};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -53,10 +52,11 @@ pub(crate) enum StateError {
 }
 
 impl StateError {
-    /// Returns whether trying later may help: a database that is down, or that another replica was faster in.
+    /// Returns whether trying soon may help: of a database that is down, and of a write that another replica was faster with,
+    /// or that was about another log too, which this process has lost.
     pub(crate) fn is_unavailable(&self) -> bool {
         let StateError::Ledger(error) = self else { return false };
-        matches!(**error, LedgerError::Unavailable { .. } | LedgerError::Conflict { .. })
+        matches!(**error, LedgerError::Unavailable { .. } | LedgerError::Conflict { .. } | LedgerError::Fenced { .. })
     }
 }
 
@@ -165,15 +165,15 @@ impl Drop for RunningLog {
 }
 
 impl Writer {
-    /// Opens the state at `path` for a process that `stay`s as long, and starts the writer thread. The thread ends and releases the state when every
-    /// `Writer` is dropped.
-    pub(crate) fn start(path: PathBuf, stay: Stay) -> Result<Writer, LedgerError> {
-        thread::compact(&path)?;
-        let ledger = Ledger::open_for(&path, stay)?;
+    /// Opens the state at `location` for a process that `stay`s as long, and starts the writer thread. The thread ends and
+    /// releases the state when every `Writer` is dropped.
+    pub(crate) fn start(location: Location, stay: Stay) -> Result<Writer, LedgerError> {
+        thread::compact(&location)?;
+        let ledger = Ledger::open_for(location.clone(), stay)?;
         let hash_key = ledger.hash_key();
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let logs_running = Arc::new(AtomicUsize::new(0));
-        let thread = WriterThread::new(path, stay, ledger, logs_running.clone());
+        let thread = WriterThread::new(location, stay, ledger, logs_running.clone());
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || thread.run(queue))

@@ -1,16 +1,20 @@
 //! The archive: findings that are over, which no commit reads. Each engine keeps them in its own way.
 
+use std::sync::Arc;
+
 use stakeout_core::time::Second;
 
 use crate::archived_finding::{ArchivedFinding, FindingHead};
 use crate::embedded::{self, ArchiveOrder, ArchivePosition};
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::postgres::{TableArchive, TableFindings, TableReader};
 
 /// The archive of a ledger.
 #[derive(Debug)]
 pub(crate) enum Archive {
     Files(embedded::Archive),
+    Table(TableArchive),
 }
 
 impl Archive {
@@ -18,6 +22,7 @@ impl Archive {
     pub(crate) fn open(engine: &Engine, position: ArchivePosition) -> Result<Archive> {
         match engine {
             Engine::Embedded(embedded) => embedded.archive(position).map(Archive::Files),
+            Engine::Postgres(store) => Ok(Archive::Table(TableArchive::new(Arc::clone(store), position))),
         }
     }
 
@@ -26,6 +31,7 @@ impl Archive {
     pub(crate) fn append(&mut self, findings: &[ArchivedFinding]) -> Result<ArchivePosition> {
         match self {
             Archive::Files(files) => files.append(findings),
+            Archive::Table(table) => table.append(findings),
         }
     }
 
@@ -33,6 +39,7 @@ impl Archive {
     pub(crate) fn reader(&self) -> ArchiveReader {
         match self {
             Archive::Files(files) => ArchiveReader::Files(files.reader()),
+            Archive::Table(table) => ArchiveReader::Table(table.reader()),
         }
     }
 
@@ -41,6 +48,7 @@ impl Archive {
     pub(crate) fn expire(&mut self, before: Second, bytes_max: u64) -> Result<u64> {
         match self {
             Archive::Files(files) => Ok(files.expire(before, bytes_max)?.bytes),
+            Archive::Table(table) => table.expire(before, bytes_max),
         }
     }
 
@@ -48,6 +56,7 @@ impl Archive {
     pub(crate) fn bytes(&self) -> Result<u64> {
         match self {
             Archive::Files(files) => Ok(files.bytes()),
+            Archive::Table(table) => table.bytes(),
         }
     }
 }
@@ -56,14 +65,16 @@ impl Archive {
 #[derive(Debug)]
 pub(crate) enum ArchiveReader {
     Files(embedded::ArchiveReader),
+    Table(TableReader),
 }
 
 impl ArchiveReader {
-    /// Returns the findings whose heads `wanted` accepts, the last archived first. What is damaged is an error, and the others
-    /// still come.
-    pub(crate) fn findings<F: Fn(&FindingHead) -> bool>(self, wanted: F) -> ArchiveFindings<F> {
+    /// Returns the findings whose heads `wanted` accepts, in this order of their archiving. What is damaged is an error, and the
+    /// others still come.
+    pub(crate) fn findings<F: Fn(&FindingHead) -> bool>(self, order: ArchiveOrder, wanted: F) -> ArchiveFindings<F> {
         match self {
-            ArchiveReader::Files(files) => ArchiveFindings::Files(files.findings(ArchiveOrder::NewestFirst, wanted)),
+            ArchiveReader::Files(files) => ArchiveFindings::Files(files.findings(order, wanted)),
+            ArchiveReader::Table(table) => ArchiveFindings::Table(table.findings(order, wanted)),
         }
     }
 }
@@ -71,6 +82,7 @@ impl ArchiveReader {
 /// Iterates over the findings of an archive.
 pub(crate) enum ArchiveFindings<F> {
     Files(embedded::Findings<F>),
+    Table(TableFindings<F>),
 }
 
 impl<F: Fn(&FindingHead) -> bool> Iterator for ArchiveFindings<F> {
@@ -79,6 +91,7 @@ impl<F: Fn(&FindingHead) -> bool> Iterator for ArchiveFindings<F> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             ArchiveFindings::Files(files) => files.next(),
+            ArchiveFindings::Table(table) => table.next(),
         }
     }
 }

@@ -35,6 +35,16 @@ impl Hour {
         Hour(i32::try_from(hour).unwrap_or(if hour < 0 { i32::MIN } else { i32::MAX }))
     }
 
+    /// Returns its number; hour 0 begins ten minutes before 1970.
+    pub(crate) fn number(self) -> i32 {
+        self.0
+    }
+
+    /// Returns the hour with this number.
+    pub(crate) fn from_number(number: i32) -> Hour {
+        Hour(number)
+    }
+
     /// The first hour, and the last.
     pub(crate) const MIN: Hour = Hour(i32::MIN);
     pub(crate) const MAX: Hour = Hour(i32::MAX);
@@ -198,6 +208,23 @@ impl Key {
         self.chunk(number)..end
     }
 
+    /// A key of each kind, in the order of the kinds.
+    pub(crate) const KINDS: [Key; 13] = [
+        Key::RowsOfActor(RowActor(0), Hour::MIN, SourceId(0)),
+        Key::Delivery(DeliveryId(0)),
+        Key::Finding(FindingId::MIN),
+        Key::FindingOfActor(0, 0, FindingId::MIN),
+        Key::RuleMeta(HeadKey(0)),
+        Key::FindingOfIncident(0, FindingId::MIN),
+        Key::Seen(SeenKey(0)),
+        Key::Progress(SourceId(0)),
+        Key::FindingDue(FindingState::Closed, Second(i64::MIN), FindingId::MIN),
+        Key::Rows(Hour::MIN, SourceId(0), RowActor(0)),
+        Key::Shown(IncidentHash(0), DestinationHash(0)),
+        Key::Totals,
+        Key::Waiting(Second(i64::MIN), 0),
+    ];
+
     /// Returns whether values are stored under keys of this kind. The others say by being there what there is to say.
     pub(crate) fn has_value(&self) -> bool {
         !matches!(
@@ -335,7 +362,8 @@ impl Key {
         }
     }
 
-    fn letter(&self) -> u8 {
+    /// Returns the first byte of all keys of the kind.
+    pub(crate) fn letter(&self) -> u8 {
         match self {
             Key::Format => b'v',
             Key::Hash => b'k',
@@ -384,12 +412,12 @@ impl Parts<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn keys() -> impl Strategy<Value = Key> {
+    pub(crate) fn keys() -> impl Strategy<Value = Key> {
         let state = prop_oneof![Just(FindingState::Open), Just(FindingState::Closed)];
         prop_oneof![
             Just(Key::Format),

@@ -3,6 +3,8 @@
 //! `write_batch` and `rows` encode values; `engine` brings them to the disk.
 
 mod reads;
+mod refresh;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,6 +17,7 @@ use stakeout_core::day_report::Day;
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
 use stakeout_core::fold::Stored;
 use stakeout_core::hash::HashKey;
+use stakeout_core::lease::Lease;
 use stakeout_core::novelty::{Seen, SeenDays, SeenKey};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{HeadKey, RuleHead};
@@ -29,6 +32,7 @@ use crate::error::{LedgerError, Result};
 use crate::id_allocator::IdAllocator;
 use crate::key::Key;
 use crate::pending::Pending;
+use crate::postgres::TurnKind;
 use crate::rule_meta::RuleMetaStore;
 use crate::totals::Totals;
 use crate::write_batch::{WriteBatch, parse_json};
@@ -41,7 +45,11 @@ use crate::write_batch::{WriteBatch, parse_json};
 /// the archive. Since 9, what destinations show of incidents is stored.
 const FORMAT: u32 = 10;
 
+/// In place of the format while a state is imported.
+const UNFINISHED: u32 = u32::MAX;
+
 pub use reads::{NeededRows, OldestRows};
+pub use transfer::Transferred;
 
 /// The state of one daemon, on disk, held by one process at a time.
 ///
@@ -66,6 +74,8 @@ struct LedgerState {
     totals: Totals,
     archive: Archive,
     seen: Arc<Seen>,
+    /// How many times others have changed the progress.
+    progress_version: u64,
     /// Whether a write has failed.
     is_poisoned: bool,
 }
@@ -86,8 +96,9 @@ impl Ledger {
     /// Fails at once if another process holds the directory. Leaves a directory with foreign files alone.
     pub fn open_for(location: impl Into<Location>, stay: Stay) -> Result<Ledger> {
         let engine = Engine::open(&location.into(), stay)?;
+        begin(&engine)?;
+        let turn = Turn::begin(&engine, TurnKind::Snapshot)?;
         let (hash_key, state) = catching("read the database", || {
-            begin(&engine)?;
             let hash_key = HashKey(fixed(&engine, Key::Hash)?);
             let progress = progresses(&engine)?;
             let mut pending = Pending::default();
@@ -101,10 +112,12 @@ impl Ledger {
                 archive: Archive::open(&engine, totals.archive)?,
                 totals,
                 seen: Arc::new(Seen::new(hash_key, seen_days(&engine)?)),
+                progress_version: 0,
                 is_poisoned: false,
             };
             Ok((hash_key, state))
         })?;
+        drop(turn);
         engine.begin(state.totals.writes)?;
         Ok(Ledger { engine, hash_key, state: RwLock::new(state) })
     }
@@ -145,7 +158,7 @@ impl Ledger {
 
     /// Returns the pending deliveries of `destination` that are not held at `now`, by ascending id.
     pub fn deliveries(&self, destination: &str, now: Second) -> Result<Vec<Delivery>> {
-        self.read(|state| state.pending.of(destination, Some(now)).map(|id| self.delivery(id)).collect())
+        self.read(|state| self.stored_deliveries(state.pending.of(destination, Some(now))).collect())
     }
 
     /// Returns how much is stored of what has a limit.
@@ -191,8 +204,11 @@ impl Ledger {
     ///
     /// Each row overwrites the stored one of its rule, group and minute. The commit gives its minutes away, so that a flood
     /// is not in memory twice. The engine's memory grows with the number of values that change.
-    pub fn commit_window(&self, commit: &mut Commit) -> Result<()> {
+    ///
+    /// Fails with [`LedgerError::Fenced`] if another replica has one of the `leases`: then nothing is written.
+    pub fn commit_window(&self, commit: &mut Commit, leases: &[Lease]) -> Result<()> {
         self.write(|state| {
+            self.engine.fence(leases)?;
             state.ids.check(commit, state.totals.next_delivery)?;
             let rule_meta = state.rule_meta.name(&commit.findings);
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
@@ -217,7 +233,7 @@ impl Ledger {
     /// Deletes the oldest files of the archive: those with findings from before `keep_from` only, and those that are too
     /// much for `bytes_max` in all. Returns how many bytes are gone.
     pub fn expire_archive(&self, keep_from: Second, bytes_max: u64) -> Result<u64> {
-        self.write(|state| state.archive.expire(keep_from, bytes_max))
+        self.locked(|state| state.archive.expire(keep_from, bytes_max))
     }
 
     /// Returns a reader of the archive as it is now, which needs the ledger no more.
@@ -246,8 +262,11 @@ impl Ledger {
 
     /// Removes what a destination accepted from its deliveries, writes what it shows of incidents, and returns when both are on
     /// the disk. Deletes deliveries that are complete. Settling something that is not pending does nothing.
-    pub fn settle_delivery(&self, settlement: &Settlement) -> Result<()> {
+    ///
+    /// Fails with [`LedgerError::Fenced`] if another replica has one of the `leases`: then nothing is written.
+    pub fn settle_delivery(&self, settlement: &Settlement, leases: &[Lease]) -> Result<()> {
         self.write(|state| {
+            self.engine.fence(leases)?;
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
             batch.add_settlement(settlement)?;
             self.apply(state, batch)
@@ -260,8 +279,8 @@ impl Ledger {
         self.write(|state| {
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
             let mut moved = 0;
-            for id in state.pending.of(from, None) {
-                let delivery = self.delivery(id)?;
+            for delivery in self.stored_deliveries(state.pending.of(from, None)) {
+                let delivery = delivery?;
                 moved += delivery.entries.len() + delivery.notices.len();
                 batch.put_delivery(Delivery { destination: to.to_owned(), ..delivery })?;
             }
@@ -281,10 +300,11 @@ impl Ledger {
         self.engine.size_on_disk()
     }
 
-    fn delivery(&self, id: DeliveryId) -> Result<Delivery> {
-        let key = Key::Delivery(id);
-        let value = self.engine.get(key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
-        parse_json(key, &value)
+    fn stored_deliveries(&self, ids: impl Iterator<Item = DeliveryId>) -> impl Iterator<Item = Result<Delivery>> {
+        self.engine.get_all(ids.map(|id| Ok(Key::Delivery(id)))).map(|stored| {
+            let (key, value) = stored?;
+            parse_json(key, &value.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?)
+        })
     }
 
     fn apply(&self, state: &mut LedgerState, batch: WriteBatch<'_>) -> Result<()> {
@@ -300,8 +320,37 @@ impl Ledger {
         Ok(())
     }
 
-    /// Runs `f` while no write runs: `f` reads a value chunk by chunk.
+    /// Runs `f` while no other process writes: what it reads is what its commit or settlement is based on. Costs nothing where
+    /// this process is the only one.
+    ///
+    /// The first write in `f` ends the turn, and its end without a write does; what comes after reads a later state.
+    pub fn alone<T>(&self, f: impl FnOnce(&Ledger) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Alone)?;
+        f(self)
+    }
+
+    /// Returns how many times others have changed the progress of logs since the ledger was opened, as far as it is known.
+    /// What a caller keeps of the progress is valid while the number stays.
+    pub fn progress_version(&self) -> Result<u64> {
+        self.read(|state| Ok(state.progress_version))
+    }
+
+    /// Begins a turn with the memory up to date, unless this thread has one.
+    fn turn(&self, kind: TurnKind) -> Result<Option<Turn<'_>>> {
+        if self.engine.has_turn() {
+            return Ok(None);
+        }
+        let turn = Turn::begin(&self.engine, kind)?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if !state.is_poisoned {
+            refresh::refresh(&self.engine, self.hash_key, &mut state)?;
+        }
+        Ok(Some(turn))
+    }
+
+    /// Runs `f` while no write runs.
     fn read<T>(&self, f: impl FnOnce(&LedgerState) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Snapshot)?;
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if state.is_poisoned {
             return Err(LedgerError::Reopen);
@@ -311,6 +360,12 @@ impl Ledger {
 
     /// Runs `f` alone.
     fn write<T>(&self, f: impl FnOnce(&mut LedgerState) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Alone)?;
+        self.locked(f)
+    }
+
+    /// Runs `f` while no thread of this process reads or writes.
+    fn locked<T>(&self, f: impl FnOnce(&mut LedgerState) -> Result<T>) -> Result<T> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.is_poisoned {
             return Err(LedgerError::Reopen);
@@ -322,18 +377,38 @@ impl Ledger {
     }
 }
 
+/// A turn of this thread. It ends when this is dropped, if it did not end with a write.
+struct Turn<'e>(&'e Engine);
+
+impl Turn<'_> {
+    fn begin(engine: &Engine, kind: TurnKind) -> Result<Turn<'_>> {
+        engine.begin_turn(kind)?;
+        Ok(Turn(engine))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.end_turn();
+    }
+}
+
 /// Checks the format of the database, or begins a ledger in an empty one.
 fn begin(engine: &Engine) -> Result<()> {
-    if engine.is_new()? {
-        let totals = Totals { is_anew: engine.was_emptied(), ..Totals::EMPTY };
-        let mut batch = WriteBatch::new(engine, HashKey(random()?), totals);
-        batch.add_beginning(FORMAT)?;
-        return batch.apply().map(drop);
-    }
-    match u32::from_le_bytes(fixed(engine, Key::Format)?) {
-        FORMAT => Ok(()),
-        found => Err(LedgerError::format(found, FORMAT)),
-    }
+    let _turn = Turn::begin(engine, TurnKind::Alone)?;
+    catching("read the database", || {
+        if engine.is_new()? {
+            let totals = Totals { is_anew: engine.was_emptied(), ..Totals::EMPTY };
+            let mut batch = WriteBatch::new(engine, HashKey(random()?), totals);
+            batch.add_beginning(FORMAT)?;
+            return batch.apply().map(drop);
+        }
+        match u32::from_le_bytes(fixed(engine, Key::Format)?) {
+            FORMAT => Ok(()),
+            UNFINISHED => Err(LedgerError::Unfinished),
+            found => Err(LedgerError::format(found, FORMAT)),
+        }
+    })
 }
 
 fn totals(engine: &Engine) -> Result<Totals> {

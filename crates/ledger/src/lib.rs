@@ -31,5 +31,5 @@ pub use embedded::{Compaction, Stay};
 pub use engine::Location;
 pub use error::LedgerError;
 pub use leases::{HeldLeases, Leases, WantedLeases, lease_hosts};
-pub use ledger::{Ledger, NeededRows, OldestRows};
+pub use ledger::{Ledger, NeededRows, OldestRows, Transferred};
 pub use postgres::{DatabaseReport, PostgresOptions, PostgresTls, inspect};

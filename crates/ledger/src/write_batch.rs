@@ -98,6 +98,7 @@ impl<'e> WriteBatch<'e> {
         }
         for key in &commit.seen.forgotten {
             self.batch.delete(Key::Seen(*key));
+            self.totals.groups_forgotten_at = self.totals.writes + 1;
         }
         for delivery in &commit.deliveries {
             self.put_delivery(delivery.clone())?;

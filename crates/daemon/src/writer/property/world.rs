@@ -165,7 +165,7 @@ impl World {
 
     fn open(&mut self) {
         self.writer = None;
-        self.writer = Some(opened(|| Writer::start(self.state.path().to_owned(), Stay::Brief)));
+        self.writer = Some(opened(|| Writer::start(self.state.path().into(), Stay::Brief)));
     }
 
     fn writer(&self) -> &Writer {
