@@ -63,9 +63,15 @@ impl Ledger {
         self.read(|state| {
             let mut stream = StreamWriter::begin(out)?;
             for any in [Key::Hash].into_iter().chain(Key::KINDS) {
-                for value in self.engine.values(any.kind()) {
-                    let (key, value) = value?;
-                    stream.write(VALUE, &key.chunk(0), &value)?;
+                if any.has_value() {
+                    for value in self.engine.values(any.kind()) {
+                        let (key, value) = value?;
+                        stream.write(VALUE, &key.chunk(0), &value)?;
+                    }
+                } else {
+                    for key in self.engine.keys([any.kind()]) {
+                        stream.write(VALUE, &key?.chunk(0), &[])?;
+                    }
                 }
             }
             for finding in state.archive.reader().findings(ArchiveOrder::OldestFirst, |_| true) {

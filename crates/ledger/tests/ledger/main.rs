@@ -21,3 +21,4 @@ mod settling;
 mod shape;
 #[path = "../support/strace.rs"]
 mod strace;
+mod transfer;
