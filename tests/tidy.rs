@@ -41,7 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &[]),
-    ("ledger", &["stakeout-core"]),
+    ("ledger", &["stakeout-core", "stakeout-http"]),
     ("notify", &["stakeout-aws", "stakeout-core", "stakeout-http"]),
     ("fakes", &[]),
 ];

@@ -67,5 +67,8 @@ pub mod watched_day;
 pub mod commit;
 pub mod fold;
 
+// Which of several replicas does what.
+pub mod lease;
+
 // The same counts under other thresholds.
 pub mod tuning;

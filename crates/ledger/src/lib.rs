@@ -6,26 +6,30 @@
 //! the disk upwards.
 
 mod error;
-mod directory;
-mod leftovers;
+mod key;
+mod batch;
+mod live_bytes;
+mod archived_finding;
+mod deflate;
+mod embedded;
+mod totals;
+mod postgres;
+mod leases;
 mod engine;
 mod archive;
-mod compaction;
-mod key;
-mod chunk;
-mod deflate;
 mod rows;
 mod findings;
 mod rule_meta;
 mod archived;
-mod totals;
 mod pending;
 mod write_batch;
 mod id_allocator;
 mod ledger;
 
 pub use archived::ArchivedFindings;
-pub use compaction::Compaction;
-pub use engine::Stay;
+pub use embedded::{Compaction, Stay};
+pub use engine::Location;
 pub use error::LedgerError;
-pub use ledger::{Ledger, NeededRows, OldestRows};
+pub use leases::{HeldLeases, Leases, WantedLeases, lease_hosts};
+pub use ledger::{Ledger, NeededRows, OldestRows, Transferred};
+pub use postgres::{DatabaseReport, PostgresOptions, PostgresTls, inspect};

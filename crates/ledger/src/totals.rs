@@ -5,7 +5,7 @@ use stakeout_core::day_report::Day;
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::time::{Minute, Second};
 
-use crate::archive::ArchivePosition;
+use crate::embedded::ArchivePosition;
 
 /// The numbers of a ledger, after some batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub(crate) struct Totals {
     /// Notices since then.
     #[serde(default)]
     pub(crate) notices: u64,
+    /// The number of the last batch that deleted days of groups; 0 also in a state of an earlier version.
+    #[serde(default)]
+    pub(crate) groups_forgotten_at: u64,
 }
 
 impl Totals {
@@ -50,5 +53,6 @@ impl Totals {
         is_anew: false,
         day_reported: None,
         notices: 0,
+        groups_forgotten_at: 0,
     };
 }

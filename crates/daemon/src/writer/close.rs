@@ -14,6 +14,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, CloseInput, Closed, Limits, LogChange, WindowCounts};
 use stakeout_core::group::GroupKey;
 use stakeout_core::incident::IncidentOptions;
+use stakeout_core::lease::Lease;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
@@ -79,6 +80,8 @@ pub(crate) struct CloseRequest {
     pub(crate) at: Second,
     /// The config in use.
     pub(crate) config: Arc<EngineConfig>,
+    /// The lease of the log, where other replicas may take it over.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// What a commit changes beside the progress.
@@ -141,14 +144,25 @@ pub(super) struct Committed {
     pub(super) is_more_due: bool,
 }
 
-/// Closes changes of different logs under one config, and commits them at once.
+/// Closes changes of different logs under one config, and commits them at once, while nobody else writes.
 pub(super) fn close(
+    ledger: &Ledger,
+    least: &mut LeastProgress,
+    config: &EngineConfig,
+    share: &CommitShare,
+    requests: Vec<CloseRequest>,
+) -> Result<Committed, LedgerError> {
+    ledger.alone(|ledger| close_alone(ledger, least, config, share, requests))
+}
+
+fn close_alone(
     ledger: &Ledger,
     least: &mut LeastProgress,
     config: &EngineConfig,
     share: &CommitShare,
     mut requests: Vec<CloseRequest>,
 ) -> Result<Committed, LedgerError> {
+    least.refresh(ledger)?;
     let at = requests.iter().map(|request| request.at).max().unwrap_or(Second(0));
     let mut context = Vec::new();
     let mut changes = Vec::with_capacity(requests.len());
@@ -157,6 +171,7 @@ pub(super) fn close(
     if ledger.is_anew()? {
         requests.iter_mut().take(1).for_each(CloseRequest::note_that_the_state_is_gone);
     }
+    let leases: Vec<Lease> = requests.iter().filter_map(|request| request.lease.clone()).collect();
     let mut stored = Vec::new();
     for request in requests {
         rows += request.rows();
@@ -231,7 +246,7 @@ pub(super) fn close(
     let mut closed = Closed { commit: closed.commit.with_split_deliveries(), ..closed };
     let mut after = stored.into_iter().map(|(_, progress)| progress).collect();
     swap_progress(&mut closed, &mut after);
-    ledger.commit_window(&mut closed.commit)?;
+    ledger.commit_window(&mut closed.commit, &leases)?;
     // Closing may add follow-ups, which are due from earlier on.
     closed.commit.logs.iter().for_each(|log| least.note(log.source, &log.progress));
     swap_progress(&mut closed, &mut after);

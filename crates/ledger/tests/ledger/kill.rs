@@ -6,7 +6,6 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use stakeout_core::commit::Commit;
@@ -17,9 +16,10 @@ use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second};
 use stakeout_ledger::Ledger;
 
+use crate::place::Place;
 use crate::samples;
 
-/// The directory that the victim writes to; set for the victim only.
+/// The place that the victim writes to; set for the victim only.
 const VICTIM: &str = "STAKEOUT_LEDGER_VICTIM";
 /// Repeats the moments of an earlier run.
 const SEED: &str = "STAKEOUT_TEST_SEED";
@@ -69,20 +69,20 @@ fn settlement(n: u64) -> Settlement {
 
 #[test]
 fn victim() {
-    let Some(dir) = std::env::var_os(VICTIM) else {
+    let Ok(place) = std::env::var(VICTIM) else {
         return;
     };
     let mut out = std::io::stdout();
-    let ledger = Ledger::open(Path::new(&dir)).expect("opens");
+    let ledger = Place::of_text(&place).open().expect("opens");
     let mut settle = |n: u64| {
-        ledger.settle_delivery(&settlement(n)).expect("written");
+        ledger.settle_delivery(&settlement(n), &[]).expect("written");
         writeln!(out, "\nsettled {n}").expect("the parent listens");
     };
     // What the previous victim did not settle.
     let pending = ledger.deliveries(samples::DESTINATION, Second(0)).expect("read").into_iter();
     pending.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
     for n in ledger.next_delivery().0.. {
-        ledger.commit_window(&mut commit(n)).expect("written");
+        ledger.commit_window(&mut commit(n), &[]).expect("written");
         writeln!(std::io::stdout(), "\ncommitted {n}").expect("the parent listens");
         if n % 2 == 0 {
             settle(n);
@@ -131,11 +131,11 @@ impl Acknowledged {
 }
 
 /// Starts a victim, kills it after `lines` of its lines, and adds what it printed until it was dead.
-pub(crate) fn kill_after(dir: &Path, lines: u64, acknowledged: &mut Acknowledged) {
+pub(crate) fn kill_after(place: &Place, lines: u64, acknowledged: &mut Acknowledged) {
     let itself = std::env::current_exe().expect("its own path");
     let mut victim = Command::new(itself)
         .args(["--exact", "kill::victim", "--nocapture"])
-        .env(VICTIM, dir)
+        .env(VICTIM, place.text())
         .stdout(Stdio::piped())
         .spawn()
         .expect("starts");
@@ -193,12 +193,13 @@ pub(crate) fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
 fn nothing_that_was_acknowledged_is_lost_to_a_kill() {
     let mut moments = Moments::new();
     for _ in 0..ROUNDS / ROUNDS_IN_ONE {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut acknowledged = Acknowledged::default();
-        for _ in 0..ROUNDS_IN_ONE {
-            kill_after(dir.path(), moments.next(), &mut acknowledged);
-            let ledger = Ledger::open(dir.path()).expect("opens after a kill");
-            check(&ledger, &mut acknowledged);
+        for place in &Place::each() {
+            let mut acknowledged = Acknowledged::default();
+            for _ in 0..ROUNDS_IN_ONE {
+                kill_after(place, moments.next(), &mut acknowledged);
+                let ledger = place.open().expect("opens after a kill");
+                check(&ledger, &mut acknowledged);
+            }
         }
     }
 }

@@ -10,6 +10,10 @@ mod kill;
 mod leftovers;
 mod moves;
 mod opening;
+mod place;
+#[path = "../../../../tests/support/postgres.rs"]
+#[allow(dead_code, reason = "tests of other crates use the rest")]
+mod postgres;
 mod power;
 mod round_trip;
 mod samples;
@@ -17,3 +21,4 @@ mod settling;
 mod shape;
 #[path = "../support/strace.rs"]
 mod strace;
+mod transfer;

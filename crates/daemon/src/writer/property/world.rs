@@ -165,7 +165,7 @@ impl World {
 
     fn open(&mut self) {
         self.writer = None;
-        self.writer = Some(opened(|| Writer::start(self.state.path().to_owned(), Stay::Brief)));
+        self.writer = Some(opened(|| Writer::start(self.state.path().into(), Stay::Brief)));
     }
 
     fn writer(&self) -> &Writer {
@@ -279,6 +279,7 @@ impl World {
                 notices: Vec::new(),
                 at,
                 config: config.clone(),
+                lease: None,
             }
         };
         if roll(dice, 4) == 0 {
@@ -363,7 +364,7 @@ impl World {
                 settlement.entries.push((delivery.id, *entry));
             }
         }
-        self.writer().settle(settlement).await.expect("the settlement is written");
+        self.writer().settle(settlement, None).await.expect("the settlement is written");
     }
 }
 
