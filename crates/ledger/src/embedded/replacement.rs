@@ -11,6 +11,9 @@ use super::directory::{COMPACT, CONF, DAMAGED, DB, Directory, sync_path};
 use super::leftovers;
 use crate::error::{LedgerError, Result};
 
+/// In the name of what is kept, in place of its time.
+const INTERRUPTED: &str = "interrupted";
+
 /// A state directory that this process holds without opening its database.
 pub(crate) struct Held(Directory);
 
@@ -34,15 +37,19 @@ impl Held {
     /// Puts the copy in the place of the database, which is kept as damaged since `now`, the only one that is kept.
     pub(crate) fn exchange(&self, now: Second) -> Result<()> {
         let dir = self.0.path();
-        let kept = dir.join(format!("{DAMAGED}{:012}", now.0));
-        let exchanged = forget_damaged(dir, &kept)
-            .and_then(|()| fs::create_dir_all(&kept))
+        // It gets its time when all is done: what was interrupted is begun again.
+        let kept = dir.join(format!("{DAMAGED}{INTERRUPTED}"));
+        let exchanged = forget_damaged(dir)
+            .and_then(|()| fs::create_dir(&kept))
             .and_then(|()| keep(dir, &kept))
             // The damage may be in the settings.
             .and_then(|()| fs::rename(dir.join(COMPACT).join(CONF), dir.join(CONF)))
             .and_then(|()| sync_path(dir))
-            .and_then(|()| self.0.renew_writes())
-            .and_then(|()| exchange(dir, &mut |_| {}).map(drop));
+            .and_then(|()| exchange(dir, &mut |_| {}))
+            // Not before: until then, the number says that the database is not whole.
+            .and_then(|_| self.0.renew_writes())
+            .and_then(|()| fs::rename(&kept, dir.join(format!("{DAMAGED}{:012}", now.0))))
+            .and_then(|()| sync_path(dir));
         exchanged.map_err(|error| LedgerError::of_io("replace the damaged database", error))
     }
 }
@@ -64,15 +71,15 @@ fn kept_in(dir: &Path) -> io::Result<Vec<(Option<Second>, PathBuf)>> {
     Ok(kept)
 }
 
-fn forget_damaged(dir: &Path, but: &Path) -> io::Result<()> {
-    kept_in(dir)?.into_iter().filter(|(_, path)| path != but).try_for_each(|(_, path)| fs::remove_dir_all(path))
+fn forget_damaged(dir: &Path) -> io::Result<()> {
+    kept_in(dir)?.into_iter().try_for_each(|(_, path)| fs::remove_dir_all(path))
 }
 
 /// Links the database into `kept`: the file itself stays in its place until the copy replaces it.
 fn keep(dir: &Path, kept: &Path) -> io::Result<()> {
     match fs::hard_link(dir.join(DB), kept.join(DB)) {
-        // Its file may be what is lost, or a restore may have been killed here.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => Ok(()),
+        // Its file may be what is lost.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         linked => linked,
     }
 }

@@ -14,7 +14,10 @@ use tempfile::TempDir;
 use crate::kill::Moments;
 use crate::round_trip::Contents;
 use crate::samples;
+use crate::strace::{WRITES, can_trace, killed_at};
 
+/// The damaged directory that the victim restores; set for the victim only.
+const VICTIM: &str = "STAKEOUT_RESTORE_VICTIM";
 const DAMAGES: &str = "STAKEOUT_TEST_DAMAGES";
 const DAMAGES_BY_DEFAULT: u64 = 60;
 /// The time of the copy, and of the restore.
@@ -174,4 +177,47 @@ fn a_damaged_copy_gives_way_to_an_older_one_and_without_any_nothing_changes() {
     damaged("000001000000.state");
     assert!(matches!(Ledger::restore(dir, NOW), Err(LedgerError::Damaged { .. })));
     assert!(Contents::of(&Ledger::open(dir).expect("opens")) == original.copied, "it is as it was");
+}
+
+#[test]
+fn victim() {
+    let Some(dir) = std::env::var_os(VICTIM) else { return };
+    Ledger::restore(Path::new(&dir), NOW).expect("restored");
+}
+
+/// After a kill there is the damaged state or the copy, and the next restore ends with the copy.
+#[test]
+fn a_kill_at_any_write_of_a_restore_costs_nothing() {
+    if !can_trace() {
+        return;
+    }
+    let original = Original::new();
+    let database = original.dir.path().join("db");
+    let bytes = fs::read(&database).expect("read");
+    fs::write(&database, &bytes[..bytes.len() / 3]).expect("cut off");
+    let mut kills = 0;
+    for kind in WRITES {
+        for number in 1.. {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            copy(original.dir.path(), dir.path());
+            let path = dir.path().to_str().expect("text");
+            let (_, is_killed) = killed_at(kind, number, "healing::victim", &[(VICTIM, path)]);
+            let what = format!("{kind:?} {number}");
+            let ledger = match whole(dir.path()) {
+                Ok(ledger) => ledger,
+                Err(LedgerError::Damaged { .. } | LedgerError::Unfinished) => {
+                    Ledger::restore(dir.path(), NOW).unwrap_or_else(|error| panic!("{what}: {error}"));
+                    whole(dir.path()).unwrap_or_else(|error| panic!("{what}: {error}"))
+                }
+                Err(error) => panic!("{what}: {error}"),
+            };
+            assert!(Contents::of(&ledger) == original.copied, "{what}: not what was copied");
+            if !is_killed {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    eprintln!("{kills} kills");
+    assert!(kills > 20, "{kills} kills prove little");
 }
