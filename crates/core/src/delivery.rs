@@ -7,6 +7,7 @@ use crate::incident_key::IncidentKey;
 use crate::notice::Notice;
 use crate::route::{Route, Routed, Unwanted};
 use crate::shown::ShownChange;
+use crate::source::ALL_CLUSTERS;
 use crate::time::Second;
 
 /// Most entries of one stored delivery: settling one of thousands of messages rewrites its whole delivery.
@@ -174,10 +175,11 @@ impl NotificationFilter {
         }
     }
 
-    /// Returns whether this destination hears of the notice: of one about a log, if it hears of the log's cluster.
+    /// Returns whether this destination hears of the notice: of one about a log, if it hears of the log's cluster,
+    /// or if the log holds those of several.
     #[must_use]
     pub fn wants_notice(&self, notice: &Notice) -> bool {
-        !notice.is_about_a_log() || self.route.has_cluster(&notice.cluster)
+        !notice.is_about_a_log() || notice.cluster == ALL_CLUSTERS || self.route.has_cluster(&notice.cluster)
     }
 
     fn wants_activity(&self, activity: Activity, is_escalated: bool) -> bool {
