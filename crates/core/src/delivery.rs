@@ -240,7 +240,7 @@ mod tests {
         let route = Route {
             level_min: Level::Medium,
             level_max: Level::Medium,
-            clusters: Some(["prod".to_owned()].into()),
+            clusters: Some(vec![glob::Pattern::new("prod").expect("a name")]),
             ..Route::from_level(Subjects::Both, Level::Informational)
         };
         let filter =
@@ -276,11 +276,12 @@ mod tests {
             window: Window::new(Second(0), Second(60)).expect("not empty"),
             kind,
         };
-        let clusters = Some(["prod".to_owned()].into());
+        let clusters = Some(vec![glob::Pattern::new("prod").expect("a name")]);
         let route = Route { clusters, ..Route::from_level(Subjects::Both, Level::High) };
         let filter = NotificationFilter { destination: "team".to_owned(), route, every_change: true };
         assert!(filter.wants_notice(&notice("prod", NoticeKind::Silent { windows: 3 })));
         assert!(!filter.wants_notice(&notice("dev", NoticeKind::Silent { windows: 3 })));
+        assert!(filter.wants_notice(&notice(ALL_CLUSTERS, NoticeKind::Silent { windows: 3 })));
         assert!(filter.wants_notice(&notice("dev", NoticeKind::StateGone)));
     }
 }

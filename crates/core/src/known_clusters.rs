@@ -102,6 +102,11 @@ impl KnownClusters {
         self.0.get(id).map_or("", |known| &known.name)
     }
 
+    /// Forgets the clusters that are not watched.
+    pub fn retain(&mut self, is_watched: impl Fn(&str) -> bool) {
+        self.0.retain(|id, _| is_watched(id));
+    }
+
     /// Returns whether any cluster is missing for so long at `at`, after `audited`, that its other logs must be looked at.
     #[must_use]
     pub fn has_missing(&self, audited: &Census, at: Second) -> bool {

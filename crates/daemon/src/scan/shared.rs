@@ -93,7 +93,10 @@ impl Log {
     /// Begins with the clusters that its progress knows.
     pub(crate) fn remember(&self, known: &KnownClusters) {
         let Some(shared) = &self.shared else { return };
-        *shared.state() = SharedState { known: known.clone(), names: HashMap::new() };
+        let mut watched = known.clone();
+        // The config may watch others now.
+        watched.retain(|id| shared.watched(id).is_some());
+        *shared.state() = SharedState { known: watched, names: HashMap::new() };
         for (id, cluster) in known.iter() {
             // The config may call it something else now.
             shared.name_of(id, cluster.last_seen);

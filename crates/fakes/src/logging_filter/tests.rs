@@ -207,7 +207,6 @@ fn unsupported_filters_are_an_error_of_their_own() {
         "forbidden",
         "\"forbidden\"",
         "SEARCH(\"x\")",
-        "log_id(\"cloudaudit.googleapis.com/activity\")",
         "sample(insertId, 0.5)",
     ] {
         let parsed = LoggingFilter::parse(filter);
