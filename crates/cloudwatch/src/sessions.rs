@@ -10,7 +10,9 @@ use stakeout_http::Session;
 
 /// The sessions of several logs. Clones share them.
 #[derive(Clone, Default)]
-pub struct Sessions(Arc<Mutex<Vec<(Access, Arc<Session<Client>>)>>>);
+pub struct Sessions(Arc<Mutex<SessionsByAccess>>);
+
+type SessionsByAccess = Vec<(Access, Arc<Session<Client>>)>;
 
 impl Sessions {
     /// Returns the session with this access: the same region, endpoint, role, external id and credential.
