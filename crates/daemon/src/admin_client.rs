@@ -27,12 +27,9 @@ pub(crate) fn state_or_daemon(
     path: &str,
     params: &[(&'static str, String)],
 ) -> Result<Printed, Failure> {
-    let state = &config.state.path;
-    if !state.exists() {
-        return Err(anyhow!("no state in {} yet: start the daemon first", state.display()).into());
-    }
-    match Ledger::open(state) {
-        Ok(ledger) => read(&ledger),
+    match bootstrap::ledger(config) {
+        Ok(Some(ledger)) => read(&ledger),
+        Ok(None) => Err(anyhow!("no state in {} yet: start the daemon first", config.state.place).into()),
         Err(error @ LedgerError::Locked { .. }) => of_daemon(config, &error.to_string(), path, params),
         Err(error) => Err(bootstrap::state_failure(error.into())),
     }

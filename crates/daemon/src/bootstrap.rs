@@ -6,15 +6,20 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use jiff::Timestamp;
 use stakeout_core::rule::Rules;
-use stakeout_ledger::{LedgerError, Stay};
+use stakeout_ledger::{Ledger, LedgerError, Stay};
 use tracing::{info, warn};
 
+use crate::address_files::AddressFiles;
 use crate::clock;
-use crate::config::{Config, route};
+use crate::config::{Config, StatePlace, route};
 use crate::exit::Failure;
+use crate::in_flight::InFlight;
+use crate::replica::Replica;
 use crate::rule_files;
 use crate::section::expand::CREDENTIALS_DIRECTORY;
 use crate::section::secret::SecretScope;
+use crate::silence_book::SilenceBook;
+use crate::watch::Process;
 use crate::writer::{StateError, Writer};
 
 /// Where systemd keeps the credentials of the shipped unit while it runs (systemd.exec(5), `LoadCredential=`).
@@ -91,9 +96,23 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(runtime.context("cannot start the runtime")?)
 }
 
-/// Opens the state of the config for a verb that `stay`s as long.
-pub(crate) fn open_state(config: &Config, stay: Stay) -> Result<Writer, Failure> {
-    Writer::start(config.state.path.clone(), stay).map_err(|error| state_failure(error.into()))
+/// Opens the state of the config for a verb that `stay`s as long, alone or among other replicas.
+pub(crate) fn process(config: &Config, stay: Stay) -> Result<Process, Failure> {
+    let in_flight = InFlight::default();
+    let (writer, replica) = match &config.state.place {
+        StatePlace::Directory(path) => (Writer::start(path.into(), stay), Replica::default()),
+        StatePlace::Postgres(_) => return Err(Failure::Failed(anyhow!("`state.postgres` is not supported yet"))),
+    };
+    let writer = writer.map_err(|error| state_failure(error.into()))?;
+    Ok(Process { writer, replica, in_flight, silences: SilenceBook::default(), addresses: AddressFiles::default() })
+}
+
+/// Opens the state of the config for a moment, or returns `None` where there is none yet.
+pub(crate) fn ledger(config: &Config) -> Result<Option<Ledger>, LedgerError> {
+    match &config.state.place {
+        StatePlace::Directory(path) if path.exists() => Ledger::open(path).map(Some),
+        StatePlace::Directory(_) | StatePlace::Postgres(_) => Ok(None),
+    }
 }
 
 /// Turns an error of the state into a failure of the verb.
@@ -103,7 +122,11 @@ pub(crate) fn state_failure(error: StateError) -> Failure {
         StateError::Closed => return Failure::Failed(anyhow!("{error}")),
     };
     match &*error {
-        LedgerError::Locked { .. } | LedgerError::DiskFull { .. } => Failure::TryLater(error.to_string()),
+        LedgerError::Locked { .. }
+        | LedgerError::DiskFull { .. }
+        | LedgerError::Unavailable { .. }
+        | LedgerError::Conflict { .. }
+        | LedgerError::Fenced { .. } => Failure::TryLater(error.to_string()),
         LedgerError::Failed { .. } => {
             Failure::Failed(anyhow!("{error} (check `state.path`, its permissions and its disk)"))
         }

@@ -46,7 +46,7 @@ use notify::Destination;
 pub(crate) use rules::{DisabledRule, RuleSource};
 pub(crate) use schedule::Schedule;
 pub(crate) use sources::SourceConfig;
-pub(crate) use state::StateConfig;
+pub(crate) use state::{StateConfig, StatePlace};
 
 /// A config has a few hundred lines; a larger file is probably the wrong one.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -187,6 +187,9 @@ fn sections(
     errors.extend(unknown);
     let schedule = keep(schedule::read(&map, reader), errors);
     let for_sources = schedule.clone().unwrap_or_default();
+    reader.set_secrets(secrets.state);
+    let state = keep(state::read(&map, reader), errors);
+    reader.set_replicas(state.as_ref().is_some_and(|state| state.postgres().is_some()));
     reader.set_secrets(secrets.sources);
     let sources = if has_typo && map.get("sources").is_none() && map.get("discover").is_none() {
         None // The unknown key is probably a typo of it, so one error is enough.
@@ -203,7 +206,6 @@ fn sections(
     let silences = keep(map.get("silences").map(|at| reader.path(&at)).transpose(), errors);
     let addresses = keep(addresses::read(&map, reader), errors);
     let incidents = keep(incidents::read(&map), errors);
-    let state = keep(state::read(&map, reader), errors);
     let rules = keep(rules::read(&map, reader), errors);
     let disabled_rules = keep(rules::read_disabled(&map), errors);
     let trusted_proxies = keep(trusted_proxies(&map), errors);

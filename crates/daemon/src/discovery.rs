@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
+use stakeout_core::lease::Duty;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::retirement::RetirementReason;
@@ -20,6 +21,7 @@ use crate::cloud::FoundLog;
 use crate::config::SourceConfig;
 use crate::log_list::{Listing, LogList};
 use crate::metric;
+use crate::replica::Right;
 use crate::schedule::TickTime;
 use crate::shutdown::Shutdown;
 use crate::tick::TickSummary;
@@ -195,7 +197,11 @@ impl<'w> Round<'w> {
                     progress.note_not_listed(self.at, reason)
                 }
             };
-            requests.push(self.request(&list.source, progress, kind));
+            // Each replica reads the lists, and one of them says how that went.
+            let duty = Duty::Log(list.source.log.clone());
+            if let Some(right) = self.watch.replica().right(&duty) {
+                requests.push(self.request(&list.source, progress, kind, &right));
+            }
         }
         let mut tasks = JoinSet::new();
         for request in requests {
@@ -333,17 +339,21 @@ impl<'w> Round<'w> {
         if before == reason {
             return Ok(());
         }
+        let Some(right) = self.watch.replica().right(&Duty::Log(source.source.log.clone())) else {
+            // Whoever reads the log says so.
+            return Ok(());
+        };
         // What nobody has watched does not vanish, and what is gone already does not vanish again.
         let is_told = !matches!(kind, NoticeKind::Vanished) || (before.is_none() && !is_new);
         metric::progress(&source.source.name, &progress);
-        let request = self.request(&source.source, progress, is_told.then_some(kind));
+        let request = self.request(&source.source, progress, is_told.then_some(kind), &right);
         let closed = self.watch.writer().close(request).await?;
         report(&closed.log().notices);
         drop(guard);
         Ok(())
     }
 
-    fn request(&self, source: &Source, progress: Progress, kind: Option<NoticeKind>) -> CloseRequest {
+    fn request(&self, source: &Source, progress: Progress, kind: Option<NoticeKind>, right: &Right) -> CloseRequest {
         let schedule = &self.watch.config().schedule;
         let period = schedule.latest_seconds - schedule.earliest_seconds;
         let window = Window::new(self.at.plus(-period), self.at).unwrap_or(Window::ALL);
@@ -355,6 +365,7 @@ impl<'w> Round<'w> {
             notices: kind.into_iter().map(notice).collect(),
             at: self.at,
             config: self.watch.engine().clone(),
+            lease: right.lease(),
         }
     }
 }

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::clock;
 use crate::metric;
+use crate::replica::Right;
 use crate::scan::{Log, ScanCost, ScanOptions, WindowScan};
 use crate::schedule::DueWindows;
 use crate::shutdown::Shutdown;
@@ -34,6 +35,8 @@ pub(crate) struct LogTask<'a> {
     options: &'a ScanOptions,
     writer: &'a Writer,
     engine: &'a Arc<EngineConfig>,
+    /// The right to read the log.
+    right: &'a Right,
     /// The new findings and incidents so far that do not wait for other logs.
     urgent: Vec<Subject>,
     /// What the last window took that was read for the first time.
@@ -73,8 +76,9 @@ impl<'a> LogTask<'a> {
         options: &'a ScanOptions,
         writer: &'a Writer,
         engine: &'a Arc<EngineConfig>,
+        right: &'a Right,
     ) -> LogTask<'a> {
-        LogTask { log, progress, at, options, writer, engine, urgent: Vec::new(), last_cost: None }
+        LogTask { log, progress, at, options, writer, engine, right, urgent: Vec::new(), last_cost: None }
     }
 
     /// Reads and commits what is due, and notes in `costs` what the last window took. `bar` counts the windows. A shutdown ends the task after the current window.
@@ -297,6 +301,7 @@ impl<'a> LogTask<'a> {
             notices,
             at: self.at,
             config: self.engine.clone(),
+            lease: self.right.lease(),
         };
         let closed = self.writer.close(request).await?;
         // A commit can add follow-ups and context queries.

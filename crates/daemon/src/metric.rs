@@ -86,6 +86,12 @@ pub(crate) fn describe() {
         "stakeout_messages_left_out_total",
         "Findings and notices that a destination does not get because too many are pending, by destination."
     );
+    describe_gauge!("stakeout_leases", "Leases of logs and destinations that this replica holds.");
+    describe_gauge!("stakeout_replicas", "Replicas that share the state and are alive, this one included.");
+    describe_counter!(
+        "stakeout_fenced_total",
+        "Commits and settlements that were not written because another replica had taken over."
+    );
     describe_gauge!("stakeout_build_info", "The running version.");
     gauge!("stakeout_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
 }
@@ -221,6 +227,17 @@ pub(crate) fn heartbeat(signal: &'static str, is_sent: bool) {
 pub(crate) fn reload(done: bool) {
     let outcome = if done { "done" } else { "refused" };
     counter!("stakeout_reloads_total", "outcome" => outcome).increment(1);
+}
+
+/// Sets the number of leases of this replica, and of the replicas that are alive.
+pub(crate) fn leases(held: usize, alive: usize) {
+    gauge!("stakeout_leases").set(u32::try_from(held).unwrap_or(u32::MAX));
+    gauge!("stakeout_replicas").set(u32::try_from(alive).unwrap_or(u32::MAX));
+}
+
+/// Counts a write that was not done because another replica had taken over.
+pub(crate) fn fenced() {
+    counter!("stakeout_fenced_total").increment(1);
 }
 
 /// Counts a connection to the admin page that was closed before its client was done.

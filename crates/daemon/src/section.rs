@@ -36,18 +36,30 @@ pub(crate) struct SectionReader<'a> {
     base: &'a Path,
     environment: &'a Environment<'a>,
     secrets: SecretPolicy,
+    /// Whether several processes may use this config at once, each on a machine of its own.
+    has_replicas: bool,
     warnings: Vec<Diagnostic>,
 }
 
 impl<'a> SectionReader<'a> {
     /// Returns a reader that resolves relative paths against `base`, and variables in secrets with `environment`.
     pub(crate) fn new(base: &'a Path, environment: &'a Environment<'a>) -> SectionReader<'a> {
-        SectionReader { base, environment, secrets: SecretPolicy::Read, warnings: Vec::new() }
+        SectionReader { base, environment, secrets: SecretPolicy::Read, has_replicas: false, warnings: Vec::new() }
     }
 
     /// Decides about the secrets of the sections that are read from now on.
     pub(crate) fn set_secrets(&mut self, policy: SecretPolicy) {
         self.secrets = policy;
+    }
+
+    /// Notes whether several processes may use this config at once, each on a machine of its own.
+    pub(crate) fn set_replicas(&mut self, has_replicas: bool) {
+        self.has_replicas = has_replicas;
+    }
+
+    /// Returns whether several processes may use this config at once, each on a machine of its own.
+    pub(crate) fn has_replicas(&self) -> bool {
+        self.has_replicas
     }
 
     /// Adds a warning.

@@ -107,14 +107,7 @@ fn drop_pending(config: &ConfigArgs, name: &str) -> Result<Exit, Failure> {
 
 /// Opens the state, which no daemon may hold. Fails if nothing is pending for `destination`.
 fn ledger_with_pending(config: &Config, destination: &str) -> Result<Ledger, Failure> {
-    let path = &config.state.path;
-    if !path.exists() {
-        return Err(anyhow!("there is no state in {}", path.display()).into());
-    }
-    let ledger = Ledger::open(path).map_err(|error| match failure(error) {
-        Failure::TryLater(held) => Failure::TryLater(format!("{held}: stop the daemon first")),
-        other => other,
-    })?;
+    let ledger = stopped_ledger(config)?;
     let pending = ledger.stored().map_err(failure)?.pending;
     if pending.contains_key(destination) {
         return Ok(ledger);
@@ -122,6 +115,15 @@ fn ledger_with_pending(config: &Config, destination: &str) -> Result<Ledger, Fai
     let known: Vec<&str> = pending.keys().map(String::as_str).collect();
     let fix = if known.is_empty() { "no message is pending".to_owned() } else { suggestion(destination, &known) };
     Err(Failure::Usage(format!("no message is pending for `{destination}`; {fix}")))
+}
+
+/// Opens the state, which no daemon may hold.
+fn stopped_ledger(config: &Config) -> Result<Ledger, Failure> {
+    let opened = bootstrap::ledger(config).map_err(|error| match failure(error) {
+        Failure::TryLater(held) => Failure::TryLater(format!("{held}: stop the daemon first")),
+        other => other,
+    })?;
+    opened.ok_or_else(|| anyhow!("there is no state in {}", config.state.place).into())
 }
 
 fn failure(error: LedgerError) -> Failure {

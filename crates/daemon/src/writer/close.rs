@@ -14,6 +14,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, CloseInput, Closed, Limits, LogChange, WindowCounts};
 use stakeout_core::group::GroupKey;
 use stakeout_core::incident::IncidentOptions;
+use stakeout_core::lease::Lease;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
@@ -79,6 +80,8 @@ pub(crate) struct CloseRequest {
     pub(crate) at: Second,
     /// The config in use.
     pub(crate) config: Arc<EngineConfig>,
+    /// The lease of the log, where other replicas may take it over.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// What a commit changes beside the progress.
@@ -161,6 +164,7 @@ fn close_alone(
 ) -> Result<Committed, LedgerError> {
     least.refresh(ledger)?;
     let at = requests.iter().map(|request| request.at).max().unwrap_or(Second(0));
+    let leases: Vec<Lease> = requests.iter().filter_map(|request| request.lease.clone()).collect();
     let mut context = Vec::new();
     let mut changes = Vec::with_capacity(requests.len());
     let mut rows = 0;
@@ -242,7 +246,7 @@ fn close_alone(
     let mut closed = Closed { commit: closed.commit.with_split_deliveries(), ..closed };
     let mut after = stored.into_iter().map(|(_, progress)| progress).collect();
     swap_progress(&mut closed, &mut after);
-    ledger.commit_window(&mut closed.commit, &[])?;
+    ledger.commit_window(&mut closed.commit, &leases)?;
     // Closing may add follow-ups, which are due from earlier on.
     closed.commit.logs.iter().for_each(|log| least.note(log.source, &log.progress));
     swap_progress(&mut closed, &mut after);

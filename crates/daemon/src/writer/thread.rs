@@ -1,7 +1,6 @@
 //! The thread that owns the ledger. It answers requests one at a time, but closes at once what waits to be closed.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::Stored;
 use stakeout_core::progress::Progress;
 use stakeout_core::time::Second;
-use stakeout_ledger::{Compaction, Ledger, LedgerError, Stay};
+use stakeout_ledger::{Compaction, Ledger, LedgerError, Location, Stay};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -42,7 +41,7 @@ type Waiting = (Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateErr
 
 /// The thread that owns the ledger.
 pub(super) struct WriterThread {
-    path: PathBuf,
+    location: Location,
     stay: Stay,
     /// `None` after a failed write, until the ledger can be opened again.
     ledger: Option<Ledger>,
@@ -55,9 +54,9 @@ pub(super) struct WriterThread {
 }
 
 impl WriterThread {
-    /// Returns a thread that writes `ledger`, which is stored at `path`.
-    pub(super) fn new(path: PathBuf, stay: Stay, ledger: Ledger, logs_running: Arc<AtomicUsize>) -> WriterThread {
-        WriterThread { path, stay, ledger: Some(ledger), least: None, compact_over_bytes: 0, logs_running }
+    /// Returns a thread that writes `ledger`, which is stored at `location`.
+    pub(super) fn new(location: Location, stay: Stay, ledger: Ledger, logs_running: Arc<AtomicUsize>) -> WriterThread {
+        WriterThread { location, stay, ledger: Some(ledger), least: None, compact_over_bytes: 0, logs_running }
     }
 
     /// Answers requests until every sender of `queue` is dropped.
@@ -109,7 +108,7 @@ impl WriterThread {
         }
         // Nobody may have it open; the next request opens it again.
         self.ledger = None;
-        match compact(&self.path) {
+        match compact(&self.location) {
             Ok(Some(bytes)) => self.compact_over_bytes = bytes + bytes / 2,
             Ok(None) => {}
             Err(error) => warn!(%error, "cannot compact the database"),
@@ -149,8 +148,9 @@ impl WriterThread {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Close(request, reply) => self.close(vec![(request, reply)]),
-            Request::Settle(settlement, reply) => {
-                drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement, &[]))));
+            Request::Settle(settlement, lease, reply) => {
+                let settled = self.with(|ledger| ledger.settle_delivery(&settlement, lease.as_slice()));
+                drop(reply.send(settled));
             }
             Request::Deliveries(destination, reply) => {
                 drop(reply.send(self.with(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
@@ -193,7 +193,7 @@ impl WriterThread {
     fn with<T>(&mut self, f: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, StateError> {
         let ledger = match self.ledger.take() {
             Some(ledger) => ledger,
-            None => Ledger::open_for(self.path.as_path(), self.stay)?,
+            None => Ledger::open_for(self.location.clone(), self.stay)?,
         };
         let answer = f(&ledger);
         if answer.is_ok() {
@@ -203,9 +203,9 @@ impl WriterThread {
     }
 }
 
-/// Compacts the state at `path` if that is worth it, and returns the size of its database if so.
-pub(super) fn compact(path: &Path) -> Result<Option<u64>, LedgerError> {
-    let compacted = Ledger::compact(path)?;
+/// Compacts the state at `location` if that is worth it, and returns the size of its database if so.
+pub(super) fn compact(location: &Location) -> Result<Option<u64>, LedgerError> {
+    let compacted = Ledger::compact(location.clone())?;
     if let Some(Compaction { bytes_before, bytes_after }) = compacted {
         info!(bytes_before, bytes_after, "database compacted");
     }
