@@ -225,7 +225,8 @@ async fn sources(State(page): State<Page>, params: Result<Query<FormatParams>, Q
     let watch = page.watch();
     match page.writer.progresses().await {
         Ok((progresses, _)) => {
-            let sources = SourcePage::of(watch.config(), watch.lists(), progresses, watch.costs());
+            let sources =
+                SourcePage::of(watch.config(), watch.lists(), progresses, watch.costs(), &watch.replica().hosts());
             answer(sources.printed(format, clock::now().into()), format)
         }
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),

@@ -46,7 +46,7 @@ use notify::Destination;
 pub(crate) use rules::{DisabledRule, RuleSource};
 pub(crate) use schedule::Schedule;
 pub(crate) use sources::SourceConfig;
-pub(crate) use state::{StateConfig, StatePlace};
+pub(crate) use state::{PostgresConfig, StateConfig, StatePlace};
 
 /// A config has a few hundred lines; a larger file is probably the wrong one.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -1,9 +1,10 @@
 //! What `sources` prints: which logs are watched, found how, how far they are read, and what reading them takes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
+use stakeout_core::lease::Duty;
 use stakeout_core::past_windows::WindowMark;
 use stakeout_core::progress::Progress;
 use stakeout_core::source::LogId;
@@ -38,6 +39,7 @@ impl CostLog {
 
 /// What is known of sources.
 pub(crate) struct SourcePage {
+    has_replicas: bool,
     sources: Vec<SourceState>,
     lists: Vec<ListState>,
 }
@@ -46,6 +48,8 @@ struct SourceState {
     config: SourceConfig,
     progress: Option<Progress>,
     cost: Option<ScanCost>,
+    /// The host of the replica that reads it.
+    host: Option<String>,
 }
 
 struct ListState {
@@ -56,12 +60,13 @@ struct ListState {
 
 impl SourcePage {
     /// Returns what the state knows of the sources that the config names, and of those that its lists found. `costs` is what a
-    /// running daemon knows beside.
+    /// running daemon knows beside, and `hosts` says which replica has which duty.
     pub(crate) fn of(
         config: &Config,
         lists: &[Arc<LogList>],
         progresses: Vec<Progress>,
         costs: &CostLog,
+        hosts: &BTreeMap<String, String>,
     ) -> SourcePage {
         let stored: HashMap<LogId, Progress> =
             progresses.into_iter().map(|progress| (progress.log.clone(), progress)).collect();
@@ -80,6 +85,7 @@ impl SourcePage {
         let state = |config: SourceConfig| SourceState {
             progress: stored.get(&config.source.log).cloned(),
             cost: costs.of(&config.source.log),
+            host: hosts.get(&Duty::Log(config.source.log.clone()).to_string()).cloned(),
             config,
         };
         let list_state = |list: &Arc<LogList>| ListState {
@@ -87,7 +93,12 @@ impl SourcePage {
             place: list.source.cluster.to_string(),
             progress: stored.get(&list.source.log).cloned(),
         };
-        SourcePage { sources: configs.into_iter().map(state).collect(), lists: lists.iter().map(list_state).collect() }
+        let has_replicas = !hosts.is_empty();
+        SourcePage {
+            has_replicas,
+            sources: configs.into_iter().map(state).collect(),
+            lists: lists.iter().map(list_state).collect(),
+        }
     }
 
     /// Returns what `sources` prints at `now`.
@@ -105,8 +116,20 @@ impl SourcePage {
     fn text(&self, now: Second) -> String {
         let headings = ["SOURCE", "CLUSTER", "FOUND BY", "STATUS", "READ UNTIL", "LAG", "LATE", "GAPS", "LAST WINDOW"];
         let rows: Vec<[String; 9]> = self.sources.iter().map(|source| source.row(now)).collect();
+        let read_by = |source: &SourceState| source.host.as_deref().map_or_else(|| "-".to_owned(), visible);
         let lists: Vec<[String; 4]> = self.lists.iter().map(ListState::row).collect();
-        let mut text = table(headings, &rows);
+        let mut text = if self.has_replicas {
+            let [source, cluster, found_by, status, rest @ ..] = headings;
+            let [until, lag, late, gaps, window] = rest;
+            let headings = [source, cluster, found_by, "READ BY", status, until, lag, late, gaps, window];
+            let with_host = |(row, source): (&[String; 9], &SourceState)| {
+                let [name, cluster, found_by, status, until, lag, late, gaps, window] = row.clone();
+                [name, cluster, found_by, read_by(source), status, until, lag, late, gaps, window]
+            };
+            table(headings, &rows.iter().zip(&self.sources).map(with_host).collect::<Vec<_>>())
+        } else {
+            table(headings, &rows)
+        };
         if !lists.is_empty() {
             text += if rows.is_empty() { "" } else { "\n" };
             text += &table(["DISCOVERY", "PLACE", "STATUS", "LISTED AT"], &lists);
@@ -170,6 +193,7 @@ impl SourceState {
             "provider": source.provider.as_str(),
             "log": source.log.0,
             "found_by": self.config.found_by,
+            "read_by": self.host,
             "status": self.status(),
             "reason": progress.and_then(|progress| progress.failing.as_ref()).map(|failing| &failing.reason),
             "read_until": progress.map(|progress| progress.cursor.to_string()),

@@ -1,5 +1,7 @@
 //! The verb `sources`: which logs are watched. It asks the running daemon, or opens the state if no process holds it.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use clap::Args;
 use stakeout_ledger::Ledger;
@@ -39,7 +41,13 @@ pub(crate) fn run(args: &SourcesArgs) -> Result<Exit, Failure> {
         let lists = LogList::of(&config.discover, &mut Budgets::new(config.budget), &outbound);
         let progresses = ledger.progresses().map_err(|error| bootstrap::state_failure(error.into()))?;
         let progresses = progresses.into_iter().map(|(_, progress)| progress).collect();
-        let page = SourcePage::of(&config, &lists, progresses, &CostLog::default());
+        let hosts = match bootstrap::database(&config)? {
+            Some(options) => {
+                stakeout_ledger::lease_hosts(&options).map_err(|error| bootstrap::state_failure(error.into()))?
+            }
+            None => BTreeMap::new(),
+        };
+        let page = SourcePage::of(&config, &lists, progresses, &CostLog::default(), &hosts);
         Ok(page.printed(format, clock::now().into()))
     };
     let params = [("format", format.as_str().to_owned())];

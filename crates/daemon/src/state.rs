@@ -1,16 +1,19 @@
-//! The verb `state`: shows the state, and moves or drops pending messages.
+//! The verb `state`: shows the state, moves or drops pending messages, and exports and imports all of it.
 //!
 //! `show` asks the running daemon, or opens the state if no process holds it. The others need a stopped daemon.
 
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use stakeout_core::delivery::Settlement;
 use stakeout_core::diagnostic::suggestion;
 use stakeout_core::text::counted;
 use stakeout_core::time::Second;
-use stakeout_ledger::{Ledger, LedgerError};
+use stakeout_ledger::{Ledger, LedgerError, Transferred};
 
 use crate::admin_client;
 use crate::bootstrap::{self, ConfigArgs};
@@ -19,6 +22,9 @@ use crate::exit::{Exit, Failure, written};
 use crate::printed::{Format, FormatArgs};
 use crate::section::secret::SecretScope;
 use crate::summary::Summary;
+
+/// The file that means standard input or output.
+const STANDARD: &str = "-";
 
 /// The arguments of `stakeout state`.
 #[derive(Args, Debug)]
@@ -49,6 +55,28 @@ Example:
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Write all of the state to a file: as a back-up, or to move it to another place
+    #[command(after_help = "A state in a directory needs a stopped daemon. `-` writes to standard output.
+
+Example:
+  stakeout state export state.stakeout -c stakeout.yaml")]
+    Export {
+        /// The new file
+        file: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Make the state of the config from a file that `export` wrote
+    #[command(after_help = "There must be no state there yet. `-` reads from standard input.
+
+Example:
+  stakeout state import state.stakeout -c stakeout.yaml")]
+    Import {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Drop the pending messages of a destination: nobody receives them
     #[command(after_help = "Stop the daemon before. `stakeout findings` still shows the findings.
 
@@ -67,6 +95,8 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
     match &args.verb {
         StateVerb::Show { config, output } => show(config, output.format()),
         StateVerb::MovePending { old, new, config } => move_pending(config, old, new),
+        StateVerb::Export { file, config } => export(config, file),
+        StateVerb::Import { file, config } => import(config, file),
         StateVerb::DropPending { name, config } => drop_pending(config, name),
     }
 }
@@ -90,6 +120,47 @@ fn move_pending(config: &ConfigArgs, old: &str, new: &str) -> Result<Exit, Failu
     let ledger = ledger_with_pending(&config, old)?;
     let moved = ledger.move_pending(old, new).map_err(failure)?;
     say(format_args!("{} of `{old}` moved to `{new}`", counted(moved, "pending message")))
+}
+
+fn export(config: &ConfigArgs, file: &Path) -> Result<Exit, Failure> {
+    let (config, _) = config.load(SecretScope::NONE)?;
+    let ledger = stopped_ledger(&config)?;
+    if file == Path::new(STANDARD) {
+        ledger.export(&mut BufWriter::new(std::io::stdout().lock())).map_err(failure)?;
+        return Ok(Exit::Done);
+    }
+    let shown = file.display();
+    // It holds what attackers did and what was found, as the state does.
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let mut out = BufWriter::new(created.with_context(|| format!("cannot create {shown}, which must not exist yet"))?);
+    let exported = ledger.export(&mut out).map_err(failure).and_then(|exported| {
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(|file| file.sync_all())
+            .with_context(|| format!("cannot write {shown}"))?;
+        Ok(exported)
+    });
+    if exported.is_err() {
+        // What is not whole could not be imported.
+        drop(fs::remove_file(file));
+    }
+    say(format_args!("{} written to {shown}", held(&exported?)))
+}
+
+fn import(config: &ConfigArgs, file: &Path) -> Result<Exit, Failure> {
+    let (config, _) = config.load(SecretScope::NONE)?;
+    let location = bootstrap::location(&config)?;
+    let imported = if file == Path::new(STANDARD) {
+        Ledger::import(location, &mut io::stdin().lock())
+    } else {
+        let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+        Ledger::import(location, &mut BufReader::new(opened))
+    };
+    say(format_args!("{} imported into {}", held(&imported.map_err(failure)?), config.state.place))
+}
+
+fn held(all: &Transferred) -> String {
+    format!("{} and {}", counted(all.values, "value"), counted(all.archived, "archived finding"))
 }
 
 fn drop_pending(config: &ConfigArgs, name: &str) -> Result<Exit, Failure> {
@@ -119,11 +190,13 @@ fn ledger_with_pending(config: &Config, destination: &str) -> Result<Ledger, Fai
 
 /// Opens the state, which no daemon may hold.
 fn stopped_ledger(config: &Config) -> Result<Ledger, Failure> {
-    let opened = bootstrap::ledger(config).map_err(|error| match failure(error) {
-        Failure::TryLater(held) => Failure::TryLater(format!("{held}: stop the daemon first")),
-        other => other,
-    })?;
-    opened.ok_or_else(|| anyhow!("there is no state in {}", config.state.place).into())
+    if config.state.directory().is_some_and(|directory| !directory.exists()) {
+        return Err(anyhow!("there is no state in {}", config.state.place).into());
+    }
+    Ledger::open(bootstrap::location(config)?).map_err(|error| match error {
+        LedgerError::Locked { .. } => Failure::TryLater(format!("{error}: stop the daemon first")),
+        other => failure(other),
+    })
 }
 
 fn failure(error: LedgerError) -> Failure {

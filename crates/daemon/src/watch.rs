@@ -13,7 +13,7 @@ use stakeout_core::fold::Limits;
 use stakeout_core::lease::Duty;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
-use stakeout_core::source::Source;
+use stakeout_core::source::{LogId, Source};
 use stakeout_core::time::{Second, Window};
 use stakeout_ledger::WantedLeases;
 use stakeout_notify::LogConsole;
@@ -267,6 +267,9 @@ impl Watch {
         }
         senders.send(&Wanted::All);
         let sent = senders.finish(&mut summary).await;
+        if self.replica().is_one_of_several() && self.replica().right(&Duty::Heartbeat).is_some() {
+            summary.troubles.extend(self.troubles_of_others(tick.at).await?);
+        }
         sent.and(failure.map_or(Ok(summary), Err))
     }
 
@@ -285,6 +288,29 @@ impl Watch {
         let names = self.outboxes.iter().map(|outbox| Duty::Destination(outbox.destination.name().to_owned()));
         let rest = names.chain([Duty::Heartbeat]).map(|duty| duty.to_string()).collect();
         WantedLeases { shared: vec![logs, rest], own, in_use: BTreeSet::new() }
+    }
+
+    /// Returns why logs that other replicas read are not read as they should be: who sends the heartbeat speaks for all.
+    async fn troubles_of_others(&self, at: Second) -> Result<Vec<String>, StateError> {
+        let period = self.config.schedule.latest_seconds - self.config.schedule.earliest_seconds;
+        // They may be reading this tick's windows still, but not those before.
+        let behind = at.plus(self.config.schedule.latest_seconds - period);
+        let (progresses, _) = self.writer().progresses().await?;
+        let by_log: HashMap<&LogId, &Progress> = progresses.iter().map(|progress| (&progress.log, progress)).collect();
+        let of_others =
+            self.logs.iter().filter(|log| self.replica().right(&Duty::Log(log.source.log.clone())).is_none());
+        let trouble = |log: &Arc<Log>| {
+            let trouble = match by_log.get(&log.source.log) {
+                None => "was never read",
+                Some(progress) if progress.retired.is_some() => return None,
+                Some(progress) if progress.failing.is_some() => "cannot be read",
+                Some(progress) if progress.cursor < behind => "is behind",
+                Some(progress) if progress.is_silent() => "has no records",
+                Some(_) => return None,
+            };
+            Some(format!("log {} {trouble}", log.source.name))
+        };
+        Ok(of_others.filter_map(trouble).collect())
     }
 
     /// Starts a task for every log that is not being read, and that no other replica reads.

@@ -52,10 +52,11 @@ pub(crate) enum StateError {
 }
 
 impl StateError {
-    /// Returns whether trying later may help: a database that is down, or that another replica was faster in.
+    /// Returns whether trying soon may help: of a database that is down, and of a write that another replica was faster with,
+    /// or that was about another log too, which this process has lost.
     pub(crate) fn is_unavailable(&self) -> bool {
         let StateError::Ledger(error) = self else { return false };
-        matches!(**error, LedgerError::Unavailable { .. } | LedgerError::Conflict { .. })
+        matches!(**error, LedgerError::Unavailable { .. } | LedgerError::Conflict { .. } | LedgerError::Fenced { .. })
     }
 }
 
@@ -164,8 +165,8 @@ impl Drop for RunningLog {
 }
 
 impl Writer {
-    /// Opens the state at `location` for a process that `stay`s as long, and starts the writer thread. The thread ends and releases the state when every
-    /// `Writer` is dropped.
+    /// Opens the state at `location` for a process that `stay`s as long, and starts the writer thread. The thread ends and
+    /// releases the state when every `Writer` is dropped.
     pub(crate) fn start(location: Location, stay: Stay) -> Result<Writer, LedgerError> {
         thread::compact(&location)?;
         let ledger = Ledger::open_for(location.clone(), stay)?;

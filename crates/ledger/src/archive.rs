@@ -69,12 +69,12 @@ pub(crate) enum ArchiveReader {
 }
 
 impl ArchiveReader {
-    /// Returns the findings whose heads `wanted` accepts, the last archived first. What is damaged is an error, and the others
-    /// still come.
-    pub(crate) fn findings<F: Fn(&FindingHead) -> bool>(self, wanted: F) -> ArchiveFindings<F> {
+    /// Returns the findings whose heads `wanted` accepts, in this order of their archiving. What is damaged is an error, and the
+    /// others still come.
+    pub(crate) fn findings<F: Fn(&FindingHead) -> bool>(self, order: ArchiveOrder, wanted: F) -> ArchiveFindings<F> {
         match self {
-            ArchiveReader::Files(files) => ArchiveFindings::Files(files.findings(ArchiveOrder::NewestFirst, wanted)),
-            ArchiveReader::Table(table) => ArchiveFindings::Table(table.findings(wanted)),
+            ArchiveReader::Files(files) => ArchiveFindings::Files(files.findings(order, wanted)),
+            ArchiveReader::Table(table) => ArchiveFindings::Table(table.findings(order, wanted)),
         }
     }
 }

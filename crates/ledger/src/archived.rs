@@ -6,6 +6,7 @@ use stakeout_core::time::Second;
 
 use crate::archive::ArchiveReader;
 use crate::archived_finding::{ArchivedFinding, FindingHead};
+use crate::embedded::ArchiveOrder;
 use crate::error::{LedgerError, Result};
 use crate::rows::encoded;
 use crate::rule_meta::RuleMetaStore;
@@ -27,7 +28,7 @@ impl ArchivedFindings {
     pub fn findings(self, wants: impl Fn(FindingKey, Second, Level) -> bool) -> impl Iterator<Item = Result<Finding>> {
         let wanted = move |head: &FindingHead| wants(head.key, head.last, level_of(head.level));
         let rule_meta = self.rule_meta;
-        self.reader.findings(wanted).map(move |archived| {
+        self.reader.findings(ArchiveOrder::NewestFirst, wanted).map(move |archived| {
             let archived = archived?;
             let finding: Finding<HeadKey> = postcard::from_bytes(&archived.body)
                 .map_err(|error| LedgerError::damaged(format!("an archived finding cannot be read: {error}")))?;

@@ -76,6 +76,15 @@ pub enum LedgerError {
         /// What the operator must do.
         fix: &'static str,
     },
+    /// An import into this place was not finished: delete what is there, and import again.
+    #[error("an import into this state was not finished: delete the directory or the schema, and import again")]
+    Unfinished,
+    /// What is to be imported is damaged, not whole, or of another version: `reason` says which.
+    #[error("the export cannot be imported: {reason}")]
+    Stream {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Another replica has taken over what this write is about: nothing was written, drop the work.
     #[error("another replica has taken over {lease}")]
     Fenced {

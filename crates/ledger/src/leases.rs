@@ -42,6 +42,8 @@ const RENEW: &str = "
     UPDATE lease SET expires = now() + $2::float8 * interval '1 second' WHERE owner = $1 RETURNING name, epoch";
 const ALIVE: &str = "SELECT id, host FROM replica WHERE seen > now() - $1::float8 * interval '1 second'";
 const OWNERS: &str = "SELECT name, owner FROM lease WHERE owner IS NOT NULL AND expires > now()";
+const HOSTS: &str = "
+    SELECT lease.name, replica.host FROM lease JOIN replica ON replica.id = lease.owner WHERE lease.expires > now()";
 const GIVE_BACK: &str = "
     UPDATE lease SET owner = NULL, epoch = epoch + 1, expires = now() WHERE owner = $1 AND name = ANY($2)";
 const ADD: &str = "
@@ -72,6 +74,13 @@ pub(crate) fn fence(connection: &Connection, leases: &[Lease]) -> Result<()> {
         None => Ok(()),
         Some(lease) => Err(LedgerError::Fenced { lease: lease.name.clone() }),
     }
+}
+
+/// Returns the host of the replica that has each lease, by name, as the database knows it now.
+pub fn lease_hosts(options: &PostgresOptions) -> Result<BTreeMap<String, String>> {
+    let connection = Connection::open(options)?;
+    let rows = connection.wait("read the leases", connection.client().query(HOSTS, &[]))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// What a replica wants a share of.

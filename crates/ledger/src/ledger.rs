@@ -4,6 +4,7 @@
 
 mod reads;
 mod refresh;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -44,7 +45,11 @@ use crate::write_batch::{WriteBatch, parse_json};
 /// the archive. Since 9, what destinations show of incidents is stored.
 const FORMAT: u32 = 10;
 
+/// In place of the format while a state is imported.
+const UNFINISHED: u32 = u32::MAX;
+
 pub use reads::{NeededRows, OldestRows};
+pub use transfer::Transferred;
 
 /// The state of one daemon, on disk, held by one process at a time.
 ///
@@ -400,6 +405,7 @@ fn begin(engine: &Engine) -> Result<()> {
         }
         match u32::from_le_bytes(fixed(engine, Key::Format)?) {
             FORMAT => Ok(()),
+            UNFINISHED => Err(LedgerError::Unfinished),
             found => Err(LedgerError::format(found, FORMAT)),
         }
     })

@@ -5,6 +5,7 @@ mod wait;
 mod failure;
 mod options;
 mod connection;
+mod inspection;
 mod table;
 mod migration;
 mod store;
@@ -12,6 +13,7 @@ mod archive;
 
 pub(crate) use archive::{TableArchive, TableFindings, TableReader};
 pub(crate) use connection::Connection;
+pub use inspection::{DatabaseReport, inspect};
 pub use options::{PostgresOptions, PostgresTls};
 pub(crate) use store::{Store, TurnKind};
 

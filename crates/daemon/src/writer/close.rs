@@ -172,6 +172,7 @@ fn close_alone(
     if ledger.is_anew()? {
         requests.iter_mut().take(1).for_each(CloseRequest::note_that_the_state_is_gone);
     }
+    let leases: Vec<Lease> = requests.iter().filter_map(|request| request.lease.clone()).collect();
     let mut stored = Vec::new();
     for request in requests {
         rows += request.rows();

@@ -97,6 +97,9 @@ impl WriterThread {
     /// Compacts the database where it has grown by half since it was compacted or found to be compact. What fails is tried
     /// again when it has grown as much again, or when the daemon starts.
     fn compact(&mut self) {
+        if let Location::Postgres(_) = self.location {
+            return;
+        }
         let bytes = self.ledger.as_ref().and_then(|ledger| ledger.size_on_disk().ok()).unwrap_or(0);
         if bytes <= self.compact_over_bytes {
             return;
@@ -149,8 +152,7 @@ impl WriterThread {
         match request {
             Request::Close(request, reply) => self.close(vec![(request, reply)]),
             Request::Settle(settlement, lease, reply) => {
-                let settled = self.with(|ledger| ledger.settle_delivery(&settlement, lease.as_slice()));
-                drop(reply.send(settled));
+                drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement, lease.as_slice()))));
             }
             Request::Deliveries(destination, reply) => {
                 drop(reply.send(self.with(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
@@ -196,7 +198,8 @@ impl WriterThread {
             None => Ledger::open_for(self.location.clone(), self.stay)?,
         };
         let answer = f(&ledger);
-        if answer.is_ok() {
+        // A write that is fenced was not begun.
+        if matches!(answer, Ok(_) | Err(LedgerError::Fenced { .. })) {
             self.ledger = Some(ledger);
         }
         Ok(answer?)

@@ -15,7 +15,7 @@ use super::options::PostgresOptions;
 use super::store::Store;
 use crate::archived_finding::{ArchivedFinding, FindingHead};
 use crate::deflate::{Deflater, Inflater};
-use crate::embedded::ArchivePosition;
+use crate::embedded::{ArchiveOrder, ArchivePosition};
 use crate::error::{LedgerError, Result};
 
 const APPEND: &str = "
@@ -23,9 +23,15 @@ const APPEND: &str = "
     SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bytea[])";
 const BEGIN: &str = "SELECT coalesce(min(position), $1) FROM archive";
 const EXPIRE: &str = "DELETE FROM archive WHERE last < $1 OR position < $2";
-const HEADS: &str = "
-    SELECT position, key, first, last, level FROM archive WHERE position < $1 ORDER BY position DESC LIMIT 4096";
-const BODIES: &str = "SELECT position, value FROM archive WHERE position = ANY($1) ORDER BY position DESC";
+/// The heads between two positions, without these.
+const NEWEST_HEADS: &str = "
+    SELECT position, key, first, last, level FROM archive WHERE position > $1 AND position < $2
+    ORDER BY position DESC LIMIT 4096";
+const OLDEST_HEADS: &str = "
+    SELECT position, key, first, last, level FROM archive WHERE position > $1 AND position < $2
+    ORDER BY position LIMIT 4096";
+const NEWEST_BODIES: &str = "SELECT position, value FROM archive WHERE position = ANY($1) ORDER BY position DESC";
+const OLDEST_BODIES: &str = "SELECT position, value FROM archive WHERE position = ANY($1) ORDER BY position";
 /// Findings whose bodies are read at once.
 const BODIES_MAX: usize = 256;
 
@@ -98,20 +104,21 @@ pub(crate) struct TableReader {
 }
 
 impl TableReader {
-    /// Returns the findings whose heads `wanted` accepts, the last archived first; the bodies of others are not read. What was
-    /// deleted meanwhile does not come.
-    pub(crate) fn findings<F: Fn(&FindingHead) -> bool>(self, wanted: F) -> TableFindings<F> {
+    /// Returns the findings whose heads `wanted` accepts, in this order of their archiving; the bodies of others are not read.
+    /// What was deleted meanwhile does not come.
+    pub(crate) fn findings<F: Fn(&FindingHead) -> bool>(self, order: ArchiveOrder, wanted: F) -> TableFindings<F> {
         let TableReader { options, end } = self;
         let (heads, found) = (VecDeque::new(), VecDeque::new());
-        TableFindings { options, before: Some(number(end.bytes)), wanted, connection: None, heads, found }
+        TableFindings { options, order, rest: Some((-1, number(end.bytes))), wanted, connection: None, heads, found }
     }
 }
 
 /// Iterates over archived findings.
 pub(crate) struct TableFindings<F> {
     options: PostgresOptions,
-    /// All findings before this position are still to be read; `None` where there are none.
-    before: Option<i64>,
+    order: ArchiveOrder,
+    /// All findings between these positions are still to be read; `None` where there are none.
+    rest: Option<(i64, i64)>,
     wanted: F,
     connection: Option<Connection>,
     /// The heads of wanted findings, the next one first.
@@ -127,13 +134,13 @@ impl<F: Fn(&FindingHead) -> bool> Iterator for TableFindings<F> {
             if let Some(finding) = self.found.pop_front() {
                 return Some(Ok(finding));
             }
-            let step = match (self.heads.is_empty(), self.before) {
+            let step = match (self.heads.is_empty(), self.rest) {
                 (false, _) => self.read_bodies(),
-                (true, Some(before)) => self.read_heads(before),
+                (true, Some(rest)) => self.read_heads(rest),
                 (true, None) => return None,
             };
             if let Err(error) = step {
-                (self.before, self.heads) = (None, VecDeque::new());
+                (self.rest, self.heads) = (None, VecDeque::new());
                 return Some(Err(error));
             }
         }
@@ -148,10 +155,17 @@ impl<F: Fn(&FindingHead) -> bool> TableFindings<F> {
         Ok(self.connection.as_ref().expect("it was just opened"))
     }
 
-    fn read_heads(&mut self, before: i64) -> Result<()> {
+    fn read_heads(&mut self, (after, before): (i64, i64)) -> Result<()> {
+        let sql = match self.order {
+            ArchiveOrder::NewestFirst => NEWEST_HEADS,
+            ArchiveOrder::OldestFirst => OLDEST_HEADS,
+        };
         let connection = self.connection()?;
-        let rows = connection.wait("read the archive", connection.client().query(HEADS, &[&before]))?;
-        self.before = rows.last().map(|row| row.get(0));
+        let rows = connection.wait("read the archive", connection.client().query(sql, &[&after, &before]))?;
+        self.rest = rows.last().map(|row| match self.order {
+            ArchiveOrder::NewestFirst => (after, row.get(0)),
+            ArchiveOrder::OldestFirst => (row.get(0), before),
+        });
         for row in &rows {
             let head = head_of(row)?;
             if (self.wanted)(&head) {
@@ -164,8 +178,12 @@ impl<F: Fn(&FindingHead) -> bool> TableFindings<F> {
     fn read_bodies(&mut self) -> Result<()> {
         let heads: Vec<(i64, FindingHead)> = self.heads.drain(..self.heads.len().min(BODIES_MAX)).collect();
         let positions: Vec<i64> = heads.iter().map(|(position, _)| *position).collect();
+        let sql = match self.order {
+            ArchiveOrder::NewestFirst => NEWEST_BODIES,
+            ArchiveOrder::OldestFirst => OLDEST_BODIES,
+        };
         let connection = self.connection()?;
-        let rows = connection.wait("read the archive", connection.client().query(BODIES, &[&positions]))?;
+        let rows = connection.wait("read the archive", connection.client().query(sql, &[&positions]))?;
         let mut inflater = Inflater::new();
         let mut heads = heads.into_iter();
         for row in rows {

@@ -22,3 +22,4 @@ mod settling;
 mod shape;
 #[path = "../support/strace.rs"]
 mod strace;
+mod transfer;

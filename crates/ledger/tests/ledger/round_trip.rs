@@ -23,7 +23,7 @@ const INCIDENTS: std::ops::Range<u128> = 0..12;
 
 /// All that a ledger holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Contents {
+pub(crate) struct Contents {
     minutes: BTreeMap<(Minute, SourceId), Rows>,
     progresses: BTreeMap<SourceId, Progress>,
     findings: BTreeMap<FindingKey, Finding>,
@@ -38,7 +38,7 @@ struct Contents {
 }
 
 impl Contents {
-    fn of(ledger: &Ledger) -> Contents {
+    pub(crate) fn of(ledger: &Ledger) -> Contents {
         let stored = samples::stored_rows(ledger).expect("read");
         let progresses = ledger.progresses().expect("read");
         for (source, progress) in &progresses {
