@@ -329,6 +329,13 @@ impl Ledger {
         f(self)
     }
 
+    /// Runs `f`, which only reads, on one state: what others write meanwhile, it does not see. Costs nothing where this process
+    /// is the only one.
+    pub fn snapshot<T>(&self, f: impl FnOnce(&Ledger) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Snapshot)?;
+        f(self)
+    }
+
     /// Returns how many times others have changed the progress of logs since the ledger was opened, as far as it is known.
     /// What a caller keeps of the progress is valid while the number stays.
     pub fn progress_version(&self) -> Result<u64> {

@@ -164,7 +164,6 @@ fn close_alone(
 ) -> Result<Committed, LedgerError> {
     least.refresh(ledger)?;
     let at = requests.iter().map(|request| request.at).max().unwrap_or(Second(0));
-    let leases: Vec<Lease> = requests.iter().filter_map(|request| request.lease.clone()).collect();
     let mut context = Vec::new();
     let mut changes = Vec::with_capacity(requests.len());
     let mut rows = 0;
