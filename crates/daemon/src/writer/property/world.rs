@@ -19,6 +19,7 @@ use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 use stakeout_ledger::{Ledger, LedgerError, Stay};
 
+use super::place::{EngineKind, Place};
 use super::timeline::{Request, Timeline, Visit};
 use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS};
 use crate::clock;
@@ -42,6 +43,8 @@ pub(super) struct Setting {
     pub(super) rules: String,
     pub(super) incidents: IncidentOptions,
     pub(super) subjects: Subjects,
+    /// What keeps the state.
+    pub(super) engine: EngineKind,
 }
 
 impl Setting {
@@ -55,7 +58,8 @@ impl Setting {
     /// Returns the setting of a daemon that reports findings.
     pub(super) fn of(limits: Limits) -> Setting {
         let incidents = IncidentOptions::default();
-        Setting { limits, rules: RULES.to_owned(), incidents, subjects: Subjects::Findings }
+        let engine = EngineKind::Embedded;
+        Setting { limits, rules: RULES.to_owned(), incidents, subjects: Subjects::Findings, engine }
     }
 }
 
@@ -86,7 +90,7 @@ pub(super) struct Reports {
 
 /// A daemon without clouds.
 pub(super) struct World {
-    state: tempfile::TempDir,
+    place: Place,
     writer: Option<Writer>,
     schedule: Schedule,
     rules: Arc<Rules>,
@@ -112,8 +116,6 @@ pub(super) struct World {
 
 impl World {
     fn new(setting: &Setting) -> World {
-        let memory = std::path::Path::new("/dev/shm");
-        let state = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let sources: Vec<Source> = CLUSTERS
             .iter()
             .zip(PROVIDERS)
@@ -145,7 +147,7 @@ impl World {
             archive_bytes_max: 1 << 20,
         };
         World {
-            state: state.expect("a folder"),
+            place: Place::new(setting.engine),
             writer: None,
             schedule,
             rules,
@@ -165,7 +167,7 @@ impl World {
 
     fn open(&mut self) {
         self.writer = None;
-        self.writer = Some(opened(|| Writer::start(self.state.path().into(), Stay::Brief)));
+        self.writer = Some(opened(|| Writer::start(self.place.location(), Stay::Brief)));
     }
 
     fn writer(&self) -> &Writer {
@@ -302,7 +304,7 @@ impl World {
             return;
         }
         self.writer = None;
-        let ledger = opened(|| Ledger::open(self.state.path()));
+        let ledger = opened(|| Ledger::open(self.place.location()));
         let log = request.source.log.clone();
         let due = |ledger: &Ledger| {
             let progress = ledger.progress(&log).expect("the state is read");
