@@ -120,7 +120,9 @@ impl World {
     /// Starts with so many logs of CloudWatch Logs, each of a cluster of its own, and with more lines of config.
     pub(crate) fn of_clusters(clusters: usize, config: &str) -> World {
         let world = World::start();
-        let sources: Vec<String> = (0..clusters).map(|n| eks(&format!("c{n}"), &world.logs)).collect();
+        // Each in a region of its own, because a quota is of a region.
+        let source = |n| eks(&format!("c{n}"), &world.logs).replace("eu-west-1", &format!("eu-test-{n}"));
+        let sources: Vec<String> = (0..clusters).map(source).collect();
         (0..clusters).for_each(|n| world.logs.create_group(&group_of(n), LogGroupClass::Standard));
         world.configure(config, &sources);
         world
