@@ -50,6 +50,14 @@ impl Place {
         }
     }
 
+    /// Returns how many writers can share it.
+    pub(super) fn replicas(&self) -> usize {
+        match self {
+            Place::Directory(_) => 1,
+            Place::Schema(_) => 2,
+        }
+    }
+
     /// Returns it as the writer wants it.
     pub(super) fn location(&self) -> Location {
         match self {

@@ -1,5 +1,6 @@
 //! A daemon without clouds: it has the real writer, ledger, schedule and folds, but its logs are lists of requests.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,10 @@ pub(super) struct Reports {
 /// A daemon without clouds.
 pub(super) struct World {
     place: Place,
-    writer: Option<Writer>,
+    /// Those of the replicas that share the state; one where it is a directory.
+    writers: Vec<Writer>,
+    /// How many requests the writers got.
+    asked: Cell<usize>,
     schedule: Schedule,
     rules: Arc<Rules>,
     sources: Vec<Source>,
@@ -148,7 +152,8 @@ impl World {
         };
         World {
             place: Place::new(setting.engine),
-            writer: None,
+            writers: Vec::new(),
+            asked: Cell::new(0),
             schedule,
             rules,
             sources,
@@ -166,17 +171,21 @@ impl World {
     }
 
     fn open(&mut self) {
-        self.writer = None;
-        self.writer = Some(opened(|| Writer::start(self.place.location(), Stay::Brief)));
+        self.writers.clear();
+        for _ in 0..self.place.replicas() {
+            self.writers.push(opened(|| Writer::start(self.place.location(), Stay::Brief)));
+        }
     }
 
+    /// Returns the writer of one replica or the other, in no regular order.
     fn writer(&self) -> &Writer {
-        self.writer.as_ref().expect("opened at the first visit")
+        let asked = self.asked.replace(self.asked.get() + 1);
+        &self.writers[asked.count_ones() as usize % self.writers.len()]
     }
 
     /// Runs one tick: new windows in order, then rereads, with the commits of both sources mixed; then the deliveries.
     async fn visit(&mut self, visit: &Visit, at: Second, requests: &[Request]) {
-        if visit.restarts || self.writer.is_none() {
+        if visit.restarts || self.writers.is_empty() {
             self.open();
         }
         let mut dice = visit.shuffle;
@@ -303,7 +312,7 @@ impl World {
         if request.rows() <= self.engine.limits.commit_rows_max {
             return;
         }
-        self.writer = None;
+        self.writers.clear();
         let ledger = opened(|| Ledger::open(self.place.location()));
         let log = request.source.log.clone();
         let due = |ledger: &Ledger| {
