@@ -1,9 +1,9 @@
 //! Several replicas on one database are killed, paused and lose their database, and what is found and reported is that of one
 //! process.
 //!
-//! `STAKEOUT_TEST_REPLICAS` says how many kills, pauses and restarts of the database there are (`3,2,1` by default; `200,60,20`
-//! is the long form), `STAKEOUT_TEST_SEED` which ones. The logs have more hours to catch up with the more there is of that, so
-//! the replicas are at work all the time.
+//! `STAKEOUT_TEST_REPLICAS` says how many kills, pauses and restarts of the database there are, and how many logs (`3,2,1,12` by
+//! default; `200,60,20,60` is the long form), `STAKEOUT_TEST_SEED` which ones. The logs have more hours to catch up with the more
+//! there is of that, so the replicas are at work all the time.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,10 +19,9 @@ use super::world::{World, terminate};
 use crate::support::postgres::Postgres;
 
 const REPLICAS: usize = 4;
-const LOGS: usize = 60;
 /// Hours to catch up with, for each thing that happens to the replicas, and at least.
-const HOURS_FOR_EACH: i64 = 6;
-const HOURS_MIN: i64 = 24;
+const HOURS_FOR_EACH: i64 = 4;
+const HOURS_MIN: i64 = 12;
 /// How long anything may take; a replica takes over after two seconds.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LEASE: &str = "2s";
@@ -95,10 +94,10 @@ fn let_them_work(dice: &mut Dice) {
 }
 
 /// Fills the logs: somebody who asks all clusters again and again, and one for each cluster.
-fn fill(world: &World, begin: i64, hours: i64) {
+fn fill(world: &World, logs: usize, begin: i64, hours: i64) {
     for hour in (0..hours).step_by(3) {
         let at = begin + hour * HOUR;
-        for log in 0..LOGS {
+        for log in 0..logs {
             let offset = i64::try_from(log).expect("few");
             let mut lines = refused("198.51.100.7", at + 5 * MINUTE + offset, 2, 60);
             if hour % 12 == 0 {
@@ -110,7 +109,7 @@ fn fill(world: &World, begin: i64, hours: i64) {
 }
 
 fn objects(world: &World, what: &str) -> Vec<Value> {
-    let ran = world.run(&[what, "list", "-o", "json", "--limit", "1000", "--since", "8760h"]);
+    let ran = world.run(&[what, "list", "-o", "json", "--number", "1000"]);
     ran.assert_code(0);
     ran.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
@@ -158,36 +157,39 @@ fn progress(world: &World) -> (BTreeMap<String, String>, usize) {
     (logs.collect(), usize::try_from(pending.sum::<u64>()).expect("few"))
 }
 
-fn blows(dice: &mut Dice) -> Vec<Blow> {
-    let counts = std::env::var("STAKEOUT_TEST_REPLICAS").unwrap_or_else(|_| "3,2,1".to_owned());
-    let counts: Vec<usize> = counts.split(',').map(|n| n.parse().expect("a number")).collect();
+/// Returns what happens to the replicas, in an order of chance, and how many logs there are.
+fn blows(dice: &mut Dice) -> (Vec<Blow>, usize) {
+    let counts = std::env::var("STAKEOUT_TEST_REPLICAS").unwrap_or_else(|_| "3,2,1,12".to_owned());
+    let mut counts: Vec<usize> = counts.split(',').map(|n| n.parse().expect("a number")).collect();
+    let logs = counts.pop().expect("the number of logs");
     let kinds = [Blow::Kill, Blow::Pause, Blow::Restart];
     let mut blows: Vec<Blow> = kinds.iter().zip(counts).flat_map(|(kind, n)| vec![*kind; n]).collect();
     for index in (1..blows.len()).rev() {
         blows.swap(index, usize::try_from(dice.below(index as u64 + 1)).expect("few"));
     }
-    blows
+    (blows, logs)
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the daemons ask the clock too")]
 fn what_replicas_find_and_report_is_that_of_one_process_whatever_happens_to_them() {
     let Some(mut server) = Postgres::start() else { return };
     let mut dice = Dice::of_environment("replicas");
-    let blows = blows(&mut dice);
+    let (blows, logs) = blows(&mut dice);
     let hours = (HOURS_FOR_EACH * i64::try_from(blows.len()).expect("few")).max(HOURS_MIN);
     let now = Timestamp::now().as_second();
     // All that is found is over and closed when the logs are read.
     let begin = (now.div_euclid(HOUR) - hours - 6) * HOUR;
     let schedule = format!("schedule: {{start: -{}h, max_backfill: 60d, reread: [1h]}}", hours + 8);
-    let alone = World::of_clusters(LOGS, &schedule);
-    fill(&alone, begin, hours);
+    let alone = World::of_clusters(logs, &schedule);
+    fill(&alone, logs, begin, hours);
     alone.once_done(now);
     let (expected, expected_incidents) = (found(&alone), incidents(&alone));
-    assert!(expected.len() > LOGS, "{} findings", expected.len());
+    assert!(expected.len() > logs, "{} findings", expected.len());
     let messages = sent(&alone).len();
 
-    let world = World::of_clusters(LOGS, &schedule);
-    fill(&world, begin, hours);
+    let world = World::of_clusters(logs, &schedule);
+    fill(&world, logs, begin, hours);
     let url = server.url();
     let postgres = format!("state: {{postgres: {{url: {url:?}, tls: disable, lease: {LEASE}}}}}");
     world.reconfigure("state: {path: state}", &postgres);
@@ -243,7 +245,7 @@ fn what_replicas_find_and_report_is_that_of_one_process_whatever_happens_to_them
     let doubled: usize = sent.values().map(|times| times - 1).sum();
     // A message is in flight for each of two destinations; of a kill or a crash at most one of SNS.
     assert!(doubled <= blows.len(), "{doubled} messages came again after {blows:?}");
-    println!(
+    eprintln!(
         "{} findings, {} incidents, {} messages ({messages} of one process), {doubled} again, {} fenced",
         expected.len(),
         expected_incidents.len(),
