@@ -40,6 +40,7 @@ mod scanners;
 mod sick_neighbours;
 mod silences;
 mod renamed_destination;
+mod replicas;
 mod rotated;
 mod stretched;
 mod three_clouds;

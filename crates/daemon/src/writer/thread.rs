@@ -152,7 +152,8 @@ impl WriterThread {
         match request {
             Request::Close(request, reply) => self.close(vec![(request, reply)]),
             Request::Settle(settlement, lease, reply) => {
-                drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement, lease.as_slice()))));
+                let settled = self.with(|ledger| ledger.settle_delivery(&settlement, lease.as_slice()));
+                drop(reply.send(settled));
             }
             Request::Deliveries(destination, reply) => {
                 drop(reply.send(self.read(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
