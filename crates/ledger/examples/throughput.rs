@@ -5,6 +5,8 @@
 //!
 //! A window asks for what a close asks for, and commits the rows of ten addresses.
 
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement for people")]
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;

@@ -181,7 +181,7 @@ impl Store {
             columns = table.key_columns(""),
             name = table.name,
         );
-        let firsts: Vec<Key> = ranges.iter().filter_map(|range| first_key(range)).collect();
+        let firsts: Vec<Key> = ranges.iter().filter_map(first_key).collect();
         if firsts.len() < ranges.len() {
             return Err(LedgerError::refused("a range of keys has no first key"));
         }

@@ -178,9 +178,9 @@ fn a_crash_of_the_server_loses_nothing_that_was_acknowledged() {
             thread::yield_now();
         }
         if crash % 2 == 0 {
-            server.crash()
+            server.crash();
         } else {
-            server.stop_fast()
+            server.stop_fast();
         }
         let (more, error) = victim.join().expect("an error, and no panic");
         assert!(matches!(error, LedgerError::Unavailable { .. }), "{error}");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stakeout_core::address::TrustedProxies;
+use stakeout_core::commit::{Commit, LogCommit};
 use stakeout_core::delivery::{Activity, NotificationFilter, Settlement, Subject};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
@@ -387,6 +388,27 @@ fn opened<T>(open: impl Fn() -> Result<T, LedgerError>) -> T {
             Err(LedgerError::Locked { .. }) if begun.elapsed() < Duration::from_secs(30) => std::thread::yield_now(),
             other => return other.expect("the state opens"),
         }
+    }
+}
+
+/// Nothing that is kept of the progress of all logs may be older than what another replica wrote.
+#[test]
+fn the_least_progress_knows_what_another_replica_read() {
+    for engine in EngineKind::all().into_iter().filter(|engine| *engine == EngineKind::Postgres) {
+        let world = World::new(&Setting { engine, ..Setting::of(Limits::default()) });
+        let [one, other] = [(); 2].map(|()| Ledger::open(world.place.location()).expect("opens"));
+        let mut least = LeastProgress::read(&world.engine, &one).expect("read");
+        for source in &world.sources {
+            let written = other.alone(|ledger| {
+                let progress = Progress::new(source.log.clone(), Second(BEGIN));
+                let source = ledger.source_id_for(&source.log)?;
+                let logs = vec![LogCommit { source, minutes: Vec::new(), progress }];
+                ledger.commit_window(&mut Commit { logs, ..Commit::empty(ledger.next_delivery()) }, &[])
+            });
+            written.expect("written");
+        }
+        one.alone(|ledger| least.refresh(ledger)).expect("read");
+        assert_eq!(least.read_until(Second(BEGIN + 2 * WINDOW_SECONDS)), Second(BEGIN));
     }
 }
 
