@@ -177,9 +177,10 @@ fn what_replicas_find_and_report_is_that_of_one_process_whatever_happens_to_them
     let mut dice = Dice::of_environment("replicas");
     let (blows, logs) = blows(&mut dice);
     let hours = (HOURS_FOR_EACH * i64::try_from(blows.len()).expect("few")).max(HOURS_MIN);
-    let now = Timestamp::now().as_second();
+    // The last tick of the daemons, so that all read the same windows.
+    let now = Timestamp::now().as_second().div_euclid(HOUR) * HOUR;
     // All that is found is over and closed when the logs are read.
-    let begin = (now.div_euclid(HOUR) - hours - 6) * HOUR;
+    let begin = now - (hours + 6) * HOUR;
     let schedule = format!("schedule: {{start: -{}h, max_backfill: 60d, reread: [1h]}}", hours + 8);
     let alone = World::of_clusters(logs, &schedule);
     fill(&alone, logs, begin, hours);
