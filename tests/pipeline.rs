@@ -42,6 +42,7 @@ mod shared_logs;
 mod sick_neighbours;
 mod silences;
 mod renamed_destination;
+mod replicas;
 mod rotated;
 mod stretched;
 mod three_clouds;

@@ -6,5 +6,7 @@ pub(crate) mod golden;
 pub(crate) mod mutation;
 #[cfg(feature = "azure")]
 pub(crate) mod node;
+#[allow(dead_code, reason = "tests of other crates use the rest")]
+pub(crate) mod postgres;
 pub(crate) mod python;
 pub(crate) mod seeds;

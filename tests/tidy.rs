@@ -227,11 +227,13 @@ fn only_the_ledger_knows_its_engine() {
             spelled.push(file.clone());
         }
     }
-    for manifest in files("crates", &["Cargo.toml"]) {
+    for (manifest, library) in
+        files("crates", &["Cargo.toml"]).iter().flat_map(|it| [(it, engine), (it, "tokio-postgres")])
+    {
         let knows = ["dependencies", "dev-dependencies"]
             .iter()
-            .any(|section| dependencies(&text(&manifest), section).contains(engine));
-        assert_eq!(knows, manifest == "crates/ledger/Cargo.toml", "{manifest}");
+            .any(|section| dependencies(&text(manifest), section).contains(library));
+        assert_eq!(knows, manifest == "crates/ledger/Cargo.toml", "{manifest} and {library}");
     }
     assert_eq!(spelled, Vec::<String>::new());
 }

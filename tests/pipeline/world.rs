@@ -118,6 +118,22 @@ impl World {
         world
     }
 
+    /// Starts with so many logs of CloudWatch Logs, each of a cluster of its own, and with more lines of config.
+    pub(crate) fn of_clusters(clusters: usize, config: &str) -> World {
+        let world = World::start();
+        // Each in a region of its own, because a quota is of a region.
+        let source = |n| eks(&format!("c{n}"), &world.logs).replace("eu-west-1", &format!("eu-test-{n}"));
+        let sources: Vec<String> = (0..clusters).map(source).collect();
+        (0..clusters).for_each(|n| world.logs.create_group(&group_of(n), LogGroupClass::Standard));
+        world.configure(config, &sources);
+        world
+    }
+
+    /// Puts lines into the log of the cluster with this number.
+    pub(crate) fn ingest_cluster(&self, cluster: usize, lines: &[Line]) {
+        lines.iter().for_each(|line| drop(self.logs.ingest(&group_of(cluster), STREAM, line.ms, &line.text)));
+    }
+
     /// Starts with an audit log file that holds these lines.
     pub(crate) fn of_file(lines: &[Line]) -> World {
         let world = World::start();
@@ -524,6 +540,11 @@ sources:
 fn is_about_an_incident(message: &str) -> bool {
     let object: Value = serde_json::from_str(message).expect("JSON");
     object["class_uid"].as_i64() == Some(2005)
+}
+
+/// Returns the log group of the cluster with this number.
+fn group_of(cluster: usize) -> String {
+    format!("/aws/eks/c{cluster}/cluster")
 }
 
 fn eks(cluster: &str, logs: &CloudWatchLogs) -> String {

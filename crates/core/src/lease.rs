@@ -38,7 +38,7 @@ impl fmt::Display for Duty {
 pub struct Lease {
     /// The name of the duty.
     pub name: String,
-    /// The number of the owner: each change of owner adds one, so a write of an earlier owner can be told.
+    /// The number of the owner: each change of owner adds one, so a write of an earlier owner can be recognized.
     pub epoch: i64,
 }
 
@@ -69,7 +69,7 @@ pub fn share(
     let quota = names.len() / alive.len() + usize::from(position < names.len() % alive.len());
     let mine: Vec<&String> = names.iter().filter(|name| owners.get(*name) == Some(me)).collect();
     let free: Vec<&String> = names.iter().filter(|name| !owners.contains_key(*name)).collect();
-    // Each replica begins elsewhere, so that two rarely claim the same.
+    // Each replica begins at another one, so that two rarely claim the same.
     let first = free.len() * position / alive.len();
     let in_turn = free[first..].iter().chain(&free[..first]);
     LeaseChanges {

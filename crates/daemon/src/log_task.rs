@@ -126,7 +126,7 @@ impl<'a> LogTask<'a> {
             self.commit_progress(gap, Some(kind)).await?;
         }
         for window in due.windows {
-            if shutdown.is_requested() {
+            if self.is_stopped(shutdown) {
                 return Ok(LogSummary { is_pending: true, ..summary });
             }
             let is_late = window.latest() <= due.late_until;
@@ -139,7 +139,7 @@ impl<'a> LogTask<'a> {
             summary.is_pending |= !self.follow_up(shutdown).await?;
         }
         for window in due.rereads {
-            if shutdown.is_requested() {
+            if self.is_stopped(shutdown) {
                 return Ok(LogSummary { is_pending: true, ..summary });
             }
             if self.read_window(window, Read::Again).await? {
@@ -155,10 +155,15 @@ impl<'a> LogTask<'a> {
             }
         }
         summary.is_pending |= !self.follow_up(shutdown).await?;
-        if !shutdown.is_requested() {
+        if !self.is_stopped(shutdown) {
             self.query_context().await?;
         }
         Ok(summary)
+    }
+
+    /// Returns whether to end here: the process ends, or another replica goes on with the log.
+    fn is_stopped(&self, shutdown: &Shutdown) -> bool {
+        shutdown.is_requested() || self.right.is_to_pass()
     }
 
     /// Reads and commits one window. Returns `false` if the window could not be read and is still due; the failure is
@@ -208,7 +213,7 @@ impl<'a> LogTask<'a> {
     async fn follow_up(&mut self, shutdown: &Shutdown) -> Result<bool, StateError> {
         let cursor = self.progress.cursor;
         for batch in self.log.follow_up_batches(self.progress.due_follow_ups()) {
-            if shutdown.is_requested() {
+            if self.is_stopped(shutdown) {
                 return Ok(false);
             }
             let (begun, window) = (clock::monotonic(), batch.window);

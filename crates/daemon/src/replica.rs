@@ -68,6 +68,12 @@ impl Right {
         shared.held().valid(&lease.name) == Some(lease.epoch)
     }
 
+    /// Returns whether another replica is to have it: what is in flight ends, and nothing new begins.
+    pub(crate) fn is_to_pass(&self) -> bool {
+        let Some((shared, lease)) = self.replica.0.as_ref().zip(self.lease.as_ref()) else { return false };
+        shared.held().leases.surplus.contains(&lease.name)
+    }
+
     /// Returns whether `error` says that another replica has taken over, and forgets the lease then. The error may be about
     /// another log of the same commit.
     pub(crate) fn is_lost(&self, error: &StateError) -> bool {

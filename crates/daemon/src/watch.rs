@@ -369,7 +369,9 @@ impl Watch {
         let progress = progress.unwrap_or_else(|| Progress::new(log.source.log.clone(), start));
         let _running = self.writer().note_running();
         let task = LogTask::new(log, progress, at, &self.options, self.writer(), &self.engine, right);
-        task.run(due, &self.costs, shutdown, bar).await
+        let summary = task.run(due, &self.costs, shutdown, bar).await?;
+        // What is left is due to the replica that gets the log.
+        Ok(LogSummary { is_pending: summary.is_pending && !right.is_to_pass(), ..summary })
     }
 }
 

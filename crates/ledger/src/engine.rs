@@ -8,12 +8,16 @@ use std::sync::Arc;
 use stakeout_core::lease::Lease;
 
 use crate::batch::Batch;
-use crate::embedded::{self, Compaction, Embedded, Stay};
+use crate::embedded::{self, Embedded};
 use crate::error::Result;
 use crate::key::{Key, KeyRange};
 use crate::leases;
 use crate::live_bytes::LiveBytes;
-use crate::postgres::{PostgresOptions, Store, TurnKind};
+use crate::postgres::{PostgresOptions, Store};
+
+pub(crate) use crate::embedded::{COMPACT_OVER_BYTES, catching};
+pub use crate::embedded::{Compaction, Stay};
+pub(crate) use crate::postgres::TurnKind;
 
 /// Where a ledger is stored.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 /// The fix for any damage, and for another format. Findings that were reported may be reported again.
-const REPAIR: &str = "move the directory away and start again; `schedule: {start: -24h}` then reads the last day again";
+const REPAIR: &str = "move the directory away (or name another `schema`) and start again; `schedule: {start: -24h}` then reads the last day again";
 
 /// An error of the ledger. None of them means that something acknowledged was lost, except [`LedgerError::Damaged`].
 #[derive(Debug, thiserror::Error)]

@@ -99,6 +99,8 @@ pub struct WantedLeases {
 pub struct HeldLeases {
     /// The epoch of each lease that this replica holds, by name.
     pub mine: BTreeMap<String, i64>,
+    /// Those of them that are over this replica's share: it gives them back when nothing of them is in flight.
+    pub surplus: BTreeSet<String>,
     /// Who holds each lease, by name: the host of the replica.
     pub hosts: BTreeMap<String, String>,
     /// The replicas that are alive: this one too.
@@ -148,7 +150,7 @@ impl Leases {
                 owners.iter().map(|row| (row.get(0), ReplicaId(row.get(1)))).collect();
 
             let (claim, mut give_back) = self.changes(wanted, &hosts, &owners);
-            give_back.retain(|name| !wanted.in_use.contains(name));
+            let surplus = give_back.extract_if(.., |name| wanted.in_use.contains(name)).collect();
             if !give_back.is_empty() {
                 run(connection, "give leases back", GIVE_BACK, &[me, &give_back])?;
                 mine.retain(|name, _| !give_back.contains(name));
@@ -163,7 +165,7 @@ impl Leases {
             let of_others = of_others.map(|(name, owner)| (name.clone(), host_of(owner)));
             let own = mine.keys().map(|name| (name.clone(), self.host.clone()));
             let hosts_of = of_others.chain(own).collect();
-            Ok(HeldLeases { mine, hosts: hosts_of, alive: hosts.len() })
+            Ok(HeldLeases { mine, surplus, hosts: hosts_of, alive: hosts.len() })
         })
     }
 

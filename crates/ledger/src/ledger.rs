@@ -27,13 +27,11 @@ use stakeout_core::time::Second;
 
 use crate::archive::Archive;
 use crate::archived::{ArchivedFindings, archived};
-use crate::embedded::{self, Compaction, Stay, catching};
-use crate::engine::{self, Engine, Location};
+use crate::engine::{self, Compaction, Engine, Location, Stay, TurnKind, catching};
 use crate::error::{LedgerError, Result};
 use crate::id_allocator::IdAllocator;
 use crate::key::Key;
 use crate::pending::Pending;
-use crate::postgres::TurnKind;
 use crate::rule_meta::RuleMetaStore;
 use crate::totals::Totals;
 use crate::write_batch::{WriteBatch, parse_json};
@@ -52,10 +50,11 @@ const UNFINISHED: u32 = u32::MAX;
 pub use reads::{NeededRows, OldestRows};
 pub use transfer::Transferred;
 
-/// The state of one daemon, on disk, held by one process at a time.
+/// The state of one daemon in a directory, held by one process at a time, or of several replicas in PostgreSQL.
 ///
-/// Reads may run beside each other; a write excludes reads and other writes. After a write has failed, every read and
-/// write fails with [`LedgerError::Reopen`]: the disk may hold any part of that write, and an alert about state that is
+/// In a directory, reads may run beside each other; a write excludes reads and other writes. In PostgreSQL, the threads of a
+/// process take turns. After a write has failed, every read and
+/// write fails with [`LedgerError::Reopen`]: any part of that write may be there, and an alert about state that is
 /// not durable could be sent twice.
 #[derive(Debug)]
 pub struct Ledger {
@@ -83,7 +82,7 @@ struct LedgerState {
 
 impl Ledger {
     /// The size of a database over which compacting it may be worth it.
-    pub const COMPACT_OVER_BYTES: u64 = embedded::COMPACT_OVER_BYTES;
+    pub const COMPACT_OVER_BYTES: u64 = engine::COMPACT_OVER_BYTES;
 
     /// Opens the state at `location` for a moment.
     ///
@@ -201,7 +200,7 @@ impl Ledger {
         state.totals.next_delivery
     }
 
-    /// Writes all changes of the windows of some logs, or none, and returns when they are on the disk.
+    /// Writes all changes of the windows of some logs, or none, and returns when they are durable.
     ///
     /// Each row overwrites the stored one of its rule, group and minute. The commit gives its minutes away, so that a flood
     /// is not in memory twice. The engine's memory grows with the number of values that change.
@@ -275,7 +274,7 @@ impl Ledger {
     }
 
     /// Gives the pending deliveries of the destination `from`, and what it shows of incidents, to the destination `to`, and returns the number of their
-    /// entries and notices when that is on the disk.
+    /// entries and notices when that is durable.
     pub fn move_pending(&self, from: &str, to: &str) -> Result<usize> {
         self.write(|state| {
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
@@ -312,7 +311,7 @@ impl Ledger {
         if batch.is_empty() {
             return Ok(());
         }
-        // Set first: whatever stops the write, an unknown part of it may be on the disk.
+        // Set first: whatever stops the write, an unknown part of it may be there.
         state.is_poisoned = true;
         let (totals, deliveries) = batch.apply()?;
         state.totals = totals;
@@ -327,6 +326,13 @@ impl Ledger {
     /// The first write in `f` ends the turn, and its end without a write does; what comes after reads a later state.
     pub fn alone<T>(&self, f: impl FnOnce(&Ledger) -> Result<T>) -> Result<T> {
         let _turn = self.turn(TurnKind::Alone)?;
+        f(self)
+    }
+
+    /// Runs `f`, which only reads, on one state: what others write meanwhile, it does not see. Costs nothing where this process
+    /// is the only one.
+    pub fn snapshot<T>(&self, f: impl FnOnce(&Ledger) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Snapshot)?;
         f(self)
     }
 

@@ -1,9 +1,10 @@
 //! The durable state of Stakeout: minutes, progress, findings and pending deliveries.
 //!
 //! There are two writes, [`Ledger::commit_window`] and [`Ledger::settle_delivery`], and a third that a person asks for
-//! while no daemon runs, [`Ledger::move_pending`]. Each is one batch, and each has reached the disk when it returns. This crate decides nothing: core says what to write, and the caller handles
-//! errors. It is the only crate that depends on `sled`, and no signature names it. The modules are in order, from
-//! the disk upwards.
+//! while no daemon runs, [`Ledger::move_pending`]. Each is one batch, and each is durable when it returns. [`Leases`] of
+//! replicas are beside it, and touch no finding. This crate decides nothing: core says what to write, and the caller handles
+//! errors. It is the only crate that depends on `sled` and `tokio-postgres`, and no signature names them. The modules are in
+//! order, from the disk upwards; nothing above `engine` and `archive` knows which engine there is.
 
 mod error;
 mod key;
@@ -27,8 +28,7 @@ mod id_allocator;
 mod ledger;
 
 pub use archived::ArchivedFindings;
-pub use embedded::{Compaction, Stay};
-pub use engine::Location;
+pub use engine::{Compaction, Location, Stay};
 pub use error::LedgerError;
 pub use leases::{HeldLeases, Leases, WantedLeases, lease_hosts};
 pub use ledger::{Ledger, NeededRows, OldestRows, Transferred};

@@ -166,33 +166,34 @@ impl WriterThread {
         match request {
             Request::Close(request, reply) => self.close(vec![(request, reply)]),
             Request::Settle(settlement, lease, reply) => {
-                drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement, lease.as_slice()))));
+                let settled = self.with(|ledger| ledger.settle_delivery(&settlement, lease.as_slice()));
+                drop(reply.send(settled));
             }
             Request::Deliveries(destination, reply) => {
-                drop(reply.send(self.with(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
+                drop(reply.send(self.read(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
             }
-            Request::Pending(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.stored()?.pending)))),
-            Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
+            Request::Pending(reply) => drop(reply.send(self.read(|ledger| Ok(ledger.stored()?.pending)))),
+            Request::Findings(keys, reply) => drop(reply.send(self.read(|ledger| findings(ledger, keys)))),
             Request::Incidents(question, reply) => {
-                drop(reply.send(self.with(|ledger| incidents::reported(ledger, &question))));
+                drop(reply.send(self.read(|ledger| incidents::reported(ledger, &question))));
             }
             Request::Search(mut search, reply) => {
-                let archive = self.with(|ledger| search.step(ledger));
+                let archive = self.read(|ledger| search.step(ledger));
                 drop(reply.send(archive.map(|archive| (*search, archive))));
             }
             Request::SearchIncidents(mut search, reply) => {
-                let archive = self.with(|ledger| search.step(ledger));
+                let archive = self.read(|ledger| search.step(ledger));
                 drop(reply.send(archive.map(|archive| (*search, archive))));
             }
-            Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
+            Request::Summary(reply) => drop(reply.send(self.read(Summary::of))),
             Request::Progress(log, reply) => {
                 let progress = |ledger: &Ledger| Ok(ledger.progress(&log)?.map(|(_, progress)| progress));
-                drop(reply.send(self.with(progress)));
+                drop(reply.send(self.read(progress)));
             }
-            Request::Progresses(reply) => drop(reply.send(self.with(progresses))),
-            Request::DayReported(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.day_reported()?.0)))),
+            Request::Progresses(reply) => drop(reply.send(self.read(progresses))),
+            Request::DayReported(reply) => drop(reply.send(self.read(|ledger| Ok(ledger.day_reported()?.0)))),
             Request::ReportDay(line, reply) => drop(reply.send(self.with(|ledger| day::report(ledger, *line)))),
-            Request::Check(reply) => drop(reply.send(self.with(|_| Ok(())))),
+            Request::Check(reply) => drop(reply.send(self.read(|_| Ok(())))),
         }
     }
 
@@ -203,6 +204,11 @@ impl WriterThread {
         {
             metric::state(bytes, blobs, &stored);
         }
+    }
+
+    /// Runs `f`, which only reads, on one state of the ledger.
+    fn read<T>(&mut self, f: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, StateError> {
+        self.with(|ledger| ledger.snapshot(f))
     }
 
     /// Runs `f` on the ledger, and opens the ledger again first if an earlier write failed.
@@ -307,13 +313,6 @@ fn progresses(ledger: &Ledger) -> Result<(Vec<Progress>, Stored), LedgerError> {
 }
 
 fn findings(ledger: &Ledger, keys: Vec<FindingKey>) -> Result<HashMap<FindingKey, Finding>, LedgerError> {
-    let mut findings = HashMap::new();
-    for key in keys {
-        if !findings.contains_key(&key)
-            && let Some(finding) = ledger.finding(&key)?
-        {
-            findings.insert(key, finding);
-        }
-    }
-    Ok(findings)
+    let findings = ledger.findings(&keys.into_iter().collect())?;
+    Ok(findings.into_iter().map(|finding| (finding.key, finding)).collect())
 }

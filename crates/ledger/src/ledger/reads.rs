@@ -361,6 +361,20 @@ impl Ledger {
         })
     }
 
+    /// Returns those of the findings with these keys that are stored outside of the archive. Ascending by key.
+    pub fn findings(&self, keys: &BTreeSet<FindingKey>) -> Result<Vec<Finding>> {
+        self.read(|state| {
+            let ids = keys.iter().map(|key| Ok(Key::Finding(findings::id_of(*key, &self.hash_key))));
+            let (mut found, mut inflater) = (Vec::new(), Inflater::new());
+            for stored in self.engine.get_all(ids) {
+                if let (key, Some(value)) = stored? {
+                    found.push(state.rule_meta.complete(findings::read(key, &value, &mut inflater)?)?);
+                }
+            }
+            Ok(found)
+        })
+    }
+
     fn ids_of_actors(&self, actors: &BTreeSet<Actor>) -> Result<BTreeSet<FindingId>> {
         let of_addresses = actors.iter().filter_map(|actor| match actor {
             Actor::Address(source) => Some(Key::findings_of_actor(findings::beginning_of(*source, &self.hash_key))),

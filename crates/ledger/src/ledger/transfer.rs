@@ -20,11 +20,11 @@ use super::{FORMAT, Ledger, Turn, UNFINISHED};
 use crate::archive::Archive;
 use crate::archived_finding::{ArchivedFinding, FindingHead};
 use crate::batch::Batch;
-use crate::embedded::{ArchiveOrder, Stay, catching};
-use crate::engine::{Engine, Location};
+use crate::embedded::ArchiveOrder;
+use crate::engine::{Engine, Location, Stay, TurnKind, catching};
 use crate::error::{LedgerError, Result};
 use crate::key::Key;
-use crate::postgres::TurnKind;
+
 use crate::totals::Totals;
 use crate::write_batch::parse_json;
 

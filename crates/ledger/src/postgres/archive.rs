@@ -120,7 +120,7 @@ pub(crate) struct TableFindings<F> {
     /// All findings between these positions are still to be read; `None` where there are none.
     rest: Option<(i64, i64)>,
     wanted: F,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     /// The heads of wanted findings, the next one first.
     heads: VecDeque<(i64, FindingHead)>,
     found: VecDeque<ArchivedFinding>,
@@ -150,7 +150,7 @@ impl<F: Fn(&FindingHead) -> bool> Iterator for TableFindings<F> {
 impl<F: Fn(&FindingHead) -> bool> TableFindings<F> {
     fn connection(&mut self) -> Result<&Connection> {
         if self.connection.is_none() {
-            self.connection = Some(Connection::open(&self.options)?);
+            self.connection = Some(Box::new(Connection::open(&self.options)?));
         }
         Ok(self.connection.as_ref().expect("it was just opened"))
     }

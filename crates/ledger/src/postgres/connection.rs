@@ -20,8 +20,9 @@ use crate::error::{LedgerError, Result};
 
 /// How long one statement may take in the database.
 const STATEMENT_MS_MAX: u32 = 60_000;
-/// How long a statement may wait for a lock. Commits of other replicas wait for each other.
-const LOCK_MS_MAX: u32 = 30_000;
+/// How long a statement may wait for a lock. Commits of other replicas wait for each other; one that is paused in a commit
+/// holds them up until the database ends its transaction, so this is longer than that.
+const LOCK_MS_MAX: u32 = 45_000;
 /// How long the database keeps a transaction in which nothing happens: that of a process that is paused, with its locks.
 const IDLE_IN_TRANSACTION_MS_MAX: u32 = 30_000;
 /// How long to wait for any sign of an answer: longer than a statement may take.

@@ -35,7 +35,7 @@ pub enum PostgresTls {
 /// Where the state is in PostgreSQL.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    pub(super) config: Config,
+    pub(super) config: Box<Config>,
     pub(super) tls: PostgresTls,
     pub(super) schema: String,
 }
@@ -89,7 +89,7 @@ impl PostgresOptions {
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVES_MAX);
-        Ok(PostgresOptions { config, tls, schema: schema.to_owned() })
+        Ok(PostgresOptions { config: Box::new(config), tls, schema: schema.to_owned() })
     }
 
     /// Returns the schema that holds the state.

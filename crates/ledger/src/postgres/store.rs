@@ -25,8 +25,6 @@ use crate::live_bytes::LiveBytes;
 const PLANS: &str = "
     SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET jit TO off;
     SET plan_cache_mode TO force_generic_plan";
-/// Every write waits for this lock, and holds it until its transaction ends. Schemas of one database do not share it.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('stakeout ' || current_schema(), 0))";
 const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Values and ranges of one question, and values of one statement that writes.
 const PAGE: usize = 512;
@@ -60,6 +58,12 @@ struct Session {
     statements: HashMap<String, Statement>,
 }
 
+/// Returns the statement that takes the lock for which every write waits, until its transaction ends. It is named after the
+/// schema, which may not exist yet.
+fn lock(options: &PostgresOptions) -> String {
+    format!("SELECT pg_advisory_xact_lock(hashtextextended('stakeout {}', 0))", options.schema())
+}
+
 impl Session {
     fn open(options: &PostgresOptions) -> Result<Session> {
         let connection = Connection::open(options)?;
@@ -90,7 +94,8 @@ impl Store {
     pub(crate) fn open(options: &PostgresOptions, further: &[&str]) -> Result<Store> {
         let session = Session::open(options)?;
         session.run("begin a transaction", "BEGIN")?;
-        session.run("make the schema", &format!("{LOCK}; CREATE SCHEMA IF NOT EXISTS {}", options.schema()))?;
+        session.run("wait for other writes", &lock(options))?;
+        session.run("make the schema", &format!("CREATE SCHEMA IF NOT EXISTS {}", options.schema()))?;
         migrate(&session.connection, further)?;
         session.run("commit the tables", "COMMIT")?;
         let (turn, turn_ended) = Default::default();
@@ -109,10 +114,10 @@ impl Store {
             turn = self.turn_ended.wait(turn).unwrap_or_else(PoisonError::into_inner);
         }
         let mut session = self.session();
-        if session.begin(kind).is_err() {
+        if session.begin(kind, &self.options).is_err() {
             // Whatever it was: nothing is read and nothing is written yet, so a new connection may try.
             *session = Session::open(&self.options)?;
-            session.begin(kind)?;
+            session.begin(kind, &self.options)?;
         }
         *turn = Some(thread::current().id());
         Ok(())
@@ -176,7 +181,7 @@ impl Store {
             columns = table.key_columns(""),
             name = table.name,
         );
-        let firsts: Vec<Key> = ranges.iter().filter_map(|range| first_key(range)).collect();
+        let firsts: Vec<Key> = ranges.iter().filter_map(first_key).collect();
         if firsts.len() < ranges.len() {
             return Err(LedgerError::refused("a range of keys has no first key"));
         }
@@ -281,7 +286,7 @@ impl Store {
     /// Returns whether a transaction was committed whose answer was lost. Connects again, and waits until it has ended.
     fn is_committed(&self, session: &mut Session, transaction: &str) -> Result<bool> {
         *session = Session::open(&self.options)?;
-        session.run("wait for the lost transaction", &format!("BEGIN; {LOCK}; COMMIT"))?;
+        session.run("wait for the lost transaction", &format!("BEGIN; {}; COMMIT", lock(&self.options)))?;
         let status =
             session.query("read what became of it", "SELECT pg_xact_status($1::text::xid8)", &[&transaction])?;
         Ok(status.first().and_then(|row| row.get::<_, Option<&str>>(0)) == Some("committed"))
@@ -340,12 +345,12 @@ struct Changes {
 }
 
 impl Session {
-    fn begin(&self, kind: TurnKind) -> Result<()> {
+    fn begin(&self, kind: TurnKind, options: &PostgresOptions) -> Result<()> {
         match kind {
             TurnKind::Snapshot => self.run("begin to read", BEGIN_SNAPSHOT),
             TurnKind::Alone => {
                 self.run("begin to write", "BEGIN")?;
-                self.run("wait for other writes", LOCK)
+                self.run("wait for other writes", &lock(options))
             }
         }
     }

@@ -14,7 +14,7 @@ use stakeout_core::incident::IncidentKey;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second};
-use stakeout_ledger::Ledger;
+use stakeout_ledger::{Ledger, LedgerError};
 
 use crate::place::Place;
 use crate::samples;
@@ -72,22 +72,35 @@ fn victim() {
     let Ok(place) = std::env::var(VICTIM) else {
         return;
     };
-    let mut out = std::io::stdout();
-    let ledger = Place::of_text(&place).open().expect("opens");
-    let mut settle = |n: u64| {
-        ledger.settle_delivery(&settlement(n), &[]).expect("written");
-        writeln!(out, "\nsettled {n}").expect("the parent listens");
-    };
-    // What the previous victim did not settle.
-    let pending = ledger.deliveries(samples::DESTINATION, Second(0)).expect("read").into_iter();
-    pending.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
-    for n in ledger.next_delivery().0.. {
-        ledger.commit_window(&mut commit(n), &[]).expect("written");
-        writeln!(std::io::stdout(), "\ncommitted {n}").expect("the parent listens");
-        if n % 2 == 0 {
-            settle(n);
+    let error = write_on(&Place::of_text(&place), |line| {
+        writeln!(std::io::stdout(), "\n{line}").expect("the parent listens");
+    });
+    panic!("{error}");
+}
+
+/// Commits and settles until something fails, and says what is done.
+pub(crate) fn write_on(place: &Place, mut say: impl FnMut(&str)) -> LedgerError {
+    let mut write = || {
+        let ledger = place.open()?;
+        // What the previous victim did not settle.
+        for delivery in ledger.deliveries(samples::DESTINATION, Second(0))? {
+            let n = delivery.id.0;
+            if n % 2 == 0 {
+                ledger.settle_delivery(&settlement(n), &[])?;
+                say(&format!("settled {n}"));
+            }
         }
-    }
+        for n in ledger.next_delivery().0.. {
+            ledger.commit_window(&mut commit(n), &[])?;
+            say(&format!("committed {n}"));
+            if n % 2 == 0 {
+                ledger.settle_delivery(&settlement(n), &[])?;
+                say(&format!("settled {n}"));
+            }
+        }
+        Ok(())
+    };
+    write().expect_err("it goes on for ever")
 }
 
 /// The moments at which victims are killed, random and repeatable.
@@ -122,7 +135,13 @@ pub(crate) struct Acknowledged {
 }
 
 impl Acknowledged {
-    fn read_line(&mut self, line: &str) -> bool {
+    /// Adds what was acknowledged later.
+    pub(crate) fn add(&mut self, later: Acknowledged) {
+        self.committed = later.committed.max(self.committed);
+        self.settled = later.settled.max(self.settled);
+    }
+
+    pub(crate) fn read_line(&mut self, line: &str) -> bool {
         let number = |word| line.strip_prefix(word).and_then(|n| n.parse().ok());
         if let Some(n) = number("committed ") {
             self.committed = Some(n);

@@ -16,6 +16,7 @@ mod place;
 #[allow(dead_code, reason = "tests of other crates use the rest")]
 mod postgres;
 mod power;
+mod replicas;
 mod round_trip;
 mod samples;
 mod settling;

@@ -440,3 +440,32 @@ fn waiting_groups_are_found_by_their_end() {
         assert_eq!(due(100, 9), [waiting[0].clone(), waiting[2].clone()]);
     }
 }
+
+/// A server is asked for so many values at once, and no more.
+#[test]
+fn what_one_question_does_not_ask_for_comes_too() {
+    const FINDINGS: u64 = 1_300;
+    for place in &Place::each() {
+        let ledger = place.open().expect("a new ledger");
+        let findings: Vec<Finding> = (0..FINDINGS).map(|n| samples::finding(n, 0)).collect();
+        let minutes = [(Minute(0), samples::rows(1, FINDINGS, 0))];
+        let full = samples::full_commit();
+        let commit = Commit { findings: findings.clone(), deliveries: Vec::new(), ..full };
+        ledger.commit_window(&mut samples::with_rows(commit, minutes), &[]).expect("written");
+        let mut found = Vec::new();
+        ledger.each_finding_after(None, usize::MAX, |finding| found.push(finding)).expect("read");
+        found.sort_by_key(|finding| finding.key);
+        let expected: Vec<Finding> = findings.iter().rev().cloned().collect();
+        assert_eq!(found, expected, "a range");
+        let groups: HashSet<_> = findings.iter().map(|finding| &finding.group).collect();
+        assert_eq!(ledger.findings_of_groups(&groups, 9).expect("read"), expected, "many ranges and many keys");
+        assert_eq!(ledger.findings_quiet(Second(i64::MAX), 700).expect("read").len(), 700);
+
+        // They leave, and their keys with them.
+        let archived = findings.iter().map(|finding| finding.key).collect();
+        let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+        ledger.commit_window(&mut Commit { archived, ..next }, &[]).expect("written");
+        assert_eq!(ledger.findings_of_groups(&groups, 9).expect("read"), []);
+        assert_eq!(samples::archived_findings(&ledger).expect("read"), expected);
+    }
+}
