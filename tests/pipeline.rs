@@ -47,4 +47,5 @@ mod three_ways;
 mod timelines;
 mod tune;
 mod two_logs;
+mod webhooks;
 mod world;

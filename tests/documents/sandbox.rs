@@ -159,6 +159,8 @@ impl<'a> Sandbox<'a> {
             .env("HOME", self.folder())
             .env("SLACK_WEBHOOK_URL", self.clouds.slack.webhook_url())
             .env("PAGERDUTY_ROUTING_KEY", "fakefakefakefakefakefakefakefake")
+            .env("WEBHOOK_SECRET", "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5")
+            .env("WEBHOOK_API_KEY", "canary")
             .env("SLACK_BOT_TOKEN", stakeout_fakes::slack_api::BOT_TOKEN)
             .env("HEARTBEAT_URL", HEARTBEAT_URL)
             .env("CREDENTIALS_DIRECTORY", self.folder().join("credentials"))

@@ -34,8 +34,8 @@ pub(crate) fn open(config: &DestinationConfig, outbound: &Outbound) -> Result<De
             Channel::PagerDuty(PagerDuty::new(&config.endpoint, key, &outbound.common).with_context(context)?)
         }
         DestinationKind::Webhook(webhook) => {
-            let (url, token) = (webhook.url.clone(), webhook.token.clone());
-            Channel::Webhook(Webhook::new(url, token, &outbound.common).with_context(context)?)
+            let (url, credentials) = (webhook.url.clone(), webhook.credentials.clone());
+            Channel::Webhook(Webhook::new(url, credentials, &outbound.common).with_context(context)?)
         }
         DestinationKind::Sns(sns) => {
             let topic = Sns::new(sns.topic_arn.clone(), &sns.access, &outbound.aws).with_context(context)?;

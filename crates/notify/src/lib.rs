@@ -19,6 +19,7 @@ mod http;
 pub mod slack;
 pub mod sns;
 pub mod pagerduty;
+pub mod signature;
 pub mod webhook;
 pub mod stdout;
 pub mod destination;

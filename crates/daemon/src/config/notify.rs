@@ -1,5 +1,7 @@
 //! The destinations of findings and incidents: `notify`. Nothing is sent here, not even to check that a destination exists.
 
+pub(crate) mod webhook;
+
 use glob::Pattern;
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_aws::Access;
@@ -13,6 +15,8 @@ use stakeout_notify::{pagerduty, slack};
 use super::route::{self, WantedRule};
 use crate::section::secret::SecretScope;
 use crate::section::{self, SectionReader, aws, keys, secret, url};
+
+use webhook::Webhook;
 
 /// Each commit writes a delivery for each destination; more destinations are a job for a fan-out service.
 const DESTINATIONS_MAX: usize = 64;
@@ -94,15 +98,6 @@ pub(crate) struct PagerDuty {
     pub(crate) routing_key: SecretString,
     /// The Events API, or a fake of it on this machine.
     pub(crate) endpoint: Endpoint,
-}
-
-/// A URL that accepts findings and incidents as JSON.
-#[derive(Clone, Debug)]
-pub(crate) struct Webhook {
-    /// The URL, https or on this machine. It is a secret, because many URLs contain a token.
-    pub(crate) url: SecretString,
-    /// The bearer token, if any; valid in a header.
-    pub(crate) token: Option<SecretString>,
 }
 
 /// Parses `notify`. An error in one destination does not hide the errors in the others.
@@ -189,7 +184,7 @@ fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind
         [("slack", at)] => slack(at, reader).map(DestinationKind::Slack),
         [("sns", at)] => sns(at).map(DestinationKind::Sns),
         [("pagerduty", at)] => pagerduty(at, reader).map(DestinationKind::PagerDuty),
-        [("webhook", at)] => webhook(at, reader).map(DestinationKind::Webhook),
+        [("webhook", at)] => webhook::read(at, reader).map(DestinationKind::Webhook),
         [(_, at)] => stdout(at),
         [(first, _), (second, at), ..] => {
             Err(at
@@ -299,33 +294,10 @@ fn pagerduty(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<PagerDuty, D
     Ok(PagerDuty { routing_key: secret.value.unwrap_or_default(), endpoint })
 }
 
-fn webhook(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Webhook, Diagnostic> {
-    let map = keys(at, &["url", "url_file", "token", "token_file"])?;
-    let secret = secret::need(&map, "url", "the URL that accepts the findings", reader)?;
-    if let Some(url) = &secret.value {
-        Endpoint::parse(url.expose_secret()).map_err(|error| url::fault(&secret.at, error))?;
-    }
-    Ok(Webhook { url: secret.value.unwrap_or_default(), token: token(&map, reader)? })
-}
-
 fn stdout(at: &At<'_>) -> Result<DestinationKind, Diagnostic> {
     match &at.node.value {
         Value::Null => Ok(DestinationKind::Stdout),
         Value::Map(entries) if entries.is_empty() => Ok(DestinationKind::Stdout),
         _ => Err(at.error("standard output has no settings", "write stdout: {}")),
     }
-}
-
-fn token(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretString>, Diagnostic> {
-    if map.get("token").is_none() && map.get("token_file").is_none() {
-        return Ok(None);
-    }
-    let secret = secret::need(map, "token", "the token", reader)?;
-    if secret.value.as_ref().is_none_or(|token| token.expose_secret().bytes().all(|b| b.is_ascii_graphic())) {
-        return Ok(secret.value);
-    }
-    Err(secret.at.error(
-        "the token contains a space, a line break or a non-ASCII character",
-        "write only the token, on one line and without `Bearer`",
-    ))
 }
