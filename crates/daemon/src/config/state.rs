@@ -49,6 +49,9 @@ pub(super) fn read(top: &Map<'_>, reader: &SectionReader<'_>) -> Result<StateCon
             Some(base) => section::path(&at, at.text()?, Path::new(&base))?,
             None => reader.path(&at)?,
         };
+        if state.path.parent().is_none() {
+            return Err(at.error("the state would be the root of the file system", "name a directory of its own"));
+        }
     }
     if let Some(at) = map.get("retain") {
         state.retain_seconds = duration::seconds(&at)?;
