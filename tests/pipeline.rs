@@ -3,6 +3,7 @@
 //! Time is an argument (`once --at`), so hours pass in milliseconds. Each test has a world of its own.
 
 mod addresses;
+mod alertmanager;
 mod audit;
 mod bot;
 mod budgets;
@@ -42,6 +43,7 @@ mod silences;
 mod renamed_destination;
 mod rotated;
 mod stretched;
+mod teams;
 mod three_clouds;
 mod three_ways;
 mod timelines;

@@ -38,7 +38,8 @@ pub(super) fn read(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Webhoo
     })
 }
 
-fn token(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretString>, Diagnostic> {
+/// Reads the bearer token of a section, if it has one.
+pub(super) fn token(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretString>, Diagnostic> {
     if map.get("token").is_none() && map.get("token_file").is_none() {
         return Ok(None);
     }
