@@ -114,7 +114,7 @@ impl Service for AlertService {
             Ok(posted) => posted,
             Err(error) => return problem(400, &format!("parsing alerts body failed: {error}")),
         };
-        if let Some(error) = posted.iter().find_map(|alert| fault(alert)) {
+        if let Some(error) = posted.iter().find_map(fault) {
             return problem(400, &error);
         }
         let mut alerts = self.alerts.lock();
