@@ -3,6 +3,7 @@
 //! Time is an argument (`once --at`), so hours pass in milliseconds. Each test has a world of its own.
 
 mod addresses;
+mod alertmanager;
 mod audit;
 mod bot;
 mod budgets;
@@ -45,9 +46,11 @@ mod renamed_destination;
 mod replicas;
 mod rotated;
 mod stretched;
+mod teams;
 mod three_clouds;
 mod three_ways;
 mod timelines;
 mod tune;
 mod two_logs;
+mod webhooks;
 mod world;

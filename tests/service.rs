@@ -130,7 +130,7 @@ fn a_reload_of_a_broken_config_fails_before_the_signal() {
     let unit = fs::read_to_string(unit).expect("the unit");
     let commands: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("ExecReload=")).collect();
     let [check, signal] = commands[..] else { panic!("{commands:?}") };
-    assert_eq!(signal, "/bin/kill -HUP $MAINPID");
+    assert_eq!(signal, "/bin/sh -c 'kill -HUP $MAINPID'");
     let check = check.strip_prefix("/usr/bin/env -u CREDENTIALS_DIRECTORY ").expect("the check sees no credentials");
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
     let [check, start] = [check, start].map(|line| line.split(' ').collect::<Vec<_>>());

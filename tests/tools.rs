@@ -133,14 +133,14 @@ fn what_cannot_be_explained_is_an_error_with_an_exit_code() {
     let (code, _, stderr) = run(&["explain", PROBING, "-"], &format!("{event}\n{{\"kind\":\"Event\",\"auditID\n"));
     assert_eq!((code, stderr.as_str()), (Some(1), "1 of 2 records cannot be read"));
     let (code, _, stderr) = run(&["explain", PROBING, "-"], "");
-    assert!(code == Some(0) && stderr.contains("the input is empty"), "{stderr}");
+    assert!(code == Some(65) && stderr.contains("the input is empty"), "{stderr}");
     let many = format!("{event}\n").repeat(150);
     let (code, stdout, _) = run(&["explain", "-o", "json", PROBING, "-"], &many);
     assert_eq!((code, stdout.lines().count()), (Some(0), 100));
     assert_eq!(run(&["tune", "--from", "2026-11-22T00:00:00Z", "--to", "2026-11-21T00:00:00Z", "-"], event).0, Some(2));
     assert_eq!(run(&["tune", "--rule", "unknown", "-"], event).0, Some(2));
     let (code, _, stderr) = run(&["tune", "-"], "");
-    assert!(code == Some(0) && stderr.contains("the input is empty"), "{stderr}");
+    assert!(code == Some(65) && stderr.contains("the input is empty"), "{stderr}");
 }
 
 #[test]

@@ -159,6 +159,12 @@ impl<'a> Sandbox<'a> {
             .env("HOME", self.folder())
             .env("SLACK_WEBHOOK_URL", self.clouds.slack.webhook_url())
             .env("PAGERDUTY_ROUTING_KEY", "fakefakefakefakefakefakefakefake")
+            .env(
+                "TEAMS_WEBHOOK_URL",
+                "https://prod-01.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=x",
+            )
+            .env("WEBHOOK_SECRET", "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5")
+            .env("WEBHOOK_API_KEY", "canary")
             .env("SLACK_BOT_TOKEN", stakeout_fakes::slack_api::BOT_TOKEN)
             .env("HEARTBEAT_URL", HEARTBEAT_URL)
             .env("CREDENTIALS_DIRECTORY", self.folder().join("credentials"))

@@ -36,6 +36,7 @@ fn an_incident_is_one_alert_that_grows_and_is_resolved() {
     let payload = payload(alert);
     assert!(payload["summary"].as_str().is_some_and(|summary| summary.contains("8.8.8.8")), "{payload}");
     assert_eq!(payload["source"], "cluster-0");
+    assert!(payload["class"].as_str().is_some_and(|class| class.starts_with("kubernetes-")), "{payload}");
     let details = &payload["custom_details"];
     assert_eq!(details["show"], format!("stakeout incidents show {}", alert.dedup_key));
     assert!(details["silence"].as_str().is_some_and(|it| it.starts_with("stakeout silence add --source")), "{details}");

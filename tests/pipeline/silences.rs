@@ -146,3 +146,24 @@ fn nobody_hides_behind_the_silence_of_one_rule() {
     typo.assert_code(2);
     assert!(typo.stderr.contains("did you mean `cluster-0`?"), "{}", typo.stderr);
 }
+
+/// A silence of half of the internet would be one of everything.
+#[test]
+fn a_silence_of_the_internet_is_refused() {
+    let world = world("incidents");
+    for wide in ["0.0.0.0/0", "::/0", "128.0.0.0/1", "2000::/3"] {
+        let common = ["silence", "add", "--for", "7d", "--reason", "red team", "--owner", "ada", "--source", wide];
+        let refused = world.run(&common);
+        refused.assert_code(2);
+        assert!(
+            refused.stderr.contains("a large part of the internet (write a network of at least /8"),
+            "{}",
+            refused.stderr
+        );
+    }
+    silence(&world, &["--source", "10.0.0.0/8", "--id", "vpn"]);
+    let listed = world.run(&["silence", "list", "-o", "json"]);
+    let silence: Value = serde_json::from_str(&listed.stdout).expect("a JSON object");
+    assert_eq!((&silence["id"], &silence["source"]), (&Value::from("vpn"), &Value::from("10.0.0.0/8")));
+    assert_eq!((&silence["status"], &silence["cluster"]), (&Value::from("in force"), &Value::Null));
+}

@@ -12,7 +12,9 @@ use stakeout_fakes::cloudwatch_logs::LogGroupClass;
 use stakeout_fakes::log_analytics::TablePlan;
 use stakeout_fakes::pagerduty::{PagerDuty, ROUTING_KEY};
 use stakeout_fakes::slack_api::{BOT_TOKEN, CHANNEL};
-use stakeout_fakes::{CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, SlackApi, Sns, Webhook};
+use stakeout_fakes::{
+    Alertmanager, CloudLogging, CloudWatchLogs, LogAnalytics, Server, Slack, SlackApi, Sns, Teams, Webhook,
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -74,6 +76,10 @@ pub(crate) struct World {
     pub(crate) sns: Sns,
     /// Only [`World::use_pager`] sends to it.
     pub(crate) pager: PagerDuty,
+    /// Only [`World::use_teams`] sends to it.
+    pub(crate) teams: Teams,
+    /// Only [`World::use_alertmanager`] sends to it.
+    pub(crate) alertmanager: Alertmanager,
     /// Only [`World::of_files`] sends to it.
     pub(crate) webhook: Webhook,
     topic: String,
@@ -163,7 +169,7 @@ impl World {
                 (CloudWatchLogs::start().await, CloudWatchLogs::start().await),
                 (CloudLogging::start().await, LogAnalytics::start().await),
                 (Slack::start().await, Sns::start().await, Webhook::start().await),
-                (SlackApi::start().await, PagerDuty::start().await),
+                (SlackApi::start().await, PagerDuty::start().await, Teams::start().await, Alertmanager::start().await),
             )
         });
         let (logs, other_logs) = (started.0.0.expect("a port"), started.0.1.expect("a port"));
@@ -171,6 +177,7 @@ impl World {
         let (slack, sns) = (started.2.0.expect("a port"), started.2.1.expect("a port"));
         let webhook = started.2.2.expect("a port");
         let (slack_api, pager) = (started.3.0.expect("a port"), started.3.1.expect("a port"));
+        let (teams, alertmanager) = (started.3.2.expect("a port"), started.3.3.expect("a port"));
         logs.create_group(GROUP, LogGroupClass::Standard);
         let topic = sns.create_topic("eu-west-1", "findings");
         let folder = tempfile::tempdir().expect("a folder");
@@ -183,6 +190,8 @@ impl World {
             slack_api,
             sns,
             pager,
+            teams,
+            alertmanager,
             webhook,
             topic,
             folder,
@@ -268,6 +277,21 @@ impl World {
     pub(crate) fn use_pager(&self, route: &str) {
         let pager = format!("{{routing_key: {ROUTING_KEY}, endpoint: {:?}}}", self.pager.endpoint());
         self.reconfigure("notify:\n", &format!("notify:\n  - {{name: on-call, {route} pagerduty: {pager}}}\n"));
+    }
+
+    /// Adds Teams as a destination, with these keys of its route.
+    pub(crate) fn use_teams(&self, route: &str) {
+        let teams = format!("{{webhook_url: {:?}}}", self.teams.webhook_url());
+        self.reconfigure("notify:\n", &format!("notify:\n  - {{name: channel, {route} teams: {teams}}}\n"));
+    }
+
+    /// Adds an Alertmanager at this address as a destination, with these keys of its route.
+    pub(crate) fn use_alertmanager(&self, route: &str, endpoint: &str) {
+        let alertmanager = format!("{{endpoint: {endpoint:?}, labels: {{team: payments}}}}");
+        self.reconfigure(
+            "notify:\n",
+            &format!("notify:\n  - {{name: alerts, {route} alertmanager: {alertmanager}}}\n"),
+        );
     }
 
     fn configure(&self, config: &str, sources: &[String]) {

@@ -19,7 +19,16 @@ fn the_exit_code_reports_findings_on_request() {
     assert_eq!(code(&[&scan()]), Some(0));
     assert_eq!(code(&["--exit-on-finding", &scan()]), Some(3));
     assert_eq!(code(&["--exit-on-finding", &quiet()]), Some(0));
-    assert_eq!(replay_stdin(&["--exit-on-finding", "-"], b"").status.code(), Some(0));
+}
+
+/// Nothing read is not nothing found.
+#[test]
+fn empty_input_is_65() {
+    for input in [&b""[..], b"\n\n", &[0; 4_096]] {
+        let output = replay_stdin(&["--exit-on-finding", "-"], input);
+        assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+        assert!(output.stdout.is_empty() && stderr(&output).contains("the input is empty"), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -338,7 +338,7 @@ fn what_is_no_audit_log_is_named() {
     assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     for empty in ["", "\n \n", "[]", r#"{"events":[],"searchedLogStreams":[]}"#] {
         let output = replay(&["-"], empty.as_bytes());
-        assert_eq!(output.status.code(), Some(0), "{empty}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(65), "{empty}: {}", stderr(&output));
         assert!(stderr(&output).contains("the input is empty"), "{empty}: {}", stderr(&output));
     }
 }

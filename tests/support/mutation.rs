@@ -6,7 +6,7 @@ use super::dice::Dice;
 /// Most damages of one text.
 const DAMAGES_MAX: u64 = 6;
 /// Longest piece that is moved or removed, in bytes.
-const PIECE_BYTES_MAX: u64 = 64;
+const PIECE_BYTES_MAX: usize = 64;
 /// What is put into texts: ends and begins of everything, numbers at limits, characters of more than one byte.
 const PIECES: [&[u8]; 30] = [
     b"\"",
@@ -67,7 +67,7 @@ impl Mutations {
 
     fn damage(&mut self, text: &mut Vec<u8>) {
         let at = self.index(text.len() + 1);
-        let piece = at..(at + self.index(usize::try_from(PIECE_BYTES_MAX).expect("few"))).min(text.len());
+        let piece = at..(at + self.index(PIECE_BYTES_MAX)).min(text.len());
         match self.dice.below(7) {
             0 => {
                 if let Some(byte) = text.get_mut(at) {
@@ -81,9 +81,11 @@ impl Mutations {
                 text.splice(at..at, twice);
             }
             4 => {
-                let other = &self.good[self.dice.below(self.good.len() as u64) as usize];
-                let from = self.dice.below(other.len() as u64 + 1) as usize;
-                let to = (from + self.dice.below(PIECE_BYTES_MAX) as usize).min(other.len());
+                let which = self.index(self.good.len());
+                let from = self.index(self.good[which].len() + 1);
+                let longest = self.index(PIECE_BYTES_MAX);
+                let other = &self.good[which];
+                let to = (from + longest).min(other.len());
                 text.splice(piece, other[from..to].iter().copied());
             }
             _ => {

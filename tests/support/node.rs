@@ -59,7 +59,8 @@ fn install_once(environment: &Path) {
         fs::write(environment.join(name), text).expect("the environment can be written");
     }
     let mut npm = Command::new("npm");
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]).current_dir(environment);
+    npm.args(["ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"])
+        .current_dir(environment);
     let output = npm.output().unwrap_or_else(|error| panic!("{NO_NPM}: {error}"));
     checked(&output, NO_PACKAGES);
     fs::write(whole, "").expect("the environment can be written");

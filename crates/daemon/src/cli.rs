@@ -31,7 +31,8 @@ use crate::tune::{self, TuneArgs};
 /// Detects reconnaissance against the Kubernetes API of your clusters.
 ///
 /// Every hour, Stakeout reads the audit logs that the clouds already keep and counts denied and anonymous requests per
-/// source address with Sigma rules. It reports each finding once, with its evidence, to Slack, SNS or a webhook.
+/// source address with Sigma rules. It reports each finding once, with its evidence, to Slack, Microsoft Teams, PagerDuty,
+/// Alertmanager, SNS, a webhook or standard output.
 #[derive(Debug, Parser)]
 #[command(
     name = "stakeout",

@@ -210,6 +210,7 @@ fn config_text(clouds: &[Box<dyn Fake>], slack: &SlackApi) -> String {
     let (endpoint, (channel, _)) = (slack.endpoint(), CHANNEL);
     format!(
         "state: {{path: state}}
+silences: silences.yaml
 sources:
 {sources}notify:
   - name: secops

@@ -1,11 +1,13 @@
 //! From the config of a destination to the destination.
 
 use anyhow::{Context, Result};
+use stakeout_notify::alertmanager::Alertmanager;
 use stakeout_notify::destination::{Channel, Destination};
 use stakeout_notify::pagerduty::PagerDuty;
 use stakeout_notify::slack::{Bot, Slack};
 use stakeout_notify::sns::Sns;
 use stakeout_notify::stdout::Stdout;
+use stakeout_notify::teams::Teams;
 use stakeout_notify::webhook::Webhook;
 
 use crate::config::notify::{Destination as DestinationConfig, DestinationKind, SlackMode};
@@ -33,9 +35,18 @@ pub(crate) fn open(config: &DestinationConfig, outbound: &Outbound) -> Result<De
             let key = config.routing_key.clone();
             Channel::PagerDuty(PagerDuty::new(&config.endpoint, key, &outbound.common).with_context(context)?)
         }
+        DestinationKind::Teams(config) => Channel::Teams {
+            teams: Teams::new(config.url.clone(), &outbound.common).with_context(context)?,
+            max_messages: config.max_messages_per_run as usize,
+        },
+        DestinationKind::Alertmanager(config) => {
+            let (token, labels) = (config.token.clone(), config.labels.clone());
+            let alertmanager = Alertmanager::new(&config.endpoint, token, labels, &outbound.common);
+            Channel::Alertmanager(Box::new(alertmanager.with_context(context)?))
+        }
         DestinationKind::Webhook(webhook) => {
-            let (url, token) = (webhook.url.clone(), webhook.token.clone());
-            Channel::Webhook(Webhook::new(url, token, &outbound.common).with_context(context)?)
+            let (url, credentials) = (webhook.url.clone(), webhook.credentials.clone());
+            Channel::Webhook(Webhook::new(url, credentials, &outbound.common).with_context(context)?)
         }
         DestinationKind::Sns(sns) => {
             let topic = Sns::new(sns.topic_arn.clone(), &sns.access, &outbound.aws).with_context(context)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
 use stakeout_core::delivery::{Activity, Settlement, Subject};
 use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
@@ -21,6 +22,7 @@ use tracing::{debug, info, warn};
 
 use crate::address_files::AddressFiles;
 use crate::clock;
+use crate::config::Schedule;
 use crate::in_flight::InFlightGuard;
 use crate::metric;
 use crate::pace::Wanted;
@@ -40,6 +42,8 @@ const FAILURES_MAX: usize = 5;
 const REFUSED_MAX: usize = 3;
 /// Findings of one step whose requests a message may show.
 const FINDINGS_OF_STEP: usize = 3;
+/// Open incidents that are read and sent again at once.
+const REPEATED_AT_ONCE: usize = 64;
 /// How long a destination that does not take its messages is left alone.
 const FAILED_PAUSE: Duration = Duration::from_secs(60);
 
@@ -52,6 +56,8 @@ enum Attempt<'a> {
     Incident(&'a Message<'a>, Background<'a>),
     /// A line of the thread of the message that is shown.
     Line(&'a IncidentReport<'a>, &'a Line<'a>, &'a ShownMessage, Background<'a>),
+    /// Open incidents, to a destination that forgets them.
+    Repetition(&'a [IncidentReport<'a>], Background<'a>),
 }
 
 impl Attempt<'_> {
@@ -68,6 +74,9 @@ impl Attempt<'_> {
             Attempt::Line(report, line, shown, background) => {
                 destination.send_line(report, line, shown, background).await.map(Some)
             }
+            Attempt::Repetition(reports, background) => {
+                destination.repeat(reports, background, now).await.map(|()| None)
+            }
         }
     }
 }
@@ -83,6 +92,8 @@ pub(crate) struct Outbox {
     silences: SilenceBook,
     /// What is known of addresses.
     addresses: AddressFiles,
+    /// When it hears of open incidents again.
+    schedule: Schedule,
     /// Paces the messages, of one tick after another.
     limiter: Option<Arc<DefaultDirectRateLimiter>>,
     pause: Mutex<Pause>,
@@ -111,13 +122,20 @@ impl Outbox {
         incidents: IncidentOptions,
         silences: SilenceBook,
         addresses: AddressFiles,
+        schedule: Schedule,
         paces: &mut SharedPaces,
     ) -> Outbox {
         let limiter = destination.pace().map(|pace| {
             let own = || Arc::new(RateLimiter::direct(quota(pace)));
             destination.channel_id().map_or_else(own, |channel| paces.entry(channel).or_insert_with(own).clone())
         });
-        Outbox { destination, incidents, silences, addresses, limiter, pause: Mutex::default() }
+        Outbox { destination, incidents, silences, addresses, schedule, limiter, pause: Mutex::default() }
+    }
+
+    /// Returns the tick after the next: one that comes late or fails ends no alert.
+    fn until(&self) -> Option<Timestamp> {
+        let next = self.schedule.tick_after(Second::from(clock::now()))?;
+        Timestamp::from_second(self.schedule.tick_after(next)?.0).ok()
     }
 
     /// Pauses for at least as long, beyond this tick.
@@ -225,11 +243,45 @@ async fn send_pending(
             summary.pending -= some.len();
         }
     }
+    if summary.pending == 0 && *wanted == Wanted::All && destination.forgets() && !shutdown.is_requested() {
+        repeat(outbox, writer).await?;
+    }
     if summary.sent > 0 {
         info!(destination = destination.name(), sent = summary.sent, pending = summary.pending, "messages sent");
     }
     metric::messages_pending(destination, others + summary.pending);
     Ok(summary)
+}
+
+/// Sends open incidents again to a destination that forgets them.
+async fn repeat(outbox: &Outbox, writer: &Writer) -> Result<(), StateError> {
+    let destination = &outbox.destination;
+    let (silences, now) = (outbox.silences.current(), Second::from(clock::now()));
+    for asked in writer.incidents_not_over().await?.chunks(REPEATED_AT_ONCE) {
+        let question = AskedIncidents {
+            asked: asked.to_vec(),
+            destination: destination.name().to_owned(),
+            options: outbox.incidents,
+            silences: silences.clone(),
+            now,
+        };
+        let ReportedIncidents { incidents, silenced, .. } = writer.incidents(question).await?;
+        let heard = incidents.iter().filter(|(uid, _)| !silenced.contains(uid));
+        let reports: Vec<IncidentReport<'_>> = heard
+            .map(|(uid, incident)| {
+                let activity = Activity::Update;
+                IncidentReport { incident, uid: *uid, activity, is_last: false, is_silenced: false }
+            })
+            .collect();
+        let book = outbox.addresses.current();
+        let background = Background { book: &book, until: outbox.until(), ..Background::default() };
+        if let Err(error) = attempt(outbox, Attempt::Repetition(&reports, background)).await {
+            warn!(destination = destination.name(), %error, "cannot send open incidents again");
+            outbox.pause(FAILED_PAUSE);
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Adds to what is settled that the destination has not heard of these incidents or of their last changes, but where it shows
@@ -286,7 +338,7 @@ async fn deliver(
     let destination = &outbox.destination;
     let mut settles = with_heard(settles, destination.name(), shown);
     let book = outbox.addresses.current();
-    let background = Background { book: &book, ..Background::default() };
+    let background = Background { book: &book, until: outbox.until(), ..Background::default() };
     let messages: Vec<&Message<'_>> = some.iter().map(|notification| &notification.message).collect();
     let [message @ Message { body: MessageBody::Incident(report), .. }] = messages[..] else {
         let sent = attempt(outbox, Attempt::Messages(&messages, background)).await;
@@ -450,7 +502,8 @@ mod tests {
             let channel = Channel::SlackBot { bot, max_messages: 10 };
             let destination = Destination::new("team".to_owned(), route, channel);
             let (silences, addresses) = (SilenceBook::default(), AddressFiles::default());
-            Outbox::new(destination, IncidentOptions::default(), silences, addresses, paces)
+            let schedule = Schedule::default();
+            Outbox::new(destination, IncidentOptions::default(), silences, addresses, schedule, paces)
         };
         let paces = &mut SharedPaces::default();
         let outboxes = ["C1", "C1", "C2"].map(|channel| outbox(channel, paces));

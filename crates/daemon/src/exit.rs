@@ -20,7 +20,7 @@ pub(crate) enum Exit {
     Incomplete,
     /// There are findings, and the caller asked for an exit code that says so.
     Findings,
-    /// The input has records, and too few of them are audit events. It is not what the caller meant, or it is damaged.
+    /// The input has no records, or too few of them are audit events. It is not what the caller meant, or it is damaged.
     Unusable,
 }
 

@@ -107,7 +107,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
         return Err(anyhow!("{unreadable} of {records} cannot be read").into());
     }
     if explained == 0 {
-        warn!("the input is empty");
+        error!("the input is empty: check where it comes from");
+        return Ok(Exit::Unusable);
     }
     Ok(Exit::Done)
 }

@@ -73,7 +73,10 @@ fn test(config: &ConfigArgs, name: Option<&str>) -> Result<Exit, Failure> {
             let body = MessageBody::Test { destination: destination.name() };
             let message = Message { id: format!("test-{}", now.as_millisecond()), body };
             match destination.send(&message, Background::default(), now).await {
-                Ok(_) => info!(destination = destination.name(), "test message sent"),
+                Ok(_) => {
+                    let next = destination.queues().unwrap_or_default();
+                    info!(destination = destination.name(), next, "test message sent");
+                }
                 Err(error) => {
                     error!(destination = destination.name(), %error, "cannot send the test message");
                     exit = Exit::Incomplete;

@@ -283,9 +283,6 @@ fn report(read: &ReadCounts, closed: &Closed, parts: &[InputPart]) {
 
 /// Warns of records that are no audit events, and of those that say too little.
 pub(crate) fn warn_of_unusable(read: &ReadCounts, parts: &[InputPart]) {
-    if read.records == 0 {
-        warn!("the input is empty");
-    }
     if let Some(first) = read.first_unusable(parts).filter(|_| !read.is_unusable()) {
         let records = read.unreadable + read.foreign;
         warn!(records, unreadable = read.unreadable, first, "records are not audit events and were not counted");

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::json;
 use stakeout_core::diagnostic::suggestion;
 use stakeout_core::finding_query::FindingQuery;
 use stakeout_core::rule::Rules;
@@ -14,6 +15,7 @@ use stakeout_core::silence::{Silence, Silences};
 use stakeout_core::text::visible;
 use stakeout_core::time::Second;
 use stakeout_ledger::Ledger;
+use stakeout_notify::ocsf;
 use tracing::{info, warn};
 
 use crate::admin_client;
@@ -25,7 +27,7 @@ use crate::finding_page::FindingRequest;
 use crate::finding_params::{self, FINDINGS_USUAL};
 use crate::incident_page::{self, IncidentSearch};
 use crate::network;
-use crate::printed::{Format, Printed};
+use crate::printed::{Format, FormatArgs, Printed};
 use crate::section::secret::SecretScope;
 use crate::silence_file;
 use crate::table::table;
@@ -49,10 +51,13 @@ enum SilenceVerb {
     Add(AddArgs),
     /// List the silences
     #[command(after_help = "Examples:
-  stakeout silence list -c stakeout.yaml")]
+  stakeout silence list -c stakeout.yaml
+  stakeout silence list -o json -c stakeout.yaml")]
     List {
         #[command(flatten)]
         config: ConfigArgs,
+        #[command(flatten)]
+        output: FormatArgs,
     },
     /// End a silence now
     ///
@@ -105,7 +110,7 @@ pub(crate) fn run(args: &SilenceArgs) -> Result<Exit, Failure> {
     let now = clock::now();
     match &args.verb {
         SilenceVerb::Add(args) => add(args, now),
-        SilenceVerb::List { config } => list(config, now.into()),
+        SilenceVerb::List { config, output } => list(config, output.format(), now.into()),
         SilenceVerb::Expire { id, config } => {
             let (config, _) = config.load(SecretScope::NONE)?;
             let silence = silence_file::expire(&path_of(&config)?, id, now.into())?;
@@ -213,13 +218,24 @@ fn would_silence(config: &Config, known: Silences, silence: Silence, now: Second
     }
 }
 
-fn list(config: &ConfigArgs, now: Second) -> Result<Exit, Failure> {
+fn list(config: &ConfigArgs, format: Format, now: Second) -> Result<Exit, Failure> {
     let (config, _) = config.load(SecretScope::NONE)?;
     let listed = known(&path_of(&config)?, now)?;
     let mut silences: Vec<&Silence> = listed.iter().collect();
     silences.sort_by_key(|silence| (silence.is_over(now), silence.until, &silence.id));
+    let status = |silence: &Silence| if silence.is_over(now) { "over" } else { "in force" };
+    if format == Format::Json {
+        let object = |silence: &&Silence| {
+            let Silence { id, source, cluster, rule, user, reason, owner, until } = silence;
+            ocsf::to_line(&json!({
+                "id": id, "status": status(silence), "until": until.to_string(), "owner": owner, "reason": reason,
+                "source": source, "cluster": cluster, "rule": rule, "user": user,
+            })) + "\n"
+        };
+        return Printed { text: silences.iter().map(object).collect(), notes: Vec::new() }.print();
+    }
     let row = |silence: &Silence| {
-        let status = if silence.is_over(now) { "over" } else { "in force" };
+        let status = status(silence);
         let owner = visible(&silence.owner);
         [
             silence.id.clone(),

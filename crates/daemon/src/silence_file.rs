@@ -23,6 +23,8 @@ use crate::section::{self, io_problem, keys};
 
 /// A thousand silences have a tenth of it.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The widest source: 10.0.0.0/8 and fd00::/8 are networks that somebody has, and nobody has a wider one.
+const PREFIX_MIN: u8 = 8;
 /// Longest reason, owner, rule, cluster or user.
 const TEXT_CHARS_MAX: usize = 500;
 const KEYS: [&str; 8] = ["id", "source", "cluster", "rule", "user", "reason", "owner", "until"];
@@ -124,6 +126,10 @@ fn entry(at: &At<'_>, now: Second) -> Result<Silence, Diagnostic> {
             ipnet::IpNet::V6(narrow) if narrow.prefix_len() > 64 => {
                 let fix = "write its /64: Stakeout counts a /64 as one source";
                 Err(at.error(format!("`{}` is a part of one source", at.text()?), fix))
+            }
+            wide if wide.prefix_len() < PREFIX_MIN => {
+                let fix = format!("write a network of at least /{PREFIX_MIN}, or name only a cluster or a rule");
+                Err(at.error(format!("`{}` is a large part of the internet", at.text()?), fix))
             }
             network => Ok(network),
         }

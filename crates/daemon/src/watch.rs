@@ -127,7 +127,9 @@ impl Watch {
         for destination in &config.notify {
             let destination = destination::open(destination, outbound)?.with_consoles(connections.consoles.clone());
             let (silences, addresses) = (process.silences.clone(), process.addresses.clone());
-            outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences, addresses, &mut paces)));
+            let schedule = config.schedule.clone();
+            let outbox = Outbox::new(destination, config.incidents, silences, addresses, schedule, &mut paces);
+            outboxes.push(Arc::new(outbox));
         }
         let heartbeat = config.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.clone());
         let heartbeat = heartbeat.map(|url| Heartbeat::new(url, &outbound.common).map(Arc::new)).transpose()?;

@@ -133,6 +133,7 @@ enum Request {
     Pending(oneshot::Sender<Result<BTreeMap<String, usize>, StateError>>),
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
     Incidents(Box<AskedIncidents>, oneshot::Sender<Result<ReportedIncidents, StateError>>),
+    IncidentsNotOver(oneshot::Sender<Result<Vec<(IncidentKey, FindingKey)>, StateError>>),
     Progress(LogId, oneshot::Sender<Result<Option<Progress>, StateError>>),
     Progresses(oneshot::Sender<Result<(Vec<Progress>, Stored), StateError>>),
     DayReported(oneshot::Sender<Result<Option<Day>, StateError>>),
@@ -221,6 +222,11 @@ impl Writer {
     /// stored. An incident with another key is one that the asked one was joined with.
     pub(crate) async fn incidents(&self, question: AskedIncidents) -> Result<ReportedIncidents, StateError> {
         self.request(|reply| Request::Incidents(Box::new(question), reply)).await
+    }
+
+    /// Returns the incidents that are not over, each with a finding of it, but for those that are too many.
+    pub(crate) async fn incidents_not_over(&self) -> Result<Vec<(IncidentKey, FindingKey)>, StateError> {
+        self.request(Request::IncidentsNotOver).await
     }
 
     /// Returns how far `log` is read, or `None` before its first commit.

@@ -1,5 +1,5 @@
-//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, STS, SNS, Slack, PagerDuty, healthchecks, a plain webhook
-//! and a proxy, with faults on demand.
+//! Strict loopback fakes of CloudWatch Logs, Cloud Logging, Log Analytics, STS, SNS, Slack, Teams, PagerDuty, Alertmanager, healthchecks, a
+//! plain webhook and a proxy, with faults on demand.
 //!
 //! Each server speaks the protocol of its original on `127.0.0.1` and is at least as strict: the cloud accepts every
 //! request that a fake accepts. `stakeout demo` and the tests use them. This crate knows none of Stakeout's types, and
@@ -35,11 +35,14 @@ pub mod markup;
 pub mod render;
 pub mod slack;
 pub mod slack_api;
+pub mod teams;
 pub mod pagerduty;
+pub mod alertmanager;
 pub mod webhook;
 pub mod heartbeat;
 pub mod proxy;
 
+pub use alertmanager::Alertmanager;
 pub use clock::Clock;
 pub use cloud_logging::CloudLogging;
 pub use cloudwatch_logs::CloudWatchLogs;
@@ -56,4 +59,5 @@ pub use slack::Slack;
 pub use slack_api::SlackApi;
 pub use sns::Sns;
 pub use sts::Sts;
+pub use teams::Teams;
 pub use webhook::Webhook;

@@ -358,6 +358,9 @@ impl Key {
             b'n' => "days of groups",
             b's' => "shown incidents",
             b'd' => "deliveries",
+            b'v' => "format",
+            b'k' => "hash key",
+            b't' => "totals",
             _ => "other",
         }
     }

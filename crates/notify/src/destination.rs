@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use stakeout_core::check::Check;
 use stakeout_core::delivery::NotificationFilter;
 use stakeout_core::finding::Finding;
-use stakeout_core::route::Route;
+use stakeout_core::route::{Route, Routed};
 use stakeout_core::rule::Level;
 use stakeout_core::shown::ShownMessage;
 
 use crate::address_book::AddressBook;
+use crate::alertmanager::Alertmanager;
 use crate::batching::DeliveryMode;
 use crate::console::{Consoles, LogConsole};
 use crate::error::{Receipt, SendError};
@@ -19,6 +20,7 @@ use crate::pagerduty::PagerDuty;
 use crate::slack::{Bot, Line, Rendering, Slack, lines_of};
 use crate::sns::Sns;
 use crate::stdout::Stdout;
+use crate::teams::Teams;
 use crate::webhook::Webhook;
 
 /// Most messages at once to Slack, by default.
@@ -27,6 +29,10 @@ pub const SLACK_MESSAGES_MAX: usize = 10;
 /// Messages that Slack takes at once from one webhook, and the time after which it takes another one: "1 per second, short
 /// bursts allowed" (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const SLACK_PACE: MessagePace = MessagePace { at_once: 3, each: Duration::from_secs(1) };
+
+/// Messages that Teams takes at once: "more than four requests in a second" are throttled
+/// (<https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>).
+const TEAMS_PACE: MessagePace = MessagePace { at_once: 3, each: Duration::from_secs(1) };
 
 /// At most 1.05 messages, edits and lines of threads a second for each channel, without bursts.
 const BOT_PACE: MessagePace = MessagePace { at_once: 1, each: Duration::from_millis(960) };
@@ -52,6 +58,8 @@ pub struct Background<'a> {
     pub shown: Option<&'a ShownMessage>,
     /// What is known of addresses.
     pub book: &'a AddressBook,
+    /// By when the destination hears of an open incident again, if it must: that is an alert's end until then.
+    pub until: Option<Timestamp>,
 }
 
 /// How fast a destination takes messages.
@@ -80,10 +88,19 @@ pub enum Channel {
         /// Most new messages at once; a digest has the others.
         max_messages: usize,
     },
+    /// A channel of Microsoft Teams.
+    Teams {
+        /// The workflow that posts there.
+        teams: Teams,
+        /// Most messages at once; more become one digest.
+        max_messages: usize,
+    },
     /// An SNS topic.
     Sns(Box<Sns>),
     /// A service of PagerDuty.
     PagerDuty(PagerDuty),
+    /// Prometheus Alertmanager.
+    Alertmanager(Box<Alertmanager>),
     /// A webhook of the user.
     Webhook(Webhook),
     /// Standard output.
@@ -109,8 +126,8 @@ impl Destination {
         &self.name
     }
 
-    /// Returns the kind of its channel, for logs and metrics: `slack`, `sns`, `pagerduty`, `webhook` or
-    /// `stdout`.
+    /// Returns the kind of its channel, for logs and metrics: `slack`, `teams`, `sns`, `pagerduty`, `alertmanager`,
+    /// `webhook` or `stdout`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.profile().0
@@ -122,7 +139,7 @@ impl Destination {
         self.profile().1
     }
 
-    /// Returns its filter. A Slack webhook cannot edit its messages, so it receives only what is new or escalates.
+    /// Returns its filter. The webhooks of Slack and Teams cannot edit messages, so they receive only what is new or escalates.
     #[must_use]
     pub fn notification_filter(&self) -> NotificationFilter {
         NotificationFilter {
@@ -143,8 +160,10 @@ impl Destination {
         match self.channel {
             Channel::Slack { max_messages, .. } => ("slack", DeliveryMode::Digest { max_messages }),
             Channel::SlackBot { max_messages, .. } => ("slack", DeliveryMode::Edited { max_messages }),
+            Channel::Teams { max_messages, .. } => ("teams", DeliveryMode::Digest { max_messages }),
             Channel::Sns(_) => ("sns", DeliveryMode::Each),
             Channel::PagerDuty(_) => ("pagerduty", DeliveryMode::Each),
+            Channel::Alertmanager(_) => ("alertmanager", DeliveryMode::Each),
             Channel::Webhook(_) => ("webhook", DeliveryMode::Each),
             Channel::Stdout(_) => ("stdout", DeliveryMode::Each),
         }
@@ -156,7 +175,8 @@ impl Destination {
         match self.channel {
             Channel::Slack { .. } => Some(SLACK_PACE),
             Channel::SlackBot { .. } => Some(BOT_PACE),
-            Channel::Sns(_) | Channel::PagerDuty(_) | Channel::Webhook(_) | Channel::Stdout(_) => None,
+            Channel::Teams { .. } => Some(TEAMS_PACE),
+            _ => None,
         }
     }
 
@@ -166,11 +186,7 @@ impl Destination {
     pub fn channel_id(&self) -> Option<String> {
         match &self.channel {
             Channel::SlackBot { bot, .. } => Some(bot.channel_id()),
-            Channel::Slack { .. }
-            | Channel::Sns(_)
-            | Channel::PagerDuty(_)
-            | Channel::Webhook(_)
-            | Channel::Stdout(_) => None,
+            _ => None,
         }
     }
 
@@ -179,12 +195,8 @@ impl Destination {
     #[must_use]
     pub fn messages_at_once(&self) -> usize {
         match self.channel {
-            Channel::Slack { .. }
-            | Channel::SlackBot { .. }
-            | Channel::Sns(_)
-            | Channel::PagerDuty(_)
-            | Channel::Webhook(_) => 1,
             Channel::Stdout(_) => STDOUT_MESSAGES,
+            _ => 1,
         }
     }
 
@@ -218,8 +230,12 @@ impl Destination {
         match &self.channel {
             Channel::Slack { slack, .. } => slack.send(message, &rendering).await,
             Channel::SlackBot { bot, .. } => bot.send(message, background.shown, &rendering).await,
+            Channel::Teams { teams, .. } => teams.send(message, &rendering).await,
             Channel::Sns(sns) => sns.send(message, book, now).await,
             Channel::PagerDuty(service) => service.send(message, &consoles, book, now).await,
+            Channel::Alertmanager(alertmanager) => {
+                alertmanager.send(message, &consoles, book, background.until, now).await
+            }
             Channel::Webhook(webhook) => webhook.send(message, book, now).await,
             Channel::Stdout(stdout) => stdout.send(&[message], book, now).await,
         }
@@ -229,12 +245,43 @@ impl Destination {
     pub async fn checks(&self) -> Option<Vec<Check>> {
         match &self.channel {
             Channel::SlackBot { bot, .. } => Some(bot.checks(&self.name).await),
-            Channel::Slack { .. }
-            | Channel::Sns(_)
-            | Channel::PagerDuty(_)
-            | Channel::Webhook(_)
-            | Channel::Stdout(_) => None,
+            _ => None,
         }
+    }
+
+    /// Returns what somebody who tests the destination must still look at, although it took the message.
+    #[must_use]
+    pub fn queues(&self) -> Option<&'static str> {
+        match self.channel {
+            Channel::Teams { .. } => Some("Teams answers before it posts: look into the channel"),
+            Channel::PagerDuty(_) => Some("PagerDuty answers before it makes the alert: look at the service"),
+            _ => None,
+        }
+    }
+
+    /// Returns whether open incidents are sent again with each tick, because the destination forgets them.
+    #[must_use]
+    pub fn forgets(&self) -> bool {
+        matches!(self.channel, Channel::Alertmanager(_))
+    }
+
+    /// Sends open incidents again, to a destination that [`forgets`](Self::forgets) them; those that its route does not want and
+    /// those that are a part of another one are left out.
+    pub async fn repeat(
+        &self,
+        incidents: &[IncidentReport<'_>],
+        background: Background<'_>,
+        now: Timestamp,
+    ) -> Result<(), SendError> {
+        let Channel::Alertmanager(alertmanager) = &self.channel else { return Ok(()) };
+        let is_wanted = |report: &&IncidentReport<'_>| {
+            report.merged_into().is_none() && self.route.judge_incident(&Routed::incident(report.incident)).is_ok()
+        };
+        let wanted: Vec<IncidentReport<'_>> = incidents.iter().filter(is_wanted).copied().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        alertmanager.repeat(&wanted, &self.consoles.known(), background.book, background.until, now).await
     }
 
     /// Returns the lines that the thread of the message that is `shown` lacks; none where messages have no threads.
@@ -243,11 +290,7 @@ impl Destination {
         match &self.channel {
             Channel::SlackBot { .. } if report.is_silenced => Vec::new(),
             Channel::SlackBot { .. } => lines_of(report, shown),
-            Channel::Slack { .. }
-            | Channel::Sns(_)
-            | Channel::PagerDuty(_)
-            | Channel::Webhook(_)
-            | Channel::Stdout(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -264,11 +307,7 @@ impl Destination {
             Channel::SlackBot { bot, .. } => {
                 bot.send_line(report, line, shown, &self.rendering(&consoles, background)).await
             }
-            Channel::Slack { .. }
-            | Channel::Sns(_)
-            | Channel::PagerDuty(_)
-            | Channel::Webhook(_)
-            | Channel::Stdout(_) => Ok(shown.clone()),
+            _ => Ok(shown.clone()),
         }
     }
 

@@ -74,13 +74,19 @@ async fn answered(request: RequestBuilder, bytes_max: usize, secrets: &Secrets<'
 pub(crate) struct Secrets<'a>(Vec<&'a str>);
 
 impl<'a> Secrets<'a> {
-    /// Returns the secrets in an address, and the token.
-    pub(crate) fn of(url: &'a SecretString, token: Option<&'a SecretString>) -> Secrets<'a> {
+    /// Returns the secrets in an address, and others.
+    pub(crate) fn of(url: &'a SecretString, others: impl IntoIterator<Item = &'a SecretString>) -> Secrets<'a> {
         let url = url.expose_secret();
         let path = url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|begin| &rest[begin..])).unwrap_or("");
         let parts = path.split(['/', '?', '&', '=', '#']).filter(|part| part.len() >= SECRET_BYTES_MIN);
         let mut secrets: Vec<&str> = [url, path].into_iter().filter(|text| text.len() > 1).chain(parts).collect();
-        secrets.extend(token.map(ExposeSecret::expose_secret));
+        for other in others {
+            let other = other.expose_secret();
+            secrets.push(other);
+            // A header may have a word before its key.
+            secrets.extend(other.split(' ').filter(|part| part.len() >= SECRET_BYTES_MIN));
+        }
+        secrets.retain(|secret| !secret.is_empty());
         // A longer one may contain a shorter one.
         secrets.sort_by_key(|secret| Reverse(secret.len()));
         Secrets(secrets)

@@ -1,4 +1,4 @@
-//! Notifications and their destinations: Slack, SNS, PagerDuty, a webhook, standard output.
+//! Notifications and their destinations: Slack, Teams, SNS, PagerDuty, Alertmanager, a webhook, standard output.
 //!
 //! Core decides what a destination receives; this crate decides on the form and the words, and sends each message once.
 //! It never retries, waits or logs: [`SendError`] says what the caller may do. The ledger knows what is pending. The
@@ -17,8 +17,11 @@ pub mod notice;
 pub mod ocsf;
 mod http;
 pub mod slack;
+pub mod teams;
 pub mod sns;
 pub mod pagerduty;
+pub mod alertmanager;
+pub mod signature;
 pub mod webhook;
 pub mod stdout;
 pub mod destination;

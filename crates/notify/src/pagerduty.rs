@@ -110,10 +110,13 @@ pub fn event(message: &Message<'_>, consoles: &[LogConsole], book: &AddressBook,
     let mut details = json!({"message": message.id, "uid": uid});
     let mut clusters: Vec<&String> = Vec::new();
     let mut level = Level::Informational;
+    let mut class = "stakeout";
     match &message.body {
         MessageBody::Incident(report) => {
             let incident = report.incident;
             level = incident.level;
+            // The most important step.
+            class = incident.steps.first().map_or(class, |step| &step.rule);
             clusters = incident.clusters.iter().collect();
             details["rules"] = names(incident.rules.iter());
             let known = incident_details(incident, "open") + &address_details(incident.sources.iter().copied(), book);
@@ -124,12 +127,14 @@ pub fn event(message: &Message<'_>, consoles: &[LogConsole], book: &AddressBook,
         }
         MessageBody::Finding { finding, .. } => {
             level = finding.rule.level;
+            class = &finding.rule.name;
             clusters = finding.clusters.iter().collect();
             details["rules"] = names([&finding.rule.name]);
             details["show"] = json!(text::details_command(finding));
         }
         MessageBody::Notice(notice) => {
             level = crate::notice::level(notice);
+            class = crate::notice::kind(notice);
             clusters = vec![&notice.cluster];
         }
         MessageBody::Digest(_) | MessageBody::Forgotten(_) => level = Level::Medium,
@@ -143,7 +148,7 @@ pub fn event(message: &Message<'_>, consoles: &[LogConsole], book: &AddressBook,
         "severity": severity(level),
         "timestamp": now.to_string(),
         "component": "kubernetes-api",
-        "class": text("/finding_info/analytic/name"),
+        "class": class,
         "custom_details": details,
     });
     event

@@ -15,9 +15,10 @@ pub(super) fn read(top: &Map<'_>, destinations: Option<&[Destination]>) -> Resul
             return Err(at.error(format!("`{name}` is named twice"), "name each destination once"));
         }
         let of_name = |destination: &&Destination| destination.name == name;
-        if let Some(DestinationKind::PagerDuty(_)) = destinations.and_then(|all| Some(&all.iter().find(of_name)?.kind))
+        if let Some(DestinationKind::PagerDuty(_) | DestinationKind::Alertmanager(_)) =
+            destinations.and_then(|all| Some(&all.iter().find(of_name)?.kind))
         {
-            return Err(at.error(format!("`{name}` is a pager"), "name a destination that wakes nobody"));
+            return Err(at.error(format!("`{name}` makes alerts"), "name a destination that wakes nobody"));
         }
         if let Some(destinations) = destinations {
             let known: Vec<&str> = destinations.iter().map(|destination| &*destination.name).collect();

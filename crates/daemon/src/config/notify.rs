@@ -1,21 +1,30 @@
 //! The destinations of findings and incidents: `notify`. Nothing is sent here, not even to check that a destination exists.
 
+pub(crate) mod webhook;
+
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_aws::Access;
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::Level;
+use stakeout_core::text::bounded;
 use stakeout_core::yaml::{At, Map, Value};
 use stakeout_http::Endpoint;
-use stakeout_notify::{pagerduty, slack};
+use stakeout_notify::{alertmanager, pagerduty, slack, teams};
 
 use super::route::{self, WantedRule};
 use crate::section::secret::SecretScope;
-use crate::section::{self, SectionReader, aws, keys, secret, url};
+use crate::section::{self, SectionReader, aws, keys, mapping, secret, url};
+
+use webhook::Webhook;
 
 /// Each commit writes a delivery for each destination; more destinations are a job for a fan-out service.
 const DESTINATIONS_MAX: usize = 64;
-const KINDS: [&str; 5] = ["slack", "sns", "pagerduty", "webhook", "stdout"];
+const KINDS: [&str; 7] = ["slack", "teams", "sns", "pagerduty", "alertmanager", "webhook", "stdout"];
+/// Longest value of a label, in characters.
+const LABEL_CHARS_MAX: usize = 200;
 const MESSAGES_PER_RUN: u32 = 10;
 const MESSAGES_PER_RUN_MAX: u32 = 50;
 
@@ -37,10 +46,14 @@ pub(crate) struct Destination {
 pub(crate) enum DestinationKind {
     /// Slack.
     Slack(Slack),
+    /// A channel of Microsoft Teams.
+    Teams(Teams),
     /// A topic of Amazon SNS.
     Sns(Sns),
     /// A service of PagerDuty.
     PagerDuty(PagerDuty),
+    /// Prometheus Alertmanager.
+    Alertmanager(Alertmanager),
     /// A URL that accepts findings and incidents as JSON.
     Webhook(Webhook),
     /// One line of JSON for each finding and incident on standard output.
@@ -93,13 +106,24 @@ pub(crate) struct PagerDuty {
     pub(crate) endpoint: Endpoint,
 }
 
-/// A URL that accepts findings and incidents as JSON.
+/// A channel of Microsoft Teams.
 #[derive(Clone, Debug)]
-pub(crate) struct Webhook {
-    /// The URL, https or on this machine. It is a secret, because many URLs contain a token.
+pub(crate) struct Teams {
+    /// The URL of a workflow, which is the credential.
     pub(crate) url: SecretString,
+    /// With more messages than this, a digest has the rest.
+    pub(crate) max_messages_per_run: u32,
+}
+
+/// Prometheus Alertmanager.
+#[derive(Clone, Debug)]
+pub(crate) struct Alertmanager {
+    /// Its base address.
+    pub(crate) endpoint: Endpoint,
     /// The bearer token, if any; valid in a header.
     pub(crate) token: Option<SecretString>,
+    /// Labels that each alert has.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// Parses `notify`. An error in one destination does not hide the errors in the others.
@@ -168,7 +192,9 @@ fn destination(
     let kind = kind(&map, reader)?;
     // People hear of attackers, and machines of all that is known.
     let unless_given = match kind {
-        DestinationKind::Slack(_) => Route::from_level(Subjects::Incidents, Level::Low),
+        DestinationKind::Slack(_) | DestinationKind::Teams(_) | DestinationKind::Alertmanager(_) => {
+            Route::from_level(Subjects::Incidents, Level::Low)
+        }
         // PagerDuty wakes people.
         DestinationKind::PagerDuty(_) => Route::from_level(Subjects::Incidents, Level::High),
         DestinationKind::Sns(_) | DestinationKind::Webhook(_) | DestinationKind::Stdout => {
@@ -186,7 +212,9 @@ fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind
         [("slack", at)] => slack(at, reader).map(DestinationKind::Slack),
         [("sns", at)] => sns(at).map(DestinationKind::Sns),
         [("pagerduty", at)] => pagerduty(at, reader).map(DestinationKind::PagerDuty),
-        [("webhook", at)] => webhook(at, reader).map(DestinationKind::Webhook),
+        [("teams", at)] => teams(at, reader).map(DestinationKind::Teams),
+        [("alertmanager", at)] => alertmanager(at, reader).map(DestinationKind::Alertmanager),
+        [("webhook", at)] => webhook::read(at, reader).map(DestinationKind::Webhook),
         [(_, at)] => stdout(at),
         [(first, _), (second, at), ..] => {
             Err(at
@@ -208,8 +236,46 @@ fn slack(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Slack, Diagnosti
     let map = keys(at, &known)?;
     let is_bot = map.get("bot_token").is_some() || map.get("bot_token_file").is_some();
     let mode = if is_bot { slack_bot(&map, reader)? } else { slack_webhook(&map, reader)? };
+    Ok(Slack { mode, max_messages_per_run: messages_per_run(&map)? })
+}
+
+fn messages_per_run(map: &Map<'_>) -> Result<u32, Diagnostic> {
     let messages = map.get("max_messages_per_run").map(|at| section::number_within(&at, 1, MESSAGES_PER_RUN_MAX));
-    Ok(Slack { mode, max_messages_per_run: messages.transpose()?.unwrap_or(MESSAGES_PER_RUN) })
+    Ok(messages.transpose()?.unwrap_or(MESSAGES_PER_RUN))
+}
+
+fn teams(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Teams, Diagnostic> {
+    let map = keys(at, &["webhook_url", "webhook_url_file", "max_messages_per_run"])?;
+    let secret = secret::need(&map, "webhook_url", "the URL of a workflow of Teams", reader)?;
+    if let Some(url) = &secret.value {
+        let endpoint = Endpoint::parse(url.expose_secret()).map_err(|error| url::fault(&secret.at, error))?;
+        if !teams::is_workflow(&endpoint) {
+            let fix = "make a workflow that posts to the channel when a webhook request is received, and copy its URL";
+            return Err(secret.at.error("the URL of a connector, which Microsoft has retired", fix));
+        }
+    }
+    Ok(Teams { url: secret.value.unwrap_or_default(), max_messages_per_run: messages_per_run(&map)? })
+}
+
+fn alertmanager(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Alertmanager, Diagnostic> {
+    let map = keys(at, &["endpoint", "token", "token_file", "labels"])?;
+    let endpoint = url::endpoint(&map.need("endpoint", "add the base address, such as https://alertmanager.example")?)?;
+    let mut labels = BTreeMap::new();
+    if let Some(at) = map.get("labels") {
+        let entries = mapping(&at, &["team"])?;
+        for (name, at) in entries.entries() {
+            if !alertmanager::is_label(name) {
+                let fix = "write letters, digits and underscores, such as team; Stakeout sets alertname, severity, incident and others";
+                return Err(at.error("not the name of a label that can be added", fix));
+            }
+            labels.insert(name.to_owned(), bounded(at.text()?, LABEL_CHARS_MAX));
+        }
+        if labels.len() > alertmanager::LABELS_MAX {
+            let fix = format!("keep at most {}, those that routes need", alertmanager::LABELS_MAX);
+            return Err(at.error(format!("{} labels", labels.len()), fix));
+        }
+    }
+    Ok(Alertmanager { endpoint, token: webhook::token(&map, reader)?, labels })
 }
 
 fn slack_bot(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<SlackMode, Diagnostic> {
@@ -296,33 +362,10 @@ fn pagerduty(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<PagerDuty, D
     Ok(PagerDuty { routing_key: secret.value.unwrap_or_default(), endpoint })
 }
 
-fn webhook(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Webhook, Diagnostic> {
-    let map = keys(at, &["url", "url_file", "token", "token_file"])?;
-    let secret = secret::need(&map, "url", "the URL that accepts the findings", reader)?;
-    if let Some(url) = &secret.value {
-        Endpoint::parse(url.expose_secret()).map_err(|error| url::fault(&secret.at, error))?;
-    }
-    Ok(Webhook { url: secret.value.unwrap_or_default(), token: token(&map, reader)? })
-}
-
 fn stdout(at: &At<'_>) -> Result<DestinationKind, Diagnostic> {
     match &at.node.value {
         Value::Null => Ok(DestinationKind::Stdout),
         Value::Map(entries) if entries.is_empty() => Ok(DestinationKind::Stdout),
         _ => Err(at.error("standard output has no settings", "write stdout: {}")),
     }
-}
-
-fn token(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretString>, Diagnostic> {
-    if map.get("token").is_none() && map.get("token_file").is_none() {
-        return Ok(None);
-    }
-    let secret = secret::need(map, "token", "the token", reader)?;
-    if secret.value.as_ref().is_none_or(|token| token.expose_secret().bytes().all(|b| b.is_ascii_graphic())) {
-        return Ok(secret.value);
-    }
-    Err(secret.at.error(
-        "the token contains a space, a line break or a non-ASCII character",
-        "write only the token, on one line and without `Bearer`",
-    ))
 }

@@ -163,6 +163,9 @@ pub(super) fn read(top: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Stat
             Some(base) => section::path(&at, at.text()?, Path::new(&base))?,
             None => reader.path(&at)?,
         };
+        if path.parent().is_none() {
+            return Err(at.error("the state would be the root of the file system", "name a directory of its own"));
+        }
         state.place = StatePlace::Directory(path);
     }
     if let Some(at) = map.get("retain") {

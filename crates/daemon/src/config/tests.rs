@@ -21,7 +21,8 @@ use stakeout_core::rule::Level;
 use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_http::Endpoint;
 
-use super::notify::{DestinationKind, Slack, SlackMode, Sns, Webhook};
+use super::notify::webhook::Webhook;
+use super::notify::{DestinationKind, Slack, SlackMode, Sns};
 use super::*;
 use crate::cloud::Cloud;
 
@@ -471,9 +472,9 @@ fn a_webhook_has_a_url_and_an_optional_token() {
     };
     let bare = config("url: 'https://siem.example/?k=1'").expect("a config");
     assert_eq!(webhook(&bare).url.expose_secret(), "https://siem.example/?k=1");
-    assert!(webhook(&bare).token.is_none());
+    assert!(webhook(&bare).credentials.bearer_token.is_none());
     let with_token = config("url: 'https://siem.example/', token: '${TOKEN}'").expect("a config");
-    let token = webhook(&with_token).token.as_ref();
+    let token = webhook(&with_token).credentials.bearer_token.as_ref();
     assert_eq!(token.map(ExposeSecret::expose_secret), Some("t0k"));
     assert!(config("token: t0k").is_err());
     assert!(config("url: 'https://siem.example/', token: 't0k t0k'").is_err());

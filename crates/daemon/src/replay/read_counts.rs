@@ -77,10 +77,10 @@ impl ReadCounts {
         }
     }
 
-    /// Returns whether the input contains records, and too few of them are usable: none, or fewer than those that look like
-    /// audit events and cannot be read.
+    /// Returns whether too few records are usable: none, or fewer than those that look like audit events and cannot be read.
+    /// An empty input has none: who read nothing has not found nothing.
     pub(crate) fn is_unusable(&self) -> bool {
-        self.records > 0 && (self.decoded == 0 || self.unreadable > self.decoded)
+        self.decoded == 0 || self.unreadable > self.decoded
     }
 
     /// Returns whether records that were skipped may be unreadable, so that they decide whether the input is usable.
@@ -90,6 +90,9 @@ impl ReadCounts {
 
     /// Returns why the input is no answer, for people.
     pub(crate) fn explanation(&self, parts: &[InputPart]) -> String {
+        if self.records == 0 {
+            return "the input is empty: check where it comes from".to_owned();
+        }
         let records = counted(self.records, "record");
         let verb = if self.records == 1 { "is an audit event" } else { "are audit events" };
         let summary = format!("{} of {records} {verb}", self.decoded);

@@ -19,7 +19,8 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 const READABLE_BY_ALL: u32 = 0o004;
 
 /// The keys of secrets, without those of their files.
-const SECRET_KEYS: [&str; 6] = ["webhook_url", "bot_token", "routing_key", "url", "token", "client_secret"];
+const SECRET_KEYS: [&str; 8] =
+    ["webhook_url", "bot_token", "routing_key", "url", "token", "secret", "headers", "client_secret"];
 
 /// What a verb does about the secrets of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +115,7 @@ pub(crate) fn need<'a>(
     let Some(at) = map.get(&file_key) else {
         let fix = format!("add {what}, or `{file_key}` with the path of a file that holds it");
         let at = map.need(key, &fix)?;
-        let value = expanded(&at, reader)?.map(|text| trimmed(&at, &text, reader)).transpose()?;
+        let value = inline(&at, reader)?;
         return Ok(Secret { at, value });
     };
     if map.get(key).is_some() {
@@ -125,6 +126,11 @@ pub(crate) fn need<'a>(
         read => read?,
     };
     Ok(Secret { at, value })
+}
+
+/// Reads the secret that is written at `at`; `None` if the verb does not need it.
+pub(crate) fn inline(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Option<SecretString>, Diagnostic> {
+    expanded(at, reader)?.map(|text| trimmed(at, &text, reader)).transpose()
 }
 
 /// Returns the text at `at` with its variables replaced, or `None` if the verb does not need it.

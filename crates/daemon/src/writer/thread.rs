@@ -32,6 +32,9 @@ const BATCH_ROWS_MAX: usize = 40_000;
 /// whatever a batch of the engine touches is in memory until it is applied.
 const BATCH_SOURCES_MAX: usize = 128;
 
+/// Most incidents that are not over and are sent again to a destination that forgets them.
+const INCIDENTS_REPEATED_MAX: usize = 1_024;
+
 /// How long the writer waits for the changes of other logs that are being read, and how often.
 const WAIT: Duration = Duration::from_millis(5);
 const WAITS_MAX: usize = 20;
@@ -176,6 +179,9 @@ impl WriterThread {
             Request::Findings(keys, reply) => drop(reply.send(self.read(|ledger| findings(ledger, keys)))),
             Request::Incidents(question, reply) => {
                 drop(reply.send(self.read(|ledger| incidents::reported(ledger, &question))));
+            }
+            Request::IncidentsNotOver(reply) => {
+                drop(reply.send(self.with(|ledger| ledger.incidents_not_over(INCIDENTS_REPEATED_MAX))));
             }
             Request::Search(mut search, reply) => {
                 let archive = self.read(|ledger| search.step(ledger));

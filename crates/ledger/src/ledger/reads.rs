@@ -290,6 +290,29 @@ impl Ledger {
         })
     }
 
+    /// Returns the incidents that are not over, as far as a commit has decided that, each with a finding of it: those with an open
+    /// finding first, and at most `max` of them.
+    pub fn incidents_not_over(&self, max: usize) -> Result<Vec<(IncidentKey, FindingKey)>> {
+        self.read(|state| {
+            let forever = Second(i64::MAX);
+            let open = self.due(FindingState::Open, Second(i64::MIN), forever);
+            let quiet = self.due(FindingState::Closed, state.totals.quiet_before, forever);
+            let (mut seen, mut incidents) = (HashSet::new(), Vec::new());
+            for due in open.chain(quiet) {
+                if incidents.len() >= max {
+                    break;
+                }
+                let [finding] = &self.each_with(state, BTreeSet::from([due?.1]), findings::read_bare)?[..] else {
+                    continue;
+                };
+                if let Some(incident) = Actor::incident_of(finding).filter(|incident| seen.insert(*incident)) {
+                    incidents.push((incident, finding.key));
+                }
+            }
+            Ok(incidents)
+        })
+    }
+
     /// Returns up to when commits have ended incidents: those without an open finding that are quiet since before it
     /// are over.
     pub fn quiet_before(&self) -> Result<Second> {

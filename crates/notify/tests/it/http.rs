@@ -10,12 +10,16 @@ use stakeout_core::finding::Finding;
 use stakeout_core::route::{Route, Subjects};
 use stakeout_core::rule::Level;
 use stakeout_http::Network;
+use stakeout_notify::signature::SigningKey;
 use stakeout_notify::slack::Slack;
-use stakeout_notify::webhook::Webhook;
+use stakeout_notify::webhook::{Credentials, Header, Webhook};
 use stakeout_notify::{Background, Channel, Destination, Message, MessageBody, Receipt, SendError};
 
 use crate::server::{Request, Server, answer};
 use crate::strategy;
+
+/// Its key is 24 bytes that begin with `canary`.
+const SIGNING_SECRET: &str = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5";
 
 type Outcome = (Result<Receipt, SendError>, Vec<Request>);
 
@@ -30,11 +34,14 @@ fn slack_at(url: &str) -> Channel {
 }
 
 fn webhook_at(url: &str) -> Channel {
-    let token = SecretString::from("bearer-canary");
-    Channel::Webhook(
-        Webhook::new(SecretString::from(format!("{url}/in?key=canary")), Some(token), &Network::default())
-            .expect("loopback"),
-    )
+    let header = |name, value: &str| Header::new(name, SecretString::from(value)).expect("a header");
+    let credentials = Credentials {
+        bearer_token: Some(SecretString::from("bearer-canary")),
+        signing_key: SigningKey::parse(&SecretString::from(SIGNING_SECRET)),
+        headers: vec![header("X-Api-Key", "header-canary"), header("X-Scheme", "Key 0123-canary")],
+    };
+    let url = SecretString::from(format!("{url}/in?key=canary"));
+    Channel::Webhook(Webhook::new(url, credentials, &Network::default()).expect("loopback"))
 }
 
 /// Sends one message to a destination that gives these answers.
@@ -50,7 +57,7 @@ async fn outcome_of(channel: fn(&str) -> Channel, answers: Vec<String>) -> Outco
         for_any_thread(destination.send(&message(&finding), Background::default(), Timestamp::UNIX_EPOCH)).await;
     if let Err(error) = &outcome {
         let shown = format!("{error} {error:?} {destination:?}");
-        assert!(!shown.contains("canary"), "{shown}");
+        assert!(!shown.contains("canary") && !shown.contains("Y2FuYXJ5"), "{shown}");
     }
     (outcome, server.requests().await)
 }
@@ -158,6 +165,10 @@ async fn a_webhook_gets_one_object_with_its_delivery_id() {
         "x-stakeout-delivery: 17-abc-1",
         "authorization: bearer bearer-canary",
         "content-type: application/json",
+        "x-api-key: header-canary",
+        "webhook-id: 17-abc-1",
+        "webhook-timestamp: 0",
+        "webhook-signature: v1,",
     ] {
         assert!(head.contains(expected), "{expected} in {head}");
     }
@@ -189,10 +200,15 @@ async fn an_answer_that_repeats_the_secrets_does_not_get_into_the_error() {
         "no: authorization: Bearer bearer-canary",
         "no: POST /in?key=canary HTTP/1.1",
         "no: {\"path\": \"\\/in?key=canary\", \"token\": \"bearer-canary\"}",
+        "no: x-api-key: header-canary, x-scheme: 0123-canary",
+        "no: the secret is not whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5",
     ] {
         let (outcome, _) = outcome_of(webhook_at, vec![answer(400, "", body)]).await;
         let Err(SendError::Refused { reason }) = outcome else { panic!("not refused") };
-        assert!(!reason.contains("canary") && reason.starts_with("status 400: no: "), "{reason}");
+        assert!(
+            !reason.contains("canary") && !reason.contains("Y2FuYXJ5") && reason.starts_with("status 400: no: "),
+            "{reason}"
+        );
     }
     let echo = answer(500, "", "cannot POST /services/T0/B0/canary here");
     assert_eq!(outcome_of(slack_at, vec![echo]).await.0, later(None, "status 500: cannot POST [secret] here"));
@@ -209,11 +225,26 @@ async fn an_answer_without_end_is_cut() {
 
 #[test]
 fn a_webhook_is_https_or_loopback() {
-    let is_allowed = |url: &str| Webhook::new(SecretString::from(url), None, &Network::default()).is_ok();
+    let is_allowed =
+        |url: &str| Webhook::new(SecretString::from(url), Credentials::default(), &Network::default()).is_ok();
     assert!(
         is_allowed("https://siem.example/in") && is_allowed("http://127.0.0.1:1/in") && is_allowed("http://[::1]/in")
     );
     for bad in ["http://siem.example/in", "https://user:secret@siem.example/", "file:///etc/passwd", "siem"] {
         assert!(!is_allowed(bad), "{bad}");
+    }
+}
+
+#[test]
+fn a_header_of_the_user_breaks_no_request() {
+    let problem = |name: &str, value: &str| Header::new(name, SecretString::from(value)).err();
+    assert_eq!([problem("X-Api-Key", "a b"), problem("Authorization", "Basic dTpw")], [None, None]);
+    for reserved in
+        ["Host", "CONTENT-LENGTH", "Transfer-Encoding", "Connection", "webhook-signature", "X-Stakeout-Delivery"]
+    {
+        assert_eq!(problem(reserved, "x"), Some("Stakeout or the connection sets this header"), "{reserved}");
+    }
+    for (name, value) in [("", "x"), ("X Y", "x"), ("X:", "x"), ("X", "a\r\nHost: b"), ("X", "\u{e4}"), ("X", "a\0")] {
+        assert!(problem(name, value).is_some(), "{name:?} {value:?}");
     }
 }

@@ -552,8 +552,10 @@ async fn sns_takes_messages_about_hostile_incidents_with_attributes_to_filter_by
 #[tokio::test]
 async fn a_webhook_gets_the_object_and_the_id_of_each_message() {
     let fake = Webhook::start().await.expect("a free port");
-    let webhook = stakeout_notify::webhook::Webhook::new(SecretString::from(fake.url()), None, &Network::default())
-        .expect("loopback");
+    let credentials = stakeout_notify::webhook::Credentials::default();
+    let webhook =
+        stakeout_notify::webhook::Webhook::new(SecretString::from(fake.url()), credentials, &Network::default())
+            .expect("loopback");
     let incidents = drawn();
     for incident in &incidents {
         let message =
