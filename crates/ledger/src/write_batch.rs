@@ -32,7 +32,7 @@ use crate::totals::Totals;
 pub(crate) use shown::shown_key;
 
 /// A batch that changes more values of rows than this is a flood, and is compressed fast.
-const FAST_OVER: usize = 2_000;
+const FAST_OVER: usize = 1_000;
 
 /// A batch, with deletions of the chunks that it replaces.
 pub(crate) struct WriteBatch<'e> {
@@ -222,10 +222,14 @@ impl<'e> WriteBatch<'e> {
             return self.delete(of_actor);
         }
         let value = rows::write(rows, self.deflater())?;
-        if stored.is_none() {
-            self.put_key(of_actor);
+        let chunks = self.put_chunks(key, &value)?;
+        match stored {
+            Some(_) => self.delete_from(key, chunks),
+            None => {
+                self.put_key(of_actor);
+                Ok(())
+            }
         }
-        self.put(key, &value)
     }
 
     /// Writes the keys by which incidents find the finding, and deletes those that it does not have any more.
@@ -272,7 +276,8 @@ impl<'e> WriteBatch<'e> {
             self.put_key(after.due_key(id));
         }
         let value = findings::write(finding, self.deflater())?;
-        self.put(key, &value)
+        let chunks = self.put_chunks(key, &value)?;
+        if before.is_some() { self.delete_from(key, chunks) } else { Ok(()) }
     }
 
     /// Deletes a finding and its keys, and returns it if it is stored.
@@ -331,6 +336,12 @@ impl<'e> WriteBatch<'e> {
     }
 
     fn put(&mut self, key: Key, bytes: &[u8]) -> Result<()> {
+        let chunks = self.put_chunks(key, bytes)?;
+        self.delete_from(key, chunks)
+    }
+
+    /// Writes a value, and returns how many chunks it has. Those of a longer one before it stay.
+    fn put_chunks(&mut self, key: Key, bytes: &[u8]) -> Result<usize> {
         // The chunks of two values under one key would mix.
         if !self.put.insert(key) {
             return Err(LedgerError::refused(format!("{key:?} is written twice")));
@@ -338,8 +349,7 @@ impl<'e> WriteBatch<'e> {
         self.is_empty = false;
         let mut value = ChunkWriter::new(&mut self.batch, key);
         value.write(bytes)?;
-        let chunks = value.finish()?;
-        self.delete_from(key, chunks)
+        value.finish()
     }
 
     /// Writes a key without a value.
