@@ -57,7 +57,8 @@ impl SourceIp {
     }
 }
 
-/// Feeds one number, where the derived code feeds two and four bytes: sets and maps of groups hash most addresses many times.
+/// Feeds one number; the derived code would feed the kind, a length and the bytes. Most addresses of a flood are hashed many
+/// times, in sets and maps of groups.
 impl Hash for SourceIp {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         match *self {

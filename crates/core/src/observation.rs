@@ -13,8 +13,15 @@ use crate::time::Second;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// The API server's own: the cluster, `auditID` and `requestReceivedTimestamp`. The id alone is chosen by the
-    /// client; together they were unique on every one of 113,258 recorded requests. The observation has all three.
-    Request,
+    /// client; together they were unique on every one of 113,258 recorded requests.
+    Request {
+        /// The cluster that audited the request.
+        cluster: Arc<str>,
+        /// `auditID`, whole.
+        audit_id: String,
+        /// `requestReceivedTimestamp`, as written.
+        received: String,
+    },
     /// The provider's record id, where the event does not carry both.
     Record(String),
 }
@@ -22,8 +29,8 @@ pub enum Identity {
 /// One request, or `n` equal ones that a provider has counted already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// Identifies the request among its records.
-    pub identity: Identity,
+    /// The provider's record id, where the event does not identify its request.
+    pub record_id: Option<String>,
     /// The audit event.
     pub event: AuditEvent,
     /// The service that kept the record.
@@ -67,10 +74,9 @@ impl Observation {
         record_id: impl FnOnce() -> String,
     ) -> Observation {
         let has_identity = event.audit_id.is_some() && event.received_time_ms().is_some();
-        let identity = if has_identity { Identity::Request } else { Identity::Record(record_id()) };
         let client = trusted.client_of(&event.source_ips);
         Observation {
-            identity,
+            record_id: (!has_identity).then(record_id),
             client,
             is_client_proxy: client.is_some_and(|client| trusted.contains(client)),
             event,
@@ -82,10 +88,23 @@ impl Observation {
         }
     }
 
-    /// Feeds what identifies the request into `hasher`.
+    /// Returns what identifies the request among its records.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        match &self.record_id {
+            Some(record_id) => Identity::Record(record_id.clone()),
+            None => Identity::Request {
+                cluster: self.cluster.clone(),
+                audit_id: self.event.audit_id.clone().unwrap_or_default(),
+                received: self.event.request_received_timestamp.clone().unwrap_or_default(),
+            },
+        }
+    }
+
+    /// Feeds what identifies the request into `hasher`, without a copy of it.
     pub(crate) fn hash_identity(&self, hasher: &mut impl Hasher) {
-        self.identity.hash(hasher);
-        if self.identity == Identity::Request {
+        self.record_id.hash(hasher);
+        if self.record_id.is_none() {
             (&self.cluster, &self.event.audit_id, &self.event.request_received_timestamp).hash(hasher);
         }
     }
@@ -129,6 +148,34 @@ mod tests {
         let event = AuditEvent { source_ips, ..AuditEvent::default() };
         let observation = Observation::of_event(&source, &trusted, event, Second(0), String::new).expect("a request");
         (observation.is_forged(), observation.is_client_proxy)
+    }
+
+    #[test]
+    fn a_request_is_its_cluster_audit_id_and_time_or_else_its_record() {
+        let identity = |cluster: &str, audit_id: &str, received: &str, record: &str| {
+            let source = Source {
+                name: "test".to_owned(),
+                provider: Provider::File,
+                cluster: cluster.into(),
+                log: LogId("file/test".to_owned()),
+            };
+            let event = AuditEvent {
+                audit_id: Some(audit_id.to_owned()),
+                request_received_timestamp: Some(received.to_owned()),
+                ..AuditEvent::default()
+            };
+            let id = || record.to_owned();
+            Observation::of_stage(&source, &TrustedProxies::default(), event, Second(0), id).identity()
+        };
+        let (one, other) = ("2026-11-21T10:00:00.000001Z", "2026-11-21T10:00:00.000002Z");
+        let request = identity("prod", "a", one, "1");
+        assert_eq!(identity("prod", "a", one, "2"), request);
+        for another in
+            [identity("dev", "a", one, "1"), identity("prod", "b", one, "1"), identity("prod", "a", other, "1")]
+        {
+            assert_ne!(another, request);
+        }
+        assert_ne!(identity("prod", "a", "no time", "1"), identity("prod", "a", "no time", "2"));
     }
 
     #[test]

@@ -340,7 +340,7 @@ impl<'e> WriteBatch<'e> {
         self.delete_from(key, chunks)
     }
 
-    /// Writes a value, and returns how many chunks it has. Those of a longer one before it stay.
+    /// Writes a value, and returns how many chunks it has. Those of a longer value before it stay.
     fn put_chunks(&mut self, key: Key, bytes: &[u8]) -> Result<usize> {
         // The chunks of two values under one key would mix.
         if !self.put.insert(key) {
