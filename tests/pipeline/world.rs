@@ -1,5 +1,6 @@
 //! One world for one test: fakes, a folder with a config and a state, and the real binary.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -115,6 +116,22 @@ impl World {
         world.other_logs.create_group(OTHER_GROUP, LogGroupClass::Standard);
         world.configure("", &[eks("dev", &world.logs), eks("prod", &world.other_logs)]);
         world
+    }
+
+    /// Starts with so many logs of CloudWatch Logs, each of a cluster of its own, and with more lines of config.
+    pub(crate) fn of_clusters(clusters: usize, config: &str) -> World {
+        let world = World::start();
+        // Each in a region of its own, because a quota is of a region.
+        let source = |n| eks(&format!("c{n}"), &world.logs).replace("eu-west-1", &format!("eu-test-{n}"));
+        let sources: Vec<String> = (0..clusters).map(source).collect();
+        (0..clusters).for_each(|n| world.logs.create_group(&group_of(n), LogGroupClass::Standard));
+        world.configure(config, &sources);
+        world
+    }
+
+    /// Puts lines into the log of the cluster with this number.
+    pub(crate) fn ingest_cluster(&self, cluster: usize, lines: &[Line]) {
+        lines.iter().for_each(|line| drop(self.logs.ingest(&group_of(cluster), STREAM, line.ms, &line.text)));
     }
 
     /// Starts with an audit log file that holds these lines.
@@ -452,6 +469,38 @@ sources:
         of_incidents.map(|published| serde_json::from_str(&published.message).expect("JSON")).collect()
     }
 
+    /// Returns the clusters of each finding that was opened, by its source.
+    pub(crate) fn found(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for object in self.objects(2004) {
+            let Some(source) = object["unmapped"]["source_ip"].as_str() else { continue };
+            let clusters = object["resources"].as_array().into_iter().flatten();
+            let clusters = clusters.filter_map(|resource| resource["name"].as_str()).map(str::to_owned);
+            found.entry(source.to_owned()).or_default().extend(clusters);
+        }
+        found
+    }
+
+    /// Returns the kind of each notice so far, with its cluster.
+    pub(crate) fn notices(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let of = |object: &Value| (text(&object["unmapped"]["kind"]), text(&object["resources"][0]["name"]));
+        let notices: Vec<(String, String)> = self.objects(2004).iter().map(of).collect();
+        notices.into_iter().filter(|(kind, _)| !kind.is_empty()).collect()
+    }
+
+    pub(crate) fn objects(&self, class: i64) -> Vec<Value> {
+        let messages = self.sns.messages();
+        let objects = messages.iter().map(|published| serde_json::from_str(&published.message).expect("JSON"));
+        objects.filter(|object: &Value| object["class_uid"].as_i64() == Some(class)).collect()
+    }
+
+    /// Returns how many requests of a source its findings counted.
+    pub(crate) fn requests_counted(&self, source: &str) -> BTreeSet<i64> {
+        let of_source = |object: &Value| object["unmapped"]["source_ip"].as_str() == Some(source);
+        self.objects(2004).iter().filter(|it| of_source(it)).filter_map(|it| it["count"].as_i64()).collect()
+    }
+
     /// Returns the windows that CloudWatch Logs was asked for, in order; one that is asked for page after page once.
     pub(crate) fn windows_read(&self) -> Vec<(i64, i64)> {
         let mut windows = Vec::new();
@@ -491,6 +540,11 @@ sources:
 fn is_about_an_incident(message: &str) -> bool {
     let object: Value = serde_json::from_str(message).expect("JSON");
     object["class_uid"].as_i64() == Some(2005)
+}
+
+/// Returns the log group of the cluster with this number.
+fn group_of(cluster: usize) -> String {
+    format!("/aws/eks/c{cluster}/cluster")
 }
 
 fn eks(cluster: &str, logs: &CloudWatchLogs) -> String {

@@ -61,11 +61,15 @@ pub mod context_query;
 pub mod follow_up;
 pub mod past_windows;
 pub mod retirement;
+pub mod known_clusters;
 pub mod progress;
 pub mod discovery;
 pub mod watched_day;
 pub mod commit;
 pub mod fold;
+
+// Which of several replicas does what.
+pub mod lease;
 
 // The same counts under other thresholds.
 pub mod tuning;

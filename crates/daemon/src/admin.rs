@@ -185,13 +185,18 @@ fn misdirected(headers: &HeaderMap) -> String {
 /// Answers whether the process and its writer are alive.
 async fn healthz(State(page): State<Page>) -> Response {
     match page.writer.check().await {
-        Ok(_) => "ok\n".into_response(),
+        Ok(()) => "ok\n".into_response(),
+        // A restart brings no database back.
+        Err(error) if error.is_unavailable() => "ok, but the state cannot be used now\n".into_response(),
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
 }
 
 /// Answers whether the last tick read all due windows and sent all pending messages.
 async fn readyz(State(page): State<Page>) -> Response {
+    if let Some(reason) = page.watch().replica().failure() {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, &reason);
+    }
     match page.health.get() {
         Some(Ok(())) => "ready\n".into_response(),
         Some(Err(reason)) => refusal(StatusCode::SERVICE_UNAVAILABLE, &reason),
@@ -220,7 +225,8 @@ async fn sources(State(page): State<Page>, params: Result<Query<FormatParams>, Q
     let watch = page.watch();
     match page.writer.progresses().await {
         Ok((progresses, _)) => {
-            let sources = SourcePage::of(watch.config(), watch.lists(), progresses, watch.costs());
+            let sources =
+                SourcePage::of(watch.config(), watch.lists(), progresses, watch.costs(), &watch.replica().hosts());
             answer(sources.printed(format, clock::now().into()), format)
         }
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error),

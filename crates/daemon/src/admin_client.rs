@@ -27,11 +27,10 @@ pub(crate) fn state_or_daemon(
     path: &str,
     params: &[(&'static str, String)],
 ) -> Result<Printed, Failure> {
-    let state = &config.state.path;
-    if !state.exists() {
-        return Err(anyhow!("no state in {} yet: start the daemon first", state.display()).into());
+    if config.state.directory().is_some_and(|directory| !directory.exists()) {
+        return Err(anyhow!("no state in {} yet: start the daemon first", config.state.place).into());
     }
-    match Ledger::open(state) {
+    match Ledger::open(bootstrap::location(config)?) {
         Ok(ledger) => read(&ledger),
         Err(error @ LedgerError::Locked { .. }) => of_daemon(config, &error.to_string(), path, params),
         Err(error) => Err(bootstrap::state_failure(error.into())),

@@ -6,15 +6,21 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use jiff::Timestamp;
 use stakeout_core::rule::Rules;
-use stakeout_ledger::{LedgerError, Stay};
+use stakeout_ledger::{Leases, LedgerError, Location, PostgresOptions, Stay};
 use tracing::{info, warn};
 
+use crate::address_files::AddressFiles;
 use crate::clock;
-use crate::config::{Config, route};
+use crate::config::{Config, PostgresConfig, StatePlace, route};
 use crate::exit::Failure;
+use crate::in_flight::InFlight;
+use crate::outbound::Outbound;
+use crate::replica::{self, Replica};
 use crate::rule_files;
 use crate::section::expand::CREDENTIALS_DIRECTORY;
 use crate::section::secret::SecretScope;
+use crate::silence_book::SilenceBook;
+use crate::watch::Process;
 use crate::writer::{StateError, Writer};
 
 /// Where systemd keeps the credentials of the shipped unit while it runs (systemd.exec(5), `LoadCredential=`).
@@ -91,9 +97,40 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(runtime.context("cannot start the runtime")?)
 }
 
-/// Opens the state of the config for a verb that `stay`s as long.
-pub(crate) fn open_state(config: &Config, stay: Stay) -> Result<Writer, Failure> {
-    Writer::start(config.state.path.clone(), stay).map_err(|error| state_failure(error.into()))
+/// Returns how to connect to the database of the config, or `None` where the state is in a directory.
+pub(crate) fn database(config: &Config) -> Result<Option<PostgresOptions>, Failure> {
+    config.state.postgres().map(|postgres| options(config, postgres)).transpose()
+}
+
+fn options(config: &Config, postgres: &PostgresConfig) -> Result<PostgresOptions, Failure> {
+    let outbound = Outbound::new(config.ca_file.as_deref()).map_err(anyhow::Error::from)?;
+    let options = postgres.options(&outbound.common);
+    let unreadable = || Failure::Failed(anyhow!("the URL of the database (`state.postgres`) cannot be read here"));
+    options.ok_or_else(unreadable)
+}
+
+/// Opens the state of the config for a verb that `stay`s as long, alone or among other replicas.
+pub(crate) fn process(config: &Config, stay: Stay) -> Result<Process, Failure> {
+    let in_flight = InFlight::default();
+    let opened = |writer: Result<Writer, LedgerError>| writer.map_err(|error| state_failure(error.into()));
+    let (writer, replica) = match &config.state.place {
+        StatePlace::Directory(path) => (opened(Writer::start(path.into(), stay))?, Replica::default()),
+        StatePlace::Postgres(postgres) => {
+            let options = options(config, postgres)?;
+            let leases = Leases::new(options.clone(), &replica::host(), postgres.lease);
+            let leases = leases.map_err(|error| state_failure(error.into()))?;
+            (opened(Writer::start(Location::Postgres(options), stay))?, Replica::among(leases, in_flight.clone()))
+        }
+    };
+    Ok(Process { writer, replica, in_flight, silences: SilenceBook::default(), addresses: AddressFiles::default() })
+}
+
+/// Returns where the state of the config is.
+pub(crate) fn location(config: &Config) -> Result<Location, Failure> {
+    match &config.state.place {
+        StatePlace::Directory(path) => Ok(path.into()),
+        StatePlace::Postgres(postgres) => options(config, postgres).map(Location::Postgres),
+    }
 }
 
 /// Turns an error of the state into a failure of the verb.
@@ -103,7 +140,11 @@ pub(crate) fn state_failure(error: StateError) -> Failure {
         StateError::Closed => return Failure::Failed(anyhow!("{error}")),
     };
     match &*error {
-        LedgerError::Locked { .. } | LedgerError::DiskFull { .. } => Failure::TryLater(error.to_string()),
+        LedgerError::Locked { .. }
+        | LedgerError::DiskFull { .. }
+        | LedgerError::Unavailable { .. }
+        | LedgerError::Conflict { .. }
+        | LedgerError::Fenced { .. } => Failure::TryLater(error.to_string()),
         LedgerError::Failed { .. } => {
             Failure::Failed(anyhow!("{error} (check `state.path`, its permissions and its disk)"))
         }

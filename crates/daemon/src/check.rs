@@ -133,7 +133,9 @@ struct StatePart {
 /// another user, whose daemon could not write to new files in it.
 fn stranded_lines(config: &Config) -> String {
     let user_of = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
-    let Some(owner) = user_of(&config.state.path) else { return String::new() };
+    // A check is offline.
+    let Some(directory) = config.state.directory() else { return String::new() };
+    let Some(owner) = user_of(directory) else { return String::new() };
     let read = |ledger: &Ledger| {
         let stored = ledger.stored().map_err(|error| bootstrap::state_failure(error.into()))?;
         let pending = stored.pending.into_iter().map(PendingMessages::of).collect();

@@ -18,20 +18,16 @@ use stakeout_fakes::slack_api::{BOT_TOKEN, CHANNEL, PostedMessage};
 use stakeout_fakes::{SlackApi, render};
 use stakeout_ledger::Stay;
 
-use crate::address_files::AddressFiles;
 use crate::bootstrap;
 use crate::clock;
 use crate::cloud::{Fake, Served, start_fakes};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::in_flight::InFlight;
 use crate::rule_files;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{Shutdown, shutdown, stop_signal};
-use crate::silence_book::SilenceBook;
 use crate::watch::Watch;
-use crate::writer::Writer;
 
 /// Columns of everything that is printed.
 const WIDTH: usize = 80;
@@ -98,9 +94,8 @@ async fn watch(config_path: &Path, clouds: &[Box<dyn Fake>], slack: &SlackApi, a
         .map_err(|faults| anyhow!("the demo's config is wrong: {faults:?}"))?;
     let rules = rule_files::load(&[]).map_err(|faults| anyhow!("the shipped rules are wrong: {faults:?}"))?;
     let last = config.schedule.tick_before(Second::from(clock::now())).context("the schedule has no tick")?;
-    let writer = Writer::start(config.state.path.clone(), Stay::Brief).context("cannot open the demo's state")?;
-    let (silences, addresses) = (SilenceBook::default(), AddressFiles::default());
-    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default(), silences, addresses)?);
+    let process = bootstrap::process(&config, Stay::Brief)?;
+    let watch = Arc::new(Watch::new(config, rules, process)?);
     let mut out = io::stdout();
     let names: Vec<&str> = clouds.iter().map(|cloud| cloud.name()).collect();
     writeln!(out, "Stakeout demo: recorded attacks in the audit logs of {},", counted(clouds.len(), "cluster"))?;

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::in_flight::InFlightGuard;
 use crate::metric;
 use crate::pace::Wanted;
+use crate::replica::Right;
 use crate::shutdown::Shutdown;
 use crate::silence_book::SilenceBook;
 use crate::writer::{AskedIncidents, ReportedIncidents, StateError, Writer};
@@ -134,13 +135,14 @@ impl Outbox {
 pub(crate) async fn send_while_wanted(
     outbox: &Outbox,
     writer: &Writer,
+    right: &Right,
     shutdown: &Shutdown,
     mut guard: InFlightGuard,
     mut wanted: Wanted,
 ) -> Result<DispatchSummary, StateError> {
     let mut sent = 0;
     loop {
-        let summary = send_pending(outbox, writer, shutdown, &wanted).await?;
+        let summary = send_pending(outbox, writer, right, shutdown, &wanted).await?;
         sent += summary.sent;
         match guard.next() {
             Some(more) => wanted = more,
@@ -153,6 +155,7 @@ pub(crate) async fn send_while_wanted(
 async fn send_pending(
     outbox: &Outbox,
     writer: &Writer,
+    right: &Right,
     shutdown: &Shutdown,
     wanted: &Wanted,
 ) -> Result<DispatchSummary, StateError> {
@@ -191,20 +194,21 @@ async fn send_pending(
         let limits = Limits { level_max: destination.level_max(), silenced };
         let Batch { notifications, unsent, silenced } = batch(mode, part, &findings, &incidents, &shown, &limits);
         if !unsent.is_empty() {
-            writer.settle(unsent).await?;
+            writer.settle(unsent, right.lease()).await?;
         }
         if !silenced.is_empty() {
             let changes = silenced.entries.len();
-            writer.settle(with_silenced(silenced, destination.name(), &shown, now)).await?;
+            writer.settle(with_silenced(silenced, destination.name(), &shown, now), right.lease()).await?;
             metric::messages_silenced(destination, changes);
             info!(destination = destination.name(), changes, "silenced changes are not sent");
         }
         summary.pending = summary.pending - part.len() + notifications.len();
         for some in notifications.chunks(destination.messages_at_once()) {
-            if shutdown.is_requested() {
+            // Who may have lost the destination sends nothing new: another replica sends it.
+            if shutdown.is_requested() || !right.holds() {
                 break 'parts;
             }
-            if let Err(error) = deliver(outbox, writer, some, &shown).await? {
+            if let Err(error) = deliver(outbox, writer, right, some, &shown).await? {
                 metric::messages(destination, some.len(), false);
                 warn!(destination = destination.name(), pending = summary.pending, %error, "cannot send a message");
                 refused_in_a_row += 1;
@@ -273,6 +277,7 @@ fn with_heard(mut settles: Settlement, destination: &str, shown: &HashMap<Incide
 async fn deliver(
     outbox: &Outbox,
     writer: &Writer,
+    right: &Right,
     some: &[Notification<'_>],
     shown: &HashMap<IncidentKey, ShownIncident>,
 ) -> Result<Result<(), SendError>, StateError> {
@@ -285,7 +290,7 @@ async fn deliver(
     let messages: Vec<&Message<'_>> = some.iter().map(|notification| &notification.message).collect();
     let [message @ Message { body: MessageBody::Incident(report), .. }] = messages[..] else {
         let sent = attempt(outbox, Attempt::Messages(&messages, background)).await;
-        return settled(writer, sent.map(drop), settles).await;
+        return settled(writer, right, sent.map(drop), settles).await;
     };
     let mut findings = Vec::new();
     if destination.delivery_mode() != DeliveryMode::Each {
@@ -304,7 +309,7 @@ async fn deliver(
     if let Some(message) = &mut shown {
         for line in destination.lines(report, message) {
             let change = shown_change(destination, report, Some(message.clone()));
-            writer.settle(Settlement { shown: vec![change], ..Settlement::default() }).await?;
+            writer.settle(Settlement { shown: vec![change], ..Settlement::default() }, right.lease()).await?;
             match attempt(outbox, Attempt::Line(report, &line, message, background)).await {
                 Ok(with_line) => *message = with_line.unwrap_or_else(|| message.clone()),
                 Err(error) => return Ok(Err(error)),
@@ -316,16 +321,17 @@ async fn deliver(
         let shown = shown.filter(|_| report.merged_into().is_none());
         settles.shown.push(shown_change(destination, report, shown));
     }
-    settled(writer, Ok(()), settles).await
+    settled(writer, right, Ok(()), settles).await
 }
 
 async fn settled(
     writer: &Writer,
+    right: &Right,
     sent: Result<(), SendError>,
     settles: Settlement,
 ) -> Result<Result<(), SendError>, StateError> {
     if sent.is_ok() {
-        writer.settle(settles).await?;
+        writer.settle(settles, right.lease()).await?;
     }
     Ok(sent)
 }

@@ -12,9 +12,11 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use stakeout_core::check::{Check, Status};
 use stakeout_core::diagnostic::suggestion;
-use stakeout_core::source::Source;
+use stakeout_core::source::{ALL_CLUSTERS, Source};
 use stakeout_core::text::visible;
 use stakeout_core::time::{Second, Window};
+use stakeout_ledger::PostgresOptions;
+use stakeout_notify::console::Consoles;
 use tokio::task::JoinSet;
 
 use crate::bootstrap::{self, ConfigArgs};
@@ -33,6 +35,11 @@ use crate::section::secret::SecretScope;
 
 /// Time limit of one log: about twenty requests, each of which may take its provider's whole time limit.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
+
+/// PostgreSQL 13 has the transaction numbers by which a lost answer is looked up.
+const VERSION_MIN: i32 = 130_000;
+/// Leases need no equal clocks: a difference of seconds delays nothing.
+const CLOCKS_APART_SECONDS_MAX: i64 = 5;
 
 /// The arguments of `stakeout doctor`.
 #[derive(Args, Debug)]
@@ -77,7 +84,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let mut budgets = Budgets::new(config.budget);
         let mut tasks = JoinSet::new();
         for (index, source) in config.sources.iter().enumerate() {
-            let log = Log::open(source, &mut budgets, &outbound)?;
+            let log = Log::open(source, &mut budgets, &outbound, &Consoles::default())?;
             let (prefilter, trusted) = (prefilter.clone(), config.trusted_proxies.clone());
             tasks.spawn(async move {
                 let checks = async {
@@ -94,14 +101,32 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         }
         for (index, list) in LogList::of(&config.discover, &mut budgets, &outbound).into_iter().enumerate() {
             let index = config.sources.len() + index;
+            let (prefilter, outbound) = (prefilter.clone(), outbound.clone());
+            let mut budgets = Budgets::new(config.budget);
             tasks.spawn(async move {
+                let checks = async {
+                    let (mut checks, sample) = list.checks().await;
+                    if let Some(sample) = sample {
+                        // A client of AWS can always be set up.
+                        if let Ok(log) = Log::open(&sample, &mut budgets, &outbound, &Consoles::default()) {
+                            let read = log.checks(window, &prefilter, now).await;
+                            checks.extend(of_sample(&sample.source.cluster, read));
+                        }
+                    }
+                    checks
+                };
                 let checks = tokio::select! {
-                    checks = list.checks() => checks,
+                    checks = checks => checks,
                     () = clock::sleep(TIME_LIMIT) => vec![unanswered()],
                 };
                 (index, list.source.clone(), checks)
             });
         }
+        let database = match bootstrap::database(&config) {
+            Ok(Some(options)) if args.source.is_empty() => Some(database_checks(options).await),
+            Err(error) if args.source.is_empty() => Some(vec![unreadable(&error)]),
+            _ => None,
+        };
         let heartbeat = match config.heartbeat.as_ref().and_then(|heartbeat| heartbeat.url.clone()) {
             Some(url) => Some(Heartbeat::new(url, &outbound.common).map_err(anyhow::Error::from)?.check().await),
             None => None,
@@ -113,12 +138,15 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         written(
             results.iter().try_for_each(|(_, source, checks)| print(&mut out, args.output.format(), source, checks)),
         )?;
+        if let Some(checks) = &database {
+            written(print_beside(&mut out, args.output.format(), "state", checks))?;
+        }
         if let Some(check) = &heartbeat {
-            written(print_heartbeat(&mut out, args.output.format(), check))?;
+            written(print_beside(&mut out, args.output.format(), "heartbeat", std::slice::from_ref(check)))?;
         }
         written(bots.iter().try_for_each(|(name, checks)| print_bot(&mut out, args.output.format(), name, checks)))?;
         let checks = results.iter().flat_map(|(_, _, checks)| checks).chain(bots.iter().flat_map(|(_, checks)| checks));
-        let is_bad = checks.into_iter().any(is_failing);
+        let is_bad = checks.chain(database.iter().flatten()).any(is_failing);
         Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
     })
 }
@@ -139,6 +167,57 @@ async fn bots(config: &Config, outbound: &Outbound) -> anyhow::Result<Vec<(Strin
         bots.extend(checks.map(|checks| (destination.name.clone(), checks)));
     }
     Ok(bots)
+}
+
+/// Returns what is to be known of the database that holds the state.
+async fn database_checks(options: PostgresOptions) -> Vec<Check> {
+    let place = options.to_string();
+    let inspected = tokio::task::spawn_blocking(move || stakeout_ledger::inspect(&options)).await;
+    let now_ms = clock::now().as_millisecond();
+    let report = match inspected {
+        Ok(Ok(report)) => report,
+        Ok(Err(error)) => {
+            let fix = "see docs/replicas.md for what the database needs";
+            return vec![Check::of("database", Status::Bad, error.to_string(), fix)];
+        }
+        Err(_) => return vec![Check::of("database", Status::Unknown, "the check crashed", "please report it")],
+    };
+    let way = if report.is_encrypted { "encrypted" } else { "not encrypted, on this machine" };
+    let known = format!("PostgreSQL {} on {place}, {way}", report.version);
+    let version = match report.version_number >= VERSION_MIN {
+        true => Check::good("database", known),
+        false => Check::of("database", Status::Bad, known, "use PostgreSQL 13 or newer"),
+    };
+    let rights = match report.may_create {
+        true => Check::good("rights", "the user may make the schema or its tables"),
+        false => {
+            let fix = "grant the user CREATE on the database, or CREATE and USAGE on the schema";
+            Check::of("rights", Status::Bad, "the user may not make tables", fix)
+        }
+    };
+    let apart_seconds = (now_ms - report.clock_ms).abs() / 1_000;
+    let clock = match apart_seconds <= CLOCKS_APART_SECONDS_MAX {
+        true => Check::good("clock", format!("{apart_seconds} s from that of the database")),
+        false => {
+            let finding = format!("{apart_seconds} s from that of the database: ticks of the replicas differ as much");
+            Check::of("clock", Status::Doubtful, finding, "let NTP set the clocks of both")
+        }
+    };
+    vec![version, rights, clock]
+}
+
+fn unreadable(error: &Failure) -> Check {
+    let fix = "run doctor as the service does, or read the URL with `url_file`";
+    Check::of("database", Status::Unknown, error.to_string(), fix)
+}
+
+/// Returns what is wrong with one of the clusters that a discovery finds, or that nothing is.
+fn of_sample(cluster: &str, checks: Vec<Check>) -> Vec<Check> {
+    let wrong: Vec<Check> = checks.into_iter().filter(|check| check.status != Status::Good).collect();
+    if wrong.is_empty() {
+        return vec![Check::good("read", format!("the log of {cluster} can be read, and records reads"))];
+    }
+    wrong.into_iter().map(|check| Check { finding: format!("{cluster}: {}", check.finding), ..check }).collect()
 }
 
 /// Returns the last window of the schedule that has ended.
@@ -176,19 +255,26 @@ fn print(out: &mut impl Write, format: Format, source: &Source, checks: &[Check]
             writeln!(out, "{line}")
         }
         Format::Text => {
-            writeln!(out, "{} ({}, cluster {})", source.name, source.provider, source.cluster)?;
+            let whose = match &*source.cluster {
+                ALL_CLUSTERS => "all clusters".to_owned(),
+                cluster => format!("cluster {cluster}"),
+            };
+            writeln!(out, "{} ({}, {whose})", source.name, source.provider)?;
             checks.iter().try_for_each(|check| print_check(out, check))
         }
     }
 }
 
 /// Prints what does not belong to a source.
-fn print_heartbeat(out: &mut impl Write, format: Format, check: &Check) -> io::Result<()> {
+fn print_beside(out: &mut impl Write, format: Format, name: &str, checks: &[Check]) -> io::Result<()> {
     match format {
-        Format::Json => writeln!(out, "{}", json!({ "checks": [json_of(check)] })),
+        Format::Json => {
+            let checks: Vec<_> = checks.iter().map(json_of).collect();
+            writeln!(out, "{}", json!({ "checks": checks }))
+        }
         Format::Text => {
-            writeln!(out, "heartbeat")?;
-            print_check(out, check)
+            writeln!(out, "{name}")?;
+            checks.iter().try_for_each(|check| print_check(out, check))
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The logs and destinations that a task works on, so that a tick neither waits for a slow one nor starts it twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use stakeout_core::lease::Duty;
 use stakeout_core::source::LogId;
 
 use crate::pace::Wanted;
@@ -27,12 +28,17 @@ impl InFlight {
 
     /// Marks a log as being read, or returns `None` if it is being read already.
     pub(crate) fn start_log(&self, log: &LogId) -> Option<InFlightGuard> {
-        self.start(format!("log {log}"))
+        self.start(Duty::Log(log.clone()).to_string())
     }
 
-    /// Marks the task `name` as running. If it is running already, asks it to send this too, and returns `None`.
-    pub(crate) fn start_to_send(&self, name: String, wanted: &Wanted) -> Option<InFlightGuard> {
-        self.start_or_ask(name, Some(wanted))
+    /// Marks the sending to a destination as running. If it is running already, asks it to send this too, and returns `None`.
+    pub(crate) fn start_to_send(&self, destination: &str, wanted: &Wanted) -> Option<InFlightGuard> {
+        self.start_or_ask(Duty::Destination(destination.to_owned()).to_string(), Some(wanted))
+    }
+
+    /// Returns the names of the running tasks, which are those of their duties.
+    pub(crate) fn running(&self) -> BTreeSet<String> {
+        self.names().keys().cloned().collect()
     }
 
     /// Returns whether no task is running.
@@ -97,7 +103,7 @@ mod tests {
     #[test]
     fn a_running_task_hears_what_else_is_to_be_sent() {
         let in_flight = InFlight::default();
-        let start = |wanted| in_flight.start_to_send("a".to_owned(), &wanted);
+        let start = |wanted| in_flight.start_to_send("a", &wanted);
         let mut first = start(Wanted::All).expect("nothing is running");
         assert!(start(Wanted::Opened([].into())).is_none() && start(Wanted::All).is_none());
         assert_eq!(first.next(), Some(Wanted::All), "both, once");

@@ -18,7 +18,8 @@ use tracing::{info, warn};
 
 use crate::clock;
 use crate::metric;
-use crate::scan::{Log, ScanCost, ScanOptions, WindowScan};
+use crate::replica::Right;
+use crate::scan::{ClusterNews, Log, ScanCost, ScanOptions, WindowScan};
 use crate::schedule::DueWindows;
 use crate::shutdown::Shutdown;
 use crate::source_page::CostLog;
@@ -34,6 +35,8 @@ pub(crate) struct LogTask<'a> {
     options: &'a ScanOptions,
     writer: &'a Writer,
     engine: &'a Arc<EngineConfig>,
+    /// The right to read the log.
+    right: &'a Right,
     /// The new findings and incidents so far that do not wait for other logs.
     urgent: Vec<Subject>,
     /// What the last window took that was read for the first time.
@@ -73,8 +76,10 @@ impl<'a> LogTask<'a> {
         options: &'a ScanOptions,
         writer: &'a Writer,
         engine: &'a Arc<EngineConfig>,
+        right: &'a Right,
     ) -> LogTask<'a> {
-        LogTask { log, progress, at, options, writer, engine, urgent: Vec::new(), last_cost: None }
+        log.remember(&progress.clusters);
+        LogTask { log, progress, at, options, writer, engine, right, urgent: Vec::new(), last_cost: None }
     }
 
     /// Reads and commits what is due, and notes in `costs` what the last window took. `bar` counts the windows. A shutdown ends the task after the current window.
@@ -121,7 +126,7 @@ impl<'a> LogTask<'a> {
             self.commit_progress(gap, Some(kind)).await?;
         }
         for window in due.windows {
-            if shutdown.is_requested() {
+            if self.is_stopped(shutdown) {
                 return Ok(LogSummary { is_pending: true, ..summary });
             }
             let is_late = window.latest() <= due.late_until;
@@ -134,7 +139,7 @@ impl<'a> LogTask<'a> {
             summary.is_pending |= !self.follow_up(shutdown).await?;
         }
         for window in due.rereads {
-            if shutdown.is_requested() {
+            if self.is_stopped(shutdown) {
                 return Ok(LogSummary { is_pending: true, ..summary });
             }
             if self.read_window(window, Read::Again).await? {
@@ -150,10 +155,15 @@ impl<'a> LogTask<'a> {
             }
         }
         summary.is_pending |= !self.follow_up(shutdown).await?;
-        if !shutdown.is_requested() {
+        if !self.is_stopped(shutdown) {
             self.query_context().await?;
         }
         Ok(summary)
+    }
+
+    /// Returns whether to end here: the process ends, or another replica goes on with the log.
+    fn is_stopped(&self, shutdown: &Shutdown) -> bool {
+        shutdown.is_requested() || self.right.is_to_pass()
     }
 
     /// Reads and commits one window. Returns `false` if the window could not be read and is still due; the failure is
@@ -163,18 +173,24 @@ impl<'a> LogTask<'a> {
         let begun = clock::monotonic();
         match log.scan(window, is_reread, self.options).await {
             Ok(scan) => {
+                let mut clusters = ClusterNews::default();
                 let kinds = if is_reread {
                     [self.progress.note_reread(window, at, &scan.lost), None, None]
                 } else {
                     self.last_cost = Some(scan.cost);
-                    let silence = self.progress.note_read(window, at, &log.reread_seconds, scan.has_records);
+                    clusters = log.census(window).await;
+                    let has_records = scan.has_records.or(clusters.has_records);
+                    let silence = self.progress.note_read(window, at, &log.reread_seconds, has_records);
                     if read == Read::Late {
                         self.progress.note_late(window);
                     }
                     let lost = self.progress.note_lost(window, at, &log.reread_seconds, &scan.lost);
                     [silence, lost, self.progress.note_hidden_proxies(scan.counted.hidden_proxies())]
                 };
-                self.commit_window(window, scan, kinds.into_iter().flatten(), begun.elapsed()).await?;
+                let notices = self.notices(window, kinds.into_iter().flatten()).into_iter();
+                let of_cluster = |(cluster, kind)| Notice { source: log.source.name.clone(), cluster, window, kind };
+                let notices = notices.chain(clusters.changes.into_iter().map(of_cluster)).collect();
+                self.commit_window(window, scan, notices, begun.elapsed()).await?;
                 Ok(true)
             }
             Err(error) => {
@@ -197,7 +213,7 @@ impl<'a> LogTask<'a> {
     async fn follow_up(&mut self, shutdown: &Shutdown) -> Result<bool, StateError> {
         let cursor = self.progress.cursor;
         for batch in self.log.follow_up_batches(self.progress.due_follow_ups()) {
-            if shutdown.is_requested() {
+            if self.is_stopped(shutdown) {
                 return Ok(false);
             }
             let (begun, window) = (clock::monotonic(), batch.window);
@@ -207,7 +223,7 @@ impl<'a> LogTask<'a> {
                     let sources = batch.follow_ups.iter().map(|follow_up| follow_up.sources.len()).sum();
                     let lost = self.progress.unreported(&scan.lost);
                     let kind = lost.map(|reason| NoticeKind::NotFollowedUp { sources, reason });
-                    self.commit_window(window, scan, kind, begun.elapsed()).await?;
+                    self.commit_window(window, scan, self.notices(window, kind), begun.elapsed()).await?;
                 }
                 Err(error) => {
                     metric::window_failed(&self.log.source.name);
@@ -242,14 +258,14 @@ impl<'a> LogTask<'a> {
         &mut self,
         window: Window,
         scan: WindowScan,
-        kinds: impl IntoIterator<Item = NoticeKind>,
+        notices: Vec<Notice>,
         took: Duration,
     ) -> Result<(), StateError> {
         let WindowScan { counted, cost, changes_minutes, lost, .. } = scan;
         let counts = counted.counts();
         // After a flood the stored rows of a window fill the memory, so they are not read for nothing.
         let change = if changes_minutes { Change::Window(Box::new(counted)) } else { Change::Progress };
-        let closed = self.commit(change, self.notices(window, kinds)).await?;
+        let closed = self.commit(change, notices).await?;
         metric::window(&self.log.source.name, &cost, &counts, closed.log().rows_retained);
         let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
@@ -290,6 +306,9 @@ impl<'a> LogTask<'a> {
     }
 
     async fn commit(&mut self, change: Change, notices: Vec<Notice>) -> Result<ClosedChange, StateError> {
+        if let Some(clusters) = self.log.known_clusters() {
+            self.progress.clusters = clusters;
+        }
         let request = CloseRequest {
             source: self.log.source.clone(),
             change,
@@ -297,6 +316,7 @@ impl<'a> LogTask<'a> {
             notices,
             at: self.at,
             config: self.engine.clone(),
+            lease: self.right.lease(),
         };
         let closed = self.writer.close(request).await?;
         // A commit can add follow-ups and context queries.

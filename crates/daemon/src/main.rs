@@ -43,6 +43,7 @@ mod incident_page;
 mod writer;
 mod pace;
 mod in_flight;
+mod replica;
 mod dispatch;
 mod sends;
 

@@ -55,6 +55,7 @@ pub(crate) fn describe() {
         "stakeout_cursor_timestamp_seconds",
         "Time up to which a log is read; everything earlier is read or a recorded gap."
     );
+    describe_gauge!("stakeout_clusters", "Clusters that write to a log of several clusters, by source.");
     describe_gauge!("stakeout_logs_found", "Logs that a discovery found and that are read, by discovery.");
     describe_counter!(
         "stakeout_discoveries_failed_total",
@@ -85,6 +86,12 @@ pub(crate) fn describe() {
     describe_counter!(
         "stakeout_messages_left_out_total",
         "Findings and notices that a destination does not get because too many are pending, by destination."
+    );
+    describe_gauge!("stakeout_leases", "Leases of logs and destinations that this replica holds.");
+    describe_gauge!("stakeout_replicas", "Replicas that share the state and are alive, this one included.");
+    describe_counter!(
+        "stakeout_fenced_total",
+        "Commits and settlements that were not written because another replica had taken over."
     );
     describe_gauge!("stakeout_build_info", "The running version.");
     gauge!("stakeout_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
@@ -138,6 +145,11 @@ pub(crate) fn progress(source: &str, progress: &Progress) {
     let cursor = if progress.retired.is_none() { cursor } else { f64::NAN };
     gauge!("stakeout_cursor_timestamp_seconds", "source" => source.to_owned()).set(cursor);
     gauge!("stakeout_silent_windows", "source" => source.to_owned()).set(progress.silent_windows);
+    if !progress.clusters.is_empty() {
+        let writing = progress.clusters.iter().filter(|(_, cluster)| cluster.retired.is_none()).count();
+        let writing = u32::try_from(writing).unwrap_or(u32::MAX);
+        gauge!("stakeout_clusters", "source" => source.to_owned()).set(writing);
+    }
 }
 
 /// Updates the size of the state.
@@ -221,6 +233,17 @@ pub(crate) fn heartbeat(signal: &'static str, is_sent: bool) {
 pub(crate) fn reload(done: bool) {
     let outcome = if done { "done" } else { "refused" };
     counter!("stakeout_reloads_total", "outcome" => outcome).increment(1);
+}
+
+/// Sets the number of leases of this replica, and of the replicas that are alive.
+pub(crate) fn leases(held: usize, alive: usize) {
+    gauge!("stakeout_leases").set(u32::try_from(held).unwrap_or(u32::MAX));
+    gauge!("stakeout_replicas").set(u32::try_from(alive).unwrap_or(u32::MAX));
+}
+
+/// Counts a write that was not done because another replica had taken over.
+pub(crate) fn fenced() {
+    counter!("stakeout_fenced_total").increment(1);
 }
 
 /// Counts a connection to the admin page that was closed before its client was done.

@@ -9,18 +9,15 @@ use stakeout_core::time::Second;
 use stakeout_ledger::Stay;
 use tracing::{error, info};
 
-use crate::address_files::AddressFiles;
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::discovery;
 use crate::exit::{Exit, Failure};
 use crate::heartbeat::Beat;
-use crate::in_flight::InFlight;
 use crate::progress_bar;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, shutdown, stop_signal};
-use crate::silence_book::SilenceBook;
 use crate::tick::TickSummary;
 use crate::watch::Watch;
 
@@ -44,15 +41,9 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
     let ended = runtime.block_on(async {
         let stopped = tokio::spawn(stop_signal());
         let (config, rules) = args.config.load(SecretScope::ALL)?;
-        let writer = bootstrap::open_state(&config, Stay::Brief)?;
-        let watch = Arc::new(Watch::new(
-            config,
-            rules,
-            writer,
-            InFlight::default(),
-            SilenceBook::default(),
-            AddressFiles::default(),
-        )?);
+        let process = bootstrap::process(&config, Stay::Brief)?;
+        tokio::spawn(process.replica.clone().keep());
+        let watch = Arc::new(Watch::new(config, rules, process)?);
         let (switch, shutdown) = shutdown();
         let bar = progress_bar::windows();
         let time = match args.at {
@@ -71,6 +62,7 @@ pub(crate) fn run(args: &OnceArgs) -> Result<Exit, Failure> {
             }
         };
         bar.finish_and_clear();
+        watch.replica().leave().await;
         match summary {
             Some(summary) => {
                 let beat = summary.as_ref().map(|summary| Beat::of(Second::from(at), summary));
@@ -100,7 +92,13 @@ async fn done(watch: &Watch, summary: &TickSummary) -> Result<Exit, Failure> {
     info!(windows = summary.windows, messages = summary.messages, "done");
     if !summary.is_complete() {
         let (logs, messages) = (summary.logs_pending, summary.messages_pending);
-        error!(logs, messages, "some logs or messages are still pending: run `stakeout once` again");
+        let discoveries = summary.discovery_failures;
+        error!(
+            logs,
+            messages,
+            discoveries,
+            "some logs or messages are still pending, or clusters are not discovered: run `stakeout once` again"
+        );
     }
     let stranded = watch.stranded().await.map_err(bootstrap::state_failure)?;
     for messages in &stranded {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
 use sd_notify::NotifyState;
+use stakeout_core::lease::Duty;
 use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 use stakeout_ledger::Stay;
@@ -14,20 +15,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
-use crate::address_files::AddressFiles;
 use crate::admin::{self, Health};
 use crate::bootstrap::{self, ConfigArgs};
 use crate::clock;
 use crate::discovery;
 use crate::exit::{Exit, Failure};
 use crate::heartbeat::{self, Beat, Heartbeat};
-use crate::in_flight::InFlight;
 use crate::metric;
 use crate::progress_bar;
+use crate::replica;
 use crate::schedule::TickTime;
 use crate::section::secret::SecretScope;
 use crate::shutdown::{STOP_MAX, Shutdown, ShutdownSwitch, shutdown};
-use crate::silence_book::SilenceBook;
 use crate::systemd;
 use crate::tick::TickSummary;
 use crate::wall_clock::{Shown, WallClock};
@@ -69,10 +68,10 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     let hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     let (config, rules) = args.config.load(SecretScope::ALL)?;
     let metrics = admin::install_metrics()?;
-    let writer = bootstrap::open_state(&config, Stay::Long)?;
+    let process = bootstrap::process(&config, Stay::Long)?;
     let health = Health::default();
-    let (silences, addresses) = (SilenceBook::default(), AddressFiles::default());
-    let watch = Arc::new(Watch::new(config, rules, writer, InFlight::default(), silences, addresses)?);
+    let replica = process.replica.clone();
+    let watch = Arc::new(Watch::new(config, rules, process)?);
     let in_use = tokio::sync::watch::Sender::new(watch.clone());
     admin::serve(metrics, health.clone(), in_use.subscribe()).await?;
     let mut signals = Signals::new(hang_up).context("cannot listen for signals")?;
@@ -80,6 +79,7 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
     start_watchdog(watch.writer().clone());
     let beats = tokio::sync::watch::Sender::new(None);
     tokio::spawn(heartbeat::send_latest(beats.subscribe()));
+    tokio::spawn(replica.clone().keep());
     systemd::notify(&[NotifyState::Ready]);
     let (sources, rules) = (watch.config().sources.len(), watch.rules().rules.len());
     let discoveries = watch.config().discover.len();
@@ -92,10 +92,13 @@ async fn daemon(args: &RunArgs) -> Result<Exit, Failure> {
         beats,
         last_tick: None,
         ticks: JoinSet::new(),
+        failures: 0,
         clock: WallClock::default(),
         started: clock::monotonic(),
     };
-    daemon.run(&mut signals, &switch, &shutdown).await?;
+    let ended = daemon.run(&mut signals, &switch, &shutdown).await;
+    replica.leave().await;
+    ended?;
     systemd::notify(&[NotifyState::Stopping]);
     info!("stopped");
     Ok(Exit::Done)
@@ -112,6 +115,8 @@ struct Daemon {
     last_tick: Option<Second>,
     /// The ticks that are not done.
     ticks: JoinSet<(Second, Result<TickSummary, StateError>)>,
+    /// How many ticks in a row the database was down.
+    failures: u32,
     clock: WallClock,
     /// What the monotonic clock showed at the start.
     started: Instant,
@@ -199,20 +204,26 @@ impl Daemon {
     /// Waits for the tick at `next`, or until something pending is tried again. Notes the ticks that end meanwhile. Fails if
     /// the writer has ended.
     async fn wait_for_tick(&mut self, next: Option<Second>, signals: &mut Signals) -> Result<WakeReason, Failure> {
-        let retry = || {
-            let retry = Second::from(clock::now()).plus(RETRY_AFTER_SECONDS);
+        let retry = |failures: u32| {
+            let retry = match failures {
+                0 => Second::from(clock::now()).plus(RETRY_AFTER_SECONDS),
+                number => Second::from(clock::now() + replica::back_off(number, &replica::host())),
+            };
             Some(next.map_or(retry, |next| next.min(retry)))
         };
-        let (mut wake, mut is_pending) = (retry(), false);
+        let (mut wake, mut is_pending) = (retry(0), false);
+        let replica = self.watch().replica().clone();
         loop {
             tokio::select! {
                 Some(ended) = self.ticks.join_next() => {
                     if self.note(ended)? {
-                        (wake, is_pending) = (retry(), true);
+                        (wake, is_pending) = (retry(self.failures), true);
                     } else if self.ticks.is_empty() && !is_pending {
                         wake = next;
                     }
                 }
+                // What another replica read so far is read on at once.
+                () = replica.gained(), if self.ticks.is_empty() => return Ok(WakeReason::Time),
                 reason = sleep_until(&self.clock, self.started, wake, signals) => return Ok(reason),
             }
         }
@@ -257,11 +268,12 @@ impl Daemon {
 
     /// Records the outcome of a tick in health and systemd's status. Returns `true` if windows or messages are still
     /// pending, and an error if the writer has ended.
-    fn note(&self, ended: Result<(Second, Result<TickSummary, StateError>), JoinError>) -> Result<bool, Failure> {
+    fn note(&mut self, ended: Result<(Second, Result<TickSummary, StateError>), JoinError>) -> Result<bool, Failure> {
         let (tick, summary) = match ended {
             Ok((tick, Ok(summary))) => (tick, summary),
             Ok((_, Err(error @ StateError::Closed))) => return Err(bootstrap::state_failure(error)),
             Ok((_, Err(error))) => {
+                self.failures = if error.is_unavailable() { self.failures + 1 } else { 0 };
                 error!(%error, "cannot read or write the state");
                 self.health.note_error(error.to_string());
                 self.beat(Beat::Unwell(error.to_string()));
@@ -274,6 +286,7 @@ impl Daemon {
                 return Ok(true);
             }
         };
+        self.failures = 0;
         self.health.note_tick(tick, &summary);
         self.beat(Beat::of(tick, &summary));
         systemd::notify(&[NotifyState::Status(&format!(
@@ -286,8 +299,11 @@ impl Daemon {
         Ok(!summary.is_complete())
     }
 
-    /// Lets the heartbeat send a signal, without waiting for it.
+    /// Lets the heartbeat send a signal, without waiting for it. Of several replicas one does.
     fn beat(&self, beat: Beat) {
+        if self.watch().replica().right(&Duty::Heartbeat).is_none() {
+            return;
+        }
         if let Some(heartbeat) = self.watch().heartbeat() {
             self.beats.send_replace(Some((heartbeat.clone(), beat)));
         }
@@ -317,17 +333,10 @@ impl Daemon {
         let (config, rules) = self.args.load(SecretScope::ALL)?;
         let in_use = self.watch();
         let old = in_use.config();
-        if config.state.path != old.state.path || config.admin.listen != old.admin.listen {
-            warn!("a reload does not change state.path and admin.listen: restart to change them");
+        if !config.state.is_same_place(&old.state) || config.admin.listen != old.admin.listen {
+            warn!("a reload does not change where the state is, or admin.listen: restart to change them");
         }
-        let watch = Watch::new(
-            config,
-            rules,
-            in_use.writer().clone(),
-            in_use.in_flight().clone(),
-            in_use.silences().clone(),
-            in_use.addresses().clone(),
-        )?;
+        let watch = Watch::new(config, rules, in_use.process().clone())?;
         Ok(watch.continuing(&in_use))
     }
 }

@@ -1,9 +1,11 @@
 //! What `sources` prints: which logs are watched, found how, how far they are read, and what reading them takes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
+use stakeout_core::known_clusters::KnownCluster;
+use stakeout_core::lease::Duty;
 use stakeout_core::past_windows::WindowMark;
 use stakeout_core::progress::Progress;
 use stakeout_core::source::LogId;
@@ -38,6 +40,7 @@ impl CostLog {
 
 /// What is known of sources.
 pub(crate) struct SourcePage {
+    has_replicas: bool,
     sources: Vec<SourceState>,
     lists: Vec<ListState>,
 }
@@ -46,6 +49,14 @@ struct SourceState {
     config: SourceConfig,
     progress: Option<Progress>,
     cost: Option<ScanCost>,
+    /// The host of the replica that reads it.
+    host: Option<String>,
+}
+
+/// A cluster of a log that holds events of several.
+struct SeenCluster<'p> {
+    source: &'p str,
+    cluster: &'p KnownCluster,
 }
 
 struct ListState {
@@ -56,12 +67,13 @@ struct ListState {
 
 impl SourcePage {
     /// Returns what the state knows of the sources that the config names, and of those that its lists found. `costs` is what a
-    /// running daemon knows beside.
+    /// running daemon knows beside, and `hosts` says which replica has which duty.
     pub(crate) fn of(
         config: &Config,
         lists: &[Arc<LogList>],
         progresses: Vec<Progress>,
         costs: &CostLog,
+        hosts: &BTreeMap<String, String>,
     ) -> SourcePage {
         let stored: HashMap<LogId, Progress> =
             progresses.into_iter().map(|progress| (progress.log.clone(), progress)).collect();
@@ -80,6 +92,7 @@ impl SourcePage {
         let state = |config: SourceConfig| SourceState {
             progress: stored.get(&config.source.log).cloned(),
             cost: costs.of(&config.source.log),
+            host: hosts.get(&Duty::Log(config.source.log.clone()).to_string()).cloned(),
             config,
         };
         let list_state = |list: &Arc<LogList>| ListState {
@@ -87,7 +100,12 @@ impl SourcePage {
             place: list.source.cluster.to_string(),
             progress: stored.get(&list.source.log).cloned(),
         };
-        SourcePage { sources: configs.into_iter().map(state).collect(), lists: lists.iter().map(list_state).collect() }
+        let has_replicas = !hosts.is_empty();
+        SourcePage {
+            has_replicas,
+            sources: configs.into_iter().map(state).collect(),
+            lists: lists.iter().map(list_state).collect(),
+        }
     }
 
     /// Returns what `sources` prints at `now`.
@@ -96,7 +114,9 @@ impl SourcePage {
             Format::Text => self.text(now),
             Format::Json => {
                 let sources = self.sources.iter().map(|source| source.json(now));
-                sources.chain(self.lists.iter().map(ListState::json)).map(|line| format!("{line}\n")).collect()
+                let lines = sources.chain(self.lists.iter().map(ListState::json));
+                let clusters = self.sources.iter().flat_map(SourceState::clusters).map(SeenCluster::json);
+                lines.chain(clusters).map(|line| format!("{line}\n")).collect()
             }
         };
         Printed { text, notes: Vec::new() }
@@ -105,11 +125,29 @@ impl SourcePage {
     fn text(&self, now: Second) -> String {
         let headings = ["SOURCE", "CLUSTER", "FOUND BY", "STATUS", "READ UNTIL", "LAG", "LATE", "GAPS", "LAST WINDOW"];
         let rows: Vec<[String; 9]> = self.sources.iter().map(|source| source.row(now)).collect();
+        let read_by = |source: &SourceState| source.host.as_deref().map_or_else(|| "-".to_owned(), visible);
         let lists: Vec<[String; 4]> = self.lists.iter().map(ListState::row).collect();
-        let mut text = table(headings, &rows);
+        let mut text = if self.has_replicas {
+            let [source, cluster, found_by, status, rest @ ..] = headings;
+            let [until, lag, late, gaps, window] = rest;
+            let headings = [source, cluster, found_by, "READ BY", status, until, lag, late, gaps, window];
+            let with_host = |(row, source): (&[String; 9], &SourceState)| {
+                let [name, cluster, found_by, status, until, lag, late, gaps, window] = row.clone();
+                [name, cluster, found_by, read_by(source), status, until, lag, late, gaps, window]
+            };
+            table(headings, &rows.iter().zip(&self.sources).map(with_host).collect::<Vec<_>>())
+        } else {
+            table(headings, &rows)
+        };
         if !lists.is_empty() {
             text += if rows.is_empty() { "" } else { "\n" };
             text += &table(["DISCOVERY", "PLACE", "STATUS", "LISTED AT"], &lists);
+        }
+        let clusters: Vec<[String; 5]> =
+            self.sources.iter().flat_map(SourceState::clusters).map(SeenCluster::row).collect();
+        if !clusters.is_empty() {
+            text += "\n";
+            text += &table(["SEEN IN", "CLUSTER", "STATUS", "FIRST SEEN", "LAST SEEN"], &clusters);
         }
         text
     }
@@ -125,6 +163,15 @@ impl SourceState {
             Some(progress) if progress.is_silent() => "silent",
             Some(_) => "read",
         }
+    }
+
+    /// Returns the clusters that were seen in the log, if it holds events of several, by their names.
+    fn clusters(&self) -> Vec<SeenCluster<'_>> {
+        let source = self.config.source.name.as_str();
+        let known = self.progress.iter().flat_map(|progress| progress.clusters.iter());
+        let mut clusters: Vec<SeenCluster<'_>> = known.map(|(_, cluster)| SeenCluster { source, cluster }).collect();
+        clusters.sort_by(|one, other| one.cluster.name.cmp(&other.cluster.name));
+        clusters
     }
 
     /// Returns how many of its last days' spans were read late.
@@ -170,6 +217,7 @@ impl SourceState {
             "provider": source.provider.as_str(),
             "log": source.log.0,
             "found_by": self.config.found_by,
+            "read_by": self.host,
             "status": self.status(),
             "reason": progress.and_then(|progress| progress.failing.as_ref()).map(|failing| &failing.reason),
             "read_until": progress.map(|progress| progress.cursor.to_string()),
@@ -178,6 +226,28 @@ impl SourceState {
             "late": self.late(),
             "gaps": self.gaps(),
             "last_window": self.cost.map(|cost| json!({"requests": cost.pages, "records": cost.records, "bytes": cost.bytes})),
+        })
+    }
+}
+
+impl SeenCluster<'_> {
+    fn status(&self) -> &'static str {
+        self.cluster.retired.map_or("read", |retired| retired.reason.as_str())
+    }
+
+    fn row(self) -> [String; 5] {
+        let KnownCluster { name, first_seen, last_seen, .. } = self.cluster;
+        let status = self.status().to_owned();
+        [visible(self.source), visible(name), status, first_seen.to_string(), last_seen.to_string()]
+    }
+
+    fn json(self) -> Value {
+        json!({
+            "seen_in": self.source,
+            "cluster": self.cluster.name,
+            "status": self.status(),
+            "first_seen": self.cluster.first_seen.to_string(),
+            "last_seen": self.cluster.last_seen.to_string(),
         })
     }
 }
@@ -192,8 +262,15 @@ impl ListState {
     }
 
     fn row(&self) -> [String; 4] {
-        let at = self.progress.as_ref().map_or_else(|| "-".to_owned(), |progress| progress.cursor.to_string());
+        let at = self.listed_at().unwrap_or_else(|| "-".to_owned());
         [visible(&self.name), visible(&self.place), self.status().to_owned(), at]
+    }
+
+    /// Returns when it was read last. One that was never read begins with its first attempt.
+    fn listed_at(&self) -> Option<String> {
+        let progress = self.progress.as_ref()?;
+        let is_read = progress.failing.as_ref().is_none_or(|failing| failing.since != progress.cursor);
+        is_read.then(|| progress.cursor.to_string())
     }
 
     fn json(&self) -> Value {
@@ -203,7 +280,7 @@ impl ListState {
             "place": self.place,
             "status": self.status(),
             "reason": failing.map(|failing| &failing.reason),
-            "listed_at": self.progress.as_ref().map(|progress| progress.cursor.to_string()),
+            "listed_at": self.listed_at(),
         })
     }
 }

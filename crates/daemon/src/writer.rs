@@ -11,7 +11,6 @@ mod parts;
 mod thread;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,12 +20,13 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{Closed, ClosedLog, Stored};
 use stakeout_core::hash::HashKey;
 use stakeout_core::incident::{Incident, IncidentKey, IncidentOptions};
+use stakeout_core::lease::Lease;
 use stakeout_core::progress::Progress;
 use stakeout_core::shown::ShownIncident;
 use stakeout_core::silence::Silences;
 use stakeout_core::source::LogId;
 use stakeout_core::time::Second;
-use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Stay};
+use stakeout_ledger::{ArchivedFindings, LedgerError, Location, Stay};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,6 +49,15 @@ pub(crate) enum StateError {
     /// The writer thread has ended, because the process ends.
     #[error("the state is closed")]
     Closed,
+}
+
+impl StateError {
+    /// Returns whether trying soon may help: of a database that is down, and of a write that another replica was faster with,
+    /// or that was about another log too, which this process has lost.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        let StateError::Ledger(error) = self else { return false };
+        matches!(**error, LedgerError::Unavailable { .. } | LedgerError::Conflict { .. } | LedgerError::Fenced { .. })
+    }
 }
 
 impl From<LedgerError> for StateError {
@@ -119,7 +128,7 @@ pub(crate) struct ReportedIncidents {
 /// A request to the writer thread, with the channel for its answer.
 enum Request {
     Close(Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>),
-    Settle(Settlement, oneshot::Sender<Result<(), StateError>>),
+    Settle(Settlement, Option<Lease>, oneshot::Sender<Result<(), StateError>>),
     Deliveries(String, oneshot::Sender<Result<Vec<Delivery>, StateError>>),
     Pending(oneshot::Sender<Result<BTreeMap<String, usize>, StateError>>),
     Findings(Vec<FindingKey>, oneshot::Sender<Result<HashMap<FindingKey, Finding>, StateError>>),
@@ -156,15 +165,14 @@ impl Drop for RunningLog {
 }
 
 impl Writer {
-    /// Opens the state at `path` for a process that `stay`s as long, and starts the writer thread. The thread ends and releases the state when every
-    /// `Writer` is dropped.
-    pub(crate) fn start(path: PathBuf, stay: Stay) -> Result<Writer, LedgerError> {
-        thread::compact(&path)?;
-        let ledger = Ledger::open_for(&path, stay)?;
+    /// Opens the state at `location` for a process that `stay`s as long, and starts the writer thread. The thread ends and
+    /// releases the state when every `Writer` is dropped.
+    pub(crate) fn start(location: Location, stay: Stay) -> Result<Writer, LedgerError> {
+        let ledger = thread::open(&location, stay)?;
         let hash_key = ledger.hash_key();
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let logs_running = Arc::new(AtomicUsize::new(0));
-        let thread = WriterThread::new(path, stay, ledger, logs_running.clone());
+        let thread = WriterThread::new(location, stay, ledger, logs_running.clone());
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || thread.run(queue))
@@ -188,9 +196,10 @@ impl Writer {
         self.request(|reply| Request::Close(Box::new(request), reply)).await
     }
 
-    /// Removes what a destination accepted from the pending deliveries, and returns when that is durable.
-    pub(crate) async fn settle(&self, settlement: Settlement) -> Result<(), StateError> {
-        self.request(|reply| Request::Settle(settlement, reply)).await
+    /// Removes what a destination accepted from the pending deliveries, and returns when that is durable. Under a `lease`, it fails
+    /// where another replica has taken over.
+    pub(crate) async fn settle(&self, settlement: Settlement, lease: Option<Lease>) -> Result<(), StateError> {
+        self.request(|reply| Request::Settle(settlement, lease, reply)).await
     }
 
     /// Returns the pending deliveries of `destination`, ascending.

@@ -7,6 +7,7 @@
 //! ```text
 //! error_chain (an error and its causes) -> endpoint (an address that is safe to ask)
 //!   -> proxies (which way a request goes), certificates (whom to trust) -> network (both, TLS, time limits: the client)
+//!   -> unverified (TLS for a protocol that proves the server in another way)
 //!   -> retry_after (how long an answer asks to wait) -> exchange (one request, one bounded answer)
 //!   -> session (what is kept between requests)
 //! ```
@@ -16,6 +17,7 @@ mod endpoint;
 mod proxies;
 mod certificates;
 mod network;
+mod unverified;
 mod retry_after;
 mod exchange;
 mod session;
@@ -27,5 +29,7 @@ pub use network::{ClientError, Network, TimeLimits, install_crypto_provider};
 pub use proxies::{DirectReason, Proxies, Proxy, ProxyError, Route};
 pub use reqwest::{Client, Method, RequestBuilder, header};
 pub use retry_after::retry_after;
+pub use rustls::ClientConfig as TlsConfig;
 pub use session::{Lease, Session};
+pub use unverified::unverified_tls;
 pub use url::Url;

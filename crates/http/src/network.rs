@@ -70,6 +70,14 @@ impl Network {
         Url::parse(url).map(|url| self.proxies.route(&url).to_string()).unwrap_or_default()
     }
 
+    /// Returns the TLS settings for connections of another protocol than HTTP, with its name (RFC 7301), such as `postgresql`.
+    #[must_use]
+    pub fn tls(&self, protocol: &str) -> ClientConfig {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        tls
+    }
+
     /// Builds a client.
     ///
     /// The client follows no redirect: it would take the request to an address that nobody configured.

@@ -4,7 +4,9 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::rule::{HeadKey, Level};
 use stakeout_core::time::Second;
 
-use crate::archive::{ArchiveOrder, ArchiveReader, ArchivedFinding, FindingHead};
+use crate::archive::ArchiveReader;
+use crate::archived_finding::{ArchivedFinding, FindingHead};
+use crate::embedded::ArchiveOrder;
 use crate::error::{LedgerError, Result};
 use crate::rows::encoded;
 use crate::rule_meta::RuleMetaStore;

@@ -1,205 +1,245 @@
-//! The wrapper around sled 0.34.7: its settings, its panics, and the one way in which a batch becomes durable.
-//!
-//! This module does not know what keys and values mean.
+//! What keeps the values of a ledger: the one place that knows which engines there are. It does not know what values mean.
 
-use std::fs::{File, TryLockError};
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::iter;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::directory::DB;
-use crate::error::{LedgerError, Result};
+use stakeout_core::lease::Lease;
 
-/// How often sled's own thread wakes, in milliseconds. It writes out buffers, which does not replace our fsync, and half of
-/// its time it cleans segments of the file. A daemon is open for hours and should let the disk sleep; a process that
-/// is open for a second must clean in that second, or the file takes four times what it holds after a day.
-const FLUSH_EVERY_MS_LONG: u64 = 500;
-const FLUSH_EVERY_MS_BRIEF: u64 = 40;
-/// How long a flush may take until another one looks after it; the next one waits twice as long. A disk takes milliseconds.
-const FLUSH_SLOW: Duration = Duration::from_millis(500);
-/// How long a closing database may hold its lock, in milliseconds. Ten were never observed.
-const CLOSING_MS_MAX: u32 = 1000;
-/// Bytes of the log that sled may cache in memory; they take two to three times as much there.
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
-/// The same for a database that is read or written once from begin to end.
-const CACHE_BYTES_ONCE: u64 = 1024 * 1024;
+use crate::batch::Batch;
+use crate::embedded::{self, Embedded};
+use crate::error::Result;
+use crate::key::{Key, KeyRange};
+use crate::leases;
+use crate::live_bytes::LiveBytes;
+use crate::postgres::{PostgresOptions, Store};
 
-/// How long a process keeps the state open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stay {
-    /// For seconds, as `stakeout once` does.
-    Brief,
-    /// For hours, as the daemon does.
-    Long,
+pub(crate) use crate::embedded::{COMPACT_OVER_BYTES, catching};
+pub use crate::embedded::{Compaction, Stay};
+pub(crate) use crate::postgres::TurnKind;
+
+/// Where a ledger is stored.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// In a directory, which one process holds at a time.
+    Directory(PathBuf),
+    /// In PostgreSQL, which several processes share.
+    Postgres(PostgresOptions),
 }
 
-/// An open database.
-#[derive(Debug)]
-pub(crate) struct Engine {
-    // Dropped in this order: the log waits until sled has closed the database.
-    db: sled::Db,
-    log: Log,
+impl From<&PathBuf> for Location {
+    fn from(dir: &PathBuf) -> Location {
+        Location::Directory(dir.clone())
+    }
 }
 
-/// Our own descriptor of sled's log. It stays open because Linux reports a failed write-back once to each descriptor
-/// that was open then; a descriptor that is opened for the fsync may miss it (fsync(2)).
+impl From<&Path> for Location {
+    fn from(dir: &Path) -> Location {
+        Location::Directory(dir.to_owned())
+    }
+}
+
+/// An open store of values by key. Keys have an order, and a batch is written as a whole or not at all.
 #[derive(Debug)]
-struct Log(File);
+pub(crate) enum Engine {
+    /// Only this process writes, so it has the turn always.
+    Embedded(Embedded),
+    /// Others write too: what is read belongs together only within a turn.
+    Postgres(Arc<Store>),
+}
+
+/// Keys or ranges that are asked for at once where each question is a round trip.
+const ASKED_AT_ONCE: usize = 512;
 
 impl Engine {
-    /// Opens the database in `dir`, or creates one.
-    pub(crate) fn open(dir: &Path, stay: Stay) -> Result<Engine> {
-        Engine::open_with(dir, stay, CACHE_BYTES)
-    }
-
-    /// Opens the database in `dir`, or creates one, to read or write it once from begin to end.
-    pub(crate) fn open_once(dir: &Path) -> Result<Engine> {
-        Engine::open_with(dir, Stay::Brief, CACHE_BYTES_ONCE)
-    }
-
-    fn open_with(dir: &Path, stay: Stay, cache_bytes: u64) -> Result<Engine> {
-        // sled reports a held lock only in the text of an error.
-        if let Ok(log) = File::open(dir.join(DB))
-            && !is_free(&log)
-        {
-            return Err(LedgerError::Locked { dir: dir.to_owned() });
-        }
-        let flush_every_ms = match stay {
-            Stay::Brief => FLUSH_EVERY_MS_BRIEF,
-            Stay::Long => FLUSH_EVERY_MS_LONG,
-        };
-        let settings = sled::Config::new()
-            .path(dir)
-            .flush_every_ms(Some(flush_every_ms))
-            .cache_capacity(cache_bytes)
-            .use_compression(false);
-        // This does panic: "tried to serialize Uninitialized" on a log that a power cut truncated.
-        let db = catching("open the database", || {
-            settings.open().map_err(|error| LedgerError::of_engine("open the database", error))
-        })?;
-        let log =
-            File::open(dir.join(DB)).map_err(|error| LedgerError::of_io("open the log of the database", error))?;
-        Ok(Engine { db, log: Log(log) })
-    }
-
-    /// Returns whether nothing was ever stored.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.db.is_empty() && self.has_one_tree()
-    }
-
-    /// Returns whether all records are in the default tree, as those of a ledger are.
-    pub(crate) fn has_one_tree(&self) -> bool {
-        self.db.tree_names().len() == 1
-    }
-
-    /// Returns all records, ascending.
-    pub(crate) fn records(&self) -> sled::Iter {
-        self.db.iter()
-    }
-
-    /// Returns the records with keys in `keys`, ascending. The range must not be backwards.
-    pub(crate) fn range(&self, keys: Range<Vec<u8>>) -> sled::Iter {
-        self.db.range(keys)
-    }
-
-    /// Writes a batch atomically, and returns when it is on the disk.
-    ///
-    /// `flush` hands the log to the kernel and, on Linux, starts the write-back with `sync_file_range`
-    /// (`IoBufs::write_to_log`), which flushes neither the size of the file nor the disk's cache; the fsync after it
-    /// does. Only the log needs syncing: `snap.*` is written only while sled opens, and nothing is in `blobs`
-    /// because no value is larger than a chunk.
-    pub(crate) fn apply(&self, batch: sled::Batch) -> Result<()> {
-        catching("write to the database", || {
-            self.db.apply_batch(batch).map_err(|error| LedgerError::of_engine("write to the database", error))?;
-            flush(&self.db)?;
-            self.log.0.sync_all().map_err(|error| LedgerError::of_io("fsync the log of the database", error))
-        })
-    }
-
-    /// Writes a batch that becomes durable with the next one that is applied.
-    pub(crate) fn buffer(&self, batch: sled::Batch) -> Result<()> {
-        catching("write to the database", || {
-            self.db.apply_batch(batch).map_err(|error| LedgerError::of_engine("write to the database", error))
-        })
-    }
-
-    /// Returns the bytes that the database takes on the disk.
-    pub(crate) fn size_on_disk(&self) -> Result<u64> {
-        self.db.size_on_disk().map_err(|error| LedgerError::of_engine("measure the database", error))
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // Every write was durable when it returned, so a failure loses nothing.
-        if let Err(error) = flush(&self.db) {
-            tracing::warn!(%error, "the database did not close cleanly");
+    /// Opens what is stored at `location`, or begins it.
+    pub(crate) fn open(location: &Location, stay: Stay) -> Result<Engine> {
+        match location {
+            Location::Directory(dir) => Embedded::open(dir, stay).map(Engine::Embedded),
+            Location::Postgres(options) => Ok(Engine::Postgres(Arc::new(Store::open(options, &[leases::TABLES])?))),
         }
     }
-}
 
-impl Drop for Log {
-    /// Waits until sled has released its lock. A thread of its pool may hold the file for a moment after the database
-    /// is closed, and reopening the ledger at once would fail.
-    #[expect(clippy::disallowed_methods, reason = "sled has no call that waits for its threads")]
-    fn drop(&mut self) {
-        for _ in 0..CLOSING_MS_MAX {
-            if is_free(&self.0) {
-                return;
+    /// Returns whether this thread reads one state, and, in a turn alone, whether nobody else can write.
+    pub(crate) fn has_turn(&self) -> bool {
+        match self {
+            Engine::Embedded(_) => true,
+            Engine::Postgres(store) => store.has_turn(),
+        }
+    }
+
+    /// Begins a turn of this thread, when the turns of others are over.
+    pub(crate) fn begin_turn(&self, kind: TurnKind) -> Result<()> {
+        match self {
+            Engine::Embedded(_) => Ok(()),
+            Engine::Postgres(store) => store.begin_turn(kind),
+        }
+    }
+
+    /// Ends the turn of this thread. What was not committed is not written.
+    pub(crate) fn end_turn(&self) {
+        match self {
+            Engine::Embedded(_) => {}
+            Engine::Postgres(store) => store.end_turn(),
+        }
+    }
+
+    /// Fails with [`LedgerError::Fenced`](crate::LedgerError::Fenced) where another replica has one of the `leases`, and keeps
+    /// them until the turn ends.
+    pub(crate) fn fence(&self, leases: &[Lease]) -> Result<()> {
+        match self {
+            Engine::Embedded(_) => Ok(()),
+            Engine::Postgres(store) => store.connected(|connection| leases::fence(connection, leases)),
+        }
+    }
+
+    /// Returns whether no ledger has begun here. Fails where something else is stored.
+    pub(crate) fn is_new(&self) -> Result<bool> {
+        match self {
+            Engine::Embedded(embedded) => embedded.is_new(),
+            Engine::Postgres(_) => Ok(self.get(Key::Format)?.is_none()),
+        }
+    }
+
+    /// Returns the directory that holds everything, where one does.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self {
+            Engine::Embedded(embedded) => Some(embedded.path()),
+            Engine::Postgres(_) => None,
+        }
+    }
+
+    /// Returns whether another ledger was here before, which somebody removed.
+    pub(crate) fn was_emptied(&self) -> bool {
+        match self {
+            Engine::Embedded(embedded) => embedded.was_emptied(),
+            Engine::Postgres(_) => false,
+        }
+    }
+
+    /// Begins to work on a ledger that holds so many writes. Fails where some were lost.
+    pub(crate) fn begin(&self, writes: u64) -> Result<()> {
+        match self {
+            Engine::Embedded(embedded) => embedded.begin(writes),
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Returns the value of `key`.
+    pub(crate) fn get(&self, key: Key) -> Result<Option<Vec<u8>>> {
+        match self {
+            Engine::Embedded(embedded) => embedded.get(key),
+            Engine::Postgres(store) => Ok(store.get_all(&[key])?.pop().flatten()),
+        }
+    }
+
+    /// Returns the values of `keys` of one kind, in their order, in as few questions as the engine needs.
+    pub(crate) fn get_all(
+        &self,
+        keys: impl IntoIterator<Item = Result<Key>>,
+    ) -> impl Iterator<Item = Result<(Key, Option<Vec<u8>>)>> {
+        let (mut keys, mut found) = (keys.into_iter(), VecDeque::new());
+        iter::from_fn(move || match self {
+            Engine::Embedded(embedded) => {
+                let key = keys.next()?;
+                Some(key.and_then(|key| Ok((key, embedded.get(key)?))))
             }
-            thread::sleep(Duration::from_millis(1));
+            Engine::Postgres(store) => {
+                if found.is_empty() {
+                    let asked = keys.by_ref().take(ASKED_AT_ONCE).collect::<Result<Vec<Key>>>();
+                    match asked.and_then(|asked| Ok((store.get_all(&asked)?, asked))) {
+                        Ok((values, asked)) => found.extend(asked.into_iter().zip(values)),
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                found.pop_front().map(Ok)
+            }
+        })
+    }
+
+    /// Returns the keys in `ranges` of one kind, range by range, ascending.
+    pub(crate) fn keys(&self, ranges: impl IntoIterator<Item = KeyRange>) -> impl Iterator<Item = Result<Key>> {
+        let (mut ranges, mut embedded_keys, mut found) = (ranges.into_iter(), None, VecDeque::new());
+        iter::from_fn(move || match self {
+            Engine::Embedded(embedded) => loop {
+                if let Some(key) = embedded_keys.as_mut().and_then(Iterator::next) {
+                    return Some(key);
+                }
+                embedded_keys = Some(embedded.keys(ranges.next()?));
+            },
+            Engine::Postgres(store) => loop {
+                if let Some(key) = found.pop_front() {
+                    return Some(Ok(key));
+                }
+                let asked: Vec<KeyRange> = ranges.by_ref().take(ASKED_AT_ONCE).collect();
+                if asked.is_empty() {
+                    return None;
+                }
+                match store.keys_in(&asked) {
+                    Ok(keys) => found.extend(keys),
+                    Err(error) => return Some(Err(error)),
+                }
+            },
+        })
+    }
+
+    /// Returns the keys in `range` with their values, ascending.
+    pub(crate) fn values(&self, range: KeyRange) -> impl Iterator<Item = Result<(Key, Vec<u8>)>> {
+        let (embedded, table) = match self {
+            Engine::Embedded(embedded) => (Some(embedded.values(range)), None),
+            Engine::Postgres(store) => (None, Some(store.values(range))),
+        };
+        embedded.into_iter().flatten().chain(table.into_iter().flatten())
+    }
+
+    /// Returns what others wrote after the write number `writes` of the kind of `any`, which must be one that is kept in
+    /// memory: progress, rules, days of groups, or deliveries.
+    pub(crate) fn written_after(&self, any: Key, writes: u64) -> Result<Vec<(Key, Vec<u8>)>> {
+        match self {
+            Engine::Embedded(_) => Ok(Vec::new()),
+            Engine::Postgres(store) => store.written_after(any, writes),
         }
-        tracing::warn!("the database still holds its lock");
     }
-}
 
-/// Returns whether the lock of `log` is free. It is acquired and released explicitly, because a child process that is
-/// forked meanwhile would keep it (flock(2)).
-fn is_free(log: &File) -> bool {
-    match log.try_lock() {
-        Err(TryLockError::WouldBlock) => false,
-        Ok(()) => log.unlock().is_ok(),
-        // This file system has no locks: sled reports the error.
-        Err(TryLockError::Error(_)) => true,
+    /// Writes a batch, the number `writes` of the ledger, and returns when it is durable. Ends the turn.
+    pub(crate) fn apply(&self, batch: Batch, writes: u64) -> Result<()> {
+        match self {
+            Engine::Embedded(embedded) => embedded.apply(batch, writes),
+            Engine::Postgres(store) => store.apply(batch, writes),
+        }
     }
-}
 
-/// Hands all that is buffered to the kernel.
-///
-/// sled 0.34.7 wakes nobody when the write of a buffer fails that its last writer hands over (`Log::exit_reservation`), and each
-/// batch begins with one (`PageCache::pin_log`): who waits for that buffer waits for ever. A flush that begins after the failure
-/// sees it, and wakes all.
-fn flush(db: &sled::Db) -> Result<()> {
-    let (sender, flushed) = mpsc::channel();
-    let mut wait = FLUSH_SLOW;
-    loop {
-        let (db, sender) = (db.clone(), sender.clone());
-        thread::spawn(move || {
-            let outcome = catching("flush the database", || {
-                db.flush().map_err(|error| LedgerError::of_engine("flush the database", error))
-            });
-            // Before the answer, so that the caller may have the last handle.
-            drop(db);
-            drop(sender.send(outcome.map(drop)));
-        });
-        match flushed.recv_timeout(wait) {
-            Ok(outcome) => return outcome,
-            Err(_) => wait *= 2,
+    /// Returns how many records there are of each kind, by the letter of the kind, and their bytes. Reads all of it.
+    pub(crate) fn live_bytes(&self) -> Result<BTreeMap<u8, LiveBytes>> {
+        match self {
+            Engine::Embedded(embedded) => embedded.live_bytes(),
+            Engine::Postgres(store) => store.live_bytes(),
+        }
+    }
+
+    /// Returns how many values are stored in a way that does not survive a power cut. It must stay 0.
+    pub(crate) fn blobs(&self) -> Result<usize> {
+        match self {
+            Engine::Embedded(embedded) => embedded.blobs(),
+            Engine::Postgres(_) => Ok(0),
+        }
+    }
+
+    /// Returns the bytes that all of it takes.
+    pub(crate) fn size_on_disk(&self) -> Result<u64> {
+        match self {
+            Engine::Embedded(embedded) => embedded.size_on_disk(),
+            Engine::Postgres(store) => store.size_on_disk(),
         }
     }
 }
 
-/// Runs `f`, and turns a panic of sled into an error.
-pub(crate) fn catching<T>(action: &str, f: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Err(LedgerError::damaged(format!("cannot {action}: the engine panicked: {message}")))
-    })
+/// Gives back the space that a store at `location` does not need any more, where that is worth it. Nobody may have it open.
+pub(crate) fn compact(location: &Location) -> Result<Option<Compaction>> {
+    match location {
+        Location::Directory(dir) => embedded::compact(dir),
+        // The database cleans up by itself (autovacuum).
+        Location::Postgres(_) => Ok(None),
+    }
 }

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 /// The fix for any damage, and for another format. Findings that were reported may be reported again.
-const REPAIR: &str = "move the directory away and start again; `schedule: {start: -24h}` then reads the last day again";
+const REPAIR: &str = "move the directory away (or name another `schema`) and start again; `schedule: {start: -24h}` then reads the last day again";
 
 /// An error of the ledger. None of them means that something acknowledged was lost, except [`LedgerError::Damaged`].
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,44 @@ pub enum LedgerError {
     Refused {
         /// The contradiction.
         reason: String,
+    },
+    /// The database cannot be reached, or does not take writes now: try later. Whether a commit that waited for its answer was
+    /// written is not known.
+    #[error("the database of the state cannot be used now: {reason}; {fix}")]
+    Unavailable {
+        /// What failed.
+        reason: String,
+        /// Where the operator should look.
+        fix: &'static str,
+    },
+    /// Another write was faster: nothing was written, try again at once.
+    #[error("another write to the state was faster: {reason}")]
+    Conflict {
+        /// What failed.
+        reason: String,
+    },
+    /// The database refuses, and will refuse again: apply `fix`.
+    #[error("the database of the state refuses: {reason}; {fix}")]
+    Rejected {
+        /// What failed.
+        reason: String,
+        /// What the operator must do.
+        fix: &'static str,
+    },
+    /// An import into this place was not finished: delete what is there, and import again.
+    #[error("an import into this state was not finished: delete the directory or the schema, and import again")]
+    Unfinished,
+    /// What is to be imported is damaged, not whole, or of another version: `reason` says which.
+    #[error("the export cannot be imported: {reason}")]
+    Stream {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another replica has taken over what this write is about: nothing was written, drop the work.
+    #[error("another replica has taken over {lease}")]
+    Fenced {
+        /// The name of the lease.
+        lease: String,
     },
     /// An earlier write failed, and the disk may hold any part of it: open the ledger again.
     #[error("an earlier write failed: open the state again")]

@@ -4,7 +4,7 @@
 //! wrote is hashed with the secret key of the ledger: nobody can choose where something is stored. No key is longer than
 //! 22 bytes, which sled keeps without an allocation of their own.
 
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::novelty::SeenKey;
@@ -35,8 +35,19 @@ impl Hour {
         Hour(i32::try_from(hour).unwrap_or(if hour < 0 { i32::MIN } else { i32::MAX }))
     }
 
-    /// The first hour.
+    /// Returns its number; hour 0 begins ten minutes before 1970.
+    pub(crate) fn number(self) -> i32 {
+        self.0
+    }
+
+    /// Returns the hour with this number.
+    pub(crate) fn from_number(number: i32) -> Hour {
+        Hour(number)
+    }
+
+    /// The first hour, and the last.
     pub(crate) const MIN: Hour = Hour(i32::MIN);
+    pub(crate) const MAX: Hour = Hour(i32::MAX);
 
     /// Returns the hours from this one to `last`, both included.
     pub(crate) fn to(self, last: Hour) -> impl Iterator<Item = Hour> {
@@ -110,6 +121,32 @@ pub(crate) enum FindingState {
     Open = 1,
 }
 
+impl FindingId {
+    pub(crate) const MIN: FindingId = FindingId(0);
+    pub(crate) const MAX: FindingId = FindingId(u64::MAX);
+}
+
+/// Keys of one kind that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRange {
+    /// Where it begins.
+    pub(crate) first: Bound<Key>,
+    /// The last key, which belongs to it.
+    pub(crate) last: Key,
+}
+
+impl KeyRange {
+    /// Returns the stored keys of all chunks. The range is never backwards.
+    pub(crate) fn chunks(&self) -> Range<Vec<u8>> {
+        let first = match self.first {
+            Bound::Included(first) => first.body(),
+            Bound::Excluded(before) => before.chunks_from(0).end,
+            Bound::Unbounded => vec![self.last.letter()],
+        };
+        first.clone()..self.last.chunks_from(0).end.max(first)
+    }
+}
+
 impl Key {
     /// Returns the key without the chunk's number.
     pub(crate) fn body(&self) -> Vec<u8> {
@@ -171,45 +208,106 @@ impl Key {
         self.chunk(number)..end
     }
 
-    /// Returns the keys of everything of the same kind.
-    pub(crate) fn kind(&self) -> Range<Vec<u8>> {
-        vec![self.letter()]..vec![self.letter() + 1]
+    /// A key of each kind, in the order of the kinds.
+    pub(crate) const KINDS: [Key; 13] = [
+        Key::RowsOfActor(RowActor(0), Hour::MIN, SourceId(0)),
+        Key::Delivery(DeliveryId(0)),
+        Key::Finding(FindingId::MIN),
+        Key::FindingOfActor(0, 0, FindingId::MIN),
+        Key::RuleMeta(HeadKey(0)),
+        Key::FindingOfIncident(0, FindingId::MIN),
+        Key::Seen(SeenKey(0)),
+        Key::Progress(SourceId(0)),
+        Key::FindingDue(FindingState::Closed, Second(i64::MIN), FindingId::MIN),
+        Key::Rows(Hour::MIN, SourceId(0), RowActor(0)),
+        Key::Shown(IncidentHash(0), DestinationHash(0)),
+        Key::Totals,
+        Key::Waiting(Second(i64::MIN), 0),
+    ];
+
+    /// Returns whether values are stored under keys of this kind. The others say by being there what there is to say.
+    pub(crate) fn has_value(&self) -> bool {
+        !matches!(
+            self,
+            Key::RowsOfActor(..) | Key::FindingOfActor(..) | Key::FindingOfIncident(..) | Key::FindingDue(..)
+        )
     }
 
-    /// Returns the keys from this one on, up to but without `end`, which is of the same kind.
-    pub(crate) fn until(&self, end: &Key) -> Range<Vec<u8>> {
-        let (begin, end) = (self.body(), end.body());
-        begin.clone()..end.max(begin)
+    /// Returns the keys of everything of the same kind.
+    pub(crate) fn kind(&self) -> KeyRange {
+        let (first, last) = match self {
+            Key::Format | Key::Hash | Key::Totals => (*self, *self),
+            Key::Progress(_) => (Key::Progress(SourceId(0)), Key::Progress(SourceId(u32::MAX))),
+            Key::Rows(..) => (
+                Key::Rows(Hour::MIN, SourceId(0), RowActor(0)),
+                Key::Rows(Hour::MAX, SourceId(u32::MAX), RowActor(u64::MAX)),
+            ),
+            Key::RowsOfActor(..) => (
+                Key::RowsOfActor(RowActor(0), Hour::MIN, SourceId(0)),
+                Key::RowsOfActor(RowActor(u64::MAX), Hour::MAX, SourceId(u32::MAX)),
+            ),
+            Key::RuleMeta(_) => (Key::RuleMeta(HeadKey(0)), Key::RuleMeta(HeadKey(u64::MAX))),
+            Key::Finding(_) => (Key::Finding(FindingId::MIN), Key::Finding(FindingId::MAX)),
+            Key::FindingOfActor(..) => {
+                (Key::FindingOfActor(0, 0, FindingId::MIN), Key::FindingOfActor(u32::MAX, u32::MAX, FindingId::MAX))
+            }
+            Key::FindingOfIncident(..) => {
+                (Key::FindingOfIncident(0, FindingId::MIN), Key::FindingOfIncident(u64::MAX, FindingId::MAX))
+            }
+            Key::FindingDue(..) => (
+                Key::FindingDue(FindingState::Closed, Second(i64::MIN), FindingId::MIN),
+                Key::FindingDue(FindingState::Open, Second(i64::MAX), FindingId::MAX),
+            ),
+            Key::Waiting(..) => (Key::Waiting(Second(i64::MIN), 0), Key::Waiting(Second(i64::MAX), u64::MAX)),
+            Key::Seen(_) => (Key::Seen(SeenKey(0)), Key::Seen(SeenKey(u64::MAX))),
+            Key::Shown(..) => (
+                Key::Shown(IncidentHash(0), DestinationHash(0)),
+                Key::Shown(IncidentHash(u64::MAX), DestinationHash(u64::MAX)),
+            ),
+            Key::Delivery(_) => (Key::Delivery(DeliveryId(0)), Key::Delivery(DeliveryId(u64::MAX))),
+        };
+        first.to(last)
+    }
+
+    /// Returns the keys from this one to `last`, which is of the same kind, both included.
+    pub(crate) fn to(self, last: Key) -> KeyRange {
+        KeyRange { first: Bound::Included(self), last }
+    }
+
+    /// Returns the keys of the same kind that come after this one.
+    pub(crate) fn and_later(self) -> KeyRange {
+        KeyRange { first: Bound::Excluded(self), ..self.kind() }
     }
 
     /// Returns the keys of all rows of a source in an hour.
-    pub(crate) fn rows_of_source(hour: Hour, source: SourceId) -> Range<Vec<u8>> {
-        Key::Rows(hour, source, RowActor(0)).body()..Key::Rows(hour, source, RowActor(u64::MAX)).chunks_from(0).end
+    pub(crate) fn rows_of_source(hour: Hour, source: SourceId) -> KeyRange {
+        Key::Rows(hour, source, RowActor(0)).to(Key::Rows(hour, source, RowActor(u64::MAX)))
     }
 
     /// Returns the keys that say where an actor has rows from the first to the last hour, both included.
-    pub(crate) fn hours_of_actor(actor: RowActor, first: Hour, last: Hour) -> Range<Vec<u8>> {
-        let first = Key::RowsOfActor(actor, first, SourceId(0)).body();
-        let end = Key::RowsOfActor(actor, last, SourceId(u32::MAX)).chunks_from(0).end;
-        first.clone()..end.max(first)
+    pub(crate) fn hours_of_actor(actor: RowActor, first: Hour, last: Hour) -> KeyRange {
+        Key::RowsOfActor(actor, first, SourceId(0)).to(Key::RowsOfActor(actor, last, SourceId(u32::MAX)))
     }
 
     /// Returns the keys that say which findings an actor has.
-    pub(crate) fn findings_of_actor(actor: u32) -> Range<Vec<u8>> {
-        let first = Key::FindingOfActor(actor, 0, FindingId(0));
-        first.body()..Key::FindingOfActor(actor, u32::MAX, FindingId(u64::MAX)).chunks_from(0).end
+    pub(crate) fn findings_of_actor(actor: u32) -> KeyRange {
+        Key::FindingOfActor(actor, 0, FindingId::MIN).to(Key::FindingOfActor(actor, u32::MAX, FindingId::MAX))
     }
 
     /// Returns the keys that say which findings decide about the incidents of an actor.
-    pub(crate) fn findings_of_incidents(actor: u64) -> Range<Vec<u8>> {
-        let last = Key::FindingOfIncident(actor, FindingId(u64::MAX));
-        Key::FindingOfIncident(actor, FindingId(0)).body()..last.chunks_from(0).end
+    pub(crate) fn findings_of_incidents(actor: u64) -> KeyRange {
+        Key::FindingOfIncident(actor, FindingId::MIN).to(Key::FindingOfIncident(actor, FindingId::MAX))
+    }
+
+    /// Returns the keys that say which findings in this state are due from `from` on and before `before`.
+    pub(crate) fn findings_due(state: FindingState, from: Second, before: Second) -> KeyRange {
+        let first = Key::FindingDue(state, from, FindingId::MIN);
+        first.to(Key::FindingDue(state, before.plus(-1), FindingId::MAX))
     }
 
     /// Returns the keys of what destinations show of an incident.
-    pub(crate) fn shown_of(incident: IncidentHash) -> Range<Vec<u8>> {
-        let last = Key::Shown(incident, DestinationHash(u64::MAX));
-        Key::Shown(incident, DestinationHash(0)).body()..last.chunks_from(0).end
+    pub(crate) fn shown_of(incident: IncidentHash) -> KeyRange {
+        Key::Shown(incident, DestinationHash(0)).to(Key::Shown(incident, DestinationHash(u64::MAX)))
     }
 
     /// Parses a stored key into the key of the value and the number of the chunk.
@@ -264,7 +362,8 @@ impl Key {
         }
     }
 
-    fn letter(&self) -> u8 {
+    /// Returns the first byte of all keys of the kind.
+    pub(crate) fn letter(&self) -> u8 {
         match self {
             Key::Format => b'v',
             Key::Hash => b'k',
@@ -313,12 +412,12 @@ impl Parts<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn keys() -> impl Strategy<Value = Key> {
+    pub(crate) fn keys() -> impl Strategy<Value = Key> {
         let state = prop_oneof![Just(FindingState::Open), Just(FindingState::Closed)];
         prop_oneof![
             Just(Key::Format),
@@ -344,7 +443,7 @@ mod tests {
         fn a_key_round_trips_and_is_short(key in keys(), chunk: u16) {
             let stored = key.chunk(chunk);
             prop_assert_eq!(Key::parse(&stored), Some((key, chunk)));
-            prop_assert!(key.chunks_from(chunk).contains(&stored) && key.kind().contains(&stored));
+            prop_assert!(key.chunks_from(chunk).contains(&stored) && key.kind().chunks().contains(&stored));
             prop_assert!(stored.len() <= 22);
         }
 
@@ -367,14 +466,14 @@ mod tests {
         #[test]
         fn ranges_hold_what_they_name(hour: i32, source: u32, actor: u64, group: u32, chunk: u16) {
             let (hour, source, actor) = (Hour(hour), SourceId(source), RowActor(actor));
-            prop_assert!(Key::rows_of_source(hour, source).contains(&Key::Rows(hour, source, actor).chunk(chunk)));
-            prop_assert!(Key::hours_of_actor(actor, hour, hour).contains(&Key::RowsOfActor(actor, hour, source).chunk(chunk)));
+            prop_assert!(Key::rows_of_source(hour, source).chunks().contains(&Key::Rows(hour, source, actor).chunk(chunk)));
+            prop_assert!(Key::hours_of_actor(actor, hour, hour).chunks().contains(&Key::RowsOfActor(actor, hour, source).chunk(chunk)));
             let finding = Key::FindingOfActor(source.0, group, FindingId(actor.0));
-            prop_assert!(Key::findings_of_actor(source.0).contains(&finding.chunk(chunk)));
+            prop_assert!(Key::findings_of_actor(source.0).chunks().contains(&finding.chunk(chunk)));
             let finding = Key::FindingOfIncident(actor.0, FindingId(u64::from(group)));
-            prop_assert!(Key::findings_of_incidents(actor.0).contains(&finding.chunk(chunk)));
+            prop_assert!(Key::findings_of_incidents(actor.0).chunks().contains(&finding.chunk(chunk)));
             let (incident, destination) = (IncidentHash(actor.0), DestinationHash(u64::from(group)));
-            prop_assert!(Key::shown_of(incident).contains(&Key::Shown(incident, destination).chunk(chunk)));
+            prop_assert!(Key::shown_of(incident).chunks().contains(&Key::Shown(incident, destination).chunk(chunk)));
         }
 
         #[test]

@@ -3,11 +3,13 @@
 //! `write_batch` and `rows` encode values; `engine` brings them to the disk.
 
 mod reads;
+mod refresh;
+mod transfer;
+mod backup;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
@@ -16,27 +18,23 @@ use stakeout_core::day_report::Day;
 use stakeout_core::delivery::{Delivery, DeliveryId, Settlement};
 use stakeout_core::fold::Stored;
 use stakeout_core::hash::HashKey;
+use stakeout_core::lease::Lease;
 use stakeout_core::novelty::{Seen, SeenDays, SeenKey};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::{HeadKey, RuleHead};
 use stakeout_core::source::{LogId, SourceId};
-use stakeout_core::text::counted;
 use stakeout_core::time::Second;
 
 use crate::archive::Archive;
 use crate::archived::{ArchivedFindings, archived};
-use crate::chunk::ValueReader;
-use crate::compaction::{self, Compaction, LiveBytes};
-use crate::directory::{DB, Directory};
-use crate::engine::{Engine, Stay, catching};
+use crate::engine::{self, Compaction, Engine, Location, Stay, TurnKind, catching};
 use crate::error::{LedgerError, Result};
 use crate::id_allocator::IdAllocator;
 use crate::key::Key;
-use crate::leftovers;
 use crate::pending::Pending;
 use crate::rule_meta::RuleMetaStore;
 use crate::totals::Totals;
-use crate::write_batch::{WriteBatch, get, get_json, parse_json};
+use crate::write_batch::{WriteBatch, parse_json};
 
 /// The layout that this version reads and writes. Since 2, a row holds values, referenced rules and response codes; a
 /// finding holds sources and related activity; progress holds pending follow-ups. Since 3, rule metadata is stored once
@@ -46,18 +44,21 @@ use crate::write_batch::{WriteBatch, get, get_json, parse_json};
 /// the archive. Since 9, what destinations show of incidents is stored.
 const FORMAT: u32 = 10;
 
-pub use reads::{NeededRows, OldestRows};
+/// In place of the format while a state is imported.
+const UNFINISHED: u32 = u32::MAX;
 
-/// The state of one daemon, on disk, held by one process at a time.
+pub use reads::{NeededRows, OldestRows};
+pub use transfer::Transferred;
+
+/// The state of one daemon in a directory, held by one process at a time, or of several replicas in PostgreSQL.
 ///
-/// Reads may run beside each other; a write excludes reads and other writes. After a write has failed, every read and
-/// write fails with [`LedgerError::Reopen`]: the disk may hold any part of that write, and an alert about state that is
+/// In a directory, reads may run beside each other; a write excludes reads and other writes. In PostgreSQL, the threads of a
+/// process take turns. After a write has failed, every read and
+/// write fails with [`LedgerError::Reopen`]: any part of that write may be there, and an alert about state that is
 /// not durable could be sent twice.
 #[derive(Debug)]
 pub struct Ledger {
-    // Dropped in this order: the directory is free when the engine is done with it.
     engine: Engine,
-    directory: Directory,
     hash_key: HashKey,
     state: RwLock<LedgerState>,
 }
@@ -73,59 +74,52 @@ struct LedgerState {
     totals: Totals,
     archive: Archive,
     seen: Arc<Seen>,
+    /// How many times others have changed the progress.
+    progress_version: u64,
     /// Whether a write has failed.
     is_poisoned: bool,
 }
 
 impl Ledger {
     /// The size of a database over which compacting it may be worth it.
-    pub const COMPACT_OVER_BYTES: u64 = compaction::COMPACT_OVER_BYTES;
+    pub const COMPACT_OVER_BYTES: u64 = engine::COMPACT_OVER_BYTES;
 
-    /// Opens the state in `dir` for a moment.
+    /// Opens the state at `location` for a moment.
     ///
     /// Creates and fails as [`Ledger::open_for`] does.
-    pub fn open(dir: &Path) -> Result<Ledger> {
-        Ledger::open_for(dir, Stay::Brief)
+    pub fn open(location: impl Into<Location>) -> Result<Ledger> {
+        Ledger::open_for(location, Stay::Brief)
     }
 
-    /// Opens the state in `dir`. Creates a missing directory, which only its owner can read, with a new ledger.
+    /// Opens the state at `location`, or begins it: a missing directory is made, which only its owner can read.
     ///
-    /// Fails at once if another process holds the state. Leaves a directory with foreign files alone.
-    pub fn open_for(dir: &Path, stay: Stay) -> Result<Ledger> {
-        let directory = Directory::hold(dir)?;
-        leftovers::discard(directory.path())?;
-        let engine = Engine::open(directory.path(), stay)?;
-        directory.protect();
+    /// Fails at once if another process holds the directory. Leaves a directory with foreign files alone.
+    pub fn open_for(location: impl Into<Location>, stay: Stay) -> Result<Ledger> {
+        let engine = Engine::open(&location.into(), stay)?;
+        begin(&engine)?;
+        let turn = Turn::begin(&engine, TurnKind::Snapshot)?;
         let (hash_key, state) = catching("read the database", || {
-            begin(&engine, &directory)?;
             let hash_key = HashKey(fixed(&engine, Key::Hash)?);
             let progress = progresses(&engine)?;
             let mut pending = Pending::default();
             all(&engine, Key::Delivery(DeliveryId(0)))?.iter().for_each(|(_, delivery)| pending.note(delivery));
-            let totals: Option<Totals> = get_json(&engine, Key::Totals)?;
-            let totals = totals.ok_or_else(|| LedgerError::damaged("the numbers of everything are missing"))?;
+            let totals = totals(&engine)?;
             let state = LedgerState {
                 ids: IdAllocator::new(&progress)?,
                 rule_meta: RuleMetaStore::new(stored_rule_meta(&engine)?),
                 progress,
                 pending,
-                archive: Archive::open(directory.path(), totals.archive)?,
+                archive: Archive::open(&engine, totals.archive)?,
                 totals,
                 seen: Arc::new(Seen::new(hash_key, seen_days(&engine)?)),
+                progress_version: 0,
                 is_poisoned: false,
             };
             Ok((hash_key, state))
         })?;
-        if let Some(durable) = directory.writes().filter(|durable| *durable > state.totals.writes) {
-            return Err(LedgerError::damaged(format!(
-                "the database holds {}, but at least {durable} were durable",
-                counted(state.totals.writes, "write")
-            )));
-        }
-        // A write is acknowledged only after the files themselves would survive a power cut.
-        directory.note_writes(state.totals.writes);
-        directory.sync()?;
-        Ok(Ledger { engine, directory, hash_key, state: RwLock::new(state) })
+        drop(turn);
+        engine.begin(state.totals.writes)?;
+        Ok(Ledger { engine, hash_key, state: RwLock::new(state) })
     }
 
     /// Returns the key of the hashes that choose samples, random and made with the ledger.
@@ -164,7 +158,7 @@ impl Ledger {
 
     /// Returns the pending deliveries of `destination` that are not held at `now`, by ascending id.
     pub fn deliveries(&self, destination: &str, now: Second) -> Result<Vec<Delivery>> {
-        self.read(|state| state.pending.of(destination, Some(now)).map(|id| self.delivery(id)).collect())
+        self.read(|state| self.stored_deliveries(state.pending.of(destination, Some(now))).collect())
     }
 
     /// Returns how much is stored of what has a limit.
@@ -206,12 +200,15 @@ impl Ledger {
         state.totals.next_delivery
     }
 
-    /// Writes all changes of the windows of some logs, or none, and returns when they are on the disk.
+    /// Writes all changes of the windows of some logs, or none, and returns when they are durable.
     ///
     /// Each row overwrites the stored one of its rule, group and minute. The commit gives its minutes away, so that a flood
     /// is not in memory twice. The engine's memory grows with the number of values that change.
-    pub fn commit_window(&self, commit: &mut Commit) -> Result<()> {
+    ///
+    /// Fails with [`LedgerError::Fenced`] if another replica has one of the `leases`: then nothing is written.
+    pub fn commit_window(&self, commit: &mut Commit, leases: &[Lease]) -> Result<()> {
         self.write(|state| {
+            self.engine.fence(leases)?;
             state.ids.check(commit, state.totals.next_delivery)?;
             let rule_meta = state.rule_meta.name(&commit.findings);
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
@@ -236,7 +233,7 @@ impl Ledger {
     /// Deletes the oldest files of the archive: those with findings from before `keep_from` only, and those that are too
     /// much for `bytes_max` in all. Returns how many bytes are gone.
     pub fn expire_archive(&self, keep_from: Second, bytes_max: u64) -> Result<u64> {
-        self.write(|state| Ok(state.archive.expire(keep_from, bytes_max)?.bytes))
+        self.locked(|state| state.archive.expire(keep_from, bytes_max))
     }
 
     /// Returns a reader of the archive as it is now, which needs the ledger no more.
@@ -246,34 +243,30 @@ impl Ledger {
 
     /// Returns the bytes that the archive takes on the disk.
     pub fn archive_bytes(&self) -> Result<u64> {
-        self.read(|state| Ok(state.archive.bytes()))
+        self.read(|state| state.archive.bytes())
     }
 
     /// Returns how many records the database holds of each kind, and their bytes. Reads all of it.
     pub fn live_bytes(&self) -> Result<Vec<(String, u64, u64)>> {
         self.read(|_| {
-            let live = compaction::live_bytes(&self.engine)?;
-            let named = |(letter, live): (u8, LiveBytes)| (Key::kind_name(letter).to_owned(), live.records, live.bytes);
-            Ok(live.into_iter().map(named).collect())
+            let live = self.engine.live_bytes()?.into_iter();
+            Ok(live.map(|(letter, live)| (Key::kind_name(letter).to_owned(), live.records, live.bytes)).collect())
         })
     }
 
-    /// Compacts the database in `dir`, which nobody may have open, where its file is large and much larger than what it
+    /// Compacts the database at `location`, which nobody may have open, where its file is large and much larger than what it
     /// holds. Returns `None` where it is not, or where there is no room for a copy.
-    pub fn compact(dir: &Path) -> Result<Option<Compaction>> {
-        // Holding a directory makes its lock, which must not hide that the rest is gone.
-        if !dir.join(DB).exists() {
-            return Ok(None);
-        }
-        let directory = Directory::hold(dir)?;
-        leftovers::discard(directory.path())?;
-        compaction::compact(&directory)
+    pub fn compact(location: impl Into<Location>) -> Result<Option<Compaction>> {
+        engine::compact(&location.into())
     }
 
     /// Removes what a destination accepted from its deliveries, writes what it shows of incidents, and returns when both are on
     /// the disk. Deletes deliveries that are complete. Settling something that is not pending does nothing.
-    pub fn settle_delivery(&self, settlement: &Settlement) -> Result<()> {
+    ///
+    /// Fails with [`LedgerError::Fenced`] if another replica has one of the `leases`: then nothing is written.
+    pub fn settle_delivery(&self, settlement: &Settlement, leases: &[Lease]) -> Result<()> {
         self.write(|state| {
+            self.engine.fence(leases)?;
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
             batch.add_settlement(settlement)?;
             self.apply(state, batch)
@@ -281,13 +274,13 @@ impl Ledger {
     }
 
     /// Gives the pending deliveries of the destination `from`, and what it shows of incidents, to the destination `to`, and returns the number of their
-    /// entries and notices when that is on the disk.
+    /// entries and notices when that is durable.
     pub fn move_pending(&self, from: &str, to: &str) -> Result<usize> {
         self.write(|state| {
             let mut batch = WriteBatch::new(&self.engine, self.hash_key, state.totals);
             let mut moved = 0;
-            for id in state.pending.of(from, None) {
-                let delivery = self.delivery(id)?;
+            for delivery in self.stored_deliveries(state.pending.of(from, None)) {
+                let delivery = delivery?;
                 moved += delivery.entries.len() + delivery.notices.len();
                 batch.put_delivery(Delivery { destination: to.to_owned(), ..delivery })?;
             }
@@ -299,7 +292,7 @@ impl Ledger {
 
     /// Returns how many values the engine has put into files of their own, which it does not fsync. It must stay 0.
     pub fn blobs(&self) -> Result<usize> {
-        self.directory.blobs()
+        self.engine.blobs()
     }
 
     /// Returns the bytes that the state takes on the disk.
@@ -307,27 +300,64 @@ impl Ledger {
         self.engine.size_on_disk()
     }
 
-    fn delivery(&self, id: DeliveryId) -> Result<Delivery> {
-        let key = Key::Delivery(id);
-        get_json(&self.engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))
+    fn stored_deliveries(&self, ids: impl Iterator<Item = DeliveryId>) -> impl Iterator<Item = Result<Delivery>> {
+        self.engine.get_all(ids.map(|id| Ok(Key::Delivery(id)))).map(|stored| {
+            let (key, value) = stored?;
+            parse_json(key, &value.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?)
+        })
     }
 
     fn apply(&self, state: &mut LedgerState, batch: WriteBatch<'_>) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
-        // Set first: whatever stops the write, an unknown part of it may be on the disk.
+        // Set first: whatever stops the write, an unknown part of it may be there.
         state.is_poisoned = true;
         let (totals, deliveries) = batch.apply()?;
-        self.directory.note_writes(totals.writes);
         state.totals = totals;
         deliveries.iter().for_each(|delivery| state.pending.note(delivery));
         state.is_poisoned = false;
         Ok(())
     }
 
-    /// Runs `f` while no write runs: `f` reads a value chunk by chunk.
+    /// Runs `f` while no other process writes: what it reads is what its commit or settlement is based on. Costs nothing where
+    /// this process is the only one.
+    ///
+    /// The first write in `f` ends the turn, and its end without a write does; what comes after reads a later state.
+    pub fn alone<T>(&self, f: impl FnOnce(&Ledger) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Alone)?;
+        f(self)
+    }
+
+    /// Runs `f`, which only reads, on one state: what others write meanwhile, it does not see. Costs nothing where this process
+    /// is the only one.
+    pub fn snapshot<T>(&self, f: impl FnOnce(&Ledger) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Snapshot)?;
+        f(self)
+    }
+
+    /// Returns how many times others have changed the progress of logs since the ledger was opened, as far as it is known.
+    /// What a caller keeps of the progress is valid while the number stays.
+    pub fn progress_version(&self) -> Result<u64> {
+        self.read(|state| Ok(state.progress_version))
+    }
+
+    /// Begins a turn with the memory up to date, unless this thread has one.
+    fn turn(&self, kind: TurnKind) -> Result<Option<Turn<'_>>> {
+        if self.engine.has_turn() {
+            return Ok(None);
+        }
+        let turn = Turn::begin(&self.engine, kind)?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if !state.is_poisoned {
+            refresh::refresh(&self.engine, self.hash_key, &mut state)?;
+        }
+        Ok(Some(turn))
+    }
+
+    /// Runs `f` while no write runs.
     fn read<T>(&self, f: impl FnOnce(&LedgerState) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Snapshot)?;
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if state.is_poisoned {
             return Err(LedgerError::Reopen);
@@ -337,6 +367,12 @@ impl Ledger {
 
     /// Runs `f` alone.
     fn write<T>(&self, f: impl FnOnce(&mut LedgerState) -> Result<T>) -> Result<T> {
+        let _turn = self.turn(TurnKind::Alone)?;
+        self.locked(f)
+    }
+
+    /// Runs `f` while no thread of this process reads or writes.
+    fn locked<T>(&self, f: impl FnOnce(&mut LedgerState) -> Result<T>) -> Result<T> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.is_poisoned {
             return Err(LedgerError::Reopen);
@@ -348,31 +384,43 @@ impl Ledger {
     }
 }
 
+/// A turn of this thread. It ends when this is dropped, if it did not end with a write.
+struct Turn<'e>(&'e Engine);
+
+impl Turn<'_> {
+    fn begin(engine: &Engine, kind: TurnKind) -> Result<Turn<'_>> {
+        engine.begin_turn(kind)?;
+        Ok(Turn(engine))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.end_turn();
+    }
+}
+
 /// Checks the format of the database, or begins a ledger in an empty one.
-///
-/// A process that was killed before its first batch was durable leaves an empty database. A database with records and
-/// without a format is foreign. Neither is possible once a ledger has begun.
-fn begin(engine: &Engine, directory: &Directory) -> Result<()> {
-    let has_format = engine.range(Key::Format.chunks_from(0)).next().is_some();
-    if !has_format && directory.writes().is_some() {
-        return Err(LedgerError::damaged("the database has lost its first records"));
-    }
-    if engine.is_empty() {
-        let totals = Totals { is_anew: directory.was_emptied(), ..Totals::EMPTY };
-        let mut batch = WriteBatch::new(engine, HashKey(random()?), totals);
-        batch.add_beginning(FORMAT)?;
-        return batch.apply().map(drop);
-    }
-    if !has_format {
-        return Err(LedgerError::Foreign {
-            dir: directory.path().to_owned(),
-            found: "a database without a format".to_owned(),
-        });
-    }
-    match u32::from_le_bytes(fixed(engine, Key::Format)?) {
-        FORMAT => Ok(()),
-        found => Err(LedgerError::format(found, FORMAT)),
-    }
+fn begin(engine: &Engine) -> Result<()> {
+    let _turn = Turn::begin(engine, TurnKind::Alone)?;
+    catching("read the database", || {
+        if engine.is_new()? {
+            let totals = Totals { is_anew: engine.was_emptied(), ..Totals::EMPTY };
+            let mut batch = WriteBatch::new(engine, HashKey(random()?), totals);
+            batch.add_beginning(FORMAT)?;
+            return batch.apply().map(drop);
+        }
+        match u32::from_le_bytes(fixed(engine, Key::Format)?) {
+            FORMAT => Ok(()),
+            UNFINISHED => Err(LedgerError::Unfinished),
+            found => Err(LedgerError::format(found, FORMAT)),
+        }
+    })
+}
+
+fn totals(engine: &Engine) -> Result<Totals> {
+    let value = engine.get(Key::Totals)?;
+    parse_json(Key::Totals, &value.ok_or_else(|| LedgerError::damaged("the numbers of everything are missing"))?)
 }
 
 fn random() -> Result<[u8; 16]> {
@@ -415,17 +463,14 @@ fn seen_days(engine: &Engine) -> Result<Vec<(SeenKey, SeenDays)>> {
 
 /// Returns all values of the same kind as `any`, by ascending key.
 fn all<T: DeserializeOwned>(engine: &Engine, any: Key) -> Result<Vec<(Key, T)>> {
-    let mut found = Vec::new();
-    let mut reader = ValueReader::new(engine.range(any.kind()));
-    while let Some(value) = reader.next_value()? {
-        let key = value.key();
-        found.push((key, parse_json(key, &value.into_bytes()?)?));
-    }
-    Ok(found)
+    engine
+        .values(any.kind())
+        .map(|stored| stored.and_then(|(key, value)| Ok((key, parse_json(key, &value)?))))
+        .collect()
 }
 
 /// Returns a value of `N` bytes that every ledger has.
 fn fixed<const N: usize>(engine: &Engine, key: Key) -> Result<[u8; N]> {
-    let bytes = get(engine, key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
+    let bytes = engine.get(key)?.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
     bytes.try_into().map_err(|_| LedgerError::damaged(format!("{key:?} has the wrong length")))
 }

@@ -1,6 +1,6 @@
 //! Which deliveries are pending, in memory: for which destination, and for which findings. Their number has a limit.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use stakeout_core::delivery::{Delivery, DeliveryId, Subject};
@@ -34,21 +34,7 @@ impl PendingDelivery {
 impl Pending {
     /// Notes that `delivery` is stored as it is now; one without entries and notices is not pending any more.
     pub(crate) fn note(&mut self, delivery: &Delivery) {
-        if let Some(before) = self.deliveries.remove(&delivery.id) {
-            for (finding, subject) in &before.entries {
-                if let Some(entries) = self.entries_of.get_mut(finding) {
-                    *entries -= 1;
-                    if *entries == 0 {
-                        self.entries_of.remove(finding);
-                    }
-                }
-                if before.held_until.is_some()
-                    && let Some(held) = Arc::make_mut(&mut self.held).get_mut(&before.destination)
-                {
-                    held.remove(subject);
-                }
-            }
-        }
+        self.forget(delivery.id);
         if delivery.entries.is_empty() && delivery.notices.is_empty() {
             return;
         }
@@ -63,6 +49,29 @@ impl Pending {
         }
         let (held_until, notices) = (delivery.held_until, delivery.notices.len());
         self.deliveries.insert(delivery.id, PendingDelivery { destination, held_until, entries, notices });
+    }
+
+    fn forget(&mut self, id: DeliveryId) {
+        let Some(before) = self.deliveries.remove(&id) else { return };
+        for (finding, subject) in &before.entries {
+            if let Some(entries) = self.entries_of.get_mut(finding) {
+                *entries -= 1;
+                if *entries == 0 {
+                    self.entries_of.remove(finding);
+                }
+            }
+            if before.held_until.is_some()
+                && let Some(held) = Arc::make_mut(&mut self.held).get_mut(&before.destination)
+            {
+                held.remove(subject);
+            }
+        }
+    }
+
+    /// Forgets all deliveries but the `stored` ones.
+    pub(crate) fn retain(&mut self, stored: &BTreeSet<DeliveryId>) {
+        let gone: Vec<DeliveryId> = self.deliveries.keys().filter(|id| !stored.contains(id)).copied().collect();
+        gone.into_iter().for_each(|id| self.forget(id));
     }
 
     /// Returns the pending deliveries of a destination, ascending; without those that are held at a time, if one is given.

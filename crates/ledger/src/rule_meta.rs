@@ -44,6 +44,11 @@ impl RuleMetaStore {
         self.0.extend(named.new);
     }
 
+    /// Remembers what another process stored.
+    pub(crate) fn add(&mut self, key: HeadKey, meta: RuleHead) {
+        self.0.insert(key, Arc::new(meta));
+    }
+
     /// Returns a stored finding with its rule.
     pub(crate) fn complete(&self, finding: Finding<HeadKey>) -> Result<Finding> {
         let Some(meta) = self.0.get(&finding.rule) else {

@@ -5,7 +5,7 @@ use stakeout_core::day_report::Day;
 use stakeout_core::delivery::DeliveryId;
 use stakeout_core::time::{Minute, Second};
 
-use crate::archive::ArchivePosition;
+use crate::embedded::ArchivePosition;
 
 /// The numbers of a ledger, after some batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +28,18 @@ pub(crate) struct Totals {
     pub(crate) archive: ArchivePosition,
     /// Whether the ledger began in place of one whose files are gone, and nothing was committed since.
     pub(crate) is_anew: bool,
+    /// The time of the copy that the ledger began with again, if nothing was committed since.
+    #[serde(default)]
+    pub(crate) restored_from: Option<Second>,
     /// The last day whose line was committed; `None` also in a state of an earlier version.
     #[serde(default)]
     pub(crate) day_reported: Option<Day>,
     /// Notices since then.
     #[serde(default)]
     pub(crate) notices: u64,
+    /// The number of the last batch that deleted days of groups; 0 also in a state of an earlier version.
+    #[serde(default)]
+    pub(crate) groups_forgotten_at: u64,
 }
 
 impl Totals {
@@ -48,7 +54,9 @@ impl Totals {
         quiet_before: Second(i64::MIN),
         archive: ArchivePosition { segment: 0, bytes: 0 },
         is_anew: false,
+        restored_from: None,
         day_reported: None,
         notices: 0,
+        groups_forgotten_at: 0,
     };
 }

@@ -1,4 +1,4 @@
-//! One write: a batch, with every value encoded and cut into chunks.
+//! One write: a batch, with every value encoded.
 //!
 //! The ledger decides whether a write is consistent; this module only encodes it.
 
@@ -19,7 +19,7 @@ use stakeout_core::source::SourceId;
 use stakeout_core::tally::Tally;
 use stakeout_core::time::Minute;
 
-use crate::chunk::{ChunkWriter, ValueReader};
+use crate::batch::Batch;
 use crate::deflate::{Deflater, Inflater};
 use crate::engine::Engine;
 use crate::error::{LedgerError, Result};
@@ -34,13 +34,11 @@ pub(crate) use shown::shown_key;
 /// A batch that changes more values of rows than this is a flood, and is compressed fast.
 const FAST_OVER: usize = 1_000;
 
-/// A batch, with deletions of the chunks that it replaces.
+/// A batch on top of what is stored.
 pub(crate) struct WriteBatch<'e> {
     engine: &'e Engine,
     hash_key: HashKey,
-    batch: sled::Batch,
-    put: BTreeSet<Key>,
-    is_empty: bool,
+    batch: Batch,
     /// The numbers after this batch.
     pub(crate) totals: Totals,
     /// The deliveries that it changes, as they are after it.
@@ -60,9 +58,7 @@ impl<'e> WriteBatch<'e> {
         WriteBatch {
             engine,
             hash_key,
-            batch: sled::Batch::default(),
-            put: BTreeSet::new(),
-            is_empty: true,
+            batch: Batch::default(),
             totals,
             deliveries: Vec::new(),
             deflater: None,
@@ -86,18 +82,23 @@ impl<'e> WriteBatch<'e> {
         for (key, meta) in &rules.new {
             self.put_json(Key::RuleMeta(*key), &**meta)?;
         }
-        for finding in &commit.findings {
-            self.put_incident_keys(finding, stored_rules)?;
-            self.put_finding(rules.stored(finding))?;
+        let hash_key = self.hash_key;
+        let key_of = |finding: &FindingKey| Key::Finding(findings::id_of(*finding, &hash_key));
+        let keys: Vec<Key> = commit.findings.iter().map(|finding| key_of(&finding.key)).collect();
+        let leaving: Vec<Key> = commit.archived.iter().map(key_of).collect();
+        for (finding, stored) in commit.findings.iter().zip(self.engine.get_all(keys.into_iter().map(Ok))) {
+            let (_, stored) = stored?;
+            self.put_incident_keys(finding, stored.as_deref(), stored_rules)?;
+            self.put_finding(rules.stored(finding), stored.as_deref())?;
         }
-        let archived = commit.archived.iter().filter_map(|key| self.remove_finding(*key, stored_rules).transpose());
-        let archived = archived.collect::<Result<_>>()?;
+        let archived = self.remove_findings(leaving, stored_rules)?;
         self.add_waiting(commit)?;
         for (key, days) in &commit.seen.days {
             self.put_json(Key::Seen(*key), days)?;
         }
         for key in &commit.seen.forgotten {
-            self.delete(Key::Seen(*key))?;
+            self.batch.delete(Key::Seen(*key));
+            self.totals.groups_forgotten_at = self.totals.writes + 1;
         }
         for delivery in &commit.deliveries {
             self.put_delivery(delivery.clone())?;
@@ -108,6 +109,7 @@ impl<'e> WriteBatch<'e> {
         self.totals.next_delivery = commit.next_delivery;
         self.totals.quiet_before = self.totals.quiet_before.max(commit.quiet_before);
         self.totals.is_anew = false;
+        self.totals.restored_from = None;
         self.totals.notices = self.totals.notices.saturating_add(commit.notices);
         if let Some(day) = commit.day_reported {
             self.totals.day_reported = self.totals.day_reported.max(Some(day));
@@ -120,7 +122,7 @@ impl<'e> WriteBatch<'e> {
     fn add_waiting(&mut self, commit: &Commit) -> Result<()> {
         let waiting: BTreeSet<&WaitingGroup> = commit.waiting.iter().collect();
         for group in commit.judged.iter().filter(|group| !waiting.contains(group)) {
-            self.delete(waiting_key(group, &self.hash_key)?)?;
+            self.batch.delete(waiting_key(group, &self.hash_key)?);
         }
         for group in waiting {
             self.put_json(waiting_key(group, &self.hash_key)?, &group.key)?;
@@ -138,10 +140,10 @@ impl<'e> WriteBatch<'e> {
             .map(|(delivery, _)| *delivery)
             .chain(notices.iter().map(|(delivery, _)| *delivery))
             .collect();
-        for id in touched {
-            let Some(mut delivery) = get_json::<Delivery>(self.engine, Key::Delivery(id))? else {
-                continue;
-            };
+        let keys = touched.into_iter().map(|id| Ok(Key::Delivery(id)));
+        for stored in self.engine.get_all(keys) {
+            let (key @ Key::Delivery(id), Some(value)) = stored? else { continue };
+            let mut delivery: Delivery = parse_json(key, &value)?;
             let pending = delivery.entries.len() + delivery.notices.len();
             delivery.entries.retain(|entry| !entries.contains(&(id, *entry)));
             delivery.notices.retain(|notice| !notices.contains(&(id, notice)));
@@ -154,22 +156,21 @@ impl<'e> WriteBatch<'e> {
 
     /// Adds the first records of a new ledger.
     pub(crate) fn add_beginning(&mut self, format: u32) -> Result<()> {
-        self.put(Key::Format, &format.to_le_bytes())?;
-        let hash_key = self.hash_key.0;
-        self.put(Key::Hash, &hash_key)
+        self.batch.put(Key::Format, format.to_le_bytes().into())?;
+        self.batch.put(Key::Hash, self.hash_key.0.into())
     }
 
     /// Returns whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.is_empty
+        self.batch.is_empty()
     }
 
-    /// Writes the batch and returns when it is on the disk, with the numbers after it.
+    /// Writes the batch and returns when it is durable, with the numbers after it.
     pub(crate) fn apply(mut self) -> Result<(Totals, Vec<Delivery>)> {
         self.totals.writes += 1;
         let totals = self.totals;
         self.put_json(Key::Totals, &totals)?;
-        self.engine.apply(self.batch)?;
+        self.engine.apply(self.batch, totals.writes)?;
         Ok((totals, self.deliveries))
     }
 
@@ -191,15 +192,16 @@ impl<'e> WriteBatch<'e> {
         }
         self.is_flood = changes.len() > FAST_OVER;
         // The rows of a flood fill memory: each value is freed as soon as it is encoded.
-        while let Some(((hour, source, actor), changes)) = changes.pop_first() {
-            self.change_rows(hour, source, actor, changes)?;
+        let keys: Vec<Key> = changes.keys().map(|(hour, source, actor)| Key::Rows(*hour, *source, *actor)).collect();
+        let mut stored = self.engine.get_all(keys.into_iter().map(Ok));
+        while let (Some(((hour, source, actor), changes)), Some(stored)) = (changes.pop_first(), stored.next()) {
+            self.change_rows(stored?, Key::RowsOfActor(actor, hour, source), changes)?;
         }
         Ok(())
     }
 
-    fn change_rows(&mut self, hour: Hour, source: SourceId, actor: RowActor, changes: RowChanges) -> Result<()> {
-        let (key, of_actor) = (Key::Rows(hour, source, actor), Key::RowsOfActor(actor, hour, source));
-        let stored = get(self.engine, key)?;
+    fn change_rows(&mut self, stored: (Key, Option<Vec<u8>>), of_actor: Key, changes: RowChanges) -> Result<()> {
+        let (key, stored) = stored;
         let mut rows = match &stored {
             Some(value) => rows::read(key, value, self.inflater(), &mut |_| true)?,
             None => ActorRows::new(),
@@ -218,88 +220,87 @@ impl<'e> WriteBatch<'e> {
         rows.retain(|_, minutes| !minutes.is_empty());
         self.totals.rows = (self.totals.rows + rows::count(&rows)).saturating_sub(before);
         if rows.is_empty() {
-            self.delete(key)?;
-            return self.delete(of_actor);
+            self.batch.delete(key);
+            self.batch.delete(of_actor);
+            return Ok(());
         }
         let value = rows::write(rows, self.deflater())?;
-        let chunks = self.put_chunks(key, &value)?;
-        match stored {
-            Some(_) => self.delete_from(key, chunks),
-            None => {
-                self.put_key(of_actor);
-                Ok(())
-            }
+        if stored.is_none() {
+            self.batch.put_key(of_actor);
         }
+        self.batch.put(key, value)
     }
 
     /// Writes the keys by which incidents find the finding, and deletes those that it does not have any more.
-    fn put_incident_keys(&mut self, finding: &Finding, stored_rules: &RuleMetaStore) -> Result<()> {
+    fn put_incident_keys(
+        &mut self,
+        finding: &Finding,
+        stored: Option<&[u8]>,
+        stored_rules: &RuleMetaStore,
+    ) -> Result<()> {
         let after = findings::incident_keys(finding, &self.hash_key);
         // The group decides whether a finding has any.
         if after.is_empty() {
             return Ok(());
         }
         let key = Key::Finding(findings::id_of(finding.key, &self.hash_key));
-        let before = match get(self.engine, key)? {
+        let before = match stored {
             Some(value) => {
-                let before = stored_rules.complete(findings::read_bare(key, &value)?)?;
+                let before = stored_rules.complete(findings::read_bare(key, value)?)?;
                 findings::incident_keys(&before, &self.hash_key)
             }
             None => BTreeSet::new(),
         };
-        for stale in before.difference(&after) {
-            self.delete(*stale)?;
-        }
-        after.difference(&before).for_each(|key| self.put_key(*key));
+        before.difference(&after).for_each(|key| self.batch.delete(*key));
+        after.difference(&before).for_each(|key| self.batch.put_key(*key));
         Ok(())
     }
 
-    fn put_finding(&mut self, finding: Finding<HeadKey>) -> Result<()> {
+    fn put_finding(&mut self, finding: Finding<HeadKey>, stored: Option<&[u8]>) -> Result<()> {
         let id = findings::id_of(finding.key, &self.hash_key);
         let key = Key::Finding(id);
-        let before = get(self.engine, key)?.map(|value| StoredHead::read(key, &value)).transpose()?;
+        let before = stored.map(|value| StoredHead::read(key, value)).transpose()?;
         let after = StoredHead::of(&finding);
         match before {
             None => {
-                self.put_key(findings::actor_key(&finding, &self.hash_key));
+                self.batch.put_key(findings::actor_key(&finding, &self.hash_key));
                 self.totals.findings += 1;
             }
             Some(before) => {
                 if before != after {
-                    self.delete(before.due_key(id))?;
+                    self.batch.delete(before.due_key(id));
                 }
                 self.count_open(before, false);
             }
         }
         self.count_open(after, true);
         if before != Some(after) {
-            self.put_key(after.due_key(id));
+            self.batch.put_key(after.due_key(id));
         }
         let value = findings::write(finding, self.deflater())?;
-        let chunks = self.put_chunks(key, &value)?;
-        if before.is_some() { self.delete_from(key, chunks) } else { Ok(()) }
+        self.batch.put(key, value)
     }
 
-    /// Deletes a finding and its keys, and returns it if it is stored.
-    fn remove_finding(&mut self, key: FindingKey, stored_rules: &RuleMetaStore) -> Result<Option<Finding<HeadKey>>> {
-        let id = findings::id_of(key, &self.hash_key);
-        let key = Key::Finding(id);
-        let Some(value) = get(self.engine, key)?.filter(|_| !self.put.contains(&key)) else { return Ok(None) };
-        let head = StoredHead::read(key, &value)?;
-        let finding = findings::read(key, &value, self.inflater())?;
-        self.delete(head.due_key(id))?;
-        self.delete(findings::actor_key(&finding, &self.hash_key))?;
-        let complete = stored_rules.complete(finding.clone())?;
-        for key in findings::incident_keys(&complete, &self.hash_key) {
-            self.delete(key)?;
+    /// Deletes findings and their keys, and returns those that are stored and that the batch does not write.
+    fn remove_findings(&mut self, mut keys: Vec<Key>, stored_rules: &RuleMetaStore) -> Result<Vec<Finding<HeadKey>>> {
+        keys.retain(|key| !self.batch.has(*key));
+        let (mut removed, mut incidents) = (Vec::new(), BTreeSet::new());
+        for stored in self.engine.get_all(keys.into_iter().map(Ok)) {
+            let (key @ Key::Finding(id), Some(value)) = stored? else { continue };
+            let head = StoredHead::read(key, &value)?;
+            let finding = findings::read(key, &value, self.inflater())?;
+            self.batch.delete(head.due_key(id));
+            self.batch.delete(findings::actor_key(&finding, &self.hash_key));
+            let complete = stored_rules.complete(finding.clone())?;
+            findings::incident_keys(&complete, &self.hash_key).into_iter().for_each(|key| self.batch.delete(key));
+            incidents.extend(Actor::incident_of(&complete));
+            self.batch.delete(key);
+            self.totals.findings = self.totals.findings.saturating_sub(1);
+            self.count_open(head, false);
+            removed.push(finding);
         }
-        if let Some(incident) = Actor::incident_of(&complete) {
-            self.remove_shown(incident)?;
-        }
-        self.delete(key)?;
-        self.totals.findings = self.totals.findings.saturating_sub(1);
-        self.count_open(head, false);
-        Ok(Some(finding))
+        self.remove_shown(&incidents)?;
+        Ok(removed)
     }
 
     fn deflater(&mut self) -> &mut Deflater {
@@ -321,7 +322,7 @@ impl<'e> WriteBatch<'e> {
     pub(crate) fn put_delivery(&mut self, delivery: Delivery) -> Result<()> {
         let key = Key::Delivery(delivery.id);
         if delivery.entries.is_empty() && delivery.notices.is_empty() {
-            self.delete(key)?;
+            self.batch.delete(key);
         } else {
             self.put_json(key, &delivery)?;
         }
@@ -332,64 +333,13 @@ impl<'e> WriteBatch<'e> {
     fn put_json(&mut self, key: Key, value: &impl Serialize) -> Result<()> {
         let encoded = serde_json::to_vec(value)
             .map_err(|error| LedgerError::refused(format!("{key:?} cannot be encoded as JSON: {error}")))?;
-        self.put(key, &encoded)
-    }
-
-    fn put(&mut self, key: Key, bytes: &[u8]) -> Result<()> {
-        let chunks = self.put_chunks(key, bytes)?;
-        self.delete_from(key, chunks)
-    }
-
-    /// Writes a value, and returns how many chunks it has. Those of a longer value before it stay.
-    fn put_chunks(&mut self, key: Key, bytes: &[u8]) -> Result<usize> {
-        // The chunks of two values under one key would mix.
-        if !self.put.insert(key) {
-            return Err(LedgerError::refused(format!("{key:?} is written twice")));
-        }
-        self.is_empty = false;
-        let mut value = ChunkWriter::new(&mut self.batch, key);
-        value.write(bytes)?;
-        value.finish()
-    }
-
-    /// Writes a key without a value.
-    fn put_key(&mut self, key: Key) {
-        self.batch.insert(key.chunk(0), Vec::new());
-        self.is_empty = false;
-    }
-
-    fn delete(&mut self, key: Key) -> Result<()> {
-        self.delete_from(key, 0)
-    }
-
-    /// Deletes the stored chunks of `key` from number `chunks` on, which a longer value left behind.
-    fn delete_from(&mut self, key: Key, chunks: usize) -> Result<()> {
-        let Ok(from) = u16::try_from(chunks) else {
-            return Ok(());
-        };
-        for stale in self.engine.range(key.chunks_from(from)).keys() {
-            let stale = stale.map_err(|error| LedgerError::of_engine("read the database", error))?;
-            self.batch.remove(stale);
-            self.is_empty = false;
-        }
-        Ok(())
+        self.batch.put(key, encoded)
     }
 }
 
 /// Returns the key of a group that waits.
 fn waiting_key(group: &WaitingGroup, hash_key: &HashKey) -> Result<Key> {
     Ok(Key::Waiting(group.until, keyed_hash(&encoded(&group.key)?, hash_key)))
-}
-
-/// Returns the stored bytes of `key`.
-pub(crate) fn get(engine: &Engine, key: Key) -> Result<Option<Vec<u8>>> {
-    let mut reader = ValueReader::new(engine.range(key.chunks_from(0)));
-    reader.next_value()?.map(|value| value.into_bytes()).transpose()
-}
-
-/// Returns the JSON value of `key`.
-pub(crate) fn get_json<T: serde::de::DeserializeOwned>(engine: &Engine, key: Key) -> Result<Option<T>> {
-    get(engine, key)?.map(|bytes| parse_json(key, &bytes)).transpose()
 }
 
 /// Parses the JSON value of `key`.

@@ -56,7 +56,7 @@ pub(super) async fn overview(
         Ok(stored) => stored,
         Err(error) => return refusal(StatusCode::SERVICE_UNAVAILABLE, &error),
     };
-    let state = WatchState::new(watch.config(), stored, watch.sends(), page.health.get());
+    let state = WatchState::new(watch.config(), stored, watch.sends(), &watch.replica().hosts(), page.health.get());
     shown(&page, FindingRequest::default(), Some(html::overview::read_from(now)), move |found| {
         Ok(html::overview::page(&found, state, pages, now))
     })

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use glob::Pattern;
 use ipnet::IpNet;
 use stakeout_core::diagnostic::Diagnostic;
-use stakeout_core::yaml::At;
+use stakeout_core::yaml::{At, Map};
 use stakeout_notify::console::Service;
 
 use super::Export;
 use crate::file_log::FileLog;
 use crate::section::{SectionReader, keys};
+
+/// DNS allows no longer name.
+const HOST_BYTES_MAX: usize = 253;
 
 /// An audit log file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) path: PathBuf,
     /// A glob of rotated files that are not beside it, or have names of their own.
     pub(crate) rotated: Option<String>,
+    /// The only host whose replica reads it; `None` where there is one process.
+    pub(crate) host: Option<String>,
 }
 
 /// Records are audit events.
@@ -28,8 +33,8 @@ pub(super) const EXPORT: Export =
 
 impl Settings {
     /// Reads `file`.
-    pub(super) fn read(at: &At<'_>, reader: &SectionReader<'_>) -> Result<Settings, Diagnostic> {
-        let map = keys(at, &["path", "rotated"])?;
+    pub(super) fn read(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Settings, Diagnostic> {
+        let map = keys(at, &["path", "rotated", "host"])?;
         let at = map.need("path", "add the path of the audit log")?;
         if at.text()?.contains(['*', '?']) {
             return Err(at.error(
@@ -38,7 +43,8 @@ impl Settings {
             ));
         }
         let rotated = map.get("rotated").map(|at| pattern(&at, reader)).transpose()?;
-        Ok(Settings { path: reader.path(&at)?, rotated })
+        let path = reader.path(&at)?;
+        Ok(Settings { path, rotated, host: host(&map, reader)? })
     }
 
     /// Returns nothing: a file is searched where it is.
@@ -68,6 +74,26 @@ impl Settings {
     pub(super) fn open(&self) -> FileLog {
         FileLog::new(self.path.clone(), self.rotated.clone())
     }
+}
+
+/// Returns the host whose replica reads the file. Several replicas need it: which of them has the file, they cannot know.
+fn host(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<Option<String>, Diagnostic> {
+    let Some(at) = map.get("host") else {
+        if reader.has_replicas() {
+            let fix =
+                "add `host:` with the name of the machine or pod that has the file, as `hostname` prints it there";
+            return Err(map.at().error("replicas share this state, and a file is on one of them", fix));
+        }
+        return Ok(None);
+    };
+    let host = at.text()?;
+    if host.is_empty() || host.len() > HOST_BYTES_MAX || host.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(at.error("not the name of a host", "write what `hostname` prints on the machine that has the file"));
+    }
+    if !reader.has_replicas() {
+        reader.warn(at.error("there is one process, so `host` has no effect", "remove it, or see `state.postgres`"));
+    }
+    Ok(Some(host.to_owned()))
 }
 
 /// Returns the pattern at `at`. A relative one starts at the config's directory, whose own name is no pattern.

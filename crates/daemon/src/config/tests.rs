@@ -4,6 +4,7 @@
 #![cfg(all(feature = "aws", feature = "azure", feature = "gcp"))]
 
 mod bot;
+mod replicas;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -137,7 +138,7 @@ fn a_short_config_has_the_documented_defaults() {
         (-4_200, -600, -4_200, 604_800)
     );
     assert_eq!(config.schedule.cron.as_str(), "0 * * * *");
-    assert_eq!(config.state.path, Path::new("/var/lib/stakeout"));
+    assert_eq!(config.state.directory(), Some(Path::new("/var/lib/stakeout")));
     assert_eq!((config.rules.len(), config.disabled_rules.len()), (0, 0));
     assert_eq!(config.trusted_proxies, TrustedProxies::default());
     assert_eq!(config.admin, AdminConfig { listen: "127.0.0.1:9403".parse().ok(), hosts: Vec::new() });
@@ -199,7 +200,7 @@ fn every_key_is_parsed() {
             start_seconds: -86_400,
         }
     );
-    assert_eq!(config.state.path, Path::new("/etc/stakeout/state"));
+    assert_eq!(config.state.directory(), Some(Path::new("/etc/stakeout/state")));
     let networks = ["10.0.0.0/16", "192.0.2.1/32", "2001:db8::/32"];
     assert_eq!(
         config.trusted_proxies,

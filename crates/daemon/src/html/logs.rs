@@ -24,6 +24,8 @@ pub(super) struct LogState {
     pub(super) source: Source,
     /// How far it is read; `None` before its first commit.
     pub(super) progress: Option<Progress>,
+    /// The host of the replica that reads it, where there are several.
+    pub(super) host: Option<String>,
 }
 
 impl LogState {
@@ -66,7 +68,10 @@ fn entry(log: &LogState, schedule: &Schedule, now: Second) -> Markup {
     html! {
         article {
             h3 { (shown(cluster)) }
-            p.note { "source " (shown(name)) ", " (provider) }
+            p.note {
+                "source " (shown(name)) ", " (provider)
+                @if let Some(host) = &log.host { ", read by " (shown(host)) }
+            }
             @match &log.progress {
                 None => { p { "Not read yet." } }
                 Some(progress) => {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use stakeout_core::fold::Stored;
 use stakeout_core::incident::Incident;
+use stakeout_core::lease::Duty;
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Level;
 use stakeout_core::source::LogId;
@@ -38,19 +39,21 @@ pub(crate) struct WatchState {
 }
 
 impl WatchState {
-    /// Returns the state of the logs and destinations of a config.
+    /// Returns the state of the logs and destinations of a config. `hosts` says which replica has which duty.
     pub(crate) fn new(
         config: &Config,
         (progresses, stored): (Vec<Progress>, Stored),
         sends: &SendLog,
+        hosts: &BTreeMap<String, String>,
         health: Option<Result<(), String>>,
     ) -> WatchState {
         let mut progresses: BTreeMap<LogId, Progress> =
             progresses.into_iter().map(|progress| (progress.log.clone(), progress)).collect();
-        let logs = config
-            .sources
-            .iter()
-            .map(|it| LogState { source: it.source.clone(), progress: progresses.remove(&it.source.log) });
+        let logs = config.sources.iter().map(|it| LogState {
+            source: it.source.clone(),
+            progress: progresses.remove(&it.source.log),
+            host: hosts.get(&Duty::Log(it.source.log.clone()).to_string()).cloned(),
+        });
         let is_known = |name: &str| config.notify.iter().any(|destination| destination.name == name);
         let known = config.notify.iter().map(|destination| destination.name.as_str());
         let stranded = stored.pending.keys().map(String::as_str).filter(|name| !is_known(name));

@@ -45,23 +45,32 @@ pub(crate) struct SecretScope<'a> {
     destination: Option<&'a str>,
     /// About that of `heartbeat`.
     pub(crate) heartbeat: SecretPolicy,
+    /// About that of `state`.
+    pub(crate) state: SecretPolicy,
 }
 
 impl<'a> SecretScope<'a> {
     /// It reads logs and sends messages.
-    pub(crate) const ALL: SecretScope<'static> = SecretScope::of(SecretPolicy::Read, SecretPolicy::Read);
+    pub(crate) const ALL: SecretScope<'static> =
+        SecretScope { state: SecretPolicy::Read, ..SecretScope::of(SecretPolicy::Read, SecretPolicy::Read) };
     /// It reads logs only.
     pub(crate) const SOURCES: SecretScope<'static> = SecretScope::of(SecretPolicy::Read, SecretPolicy::Skip);
     /// It reads logs, and checks the heartbeat and bots where it may.
-    pub(crate) const DOCTOR: SecretScope<'static> =
-        SecretScope { heartbeat: SecretPolicy::Check, notify: SecretPolicy::Try, ..SecretScope::SOURCES };
+    pub(crate) const DOCTOR: SecretScope<'static> = SecretScope {
+        heartbeat: SecretPolicy::Check,
+        notify: SecretPolicy::Try,
+        state: SecretPolicy::Try,
+        ..SecretScope::SOURCES
+    };
     /// It checks the config.
-    pub(crate) const CHECK: SecretScope<'static> = SecretScope::of(SecretPolicy::Check, SecretPolicy::Check);
-    /// It does neither.
-    pub(crate) const NONE: SecretScope<'static> = SecretScope::of(SecretPolicy::Skip, SecretPolicy::Skip);
+    pub(crate) const CHECK: SecretScope<'static> =
+        SecretScope { state: SecretPolicy::Check, ..SecretScope::of(SecretPolicy::Check, SecretPolicy::Check) };
+    /// It does neither, but may read the state.
+    pub(crate) const NONE: SecretScope<'static> =
+        SecretScope { state: SecretPolicy::Try, ..SecretScope::of(SecretPolicy::Skip, SecretPolicy::Skip) };
 
     const fn of(sources: SecretPolicy, notify: SecretPolicy) -> SecretScope<'static> {
-        SecretScope { sources, notify, destination: None, heartbeat: notify }
+        SecretScope { sources, notify, destination: None, heartbeat: notify, state: SecretPolicy::Skip }
     }
 
     /// Returns the scope of a verb that sends messages to one destination, or to all.
@@ -71,6 +80,7 @@ impl<'a> SecretScope<'a> {
             notify: SecretPolicy::Read,
             destination,
             heartbeat: SecretPolicy::Skip,
+            state: SecretPolicy::Skip,
         }
     }
 

@@ -14,6 +14,7 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::{self, CloseInput, Closed, Limits, LogChange, WindowCounts};
 use stakeout_core::group::GroupKey;
 use stakeout_core::incident::IncidentOptions;
+use stakeout_core::lease::Lease;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::rule::Rules;
@@ -79,6 +80,8 @@ pub(crate) struct CloseRequest {
     pub(crate) at: Second,
     /// The config in use.
     pub(crate) config: Arc<EngineConfig>,
+    /// The lease of the log, where other replicas may take it over.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// What a commit changes beside the progress.
@@ -100,10 +103,10 @@ impl CloseRequest {
         }
     }
 
-    fn note_that_the_state_is_gone(&mut self) {
+    fn note_of_the_state(&mut self, kind: NoticeKind) {
         let (source, cluster) = (self.source.name.clone(), self.source.cluster.to_string());
         if let Some(window) = self.window().or(Window::new(self.at.plus(-self.config.period_seconds), self.at)) {
-            self.notices.push(Notice { source, cluster, window, kind: NoticeKind::StateGone });
+            self.notices.push(Notice { source, cluster, window, kind });
         }
     }
 
@@ -141,22 +144,36 @@ pub(super) struct Committed {
     pub(super) is_more_due: bool,
 }
 
-/// Closes changes of different logs under one config, and commits them at once.
+/// Closes changes of different logs under one config, and commits them at once, while nobody else writes.
 pub(super) fn close(
+    ledger: &Ledger,
+    least: &mut LeastProgress,
+    config: &EngineConfig,
+    share: &CommitShare,
+    requests: Vec<CloseRequest>,
+) -> Result<Committed, LedgerError> {
+    ledger.alone(|ledger| close_alone(ledger, least, config, share, requests))
+}
+
+fn close_alone(
     ledger: &Ledger,
     least: &mut LeastProgress,
     config: &EngineConfig,
     share: &CommitShare,
     mut requests: Vec<CloseRequest>,
 ) -> Result<Committed, LedgerError> {
+    least.refresh(ledger)?;
     let at = requests.iter().map(|request| request.at).max().unwrap_or(Second(0));
     let mut context = Vec::new();
     let mut changes = Vec::with_capacity(requests.len());
     let mut rows = 0;
     let windows: Vec<Second> = requests.iter().filter_map(|request| Some(request.window()?.earliest())).collect();
-    if ledger.is_anew()? {
-        requests.iter_mut().take(1).for_each(CloseRequest::note_that_the_state_is_gone);
+    let restored = ledger.restored_from()?.map(|from| NoticeKind::StateRestored { from });
+    let of_the_state = if ledger.is_anew()? { Some(NoticeKind::StateGone) } else { restored };
+    if let (Some(kind), Some(first)) = (of_the_state, requests.first_mut()) {
+        first.note_of_the_state(kind);
     }
+    let leases: Vec<Lease> = requests.iter().filter_map(|request| request.lease.clone()).collect();
     let mut stored = Vec::new();
     for request in requests {
         rows += request.rows();
@@ -231,7 +248,7 @@ pub(super) fn close(
     let mut closed = Closed { commit: closed.commit.with_split_deliveries(), ..closed };
     let mut after = stored.into_iter().map(|(_, progress)| progress).collect();
     swap_progress(&mut closed, &mut after);
-    ledger.commit_window(&mut closed.commit)?;
+    ledger.commit_window(&mut closed.commit, &leases)?;
     // Closing may add follow-ups, which are due from earlier on.
     closed.commit.logs.iter().for_each(|log| least.note(log.source, &log.progress));
     swap_progress(&mut closed, &mut after);

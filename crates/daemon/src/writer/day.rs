@@ -10,6 +10,10 @@ use super::DayLine;
 
 /// Commits the line, unless this day or a later one was reported. Returns whether it did.
 pub(super) fn report(ledger: &Ledger, line: DayLine) -> Result<bool, LedgerError> {
+    ledger.alone(|ledger| report_alone(ledger, line))
+}
+
+fn report_alone(ledger: &Ledger, line: DayLine) -> Result<bool, LedgerError> {
     let DayLine { day, report, destinations } = line;
     let (reported, notices) = ledger.day_reported()?;
     if reported >= Some(day) {
@@ -27,6 +31,6 @@ pub(super) fn report(ledger: &Ledger, line: DayLine) -> Result<bool, LedgerError
     };
     let deliveries: Vec<Delivery> = (first.0..).zip(destinations).map(delivery).collect();
     let next = DeliveryId(first.0 + deliveries.len() as u64);
-    ledger.commit_window(&mut Commit { deliveries, day_reported: Some(day), ..Commit::empty(next) })?;
+    ledger.commit_window(&mut Commit { deliveries, day_reported: Some(day), ..Commit::empty(next) }, &[])?;
     Ok(true)
 }

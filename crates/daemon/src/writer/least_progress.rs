@@ -13,6 +13,8 @@ use super::close::EngineConfig;
 /// The least progress of the configured logs.
 pub(super) struct LeastProgress {
     config: Arc<EngineConfig>,
+    /// The version of the progress that it was read from.
+    version: u64,
     /// The index of each configured log.
     index_of: HashMap<LogId, usize>,
     /// What is known of each configured log; `None` before its first commit.
@@ -39,6 +41,7 @@ impl LeastProgress {
         let logs = &config.logs;
         let mut least = LeastProgress {
             config: config.clone(),
+            version: ledger.progress_version()?,
             index_of: logs.iter().enumerate().map(|(index, (log, ..))| (log.clone(), index)).collect(),
             known: vec![None; logs.len()],
             cursors: BTreeSet::new(),
@@ -50,6 +53,14 @@ impl LeastProgress {
             least.note(source, &progress);
         }
         Ok(least)
+    }
+
+    /// Reads the progress again where another process has changed it.
+    pub(super) fn refresh(&mut self, ledger: &Ledger) -> Result<(), LedgerError> {
+        if ledger.progress_version()? != self.version {
+            *self = LeastProgress::read(&self.config.clone(), ledger)?;
+        }
+        Ok(())
     }
 
     /// Returns whether it is about this config.

@@ -94,9 +94,9 @@ pub(super) fn close_earlier(
 
 /// Returns a request with another change of the same log.
 fn follower(request: &CloseRequest, change: Change) -> CloseRequest {
-    let CloseRequest { source, progress, at, config, .. } = request;
-    let (source, progress, config) = (source.clone(), progress.clone(), config.clone());
-    CloseRequest { source, change, progress, notices: Vec::new(), at: *at, config }
+    let CloseRequest { source, progress, at, config, lease, .. } = request;
+    let (source, progress, config, lease) = (source.clone(), progress.clone(), config.clone(), lease.clone());
+    CloseRequest { source, change, progress, notices: Vec::new(), at: *at, config, lease }
 }
 
 /// The commits so far.

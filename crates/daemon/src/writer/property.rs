@@ -7,6 +7,7 @@
 #[path = "../../../../tests/support/by_hand.rs"]
 mod by_hand;
 mod incidents;
+mod place;
 mod timeline;
 mod world;
 
@@ -18,6 +19,7 @@ use stakeout_core::finding::{Finding, FindingKey, FindingStatus};
 use stakeout_core::fold::Limits;
 
 use by_hand::{ReferencedRule, Request as ByHandRequest, count_by_hand, episodes_by_hand, sequence_by_hand};
+use place::EngineKind;
 use timeline::{Request, Timeline, Visit, timelines};
 use world::{Setting, World, live};
 
@@ -101,6 +103,8 @@ correlation: {type: temporal_ordered, rules: [refused-twice, let-in], group-by: 
 stakeout: {dedup_period: 20m}
 ";
 
+/// One of so many timelines is tried with PostgreSQL too.
+const POSTGRES_SHARE: u32 = 15;
 /// Senders of one request each, all in one hour: more rows than one commit deletes.
 const CROWD: u32 = 20_000;
 
@@ -401,15 +405,19 @@ fn for_each_world(daemon: &Setting, cases: u32, check: impl Fn(&Timeline, &World
     eprintln!("STAKEOUT_TEST_SEED={seed} STAKEOUT_TEST_CASES={cases}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let outcome = runner.run(&timelines(), |timeline| {
-        let daemon = daemon.of_some_parts(timeline.visits[0].shuffle);
-        check(&timeline, &runtime.block_on(live(&timeline, &daemon)))
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
+    for engine in EngineKind::all() {
+        // A round trip to a database takes as long as a hundred reads of a directory.
+        let cases = if engine == EngineKind::Postgres { cases.div_ceil(POSTGRES_SHARE) } else { cases };
+        let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+        let outcome = runner.run(&timelines(), |timeline| {
+            let daemon = Setting { engine, ..daemon.of_some_parts(timeline.visits[0].shuffle) };
+            check(&timeline, &runtime.block_on(live(&timeline, &daemon)))
+        });
+        if let Err(error) = outcome {
+            panic!("{engine:?}: {error}");
+        }
     }
 }
 
@@ -461,8 +469,10 @@ fn minutes_that_expire_in_parts_count_once() {
     let visit = Visit { reads: [true, true], shuffle: 7, restarts: false, settles: true };
     let timeline = Timeline { requests, visits: vec![visit; HOURS] };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let world = runtime.block_on(live(&timeline, &Setting::of(Limits::default())));
-    check(&timeline, &world).unwrap_or_else(|error| panic!("{error}"));
-    let parts: Vec<usize> = world.expired.into_iter().filter(|rows| *rows > 0).collect();
-    assert!(parts[0] < CROWD as usize, "one commit deleted the whole first hour: {parts:?}");
+    for engine in EngineKind::all() {
+        let world = runtime.block_on(live(&timeline, &Setting { engine, ..Setting::of(Limits::default()) }));
+        check(&timeline, &world).unwrap_or_else(|error| panic!("{engine:?}: {error}"));
+        let parts: Vec<usize> = world.expired.into_iter().filter(|rows| *rows > 0).collect();
+        assert!(parts[0] < CROWD as usize, "one commit deleted the whole first hour: {parts:?}");
+    }
 }

@@ -1,7 +1,6 @@
 //! The thread that owns the ledger. It answers requests one at a time, but closes at once what waits to be closed.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,9 +10,9 @@ use stakeout_core::finding::{Finding, FindingKey};
 use stakeout_core::fold::Stored;
 use stakeout_core::progress::Progress;
 use stakeout_core::time::Second;
-use stakeout_ledger::{Compaction, Ledger, LedgerError, Stay};
+use stakeout_ledger::{Compaction, Ledger, LedgerError, Location, Stay};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::close::CloseRequest;
 use super::day;
@@ -37,12 +36,15 @@ const BATCH_SOURCES_MAX: usize = 128;
 const WAIT: Duration = Duration::from_millis(5);
 const WAITS_MAX: usize = 20;
 
+/// How long after a damaged state began again with a copy another damage needs a person, in seconds.
+const RESTORE_EVERY_SECONDS: i64 = 24 * 3_600;
+
 /// A change that waits to be closed, with the channel for its answer.
 type Waiting = (Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>);
 
 /// The thread that owns the ledger.
 pub(super) struct WriterThread {
-    path: PathBuf,
+    location: Location,
     stay: Stay,
     /// `None` after a failed write, until the ledger can be opened again.
     ledger: Option<Ledger>,
@@ -55,9 +57,9 @@ pub(super) struct WriterThread {
 }
 
 impl WriterThread {
-    /// Returns a thread that writes `ledger`, which is stored at `path`.
-    pub(super) fn new(path: PathBuf, stay: Stay, ledger: Ledger, logs_running: Arc<AtomicUsize>) -> WriterThread {
-        WriterThread { path, stay, ledger: Some(ledger), least: None, compact_over_bytes: 0, logs_running }
+    /// Returns a thread that writes `ledger`, which is stored at `location`.
+    pub(super) fn new(location: Location, stay: Stay, ledger: Ledger, logs_running: Arc<AtomicUsize>) -> WriterThread {
+        WriterThread { location, stay, ledger: Some(ledger), least: None, compact_over_bytes: 0, logs_running }
     }
 
     /// Answers requests until every sender of `queue` is dropped.
@@ -83,7 +85,18 @@ impl WriterThread {
                 let batch = next_batch(&mut waiting);
                 self.close(batch);
             }
+            self.back_up();
             self.compact();
+        }
+    }
+
+    /// Copies the state beside itself where the last copy is an hour old. What fails is tried again after the next commit.
+    fn back_up(&self) {
+        let Some(ledger) = &self.ledger else { return };
+        match ledger.back_up(now()) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => debug!(bytes, "state copied"),
+            Err(error) => warn!(%error, "cannot copy the state: if it is damaged, an older copy takes its place"),
         }
     }
 
@@ -98,6 +111,9 @@ impl WriterThread {
     /// Compacts the database where it has grown by half since it was compacted or found to be compact. What fails is tried
     /// again when it has grown as much again, or when the daemon starts.
     fn compact(&mut self) {
+        if let Location::Postgres(_) = self.location {
+            return;
+        }
         let bytes = self.ledger.as_ref().and_then(|ledger| ledger.size_on_disk().ok()).unwrap_or(0);
         if bytes <= self.compact_over_bytes {
             return;
@@ -109,7 +125,7 @@ impl WriterThread {
         }
         // Nobody may have it open; the next request opens it again.
         self.ledger = None;
-        match compact(&self.path) {
+        match compact(&self.location) {
             Ok(Some(bytes)) => self.compact_over_bytes = bytes + bytes / 2,
             Ok(None) => {}
             Err(error) => warn!(%error, "cannot compact the database"),
@@ -149,34 +165,35 @@ impl WriterThread {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Close(request, reply) => self.close(vec![(request, reply)]),
-            Request::Settle(settlement, reply) => {
-                drop(reply.send(self.with(|ledger| ledger.settle_delivery(&settlement))));
+            Request::Settle(settlement, lease, reply) => {
+                let settled = self.with(|ledger| ledger.settle_delivery(&settlement, lease.as_slice()));
+                drop(reply.send(settled));
             }
             Request::Deliveries(destination, reply) => {
-                drop(reply.send(self.with(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
+                drop(reply.send(self.read(|ledger| ledger.deliveries(&destination, Second(clock::now().as_second())))));
             }
-            Request::Pending(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.stored()?.pending)))),
-            Request::Findings(keys, reply) => drop(reply.send(self.with(|ledger| findings(ledger, keys)))),
+            Request::Pending(reply) => drop(reply.send(self.read(|ledger| Ok(ledger.stored()?.pending)))),
+            Request::Findings(keys, reply) => drop(reply.send(self.read(|ledger| findings(ledger, keys)))),
             Request::Incidents(question, reply) => {
-                drop(reply.send(self.with(|ledger| incidents::reported(ledger, &question))));
+                drop(reply.send(self.read(|ledger| incidents::reported(ledger, &question))));
             }
             Request::Search(mut search, reply) => {
-                let archive = self.with(|ledger| search.step(ledger));
+                let archive = self.read(|ledger| search.step(ledger));
                 drop(reply.send(archive.map(|archive| (*search, archive))));
             }
             Request::SearchIncidents(mut search, reply) => {
-                let archive = self.with(|ledger| search.step(ledger));
+                let archive = self.read(|ledger| search.step(ledger));
                 drop(reply.send(archive.map(|archive| (*search, archive))));
             }
-            Request::Summary(reply) => drop(reply.send(self.with(Summary::of))),
+            Request::Summary(reply) => drop(reply.send(self.read(Summary::of))),
             Request::Progress(log, reply) => {
                 let progress = |ledger: &Ledger| Ok(ledger.progress(&log)?.map(|(_, progress)| progress));
-                drop(reply.send(self.with(progress)));
+                drop(reply.send(self.read(progress)));
             }
-            Request::Progresses(reply) => drop(reply.send(self.with(progresses))),
-            Request::DayReported(reply) => drop(reply.send(self.with(|ledger| Ok(ledger.day_reported()?.0)))),
+            Request::Progresses(reply) => drop(reply.send(self.read(progresses))),
+            Request::DayReported(reply) => drop(reply.send(self.read(|ledger| Ok(ledger.day_reported()?.0)))),
             Request::ReportDay(line, reply) => drop(reply.send(self.with(|ledger| day::report(ledger, *line)))),
-            Request::Check(reply) => drop(reply.send(self.with(|_| Ok(())))),
+            Request::Check(reply) => drop(reply.send(self.read(|_| Ok(())))),
         }
     }
 
@@ -189,23 +206,75 @@ impl WriterThread {
         }
     }
 
+    /// Runs `f`, which only reads, on one state of the ledger.
+    fn read<T>(&mut self, f: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, StateError> {
+        self.with(|ledger| ledger.snapshot(f))
+    }
+
     /// Runs `f` on the ledger, and opens the ledger again first if an earlier write failed.
     fn with<T>(&mut self, f: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, StateError> {
         let ledger = match self.ledger.take() {
             Some(ledger) => ledger,
-            None => Ledger::open_for(&self.path, self.stay)?,
+            None => open(&self.location, self.stay)?,
         };
         let answer = f(&ledger);
-        if answer.is_ok() {
+        if matches!(answer, Err(LedgerError::Damaged { .. })) {
+            // What waits for the answer is read again with the next tick.
+            drop(ledger);
+            restore(&self.location)?;
+            return Ok(answer?);
+        }
+        // A write that is fenced was not begun.
+        if matches!(answer, Ok(_) | Err(LedgerError::Fenced { .. })) {
             self.ledger = Some(ledger);
         }
         Ok(answer?)
     }
 }
 
-/// Compacts the state at `path` if that is worth it, and returns the size of its database if so.
-pub(super) fn compact(path: &Path) -> Result<Option<u64>, LedgerError> {
-    let compacted = Ledger::compact(path)?;
+/// Opens the state, after compacting it where that is worth it. One that is damaged begins again with its last whole copy.
+pub(super) fn open(location: &Location, stay: Stay) -> Result<Ledger, LedgerError> {
+    let opened = || {
+        compact(location)?;
+        Ledger::open_for(location.clone(), stay)
+    };
+    match opened() {
+        Err(damaged @ (LedgerError::Damaged { .. } | LedgerError::Unfinished)) => {
+            if restore(location)? {
+                opened()
+            } else {
+                Err(damaged)
+            }
+        }
+        outcome => outcome,
+    }
+}
+
+/// Puts the last whole copy of a damaged state in its place, and returns whether it did: not where there is none, and not twice
+/// within a day, because what is damaged again so soon needs a person.
+fn restore(location: &Location) -> Result<bool, LedgerError> {
+    let Location::Directory(dir) = location else { return Ok(false) };
+    let now = now();
+    if Ledger::restored_at(dir)?.is_some_and(|at| at.plus(RESTORE_EVERY_SECONDS) > now) {
+        return Ok(false);
+    }
+    match Ledger::restore(dir, now) {
+        Ok(from) => {
+            error!(%from, dir = %dir.display(), "the state was damaged: going on with its copy, and reading again from there");
+            Ok(true)
+        }
+        Err(LedgerError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn now() -> Second {
+    Second(clock::now().as_second())
+}
+
+/// Compacts the state at `location` if that is worth it, and returns the size of its database if so.
+pub(super) fn compact(location: &Location) -> Result<Option<u64>, LedgerError> {
+    let compacted = Ledger::compact(location.clone())?;
     if let Some(Compaction { bytes_before, bytes_after }) = compacted {
         info!(bytes_before, bytes_after, "database compacted");
     }
@@ -244,13 +313,6 @@ fn progresses(ledger: &Ledger) -> Result<(Vec<Progress>, Stored), LedgerError> {
 }
 
 fn findings(ledger: &Ledger, keys: Vec<FindingKey>) -> Result<HashMap<FindingKey, Finding>, LedgerError> {
-    let mut findings = HashMap::new();
-    for key in keys {
-        if !findings.contains_key(&key)
-            && let Some(finding) = ledger.finding(&key)?
-        {
-            findings.insert(key, finding);
-        }
-    }
-    Ok(findings)
+    let findings = ledger.findings(&keys.into_iter().collect())?;
+    Ok(findings.into_iter().map(|finding| (finding.key, finding)).collect())
 }

@@ -14,13 +14,12 @@ use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second, Window};
 
 use super::{Ledger, LedgerState};
-use crate::chunk::ValueReader;
 use crate::deflate::Inflater;
 use crate::error::{LedgerError, Result};
 use crate::findings;
 use crate::key::{FindingId, FindingState, Hour, Key, RowActor};
 use crate::rows::{self, ActorRows};
-use crate::write_batch::{get, get_json, parse_json, shown_key};
+use crate::write_batch::{parse_json, shown_key};
 
 /// The oldest rows of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,20 +59,20 @@ impl Ledger {
                 let known = actors.entry(findings::actor_of(&key.group, &self.hash_key)).or_insert(hours);
                 *known = (known.0.min(hours.0), known.1.max(hours.1));
             }
+            let hours = actors.into_iter().map(|(actor, (first, last))| Key::hours_of_actor(actor, first, last));
+            let rows_of = self.engine.keys(hours).map(|key| match key? {
+                Key::RowsOfActor(actor, hour, source) => Ok(Key::Rows(hour, source, actor)),
+                other => Err(LedgerError::damaged(format!("{other:?} is stored among the hours of actors"))),
+            });
             let mut found = FoundRows::default();
-            for (actor, (first, last)) in actors {
-                for value in self.keys_in(Key::hours_of_actor(actor, first, last)) {
-                    let Key::RowsOfActor(_, hour, source) = value? else { continue };
-                    let key = Key::Rows(hour, source, actor);
-                    let value = get(&self.engine, key)?;
-                    let value = value.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
-                    let mut rows = rows::read(key, &value, &mut found.inflater, &mut |key| keys.contains(key))?;
-                    for (key, minutes) in &mut rows {
-                        let span = spans.get(&key.rule);
-                        minutes.retain(|minute, _| span.is_some_and(|span| span.touches(*minute)));
-                    }
-                    found.add(source, rows);
+            for stored in self.engine.get_all(rows_of) {
+                let (key, value) = there(stored?)?;
+                let mut rows = rows::read(key, &value, &mut found.inflater, &mut |key| keys.contains(key))?;
+                for (key, minutes) in &mut rows {
+                    let span = spans.get(&key.rule);
+                    minutes.retain(|minute, _| span.is_some_and(|span| span.touches(*minute)));
                 }
+                found.add(key, rows);
             }
             Ok(found.into_minutes())
         })
@@ -91,16 +90,16 @@ impl Ledger {
         self.read(|_| {
             let actors: BTreeSet<RowActor> =
                 keys.iter().map(|key| findings::actor_of(&key.group, &self.hash_key)).collect();
+            let hours = Hour::of(earliest).to(Hour::of(Minute(latest_exclusive.0.saturating_sub(1))));
+            let rows_of = hours.flat_map(|hour| actors.iter().map(move |actor| Ok(Key::Rows(hour, source, *actor))));
             let mut found = FoundRows::default();
-            for hour in Hour::of(earliest).to(Hour::of(Minute(latest_exclusive.0.saturating_sub(1)))) {
-                for key in actors.iter().map(|actor| Key::Rows(hour, source, *actor)) {
-                    let Some(value) = get(&self.engine, key)? else { continue };
-                    let mut rows = rows::read(key, &value, &mut found.inflater, &mut |key| keys.contains(key))?;
-                    for minutes in rows.values_mut() {
-                        minutes.retain(|minute, _| earliest <= *minute && *minute < latest_exclusive);
-                    }
-                    found.add(source, rows);
+            for stored in self.engine.get_all(rows_of) {
+                let (key, Some(value)) = stored? else { continue };
+                let mut rows = rows::read(key, &value, &mut found.inflater, &mut |key| keys.contains(key))?;
+                for minutes in rows.values_mut() {
+                    minutes.retain(|minute, _| earliest <= *minute && *minute < latest_exclusive);
                 }
+                found.add(key, rows);
             }
             Ok(found.into_minutes())
         })
@@ -125,14 +124,13 @@ impl Ledger {
         self.read(|_| {
             let mut found = FoundRows::default();
             for hour in Hour::of(earliest).to(Hour::of(Minute(latest_exclusive.0.saturating_sub(1)))) {
-                let mut reader = ValueReader::new(self.engine.range(Key::rows_of_source(hour, source)));
-                while let Some(value) = reader.next_value()? {
-                    let key = value.key();
-                    let mut rows = rows::read(key, &value.into_bytes()?, &mut found.inflater, &mut keep)?;
+                for stored in self.engine.values(Key::rows_of_source(hour, source)) {
+                    let (key, value) = stored?;
+                    let mut rows = rows::read(key, &value, &mut found.inflater, &mut keep)?;
                     for minutes in rows.values_mut() {
                         minutes.retain(|minute, _| earliest <= *minute && *minute < latest_exclusive);
                     }
-                    found.add(source, rows);
+                    found.add(key, rows);
                 }
             }
             Ok(found.into_minutes())
@@ -169,13 +167,11 @@ impl Ledger {
     ) -> Result<(Minute, usize)> {
         let (mut hours, mut rows) = (BTreeSet::new(), 0);
         let mut others_from = before;
-        let range =
-            Key::Rows(first, SourceId(0), RowActor(0)).body()..Key::Rows(first, SourceId(0), RowActor(0)).kind().end;
-        let mut reader = ValueReader::new(self.engine.range(range));
-        while let Some(value) = reader.next_value()? {
-            let key = value.key();
-            let Key::Rows(hour, source, _) = key else {
-                return Err(value.damaged("is stored among the rows"));
+        let first = Key::Rows(first, SourceId(0), RowActor(0));
+        for stored in self.engine.values(first.to(first.kind().last)) {
+            let (key, value) = stored?;
+            let Key::Rows(hour, ..) = key else {
+                return Err(LedgerError::damaged(format!("{key:?} is stored among the rows")));
             };
             if hour.end() > before || rows >= rows_max {
                 others_from = hour.begin().min(before);
@@ -190,9 +186,9 @@ impl Ledger {
                 break;
             }
             hours.insert(hour);
-            let read = rows::read(key, &value.into_bytes()?, &mut found.inflater, keep)?;
+            let read = rows::read(key, &value, &mut found.inflater, keep)?;
             rows += rows::count(&read);
-            found.add(source, read);
+            found.add(key, read);
         }
         Ok((others_from, rows))
     }
@@ -206,17 +202,18 @@ impl Ledger {
                 let (actor, group) = findings::beginnings(group, &self.hash_key);
                 wanted.entry(actor).or_default().insert(group);
             }
+            let mut others: HashMap<u32, usize> = HashMap::new();
             let mut ids = BTreeSet::new();
-            for (actor, groups) in wanted {
-                let mut others = 0;
-                for key in self.keys_in(Key::findings_of_actor(actor)) {
-                    let Key::FindingOfActor(_, group, id) = key? else { continue };
-                    let is_other = !groups.contains(&group);
-                    others += usize::from(is_other);
-                    if !is_other || others <= others_max {
-                        ids.insert(id);
+            for key in self.engine.keys(wanted.keys().map(|actor| Key::findings_of_actor(*actor))) {
+                let Key::FindingOfActor(actor, group, id) = key? else { continue };
+                if !wanted.get(&actor).is_some_and(|groups| groups.contains(&group)) {
+                    let others = others.entry(actor).or_default();
+                    *others += 1;
+                    if *others > others_max {
+                        continue;
                     }
                 }
+                ids.insert(id);
             }
             self.findings_with(state, ids)
         })
@@ -258,12 +255,13 @@ impl Ledger {
             let mut over = Vec::new();
             let mut inflater = Inflater::new();
             // Those with a pending delivery are read in vain; their number has a limit.
-            for due in self.due(FindingState::Closed, Second(i64::MIN), before) {
+            let due = self.due(FindingState::Closed, Second(i64::MIN), before);
+            for stored in self.engine.get_all(due.map(|due| Ok(Key::Finding(due?.1)))) {
                 if over.len() >= max {
                     break;
                 }
-                let Some(finding) = self.stored_finding(due?.1, &mut inflater)? else { continue };
-                let finding = state.rule_meta.complete(finding)?;
+                let (key, value) = there(stored?)?;
+                let finding = state.rule_meta.complete(findings::read(key, &value, &mut inflater)?)?;
                 if is_over(&finding) && !state.pending.has(finding.key) {
                     over.push(finding);
                 }
@@ -306,18 +304,12 @@ impl Ledger {
     /// Returns groups that wait until `until` or less: those that have waited for longest, at most `max`.
     pub fn waiting(&self, until: Second, max: usize) -> Result<Vec<WaitingGroup>> {
         self.read(|_| {
-            let mut waiting = Vec::new();
-            let first = Key::Waiting(Second(i64::MIN), 0);
-            let mut reader = ValueReader::new(self.engine.range(first.until(&Key::Waiting(until.plus(1), 0))));
-            while let Some(value) = reader.next_value()? {
-                let key = value.key();
-                let Key::Waiting(until, _) = key else { return Err(value.damaged("is stored among waiting groups")) };
-                waiting.push(WaitingGroup { until, key: parse_json(key, &value.into_bytes()?)? });
-                if waiting.len() >= max {
-                    break;
-                }
-            }
-            Ok(waiting)
+            let range = Key::Waiting(Second(i64::MIN), 0).to(Key::Waiting(until, u64::MAX));
+            let waiting = self.engine.values(range).take(max).map(|stored| match stored? {
+                (key @ Key::Waiting(until, _), value) => Ok(WaitingGroup { until, key: parse_json(key, &value)? }),
+                (key, _) => Err(LedgerError::damaged(format!("{key:?} is stored among waiting groups"))),
+            });
+            waiting.collect()
         })
     }
 
@@ -331,16 +323,15 @@ impl Ledger {
         mut f: impl FnMut(Finding),
     ) -> Result<Option<FindingKey>> {
         self.read(|state| {
-            let mut keys = Key::Finding(FindingId(0)).kind();
-            if let Some(after) = after {
-                keys.start = Key::Finding(findings::id_of(after, &self.hash_key)).chunks_from(0).end;
-            }
+            let keys = match after {
+                Some(after) => Key::Finding(findings::id_of(after, &self.hash_key)).and_later(),
+                None => Key::Finding(FindingId::MIN).kind(),
+            };
             let (mut inflater, mut last) = (Inflater::new(), None);
-            let mut reader = ValueReader::new(self.engine.range(keys));
+            let mut stored = self.engine.values(keys);
             for _ in 0..max {
-                let Some(value) = reader.next_value()? else { return Ok(None) };
-                let key = value.key();
-                let finding = findings::read(key, &value.into_bytes()?, &mut inflater)?;
+                let Some((key, value)) = stored.next().transpose()? else { return Ok(None) };
+                let finding = findings::read(key, &value, &mut inflater)?;
                 last = Some(finding.key);
                 f(state.rule_meta.complete(finding)?);
             }
@@ -352,10 +343,10 @@ impl Ledger {
     pub fn each_open_finding(&self, mut f: impl FnMut(Finding)) -> Result<()> {
         self.read(|state| {
             let mut inflater = Inflater::new();
-            for due in self.due(FindingState::Open, Second(i64::MIN), Second(i64::MAX)) {
-                if let Some(finding) = self.stored_finding(due?.1, &mut inflater)? {
-                    f(state.rule_meta.complete(finding)?);
-                }
+            let due = self.due(FindingState::Open, Second(i64::MIN), Second(i64::MAX));
+            for stored in self.engine.get_all(due.map(|due| Ok(Key::Finding(due?.1)))) {
+                let (key, value) = there(stored?)?;
+                f(state.rule_meta.complete(findings::read(key, &value, &mut inflater)?)?);
             }
             Ok(())
         })
@@ -364,26 +355,37 @@ impl Ledger {
     /// Returns the finding with this key, if it is stored outside of the archive.
     pub fn finding(&self, key: &FindingKey) -> Result<Option<Finding>> {
         self.read(|state| {
-            let id = findings::id_of(*key, &self.hash_key);
-            let finding = self.stored_finding(id, &mut Inflater::new())?;
-            finding.map(|finding| state.rule_meta.complete(finding)).transpose()
+            let key = Key::Finding(findings::id_of(*key, &self.hash_key));
+            let Some(value) = self.engine.get(key)? else { return Ok(None) };
+            state.rule_meta.complete(findings::read(key, &value, &mut Inflater::new())?).map(Some)
+        })
+    }
+
+    /// Returns those of the findings with these keys that are stored outside of the archive. Ascending by key.
+    pub fn findings(&self, keys: &BTreeSet<FindingKey>) -> Result<Vec<Finding>> {
+        self.read(|state| {
+            let ids = keys.iter().map(|key| Ok(Key::Finding(findings::id_of(*key, &self.hash_key))));
+            let (mut found, mut inflater) = (Vec::new(), Inflater::new());
+            for stored in self.engine.get_all(ids) {
+                if let (key, Some(value)) = stored? {
+                    found.push(state.rule_meta.complete(findings::read(key, &value, &mut inflater)?)?);
+                }
+            }
+            Ok(found)
         })
     }
 
     fn ids_of_actors(&self, actors: &BTreeSet<Actor>) -> Result<BTreeSet<FindingId>> {
+        let of_addresses = actors.iter().filter_map(|actor| match actor {
+            Actor::Address(source) => Some(Key::findings_of_actor(findings::beginning_of(*source, &self.hash_key))),
+            Actor::Account { .. } | Actor::Crowd { .. } => None,
+        });
+        let of_incidents =
+            actors.iter().map(|actor| Key::findings_of_incidents(findings::incident_hash(actor, &self.hash_key)));
         let mut ids = BTreeSet::new();
-        for actor in actors {
-            let of_groups = match actor {
-                Actor::Address(source) => Some(Key::findings_of_actor(findings::beginning_of(*source, &self.hash_key))),
-                Actor::Account { .. } | Actor::Crowd { .. } => None,
-            };
-            let others = Key::findings_of_incidents(findings::incident_hash(actor, &self.hash_key));
-            for range in of_groups.into_iter().chain([others]) {
-                for key in self.keys_in(range) {
-                    if let Key::FindingOfActor(_, _, id) | Key::FindingOfIncident(_, id) = key? {
-                        ids.insert(id);
-                    }
-                }
+        for key in self.engine.keys(of_addresses).chain(self.engine.keys(of_incidents)) {
+            if let Key::FindingOfActor(_, _, id) | Key::FindingOfIncident(_, id) = key? {
+                ids.insert(id);
             }
         }
         Ok(ids)
@@ -396,22 +398,15 @@ impl Ledger {
         incidents: impl IntoIterator<Item = IncidentKey>,
     ) -> Result<HashMap<IncidentKey, ShownIncident>> {
         self.read(|_| {
+            let incidents: Vec<IncidentKey> = incidents.into_iter().collect();
+            let keys = incidents.iter().map(|incident| Ok(shown_key(*incident, destination, &self.hash_key)));
             let mut known = HashMap::new();
-            for incident in incidents {
-                if let Some(shown) = get_json(&self.engine, shown_key(incident, destination, &self.hash_key))? {
-                    known.insert(incident, shown);
+            for (incident, stored) in incidents.iter().zip(self.engine.get_all(keys)) {
+                if let (key, Some(value)) = stored? {
+                    known.insert(*incident, parse_json(key, &value)?);
                 }
             }
             Ok(known)
-        })
-    }
-
-    /// Returns the keys without values in a range.
-    fn keys_in(&self, range: std::ops::Range<Vec<u8>>) -> impl Iterator<Item = Result<Key>> {
-        self.engine.range(range).keys().map(|stored| {
-            let stored = stored.map_err(|error| LedgerError::of_engine("read the database", error))?;
-            let key = Key::parse(&stored).map(|(key, _)| key);
-            key.ok_or_else(|| LedgerError::damaged(format!("{stored:?} is no key of a ledger")))
         })
     }
 
@@ -422,18 +417,11 @@ impl Ledger {
         from: Second,
         before: Second,
     ) -> impl Iterator<Item = Result<(Second, FindingId)>> {
-        let first = Key::FindingDue(state, from, FindingId(0));
-        let keys = self.keys_in(first.until(&Key::FindingDue(state, before, FindingId(0))));
-        keys.filter_map(|key| match key {
+        self.engine.keys([Key::findings_due(state, from, before)]).filter_map(|key| match key {
             Ok(Key::FindingDue(_, at, id)) => Some(Ok((at, id))),
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         })
-    }
-
-    fn stored_finding(&self, id: FindingId, inflater: &mut Inflater) -> Result<Option<Finding<HeadKey>>> {
-        let key = Key::Finding(id);
-        get(&self.engine, key)?.map(|value| findings::read(key, &value, inflater)).transpose()
     }
 
     fn findings_with(&self, state: &LedgerState, ids: BTreeSet<FindingId>) -> Result<Vec<Finding>> {
@@ -449,14 +437,19 @@ impl Ledger {
         mut read: impl FnMut(Key, &[u8]) -> Result<Finding<HeadKey>>,
     ) -> Result<Vec<Finding>> {
         let mut found = Vec::with_capacity(ids.len());
-        for key in ids.into_iter().map(Key::Finding) {
-            let value = get(&self.engine, key)?;
-            let value = value.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
+        for stored in self.engine.get_all(ids.into_iter().map(|id| Ok(Key::Finding(id)))) {
+            let (key, value) = there(stored?)?;
             found.push(state.rule_meta.complete(read(key, &value)?)?);
         }
         found.sort_by_key(|finding| finding.key);
         Ok(found)
     }
+}
+
+/// Returns a value that another record names, so that it must be stored.
+fn there((key, value): (Key, Option<Vec<u8>>)) -> Result<(Key, Vec<u8>)> {
+    let value = value.ok_or_else(|| LedgerError::damaged(format!("{key:?} is missing")))?;
+    Ok((key, value))
 }
 
 /// Rows that were read, by minute and source.
@@ -472,7 +465,9 @@ impl Default for FoundRows {
 }
 
 impl FoundRows {
-    fn add(&mut self, source: SourceId, rows: ActorRows) {
+    /// Adds the rows of the value of `key`.
+    fn add(&mut self, key: Key, rows: ActorRows) {
+        let Key::Rows(_, source, _) = key else { return };
         for (key, minutes) in rows {
             for (minute, tally) in minutes {
                 self.minutes.entry((minute, source)).or_default().insert(key.clone(), tally);

@@ -1,7 +1,6 @@
 //! What a batch changes of what destinations show of incidents.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stakeout_core::hash::HashKey;
 use stakeout_core::incident::IncidentKey;
@@ -9,10 +8,9 @@ use stakeout_core::shown::{SHOWN_SECONDS_MAX, ShownChange, ShownIncident};
 use stakeout_core::time::Second;
 
 use super::{WriteBatch, parse_json};
-use crate::chunk::ValueReader;
 use crate::error::Result;
 use crate::findings::keyed_hash;
-use crate::key::{DestinationHash, IncidentHash, Key};
+use crate::key::{DestinationHash, IncidentHash, Key, KeyRange};
 
 /// How many records a batch looks at for each that it writes, to delete those that are too old. The records are in the order of
 /// a hash, so these are any of them.
@@ -31,17 +29,17 @@ impl WriteBatch<'_> {
                     self.put_json(key, shown)?;
                     self.sweep_after(key, shown.at.plus(-SHOWN_SECONDS_MAX))?;
                 }
-                None => self.delete(key)?,
+                None => self.batch.delete(key),
             }
         }
         Ok(())
     }
 
-    /// Deletes what destinations show of an incident that goes to the archive.
-    pub(super) fn remove_shown(&mut self, incident: IncidentKey) -> Result<()> {
-        for (key, _) in self.shown_in(Key::shown_of(incident_hash(incident, &self.hash_key)), usize::MAX)? {
-            self.delete(key)?;
-        }
+    /// Deletes what destinations show of incidents that go to the archive.
+    pub(super) fn remove_shown(&mut self, incidents: &BTreeSet<IncidentKey>) -> Result<()> {
+        let shown = incidents.iter().map(|incident| Key::shown_of(incident_hash(*incident, &self.hash_key)));
+        let keys = self.engine.keys(shown).collect::<Result<Vec<Key>>>()?;
+        keys.into_iter().for_each(|key| self.batch.delete(key));
         Ok(())
     }
 
@@ -53,7 +51,7 @@ impl WriteBatch<'_> {
                 && destination == from
                 && from != to
             {
-                self.delete(key)?;
+                self.batch.delete(key);
                 self.put_json(Key::Shown(incident, to), &shown)?;
             }
         }
@@ -62,25 +60,17 @@ impl WriteBatch<'_> {
 
     /// Deletes those of the records after `key` that were written before `before`.
     fn sweep_after(&mut self, key: Key, before: Second) -> Result<()> {
-        let range = key.chunks_from(0).end..key.kind().end;
-        for (key, shown) in self.shown_in(range, SWEPT)? {
-            if shown.at < before && !self.put.contains(&key) {
-                self.delete(key)?;
+        for (key, shown) in self.shown_in(key.and_later(), SWEPT)? {
+            if shown.at < before && !self.batch.has(key) {
+                self.batch.delete(key);
             }
         }
         Ok(())
     }
 
-    fn shown_in(&self, range: Range<Vec<u8>>, max: usize) -> Result<Vec<(Key, ShownIncident)>> {
-        let mut found = Vec::new();
-        let mut reader = ValueReader::new(self.engine.range(range));
-        while found.len() < max
-            && let Some(value) = reader.next_value()?
-        {
-            let key = value.key();
-            found.push((key, parse_json(key, &value.into_bytes()?)?));
-        }
-        Ok(found)
+    fn shown_in(&self, range: KeyRange, max: usize) -> Result<Vec<(Key, ShownIncident)>> {
+        let stored = self.engine.values(range).take(max);
+        stored.map(|stored| stored.and_then(|(key, value)| Ok((key, parse_json(key, &value)?)))).collect()
     }
 }
 

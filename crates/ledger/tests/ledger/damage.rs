@@ -15,7 +15,7 @@ use crate::samples;
 fn filled() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
     dir
 }
 
@@ -206,7 +206,7 @@ fn a_lost_log_is_not_taken_for_a_new_ledger() {
     let before = copy(older.path());
     let ledger = Ledger::open(older.path()).expect("whole");
     let mut next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
-    ledger.commit_window(&mut next).expect("written");
+    ledger.commit_window(&mut next, &[]).expect("written");
     drop(ledger);
     for entry in fs::read_dir(before.path()).expect("listed") {
         let entry = entry.expect("listed");

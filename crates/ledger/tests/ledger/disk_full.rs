@@ -45,13 +45,13 @@ fn squeezed() {
     };
     let mut acknowledged = 0;
     let error = loop {
-        match ledger.commit_window(&mut commit(acknowledged)) {
+        match ledger.commit_window(&mut commit(acknowledged), &[]) {
             Ok(()) => acknowledged += 1,
             Err(error) => break error,
         }
     };
     assert!(matches!(error, LedgerError::DiskFull { .. }), "{error:?}");
-    let next = ledger.commit_window(&mut commit(acknowledged)).expect_err("a write has failed");
+    let next = ledger.commit_window(&mut commit(acknowledged), &[]).expect_err("a write has failed");
     assert!(matches!(next, LedgerError::Reopen), "{next:?}");
     let read = samples::stored_findings(&ledger).expect_err("a write has failed");
     assert!(matches!(read, LedgerError::Reopen), "{read:?}");
@@ -80,7 +80,7 @@ fn recovered() {
     let stored: Vec<u32> = stored.iter().map(|one| u32::try_from(one.minute.0).expect("few")).collect();
     let written = u32::try_from(stored.len()).expect("few");
     assert_eq!(stored, (0..written).collect::<Vec<u32>>());
-    ledger.commit_window(&mut commit(written)).expect("there is room again");
+    ledger.commit_window(&mut commit(written), &[]).expect("there is room again");
     writeln!(std::io::stdout(), "\nstored {written}").expect("the parent listens");
 }
 
@@ -215,7 +215,7 @@ fn nothing_that_was_acknowledged_is_lost_to_a_full_disk() {
         let written = u32::try_from(stored.len()).expect("few");
         assert!(written >= acknowledged, "{written} of {acknowledged}");
         assert_eq!(stored, (0..written).collect::<Vec<u32>>());
-        ledger.commit_window(&mut commit(written)).expect("there is room again");
+        ledger.commit_window(&mut commit(written), &[]).expect("there is room again");
         eprintln!("{blocks} blocks: {acknowledged} acknowledged, {written} stored");
     }
 }

@@ -6,7 +6,6 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use stakeout_core::commit::Commit;
@@ -15,11 +14,12 @@ use stakeout_core::incident::IncidentKey;
 use stakeout_core::source::SourceId;
 use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second};
-use stakeout_ledger::Ledger;
+use stakeout_ledger::{Ledger, LedgerError};
 
+use crate::place::Place;
 use crate::samples;
 
-/// The directory that the victim writes to; set for the victim only.
+/// The place that the victim writes to; set for the victim only.
 const VICTIM: &str = "STAKEOUT_LEDGER_VICTIM";
 /// Repeats the moments of an earlier run.
 const SEED: &str = "STAKEOUT_TEST_SEED";
@@ -69,25 +69,38 @@ fn settlement(n: u64) -> Settlement {
 
 #[test]
 fn victim() {
-    let Some(dir) = std::env::var_os(VICTIM) else {
+    let Ok(place) = std::env::var(VICTIM) else {
         return;
     };
-    let mut out = std::io::stdout();
-    let ledger = Ledger::open(Path::new(&dir)).expect("opens");
-    let mut settle = |n: u64| {
-        ledger.settle_delivery(&settlement(n)).expect("written");
-        writeln!(out, "\nsettled {n}").expect("the parent listens");
-    };
-    // What the previous victim did not settle.
-    let pending = ledger.deliveries(samples::DESTINATION, Second(0)).expect("read").into_iter();
-    pending.map(|one| one.id.0).filter(|n| n % 2 == 0).for_each(&mut settle);
-    for n in ledger.next_delivery().0.. {
-        ledger.commit_window(&mut commit(n)).expect("written");
-        writeln!(std::io::stdout(), "\ncommitted {n}").expect("the parent listens");
-        if n % 2 == 0 {
-            settle(n);
+    let error = write_on(&Place::of_text(&place), |line| {
+        writeln!(std::io::stdout(), "\n{line}").expect("the parent listens");
+    });
+    panic!("{error}");
+}
+
+/// Commits and settles until something fails, and says what is done.
+pub(crate) fn write_on(place: &Place, mut say: impl FnMut(&str)) -> LedgerError {
+    let mut write = || {
+        let ledger = place.open()?;
+        // What the previous victim did not settle.
+        for delivery in ledger.deliveries(samples::DESTINATION, Second(0))? {
+            let n = delivery.id.0;
+            if n % 2 == 0 {
+                ledger.settle_delivery(&settlement(n), &[])?;
+                say(&format!("settled {n}"));
+            }
         }
-    }
+        for n in ledger.next_delivery().0.. {
+            ledger.commit_window(&mut commit(n), &[])?;
+            say(&format!("committed {n}"));
+            if n % 2 == 0 {
+                ledger.settle_delivery(&settlement(n), &[])?;
+                say(&format!("settled {n}"));
+            }
+        }
+        Ok(())
+    };
+    write().expect_err("it goes on for ever")
 }
 
 /// The moments at which victims are killed, random and repeatable.
@@ -103,9 +116,14 @@ impl Moments {
 
     /// Returns after how many lines the next victim is killed.
     pub(crate) fn next(&mut self) -> u64 {
+        self.below(LINES_MAX)
+    }
+
+    /// Returns a number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         // Knuth's constants (MMIX); the high bits are the good ones.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % LINES_MAX
+        (self.0 >> 33) % end
     }
 }
 
@@ -117,7 +135,13 @@ pub(crate) struct Acknowledged {
 }
 
 impl Acknowledged {
-    fn read_line(&mut self, line: &str) -> bool {
+    /// Adds what was acknowledged later.
+    pub(crate) fn add(&mut self, later: Acknowledged) {
+        self.committed = later.committed.max(self.committed);
+        self.settled = later.settled.max(self.settled);
+    }
+
+    pub(crate) fn read_line(&mut self, line: &str) -> bool {
         let number = |word| line.strip_prefix(word).and_then(|n| n.parse().ok());
         if let Some(n) = number("committed ") {
             self.committed = Some(n);
@@ -131,11 +155,11 @@ impl Acknowledged {
 }
 
 /// Starts a victim, kills it after `lines` of its lines, and adds what it printed until it was dead.
-pub(crate) fn kill_after(dir: &Path, lines: u64, acknowledged: &mut Acknowledged) {
+pub(crate) fn kill_after(place: &Place, lines: u64, acknowledged: &mut Acknowledged) {
     let itself = std::env::current_exe().expect("its own path");
     let mut victim = Command::new(itself)
         .args(["--exact", "kill::victim", "--nocapture"])
-        .env(VICTIM, dir)
+        .env(VICTIM, place.text())
         .stdout(Stdio::piped())
         .spawn()
         .expect("starts");
@@ -193,12 +217,13 @@ pub(crate) fn check(ledger: &Ledger, acknowledged: &mut Acknowledged) {
 fn nothing_that_was_acknowledged_is_lost_to_a_kill() {
     let mut moments = Moments::new();
     for _ in 0..ROUNDS / ROUNDS_IN_ONE {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut acknowledged = Acknowledged::default();
-        for _ in 0..ROUNDS_IN_ONE {
-            kill_after(dir.path(), moments.next(), &mut acknowledged);
-            let ledger = Ledger::open(dir.path()).expect("opens after a kill");
-            check(&ledger, &mut acknowledged);
+        for place in &Place::each() {
+            let mut acknowledged = Acknowledged::default();
+            for _ in 0..ROUNDS_IN_ONE {
+                kill_after(place, moments.next(), &mut acknowledged);
+                let ledger = place.open().expect("opens after a kill");
+                check(&ledger, &mut acknowledged);
+            }
         }
     }
 }

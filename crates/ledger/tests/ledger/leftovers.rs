@@ -11,7 +11,7 @@ use crate::samples;
 fn filled() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
     dir
 }
 
@@ -83,7 +83,7 @@ fn a_first_start_that_was_killed_anywhere_starts_again() {
         fs::create_dir(dir.path().join("blobs")).expect("created");
         fs::write(dir.path().join("conf"), &whole[..length]).expect("written");
         let ledger = Ledger::open(dir.path()).unwrap_or_else(|error| panic!("cut to {length} bytes: {error}"));
-        ledger.commit_window(&mut samples::full_commit()).expect("written");
+        ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
     }
 }
 

@@ -54,7 +54,7 @@ fn victim() {
     let ledger = Ledger::open(Path::new(&dir)).expect("opens");
     let next = ledger.next_delivery().0;
     for n in next..next + COMMITS {
-        ledger.commit_window(&mut commit(n)).expect("written");
+        ledger.commit_window(&mut commit(n), &[]).expect("written");
         ledger.expire_archive(keep_from(n), u64::MAX).expect("deleted");
         writeln!(std::io::stdout(), "\ncommitted {n}").expect("the parent listens");
     }
@@ -64,7 +64,7 @@ fn victim() {
 fn fill(dir: &Path) {
     let ledger = Ledger::open(dir).expect("a new state");
     for n in 0..KEPT + ARCHIVED {
-        ledger.commit_window(&mut commit(n)).expect("written");
+        ledger.commit_window(&mut commit(n), &[]).expect("written");
     }
 }
 
@@ -84,7 +84,7 @@ fn check(dir: &Path, output: &[u8], when: &str) {
     let kept = (0..archived_until).find(|n| finding(*n).episode.last >= keep_from(next.saturating_sub(1)));
     assert!(oldest <= kept.unwrap_or(archived_until), "{when}: findings from {oldest} on are left");
     // The state can be written on.
-    ledger.commit_window(&mut commit(next)).expect("written");
+    ledger.commit_window(&mut commit(next), &[]).expect("written");
 }
 
 #[test]

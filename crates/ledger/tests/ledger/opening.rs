@@ -52,7 +52,7 @@ fn a_foreign_directory_is_left_alone() {
 fn a_foreign_file_beside_the_database_is_accepted() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
     drop(ledger);
     fs::write(dir.path().join("README"), "moved here in May").expect("written");
     let ledger = Ledger::open(dir.path()).expect("still ours");
@@ -70,7 +70,7 @@ fn only_the_owner_can_read_what_is_in_an_existing_directory() {
         all_may_read("", 0o755);
         let ledger = Ledger::open(dir.path()).expect("a ledger");
         if is_first {
-            ledger.commit_window(&mut samples::full_commit()).expect("written");
+            ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
         }
         for name in ["", "db", "conf", "blobs", "lock"] {
             let mode = fs::metadata(dir.path().join(name)).expect("there").permissions().mode();
@@ -90,7 +90,7 @@ fn a_killed_first_start_is_continued() {
         fs::create_dir(dir.path().join(name)).expect("created");
     }
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
 }
 
 /// `rm state/*` leaves the directories of a state.
@@ -99,7 +99,7 @@ fn a_state_whose_files_are_gone_is_known_to_begin_anew() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     assert!(!ledger.is_anew().expect("read"), "there was none before");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
     drop(ledger);
     for entry in fs::read_dir(dir.path()).expect("listed") {
         let entry = entry.expect("listed");
@@ -113,7 +113,7 @@ fn a_state_whose_files_are_gone_is_known_to_begin_anew() {
         assert!(ledger.is_anew().expect("read"), "until something is committed");
     }
     let ledger = Ledger::open(dir.path()).expect("the same ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
     assert!(!ledger.is_anew().expect("read"));
 }
 

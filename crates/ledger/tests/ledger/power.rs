@@ -9,6 +9,7 @@ use stakeout_ledger::Ledger;
 
 use crate::disk::Disk;
 use crate::kill::{self, Acknowledged, Moments};
+use crate::place::Place;
 
 /// How many times the power is cut.
 const CUTS: &str = "STAKEOUT_TEST_POWER_CUTS";
@@ -39,7 +40,7 @@ fn nothing_that_was_acknowledged_is_lost_to_a_power_cut() {
         }
         let begun = state.take().or_else(|| Some((Disk::new()?, Acknowledged::default())));
         let Some((disk, mut acknowledged)) = begun else { return };
-        kill::kill_after(&disk.path().join("state"), moments.next(), &mut acknowledged);
+        kill::kill_after(&Place::directory(&disk.path().join("state")), moments.next(), &mut acknowledged);
         let disk = disk.cut();
         let ledger = Ledger::open(&disk.path().join("state")).expect("opens after a power cut");
         kill::check(&ledger, &mut acknowledged);

@@ -15,6 +15,7 @@ use stakeout_core::tally::{Rows, StoredMinute};
 use stakeout_core::time::{Minute, Second, Window};
 use stakeout_ledger::{Ledger, NeededRows};
 
+use crate::place::Place;
 use crate::samples;
 
 /// Incidents that the destination shows.
@@ -22,7 +23,7 @@ const INCIDENTS: std::ops::Range<u128> = 0..12;
 
 /// All that a ledger holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Contents {
+pub(crate) struct Contents {
     minutes: BTreeMap<(Minute, SourceId), Rows>,
     progresses: BTreeMap<SourceId, Progress>,
     findings: BTreeMap<FindingKey, Finding>,
@@ -37,7 +38,7 @@ struct Contents {
 }
 
 impl Contents {
-    fn of(ledger: &Ledger) -> Contents {
+    pub(crate) fn of(ledger: &Ledger) -> Contents {
         let stored = samples::stored_rows(ledger).expect("read");
         let progresses = ledger.progresses().expect("read");
         for (source, progress) in &progresses {
@@ -246,31 +247,32 @@ proptest! {
 
     #[test]
     fn the_ledger_holds_what_a_map_would(steps in steps()) {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut ledger = Ledger::open(dir.path()).expect("a new ledger");
-        let mut model = Contents::default();
-        for step in steps {
-            match step {
-                Step::Commit(commit) => {
-                    let mut commit = commit.into_commit(&ledger);
-                    model.commit(&commit);
-                    ledger.commit_window(&mut commit).expect("written");
+        for place in &Place::each() {
+            let mut ledger = place.open().expect("a new ledger");
+            let mut model = Contents::default();
+            for step in steps.clone() {
+                match step {
+                    Step::Commit(commit) => {
+                        let mut commit = commit.into_commit(&ledger);
+                        model.commit(&commit);
+                        ledger.commit_window(&mut commit, &[]).expect("written");
+                    }
+                    Step::Settle(settlement) => {
+                        ledger.settle_delivery(&settlement, &[]).expect("written");
+                        model.settle(&settlement);
+                    }
+                    Step::Reopen => {
+                        drop(ledger);
+                        ledger = place.open().expect("free again");
+                    }
                 }
-                Step::Settle(settlement) => {
-                    ledger.settle_delivery(&settlement).expect("written");
-                    model.settle(&settlement);
-                }
-                Step::Reopen => {
-                    drop(ledger);
-                    ledger = Ledger::open(dir.path()).expect("free again");
-                }
+                prop_assert_eq!(&Contents::of(&ledger), &model);
             }
+            drop(ledger);
+            let ledger = place.open().expect("free again");
             prop_assert_eq!(&Contents::of(&ledger), &model);
+            prop_assert_eq!(ledger.blobs().expect("listed"), 0);
         }
-        drop(ledger);
-        let ledger = Ledger::open(dir.path()).expect("free again");
-        prop_assert_eq!(&Contents::of(&ledger), &model);
-        prop_assert_eq!(ledger.blobs().expect("listed"), 0);
     }
 }
 
@@ -283,149 +285,187 @@ fn kept(ledger: &Ledger, earliest: i64, latest: i64, n: u64) -> Vec<StoredMinute
 
 #[test]
 fn only_the_rows_that_are_asked_for_are_returned_in_order() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
-    let second = samples::log(1);
-    let source = ledger.source_id_for(&second).expect("an id is free");
-    let commit = samples::commit(source, second, 1, ledger.next_delivery());
-    ledger.commit_window(&mut samples::with_rows(commit, [(Minute(0), samples::rows(9, 1, 0))])).expect("written");
-
-    let only = |minute, source, n, key, texts| StoredMinute {
-        source: SourceId(source),
-        minute: Minute(minute),
-        rows: Rows::from([(samples::count_key(key), samples::tally(n, texts))]),
-    };
-    let first = [only(-1, 0, 1, 0, 0), only(0, 0, 2, 0, 1), only(0, 1, 9, 0, 0), only(1, 0, 3, 0, 20)];
-    assert_eq!(kept(&ledger, -5, 5, 0), first);
-    assert_eq!(kept(&ledger, 0, 1, 0), first[1..3]);
-    assert_eq!(kept(&ledger, -5, 5, 2), [only(0, 0, 2, 2, 1)]);
-    assert_eq!(kept(&ledger, i64::MIN / 60, i64::MAX / 60, 77), []);
-    let of_source = |source, earliest, latest| {
+    for place in &Place::each() {
+        let ledger = place.open().expect("a new ledger");
+        ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
+        let second = samples::log(1);
+        let source = ledger.source_id_for(&second).expect("an id is free");
+        let commit = samples::commit(source, second, 1, ledger.next_delivery());
         ledger
-            .rows_of_source(SourceId(source), Minute(earliest), Minute(latest), |key| *key == samples::count_key(0))
-            .expect("read")
-    };
-    assert_eq!(of_source(0, -5, 5), [first[0].clone(), first[1].clone(), first[3].clone()]);
-    assert_eq!(of_source(1, -5, 5), first[2..3]);
-    assert_eq!(of_source(0, 1, 1), []);
+            .commit_window(&mut samples::with_rows(commit, [(Minute(0), samples::rows(9, 1, 0))]), &[])
+            .expect("written");
+
+        let only = |minute, source, n, key, texts| StoredMinute {
+            source: SourceId(source),
+            minute: Minute(minute),
+            rows: Rows::from([(samples::count_key(key), samples::tally(n, texts))]),
+        };
+        let first = [only(-1, 0, 1, 0, 0), only(0, 0, 2, 0, 1), only(0, 1, 9, 0, 0), only(1, 0, 3, 0, 20)];
+        assert_eq!(kept(&ledger, -5, 5, 0), first);
+        assert_eq!(kept(&ledger, 0, 1, 0), first[1..3]);
+        assert_eq!(kept(&ledger, -5, 5, 2), [only(0, 0, 2, 2, 1)]);
+        assert_eq!(kept(&ledger, i64::MIN / 60, i64::MAX / 60, 77), []);
+        let of_source = |source, earliest, latest| {
+            ledger
+                .rows_of_source(SourceId(source), Minute(earliest), Minute(latest), |key| *key == samples::count_key(0))
+                .expect("read")
+        };
+        assert_eq!(of_source(0, -5, 5), [first[0].clone(), first[1].clone(), first[3].clone()]);
+        assert_eq!(of_source(1, -5, 5), first[2..3]);
+        assert_eq!(of_source(0, 1, 1), []);
+    }
 }
 
 #[test]
 fn the_oldest_rows_come_in_whole_hours_where_that_is_possible() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    // Hours begin at minute 50.
-    let minutes = [-11, -10, 49, 50].map(|minute| (Minute(minute), samples::rows(1, 2, 0)));
-    let commit = samples::commit(SourceId(0), samples::log(0), 60, DeliveryId(0));
-    ledger.commit_window(&mut samples::with_rows(commit, minutes)).expect("written");
-    let oldest = |before, rows_max| {
-        let needed = NeededRows { all_from: Minute(before), near_from: Minute(before), far_rules: &HashSet::new() };
-        let oldest = ledger.oldest_rows(&needed, rows_max).expect("read");
-        let rows = oldest.minutes.iter().map(|one| (one.minute.0, one.rows.len())).collect::<Vec<_>>();
-        (rows, oldest.others_from.0)
-    };
-    assert_eq!(oldest(110, 100), (vec![(-11, 2), (-10, 2), (49, 2), (50, 2)], 110));
-    assert_eq!(oldest(109, 100), (vec![(-11, 2), (-10, 2), (49, 2)], 50));
-    assert_eq!(oldest(110, 3), (vec![(-11, 2)], -10));
-    assert_eq!(oldest(110, 1), (vec![(-11, 1)], -70));
-    assert_eq!(oldest(-11, 100), (Vec::new(), -70));
+    for place in &Place::each() {
+        let ledger = place.open().expect("a new ledger");
+        // Hours begin at minute 50.
+        let minutes = [-11, -10, 49, 50].map(|minute| (Minute(minute), samples::rows(1, 2, 0)));
+        let commit = samples::commit(SourceId(0), samples::log(0), 60, DeliveryId(0));
+        ledger.commit_window(&mut samples::with_rows(commit, minutes), &[]).expect("written");
+        let oldest = |before, rows_max| {
+            let needed = NeededRows { all_from: Minute(before), near_from: Minute(before), far_rules: &HashSet::new() };
+            let oldest = ledger.oldest_rows(&needed, rows_max).expect("read");
+            let rows = oldest.minutes.iter().map(|one| (one.minute.0, one.rows.len())).collect::<Vec<_>>();
+            (rows, oldest.others_from.0)
+        };
+        assert_eq!(oldest(110, 100), (vec![(-11, 2), (-10, 2), (49, 2), (50, 2)], 110));
+        assert_eq!(oldest(109, 100), (vec![(-11, 2), (-10, 2), (49, 2)], 50));
+        assert_eq!(oldest(110, 3), (vec![(-11, 2)], -10));
+        assert_eq!(oldest(110, 1), (vec![(-11, 1)], -70));
+        assert_eq!(oldest(-11, 100), (Vec::new(), -70));
+    }
 }
 
 /// One rule that counts over days does not keep the rows of the others.
 #[test]
 fn rows_of_rules_that_reach_far_stay_when_the_others_leave() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    let all = samples::rows(1, 3, 0);
-    let far_rule = all.keys().next().expect("a row").rule;
-    let far_rules = HashSet::from([far_rule]);
-    let far = all.keys().filter(|key| key.rule == far_rule).count();
-    assert!(far < all.len(), "rows of several rules");
-    let minutes = [0, 60, 120].map(|minute| (Minute(minute), all.clone()));
-    let commit = samples::commit(SourceId(0), samples::log(0), 60, DeliveryId(0));
-    ledger.commit_window(&mut samples::with_rows(commit, minutes)).expect("written");
-    let expire = |all_from, near_from| {
-        let needed = NeededRows { all_from: Minute(all_from), near_from: Minute(near_from), far_rules: &far_rules };
-        let oldest = ledger.oldest_rows(&needed, 100).expect("read");
-        let rows: Vec<(i64, usize)> = oldest.minutes.iter().map(|one| (one.minute.0, one.rows.len())).collect();
-        let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
-        let mut commit = Commit { expired: oldest.minutes, near_rows_from: oldest.near_from, ..next };
-        ledger.commit_window(&mut commit).expect("written");
-        (rows, oldest.others_from.0, oldest.near_from.0)
-    };
-    assert_eq!(expire(-100, 110), (vec![(0, all.len() - far), (60, all.len() - far)], -100, 110));
-    assert_eq!(expire(-100, 110), (vec![], -100, 110));
-    assert_eq!(expire(50, 170), (vec![(0, far), (120, all.len() - far)], 50, 170));
+    for place in &Place::each() {
+        let ledger = place.open().expect("a new ledger");
+        let all = samples::rows(1, 3, 0);
+        let far_rule = all.keys().next().expect("a row").rule;
+        let far_rules = HashSet::from([far_rule]);
+        let far = all.keys().filter(|key| key.rule == far_rule).count();
+        assert!(far < all.len(), "rows of several rules");
+        let minutes = [0, 60, 120].map(|minute| (Minute(minute), all.clone()));
+        let commit = samples::commit(SourceId(0), samples::log(0), 60, DeliveryId(0));
+        ledger.commit_window(&mut samples::with_rows(commit, minutes), &[]).expect("written");
+        let expire = |all_from, near_from| {
+            let needed = NeededRows { all_from: Minute(all_from), near_from: Minute(near_from), far_rules: &far_rules };
+            let oldest = ledger.oldest_rows(&needed, 100).expect("read");
+            let rows: Vec<(i64, usize)> = oldest.minutes.iter().map(|one| (one.minute.0, one.rows.len())).collect();
+            let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+            let mut commit = Commit { expired: oldest.minutes, near_rows_from: oldest.near_from, ..next };
+            ledger.commit_window(&mut commit, &[]).expect("written");
+            (rows, oldest.others_from.0, oldest.near_from.0)
+        };
+        assert_eq!(expire(-100, 110), (vec![(0, all.len() - far), (60, all.len() - far)], -100, 110));
+        assert_eq!(expire(-100, 110), (vec![], -100, 110));
+        assert_eq!(expire(50, 170), (vec![(0, far), (120, all.len() - far)], 50, 170));
 
-    // What a late read writes before that is found again.
-    let late = samples::commit(SourceId(0), samples::log(0), 62, ledger.next_delivery());
-    ledger.commit_window(&mut samples::with_rows(late, [(Minute(60), all.clone())])).expect("written");
-    assert_eq!(expire(50, 170), (vec![(60, all.len() - far)], 50, 170));
-    assert_eq!(expire(170, 170), (vec![(60, far), (120, far)], 170, 170));
+        // What a late read writes before that is found again.
+        let late = samples::commit(SourceId(0), samples::log(0), 62, ledger.next_delivery());
+        ledger.commit_window(&mut samples::with_rows(late, [(Minute(60), all.clone())]), &[]).expect("written");
+        assert_eq!(expire(50, 170), (vec![(60, all.len() - far)], 50, 170));
+        assert_eq!(expire(170, 170), (vec![(60, far), (120, far)], 170, 170));
 
-    // Where a commit says that none are left, none are looked for.
-    let again = samples::commit(SourceId(0), samples::log(0), 63, ledger.next_delivery());
-    ledger.commit_window(&mut samples::with_rows(again, [(Minute(60), all.clone())])).expect("written");
-    let none_left = samples::commit(SourceId(0), samples::log(0), 64, ledger.next_delivery());
-    ledger.commit_window(&mut Commit { near_rows_from: Minute(110), ..none_left }).expect("written");
-    assert_eq!(expire(-100, 110), (vec![], -100, 110));
+        // Where a commit says that none are left, none are looked for.
+        let again = samples::commit(SourceId(0), samples::log(0), 63, ledger.next_delivery());
+        ledger.commit_window(&mut samples::with_rows(again, [(Minute(60), all.clone())]), &[]).expect("written");
+        let none_left = samples::commit(SourceId(0), samples::log(0), 64, ledger.next_delivery());
+        ledger.commit_window(&mut Commit { near_rows_from: Minute(110), ..none_left }, &[]).expect("written");
+        assert_eq!(expire(-100, 110), (vec![], -100, 110));
+    }
 }
 
 /// Findings are found by their groups and sources, by the end of their quiet time, and not in the archive.
 #[test]
 fn findings_are_found_by_group_and_by_their_end() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    let finding = |n: u64, last: i64, is_open: bool| {
-        let mut finding = samples::finding(n, 0);
-        finding.episode.last = Second(last);
-        finding.quiet_seconds = 10;
-        finding.status = if is_open { FindingStatus::Open } else { FindingStatus::Quiet };
-        finding
-    };
-    let findings = vec![finding(0, 100, true), finding(1, 50, true), finding(2, 30, false), finding(3, 40, false)];
-    let full = samples::full_commit();
-    ledger.commit_window(&mut Commit { findings: findings.clone(), deliveries: Vec::new(), ..full }).expect("written");
-    let quiet = |before, max| {
-        let found = ledger.findings_quiet(Second(before), max).expect("read");
-        found.iter().map(|one| one.episode.last.0).collect::<Vec<_>>()
-    };
-    assert_eq!((quiet(60, 9), quiet(61, 9)), (vec![], vec![50]));
-    assert_eq!((quiet(111, 9).len(), quiet(111, 1)), (2, vec![50]));
-    let over = |before| ledger.findings_over(Second(before), 9, |_| true).expect("read");
-    assert_eq!((over(30), over(31), over(41)), (vec![], findings[2..3].to_vec(), findings[2..].to_vec()));
-    let group = findings[1].group.clone();
-    assert_eq!(ledger.findings_of_groups(&HashSet::from([&group]), 9).expect("read"), findings[1..2]);
+    for place in &Place::each() {
+        let ledger = place.open().expect("a new ledger");
+        let finding = |n: u64, last: i64, is_open: bool| {
+            let mut finding = samples::finding(n, 0);
+            finding.episode.last = Second(last);
+            finding.quiet_seconds = 10;
+            finding.status = if is_open { FindingStatus::Open } else { FindingStatus::Quiet };
+            finding
+        };
+        let findings = vec![finding(0, 100, true), finding(1, 50, true), finding(2, 30, false), finding(3, 40, false)];
+        let full = samples::full_commit();
+        ledger
+            .commit_window(&mut Commit { findings: findings.clone(), deliveries: Vec::new(), ..full }, &[])
+            .expect("written");
+        let quiet = |before, max| {
+            let found = ledger.findings_quiet(Second(before), max).expect("read");
+            found.iter().map(|one| one.episode.last.0).collect::<Vec<_>>()
+        };
+        assert_eq!((quiet(60, 9), quiet(61, 9)), (vec![], vec![50]));
+        assert_eq!((quiet(111, 9).len(), quiet(111, 1)), (2, vec![50]));
+        let over = |before| ledger.findings_over(Second(before), 9, |_| true).expect("read");
+        assert_eq!((over(30), over(31), over(41)), (vec![], findings[2..3].to_vec(), findings[2..].to_vec()));
+        let group = findings[1].group.clone();
+        assert_eq!(ledger.findings_of_groups(&HashSet::from([&group]), 9).expect("read"), findings[1..2]);
 
-    // It goes on: its end is another one, and nothing remains of the old one.
-    let later = finding(1, 70, true);
-    let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
-    let commit = Commit { findings: vec![later], archived: vec![findings[2].key], ..next };
-    ledger.commit_window(&mut commit.clone()).expect("written");
-    assert_eq!((quiet(80, 9), quiet(81, 9)), (vec![], vec![70]));
-    assert_eq!(over(41), findings[3..]);
-    assert_eq!(samples::archived_findings(&ledger).expect("read"), findings[2..3]);
-    assert_eq!(ledger.finding(&findings[2].key).expect("read"), None);
+        // It goes on: its end is another one, and nothing remains of the old one.
+        let later = finding(1, 70, true);
+        let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+        let commit = Commit { findings: vec![later], archived: vec![findings[2].key], ..next };
+        ledger.commit_window(&mut commit.clone(), &[]).expect("written");
+        assert_eq!((quiet(80, 9), quiet(81, 9)), (vec![], vec![70]));
+        assert_eq!(over(41), findings[3..]);
+        assert_eq!(samples::archived_findings(&ledger).expect("read"), findings[2..3]);
+        assert_eq!(ledger.finding(&findings[2].key).expect("read"), None);
+    }
 }
 
 /// Groups wait until a second, the longest first, and those that wait for the same second beside each other.
 #[test]
 fn waiting_groups_are_found_by_their_end() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    let group = |until, n| WaitingGroup { until: Second(until), key: samples::count_key(n) };
-    let waiting = vec![group(-60, 1), group(100, 2), group(100, 3), group(i64::MAX - 1, 1)];
-    ledger.commit_window(&mut Commit { waiting: waiting.clone(), ..samples::full_commit() }).expect("written");
-    let due = |until, max| ledger.waiting(Second(until), max).expect("read");
-    assert_eq!((due(-61, 9), due(-60, 9), due(99, 9)), (vec![], waiting[..1].to_vec(), waiting[..1].to_vec()));
-    assert_eq!(due(100, 9).into_iter().collect::<BTreeSet<_>>(), waiting[..3].iter().cloned().collect());
-    assert_eq!(due(i64::MAX, 2).len(), 2);
-    assert_eq!(due(i64::MAX, 9).len(), 4);
+    for place in &Place::each() {
+        let ledger = place.open().expect("a new ledger");
+        let group = |until, n| WaitingGroup { until: Second(until), key: samples::count_key(n) };
+        let waiting = vec![group(-60, 1), group(100, 2), group(100, 3), group(i64::MAX - 1, 1)];
+        ledger.commit_window(&mut Commit { waiting: waiting.clone(), ..samples::full_commit() }, &[]).expect("written");
+        let due = |until, max| ledger.waiting(Second(until), max).expect("read");
+        assert_eq!((due(-61, 9), due(-60, 9), due(99, 9)), (vec![], waiting[..1].to_vec(), waiting[..1].to_vec()));
+        assert_eq!(due(100, 9).into_iter().collect::<BTreeSet<_>>(), waiting[..3].iter().cloned().collect());
+        assert_eq!(due(i64::MAX, 2).len(), 2);
+        assert_eq!(due(i64::MAX, 9).len(), 4);
 
-    // One of two that wait for the same second is judged. One that is judged and waits again stays.
-    let judged = vec![waiting[0].clone(), waiting[1].clone()];
-    let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
-    ledger.commit_window(&mut Commit { judged, waiting: waiting[..1].to_vec(), ..next }).expect("written");
-    assert_eq!(due(100, 9), [waiting[0].clone(), waiting[2].clone()]);
+        // One of two that wait for the same second is judged. One that is judged and waits again stays.
+        let judged = vec![waiting[0].clone(), waiting[1].clone()];
+        let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+        ledger.commit_window(&mut Commit { judged, waiting: waiting[..1].to_vec(), ..next }, &[]).expect("written");
+        assert_eq!(due(100, 9), [waiting[0].clone(), waiting[2].clone()]);
+    }
+}
+
+/// A server is asked for so many values at once, and no more.
+#[test]
+fn what_one_question_does_not_ask_for_comes_too() {
+    const FINDINGS: u64 = 1_300;
+    for place in &Place::each() {
+        let ledger = place.open().expect("a new ledger");
+        let findings: Vec<Finding> = (0..FINDINGS).map(|n| samples::finding(n, 0)).collect();
+        let minutes = [(Minute(0), samples::rows(1, FINDINGS, 0))];
+        let full = samples::full_commit();
+        let commit = Commit { findings: findings.clone(), deliveries: Vec::new(), ..full };
+        ledger.commit_window(&mut samples::with_rows(commit, minutes), &[]).expect("written");
+        let mut found = Vec::new();
+        ledger.each_finding_after(None, usize::MAX, |finding| found.push(finding)).expect("read");
+        found.sort_by_key(|finding| finding.key);
+        let expected: Vec<Finding> = findings.iter().rev().cloned().collect();
+        assert_eq!(found, expected, "a range");
+        let groups: HashSet<_> = findings.iter().map(|finding| &finding.group).collect();
+        assert_eq!(ledger.findings_of_groups(&groups, 9).expect("read"), expected, "many ranges and many keys");
+        assert_eq!(ledger.findings_quiet(Second(i64::MAX), 700).expect("read").len(), 700);
+
+        // They leave, and their keys with them.
+        let archived = findings.iter().map(|finding| finding.key).collect();
+        let next = samples::commit(SourceId(0), samples::log(0), 61, ledger.next_delivery());
+        ledger.commit_window(&mut Commit { archived, ..next }, &[]).expect("written");
+        assert_eq!(ledger.findings_of_groups(&groups, 9).expect("read"), []);
+        assert_eq!(samples::archived_findings(&ledger).expect("read"), expected);
+    }
 }

@@ -13,7 +13,7 @@ const ENCODING: (usize, usize) = (1_329, 888);
 fn no_stored_value_is_longer_than_a_page() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
     drop(ledger);
     let db = sled::open(dir.path()).expect("free again");
     let longest = db.iter().values().map(|value| value.expect("readable").len()).max();
@@ -25,7 +25,7 @@ fn no_stored_value_is_longer_than_a_page() {
 fn the_encoding_of_rows_has_not_changed() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
-    ledger.commit_window(&mut samples::full_commit()).expect("written");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
     drop(ledger);
     let db = sled::open(dir.path()).expect("free again");
     // Keys are hashed with a secret of this ledger, so only lengths can be compared.
@@ -42,7 +42,7 @@ fn rule_metadata_is_stored_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Ledger::open(dir.path()).expect("a new ledger");
     let findings = (0..1000).map(|n| samples::finding(n, 0)).collect();
-    ledger.commit_window(&mut Commit { findings, ..samples::full_commit() }).expect("written");
+    ledger.commit_window(&mut Commit { findings, ..samples::full_commit() }, &[]).expect("written");
     drop(ledger);
     let db = sled::open(dir.path()).expect("free again");
     let bytes =

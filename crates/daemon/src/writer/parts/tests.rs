@@ -93,6 +93,7 @@ impl Watched {
             notices: Vec::new(),
             at,
             config: self.config.clone(),
+            lease: None,
         }
     }
 

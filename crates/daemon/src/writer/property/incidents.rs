@@ -12,6 +12,7 @@ use stakeout_core::fold::Limits;
 use stakeout_core::incident::{Actor, Incident, IncidentKey, IncidentOptions, incidents};
 use stakeout_core::route::Subjects;
 
+use super::place::EngineKind;
 use super::world::{Setting, World};
 use super::{RULES, for_each_world};
 
@@ -130,6 +131,7 @@ fn reported_incidents_are_those_of_all_findings_at_once() {
         rules: format!("{RULES}{MORE_RULES}"),
         incidents: options,
         subjects: Subjects::Incidents,
+        engine: EngineKind::Embedded,
     };
     let met = Cell::new([0_usize; 4]);
     for_each_world(&daemon, 60, |_, world| {

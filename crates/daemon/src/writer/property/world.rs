@@ -1,10 +1,12 @@
 //! A daemon without clouds: it has the real writer, ledger, schedule and folds, but its logs are lists of requests.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use stakeout_core::address::TrustedProxies;
+use stakeout_core::commit::{Commit, LogCommit};
 use stakeout_core::delivery::{Activity, NotificationFilter, Settlement, Subject};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::finding::{Finding, FindingKey};
@@ -19,6 +21,7 @@ use stakeout_core::source::{LogId, Provider, Source};
 use stakeout_core::time::{Second, Window};
 use stakeout_ledger::{Ledger, LedgerError, Stay};
 
+use super::place::{EngineKind, Place};
 use super::timeline::{Request, Timeline, Visit};
 use super::{BEGIN, CLUSTERS, HOURS, PATHS, REREAD_SECONDS, RULES, WINDOW_SECONDS};
 use crate::clock;
@@ -42,6 +45,8 @@ pub(super) struct Setting {
     pub(super) rules: String,
     pub(super) incidents: IncidentOptions,
     pub(super) subjects: Subjects,
+    /// What keeps the state.
+    pub(super) engine: EngineKind,
 }
 
 impl Setting {
@@ -55,7 +60,8 @@ impl Setting {
     /// Returns the setting of a daemon that reports findings.
     pub(super) fn of(limits: Limits) -> Setting {
         let incidents = IncidentOptions::default();
-        Setting { limits, rules: RULES.to_owned(), incidents, subjects: Subjects::Findings }
+        let engine = EngineKind::Embedded;
+        Setting { limits, rules: RULES.to_owned(), incidents, subjects: Subjects::Findings, engine }
     }
 }
 
@@ -86,8 +92,11 @@ pub(super) struct Reports {
 
 /// A daemon without clouds.
 pub(super) struct World {
-    state: tempfile::TempDir,
-    writer: Option<Writer>,
+    place: Place,
+    /// Those of the replicas that share the state; one where it is a directory.
+    writers: Vec<Writer>,
+    /// How many requests the writers got.
+    asked: Cell<usize>,
     schedule: Schedule,
     rules: Arc<Rules>,
     sources: Vec<Source>,
@@ -112,8 +121,6 @@ pub(super) struct World {
 
 impl World {
     fn new(setting: &Setting) -> World {
-        let memory = std::path::Path::new("/dev/shm");
-        let state = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let sources: Vec<Source> = CLUSTERS
             .iter()
             .zip(PROVIDERS)
@@ -145,8 +152,9 @@ impl World {
             archive_bytes_max: 1 << 20,
         };
         World {
-            state: state.expect("a folder"),
-            writer: None,
+            place: Place::new(setting.engine),
+            writers: Vec::new(),
+            asked: Cell::new(0),
             schedule,
             rules,
             sources,
@@ -164,17 +172,21 @@ impl World {
     }
 
     fn open(&mut self) {
-        self.writer = None;
-        self.writer = Some(opened(|| Writer::start(self.state.path().to_owned(), Stay::Brief)));
+        self.writers.clear();
+        for _ in 0..self.place.replicas() {
+            self.writers.push(opened(|| Writer::start(self.place.location(), Stay::Brief)));
+        }
     }
 
+    /// Returns the writer of one replica or the other, in no regular order.
     fn writer(&self) -> &Writer {
-        self.writer.as_ref().expect("opened at the first visit")
+        let asked = self.asked.replace(self.asked.get() + 1);
+        &self.writers[asked.count_ones() as usize % self.writers.len()]
     }
 
     /// Runs one tick: new windows in order, then rereads, with the commits of both sources mixed; then the deliveries.
     async fn visit(&mut self, visit: &Visit, at: Second, requests: &[Request]) {
-        if visit.restarts || self.writer.is_none() {
+        if visit.restarts || self.writers.is_empty() {
             self.open();
         }
         let mut dice = visit.shuffle;
@@ -279,6 +291,7 @@ impl World {
                 notices: Vec::new(),
                 at,
                 config: config.clone(),
+                lease: None,
             }
         };
         if roll(dice, 4) == 0 {
@@ -300,8 +313,8 @@ impl World {
         if request.rows() <= self.engine.limits.commit_rows_max {
             return;
         }
-        self.writer = None;
-        let ledger = opened(|| Ledger::open(self.state.path()));
+        self.writers.clear();
+        let ledger = opened(|| Ledger::open(self.place.location()));
         let log = request.source.log.clone();
         let due = |ledger: &Ledger| {
             let progress = ledger.progress(&log).expect("the state is read");
@@ -363,7 +376,7 @@ impl World {
                 settlement.entries.push((delivery.id, *entry));
             }
         }
-        self.writer().settle(settlement).await.expect("the settlement is written");
+        self.writer().settle(settlement, None).await.expect("the settlement is written");
     }
 }
 
@@ -375,6 +388,27 @@ fn opened<T>(open: impl Fn() -> Result<T, LedgerError>) -> T {
             Err(LedgerError::Locked { .. }) if begun.elapsed() < Duration::from_secs(30) => std::thread::yield_now(),
             other => return other.expect("the state opens"),
         }
+    }
+}
+
+/// Nothing that is kept of the progress of all logs may be older than what another replica wrote.
+#[test]
+fn the_least_progress_knows_what_another_replica_read() {
+    for engine in EngineKind::all().into_iter().filter(|engine| *engine == EngineKind::Postgres) {
+        let world = World::new(&Setting { engine, ..Setting::of(Limits::default()) });
+        let [one, other] = [(); 2].map(|()| Ledger::open(world.place.location()).expect("opens"));
+        let mut least = LeastProgress::read(&world.engine, &one).expect("read");
+        for source in &world.sources {
+            let written = other.alone(|ledger| {
+                let progress = Progress::new(source.log.clone(), Second(BEGIN));
+                let source = ledger.source_id_for(&source.log)?;
+                let logs = vec![LogCommit { source, minutes: Vec::new(), progress }];
+                ledger.commit_window(&mut Commit { logs, ..Commit::empty(ledger.next_delivery()) }, &[])
+            });
+            written.expect("written");
+        }
+        one.alone(|ledger| least.refresh(ledger)).expect("read");
+        assert_eq!(least.read_until(Second(BEGIN + 2 * WINDOW_SECONDS)), Second(BEGIN));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use tempfile::TempDir;
 
+use super::super::database::{Database, Stay};
 use super::*;
-use crate::engine::{Engine, Stay};
 use stakeout_core::delivery::DeliveryId;
 
 const KEY: Key = Key::Delivery(DeliveryId(7));
@@ -11,9 +11,9 @@ const OTHER: Key = Key::Delivery(DeliveryId(8));
 /// Bytes of a value that the first chunk holds.
 const FIRST: usize = CHUNK_BYTES_MAX - HEADER_BYTES;
 
-fn engine() -> (Engine, TempDir) {
+fn database() -> (Database, TempDir) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    (Engine::open(dir.path(), Stay::Brief).expect("a new database"), dir)
+    (Database::open(dir.path(), Stay::Brief).expect("a new database"), dir)
 }
 
 fn bytes(length: usize) -> Vec<u8> {
@@ -21,34 +21,34 @@ fn bytes(length: usize) -> Vec<u8> {
 }
 
 /// Writes a value without deleting the chunks of an older one.
-fn put(engine: &Engine, key: Key, value: &[u8]) -> usize {
+fn put(database: &Database, key: Key, value: &[u8]) -> usize {
     let mut batch = sled::Batch::default();
     let mut writer = ChunkWriter::new(&mut batch, key);
     writer.write(value).expect("short enough");
     let chunks = writer.finish().expect("short enough");
-    engine.apply(batch).expect("written");
+    database.apply(batch).expect("written");
     chunks
 }
 
-fn change(engine: &Engine, changes: impl FnOnce(&mut sled::Batch)) {
+fn change(database: &Database, changes: impl FnOnce(&mut sled::Batch)) {
     let mut batch = sled::Batch::default();
     changes(&mut batch);
-    engine.apply(batch).expect("written");
+    database.apply(batch).expect("written");
 }
 
-fn stored(engine: &Engine, key: Key, number: u16) -> Vec<u8> {
-    let mut records = engine.range(key.chunks_from(number));
+fn stored(database: &Database, key: Key, number: u16) -> Vec<u8> {
+    let mut records = database.range(key.chunks_from(number));
     let (_, chunk) = records.next().expect("a chunk").expect("readable");
     chunk.to_vec()
 }
 
-fn get(engine: &Engine) -> Result<Option<Vec<u8>>> {
-    let mut reader = ValueReader::new(engine.range(KEY.chunks_from(0)));
+fn get(database: &Database) -> Result<Option<Vec<u8>>> {
+    let mut reader = ValueReader::new(database.range(KEY.chunks_from(0)));
     reader.next_value()?.map(StoredValue::into_bytes).transpose()
 }
 
-fn damage(engine: &Engine) -> String {
-    match get(engine) {
+fn damage(database: &Database) -> String {
+    match get(database) {
         Err(LedgerError::Damaged { reason, .. }) => reason,
         other => panic!("not detected: {:?}", other.map(|_| ())),
     }
@@ -56,7 +56,7 @@ fn damage(engine: &Engine) -> String {
 
 #[test]
 fn values_of_every_length_around_the_edges_round_trip() {
-    let (engine, _dir) = engine();
+    let (database, _dir) = database();
     for (length, chunks) in [
         (0, 1),
         (1, 1),
@@ -70,12 +70,12 @@ fn values_of_every_length_around_the_edges_round_trip() {
         (FIRST + CHUNK_BYTES_MAX + 1, 3),
         (FIRST + 2 * CHUNK_BYTES_MAX, 3),
     ] {
-        change(&engine, |batch| {
+        change(&database, |batch| {
             (0..4).for_each(|number| batch.remove(KEY.chunk(number)));
         });
-        assert_eq!(put(&engine, KEY, &bytes(length)), chunks, "{length} bytes");
-        assert_eq!(get(&engine).expect("whole"), Some(bytes(length)));
-        for record in engine.range(KEY.chunks_from(0)).values() {
+        assert_eq!(put(&database, KEY, &bytes(length)), chunks, "{length} bytes");
+        assert_eq!(get(&database).expect("whole"), Some(bytes(length)));
+        for record in database.range(KEY.chunks_from(0)).values() {
             assert!(record.expect("readable").len() <= CHUNK_BYTES_MAX);
         }
     }
@@ -83,15 +83,15 @@ fn values_of_every_length_around_the_edges_round_trip() {
 
 #[test]
 fn a_value_is_the_same_however_its_bytes_were_handed_over() {
-    let (engine, _dir) = engine();
+    let (database, _dir) = database();
     let mut batch = sled::Batch::default();
     let mut writer = ChunkWriter::new(&mut batch, KEY);
     for part in bytes(10_000).chunks(7) {
         writer.write(part).expect("short enough");
     }
     writer.finish().expect("short enough");
-    engine.apply(batch).expect("written");
-    let mut reader = ValueReader::new(engine.range(KEY.chunks_from(0)));
+    database.apply(batch).expect("written");
+    let mut reader = ValueReader::new(database.range(KEY.chunks_from(0)));
     let mut value = reader.next_value().expect("readable").expect("there");
     let (mut whole, mut part) = (Vec::new(), Vec::new());
     assert_eq!(value.bytes_left(), 10_000);
@@ -116,56 +116,56 @@ fn a_value_with_too_many_chunks_is_refused() {
 
 #[test]
 fn chunks_that_do_not_belong_together_are_detected() {
-    let (engine, _dir) = engine();
+    let (database, _dir) = database();
     let value = bytes(3 * CHUNK_BYTES_MAX);
     let mut other = value.clone();
     other[5000] ^= 1;
 
-    put(&engine, OTHER, &other);
-    let foreign = stored(&engine, OTHER, 1);
-    put(&engine, KEY, &value);
-    change(&engine, |batch| batch.insert(KEY.chunk(1), foreign));
-    assert!(damage(&engine).ends_with("does not match its checksum"));
+    put(&database, OTHER, &other);
+    let foreign = stored(&database, OTHER, 1);
+    put(&database, KEY, &value);
+    change(&database, |batch| batch.insert(KEY.chunk(1), foreign));
+    assert!(damage(&database).ends_with("does not match its checksum"));
 
-    put(&engine, KEY, &value);
-    change(&engine, |batch| batch.remove(KEY.chunk(1)));
-    assert!(damage(&engine).ends_with("lacks a chunk"));
+    put(&database, KEY, &value);
+    change(&database, |batch| batch.remove(KEY.chunk(1)));
+    assert!(damage(&database).ends_with("lacks a chunk"));
 
-    put(&engine, KEY, &value);
-    change(&engine, |batch| batch.remove(KEY.chunk(3)));
-    assert!(damage(&engine).ends_with("lacks a chunk"));
+    put(&database, KEY, &value);
+    change(&database, |batch| batch.remove(KEY.chunk(3)));
+    assert!(damage(&database).ends_with("lacks a chunk"));
 
-    put(&engine, KEY, &value);
-    change(&engine, |batch| batch.remove(KEY.chunk(0)));
-    assert!(damage(&engine).ends_with("lacks its first chunk"));
+    put(&database, KEY, &value);
+    change(&database, |batch| batch.remove(KEY.chunk(0)));
+    assert!(damage(&database).ends_with("lacks its first chunk"));
 
-    put(&engine, KEY, &value);
-    put(&engine, KEY, &bytes(CHUNK_BYTES_MAX));
-    assert!(damage(&engine).ends_with("has too many chunks"));
+    put(&database, KEY, &value);
+    put(&database, KEY, &bytes(CHUNK_BYTES_MAX));
+    assert!(damage(&database).ends_with("has too many chunks"));
 
-    put(&engine, KEY, &value);
-    change(&engine, |batch| batch.insert(KEY.chunk(2), vec![0; 4095]));
-    assert!(damage(&engine).ends_with("has a chunk of the wrong length"));
+    put(&database, KEY, &value);
+    change(&database, |batch| batch.insert(KEY.chunk(2), vec![0; 4095]));
+    assert!(damage(&database).ends_with("has a chunk of the wrong length"));
 }
 
 #[test]
 fn a_value_under_another_key_is_detected() {
-    let (engine, _dir) = engine();
-    put(&engine, OTHER, &bytes(9));
-    let moved = stored(&engine, OTHER, 0);
-    change(&engine, |batch| batch.insert(KEY.chunk(0), moved));
-    assert!(damage(&engine).ends_with("does not match its checksum"));
+    let (database, _dir) = database();
+    put(&database, OTHER, &bytes(9));
+    let moved = stored(&database, OTHER, 0);
+    change(&database, |batch| batch.insert(KEY.chunk(0), moved));
+    assert!(damage(&database).ends_with("does not match its checksum"));
 }
 
 #[test]
 fn every_flipped_bit_of_a_chunk_is_detected() {
-    let (engine, _dir) = engine();
-    put(&engine, KEY, &bytes(40));
-    let whole = stored(&engine, KEY, 0);
+    let (database, _dir) = database();
+    put(&database, KEY, &bytes(40));
+    let whole = stored(&database, KEY, 0);
     for at in 0..whole.len() {
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << (at % 8);
-        change(&engine, |batch| batch.insert(KEY.chunk(0), flipped));
-        damage(&engine);
+        change(&database, |batch| batch.insert(KEY.chunk(0), flipped));
+        damage(&database);
     }
 }

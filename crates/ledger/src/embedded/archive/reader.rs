@@ -7,8 +7,9 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::vec;
 
-use super::block::{ArchivedFinding, BlockHeads, BlockPosition, FindingHead};
+use super::block::{BlockHeads, BlockPosition};
 use super::segment::{path_of, readable};
+use crate::archived_finding::{ArchivedFinding, FindingHead};
 use crate::error::{LedgerError, Result};
 
 /// The order of the findings: that in which they were archived, or the reverse.

@@ -8,6 +8,7 @@ use stakeout_core::finding::FindingKey;
 use tempfile::TempDir;
 
 use super::*;
+use crate::archived_finding::FindingHead;
 
 const DAY: i64 = 24 * 60 * 60;
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use flate2::Crc;
 
-use crate::directory::{COMPACT, CONF, SNAP};
+use super::directory::{COMPACT, CONF, SNAP};
 use crate::error::{LedgerError, Result};
 
 /// The suffix of an incomplete snapshot of the log; sled's `write_snapshot` renames a complete one. sled takes such a
@@ -90,7 +90,10 @@ mod tests {
     #[test]
     fn the_engine_still_writes_these_settings() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        drop(crate::engine::Engine::open(dir.path(), crate::engine::Stay::Brief).expect("a new database"));
+        drop(
+            crate::embedded::database::Database::open(dir.path(), crate::embedded::Stay::Brief)
+                .expect("a new database"),
+        );
         let settings = fs::read(dir.path().join(CONF)).expect("settings");
         assert_eq!(settings.strip_prefix(SETTINGS).map(<[u8]>::len), Some(CHECKSUM_BYTES));
         assert!(!is_half_written(&settings));

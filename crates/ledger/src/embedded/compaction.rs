@@ -10,10 +10,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::directory::{BLOBS, COMPACT, DB, Directory, SNAP, sync_path};
-use crate::engine::{Engine, catching};
+use super::database::{Database, catching};
+use super::directory::{BLOBS, COMPACT, DB, Directory, SNAP, sync_path};
+use super::leftovers::discard_copy;
 use crate::error::{LedgerError, Result};
-use crate::leftovers::discard_copy;
+use crate::live_bytes::LiveBytes;
 
 /// A smaller file is left alone: reading it takes moments, and its space is nobody's trouble. With what one run writes, it
 /// stays below 64 million bytes.
@@ -33,18 +34,9 @@ pub struct Compaction {
     pub bytes_after: u64,
 }
 
-/// Records, and the sum of the lengths of their keys and values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LiveBytes {
-    /// How many records.
-    pub(crate) records: u64,
-    /// Their bytes.
-    pub(crate) bytes: u64,
-}
-
 /// The moments after which a test kills the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     BatchCopied,
     Copied,
     Verified,
@@ -72,13 +64,13 @@ fn compact_over(over_bytes: u64, directory: &Directory, mut reached: impl FnMut(
         _ => return Ok(None),
     };
     discard_copy(dir)?;
-    let engine = Engine::open_once(dir)?;
-    let live = catching("measure the database", || live_bytes(&engine))?.values().map(|kind| kind.bytes).sum::<u64>();
-    if bytes_before <= live.saturating_mul(COMPACT_OVER_TENTHS) / 10 || !engine.has_one_tree() {
+    let database = Database::open_once(dir)?;
+    let live = catching("measure the database", || live_bytes(&database))?.values().map(|kind| kind.bytes).sum::<u64>();
+    if bytes_before <= live.saturating_mul(COMPACT_OVER_TENTHS) / 10 || !database.has_one_tree() {
         return Ok(None);
     }
-    let copied = catching("compact the database", || copy(&engine, dir, &mut reached));
-    drop(engine);
+    let copied = catching("compact the database", || copy(&database, dir, &mut reached));
+    drop(database);
     if let Err(error) = copied {
         tracing::warn!(%error, bytes = bytes_before, live_bytes = live, "cannot compact the database; using it as it is");
         discard_copy(dir)?;
@@ -90,9 +82,9 @@ fn compact_over(over_bytes: u64, directory: &Directory, mut reached: impl FnMut(
 }
 
 /// Returns the live bytes of each kind of records, by the first byte of their keys. Reads the whole database.
-pub(crate) fn live_bytes(engine: &Engine) -> Result<BTreeMap<u8, LiveBytes>> {
+pub(crate) fn live_bytes(database: &Database) -> Result<BTreeMap<u8, LiveBytes>> {
     let mut kinds = BTreeMap::<u8, LiveBytes>::new();
-    for record in engine.records() {
+    for record in database.records() {
         let (key, value) = record.map_err(cannot_read)?;
         let kind = kinds.entry(key.first().copied().unwrap_or_default()).or_default();
         kind.records += 1;
@@ -102,10 +94,10 @@ pub(crate) fn live_bytes(engine: &Engine) -> Result<BTreeMap<u8, LiveBytes>> {
 }
 
 /// Makes a complete and durable copy of the database in `dir`.
-fn copy(engine: &Engine, dir: &Path, reached: &mut impl FnMut(Step)) -> Result<()> {
+fn copy(database: &Database, dir: &Path, reached: &mut impl FnMut(Step)) -> Result<()> {
     let copy_dir = dir.join(COMPACT);
-    let copy = Engine::open_once(&copy_dir)?;
-    let mut records = engine.records().peekable();
+    let copy = Database::open_once(&copy_dir)?;
+    let mut records = database.records().peekable();
     while records.peek().is_some() {
         let mut batch = sled::Batch::default();
         for record in records.by_ref().take(BATCH_RECORDS) {
@@ -119,8 +111,8 @@ fn copy(engine: &Engine, dir: &Path, reached: &mut impl FnMut(Step)) -> Result<(
     drop(copy);
     reached(Step::Copied);
     // Opened again, it shows what the file holds and not what the memory does.
-    let copy = Engine::open_once(&copy_dir)?;
-    verify(engine, &copy)?;
+    let copy = Database::open_once(&copy_dir)?;
+    verify(database, &copy)?;
     drop(copy);
     reached(Step::Verified);
     // The settings need no copy: sled has compared those of both with its own when it opened them.
@@ -136,9 +128,9 @@ fn copy(engine: &Engine, dir: &Path, reached: &mut impl FnMut(Step)) -> Result<(
 }
 
 /// Checks that both databases hold the same records.
-fn verify(engine: &Engine, copy: &Engine) -> Result<()> {
+fn verify(database: &Database, copy: &Database) -> Result<()> {
     let mut copied = copy.records();
-    for record in engine.records() {
+    for record in database.records() {
         if copied.next().transpose().map_err(cannot_read)? != Some(record.map_err(cannot_read)?) {
             return Err(LedgerError::damaged("a record of the copy differs"));
         }
@@ -150,7 +142,7 @@ fn verify(engine: &Engine, copy: &Engine) -> Result<()> {
 }
 
 /// Replaces the database in `dir` by its copy, and returns the bytes of the new file.
-fn exchange(dir: &Path, reached: &mut impl FnMut(Step)) -> io::Result<u64> {
+pub(super) fn exchange(dir: &Path, reached: &mut impl FnMut(Step)) -> io::Result<u64> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(SNAP) {

@@ -21,6 +21,7 @@ use siphasher::sip::SipHasher13;
 use stakeout_core::finding::FindingKey;
 use stakeout_core::time::Second;
 
+use crate::archived_finding::{ArchivedFinding, FindingHead};
 use crate::error::{LedgerError, Result};
 
 /// Most findings of a block. The findings of one commit share most strings, so more of them compress better; fewer are
@@ -32,28 +33,6 @@ const PREFIX_BYTES: usize = 22;
 const NUMBERS_BYTES: usize = 14;
 /// Bytes of one head, with the length of the body.
 const HEAD_BYTES: usize = 37;
-
-/// What can be known of a finding without decoding it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FindingHead {
-    /// The key of the finding.
-    pub(crate) key: FindingKey,
-    /// Its first request.
-    pub(crate) first: Second,
-    /// Its last request.
-    pub(crate) last: Second,
-    /// The level of its rule, as a number that rises with it.
-    pub(crate) level: u8,
-}
-
-/// A finding in its encoded form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ArchivedFinding {
-    /// What a reader filters by.
-    pub(crate) head: FindingHead,
-    /// The encoded finding.
-    pub(crate) body: Vec<u8>,
-}
 
 /// Where a block begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

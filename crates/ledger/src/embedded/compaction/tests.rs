@@ -10,12 +10,12 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use self::disk::Disk;
+use super::super::database::Stay;
 use super::*;
-use crate::engine::Stay;
 
-#[path = "../../tests/support/disk.rs"]
+#[path = "../../../tests/support/disk.rs"]
 mod disk;
-#[path = "../../tests/support/strace.rs"]
+#[path = "../../../tests/support/strace.rs"]
 mod strace;
 
 /// The directory that a started process works on; set for that process only.
@@ -37,7 +37,7 @@ fn record(n: u32) -> (Vec<u8>, Vec<u8>) {
 
 /// Fills the database in `dir` and removes most of it.
 fn shrink(dir: &Path) {
-    let engine = Engine::open(dir, Stay::Brief).expect("a new database");
+    let engine = Database::open(dir, Stay::Brief).expect("a new database");
     for first in (0..PEAK).step_by(100) {
         let mut batch = sled::Batch::default();
         for (key, value) in (first..first + 100).map(record) {
@@ -69,7 +69,7 @@ fn left() -> Records {
 }
 
 fn read(dir: &Path) -> Records {
-    let engine = Engine::open(dir, Stay::Brief).expect("opens");
+    let engine = Database::open(dir, Stay::Brief).expect("opens");
     let records = engine.records().map(|record| record.expect("readable"));
     records.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
 }
@@ -129,7 +129,7 @@ fn a_database_that_is_small_or_full_is_left_alone() {
     shrink(dir.path());
     assert_eq!(compact(&directory).expect("small"), None);
     assert!(is_left_alone(size(dir.path()), &directory), "small");
-    let engine = Engine::open(dir.path(), Stay::Brief).expect("opens");
+    let engine = Database::open(dir.path(), Stay::Brief).expect("opens");
     for n in 0..PEAK {
         let mut batch = sled::Batch::default();
         let (key, value) = record(n);
@@ -154,7 +154,7 @@ fn a_second_tree_is_not_lost() {
 #[test]
 fn live_bytes_are_counted_by_kind() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let engine = Engine::open(dir.path(), Stay::Brief).expect("a new database");
+    let engine = Database::open(dir.path(), Stay::Brief).expect("a new database");
     let mut batch = sled::Batch::default();
     for (key, value) in [("a1", "xxx"), ("a2", ""), ("b", "y")] {
         batch.insert(key, value);
@@ -167,8 +167,8 @@ fn live_bytes_are_counted_by_kind() {
 #[test]
 fn a_copy_that_differs_is_not_used() {
     let (one, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
-    let engines = [&one, &other].map(|dir| Engine::open(dir.path(), Stay::Brief).expect("a new database"));
-    let put = |engine: &Engine, key: &str, value: &str| {
+    let engines = [&one, &other].map(|dir| Database::open(dir.path(), Stay::Brief).expect("a new database"));
+    let put = |engine: &Database, key: &str, value: &str| {
         let mut batch = sled::Batch::default();
         batch.insert(key, value);
         engine.apply(batch).expect("written");
@@ -199,7 +199,7 @@ fn whatever_is_left_of_a_copy_is_discarded() {
     ];
     for leftover in leftovers {
         leftover().expect("made");
-        crate::leftovers::discard(dir.path()).expect("discarded");
+        super::super::leftovers::discard(dir.path()).expect("discarded");
         assert!(fs::symlink_metadata(&copy).is_err());
         assert_eq!(read(dir.path()), left());
     }
@@ -244,7 +244,7 @@ fn filled() {
 #[test]
 fn whole() {
     if let Some(dir) = std::env::var_os(VICTIM) {
-        crate::leftovers::discard(Path::new(&dir)).expect("discarded");
+        super::super::leftovers::discard(Path::new(&dir)).expect("discarded");
         assert_eq!(read(Path::new(&dir)), left());
     }
 }
@@ -256,7 +256,7 @@ fn output_after<'o>(output: &'o str, word: &str) -> Option<&'o str> {
 fn kill_after(dir: &Path, step: usize) -> Output {
     let itself = std::env::current_exe().expect("its own path");
     let victim = Command::new(itself)
-        .args(["--exact", "compaction::tests::victim", "--nocapture"])
+        .args(["--exact", "embedded::compaction::tests::victim", "--nocapture"])
         .env(VICTIM, dir)
         .env(KILLED_AT, step.to_string())
         .output();
@@ -284,7 +284,7 @@ fn a_kill_after_any_step_costs_nothing() {
         };
         killed_after.push(killed.to_owned());
         assert!(inode() == old || !has_snapshots(dir.path()), "{killed}: an old snapshot beside the new file");
-        crate::leftovers::discard(dir.path()).expect("discarded");
+        super::super::leftovers::discard(dir.path()).expect("discarded");
         assert_eq!(read(dir.path()), left(), "{killed}");
         step += 1;
     }
@@ -309,7 +309,7 @@ fn a_power_cut_after_any_step_costs_nothing() {
             break;
         };
         let disk = disk.cut();
-        crate::leftovers::discard(&disk.path().join("state")).expect("discarded");
+        super::super::leftovers::discard(&disk.path().join("state")).expect("discarded");
         assert_eq!(read(&disk.path().join("state")), left(), "{killed}");
         step += 1;
         killed_after.push(killed.to_owned());
@@ -333,10 +333,10 @@ fn a_power_cut_at_any_write_costs_nothing() {
         shrink(&dir);
         sync_path(&disk.path()).expect("synced");
         let victim = [(VICTIM, dir.to_str().expect("text"))];
-        let (_, is_killed) = strace::killed_at(kind, number, "compaction::tests::victim", &victim);
+        let (_, is_killed) = strace::killed_at(kind, number, "embedded::compaction::tests::victim", &victim);
         calls.note(is_killed);
         let disk = disk.cut();
-        crate::leftovers::discard(&disk.path().join("state")).expect("discarded");
+        super::super::leftovers::discard(&disk.path().join("state")).expect("discarded");
         assert_eq!(read(&disk.path().join("state")), left(), "{kind:?} {number}");
         cut += usize::from(is_killed);
     }
@@ -345,12 +345,12 @@ fn a_power_cut_at_any_write_costs_nothing() {
 /// Fills a disk, leaves `$1` KiB of it free, compacts, makes room and reads all again.
 const ON_A_SMALL_DISK: &str = r#"
     mount -t tmpfs -o size=64m none "$2" || exit 99
-    "$3" --exact compaction::tests::filled || exit 1
+    "$3" --exact embedded::compaction::tests::filled || exit 1
     used=$(du -sk "$2" | cut -f1)
     mount -o remount,size="$((used + $1))k" "$2" || exit 99
-    "$3" --exact compaction::tests::victim --nocapture || exit 2
+    "$3" --exact embedded::compaction::tests::victim --nocapture || exit 2
     mount -o remount,size=64m "$2" || exit 99
-    "$3" --exact compaction::tests::whole || exit 3
+    "$3" --exact embedded::compaction::tests::whole || exit 3
 "#;
 
 #[test]
