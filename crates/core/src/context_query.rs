@@ -109,14 +109,14 @@ impl ContextReader {
     /// Keeps a request of the query's source. A request belongs to its source as rules see it, whatever a client claims.
     pub fn observe(&mut self, observation: &Observation) {
         let is_source = observation.client.map(SourceIp::of) == Some(self.query.source);
-        if !is_source || !self.query.window.contains(observation.first) || self.seen.contains(&observation.identity) {
+        if !is_source || !self.query.window.contains(observation.first) || self.seen.contains(&observation.identity()) {
             return;
         }
         if self.is_full() {
             self.is_cut = true;
             return;
         }
-        self.seen.insert(observation.identity.clone());
+        self.seen.insert(observation.identity());
         self.requests.push(KeptRequest::of(observation));
     }
 

@@ -69,7 +69,7 @@ pub struct SampleDraft<'a> {
     username: Option<Cow<'a, str>>,
     resource: Option<Cow<'a, str>>,
     namespace: Option<Cow<'a, str>>,
-    source_ips: Vec<Cow<'a, str>>,
+    source_ips: &'a [String],
     written: OnceCell<Arc<Sample>>,
 }
 
@@ -96,12 +96,13 @@ impl SampleDraft<'_> {
             username: text(&event.username, NAME_CHARS_MAX),
             resource,
             namespace: event.object_ref.as_ref().and_then(|object| text(&object.namespace, NAME_CHARS_MAX)),
-            source_ips: event.source_ips[chain_from..].iter().map(|ip| bounded_cow(ip, NAME_CHARS_MAX)).collect(),
+            source_ips: &event.source_ips[chain_from..],
             written: OnceCell::new(),
         };
         let mut hasher = SipHasher13::new_with_key(&key.0);
         (&draft.verb, &draft.request_uri, &draft.user_agent, &draft.username, event.response_code).hash(&mut hasher);
-        (&draft.resource, &draft.namespace, &*observation.cluster, &draft.source_ips).hash(&mut hasher);
+        (&draft.resource, &draft.namespace, &*observation.cluster, draft.source_ips.len()).hash(&mut hasher);
+        draft.source_ips.iter().for_each(|ip| bounded_cow(ip, NAME_CHARS_MAX).hash(&mut hasher));
         draft.rank = u32::try_from(hasher.finish() >> 32).unwrap_or(u32::MAX);
         draft
     }
@@ -133,7 +134,7 @@ impl SampleDraft<'_> {
             resource: text(&self.resource),
             namespace: text(&self.namespace),
             cluster: cluster.to_string(),
-            source_ips: self.source_ips.iter().map(|ip| ip.to_string()).collect(),
+            source_ips: self.source_ips.iter().map(|ip| bounded(ip, NAME_CHARS_MAX)).collect(),
             source_ip: client.map(SourceIp::of),
         }
     }

@@ -537,7 +537,8 @@ impl Fold {
     /// Returns the hash that makes an observation the same request as another: its identity, its sender, and its matches.
     fn identity_of(&self, observation: &Observation, matches: u64, source: Option<u64>) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.hash_key.0);
-        (&observation.identity, matches, source).hash(&mut hasher);
+        observation.hash_identity(&mut hasher);
+        (matches, source).hash(&mut hasher);
         hasher.finish()
     }
 

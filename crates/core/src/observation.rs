@@ -1,5 +1,6 @@
 //! One request as rules see it: the event, its client, its cluster, its time, and how many equal requests it represents.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -28,8 +29,8 @@ pub enum Identity {
 /// One request, or `n` equal ones that a provider has counted already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// Identifies the request among its records.
-    pub identity: Identity,
+    /// The provider's record id, where the event does not identify its request.
+    pub record_id: Option<String>,
     /// The audit event.
     pub event: AuditEvent,
     /// The service that kept the record.
@@ -72,17 +73,10 @@ impl Observation {
         at: Second,
         record_id: impl FnOnce() -> String,
     ) -> Observation {
-        let identity = match (&event.audit_id, &event.request_received_timestamp) {
-            (Some(audit_id), Some(received)) if event.received_time_ms().is_some() => Identity::Request {
-                cluster: source.cluster.clone(),
-                audit_id: audit_id.clone(),
-                received: received.clone(),
-            },
-            _ => Identity::Record(record_id()),
-        };
+        let has_identity = event.audit_id.is_some() && event.received_time_ms().is_some();
         let client = trusted.client_of(&event.source_ips);
         Observation {
-            identity,
+            record_id: (!has_identity).then(record_id),
             client,
             is_client_proxy: client.is_some_and(|client| trusted.contains(client)),
             event,
@@ -91,6 +85,27 @@ impl Observation {
             n: 1,
             first: at,
             last: at,
+        }
+    }
+
+    /// Returns what identifies the request among its records.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        match &self.record_id {
+            Some(record_id) => Identity::Record(record_id.clone()),
+            None => Identity::Request {
+                cluster: self.cluster.clone(),
+                audit_id: self.event.audit_id.clone().unwrap_or_default(),
+                received: self.event.request_received_timestamp.clone().unwrap_or_default(),
+            },
+        }
+    }
+
+    /// Feeds what identifies the request into `hasher`, without a copy of it.
+    pub(crate) fn hash_identity(&self, hasher: &mut impl Hasher) {
+        self.record_id.hash(hasher);
+        if self.record_id.is_none() {
+            (&self.cluster, &self.event.audit_id, &self.event.request_received_timestamp).hash(hasher);
         }
     }
 
@@ -133,6 +148,34 @@ mod tests {
         let event = AuditEvent { source_ips, ..AuditEvent::default() };
         let observation = Observation::of_event(&source, &trusted, event, Second(0), String::new).expect("a request");
         (observation.is_forged(), observation.is_client_proxy)
+    }
+
+    #[test]
+    fn a_request_is_its_cluster_audit_id_and_time_or_else_its_record() {
+        let identity = |cluster: &str, audit_id: &str, received: &str, record: &str| {
+            let source = Source {
+                name: "test".to_owned(),
+                provider: Provider::File,
+                cluster: cluster.into(),
+                log: LogId("file/test".to_owned()),
+            };
+            let event = AuditEvent {
+                audit_id: Some(audit_id.to_owned()),
+                request_received_timestamp: Some(received.to_owned()),
+                ..AuditEvent::default()
+            };
+            let id = || record.to_owned();
+            Observation::of_stage(&source, &TrustedProxies::default(), event, Second(0), id).identity()
+        };
+        let (one, other) = ("2026-11-21T10:00:00.000001Z", "2026-11-21T10:00:00.000002Z");
+        let request = identity("prod", "a", one, "1");
+        assert_eq!(identity("prod", "a", one, "2"), request);
+        for another in
+            [identity("dev", "a", one, "1"), identity("prod", "b", one, "1"), identity("prod", "a", other, "1")]
+        {
+            assert_ne!(another, request);
+        }
+        assert_ne!(identity("prod", "a", "no time", "1"), identity("prod", "a", "no time", "2"));
     }
 
     #[test]

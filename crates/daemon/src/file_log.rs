@@ -122,7 +122,8 @@ impl FileLog {
     }
 
     /// Passes every event of `window` that `filter` lets through to `observe`, with its time and a function that returns its
-    /// record id. If a file is rotated or completed meanwhile, an event may come twice.
+    /// record id. If a file is rotated or completed meanwhile, an event may come twice. What `observe` leaves of an event is
+    /// overwritten with the next one, which uses its memory again.
     ///
     /// Fails where the current file cannot be read, or the files cannot be listed. Other files that cannot be read are in the
     /// result.
@@ -130,7 +131,7 @@ impl FileLog {
         &self,
         window: Window,
         filter: &FileFilter,
-        mut observe: impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
+        mut observe: impl FnMut(&mut AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<FileRead> {
         let mut parts: BTreeMap<Identity, FilePart> = BTreeMap::new();
         for _ in 0..ATTEMPTS_MAX {
@@ -235,7 +236,7 @@ impl FilePart {
         file: LogFile,
         window: Window,
         filter: &FileFilter,
-        observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
+        observe: &mut impl FnMut(&mut AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<Option<FilePart>> {
         let mut part = FilePart { file, read: FileRead::default(), first: None, last: None, error: None };
         let outcome = match open_same(&part.file.path, identity) {
@@ -255,10 +256,11 @@ impl FilePart {
         bytes: File,
         window: Window,
         filter: &FileFilter,
-        observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
+        observe: &mut impl FnMut(&mut AuditEvent, Second, &dyn Fn() -> String),
     ) -> io::Result<()> {
         let mut lines = Lines::new(input::text_of(bytes)?, 0).checked();
         let mut partial = PartialLines::default();
+        let mut event = AuditEvent::default();
         self.read.files += 1;
         let outcome = loop {
             let line = match lines.next(filter.needles.as_ref()) {
@@ -278,7 +280,7 @@ impl FilePart {
             }
             // A log holds days, and a window is an hour of them.
             let outside = line.time_at_end().filter(|at| !window.contains(*at));
-            let time = outside.or_else(|| self.read_line(&line, &mut partial, window, filter, observe));
+            let time = outside.or_else(|| self.read_line(&line, &mut partial, &mut event, window, filter, observe));
             self.first = self.first.or(time);
             lines.set_time(time);
         };
@@ -291,14 +293,16 @@ impl FilePart {
         outcome
     }
 
-    /// Observes the events in a line. Returns the time of the last of them, or that of a line before.
+    /// Observes the events in a line. Returns the time of the last of them, or that of a line before. `last_event` is what is
+    /// left of the event before.
     fn read_line(
         &mut self,
         line: &Line<'_>,
         partial: &mut PartialLines,
+        last_event: &mut AuditEvent,
         window: Window,
         filter: &FileFilter,
-        observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
+        observe: &mut impl FnMut(&mut AuditEvent, Second, &dyn Fn() -> String),
     ) -> Option<Second> {
         let (event, offset) = (line.borrowed_event(), line.offset);
         let joined = if event.is_err() { joined(line, partial) } else { None };
@@ -315,7 +319,8 @@ impl FilePart {
                 read.lines += 1;
                 read.truncated += u64::from(event.is_truncated());
                 if filter.events.may_match(&event) {
-                    observe(event.into_decoded().event, at, &|| format!("{}:{offset}", path.display()));
+                    event.write_to(last_event);
+                    observe(last_event, at, &|| format!("{}:{offset}", path.display()));
                 } else {
                     read.filtered_out += u64::from(event.is_request());
                 }
@@ -332,16 +337,16 @@ impl FilePart {
         before: Option<Second>,
         offset: u64,
         window: Window,
-        observe: &mut impl FnMut(AuditEvent, Second, &dyn Fn() -> String),
+        observe: &mut impl FnMut(&mut AuditEvent, Second, &dyn Fn() -> String),
     ) -> Option<Second> {
         let mut last = before;
-        for (ordinal, FoundEvent { decoded, time_ms, .. }) in (0..).zip(found) {
+        for (ordinal, FoundEvent { mut decoded, time_ms, .. }) in (0..).zip(found) {
             last = time_ms.map(Second::of_millis).or(last);
             let at = last.or_else(|| decoded.event.received_time_ms().map(Second::of_millis));
             let Some(at) = at.filter(|at| window.contains(*at)) else { continue };
             self.read.lines += 1;
             self.read.truncated += u64::from(decoded.is_truncated);
-            observe(decoded.event, at, &|| format!("{}:{}", self.file.path.display(), offset + ordinal));
+            observe(&mut decoded.event, at, &|| format!("{}:{}", self.file.path.display(), offset + ordinal));
         }
         last
     }

@@ -275,8 +275,10 @@ impl Log {
             let mut fold = options.open(window, is_reread);
             let read = file.read(window, &filter, |event, at, record_id| {
                 let proxies = &options.trusted_proxies;
-                if let Some(observation) = Observation::of_event(&source, proxies, event, at, record_id) {
+                if let Some(observation) = Observation::of_event(&source, proxies, std::mem::take(event), at, record_id)
+                {
                     fold.observe(&observation);
+                    *event = observation.event;
                 }
             });
             if let Ok(read) = &read {

@@ -32,7 +32,7 @@ use crate::totals::Totals;
 pub(crate) use shown::shown_key;
 
 /// A batch that changes more values of rows than this is a flood, and is compressed fast.
-const FAST_OVER: usize = 2_000;
+const FAST_OVER: usize = 1_000;
 
 /// A batch on top of what is stored.
 pub(crate) struct WriteBatch<'e> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stakeout_azure_monitor::{AuditTable, AzureMonitorConfig, Credential, Plan, Share, decode, pushdown};
 use stakeout_core::event::AuditEvent;
 use stakeout_core::field::{Field, FieldValue};
-use stakeout_core::observation::{Identity, Observation};
+use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::source::Provider;
 use stakeout_core::time::Second;
@@ -221,7 +221,7 @@ fn observation(row: &Value) -> Observation {
     // Of a row that was cut early nothing may be left to read; then nothing can fit it.
     let event = decode::row(&row.to_string()).map_or_else(|_| AuditEvent::default(), |read| read.decoded.event);
     Observation {
-        identity: Identity::Record("1".to_owned()),
+        record_id: Some("1".to_owned()),
         event,
         provider: Provider::AzureMonitor,
         cluster: "aks-prod".into(),

@@ -11,7 +11,7 @@ use stakeout_cloud_logging::{CloudLoggingConfig, decode, pushdown};
 use stakeout_core::address::SourceIp;
 use stakeout_core::decode::Enveloped;
 use stakeout_core::field::{Field, FieldValue};
-use stakeout_core::observation::{Identity, Observation};
+use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::source::Provider;
 use stakeout_core::time::{Second, Window};
@@ -174,7 +174,7 @@ fn present(value: Value) -> Value {
 fn observation(entry: &Value) -> Observation {
     let Enveloped { decoded, .. } = decode::entry(&entry.to_string()).expect("an audit entry");
     Observation {
-        identity: Identity::Record("1".to_owned()),
+        record_id: Some("1".to_owned()),
         event: decoded.event,
         provider: Provider::CloudLogging,
         cluster: "prod".into(),

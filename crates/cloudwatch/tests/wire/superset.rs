@@ -12,7 +12,7 @@ use stakeout_core::address::SourceIp;
 use stakeout_core::decode::decode;
 use stakeout_core::event::AuditEvent;
 use stakeout_core::field::{Field, FieldValue};
-use stakeout_core::observation::{Identity, Observation};
+use stakeout_core::observation::Observation;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::source::Provider;
 use stakeout_core::time::Second;
@@ -216,7 +216,7 @@ fn observation(message: &str) -> Observation {
     // A line without a verb may be no event to core; then nothing can fit it.
     let event = decode(message.as_bytes()).map_or_else(|_| AuditEvent::default(), |decoded| decoded.event);
     Observation {
-        identity: Identity::Record("1".to_owned()),
+        record_id: Some("1".to_owned()),
         event,
         provider: Provider::Cloudwatch,
         cluster: "prod".into(),

@@ -130,52 +130,71 @@ impl BorrowedEvent<'_> {
     /// Returns the event with texts of its own.
     #[must_use]
     pub fn into_decoded(self) -> Decoded {
-        let event = AuditEvent {
-            level: owned(self.level),
-            audit_id: owned(self.audit_id),
-            stage: owned(self.stage),
-            request_uri: owned(self.request_uri),
-            verb: owned(self.verb),
-            username: owned(self.user.username),
-            groups: all_owned(self.user.groups),
-            impersonated_username: owned(self.impersonated_user.username),
-            source_ips: all_owned(self.source_ips),
-            user_agent: owned(self.user_agent),
-            object_ref: self.object_ref.map(BorrowedObject::into_owned),
-            response_code: self.response_status.code,
-            response_reason: owned(self.response_status.reason),
-            response_message: owned(self.response_status.message),
-            request_received_timestamp: owned(self.request_received_timestamp),
-            stage_timestamp: owned(self.stage_timestamp),
-            annotations: self
-                .annotations
-                .into_iter()
-                .map(|(key, value)| (key.into_owned(), value.into_owned()))
-                .collect(),
-            principal_redacted: false,
-            cut_fields: CutFields::default(),
-        };
-        Decoded { event, is_truncated: self.is_truncated }
+        let (mut event, is_truncated) = (AuditEvent::default(), self.is_truncated);
+        self.write_to(&mut event);
+        Decoded { event, is_truncated }
+    }
+
+    /// Writes the event over `event`. Who reads one event after another uses the memory of the last one again: in a flood, a
+    /// sixth of the time of a scan was spent on the memory of these texts.
+    pub fn write_to(self, event: &mut AuditEvent) {
+        write(self.level, &mut event.level);
+        write(self.audit_id, &mut event.audit_id);
+        write(self.stage, &mut event.stage);
+        write(self.request_uri, &mut event.request_uri);
+        write(self.verb, &mut event.verb);
+        write(self.user.username, &mut event.username);
+        write_all(self.user.groups, &mut event.groups, write_text);
+        write(self.impersonated_user.username, &mut event.impersonated_username);
+        write_all(self.source_ips, &mut event.source_ips, write_text);
+        write(self.user_agent, &mut event.user_agent);
+        match self.object_ref {
+            Some(object) => object.write_to(event.object_ref.get_or_insert_default()),
+            None => event.object_ref = None,
+        }
+        event.response_code = self.response_status.code;
+        write(self.response_status.reason, &mut event.response_reason);
+        write(self.response_status.message, &mut event.response_message);
+        write(self.request_received_timestamp, &mut event.request_received_timestamp);
+        write(self.stage_timestamp, &mut event.stage_timestamp);
+        write_all(self.annotations, &mut event.annotations, |(key, value), to| {
+            write_text(key, &mut to.0);
+            write_text(value, &mut to.1);
+        });
+        event.principal_redacted = false;
+        event.cut_fields = CutFields::default();
     }
 }
 
 impl BorrowedObject<'_> {
-    fn into_owned(self) -> ObjectRef {
-        ObjectRef {
-            resource: owned(self.resource),
-            subresource: owned(self.subresource),
-            namespace: owned(self.namespace),
-            name: owned(self.name),
-            api_group: owned(self.api_group),
-            api_version: owned(self.api_version),
-        }
+    fn write_to(self, object: &mut ObjectRef) {
+        write(self.resource, &mut object.resource);
+        write(self.subresource, &mut object.subresource);
+        write(self.namespace, &mut object.namespace);
+        write(self.name, &mut object.name);
+        write(self.api_group, &mut object.api_group);
+        write(self.api_version, &mut object.api_version);
     }
 }
 
-fn owned(text: Text<'_>) -> Option<String> {
-    text.map(Cow::into_owned)
+fn write(text: Text<'_>, to: &mut Option<String>) {
+    match text {
+        Some(text) => write_text(text, to.get_or_insert_default()),
+        None => *to = None,
+    }
 }
 
-fn all_owned(texts: Vec<Cow<'_, str>>) -> Vec<String> {
-    texts.into_iter().map(Cow::into_owned).collect()
+fn write_text(text: Cow<'_, str>, to: &mut String) {
+    match text {
+        Cow::Borrowed(text) => {
+            to.clear();
+            to.push_str(text);
+        }
+        Cow::Owned(text) => *to = text,
+    }
+}
+
+fn write_all<T, O: Default>(from: Vec<T>, to: &mut Vec<O>, write: impl Fn(T, &mut O)) {
+    to.resize_with(from.len(), O::default);
+    from.into_iter().zip(to).for_each(|(from, to)| write(from, to));
 }

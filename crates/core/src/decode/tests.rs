@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::event::ObjectRef;
+use crate::event::{CutFields, ObjectRef};
 
 const WHOLE: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a-1","stage":"ResponseComplete","requestURI":"/api/v1/pods","verb":"list","user":{"username":"system:anonymous","groups":["system:unauthenticated"],"extra":{"x":["y"]}},"sourceIPs":["8.8.8.8"],"userAgent":"curl/8.5.0","objectRef":{"resource":"pods","apiVersion":"v1"},"responseStatus":{"metadata":{},"status":"Failure","message":"no","reason":"Forbidden","code":403},"requestObject":{"deep":[[[{"code":200}]]]},"requestReceivedTimestamp":"2026-11-21T10:00:00.000000Z","stageTimestamp":"2026-11-21T10:00:00.001000Z","annotations":{"authorization.k8s.io/decision":"forbid"}}"#;
 
@@ -37,6 +37,23 @@ fn logins_at_openshift_are_no_requests_of_the_api() {
     }
     for uri in ["/loginx", "/oauth", "/api/v1/namespaces/x/pods/login/proxy/oauth/authorize"] {
         assert!(of(uri, 200, allowed).is_ok(), "{uri}");
+    }
+}
+
+/// Who reads one event after another writes it over the last one. Nothing of that is left.
+#[test]
+fn an_event_is_written_over_any_other() {
+    let user = r#""impersonatedUser":{"username":"zo\u00eb"},"user":{"username":"jane","groups":["a","b","c"]}"#;
+    let object =
+        r#""objectRef":{"resource":"pods","subresource":"log","namespace":"prod","name":"web","apiGroup":"x"}"#;
+    let rest = r#""sourceIPs":["10.0.0.1","8.8.8.8"],"userAgent":"\u0041","annotations":{"a":"1","b":"\u0032"}"#;
+    let other = format!(r#"{{"auditID":"b-2",{user},{object},{rest}}}"#);
+    let lines = [WHOLE, &other, r#"{"verb":"get"}"#];
+    for (before, after) in lines.iter().flat_map(|before| lines.map(|after| (before, after))) {
+        let cut_fields = CutFields { request_uri: true, user_agent: true };
+        let mut written = AuditEvent { principal_redacted: true, cut_fields, ..event(before) };
+        borrowed_event(after.as_bytes()).expect("an event").write_to(&mut written);
+        assert_eq!(written, event(after), "{after} over {before}");
     }
 }
 

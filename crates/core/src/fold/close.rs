@@ -57,6 +57,19 @@ pub struct ClosedLog {
     pub notices: Vec<Notice>,
 }
 
+impl ClosedLog {
+    /// Adds a notice of a later commit; what several parts of a window leave out is one sum.
+    fn add_notice(&mut self, later: Notice) {
+        for notice in &mut self.notices {
+            if let Some(both) = notice.and(&later) {
+                *notice = both;
+                return;
+            }
+        }
+        self.notices.push(later);
+    }
+}
+
 impl Closed {
     /// Returns the new findings of at least this level, and the incidents that open with it or rise to it.
     pub fn opened(&self, level_min: Level) -> impl Iterator<Item = Subject> {
@@ -76,12 +89,18 @@ impl Closed {
         for (log, later) in self.logs.iter_mut().zip(later.logs) {
             log.counts.add(&later.counts);
             log.rows_retained += later.rows_retained;
-            log.notices.extend(later.notices);
+            later.notices.into_iter().for_each(|notice| log.add_notice(notice));
         }
         self.changes.extend(later.changes);
         self.incidents.extend(later.incidents);
-        self.left_out.extend(later.left_out);
+        for (destination, messages) in later.left_out {
+            match self.left_out.iter_mut().find(|(known, _)| *known == destination) {
+                Some((_, sum)) => *sum += messages,
+                None => self.left_out.push((destination, messages)),
+            }
+        }
         let (commit, later) = (&mut self.commit, later.commit);
+        commit.seen.left_out += later.seen.left_out;
         for (log, later) in commit.logs.iter_mut().zip(later.logs) {
             *log = later;
         }

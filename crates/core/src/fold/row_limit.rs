@@ -198,7 +198,13 @@ impl GroupHour {
 fn large_hours(fold: &Fold, groups: &Groups, requests: &[MatchedRequest]) -> ByNumber<i64, Vec<GroupHour>> {
     let mut rows_at_most: ByNumber<i64, usize> = ByNumber::default();
     for request in requests {
-        fold.each_count(groups, request, |_, _, at, _| *rows_at_most.entry(hour(at.minute())).or_default() += 1);
+        let rows = fold.memberships.of_set(request.set).len();
+        let last = request.first.plus(i64::from(request.last_after_seconds));
+        let mut add = |at: Second| *rows_at_most.entry(hour(at.minute())).or_default() += rows;
+        add(request.first);
+        if last != request.first {
+            add(last);
+        }
     }
     rows_at_most.retain(|_, rows| *rows > fold.limits.rows_max);
     let none = vec![GroupHour::default(); groups.all().len()];

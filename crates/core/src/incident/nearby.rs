@@ -176,3 +176,49 @@ pub(super) fn narrow_sources(finding: &Finding) -> impl Iterator<Item = SourceIp
 fn is_crowd(actor: &Actor) -> bool {
     matches!(actor, Actor::Crowd { .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{by_account, finding, sources};
+    use super::*;
+
+    /// Reads what is asked for next, as the writer does.
+    fn read(nearby: &mut NearbyFindings, stored: &[Finding]) -> bool {
+        let wanted = nearby.next_actors();
+        let is_wanted = |finding: &&Finding| {
+            let mut listed = narrow_sources(finding).map(Actor::Address);
+            wanted.contains(&Actor::of(finding)) || listed.any(|address| wanted.contains(&address))
+        };
+        if !wanted.is_empty() {
+            nearby.add(stored.iter().filter(is_wanted).cloned().collect());
+        }
+        !wanted.is_empty()
+    }
+
+    /// Jane was first seen at two addresses, and hours later at one of them. A commit that knows her by the other address only
+    /// does not know that she came back, nor what the first address did: her findings must not go to the archive.
+    #[test]
+    fn who_is_met_at_one_address_is_not_known() {
+        let addresses = sources(2);
+        let of = |name, first, sources: &[SourceIp]| finding(&by_account(Level::High, name, sources.to_vec(), first));
+        let janes = [of("jane", 24_600, &addresses), of("jane", 34_196, &addresses[..1])];
+        let maxes = [of("max", 24_600, &addresses[1..]), of("max", 34_196, &addresses[..1])];
+        let zoes = [of("zoe", 24_600, &addresses[1..])];
+        let stored = [&janes[..], &maxes, &zoes].concat();
+        let begun = |actor: Actor| NearbyFindings::new(Vec::new(), BTreeSet::from([actor]), 24 * 3600);
+        let is_known = |nearby: &NearbyFindings, own: &[Finding]| nearby.is_known(&Actor::of(&own[0]), own.iter());
+
+        let mut by_address = begun(Actor::Address(addresses[1]));
+        assert!(read(&mut by_address, &stored) && by_address.before().any(|finding| finding.key == maxes[0].key));
+        assert!(!is_known(&by_address, &maxes[..1]) && !is_known(&by_address, &janes[..1]), "others were not read");
+
+        let mut by_zoe = begun(Actor::of(&zoes[0]));
+        while read(&mut by_zoe, &stored) {}
+        assert!(is_known(&by_zoe, &zoes));
+        assert!(!is_known(&by_zoe, &janes), "nothing of her first address was read");
+
+        let mut by_name = begun(Actor::of(&janes[0]));
+        while read(&mut by_name, &stored) {}
+        assert!(is_known(&by_name, &janes));
+    }
+}

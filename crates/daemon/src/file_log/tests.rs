@@ -45,7 +45,7 @@ fn a_window_is_read_from_the_file_and_its_siblings() {
     let log = FileLog::new(path.clone(), None);
     let mut verbs = Vec::new();
     let read = log
-        .read(window, &FileFilter::counting_all(&Prefilter::Any), |event, _, _| verbs.extend(event.verb))
+        .read(window, &FileFilter::counting_all(&Prefilter::Any), |event, _, _| verbs.extend(event.verb.take()))
         .expect("read");
     verbs.sort();
     assert_eq!(verbs, ["first", "second", "third"]);
@@ -73,7 +73,7 @@ fn an_event_behind_zeros_or_a_part_of_another_is_read() {
     let mut verbs = Vec::new();
     let log = FileLog::new(path, None);
     let read = log
-        .read(window(), &FileFilter::counting_all(&Prefilter::Any), |event, _, _| verbs.extend(event.verb))
+        .read(window(), &FileFilter::counting_all(&Prefilter::Any), |event, _, _| verbs.extend(event.verb.take()))
         .expect("read");
     assert_eq!(verbs, ["get", "cut", "list"]);
     assert_eq!((read.undecodable, read.truncated), (0, 1));
@@ -93,7 +93,7 @@ fn events_that_the_filter_drops_are_counted() {
     let log = FileLog::new(path.clone(), None);
     let read = log
         .read(window(), &FileFilter::counting_all(&is_list), |event, at, record_id| {
-            handed.push((event.verb, at, record_id()));
+            handed.push((event.verb.take(), at, record_id()));
         })
         .expect("read");
     assert_eq!(handed, [(Some("list".to_owned()), window().earliest(), format!("{}:0", path.display()))]);
@@ -105,7 +105,7 @@ fn events_that_the_filter_drops_are_counted() {
     assert_eq!(whole, FileRead { filtered_out: 0, ..expected.clone() });
     let mut verbs = Vec::new();
     let skipping = FileFilter::skipping_others(&is_list);
-    let found = log.read(window(), &skipping, |event, _, _| verbs.extend(event.verb)).expect("read");
+    let found = log.read(window(), &skipping, |event, _, _| verbs.extend(event.verb.take())).expect("read");
     assert_eq!(verbs, ["list"]);
     assert_eq!(found, FileRead { files: 1, lines: 1, bytes, undecodable: 1, ..FileRead::default() });
 }

@@ -105,7 +105,8 @@ impl Log {
             let filter = FileFilter::skipping_others(&Prefilter::Or(prefilters).simplified());
             let read = file.read(window, &filter, |event, at, record_id| {
                 let proxies = &options.trusted_proxies;
-                if let Some(observation) = Observation::of_event(&source, proxies, event, at, record_id) {
+                if let Some(observation) = Observation::of_event(&source, proxies, std::mem::take(event), at, record_id)
+                {
                     readers.iter_mut().for_each(|reader| reader.observe(&observation));
                 }
             })?;

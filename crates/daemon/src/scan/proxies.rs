@@ -80,7 +80,7 @@ impl Log {
         let task = tokio::task::spawn_blocking(move || {
             let mut watch = ProxyWatch::default();
             let read = file.read(window, &filter, |event, at, record_id| {
-                let observation = Observation::of_event(&source, &trusted, event, at, record_id);
+                let observation = Observation::of_event(&source, &trusted, std::mem::take(event), at, record_id);
                 observation.iter().for_each(|observation| watch.observe(observation));
             });
             read.map(|_| watch)

@@ -256,27 +256,12 @@ fn close_alone(
         expire_archive(ledger, config, read_until);
     }
     metric::commit(&closed);
-    warn_of(&closed);
     Ok(Committed { closed, is_more_due })
 }
 
 /// Exchanges the progress of the first logs of a commit.
 fn swap_progress(closed: &mut Closed, other: &mut Vec<Progress>) {
     closed.commit.logs.iter_mut().zip(other).for_each(|(log, other)| std::mem::swap(&mut log.progress, other));
-}
-
-/// Logs what destinations will never hear of, and what is not remembered.
-fn warn_of(closed: &Closed) {
-    if closed.commit.seen.left_out > 0 {
-        let groups = closed.commit.seen.left_out;
-        warn!(groups, "too many groups to remember the days of all: these count as seen");
-    }
-    for (destination, messages) in &closed.left_out {
-        warn!(
-            destination,
-            messages, "too many messages are pending, so these are not kept: stakeout findings list shows them"
-        );
-    }
 }
 
 /// Returns the time without fractions of a second, which every stored finding would hold twice.

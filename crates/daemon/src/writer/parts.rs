@@ -7,6 +7,7 @@
 use stakeout_core::delivery::Activity;
 use stakeout_core::fold::{Closed, WindowCounts};
 use stakeout_ledger::{Ledger, LedgerError};
+use tracing::warn;
 
 use super::close::{Change, CloseRequest, CommitShare, Committed, EngineConfig, close};
 use super::least_progress::LeastProgress;
@@ -35,7 +36,23 @@ pub(super) fn close_in_parts(
         commits.pass_progress_to(&mut next);
         requests = vec![follower(&next, Change::Progress)];
     }
-    Ok(commits.closed.expect("the loop above commits at least once"))
+    let closed = commits.closed.expect("the loop above commits at least once");
+    warn_of(&closed);
+    Ok(closed)
+}
+
+/// Logs what destinations will never hear of, and what is not remembered.
+fn warn_of(closed: &Closed) {
+    if closed.commit.seen.left_out > 0 {
+        let groups = closed.commit.seen.left_out;
+        warn!(groups, "too many groups to remember the days of all: these count as seen");
+    }
+    for (destination, messages) in &closed.left_out {
+        warn!(
+            destination,
+            messages, "too many messages are pending, so these are not kept: stakeout findings list shows them"
+        );
+    }
 }
 
 /// Takes all parts but the last from a window that is too large for one commit, in their order.
@@ -108,3 +125,6 @@ impl Commits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
