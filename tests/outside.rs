@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 mod documents;
 mod full_disk;
+mod fuzz;
 mod localstack;
 mod manual;
 mod pipeline;

@@ -214,3 +214,23 @@ fn a_state_whose_files_are_gone_is_said_aloud_once() {
     assert_eq!(notices(&world), ["The state is gone"]);
     assert_eq!(world.slack.messages().len(), 3 + 1 + 3, "the scan is found again");
 }
+
+/// The disk changes a block of the database. The copy of the hour before takes its place, and the log is read again from there.
+#[test]
+fn a_damaged_state_goes_on_with_its_copy_and_says_so_once() {
+    let world = World::with("schedule: {reread: []}");
+    world.ingest(&scan());
+    world.once_done(TICK);
+    let database = world.path("state").join("db");
+    let bytes = std::fs::read(&database).expect("the database");
+    std::fs::write(&database, &bytes[..bytes.len() / 3]).expect("cut off");
+    world.run(&["state", "verify"]).assert_code(1);
+    let ran = world.once_done(TICK + HOUR);
+    assert!(ran.stderr.contains("going on with its copy"), "{}", ran.stderr);
+    assert_eq!(notices(&world), ["The state was damaged"]);
+    world.once_done(TICK + 2 * HOUR);
+    assert_eq!(notices(&world), ["The state was damaged"]);
+    assert_found(&world);
+    assert!(world.run(&["state", "repair"]).stdout.contains("nothing to repair"));
+    world.run(&["state", "verify"]).assert_code(0);
+}

@@ -12,8 +12,8 @@ use stakeout_fakes::cloudwatch_logs::Paging;
 use stakeout_fakes::{Fault, FaultSwitch, Faults};
 
 use super::audit::{DAY, HOUR, MINUTE, moved, recording, refused};
-use super::dice::Dice;
 use super::world::World;
+use crate::support::dice::Dice;
 
 /// Turns between what is waited for and the kill, at most; they spread kills over a few milliseconds.
 const TURNS_MAX: u64 = 40_000;

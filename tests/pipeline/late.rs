@@ -4,10 +4,10 @@ use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
 use super::counter::SCANNING;
-use super::dice::Dice;
 use super::ocsf::{CLOSE, CREATE};
 use super::three_ways::assert_reported_and_replayed;
 use super::world::World;
+use crate::support::dice::Dice;
 
 /// A line, and when it can be read.
 type Arriving = (i64, Line);

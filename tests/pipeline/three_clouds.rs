@@ -8,10 +8,10 @@ use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused, utc};
 use super::counter::{self, MULTIPLE_403, SCANNING};
-use super::dice::Dice;
 use super::ocsf::{CLOSE, CREATE, WATCH, assert_each_opens_once, final_episodes};
 use super::timelines::any_timeline;
 use super::world::{Cloud, World};
+use crate::support::dice::Dice;
 
 const TICK: i64 = DAY + HOUR;
 /// Every way to keep a log beside CloudWatch Logs.

@@ -4,9 +4,9 @@ use stakeout_fakes::cloudwatch_logs::Paging;
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused};
 use super::counter::{self, MULTIPLE_403, SCANNING};
-use super::dice::Dice;
 use super::three_ways::{assert_same, assert_same_hourly};
 use super::world::World;
+use crate::support::dice::Dice;
 
 /// Returns how many episodes of a rule the counter finds, so that a timeline cannot miss its own point.
 fn episodes_of(rule: &str, lines: &[Line]) -> usize {

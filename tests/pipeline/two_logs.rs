@@ -4,11 +4,11 @@ use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{DAY, HOUR, Line, MINUTE, refused, utc};
 use super::counter::{self, MULTIPLE_403};
-use super::dice::Dice;
 use super::ocsf::{CLOSE, CREATE, assert_each_opens_once, final_episodes};
 use super::three_ways::assert_reported_and_replayed;
 use super::timelines::any_timeline;
 use super::world::World;
+use crate::support::dice::Dice;
 
 const TICK: i64 = DAY + HOUR;
 

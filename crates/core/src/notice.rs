@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::day_report::DayReport;
-use crate::time::Window;
+use crate::time::{Second, Window};
 
 /// Most sources or rules that a notice names: the largest.
 pub const TOP_MAX: usize = 10;
@@ -81,6 +81,11 @@ pub enum NoticeKind {
     ClockWasAhead,
     /// The files of the state are gone. It begins anew with the window.
     StateGone,
+    /// The state was damaged, and begins again with a copy of an earlier time.
+    StateRestored {
+        /// The time of the copy.
+        from: Second,
+    },
     /// Nearly all requests seem to come from a few private addresses, before which public ones are named.
     HiddenProxy {
         /// The addresses, the one of most requests first.
@@ -184,6 +189,7 @@ impl Notice {
             | NoticeKind::Overflow { .. }
             | NoticeKind::ClockWasAhead
             | NoticeKind::StateGone
+            | NoticeKind::StateRestored { .. }
             | NoticeKind::Day(_)
             | NoticeKind::DiscoveryFailed { .. }
             | NoticeKind::DiscoveryRecovered => false,

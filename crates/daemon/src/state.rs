@@ -17,6 +17,7 @@ use stakeout_ledger::{Ledger, LedgerError, Transferred};
 
 use crate::admin_client;
 use crate::bootstrap::{self, ConfigArgs};
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, written};
 use crate::printed::{Format, FormatArgs};
@@ -77,6 +78,27 @@ Example:
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Read all of the state and its copies, and say what is damaged
+    #[command(after_help = "Stop the daemon before. It ends with 1 if anything is damaged.
+
+Example:
+  stakeout state verify -c stakeout.yaml")]
+    Verify {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Put the last whole copy in the place of a damaged state
+    #[command(
+        after_help = "The daemon does so by itself, once a day. Stop it before. Logs are read again from the time of the copy, and findings
+since then are reported a second time, with the same uid. The damaged database is kept beside the state.
+
+Example:
+  stakeout state repair -c stakeout.yaml"
+    )]
+    Repair {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Drop the pending messages of a destination: nobody receives them
     #[command(after_help = "Stop the daemon before. `stakeout findings` still shows the findings.
 
@@ -97,6 +119,8 @@ pub(crate) fn run(args: &StateArgs) -> Result<Exit, Failure> {
         StateVerb::MovePending { old, new, config } => move_pending(config, old, new),
         StateVerb::Export { file, config } => export(config, file),
         StateVerb::Import { file, config } => import(config, file),
+        StateVerb::Verify { config } => verify(config),
+        StateVerb::Repair { config } => repair(config),
         StateVerb::DropPending { name, config } => drop_pending(config, name),
     }
 }
@@ -189,6 +213,29 @@ fn ledger_with_pending(config: &Config, destination: &str) -> Result<Ledger, Fai
 }
 
 /// Opens the state, which no daemon may hold.
+fn verify(config: &ConfigArgs) -> Result<Exit, Failure> {
+    let (config, _) = config.load(SecretScope::NONE)?;
+    let verified = stopped_ledger(&config)?.verify().map_err(failure)?;
+    say(format_args!("{} in {}: all of it can be read", held(&verified), config.state.place))
+}
+
+fn repair(config: &ConfigArgs) -> Result<Exit, Failure> {
+    let (config, _) = config.load(SecretScope::NONE)?;
+    let Some(dir) = config.state.directory() else {
+        return Err(
+            anyhow!("the state is in {}: restore it with the database's own back-up", config.state.place).into()
+        );
+    };
+    match stopped_ledger(&config).and_then(|ledger| ledger.verify().map_err(failure)) {
+        Ok(verified) => return say(format_args!("{} can be read: there is nothing to repair", held(&verified))),
+        Err(Failure::TryLater(why)) => return Err(Failure::TryLater(why)),
+        Err(_) => {}
+    }
+    let from = Ledger::restore(dir, Second::from(clock::now())).map_err(failure)?;
+    let verified = stopped_ledger(&config)?.verify().map_err(failure)?;
+    say(format_args!("the state is as it was at {from}, with {}; the damaged one is kept beside it", held(&verified)))
+}
+
 fn stopped_ledger(config: &Config) -> Result<Ledger, Failure> {
     if config.state.directory().is_some_and(|directory| !directory.exists()) {
         return Err(anyhow!("there is no state in {}", config.state.place).into());

@@ -26,7 +26,7 @@ use stakeout_core::shown::ShownIncident;
 use stakeout_core::silence::Silences;
 use stakeout_core::source::LogId;
 use stakeout_core::time::Second;
-use stakeout_ledger::{ArchivedFindings, Ledger, LedgerError, Location, Stay};
+use stakeout_ledger::{ArchivedFindings, LedgerError, Location, Stay};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -168,8 +168,7 @@ impl Writer {
     /// Opens the state at `location` for a process that `stay`s as long, and starts the writer thread. The thread ends and
     /// releases the state when every `Writer` is dropped.
     pub(crate) fn start(location: Location, stay: Stay) -> Result<Writer, LedgerError> {
-        thread::compact(&location)?;
-        let ledger = Ledger::open_for(location.clone(), stay)?;
+        let ledger = thread::open(&location, stay)?;
         let hash_key = ledger.hash_key();
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let logs_running = Arc::new(AtomicUsize::new(0));

@@ -10,6 +10,8 @@ mod database;
 mod archive;
 mod compaction;
 mod chunk;
+pub(crate) mod backups;
+mod replacement;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,6 +23,7 @@ pub(crate) use compaction::COMPACT_OVER_BYTES;
 pub use compaction::Compaction;
 pub use database::Stay;
 pub(crate) use database::catching;
+pub(crate) use replacement::{Held, damaged_since};
 
 use self::chunk::{ChunkWriter, ValueReader};
 use self::database::Database;
@@ -48,6 +51,11 @@ impl Embedded {
         let database = Database::open(directory.path(), stay)?;
         directory.protect();
         Ok(Embedded { database, directory })
+    }
+
+    /// Returns the directory.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Returns whether no ledger has begun here.

@@ -102,6 +102,14 @@ impl Engine {
         }
     }
 
+    /// Returns the directory that holds everything, where one does.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self {
+            Engine::Embedded(embedded) => Some(embedded.path()),
+            Engine::Postgres(_) => None,
+        }
+    }
+
     /// Returns whether another ledger was here before, which somebody removed.
     pub(crate) fn was_emptied(&self) -> bool {
         match self {

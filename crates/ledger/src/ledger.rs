@@ -5,6 +5,7 @@
 mod reads;
 mod refresh;
 mod transfer;
+mod backup;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -28,6 +28,9 @@ pub(crate) struct Totals {
     pub(crate) archive: ArchivePosition,
     /// Whether the ledger began in place of one whose files are gone, and nothing was committed since.
     pub(crate) is_anew: bool,
+    /// The time of the copy that the ledger began with again, if nothing was committed since.
+    #[serde(default)]
+    pub(crate) restored_from: Option<Second>,
     /// The last day whose line was committed; `None` also in a state of an earlier version.
     #[serde(default)]
     pub(crate) day_reported: Option<Day>,
@@ -51,6 +54,7 @@ impl Totals {
         quiet_before: Second(i64::MIN),
         archive: ArchivePosition { segment: 0, bytes: 0 },
         is_anew: false,
+        restored_from: None,
         day_reported: None,
         notices: 0,
         groups_forgotten_at: 0,

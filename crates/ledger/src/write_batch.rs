@@ -109,6 +109,7 @@ impl<'e> WriteBatch<'e> {
         self.totals.next_delivery = commit.next_delivery;
         self.totals.quiet_before = self.totals.quiet_before.max(commit.quiet_before);
         self.totals.is_anew = false;
+        self.totals.restored_from = None;
         self.totals.notices = self.totals.notices.saturating_add(commit.notices);
         if let Some(day) = commit.day_reported {
             self.totals.day_reported = self.totals.day_reported.max(Some(day));

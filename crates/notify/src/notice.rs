@@ -26,6 +26,7 @@ pub fn title(notice: &Notice) -> &'static str {
         NoticeKind::NotFollowedUp { .. } => "Follow-up incomplete",
         NoticeKind::ClockWasAhead => "The system clock was ahead",
         NoticeKind::StateGone => "The state is gone",
+        NoticeKind::StateRestored { .. } => "The state was damaged",
         NoticeKind::HiddenProxy { .. } => "A proxy seems to hide all clients",
         NoticeKind::Day(_) => "Daily summary",
         NoticeKind::Vanished => "A cluster vanished",
@@ -98,6 +99,12 @@ pub fn explanation(notice: &Notice) -> String {
             "There was a state in Stakeout's directory, and its files are gone: somebody removed them, or the disk lost them. \
              Stakeout begins anew, with source {source} (cluster {cluster}) {period}. Findings may be reported again, and \
              requests before {from} count for no rule."
+        ),
+        NoticeKind::StateRestored { from: copied } => format!(
+            "The files of Stakeout's state were damaged: the disk lost or changed something. Stakeout goes on with its copy of {}, \
+             reads from there again, and reports findings since then a second time, with the same uid. The damaged files are kept \
+             beside the state. Check the disk.",
+            utc(*copied)
         ),
         NoticeKind::HiddenProxy { addresses } => format!(
             "Nearly all requests in source {source} (cluster {cluster}) {period} seem to come from {}, and name public \
@@ -208,6 +215,7 @@ pub fn level(notice: &Notice) -> Level {
         | NoticeKind::NotFollowedUp { .. }
         | NoticeKind::ClockWasAhead
         | NoticeKind::StateGone
+        | NoticeKind::StateRestored { .. }
         | NoticeKind::HiddenProxy { .. }
         | NoticeKind::AuditOff { .. }
         | NoticeKind::DiscoveryFailed { .. } => Level::Medium,
@@ -233,6 +241,7 @@ pub fn activity(notice: &Notice) -> Activity {
         | NoticeKind::NotFollowedUp { .. }
         | NoticeKind::ClockWasAhead
         | NoticeKind::StateGone
+        | NoticeKind::StateRestored { .. }
         | NoticeKind::HiddenProxy { .. }
         | NoticeKind::Day(_)
         | NoticeKind::Vanished
@@ -259,6 +268,7 @@ pub fn kind(notice: &Notice) -> &'static str {
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
         NoticeKind::ClockWasAhead => "clock_was_ahead",
         NoticeKind::StateGone => "state_gone",
+        NoticeKind::StateRestored { .. } => "state_restored",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
         NoticeKind::Day(_) => "day",
         NoticeKind::Vanished => "vanished",
@@ -293,6 +303,7 @@ pub fn uid(notice: &Notice) -> String {
         NoticeKind::NotFollowedUp { .. } => "not_followed_up",
         NoticeKind::ClockWasAhead => "clock_was_ahead",
         NoticeKind::StateGone => "state_gone",
+        NoticeKind::StateRestored { .. } => "state_restored",
         NoticeKind::HiddenProxy { .. } => "hidden_proxy",
         NoticeKind::Day(_) => "day",
         NoticeKind::Vanished | NoticeKind::AuditOff { .. } | NoticeKind::Returned => "not_written",

@@ -103,10 +103,10 @@ impl CloseRequest {
         }
     }
 
-    fn note_that_the_state_is_gone(&mut self) {
+    fn note_of_the_state(&mut self, kind: NoticeKind) {
         let (source, cluster) = (self.source.name.clone(), self.source.cluster.to_string());
         if let Some(window) = self.window().or(Window::new(self.at.plus(-self.config.period_seconds), self.at)) {
-            self.notices.push(Notice { source, cluster, window, kind: NoticeKind::StateGone });
+            self.notices.push(Notice { source, cluster, window, kind });
         }
     }
 
@@ -168,8 +168,10 @@ fn close_alone(
     let mut changes = Vec::with_capacity(requests.len());
     let mut rows = 0;
     let windows: Vec<Second> = requests.iter().filter_map(|request| Some(request.window()?.earliest())).collect();
-    if ledger.is_anew()? {
-        requests.iter_mut().take(1).for_each(CloseRequest::note_that_the_state_is_gone);
+    let restored = ledger.restored_from()?.map(|from| NoticeKind::StateRestored { from });
+    let of_the_state = if ledger.is_anew()? { Some(NoticeKind::StateGone) } else { restored };
+    if let (Some(kind), Some(first)) = (of_the_state, requests.first_mut()) {
+        first.note_of_the_state(kind);
     }
     let leases: Vec<Lease> = requests.iter().filter_map(|request| request.lease.clone()).collect();
     let mut stored = Vec::new();

@@ -12,7 +12,7 @@ use stakeout_core::progress::Progress;
 use stakeout_core::time::Second;
 use stakeout_ledger::{Compaction, Ledger, LedgerError, Location, Stay};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::close::CloseRequest;
 use super::day;
@@ -35,6 +35,9 @@ const BATCH_SOURCES_MAX: usize = 128;
 /// How long the writer waits for the changes of other logs that are being read, and how often.
 const WAIT: Duration = Duration::from_millis(5);
 const WAITS_MAX: usize = 20;
+
+/// How long after a damaged state began again with a copy another damage needs a person, in seconds.
+const RESTORE_EVERY_SECONDS: i64 = 24 * 3_600;
 
 /// A change that waits to be closed, with the channel for its answer.
 type Waiting = (Box<CloseRequest>, oneshot::Sender<Result<ClosedChange, StateError>>);
@@ -82,7 +85,18 @@ impl WriterThread {
                 let batch = next_batch(&mut waiting);
                 self.close(batch);
             }
+            self.back_up();
             self.compact();
+        }
+    }
+
+    /// Copies the state beside itself where the last copy is an hour old. What fails is tried again after the next commit.
+    fn back_up(&self) {
+        let Some(ledger) = &self.ledger else { return };
+        match ledger.back_up(now()) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => debug!(bytes, "state copied"),
+            Err(error) => warn!(%error, "cannot copy the state: if it is damaged, an older copy takes its place"),
         }
     }
 
@@ -201,15 +215,61 @@ impl WriterThread {
     fn with<T>(&mut self, f: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, StateError> {
         let ledger = match self.ledger.take() {
             Some(ledger) => ledger,
-            None => Ledger::open_for(self.location.clone(), self.stay)?,
+            None => open(&self.location, self.stay)?,
         };
         let answer = f(&ledger);
+        if matches!(answer, Err(LedgerError::Damaged { .. })) {
+            // What waits for the answer is read again with the next tick.
+            drop(ledger);
+            restore(&self.location)?;
+            return Ok(answer?);
+        }
         // A write that is fenced was not begun.
         if matches!(answer, Ok(_) | Err(LedgerError::Fenced { .. })) {
             self.ledger = Some(ledger);
         }
         Ok(answer?)
     }
+}
+
+/// Opens the state, after compacting it where that is worth it. One that is damaged begins again with its last whole copy.
+pub(super) fn open(location: &Location, stay: Stay) -> Result<Ledger, LedgerError> {
+    let opened = || {
+        compact(location)?;
+        Ledger::open_for(location.clone(), stay)
+    };
+    match opened() {
+        Err(damaged @ (LedgerError::Damaged { .. } | LedgerError::Unfinished)) => {
+            if restore(location)? {
+                opened()
+            } else {
+                Err(damaged)
+            }
+        }
+        outcome => outcome,
+    }
+}
+
+/// Puts the last whole copy of a damaged state in its place, and returns whether it did: not where there is none, and not twice
+/// within a day, because what is damaged again so soon needs a person.
+fn restore(location: &Location) -> Result<bool, LedgerError> {
+    let Location::Directory(dir) = location else { return Ok(false) };
+    let now = now();
+    if Ledger::restored_at(dir)?.is_some_and(|at| at.plus(RESTORE_EVERY_SECONDS) > now) {
+        return Ok(false);
+    }
+    match Ledger::restore(dir, now) {
+        Ok(from) => {
+            error!(%from, dir = %dir.display(), "the state was damaged: going on with its copy, and reading again from there");
+            Ok(true)
+        }
+        Err(LedgerError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn now() -> Second {
+    Second(clock::now().as_second())
 }
 
 /// Compacts the state at `location` if that is worth it, and returns the size of its database if so.

@@ -36,7 +36,7 @@ pub struct Compaction {
 
 /// The moments after which a test kills the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     BatchCopied,
     Copied,
     Verified,
@@ -142,7 +142,7 @@ fn verify(database: &Database, copy: &Database) -> Result<()> {
 }
 
 /// Replaces the database in `dir` by its copy, and returns the bytes of the new file.
-fn exchange(dir: &Path, reached: &mut impl FnMut(Step)) -> io::Result<u64> {
+pub(super) fn exchange(dir: &Path, reached: &mut impl FnMut(Step)) -> io::Result<u64> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(SNAP) {

@@ -19,7 +19,11 @@ pub(crate) const CONF: &str = "conf";
 pub(crate) const SNAP: &str = "snap.";
 /// The findings that are over, in files of their own.
 pub(crate) const ARCHIVE: &str = "archive";
-/// Where compaction makes its copy of the database.
+/// Copies of what is stored.
+pub(crate) const BACKUPS: &str = "backups";
+/// A damaged database is kept in a directory that begins so.
+pub(crate) const DAMAGED: &str = "damaged-";
+/// Where compaction makes its copy of the database, and a restore the new one.
 pub(crate) const COMPACT: &str = "compact";
 /// The file that is locked while a ledger is open. It does not belong to the engine, so that repair and compaction can
 /// hold it while they move the engine's files.
@@ -47,6 +51,20 @@ pub(crate) struct Directory {
 impl Directory {
     /// Creates the directory if it is missing, refuses a foreign one, and locks it without waiting.
     pub(crate) fn hold(path: &Path) -> Result<Directory> {
+        let (mut directory, writes) = Directory::lock(path)?;
+        directory.writes = parse_writes(&writes)?;
+        Ok(directory)
+    }
+
+    /// Locks a directory whose files may be damaged.
+    pub(crate) fn hold_damaged(path: &Path) -> Result<Directory> {
+        let (mut directory, writes) = Directory::lock(path)?;
+        directory.writes = parse_writes(&writes).unwrap_or_default();
+        Ok(directory)
+    }
+
+    /// Returns the locked directory, and the text of its lock.
+    fn lock(path: &Path) -> Result<(Directory, String)> {
         // Only the owner: evidence names users and addresses.
         DirBuilder::new()
             .recursive(true)
@@ -74,10 +92,10 @@ impl Directory {
             }
             Err(TryLockError::Error(error)) => return Err(LedgerError::of_io(action(), error)),
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text)
-            .map_err(|error| LedgerError::of_io(format!("read {}", lock.display()), error))?;
-        Ok(Directory { path: path.to_owned(), lock: file, writes: parse_writes(&text)?, was_emptied })
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(|error| LedgerError::of_io(format!("read {}", lock.display()), error))?;
+        let directory = Directory { path: path.to_owned(), lock: file, writes: None, was_emptied };
+        Ok((directory, String::from_utf8_lossy(&text).into_owned()))
     }
 
     /// Returns the least number of durable writes, or `None` before the first.
@@ -89,6 +107,13 @@ impl Directory {
     /// log.
     pub(crate) fn was_emptied(&self) -> bool {
         self.was_emptied
+    }
+
+    /// Writes the number of durable writes anew: what the lock holds may be damaged.
+    pub(crate) fn renew_writes(&self) -> io::Result<()> {
+        self.lock.set_len(0)?;
+        self.note_writes(self.writes.unwrap_or(0));
+        self.lock.sync_all()
     }
 
     /// Records that `writes` writes are durable.
@@ -247,8 +272,9 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     for entry in fs::read_dir(path).map_err(cannot_list)? {
         let name = entry.map_err(cannot_list)?.file_name();
         let name = name.to_string_lossy();
-        let is_ours = [DB, CONF, BLOBS, ARCHIVE, COMPACT, LOCK, LOST_AND_FOUND].contains(&name.as_ref())
-            || name.starts_with(SNAP);
+        let is_ours = [DB, CONF, BLOBS, ARCHIVE, BACKUPS, COMPACT, LOCK, LOST_AND_FOUND].contains(&name.as_ref())
+            || name.starts_with(SNAP)
+            || name.starts_with(DAMAGED);
         if !is_ours {
             return Err(LedgerError::Foreign { dir: path.to_owned(), found: name.into_owned() });
         }

@@ -62,22 +62,20 @@ impl Ledger {
     pub fn export(&self, out: &mut impl Write) -> Result<Transferred> {
         self.read(|state| {
             let mut stream = StreamWriter::begin(out)?;
-            for any in [Key::Hash].into_iter().chain(Key::KINDS) {
-                if any.has_value() {
-                    for value in self.engine.values(any.kind()) {
-                        let (key, value) = value?;
-                        stream.write(VALUE, &key.chunk(0), &value)?;
-                    }
-                } else {
-                    for key in self.engine.keys([any.kind()]) {
-                        stream.write(VALUE, &key?.chunk(0), &[])?;
-                    }
-                }
-            }
+            stream.write_values(&self.engine)?;
             for finding in state.archive.reader().findings(ArchiveOrder::OldestFirst, |_| true) {
                 let ArchivedFinding { head, body } = finding?;
                 stream.write(ARCHIVED, &head_bytes(&head), &body)?;
             }
+            stream.end()
+        })
+    }
+
+    /// Writes the same without the archive.
+    pub(super) fn export_values(&self, out: &mut impl Write) -> Result<Transferred> {
+        self.read(|_| {
+            let mut stream = StreamWriter::begin(out)?;
+            stream.write_values(&self.engine)?;
             stream.end()
         })
     }
@@ -101,7 +99,7 @@ impl Ledger {
 }
 
 /// A state that is being imported.
-struct Import<'e> {
+pub(super) struct Import<'e> {
     engine: &'e Engine,
     batch: Batch,
     archived: Vec<ArchivedFinding>,
@@ -115,7 +113,7 @@ struct Import<'e> {
 }
 
 impl<'e> Import<'e> {
-    fn begin(engine: &'e Engine) -> Result<Import<'e>> {
+    pub(super) fn begin(engine: &'e Engine) -> Result<Import<'e>> {
         let _turn = Turn::begin(engine, TurnKind::Alone)?;
         if !engine.is_new()? {
             return Err(LedgerError::refused("there is a state already: import into an empty place"));
@@ -129,7 +127,7 @@ impl<'e> Import<'e> {
         Ok(Import { engine, batch, archived, archive, records: 0, bytes: 0, writes: 1, totals: None })
     }
 
-    fn add(&mut self, record: Record) -> Result<()> {
+    pub(super) fn add(&mut self, record: Record) -> Result<()> {
         self.records += 1;
         self.bytes += record.value.len();
         if record.tag == ARCHIVED {
@@ -163,11 +161,28 @@ impl<'e> Import<'e> {
 
     /// Writes the rest with the format, which makes all of it a state.
     fn finish(mut self) -> Result<()> {
-        let totals = self.totals.take().ok_or_else(|| stream("the numbers of everything are missing"))?;
         let _turn = Turn::begin(self.engine, TurnKind::Alone)?;
         let archive = self.archive.append(&std::mem::take(&mut self.archived))?;
+        let totals = self.totals()?;
+        self.end(Totals { archive, ..totals })
+    }
+
+    /// Does the same for a copy of the time `from`, whose archive stays as it is up to where the copy names it. `writes` were
+    /// durable.
+    pub(super) fn finish_restored(mut self, from: Second, writes: u64) -> Result<()> {
+        let _turn = Turn::begin(self.engine, TurnKind::Alone)?;
+        let totals = self.totals()?;
+        self.writes = self.writes.max(writes);
+        self.end(Totals { restored_from: Some(from), ..totals })
+    }
+
+    fn totals(&mut self) -> Result<Totals> {
+        self.totals.take().ok_or_else(|| stream("the numbers of everything are missing"))
+    }
+
+    fn end(mut self, totals: Totals) -> Result<()> {
         self.writes = self.writes.max(totals.writes);
-        let totals = Totals { archive, writes: self.writes + 1, ..totals };
+        let totals = Totals { writes: self.writes + 1, ..totals };
         let value = serde_json::to_vec(&totals).map_err(|error| stream(error.to_string()))?;
         self.batch.put(Key::Totals, value)?;
         self.batch.put(Key::Format, FORMAT.to_le_bytes().to_vec())?;
@@ -176,7 +191,7 @@ impl<'e> Import<'e> {
 }
 
 /// One record of a stream.
-struct Record {
+pub(super) struct Record {
     tag: u8,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -194,6 +209,23 @@ impl<'o, W: Write> StreamWriter<'o, W> {
         let header = [MAGIC, &STREAM.to_le_bytes(), &FORMAT.to_le_bytes(), &length, version].concat();
         out.write_all(&header).map_err(|error| LedgerError::of_io("write the export", error))?;
         Ok(StreamWriter { out, written: Transferred::default() })
+    }
+
+    /// Writes all values of an engine.
+    fn write_values(&mut self, engine: &Engine) -> Result<()> {
+        for any in [Key::Hash].into_iter().chain(Key::KINDS) {
+            if any.has_value() {
+                for value in engine.values(any.kind()) {
+                    let (key, value) = value?;
+                    self.write(VALUE, &key.chunk(0), &value)?;
+                }
+            } else {
+                for key in engine.keys([any.kind()]) {
+                    self.write(VALUE, &key?.chunk(0), &[])?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, tag: u8, key: &[u8], value: &[u8]) -> Result<()> {
@@ -217,13 +249,13 @@ impl<'o, W: Write> StreamWriter<'o, W> {
     }
 }
 
-struct StreamReader<'i, R> {
+pub(super) struct StreamReader<'i, R> {
     input: &'i mut R,
     read: Transferred,
 }
 
 impl<'i, R: Read> StreamReader<'i, R> {
-    fn begin(input: &'i mut R) -> Result<StreamReader<'i, R>> {
+    pub(super) fn begin(input: &'i mut R) -> Result<StreamReader<'i, R>> {
         let mut reader = StreamReader { input, read: Transferred::default() };
         if reader.bytes(MAGIC.len()).is_ok_and(|magic| magic != MAGIC) {
             return Err(stream("this is not what `stakeout state export` writes"));
@@ -242,7 +274,7 @@ impl<'i, R: Read> StreamReader<'i, R> {
     }
 
     /// Returns the next record, or `None` after the last one, when all that was written was read.
-    fn next(&mut self) -> Result<Option<Record>> {
+    pub(super) fn next(&mut self) -> Result<Option<Record>> {
         let number = self.read.records();
         let [tag] = self.array()?;
         let key_length = u16::from_le_bytes(self.array()?);

@@ -116,9 +116,14 @@ impl Moments {
 
     /// Returns after how many lines the next victim is killed.
     pub(crate) fn next(&mut self) -> u64 {
+        self.below(LINES_MAX)
+    }
+
+    /// Returns a number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         // Knuth's constants (MMIX); the high bits are the good ones.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % LINES_MAX
+        (self.0 >> 33) % end
     }
 }
 

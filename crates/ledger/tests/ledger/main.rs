@@ -4,6 +4,7 @@ mod damage;
 #[path = "../support/disk.rs"]
 mod disk;
 mod disk_full;
+mod healing;
 mod id_allocator;
 mod incidents;
 mod kill;

@@ -51,6 +51,7 @@ pub fn notice(notice: &Notice, delivery_id: Option<&str>, now: Timestamp) -> Val
         }
         NoticeKind::HiddenProxy { addresses } => unmapped["addresses"] = json!(addresses),
         NoticeKind::Day(report) => unmapped["day"] = json!(report),
+        NoticeKind::StateRestored { from } => unmapped["copied_at"] = json!(from.to_string()),
         NoticeKind::AuditOff { command } => unmapped["command"] = json!(command),
         NoticeKind::DiscoveryFailed { reason } => unmapped["reason"] = json!(reason),
         NoticeKind::GapFilled

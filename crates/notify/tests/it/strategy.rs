@@ -358,6 +358,7 @@ pub(crate) fn notice() -> impl Strategy<Value = Notice> {
             .prop_map(|(destination, pending)| NoticeKind::TooManyPending { destination, pending }),
         Just(NoticeKind::ClockWasAhead),
         Just(NoticeKind::StateGone),
+        Just(NoticeKind::StateRestored { from: Second(1_700_000_000) }),
         day_report().prop_map(NoticeKind::Day),
         vec(any::<std::net::IpAddr>(), 1..8).prop_map(|addresses| NoticeKind::HiddenProxy { addresses }),
         Just(NoticeKind::Vanished),
