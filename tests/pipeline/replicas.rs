@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::audit::{HOUR, MINUTE, refused};
-use super::dice::Dice;
 use super::world::{World, terminate};
+use crate::support::dice::Dice;
 use crate::support::postgres::Postgres;
 
 const REPLICAS: usize = 4;
