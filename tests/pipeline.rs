@@ -38,6 +38,7 @@ mod profiles;
 mod proxied;
 mod pushdown;
 mod scanners;
+mod shared_logs;
 mod sick_neighbours;
 mod silences;
 mod renamed_destination;

@@ -52,6 +52,7 @@ const IMPORTS_FROM_BELOW: &[(&str, &str, &str, &str)] = &[];
 /// All that core may be built of.
 const CORE_DEPENDENCIES: &[&str] = &[
     "aho-corasick",
+    "glob",
     "ipnet",
     "jiff",
     "memchr",
@@ -70,6 +71,7 @@ const CORE_FORBIDDEN: &[&str] = &[
     "SystemTime",
     "Timestamp::now",
     "Zoned::now",
+    "glob::glob",
     "async ",
     "eprintln!",
     "println!",

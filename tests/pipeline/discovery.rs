@@ -103,32 +103,6 @@ impl Fleet {
         }
     }
 
-    /// Returns the clusters of each finding that was opened, by its source.
-    fn found(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for object in self.objects(2004) {
-            let Some(source) = object["unmapped"]["source_ip"].as_str() else { continue };
-            let clusters = object["resources"].as_array().into_iter().flatten();
-            let clusters = clusters.filter_map(|resource| resource["name"].as_str()).map(str::to_owned);
-            found.entry(source.to_owned()).or_default().extend(clusters);
-        }
-        found
-    }
-
-    /// Returns the kind of each notice so far, with its cluster.
-    fn notices(&self) -> Vec<(String, String)> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let of = |object: &Value| (text(&object["unmapped"]["kind"]), text(&object["resources"][0]["name"]));
-        let notices: Vec<(String, String)> = self.objects(2004).iter().map(of).collect();
-        notices.into_iter().filter(|(kind, _)| !kind.is_empty()).collect()
-    }
-
-    fn objects(&self, class: i64) -> Vec<Value> {
-        let messages = self.world.sns.messages();
-        let objects = messages.iter().map(|published| serde_json::from_str(&published.message).expect("JSON"));
-        objects.filter(|object: &Value| object["class_uid"].as_i64() == Some(class)).collect()
-    }
-
     /// Returns how often each operation of AWS was asked for, but for the first `before` requests.
     fn requests(&self, before: (usize, usize)) -> BTreeMap<String, usize> {
         let of = |server: &Server, before: usize| {
@@ -193,13 +167,14 @@ fn a_fleet_is_found_and_each_attack_is_found_in_its_cluster() {
     fleet.once_done(TICK);
     let expected: BTreeMap<String, BTreeSet<String>> =
         clusters.iter().map(|cluster| (cluster.2.clone(), BTreeSet::from([named(cluster)]))).collect();
-    assert_eq!(fleet.found(), expected);
+    assert_eq!(fleet.world.found(), expected);
 
     let before = fleet.requests_so_far();
     fleet.once_done(TICK + HOUR);
     let hourly = fleet.requests(before);
     println!("40 clusters in 3 accounts and 2 regions: {hourly:?} in an hour");
     assert_eq!(hourly["DescribeLogGroups"], 6, "each account and region is asked once");
+    assert_eq!(hourly["AssumeRole"], 6, "all logs of an account and region share a session");
     assert_eq!(hourly.get("DescribeLogStreams"), None, "nothing is asked of logs that are written");
 
     // One is added, and one is removed, while others go on.
@@ -209,8 +184,8 @@ fn a_fleet_is_found_and_each_attack_is_found_in_its_cluster() {
     let removed = &clusters[7];
     fleet.world.logs.delete_group_in(removed.0.0, removed.0.1, &group(&removed.1));
     fleet.once_done(TICK + 2 * HOUR);
-    assert_eq!(fleet.found()[&added.2], BTreeSet::from([named(&added)]));
-    assert_eq!(fleet.notices(), [text(("vanished", &named(removed)))]);
+    assert_eq!(fleet.world.found()[&added.2], BTreeSet::from([named(&added)]));
+    assert_eq!(fleet.world.notices(), [text(("vanished", &named(removed)))]);
     let sources = fleet.sources();
     let status = |name: &str| {
         let name = format!("fleet/{name}");
@@ -218,7 +193,7 @@ fn a_fleet_is_found_and_each_attack_is_found_in_its_cluster() {
     };
     assert_eq!((status(&named(&added)), status(&named(removed)), sources.len()), (Some("read"), Some("gone"), 41));
     fleet.once_done(TICK + 3 * HOUR);
-    assert_eq!(fleet.notices().len(), 1);
+    assert_eq!(fleet.world.notices().len(), 1);
 }
 
 #[test]
@@ -234,7 +209,7 @@ fn a_cluster_that_is_gone_is_missed_once_and_its_log_is_never_a_gap() {
     for hours in [1, 2, 3, 26, 27, 28] {
         fleet.once_done(TICK + hours * HOUR);
     }
-    assert_eq!(fleet.notices(), [text(("vanished", "goes"))]);
+    assert_eq!(fleet.world.notices(), [text(("vanished", "goes"))]);
     let expected =
         [("fleet/goes", "gone", TICK - 10 * MINUTE), ("fleet/stays", "read", TICK + 28 * HOUR - 10 * MINUTE)];
     assert_eq!(fleet.sources(), expected.map(|(name, status, at)| (name.to_owned(), status.to_owned(), utc(at))));
@@ -248,8 +223,8 @@ fn a_cluster_that_is_gone_is_missed_once_and_its_log_is_never_a_gap() {
     fleet.live(place, "goes", TICK + 29 * HOUR, TICK + 48 * HOUR);
     fleet.ingest(place, "goes", &refused("8.8.8.8", TICK + 29 * HOUR + 10 * MINUTE, 12, 10));
     fleet.once_done(TICK + 31 * HOUR);
-    assert_eq!(fleet.found()["8.8.8.8"], BTreeSet::from(["goes".to_owned()]));
-    assert_eq!(fleet.notices().last(), Some(&text(("returned", "goes"))));
+    assert_eq!(fleet.world.found()["8.8.8.8"], BTreeSet::from(["goes".to_owned()]));
+    assert_eq!(fleet.world.notices().last(), Some(&text(("returned", "goes"))));
 }
 
 #[test]
@@ -263,15 +238,15 @@ fn a_list_that_cannot_be_read_stops_no_known_log_not_even_after_a_restart() {
     let ran = fleet.once(TICK + HOUR);
     ran.assert_code(1);
     assert!(ran.stderr.contains("cannot list all logs"), "{}", ran.stderr);
-    assert_eq!(fleet.found()["8.8.8.8"], BTreeSet::from(["prod".to_owned()]));
+    assert_eq!(fleet.world.found()["8.8.8.8"], BTreeSet::from(["prod".to_owned()]));
     fleet.once(TICK + 2 * HOUR).assert_code(1);
     let failed = text(("discovery_failed", "eu-west-1"));
-    assert_eq!(fleet.notices(), std::slice::from_ref(&failed));
+    assert_eq!(fleet.world.notices(), std::slice::from_ref(&failed));
     let sources = fleet.sources();
     assert_eq!(sources, [("fleet/prod".to_owned(), "read".to_owned(), utc(TICK + 110 * MINUTE))]);
     fleet.world.logs.deny("DescribeLogGroups", false);
     fleet.once_done(TICK + 3 * HOUR);
-    assert_eq!(fleet.notices(), [failed, text(("discovery_recovered", "eu-west-1"))]);
+    assert_eq!(fleet.world.notices(), [failed, text(("discovery_recovered", "eu-west-1"))]);
 }
 
 #[test]
@@ -285,16 +260,20 @@ fn an_audit_log_that_is_switched_off_is_reported_with_the_command_and_so_is_its_
     others(TICK - 4 * HOUR, TICK);
     fleet.once_done(TICK);
     let never = text(("audit_off", "never"));
-    assert_eq!(fleet.notices(), std::slice::from_ref(&never));
+    assert_eq!(fleet.world.notices(), std::slice::from_ref(&never));
     for hours in 1..6 {
         others(TICK + (hours - 1) * HOUR, TICK + hours * HOUR);
         fleet.once_done(TICK + hours * HOUR);
     }
     let off = text(("audit_off", "prod"));
-    let reported: Vec<_> = fleet.notices().into_iter().filter(|(kind, _)| kind != "silent").collect();
+    let reported: Vec<_> = fleet.world.notices().into_iter().filter(|(kind, _)| kind != "silent").collect();
     assert_eq!(reported, [never.clone(), off.clone()]);
-    let object =
-        &fleet.objects(2004).into_iter().rfind(|object| object["unmapped"]["kind"] == "audit_off").expect("reported");
+    let object = &fleet
+        .world
+        .objects(2004)
+        .into_iter()
+        .rfind(|object| object["unmapped"]["kind"] == "audit_off")
+        .expect("reported");
     let command = object["unmapped"]["command"].as_str().expect("a command");
     assert!(
         command.starts_with("aws eks update-cluster-config --region eu-west-1 --name prod --logging "),
@@ -307,8 +286,8 @@ fn an_audit_log_that_is_switched_off_is_reported_with_the_command_and_so_is_its_
     fleet.live(place, "prod", TICK + 6 * HOUR, TICK + 12 * HOUR);
     fleet.ingest(place, "prod", &lines);
     fleet.once_done(TICK + 12 * HOUR);
-    assert_eq!(fleet.found()["8.8.8.8"], BTreeSet::from(["prod".to_owned()]));
-    let reported: Vec<_> = fleet.notices().into_iter().filter(|(kind, _)| !kind.starts_with("silen")).collect();
+    assert_eq!(fleet.world.found()["8.8.8.8"], BTreeSet::from(["prod".to_owned()]));
+    let reported: Vec<_> = fleet.world.notices().into_iter().filter(|(kind, _)| !kind.starts_with("silen")).collect();
     assert_eq!(reported, [never, off, text(("returned", "prod"))]);
     let statuses: Vec<_> = fleet.sources().into_iter().map(|(source, status, _)| (source, status)).collect();
     let expected = [("fleet/never", "audit off"), ("fleet/old", "idle"), ("fleet/prod", "read")];
@@ -330,7 +309,7 @@ fn a_monitoring_account_sees_the_logs_that_it_is_linked_with() {
     fleet.once_done(TICK);
     let clusters = [("8.8.1.8", "hub/own"), ("8.8.2.8", "prod/111111111111")];
     assert_eq!(
-        fleet.found(),
+        fleet.world.found(),
         clusters.map(|(source, name)| (source.to_owned(), BTreeSet::from([name.to_owned()]))).into()
     );
 }
@@ -359,13 +338,13 @@ fn a_log_that_the_config_names_is_read_once_and_goes_on_when_it_is_found_instead
     fleet.ingest(place, "prod", &refused("8.8.8.8", TICK + 80 * MINUTE, 12, 10));
     let before = fleet.requests_so_far();
     fleet.once_done(TICK + 4 * HOUR);
-    assert_eq!(fleet.found()["8.8.8.8"], BTreeSet::from(["prod".to_owned()]), "it goes on where it was left");
+    assert_eq!(fleet.world.found()["8.8.8.8"], BTreeSet::from(["prod".to_owned()]), "it goes on where it was left");
     let bodies = fleet.world.logs.requests().into_iter().skip(before.0).map(|request| request.body);
     let bodies: Vec<Value> = bodies.map(|body| serde_json::from_str(&body).expect("JSON")).collect();
     let begins = bodies.iter().filter_map(|body| body["startTime"].as_i64()).min();
     assert_eq!(begins, Some((TICK - 10 * MINUTE) * 1000), "it rereads what was read, and reads the rest");
     assert!(bodies.iter().all(|body| body["logGroupName"].is_null()), "its id is that of its ARN");
-    assert_eq!(fleet.notices(), []);
+    assert_eq!(fleet.world.notices(), []);
 }
 
 #[test]
@@ -375,6 +354,23 @@ fn a_discovery_that_finds_nothing_is_not_well() {
     let ran = fleet.once(TICK);
     ran.assert_code(1);
     assert!(ran.stderr.contains("finds no cluster: compare its regions, `include` and `exclude`"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_several_lists_lack_is_one_notice_in_one_line() {
+    let fleet = Fleet::new("{regions: [eu-west-1, us-east-1]}");
+    let mut command = fleet.world.command(&["once", "--at", &utc(TICK)]);
+    // Nothing is listening there, and no other way leads to credentials.
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent");
+    let ran = Ran::of(command.output());
+    ran.assert_code(1);
+    let failed = vec![text(("discovery_failed", "eu-west-1 and 1 other place"))];
+    assert_eq!(fleet.world.notices(), failed, "{}", ran.stderr);
+    let told = fleet.world.sns.messages()[0].message.clone();
+    assert!(told.contains("no credentials") && !told.contains("u{a}"), "{told}");
+    let listed = fleet.run(&["sources", "-o", "json"]);
+    let lines: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.iter().all(|line| line["status"] == "failing" && line["listed_at"].is_null()), "{lines:#?}");
 }
 
 #[test]
@@ -391,6 +387,11 @@ fn the_doctor_lists_what_is_found_and_names_the_missing_permission() {
     };
     let (code, checks) = doctor();
     assert_eq!((code, checks[0][2].as_str(), checks[1][1].as_str()), (Some(0), "2 clusters: blue, green", "good"));
+    fleet.world.logs.deny("FilterLogEvents", true);
+    let (code, checks) = doctor();
+    assert_eq!((code, checks[1][1].as_str(), checks[2][1].as_str()), (Some(1), "good", "bad"));
+    assert!(checks[2][2].starts_with("blue: ") && checks[2][2].contains("logs:FilterLogEvents"), "{checks:?}");
+    fleet.world.logs.deny("FilterLogEvents", false);
     fleet.world.logs.deny("DescribeLogStreams", true);
     let (code, checks) = doctor();
     assert_eq!((code, checks[1][1].as_str()), (Some(1), "bad"));
@@ -416,12 +417,12 @@ fn a_daemon_adopts_what_it_finds_and_says_what_reading_takes() {
     };
     attack("first", "8.8.1.8");
     let daemon = World::begin(fleet.command(&["run"]), std::process::Stdio::null());
-    fleet.world.wait_until("the first cluster is found", || fleet.found().contains_key("8.8.1.8"));
+    fleet.world.wait_until("the first cluster is found", || fleet.world.found().contains_key("8.8.1.8"));
     attack("second", "8.8.2.8");
     let hung_up = Command::new("kill").args(["-HUP", &daemon.id().to_string()]).status();
     assert!(hung_up.is_ok_and(|status| status.success()));
-    fleet.world.wait_until("the second cluster is found", || fleet.found().contains_key("8.8.2.8"));
-    assert_eq!(fleet.found()["8.8.2.8"], BTreeSet::from(["second".to_owned()]));
+    fleet.world.wait_until("the second cluster is found", || fleet.world.found().contains_key("8.8.2.8"));
+    assert_eq!(fleet.world.found()["8.8.2.8"], BTreeSet::from(["second".to_owned()]));
     let ran = fleet.run(&["sources", "-o", "json"]);
     let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let names: Vec<&str> = lines.iter().filter_map(|line| line["source"].as_str()).collect();

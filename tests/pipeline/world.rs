@@ -1,5 +1,6 @@
 //! One world for one test: fakes, a folder with a config and a state, and the real binary.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -466,6 +467,38 @@ sources:
         let messages = self.sns.messages();
         let of_incidents = messages.iter().filter(|published| is_about_an_incident(&published.message));
         of_incidents.map(|published| serde_json::from_str(&published.message).expect("JSON")).collect()
+    }
+
+    /// Returns the clusters of each finding that was opened, by its source.
+    pub(crate) fn found(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for object in self.objects(2004) {
+            let Some(source) = object["unmapped"]["source_ip"].as_str() else { continue };
+            let clusters = object["resources"].as_array().into_iter().flatten();
+            let clusters = clusters.filter_map(|resource| resource["name"].as_str()).map(str::to_owned);
+            found.entry(source.to_owned()).or_default().extend(clusters);
+        }
+        found
+    }
+
+    /// Returns the kind of each notice so far, with its cluster.
+    pub(crate) fn notices(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let of = |object: &Value| (text(&object["unmapped"]["kind"]), text(&object["resources"][0]["name"]));
+        let notices: Vec<(String, String)> = self.objects(2004).iter().map(of).collect();
+        notices.into_iter().filter(|(kind, _)| !kind.is_empty()).collect()
+    }
+
+    pub(crate) fn objects(&self, class: i64) -> Vec<Value> {
+        let messages = self.sns.messages();
+        let objects = messages.iter().map(|published| serde_json::from_str(&published.message).expect("JSON"));
+        objects.filter(|object: &Value| object["class_uid"].as_i64() == Some(class)).collect()
+    }
+
+    /// Returns how many requests of a source its findings counted.
+    pub(crate) fn requests_counted(&self, source: &str) -> BTreeSet<i64> {
+        let of_source = |object: &Value| object["unmapped"]["source_ip"].as_str() == Some(source);
+        self.objects(2004).iter().filter(|it| of_source(it)).filter_map(|it| it["count"].as_i64()).collect()
     }
 
     /// Returns the windows that CloudWatch Logs was asked for, in order; one that is asked for page after page once.

@@ -18,7 +18,7 @@ pub const REQUESTS_PERIOD: Duration = Duration::from_secs(30);
 /// Where the public cloud answers queries.
 pub(crate) const PUBLIC_ENDPOINT: &str = "https://api.loganalytics.io";
 
-/// One cluster's audit log in one workspace, and how to reach it.
+/// The audit log of a cluster, or of all of them, in one workspace, and how to reach it.
 #[derive(Clone, Debug)]
 pub struct AzureMonitorConfig {
     /// The workspace's id, a GUID (`customerId`), not its name.
@@ -27,7 +27,8 @@ pub struct AzureMonitorConfig {
     pub table: AuditTable,
     /// The table's plan.
     pub plan: Plan,
-    /// The cluster's name, or its whole resource id where several clusters of one name write to the workspace.
+    /// The cluster's name, or its whole resource id where several clusters of one name write to the workspace; empty for all
+    /// clusters.
     pub cluster: String,
     /// The address to query instead of the public cloud's: another cloud's, or a fake on this machine, which gives out
     /// the tokens as well.
@@ -109,6 +110,18 @@ impl AzureMonitorConfig {
             endpoint: None,
             credential,
         }
+    }
+
+    /// Returns the same settings for one cluster alone, by its resource id.
+    #[must_use]
+    pub fn of_cluster(&self, id: &str) -> AzureMonitorConfig {
+        AzureMonitorConfig { cluster: id.to_owned(), ..self.clone() }
+    }
+
+    /// Returns whether it is the log of all clusters of the workspace.
+    #[must_use]
+    pub fn is_of_all_clusters(&self) -> bool {
+        self.cluster.is_empty()
     }
 
     /// Returns the key of the quota that a query counts against: the identity and the endpoint. Sources with equal keys

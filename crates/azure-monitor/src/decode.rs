@@ -111,7 +111,8 @@ pub fn row(json: &str) -> Result<Enveloped, DecodeError> {
     let time_ms = time_of(&row)
         .or_else(|| decoded.event.stage_time_ms())
         .ok_or_else(|| DecodeError::NotJson("no TimeGenerated in it".to_owned()))?;
-    Ok(Enveloped { decoded, time_ms, record_id: record_id(json), cluster: cluster_of(&row) })
+    let (cluster, cluster_id) = (cluster_of(&row), resource_of(&row).as_deref().and_then(cluster_id));
+    Ok(Enveloped { decoded, time_ms, record_id: record_id(json), cluster, cluster_id })
 }
 
 /// Returns the fields that the query has cut.
@@ -226,9 +227,30 @@ fn time_of(row: &LogRow<'_>) -> Option<i64> {
 /// Returns the cluster that a row belongs to: the end of its resource id, which the shared table spells in capitals.
 /// Names of clusters do not differ by case alone.
 fn cluster_of(row: &LogRow<'_>) -> Option<String> {
-    let resource = text(row.resource.or(row.shown_resource))?;
+    let resource = resource_of(row)?;
     let name = resource.trim_end_matches('/').rsplit('/').next().unwrap_or("");
     (!name.is_empty()).then(|| name.to_ascii_lowercase())
+}
+
+fn resource_of<'a>(row: &LogRow<'a>) -> Option<Cow<'a, str>> {
+    text(row.resource.or(row.shown_resource))
+}
+
+/// Returns the id of a cluster, in small letters because no two differ by case alone; `None` for another resource.
+/// <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules>
+pub(crate) fn cluster_id(resource: &str) -> Option<String> {
+    let id = resource.to_ascii_lowercase();
+    let parts: Vec<&str> = id.split('/').collect();
+    let is_word = |word: &str| {
+        let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '(' | ')');
+        !word.is_empty() && word.len() <= 90 && word.chars().all(fits)
+    };
+    let is_cluster = matches!(
+        parts[..],
+        ["", "subscriptions", subscription, "resourcegroups", group, "providers", "microsoft.containerservice", "managedclusters", name]
+            if is_word(subscription) && is_word(group) && is_word(name)
+    );
+    is_cluster.then_some(id)
 }
 
 fn record_id(row: &str) -> String {

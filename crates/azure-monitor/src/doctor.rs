@@ -1,9 +1,10 @@
 //! Checks a log for `stakeout doctor`: is it readable and complete, how late and how large is it.
 //!
-//! It sends at most five queries.
+//! It sends at most six queries.
 
 use serde::Deserialize;
 use stakeout_core::check::{Check, Examination, Price, ReadCost, Status};
+use stakeout_core::known_clusters::ClusterLogs;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
 use stakeout_core::text::counted;
@@ -62,7 +63,7 @@ impl AzureMonitor {
         let rows_of_day = newest.as_ref().map_or(0, |newest| newest.rows);
         match newest {
             Some(Newest { rows: 1.., newest: Some(newest) }) => {
-                found.push(Check::good("log", format!("{} holds the cluster's log", self.config().table.as_str())));
+                found.push(self.logged(day).await);
                 found.push(self.scans(day).await);
                 found.push(age(Second::from(newest), now));
             }
@@ -94,9 +95,25 @@ impl AzureMonitor {
         routes.chain([Check::good("calls", calls)]).collect()
     }
 
+    /// Names what is logged: of a workspace, each cluster.
+    async fn logged(&self, day: Window) -> Check {
+        let table = self.config().table.as_str();
+        if !self.config().is_of_all_clusters() {
+            return Check::good("log", format!("{table} holds the cluster's log"));
+        }
+        match self.census(day, ClusterLogs::Audit).await {
+            Ok(census) => Check::good("clusters", census.summary()),
+            Err(error) => Check::of("clusters", Status::Unknown, error.to_string(), "run doctor again"),
+        }
+    }
+
     fn nothing_logged(&self) -> Check {
         let table = self.config().table.as_str();
-        let finding = format!("{table} holds no event of the cluster {} from the last 24 hours", self.config().cluster);
+        let whose = match self.config().cluster.as_str() {
+            "" => "any cluster".to_owned(),
+            cluster => format!("the cluster {cluster}"),
+        };
+        let finding = format!("{table} holds no event of {whose} from the last 24 hours");
         Check::of("log", Status::Bad, finding, missing_table(self.config()))
     }
 

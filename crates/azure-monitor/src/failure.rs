@@ -192,10 +192,12 @@ pub(crate) fn missing_table(config: &AzureMonitorConfig) -> String {
 }
 
 /// Returns the command that sends the cluster's log to a table. Of the shared one, all of it.
-pub(crate) fn diagnostic_setting(config: &AzureMonitorConfig, table: AuditTable) -> String {
-    let cluster = match config.cluster.starts_with('/') {
-        true => config.cluster.clone(),
-        false => format!("\"$(az aks list --query \"[?name=='{}'].id\" -o tsv)\"", config.cluster),
+#[must_use]
+pub fn diagnostic_setting(config: &AzureMonitorConfig, table: AuditTable) -> String {
+    let cluster = match config.cluster.as_str() {
+        "" => "ID-OF-THE-CLUSTER".to_owned(),
+        id if id.starts_with('/') => id.to_owned(),
+        _ => format!("\"$(az aks list --query \"[?name=='{}'].id\" -o tsv)\"", config.cluster),
     };
     let (category, mode) = match table {
         AuditTable::AksAudit => ("kube-audit", " --export-to-resource-specific true"),

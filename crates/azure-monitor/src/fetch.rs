@@ -9,10 +9,12 @@ use std::sync::Arc;
 use azure_core::http::headers::{CONTENT_TYPE, HeaderName};
 use azure_core::http::response::ResponseBody;
 use azure_core::http::{Context, Method, Pipeline, PipelineSendOptions, Request, Url};
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use stakeout_core::known_clusters::{Census, ClusterLogs};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
-use stakeout_core::time::Window;
+use stakeout_core::time::{Second, Window};
 use stakeout_http::{ClientError, Endpoint, Lease, Network, Session};
 use thiserror::Error;
 
@@ -30,7 +32,7 @@ const PREFER: &str = "wait=600";
 /// The most rows that an answer holds; one that holds them all may lack others.
 /// <https://learn.microsoft.com/azure/azure-monitor/service-limits>, "Log queries and language"
 pub(crate) const ROWS_MAX: usize = 500_000;
-/// One cluster's audit log in one workspace, ready to be read.
+/// The audit log of a cluster, or of all of them, in one workspace, ready to be read.
 #[derive(Clone)]
 pub struct AzureMonitor {
     config: AzureMonitorConfig,
@@ -62,6 +64,15 @@ struct QueryBody<'a> {
     query: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     timespan: Option<String>,
+}
+
+/// When a cluster wrote last.
+#[derive(Deserialize)]
+struct NewestRow {
+    #[serde(rename = "_ResourceId")]
+    resource: String,
+    #[serde(rename = "Newest")]
+    newest: Timestamp,
 }
 
 impl AzureMonitor {
@@ -179,6 +190,21 @@ impl AzureMonitor {
         let inner = within(window);
         let rows = self.rows(&pushdown::any_row(window, &self.config), inner).await;
         rows.map(|rows| !rows.is_empty()).map_err(Failure::into_fetch_error)
+    }
+
+    /// Returns which clusters wrote such logs in the window, in one query.
+    ///
+    /// # Errors
+    ///
+    /// As [`AzureMonitor::page`]. The service refuses a table that nothing was ever written to.
+    pub async fn census(&self, window: Window, logs: ClusterLogs) -> Result<Census, FetchError> {
+        let query = pushdown::newest_of_each(window, logs, &self.config);
+        let rows = self.rows(&query, within(window)).await.map_err(Failure::into_fetch_error)?;
+        let newest = rows.iter().filter_map(|row| {
+            let row: NewestRow = serde_json::from_str(row).ok()?;
+            Some((decode::cluster_id(&row.resource)?, Second::from(row.newest)))
+        });
+        Ok(Census { newest: newest.collect(), is_whole: true })
     }
 
     /// Sends a query and returns all rows of its answer.

@@ -20,5 +20,6 @@ mod fetch;
 mod doctor;
 
 pub use config::{AuditTable, AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD};
+pub use failure::diagnostic_setting;
 pub use fetch::{AzureMonitor, SetupError};
 pub use page_position::Share;

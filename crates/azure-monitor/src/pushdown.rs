@@ -11,6 +11,7 @@ mod column_mapping;
 use jiff::Timestamp;
 use stakeout_core::address;
 use stakeout_core::field::Field;
+use stakeout_core::known_clusters::ClusterLogs;
 use stakeout_core::prefilter::{Literal, Prefilter};
 use stakeout_core::time::{Second, Window};
 
@@ -38,6 +39,12 @@ const CUT_COLUMNS: &str = "IsUserAgentCut, IsRequestUriCut";
 const CUT_CHARS: usize = 256;
 /// The categories of AKS that hold audit events. Both contain the requests that change something.
 pub(crate) const CATEGORIES: [&str; 2] = ["kube-audit", "kube-audit-admin"];
+
+/// Categories of AKS that hold what its control plane does beside auditing.
+const OTHER_CATEGORIES: [&str; 4] =
+    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "cloud-controller-manager"];
+/// The table that holds them where the audit log has a table of its own.
+const CONTROL_PLANE: &str = "AKSControlPlane";
 
 /// The last second that a `datetime` of the service and jiff's calendar both hold.
 const LAST_SECOND: i64 = 253_402_207_199;
@@ -140,6 +147,18 @@ pub fn newest(window: Window, config: &AzureMonitorConfig) -> String {
     piped(config.table, &stages)
 }
 
+/// Returns the query for the time of the newest row in the window of each cluster that wrote such logs.
+#[must_use]
+pub fn newest_of_each(window: Window, logs: ClusterLogs, config: &AzureMonitorConfig) -> String {
+    let table = match (config.table, logs) {
+        (AuditTable::AksAudit | AuditTable::AksAuditAdmin, ClusterLogs::Others) => CONTROL_PLANE,
+        (table, _) => table.as_str(),
+    };
+    let mut stages = scope_of(window, logs, config);
+    stages.push("summarize Newest = max(TimeGenerated) by _ResourceId".to_owned());
+    stages.iter().fold(table.to_owned(), |query, stage| format!("{query}\n| {stage}"))
+}
+
 /// Returns the span of time that goes beside a query on the plan Basic. Whether its ends belong to it is undocumented, so it
 /// is a second longer than the window on either side.
 /// <https://learn.microsoft.com/azure/azure-monitor/logs/basic-logs-query>, "Time range"
@@ -164,19 +183,30 @@ fn piped(table: AuditTable, stages: &[String]) -> String {
 ///
 /// The case of a resource id is not to be relied on: the older table spells it in capitals.
 fn scope(window: Window, config: &AzureMonitorConfig) -> Vec<String> {
+    scope_of(window, ClusterLogs::Audit, config)
+}
+
+fn scope_of(window: Window, logs: ClusterLogs, config: &AzureMonitorConfig) -> Vec<String> {
     let mut stages = Vec::new();
     if config.plan == Plan::Analytics {
         let (earliest, latest) = (moment(window.earliest()), moment(window.latest()));
         stages.push(format!("where TimeGenerated >= datetime({earliest}) and TimeGenerated < datetime({latest})"));
     }
     if config.table == AuditTable::AzureDiagnostics {
-        stages.push(format!("where Category in~ ({})", CATEGORIES.map(literal).join(", ")));
+        let categories = match logs {
+            ClusterLogs::Audit => &CATEGORIES[..],
+            ClusterLogs::Others => &OTHER_CATEGORIES,
+        };
+        let categories: Vec<String> = categories.iter().map(|category| literal(category)).collect();
+        stages.push(format!("where Category in~ ({})", categories.join(", ")));
     }
     if config.cluster.starts_with('/') {
         stages.push(format!("where _ResourceId =~ {}", literal(&config.cluster)));
-    } else if !config.cluster.is_empty() {
+    } else if !config.is_of_all_clusters() {
         let ending = format!("/managedclusters/{}", config.cluster);
         stages.push(format!("where _ResourceId endswith {}", literal(&ending)));
+    } else {
+        stages.push("where _ResourceId contains \"/managedclusters/\"".to_owned());
     }
     stages
 }

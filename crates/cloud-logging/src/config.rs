@@ -9,18 +9,26 @@ use stakeout_http::Endpoint;
 /// <https://cloud.google.com/logging/quotas#api-limits>, "Number of entries.list requests".
 pub const REQUESTS_PER_MINUTE: u32 = 60;
 
+/// The most resources that one search takes.
+/// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
+pub const RESOURCES_MAX: usize = 100;
+
 /// Where the service answers, unless the config or the credentials name another place.
 pub(crate) const PUBLIC_ENDPOINT: &str = "https://logging.googleapis.com";
 
-/// The audit log of one cluster, and how to reach it.
+/// The audit log of one cluster or of all clusters of some resources, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudLoggingConfig {
-    /// The id of the project that the cluster is in; not its number, which entries do not name.
+    /// The id of the project that the cluster is in, not its number, which entries do not name; or the one whose quota is
+    /// used for several.
     pub project: String,
     /// The cluster's region or zone; clusters of one name in any location where `None`.
     pub location: Option<String>,
-    /// The cluster's name.
+    /// The cluster's name; nothing where `resources` are named.
     pub cluster: String,
+    /// The projects (`projects/ID`) and log views all of whose clusters are read with one search, at most [`RESOURCES_MAX`];
+    /// none for one cluster. A folder or an organization is only its own logs, and needs a view.
+    pub resources: Vec<String>,
     /// The address to ask instead of `https://logging.googleapis.com`.
     pub endpoint: Option<Endpoint>,
     /// Where the credentials come from.
@@ -48,6 +56,7 @@ impl CloudLoggingConfig {
             project: project.into(),
             location: None,
             cluster: cluster.into(),
+            resources: Vec::new(),
             endpoint: None,
             credential: Credential::Default,
             page_size: None,
@@ -61,6 +70,28 @@ impl CloudLoggingConfig {
             endpoint: Some(endpoint),
             credential: Credential::Anonymous,
             ..CloudLoggingConfig::new(project, cluster)
+        }
+    }
+
+    /// Returns the same settings for all clusters of these resources.
+    #[must_use]
+    pub fn with_resources(self, resources: Vec<String>) -> CloudLoggingConfig {
+        let project = resources.first().and_then(|name| name.strip_prefix("projects/")?.split('/').next());
+        let project = project.map_or(self.project, str::to_owned);
+        CloudLoggingConfig { project, location: None, cluster: String::new(), resources, ..self }
+    }
+
+    /// Returns whether it is the log of all clusters of some resources.
+    #[must_use]
+    pub fn is_of_all_clusters(&self) -> bool {
+        !self.resources.is_empty()
+    }
+
+    /// Returns what a search asks for.
+    pub(crate) fn resource_names(&self) -> Vec<String> {
+        match self.resources.as_slice() {
+            [] => vec![format!("projects/{}", self.project)],
+            resources => resources.to_vec(),
         }
     }
 

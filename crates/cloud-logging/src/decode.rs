@@ -78,7 +78,20 @@ pub fn entry(json: &str) -> Result<Enveloped, DecodeError> {
         time_ms: at.as_millisecond(),
         record_id,
         cluster: entry.object("resource").object("labels").text("cluster_name"),
+        cluster_id: cluster_id(&entry),
     })
+}
+
+/// Returns the id of the cluster that an entry is of, as GKE writes it; `None` where a label is missing or cannot be.
+/// <https://cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.clusters/get>
+pub(crate) fn cluster_id(entry: &JsonObject<'_>) -> Option<String> {
+    let labels = entry.object("resource").object("labels");
+    let label = |name: &str| {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | ':');
+        labels.text(name).filter(|value| (1..=100).contains(&value.len()) && value.chars().all(fits))
+    };
+    let (project, location, cluster) = (label("project_id")?, label("location")?, label("cluster_name")?);
+    Some(format!("projects/{project}/locations/{location}/clusters/{cluster}"))
 }
 
 /// Returns an entry's identity. Two entries with the same identity are copies of one.

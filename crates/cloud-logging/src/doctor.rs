@@ -5,6 +5,7 @@
 //! distinguish an empty data access log that is off from one that these credentials cannot see.
 
 use stakeout_core::check::{Check, Examination, Price, ReadCost, Status};
+use stakeout_core::known_clusters::ClusterLogs;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::FetchError;
 use stakeout_core::time::{Second, Window};
@@ -25,6 +26,8 @@ const AGE_MINUTES_MAX: i64 = 60;
 const EMPTY_PAGES_MAX: usize = 3;
 /// How many pages of the filtered window are read; more of them are a matter of the quota in any case.
 const PAGES_MAX: u32 = 5;
+/// Clusters without reads that are named.
+const NAMED_MAX: usize = 20;
 
 /// Google charges for entries that are stored, and nothing for reading them. <https://cloud.google.com/stackdriver/pricing>
 const PRICE: Price = Price { dollars_per_gb: 0.0, what: "Cloud Logging charges nothing for reads" };
@@ -41,7 +44,8 @@ enum Newest {
 
 impl CloudLogging {
     /// Checks the log. `window` and `prefilter` are those of an ordinary read, whose pages are counted; `now_ms` is the time
-    /// from which the age of the newest entry counts. Sends 3 to 11 requests.
+    /// from which the age of the newest entry counts. Sends 3 to 11 requests, and for several clusters ten more or one for each
+    /// resource.
     pub async fn checks(&self, window: Window, prefilter: &Prefilter, now_ms: i64) -> Examination {
         let mut any = self.newest(&AuditLog::ALL, now_ms).await;
         if matches!(any, Err(Failure::TokenRefused)) {
@@ -49,10 +53,18 @@ impl CloudLogging {
         }
         let any = match any {
             Ok(newest) => newest,
-            Err(failure) => return Examination { checks: vec![self.unreadable(&failure)], cost: None },
+            Err(failure) => {
+                let mut checks = vec![self.unreadable(&failure)];
+                checks.extend(self.refused_resources(now_ms).await);
+                return Examination { checks, cost: None };
+            }
         };
         let mut checks = vec![Check::good("credentials", "Cloud Logging accepts them"), self.log(any)];
         match self.newest(&[AuditLog::DataAccess], now_ms).await {
+            Ok(reads) if self.config().is_of_all_clusters() => {
+                checks.push(self.permission(reads));
+                checks.extend(self.clusters(now_ms).await);
+            }
             Ok(reads) => checks.extend([self.permission(reads), self.scans(reads)]),
             Err(failure) => checks.push(self.unreadable(&failure)),
         }
@@ -92,6 +104,48 @@ impl CloudLogging {
             }
         }
         Ok(Newest::Unknown)
+    }
+
+    /// Returns a check for each resource that refuses: one of them is enough for a refusal of all.
+    async fn refused_resources(&self, now_ms: i64) -> Vec<Check> {
+        let mut refused = Vec::new();
+        for resource in self.config().resources.iter().filter(|_| self.config().resources.len() > 1) {
+            let alone = self.config().clone().with_resources(vec![resource.clone()]);
+            let alone = CloudLogging::new(alone, self.network());
+            if let Err(failure) = alone.newest(&AuditLog::ALL, now_ms).await {
+                let Check { subject, status, finding, fix } = alone.unreadable(&failure);
+                refused.push(Check { subject, status, finding: format!("{resource}: {finding}"), fix });
+            }
+        }
+        refused
+    }
+
+    /// Names the clusters, and those of them whose reads are not logged.
+    async fn clusters(&self, now_ms: i64) -> Vec<Check> {
+        let now = Second::of_millis(now_ms);
+        let Some(day) = Window::new(now.plus(-LOOK_BACK_SECONDS), now.plus(1)) else { return Vec::new() };
+        let unknown = |error: FetchError| {
+            vec![Check::of("clusters", Status::Unknown, error.to_string(), "run doctor again later")]
+        };
+        let audited = match self.census(day, ClusterLogs::Audit).await {
+            Ok(audited) => audited,
+            Err(error) => return unknown(error),
+        };
+        let others = match self.census(day, ClusterLogs::Others).await {
+            Ok(others) => others,
+            Err(error) => return unknown(error),
+        };
+        let mut checks = vec![match audited.newest.is_empty() {
+            true => self.scans(Newest::Nowhere),
+            false => Check::good("clusters", audited.summary()),
+        }];
+        let blind = others.newest.keys().filter(|id| audited.is_whole && !audited.newest.contains_key(*id));
+        checks.extend(blind.take(NAMED_MAX).map(|id| {
+            let project = id.split('/').nth(1).unwrap_or_default();
+            let finding = format!("{id} logs no reads, so its scans do not show");
+            Check::of("scans", Status::Bad, finding, turn_reads_on(project))
+        }));
+        checks
     }
 
     /// Returns why the log cannot be checked.
@@ -229,6 +283,7 @@ impl CloudLogging {
     fn cluster(&self) -> String {
         let config = self.config();
         match &config.location {
+            _ if config.is_of_all_clusters() => format!("any cluster in {}", config.resources.join(", ")),
             Some(location) => format!("cluster {} in {location}, project {}", config.cluster, config.project),
             None => format!("cluster {}, project {}", config.cluster, config.project),
         }
@@ -238,7 +293,8 @@ impl CloudLogging {
 /// Returns how to turn the data access log on. Lists and gets of objects are `ADMIN_READ`, those inside pods `DATA_READ`.
 /// <https://cloud.google.com/kubernetes-engine/docs/concepts/audit-policy>,
 /// <https://cloud.google.com/logging/docs/audit/configure-data-access>
-fn turn_reads_on(project: &str) -> String {
+#[must_use]
+pub fn turn_reads_on(project: &str) -> String {
     format!(
         "console: IAM & Admin, Audit Logs, Kubernetes Engine API, Admin Read and Data Read; or `gcloud projects get-iam-policy {project} > policy.yaml`, add `auditConfigs: [{{service: container.googleapis.com, auditLogConfigs: [{{logType: ADMIN_READ}}, {{logType: DATA_READ}}]}}]`, `gcloud projects set-iam-policy {project} policy.yaml`"
     )

@@ -7,9 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stakeout_core::known_clusters::{Census, ClusterLogs};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
-use stakeout_core::time::Window;
+use stakeout_core::time::{Second, Window};
 use stakeout_http::{Lease, Network, Session};
 use tokio::time::timeout;
 
@@ -28,8 +29,11 @@ const PAGE_SIZE_MAX: i32 = 1_000;
 /// How many empty pages are followed to find out whether there is any record at all. The service sends one where it did
 /// not find an entry in the time it takes for a page.
 const EMPTY_PAGES_MAX: usize = 10;
+/// Requests of a census, and entries that each asks for: the clusters that are loudest come first.
+const CENSUS_REQUESTS_MAX: usize = 5;
+const CENSUS_ENTRIES: i32 = 200;
 
-/// The audit log of one cluster, ready to be read.
+/// The audit log of one cluster, or of all clusters of some resources, ready to be read.
 #[derive(Clone)]
 pub struct CloudLogging {
     config: CloudLoggingConfig,
@@ -169,6 +173,38 @@ impl CloudLogging {
         Err(FetchError::Unavailable { reason: format!("{EMPTY_PAGES_MAX} pages were empty and more follow") })
     }
 
+    /// Returns which clusters wrote such logs in the window. Each request leaves out the clusters that were found before, so a
+    /// few of them find all, unless these are very many: then the answer is not whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`CloudLogging::page`].
+    pub async fn census(&self, window: Window, logs: ClusterLogs) -> Result<Census, FetchError> {
+        let logs = match logs {
+            ClusterLogs::Audit => [AuditLog::DataAccess],
+            ClusterLogs::Others => [AuditLog::Activity],
+        };
+        let mut census = Census::default();
+        for _ in 0..CENSUS_REQUESTS_MAX {
+            let Some(filter) = pushdown::scope_without(window, &logs, census.newest.keys(), &self.config) else {
+                break;
+            };
+            let asked = self.ask(filter, EntryOrder::NewestFirst, CENSUS_ENTRIES, "").await;
+            let answer = asked.map_err(|failure| failure.fetch_error(&self.config, false))?;
+            let known = census.newest.len();
+            for (id, at) in answer.entries.iter().filter_map(|entry| page::cluster_of(entry)) {
+                census.newest.entry(id).or_insert(Second(at.as_second()));
+            }
+            if answer.next_page_token.is_empty() {
+                return Ok(Census { is_whole: true, ..census });
+            }
+            if census.newest.len() == known {
+                break; // The search did not finish, or no entry names its cluster.
+            }
+        }
+        Ok(census)
+    }
+
     /// Sends one request. `token` goes with the parameters that it was given for, which all follow from filter, order and
     /// size, or the service refuses it.
     pub(crate) async fn ask(
@@ -179,7 +215,7 @@ impl CloudLogging {
         token: &str,
     ) -> Result<ListAnswer, Failure> {
         let request = ListRequest {
-            resource_names: [format!("projects/{}", self.config.project)],
+            resource_names: self.config.resource_names(),
             filter: &filter,
             order_by: order.as_str(),
             page_size,

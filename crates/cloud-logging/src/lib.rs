@@ -26,5 +26,6 @@ mod service;
 mod fetch;
 mod doctor;
 
-pub use config::{CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE};
+pub use config::{CloudLoggingConfig, Credential, REQUESTS_PER_MINUTE, RESOURCES_MAX};
+pub use doctor::turn_reads_on;
 pub use fetch::CloudLogging;

@@ -45,6 +45,12 @@ pub(crate) fn time_of(entry: &RawValue) -> Option<Timestamp> {
     head_of(entry)?.timestamp
 }
 
+/// Returns the cluster that an entry is of, and the entry's time.
+pub(crate) fn cluster_of(entry: &RawValue) -> Option<(String, Timestamp)> {
+    let object = JsonObject::parse(entry.get()).ok()?;
+    Some((decode::cluster_id(&object)?, time_of(entry)?))
+}
+
 /// Returns an entry as a record, or `None` where it has no time, no log, or no id of its own.
 fn record_of(entry: Box<RawValue>) -> Option<RawRecord> {
     let EntryHead { log_name, insert_id, timestamp } = head_of(&entry)?;

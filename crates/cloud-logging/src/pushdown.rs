@@ -34,12 +34,15 @@ impl AuditLog {
     /// Both of them.
     pub(crate) const ALL: [AuditLog; 2] = [AuditLog::Activity, AuditLog::DataAccess];
 
+    fn id(self) -> &'static str {
+        match self {
+            AuditLog::Activity => "cloudaudit.googleapis.com/activity",
+            AuditLog::DataAccess => "cloudaudit.googleapis.com/data_access",
+        }
+    }
+
     fn name(self, project: &str) -> String {
-        let id = match self {
-            AuditLog::Activity => "activity",
-            AuditLog::DataAccess => "data_access",
-        };
-        format!("projects/{project}/logs/cloudaudit.googleapis.com%2F{id}")
+        format!("projects/{project}/logs/{}", self.id().replace('/', "%2F"))
     }
 }
 
@@ -58,13 +61,17 @@ pub fn filter(window: Window, prefilter: &Prefilter, config: &CloudLoggingConfig
 
 /// Returns the filter that finds, in a window, every entry that some of the cluster's audit logs hold.
 pub(crate) fn scope(window: Window, logs: &[AuditLog], config: &CloudLoggingConfig) -> String {
-    let label = |name: &str, value: &str| format!("resource.labels.{name}={}", quoted(value));
-    let logs: Vec<String> = logs.iter().map(|log| format!("logName={}", quoted(&log.name(&config.project)))).collect();
-    let mut conjuncts = vec![
-        "resource.type=\"k8s_cluster\"".to_owned(),
-        label("project_id", &config.project),
-        label("cluster_name", &config.cluster),
-    ];
+    let is_all = config.is_of_all_clusters();
+    // A filter that named the logs of a hundred projects would be too long.
+    let log = |log: &AuditLog| match is_all {
+        true => format!("log_id({})", quoted(log.id())),
+        false => format!("logName={}", quoted(&log.name(&config.project))),
+    };
+    let logs: Vec<String> = logs.iter().map(log).collect();
+    let mut conjuncts = vec!["resource.type=\"k8s_cluster\"".to_owned()];
+    if !is_all {
+        conjuncts.extend([label("project_id", &config.project), label("cluster_name", &config.cluster)]);
+    }
     conjuncts.extend(config.location.as_deref().map(|location| label("location", location)));
     conjuncts.extend([
         format!("({})", logs.join(" OR ")),
@@ -73,6 +80,33 @@ pub(crate) fn scope(window: Window, logs: &[AuditLog], config: &CloudLoggingConf
         format!("timestamp<\"{}\"", nameable(window.latest())),
     ]);
     conjuncts.join(" AND ")
+}
+
+/// Returns the filter of [`scope`] without the entries of these clusters, or `None` where that is too long.
+pub(crate) fn scope_without<'a>(
+    window: Window,
+    logs: &[AuditLog],
+    clusters: impl Iterator<Item = &'a String>,
+    config: &CloudLoggingConfig,
+) -> Option<String> {
+    let clusters: Vec<String> = clusters.filter_map(|id| of_cluster(id)).collect();
+    let scope = scope(window, logs, config);
+    let filter = if clusters.is_empty() { scope } else { format!("{scope} AND NOT ({})", clusters.join(" OR ")) };
+    (filter.len() <= FILTER_CHARS_MAX).then_some(filter)
+}
+
+/// Returns the expression for the entries of a cluster, by its id.
+fn of_cluster(id: &str) -> Option<String> {
+    let ["projects", project, "locations", location, "clusters", cluster] = id.split('/').collect::<Vec<_>>()[..]
+    else {
+        return None;
+    };
+    let parts = [("project_id", project), ("location", location), ("cluster_name", cluster)];
+    Some(format!("({})", parts.map(|(name, value)| label(name, value)).join(" AND ")))
+}
+
+fn label(name: &str, value: &str) -> String {
+    format!("resource.labels.{name}={}", quoted(value))
 }
 
 /// Returns a second within the years that a timestamp can name.

@@ -32,7 +32,7 @@ pub(crate) struct Service {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ListRequest<'a> {
-    pub(crate) resource_names: [String; 1],
+    pub(crate) resource_names: Vec<String>,
     pub(crate) filter: &'a str,
     pub(crate) order_by: &'static str,
     pub(crate) page_size: i32,

@@ -51,7 +51,7 @@ pub fn exported(record: &str) -> Result<Enveloped, DecodeError> {
     }
     let decoded = decode(event.message.as_bytes())?;
     let record_id = event.event_id.or(event.id).map(|id| format!("{stream}/{id}")).unwrap_or_default();
-    Ok(Enveloped { decoded, time_ms: event.timestamp, record_id, cluster: None })
+    Ok(Enveloped { decoded, time_ms: event.timestamp, record_id, cluster: None, cluster_id: None })
 }
 
 #[derive(Deserialize)]
@@ -72,7 +72,7 @@ fn exported_line(line: &str) -> Result<Enveloped, DecodeError> {
         .parse::<Timestamp>()
         .map_err(|_| DecodeError::NotJson(format!("it begins with {:?}, which is not a time", bounded(time, 40))))?
         .as_millisecond();
-    Ok(Enveloped { decoded, time_ms, record_id: String::new(), cluster: None })
+    Ok(Enveloped { decoded, time_ms, record_id: String::new(), cluster: None, cluster_id: None })
 }
 
 /// Returns an event as a record, or `None` where it has no time, no text, or no id of its own.

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::config::http::HttpResponse;
@@ -17,9 +16,9 @@ use stakeout_http::{Lease, Network, Session};
 
 use crate::config::AUDIT_STREAM_PREFIX;
 use crate::failure::{self, Asked};
+use crate::fetch::ANSWER_TIMEOUT;
+use crate::sessions::Sessions;
 
-/// Longest wait for a whole answer, which holds at most 50 groups or streams.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the names of all log groups of EKS begin with.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
 const GROUP_PREFIX: &str = "/aws/eks/";
@@ -73,10 +72,11 @@ pub struct LastWritten {
 }
 
 impl CloudWatchRegion {
-    /// Prepares to ask over `network`, and sends no request yet.
+    /// Prepares to ask over `network`, with the session that logs of the same access have, and sends no request yet.
     #[must_use]
-    pub fn new(access: Access, network: &Network) -> CloudWatchRegion {
-        CloudWatchRegion { access, network: network.clone(), session: Arc::default() }
+    pub fn sharing(access: Access, network: &Network, sessions: &Sessions) -> CloudWatchRegion {
+        let session = sessions.of(&access);
+        CloudWatchRegion { access, network: network.clone(), session }
     }
 
     /// Returns the access.

@@ -18,11 +18,12 @@ use stakeout_http::{Lease, Network, Session};
 use crate::config::{CloudWatchConfig, group_arn, group_name};
 use crate::failure::{Asked, FilterFailure};
 use crate::page_position::{PagePosition, Pass, token_gone};
+use crate::sessions::Sessions;
 use crate::{decode, failure, pushdown};
 
 /// Longest wait for a whole answer: the service gives a page back within seconds even where it found nothing, and 1 MB
 /// takes a slow line no longer than this.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most events that a page may be asked for. <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 const PAGE_SIZE_MAX: i32 = 10_000;
 /// How many empty pages are followed to find out whether there is any record at all. Without a filter the first page
@@ -45,7 +46,14 @@ impl CloudWatch {
     /// the first request, and again when the service no longer accepts the credentials.
     #[must_use]
     pub fn new(config: CloudWatchConfig, network: &Network) -> CloudWatch {
-        CloudWatch { config, network: network.clone(), session: Arc::default() }
+        CloudWatch::sharing(config, network, &Sessions::default())
+    }
+
+    /// Prepares as [`CloudWatch::new`] does, with the session that others of the same access have.
+    #[must_use]
+    pub fn sharing(config: CloudWatchConfig, network: &Network, sessions: &Sessions) -> CloudWatch {
+        let session = sessions.of(&config.access);
+        CloudWatch { config, network: network.clone(), session }
     }
 
     /// Returns the config.

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! config -> pushdown (what the service may leave out) -> decode (event -> record) -> page_position (pass and token)
-//!   -> failure (error -> what the caller may do) -> fetch (one request) -> doctor (a few requests that check a log)
+//!   -> failure (error -> what the caller may do) -> sessions (clients, shared) -> fetch (one request)
+//!   -> doctor (a few requests that check a log)
 //! discovery (which logs there are, and which of them are written)
 //! ```
 
@@ -14,6 +15,7 @@ pub mod pushdown;
 pub mod decode;
 mod page_position;
 mod failure;
+mod sessions;
 mod fetch;
 mod doctor;
 mod discovery;
@@ -21,3 +23,4 @@ mod discovery;
 pub use config::{CloudWatchConfig, audit_log_command, requests_per_second};
 pub use discovery::{CloudWatchRegion, GroupOwners, GroupPage, LastWritten, ListedGroup};
 pub use fetch::CloudWatch;
+pub use sessions::Sessions;

@@ -2,8 +2,9 @@
 //!
 //! Rules never see these requests. A query that fails or is cut changes no finding but for its context.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ use crate::finding::{Finding, FindingKey};
 use crate::observation::{Identity, Observation};
 use crate::prefilter::Prefilter;
 use crate::response_code::{ResponseCode, ResponseCodes};
+use crate::source::ALL_CLUSTERS;
 use crate::text::bounded;
 use crate::time::{Second, Window};
 
@@ -88,6 +90,7 @@ pub struct ContextReader {
 /// What the reader keeps of a request.
 struct KeptRequest {
     at: Second,
+    cluster: Arc<str>,
     code: Option<i64>,
     operation: String,
     namespace: Option<String>,
@@ -128,13 +131,18 @@ impl ContextReader {
         self.requests.len() >= REQUESTS_MAX as usize
     }
 
+    fn asked_clusters(&self) -> String {
+        let clusters: BTreeSet<&str> = self.requests.iter().map(|request| &*request.cluster).collect();
+        bounded(&clusters.into_iter().collect::<Vec<_>>().join(", "), VALUE_CHARS_MAX)
+    }
+
     /// Returns the query.
     #[must_use]
     pub fn query(&self) -> &ContextQuery {
         &self.query
     }
 
-    /// Returns what the source asked `cluster` for.
+    /// Returns what the source asked `cluster` for; of a log of several clusters, those that it asked.
     #[must_use]
     pub fn finish(self, cluster: &str) -> SourceActivity {
         let mut window = self.query.window;
@@ -149,7 +157,7 @@ impl ContextReader {
             self.requests.iter().partition(|request| request.is_allowed());
         let all = || self.requests.iter();
         SourceActivity {
-            cluster: cluster.to_owned(),
+            cluster: if cluster == ALL_CLUSTERS { self.asked_clusters() } else { cluster.to_owned() },
             window,
             requests: self.requests.len() as u64,
             is_cut: self.is_cut,
@@ -184,6 +192,7 @@ impl KeptRequest {
         let own = event.source_ips.iter().rposition(is_own);
         KeptRequest {
             at: observation.first,
+            cluster: observation.cluster.clone(),
             code: event.response_code,
             operation: text(format!("{verb} {asked}").trim()),
             namespace: object.and_then(|object| kept(&object.namespace)),

@@ -55,6 +55,8 @@ pub struct Enveloped {
     pub record_id: String,
     /// The cluster that audited the request, if the envelope names it.
     pub cluster: Option<String>,
+    /// The provider's own id of this cluster, which no other cluster has, if the envelope names it whole.
+    pub cluster_id: Option<String>,
 }
 
 /// Why a record is not an audit event. Such a record is counted and reported; it never stops a page.

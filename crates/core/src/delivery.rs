@@ -7,6 +7,7 @@ use crate::incident_key::IncidentKey;
 use crate::notice::Notice;
 use crate::route::{Route, Routed, Unwanted};
 use crate::shown::ShownChange;
+use crate::source::ALL_CLUSTERS;
 use crate::time::Second;
 
 /// Most entries of one stored delivery: settling one of thousands of messages rewrites its whole delivery.
@@ -174,10 +175,11 @@ impl NotificationFilter {
         }
     }
 
-    /// Returns whether this destination hears of the notice: of one about a log, if it hears of the log's cluster.
+    /// Returns whether this destination hears of the notice: of one about a log, if it hears of the log's cluster,
+    /// or if the log holds those of several.
     #[must_use]
     pub fn wants_notice(&self, notice: &Notice) -> bool {
-        !notice.is_about_a_log() || self.route.has_cluster(&notice.cluster)
+        !notice.is_about_a_log() || notice.cluster == ALL_CLUSTERS || self.route.has_cluster(&notice.cluster)
     }
 
     fn wants_activity(&self, activity: Activity, is_escalated: bool) -> bool {
@@ -238,7 +240,7 @@ mod tests {
         let route = Route {
             level_min: Level::Medium,
             level_max: Level::Medium,
-            clusters: Some(["prod".to_owned()].into()),
+            clusters: Some(vec![glob::Pattern::new("prod").expect("a name")]),
             ..Route::from_level(Subjects::Both, Level::Informational)
         };
         let filter =
@@ -274,11 +276,12 @@ mod tests {
             window: Window::new(Second(0), Second(60)).expect("not empty"),
             kind,
         };
-        let clusters = Some(["prod".to_owned()].into());
+        let clusters = Some(vec![glob::Pattern::new("prod").expect("a name")]);
         let route = Route { clusters, ..Route::from_level(Subjects::Both, Level::High) };
         let filter = NotificationFilter { destination: "team".to_owned(), route, every_change: true };
         assert!(filter.wants_notice(&notice("prod", NoticeKind::Silent { windows: 3 })));
         assert!(!filter.wants_notice(&notice("dev", NoticeKind::Silent { windows: 3 })));
+        assert!(filter.wants_notice(&notice(ALL_CLUSTERS, NoticeKind::Silent { windows: 3 })));
         assert!(filter.wants_notice(&notice("dev", NoticeKind::StateGone)));
     }
 }

@@ -348,7 +348,7 @@ impl Search<'_> {
 
 impl FoundEvent {
     fn of_envelope(enveloped: Enveloped, provider: Provider) -> FoundEvent {
-        let Enveloped { decoded, time_ms, record_id, cluster } = enveloped;
+        let Enveloped { decoded, time_ms, record_id, cluster, .. } = enveloped;
         let record_id = Some(record_id).filter(|id| !id.is_empty());
         FoundEvent { decoded, time_ms: Some(time_ms), record_id, cluster, provider }
     }

@@ -61,6 +61,7 @@ pub mod context_query;
 pub mod follow_up;
 pub mod past_windows;
 pub mod retirement;
+pub mod known_clusters;
 pub mod progress;
 pub mod discovery;
 pub mod watched_day;

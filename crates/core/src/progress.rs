@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context_query::{CONTEXT_QUERIES_MAX, ContextQuery};
 use crate::follow_up::FollowUp;
+use crate::known_clusters::KnownClusters;
 use crate::notice::NoticeKind;
 use crate::past_windows::{PastWindows, WindowMark};
 use crate::retirement::Retirement;
@@ -63,6 +64,9 @@ pub struct Progress {
     /// The tick at which it was found to be written again, if it ever was.
     #[serde(default)]
     pub returned_at: Option<Second>,
+    /// The clusters that were seen in it, if it holds events of several.
+    #[serde(default, skip_serializing_if = "KnownClusters::is_empty")]
+    pub clusters: KnownClusters,
 }
 
 impl Progress {
@@ -83,6 +87,7 @@ impl Progress {
             past: PastWindows::new(cursor),
             retired: None,
             returned_at: None,
+            clusters: KnownClusters::default(),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use glob::Pattern;
+
 use crate::finding::Finding;
 use crate::incident::Incident;
 use crate::rule::Level;
@@ -27,8 +29,9 @@ pub struct Route {
     pub level_min: Level,
     /// The highest level that it hears of. An incident that rises above it is reported once more, as the last word.
     pub level_max: Level,
-    /// The clusters of which one must be asked; `None` for all.
-    pub clusters: Option<BTreeSet<String>>,
+    /// Names or patterns, of which one must fit a cluster that was asked; `None` for all. They are judged when there is
+    /// something to say, because a log may hold events of clusters that nobody knew before.
+    pub clusters: Option<Vec<Pattern>>,
     /// The rules of which one must match; `None` for all.
     pub rules: Option<BTreeSet<String>>,
 }
@@ -97,7 +100,7 @@ impl Route {
     /// Returns whether the destination hears of a notice about the log of `cluster`.
     #[must_use]
     pub fn has_cluster(&self, cluster: &str) -> bool {
-        self.clusters.as_ref().is_none_or(|named| named.contains(cluster))
+        self.clusters.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| fits(pattern, cluster)))
     }
 
     fn judge(&self, others: Subjects, routed: &Routed) -> Result<(), Unwanted> {
@@ -108,11 +111,21 @@ impl Route {
             _ if self.subjects == others => Err(Unwanted::Subject(others)),
             Routed { level, .. } if *level < self.level_min => Err(Unwanted::BelowMin(self.level_min)),
             Routed { level, .. } if *level > self.level_max => Err(Unwanted::AboveMax(self.level_max)),
-            Routed { clusters, .. } if !is_named(&self.clusters, clusters) => Err(Unwanted::Clusters),
+            Routed { clusters, .. }
+                if self.clusters.is_some() && !clusters.iter().any(|name| self.has_cluster(name)) =>
+            {
+                Err(Unwanted::Clusters)
+            }
             Routed { rules, .. } if !is_named(&self.rules, rules) => Err(Unwanted::Rules),
             _ => Ok(()),
         }
     }
+}
+
+/// Returns whether a name is the pattern's text or fits it.
+#[must_use]
+pub fn fits(pattern: &Pattern, name: &str) -> bool {
+    pattern.as_str() == name || pattern.matches(name)
 }
 
 /// Writes the reason in the words of the config.
@@ -143,7 +156,7 @@ mod tests {
             subjects: Subjects::Incidents,
             level_min: Level::Low,
             level_max: Level::High,
-            clusters: Some(names(&["prod-eu", "prod-us"])),
+            clusters: Some(["prod-eu", "*-us"].map(|text| Pattern::new(text).expect("a pattern")).to_vec()),
             rules: Some(names(&["token-spray"])),
         };
         let of =

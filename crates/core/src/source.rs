@@ -42,7 +42,8 @@ impl fmt::Display for Provider {
 ///
 /// For CloudWatch `cloudwatch/ACCOUNT-OR-ENDPOINT/REGION/LOG-GROUP`, for Cloud Logging
 /// `cloud_logging/PROJECT/LOCATION/CLUSTER`, for Log Analytics `azure_monitor/WORKSPACE/TABLE/CLUSTER`, for a file
-/// `file/PATH`.
+/// `file/PATH`. For all clusters at once it is `cloud_logging/*/FIRST-RESOURCE` and
+/// `azure_monitor/WORKSPACE/TABLE/*`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LogId(pub String);
@@ -58,14 +59,17 @@ impl fmt::Display for LogId {
 #[serde(transparent)]
 pub struct SourceId(pub u32);
 
-/// One log of one cluster, as configured.
+/// The cluster of a source whose log holds events of several.
+pub const ALL_CLUSTERS: &str = "*";
+
+/// One log, of one cluster or of several, as configured.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     /// The name from the config, for people.
     pub name: String,
     /// The service that keeps the log.
     pub provider: Provider,
-    /// The cluster whose API server writes the log.
+    /// The cluster whose API server writes the log; [`ALL_CLUSTERS`] where several do.
     pub cluster: Arc<str>,
     /// What the log is.
     pub log: LogId,

@@ -7,11 +7,12 @@ use std::fmt::Display;
 /// a page.
 pub const REASON_CHARS_MAX: usize = 600;
 
-/// Returns the text of a service, fit for an error: visible, and at most [`REASON_CHARS_MAX`] characters.
+/// Returns the text of a service, fit for an error: one visible line of at most [`REASON_CHARS_MAX`] characters.
 #[must_use]
 pub fn reason(text: &str) -> String {
     // A page is cut before it is searched for invisible characters, and cut again after they are spelled out.
-    bounded(&visible(&bounded(text, REASON_CHARS_MAX)), REASON_CHARS_MAX)
+    let line = bounded(text, REASON_CHARS_MAX).replace(['\r', '\n'], " ");
+    bounded(&visible(line.trim_end()), REASON_CHARS_MAX)
 }
 
 /// Returns `text` cut to `chars_max` characters; a cut text ends in `…` and is no longer than the limit.
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn a_reason_is_bounded_even_after_it_is_spelled_out() {
         assert_eq!(reason(&"\u{7}".repeat(5_000)).chars().count(), REASON_CHARS_MAX);
-        assert_eq!(reason("a\nb"), "a\\u{a}b");
+        assert_eq!(reason("a\nb\u{202e}\n"), "a b\\u{202e}");
     }
 
     #[test]

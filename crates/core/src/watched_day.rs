@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::day_report::{Day, DayReport};
 use crate::past_windows::WindowMark;
 use crate::progress::{Gap, Progress};
+use crate::source::ALL_CLUSTERS;
 use crate::time::{Second, Window};
 
 /// How long after its end a day waits for logs that are not read, in seconds: as long as a window that fails until it is a gap.
@@ -43,7 +44,13 @@ pub fn report(day: Day, logs: &[WatchedLog<'_>], ends: &[Second]) -> DayReport {
     let mut report = DayReport { windows_scheduled: ends.len(), ..DayReport::default() };
     let mut clusters = BTreeSet::new();
     for log in watched_on(day, logs) {
-        clusters.insert(log.cluster);
+        if log.cluster == ALL_CLUSTERS {
+            let known = log.progress.into_iter().flat_map(|progress| progress.clusters.iter());
+            let watched = known.filter(|(_, cluster)| cluster.retired.is_none_or(|it| day.begin() < it.since));
+            clusters.extend(watched.map(|(_, cluster)| cluster.name.as_str()));
+        } else {
+            clusters.insert(log.cluster);
+        }
         report.logs += 1;
         if is_unread(day, log) {
             if report.unread.len() < UNREAD_MAX {

@@ -55,6 +55,7 @@ use stakeout_core::check::Examination;
 use stakeout_core::decode::{DecodeError, Decoded, Enveloped};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::finder::Envelope;
+use stakeout_core::known_clusters::{Census, ClusterLogs};
 use stakeout_core::needle::Needles;
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken, RawRecord};
@@ -66,6 +67,7 @@ use stakeout_notify::console::Service;
 use crate::file_log::FileLog;
 use crate::outbound::Outbound;
 use crate::section::SectionReader;
+use crate::section::cluster_choice::ClusterChoice;
 use budget::{Budget, Budgets};
 
 #[cfg(feature = "demo")]
@@ -279,6 +281,69 @@ impl Settings {
         })
     }
 
+    /// Reads the section of `cloud` in a discovery, where one log holds the events of all clusters. Returns the logs with what
+    /// tells them apart, if there are several.
+    pub(crate) fn read_all(
+        cloud: Cloud,
+        at: &At<'_>,
+        reader: &mut SectionReader<'_>,
+    ) -> Result<(Vec<(String, Settings)>, ClusterChoice), Diagnostic> {
+        if let Some(feature) = cloud.profile().missing_feature {
+            return Err(at.error(
+                format!("{} is not built into this binary", cloud.config_key()),
+                format!("build with the cargo feature {feature}, or remove this discovery"),
+            ));
+        }
+        Ok(match cloud {
+            Cloud::Gke(()) => {
+                let (logs, choice) = gke::Settings::read_all(at, reader)?;
+                (logs.into_iter().map(|(name, settings)| (name, Cloud::Gke(settings))).collect(), choice)
+            }
+            Cloud::Aks(()) => {
+                let (logs, choice) = aks::Settings::read_all(at, reader)?;
+                (logs.into_iter().map(|(name, settings)| (name, Cloud::Aks(settings))).collect(), choice)
+            }
+            Cloud::File(()) | Cloud::Eks(()) => return Err(at.error("not a log of several clusters", "remove it")),
+        })
+    }
+
+    /// Returns the settings of one cluster of a log that holds events of several, by the id that the provider gives it.
+    pub(crate) fn of_cluster(&self, id: &str) -> Option<Settings> {
+        match self {
+            Cloud::Gke(settings) => settings.of_cluster(id).map(Cloud::Gke),
+            Cloud::Aks(settings) => settings.of_cluster(id).map(Cloud::Aks),
+            Cloud::File(_) | Cloud::Eks(_) => None,
+        }
+    }
+
+    /// Returns the ids that a log of this one cluster may have in a config.
+    pub(crate) fn log_ids(&self) -> Vec<LogId> {
+        let ids = match self {
+            Cloud::Gke(settings) => settings.log_ids(),
+            Cloud::Aks(settings) => settings.log_ids(),
+            Cloud::File(_) | Cloud::Eks(_) => Vec::new(),
+        };
+        ids.into_iter().map(LogId).collect()
+    }
+
+    /// Returns the variables of the cluster's name in a discovery, with their values.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Cloud::Gke(settings) => settings.variables(),
+            Cloud::Aks(settings) => settings.variables(),
+            Cloud::File(_) | Cloud::Eks(_) => Vec::new(),
+        }
+    }
+
+    /// Returns the command that switches the audit log of the cluster on.
+    pub(crate) fn switch_on(&self) -> String {
+        match self {
+            Cloud::Gke(settings) => settings.switch_on(),
+            Cloud::Aks(settings) => settings.switch_on(),
+            Cloud::File(_) | Cloud::Eks(_) => String::new(),
+        }
+    }
+
     /// Returns the label of the cloud.
     pub(crate) fn provider(&self) -> Provider {
         let cloud = match self {
@@ -359,14 +424,24 @@ impl Client {
         })
     }
 
-    /// Returns the event in a record of the service.
-    pub(crate) fn decode(&self, record: &RawRecord) -> Result<Decoded, DecodeError> {
+    /// Returns which clusters wrote such logs within the window, of a log that holds events of several.
+    pub(crate) async fn census(&self, window: Window, logs: ClusterLogs) -> Result<Census, FetchError> {
         match self {
-            Cloud::File(client) => match *client {},
-            Cloud::Eks(_) => eks::decode(&record.body),
-            Cloud::Gke(_) => gke::decode(&record.body),
-            Cloud::Aks(_) => aks::decode(&record.body),
+            Cloud::Gke(client) => client.census(window, logs).await,
+            Cloud::Aks(client) => client.census(window, logs).await,
+            Cloud::File(_) | Cloud::Eks(_) => Ok(Census::default()),
         }
+    }
+
+    /// Returns the event in a record of the service, and the id of its cluster where the record has it.
+    pub(crate) fn decode(&self, record: &RawRecord) -> Result<(Decoded, Option<String>), DecodeError> {
+        let enveloped = match self {
+            Cloud::File(client) => match *client {},
+            Cloud::Eks(_) => eks::decode(&record.body)?,
+            Cloud::Gke(_) => gke::decode(&record.body)?,
+            Cloud::Aks(_) => aks::decode(&record.body)?,
+        };
+        Ok((enveloped.decoded, enveloped.cluster_id))
     }
 }
 

@@ -122,15 +122,8 @@ pub(crate) struct Config {
 impl Config {
     /// Returns the names of all clusters, or `None` where a discovery finds more of them.
     pub(crate) fn clusters(&self) -> Option<Vec<&str>> {
-        self.discover.is_empty().then(|| self.sources.iter().map(|one| &*one.source.cluster).collect())
-    }
-
-    /// Returns the config with other sources. Its routes name the clusters of these.
-    pub(crate) fn with_sources(&self, sources: Vec<SourceConfig>) -> Config {
-        let mut config = Config { sources, ..self.clone() };
-        let clusters: Vec<&str> = config.sources.iter().map(|one| &*one.source.cluster).collect();
-        config.notify.iter_mut().for_each(|one| route::name_clusters(&mut one.route, &one.clusters, &clusters));
-        config
+        let is_named = self.discover.is_empty() && self.sources.iter().all(|one| one.shared.is_none());
+        is_named.then(|| self.sources.iter().map(|one| &*one.source.cluster).collect())
     }
 
     /// Reads the config file at `path`, and the secrets in `secrets`; the others are empty. `environment` looks up `${NAME}`.
@@ -165,10 +158,7 @@ impl Config {
         let mut reader = SectionReader::new(base, environment);
         let config = sections(&At::top(file, &node), secrets, &mut reader, &mut errors);
         match config {
-            Some(config) if errors.is_empty() => {
-                let sources = config.sources.clone();
-                Ok(Config { warnings: in_order(reader.into_warnings()), ..config.with_sources(sources) })
-            }
+            Some(config) if errors.is_empty() => Ok(Config { warnings: in_order(reader.into_warnings()), ..config }),
             _ => Err(in_order(errors)),
         }
     }
@@ -196,7 +186,7 @@ fn sections(
     } else {
         sources::read(&map, &for_sources, reader, errors)
     };
-    let discover = discover::read(&map, &for_sources, errors);
+    let discover = discover::read(&map, &for_sources, sources.as_deref().unwrap_or_default(), reader, errors);
     // What a discovery will find is not known.
     let named = sources.as_ref().filter(|_| map.get("discover").is_none());
     let clusters: Option<Vec<&str>> =
@@ -215,14 +205,15 @@ fn sections(
     let rows_max = keep(rows_max(&map), errors);
     let budget = keep(budget(&map), errors);
     let ca_file = keep(ca_file(&map, reader), errors);
+    let (discover, shared) = discover?;
     Some(Config {
         schedule: schedule?,
         state: state?,
         rules: rules?,
         disabled_rules: disabled_rules?,
         trusted_proxies: trusted_proxies?,
-        sources: sources?,
-        discover: discover?,
+        sources: sources?.into_iter().chain(shared).collect(),
+        discover,
         notify: notify?,
         daily: daily?,
         silences: silences?,

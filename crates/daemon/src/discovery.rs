@@ -11,6 +11,7 @@ use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::progress::Progress;
 use stakeout_core::retirement::RetirementReason;
 use stakeout_core::source::{LogId, Source};
+use stakeout_core::text::counted;
 use stakeout_core::time::{Second, Window};
 use stakeout_notify::notice;
 use tokio::sync::Semaphore;
@@ -60,7 +61,7 @@ pub(crate) async fn tick(
         }
     }
     let mut summary = current.tick(tick, shutdown, bar).await?;
-    summary.logs_pending += failures.len();
+    summary.discovery_failures += failures.len();
     summary.troubles.extend(failures);
     Ok(summary)
 }
@@ -99,7 +100,7 @@ struct Candidate {
 impl<'w> Round<'w> {
     async fn begin(watch: &'w Arc<Watch>, at: Second) -> Result<Round<'w>, StateError> {
         let (progresses, _) = watch.writer().progresses().await?;
-        let named = watch.config().sources.iter().filter(|one| one.found_by.is_none());
+        let named = watch.config().sources.iter().filter(|one| !one.is_found());
         Ok(Round {
             watch,
             at,
@@ -142,7 +143,7 @@ impl<'w> Round<'w> {
                 self.sources.pop_last();
             }
         }
-        let named = self.watch.config().sources.iter().filter(|one| one.found_by.is_none()).cloned();
+        let named = self.watch.config().sources.iter().filter(|one| !one.is_found()).cloned();
         let sources: Vec<SourceConfig> = named.chain(self.sources.into_values()).collect();
         let names: BTreeSet<&String> = self.watch.lists().iter().map(|list| &list.source.name).collect();
         for name in names {
@@ -179,12 +180,15 @@ impl<'w> Round<'w> {
 
     /// Stores of each list when it was read or that it fails.
     async fn note_lists(&mut self, listings: &[(Arc<LogList>, Listing)]) -> Result<(), StateError> {
-        let mut requests = Vec::new();
+        let mut changes: Vec<(&Source, Progress, Option<NoticeKind>, Right)> = Vec::new();
         for (list, listing) in listings {
             let stored = self.stored.get(&list.source.log).cloned();
             let mut progress = stored.unwrap_or_else(|| Progress::new(list.source.log.clone(), self.at));
             let kind = match listing {
-                Listing::Unchanged => continue,
+                Listing::Unchanged { has_logs } => {
+                    *self.listed.entry(list.source.name.clone()).or_default() |= has_logs;
+                    continue;
+                }
                 Listing::Whole(logs) => {
                     *self.listed.entry(list.source.name.clone()).or_default() |= !logs.is_empty();
                     progress.note_listed(self.at)
@@ -198,13 +202,23 @@ impl<'w> Round<'w> {
                 }
             };
             // Each replica reads the lists, and one of them says how that went.
-            let duty = Duty::Log(list.source.log.clone());
-            if let Some(right) = self.watch.replica().right(&duty) {
-                requests.push(self.request(&list.source, progress, kind, &right));
+            if let Some(right) = self.watch.replica().right(&Duty::Log(list.source.log.clone())) {
+                changes.push((&list.source, progress, kind, right));
             }
         }
         let mut tasks = JoinSet::new();
-        for request in requests {
+        for (index, (source, progress, kind, right)) in changes.iter().enumerate() {
+            // What several lists have in common, such as missing credentials, is one notice, of the first of them.
+            let is_alike = |(other, _, its, _): &&(&Source, Progress, Option<NoticeKind>, Right)| {
+                kind.is_some() && its == kind && other.name == source.name
+            };
+            let is_first = !changes[..index].iter().any(|change| is_alike(&change));
+            let others = changes[index + 1..].iter().filter(is_alike).count();
+            let mut request = self.request(source, progress.clone(), kind.clone().filter(|_| is_first), right);
+            if others > 0 {
+                let place = format!("{} and {}", source.cluster, counted(others as u64, "other place"));
+                request.notices.iter_mut().for_each(|notice| notice.cluster.clone_from(&place));
+            }
             let writer = self.watch.writer().clone();
             tasks.spawn(async move { writer.close(request).await });
         }

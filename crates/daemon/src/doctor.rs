@@ -12,10 +12,11 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use stakeout_core::check::{Check, Status};
 use stakeout_core::diagnostic::suggestion;
-use stakeout_core::source::Source;
+use stakeout_core::source::{ALL_CLUSTERS, Source};
 use stakeout_core::text::visible;
 use stakeout_core::time::{Second, Window};
 use stakeout_ledger::PostgresOptions;
+use stakeout_notify::console::Consoles;
 use tokio::task::JoinSet;
 
 use crate::bootstrap::{self, ConfigArgs};
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         let mut budgets = Budgets::new(config.budget);
         let mut tasks = JoinSet::new();
         for (index, source) in config.sources.iter().enumerate() {
-            let log = Log::open(source, &mut budgets, &outbound)?;
+            let log = Log::open(source, &mut budgets, &outbound, &Consoles::default())?;
             let (prefilter, trusted) = (prefilter.clone(), config.trusted_proxies.clone());
             tasks.spawn(async move {
                 let checks = async {
@@ -100,9 +101,22 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
         }
         for (index, list) in LogList::of(&config.discover, &mut budgets, &outbound).into_iter().enumerate() {
             let index = config.sources.len() + index;
+            let (prefilter, outbound) = (prefilter.clone(), outbound.clone());
+            let mut budgets = Budgets::new(config.budget);
             tasks.spawn(async move {
+                let checks = async {
+                    let (mut checks, sample) = list.checks().await;
+                    if let Some(sample) = sample {
+                        // A client of AWS can always be set up.
+                        if let Ok(log) = Log::open(&sample, &mut budgets, &outbound, &Consoles::default()) {
+                            let read = log.checks(window, &prefilter, now).await;
+                            checks.extend(of_sample(&sample.source.cluster, read));
+                        }
+                    }
+                    checks
+                };
                 let checks = tokio::select! {
-                    checks = list.checks() => checks,
+                    checks = checks => checks,
                     () = clock::sleep(TIME_LIMIT) => vec![unanswered()],
                 };
                 (index, list.source.clone(), checks)
@@ -197,6 +211,15 @@ fn unreadable(error: &Failure) -> Check {
     Check::of("database", Status::Unknown, error.to_string(), fix)
 }
 
+/// Returns what is wrong with one of the clusters that a discovery finds, or that nothing is.
+fn of_sample(cluster: &str, checks: Vec<Check>) -> Vec<Check> {
+    let wrong: Vec<Check> = checks.into_iter().filter(|check| check.status != Status::Good).collect();
+    if wrong.is_empty() {
+        return vec![Check::good("read", format!("the log of {cluster} can be read, and records reads"))];
+    }
+    wrong.into_iter().map(|check| Check { finding: format!("{cluster}: {}", check.finding), ..check }).collect()
+}
+
 /// Returns the last window of the schedule that has ended.
 fn last_window(config: &Config, now: Timestamp) -> anyhow::Result<Window> {
     let schedule = &config.schedule;
@@ -232,7 +255,11 @@ fn print(out: &mut impl Write, format: Format, source: &Source, checks: &[Check]
             writeln!(out, "{line}")
         }
         Format::Text => {
-            writeln!(out, "{} ({}, cluster {})", source.name, source.provider, source.cluster)?;
+            let whose = match &*source.cluster {
+                ALL_CLUSTERS => "all clusters".to_owned(),
+                cluster => format!("cluster {cluster}"),
+            };
+            writeln!(out, "{} ({}, {whose})", source.name, source.provider)?;
             checks.iter().try_for_each(|check| print_check(out, check))
         }
     }

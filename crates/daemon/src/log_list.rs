@@ -36,15 +36,18 @@ pub(crate) struct LogList {
     finder: Finder,
     /// The list, as though it were a log: its progress says when it was read, and whether it fails.
     pub(crate) source: Source,
-    /// The tick at which it was read last.
-    read_at: Mutex<Option<Second>>,
+    /// The tick at which it was read last, and whether it had any log.
+    read_at: Mutex<Option<(Second, bool)>>,
 }
 
 /// What a list holds.
 #[derive(Debug)]
 pub(crate) enum Listing {
     /// It was read at this tick already.
-    Unchanged,
+    Unchanged {
+        /// Whether it had any log.
+        has_logs: bool,
+    },
     /// All logs.
     Whole(Vec<FoundLog>),
     /// Some of them, and why not all.
@@ -73,8 +76,8 @@ impl LogList {
 
     /// Reads the list for the tick `at`, once.
     pub(crate) async fn read(&self, at: Second) -> Listing {
-        if *self.read_at() == Some(at) {
-            return Listing::Unchanged;
+        if let Some((_, has_logs)) = self.read_at().filter(|(read_at, _)| *read_at == at) {
+            return Listing::Unchanged { has_logs };
         }
         let listing = match tokio::time::timeout(LIST_TIME_MAX, self.pages()).await {
             Ok(Ok((logs, None))) => Listing::Whole(logs),
@@ -82,13 +85,13 @@ impl LogList {
             Ok(Err(error)) => Listing::Failed(error.reason),
             Err(_) => Listing::Failed(format!("no answer within {} s", LIST_TIME_MAX.as_secs())),
         };
-        if let Listing::Whole(_) = listing {
-            *self.read_at() = Some(at);
+        if let Listing::Whole(logs) = &listing {
+            *self.read_at() = Some((at, !logs.is_empty()));
         }
         listing
     }
 
-    fn read_at(&self) -> std::sync::MutexGuard<'_, Option<Second>> {
+    fn read_at(&self) -> std::sync::MutexGuard<'_, Option<(Second, bool)>> {
         self.read_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,9 +136,10 @@ impl LogList {
         Ok(judge(written, log.created_ms, at))
     }
 
-    /// Checks the list for the doctor.
-    pub(crate) async fn checks(&self) -> Vec<Check> {
+    /// Checks the list for the doctor. Returns one of its logs too, to be read.
+    pub(crate) async fn checks(&self) -> (Vec<Check>, Option<SourceConfig>) {
         let mut checks = self.finder.setup();
+        let mut sample = None;
         match self.pages().await {
             Ok((logs, left_out)) => {
                 let named: Vec<&str> = logs.iter().take(NAMED_MAX).map(|log| log.cluster.as_str()).collect();
@@ -157,11 +161,12 @@ impl LogList {
                 checks.extend(left_out.map(limit));
                 if let Some(log) = logs.first() {
                     checks.push(self.streams_check(log).await);
+                    sample = Some(self.source_of(log));
                 }
             }
             Err(error) => checks.push(Check::of("permission", Status::Bad, error.reason, self.finder.fix())),
         }
-        checks
+        (checks, sample)
     }
 
     async fn streams_check(&self, log: &FoundLog) -> Check {

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::metric;
 use crate::replica::Right;
-use crate::scan::{Log, ScanCost, ScanOptions, WindowScan};
+use crate::scan::{ClusterNews, Log, ScanCost, ScanOptions, WindowScan};
 use crate::schedule::DueWindows;
 use crate::shutdown::Shutdown;
 use crate::source_page::CostLog;
@@ -78,6 +78,7 @@ impl<'a> LogTask<'a> {
         engine: &'a Arc<EngineConfig>,
         right: &'a Right,
     ) -> LogTask<'a> {
+        log.remember(&progress.clusters);
         LogTask { log, progress, at, options, writer, engine, right, urgent: Vec::new(), last_cost: None }
     }
 
@@ -172,18 +173,24 @@ impl<'a> LogTask<'a> {
         let begun = clock::monotonic();
         match log.scan(window, is_reread, self.options).await {
             Ok(scan) => {
+                let mut clusters = ClusterNews::default();
                 let kinds = if is_reread {
                     [self.progress.note_reread(window, at, &scan.lost), None, None]
                 } else {
                     self.last_cost = Some(scan.cost);
-                    let silence = self.progress.note_read(window, at, &log.reread_seconds, scan.has_records);
+                    clusters = log.census(window).await;
+                    let has_records = scan.has_records.or(clusters.has_records);
+                    let silence = self.progress.note_read(window, at, &log.reread_seconds, has_records);
                     if read == Read::Late {
                         self.progress.note_late(window);
                     }
                     let lost = self.progress.note_lost(window, at, &log.reread_seconds, &scan.lost);
                     [silence, lost, self.progress.note_hidden_proxies(scan.counted.hidden_proxies())]
                 };
-                self.commit_window(window, scan, kinds.into_iter().flatten(), begun.elapsed()).await?;
+                let notices = self.notices(window, kinds.into_iter().flatten()).into_iter();
+                let of_cluster = |(cluster, kind)| Notice { source: log.source.name.clone(), cluster, window, kind };
+                let notices = notices.chain(clusters.changes.into_iter().map(of_cluster)).collect();
+                self.commit_window(window, scan, notices, begun.elapsed()).await?;
                 Ok(true)
             }
             Err(error) => {
@@ -216,7 +223,7 @@ impl<'a> LogTask<'a> {
                     let sources = batch.follow_ups.iter().map(|follow_up| follow_up.sources.len()).sum();
                     let lost = self.progress.unreported(&scan.lost);
                     let kind = lost.map(|reason| NoticeKind::NotFollowedUp { sources, reason });
-                    self.commit_window(window, scan, kind, begun.elapsed()).await?;
+                    self.commit_window(window, scan, self.notices(window, kind), begun.elapsed()).await?;
                 }
                 Err(error) => {
                     metric::window_failed(&self.log.source.name);
@@ -251,14 +258,14 @@ impl<'a> LogTask<'a> {
         &mut self,
         window: Window,
         scan: WindowScan,
-        kinds: impl IntoIterator<Item = NoticeKind>,
+        notices: Vec<Notice>,
         took: Duration,
     ) -> Result<(), StateError> {
         let WindowScan { counted, cost, changes_minutes, lost, .. } = scan;
         let counts = counted.counts();
         // After a flood the stored rows of a window fill the memory, so they are not read for nothing.
         let change = if changes_minutes { Change::Window(Box::new(counted)) } else { Change::Progress };
-        let closed = self.commit(change, self.notices(window, kinds)).await?;
+        let closed = self.commit(change, notices).await?;
         metric::window(&self.log.source.name, &cost, &counts, closed.log().rows_retained);
         let lag_seconds = clock::now().as_second() - window.latest().0;
         info!(
@@ -299,6 +306,9 @@ impl<'a> LogTask<'a> {
     }
 
     async fn commit(&mut self, change: Change, notices: Vec<Notice>) -> Result<ClosedChange, StateError> {
+        if let Some(clusters) = self.log.known_clusters() {
+            self.progress.clusters = clusters;
+        }
         let request = CloseRequest {
             source: self.log.source.clone(),
             change,

@@ -55,6 +55,7 @@ pub(crate) fn describe() {
         "stakeout_cursor_timestamp_seconds",
         "Time up to which a log is read; everything earlier is read or a recorded gap."
     );
+    describe_gauge!("stakeout_clusters", "Clusters that write to a log of several clusters, by source.");
     describe_gauge!("stakeout_logs_found", "Logs that a discovery found and that are read, by discovery.");
     describe_counter!(
         "stakeout_discoveries_failed_total",
@@ -144,6 +145,11 @@ pub(crate) fn progress(source: &str, progress: &Progress) {
     let cursor = if progress.retired.is_none() { cursor } else { f64::NAN };
     gauge!("stakeout_cursor_timestamp_seconds", "source" => source.to_owned()).set(cursor);
     gauge!("stakeout_silent_windows", "source" => source.to_owned()).set(progress.silent_windows);
+    if !progress.clusters.is_empty() {
+        let writing = progress.clusters.iter().filter(|(_, cluster)| cluster.retired.is_none()).count();
+        let writing = u32::try_from(writing).unwrap_or(u32::MAX);
+        gauge!("stakeout_clusters", "source" => source.to_owned()).set(writing);
+    }
 }
 
 /// Updates the size of the state.

@@ -92,7 +92,13 @@ async fn done(watch: &Watch, summary: &TickSummary) -> Result<Exit, Failure> {
     info!(windows = summary.windows, messages = summary.messages, "done");
     if !summary.is_complete() {
         let (logs, messages) = (summary.logs_pending, summary.messages_pending);
-        error!(logs, messages, "some logs or messages are still pending: run `stakeout once` again");
+        let discoveries = summary.discovery_failures;
+        error!(
+            logs,
+            messages,
+            discoveries,
+            "some logs or messages are still pending, or clusters are not discovered: run `stakeout once` again"
+        );
     }
     let stranded = watch.stranded().await.map_err(bootstrap::state_failure)?;
     for messages in &stranded {

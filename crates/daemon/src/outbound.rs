@@ -19,6 +19,9 @@ pub(crate) struct Outbound {
     pub(crate) common: Network,
     /// To AWS.
     pub(crate) aws: Network,
+    /// What the logs of an account and region in AWS share.
+    #[cfg(feature = "aws")]
+    pub(crate) sessions: stakeout_cloudwatch::Sessions,
 }
 
 /// The environment or the config does not describe a usable network.
@@ -49,7 +52,12 @@ impl Outbound {
             None => common.clone(),
             Some(bundle) => Network::new(proxies, &certificates.with_file(AWS_CA_BUNDLE, Path::new(&bundle))?),
         };
-        Ok(Outbound { common, aws })
+        Ok(Outbound {
+            common,
+            aws,
+            #[cfg(feature = "aws")]
+            sessions: stakeout_cloudwatch::Sessions::default(),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod context_query;
 mod cost;
 mod pages;
 mod proxies;
+mod shared;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use stakeout_core::record::RawRecord;
 use stakeout_core::rule::Rules;
 use stakeout_core::source::Source;
 use stakeout_core::time::{Second, Window};
+use stakeout_notify::console::Consoles;
 use tracing::warn;
 
 use crate::cloud::budget::Budgets;
@@ -34,6 +36,8 @@ use crate::outbound::Outbound;
 
 pub(crate) use cost::ScanCost;
 pub(crate) use pages::with_retries;
+pub(crate) use shared::ClusterNews;
+use shared::SharedLog;
 
 /// Most undecodable records that the log names, per window.
 const UNDECODABLE_NAMED_MAX: u64 = 3;
@@ -69,6 +73,8 @@ pub(crate) struct Log {
     pub(crate) connection: Connection,
     /// The cloud's own proxies in front of the API server.
     control_plane_proxies: Vec<IpNet>,
+    /// What tells the clusters of the log apart, if it holds events of several.
+    shared: Option<SharedLog>,
 }
 
 /// Follow-ups that one scan covers.
@@ -113,8 +119,13 @@ enum ScanErrorKind {
 }
 
 impl Log {
-    /// Opens a log. Nothing is asked of the provider yet.
-    pub(crate) fn open(config: &SourceConfig, budgets: &mut Budgets, outbound: &Outbound) -> anyhow::Result<Log> {
+    /// Opens a log. Nothing is asked of the provider yet. A log of several clusters adds their `consoles` when it sees them.
+    pub(crate) fn open(
+        config: &SourceConfig,
+        budgets: &mut Budgets,
+        outbound: &Outbound,
+        consoles: &Consoles,
+    ) -> anyhow::Result<Log> {
         let connection = config
             .settings
             .connect(budgets, outbound)
@@ -125,6 +136,7 @@ impl Log {
             start_seconds: config.start_seconds,
             connection,
             control_plane_proxies: config.settings.control_plane_proxies(),
+            shared: SharedLog::of(config, consoles),
         })
     }
 
@@ -206,7 +218,7 @@ impl Log {
         cost: &mut ScanCost,
     ) {
         cost.records += 1;
-        let decoded = match client.decode(record) {
+        let (decoded, cluster) = match client.decode(record) {
             Ok(decoded) => decoded,
             Err(error) => {
                 cost.undecodable += 1;
@@ -218,15 +230,32 @@ impl Log {
             }
         };
         cost.truncated += u64::from(decoded.is_truncated);
-        if let Some(observation) = self.observation(record, decoded.event, options) {
+        if self.shared.is_some() && cluster.is_none() {
+            cost.undecodable += 1;
+            return;
+        }
+        if let Some(observation) = self.observation(record, decoded.event, cluster, options) {
             fold.observe(&observation);
         }
     }
 
-    /// Returns the request that a decoded record describes, or `None` if the record is not the end of a request.
-    fn observation(&self, record: &RawRecord, event: AuditEvent, options: &ScanOptions) -> Option<Observation> {
+    /// Returns the request that a decoded record of `cluster` describes, or `None` if the record is not the end of a request,
+    /// or of a cluster that is not watched.
+    fn observation(
+        &self,
+        record: &RawRecord,
+        event: AuditEvent,
+        cluster: Option<String>,
+        options: &ScanOptions,
+    ) -> Option<Observation> {
         let at = Second::of_millis(record.time_ms);
-        Observation::of_event(&self.source, &options.trusted_proxies, event, at, || record.record_id.clone())
+        let cluster = match &self.shared {
+            Some(shared) => Some(shared.name_of(&cluster?, at)?),
+            None => None,
+        };
+        let source = cluster.map(|cluster| Source { cluster, ..self.source.clone() });
+        let source = source.as_ref().unwrap_or(&self.source);
+        Observation::of_event(source, &options.trusted_proxies, event, at, || record.record_id.clone())
     }
 
     async fn scan_files(

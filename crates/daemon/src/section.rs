@@ -1,10 +1,12 @@
-//! Reading one section of the config: keys, names, numbers and paths, and below, URLs, secrets and credentials.
+//! Reading one section of the config: keys, names, numbers and paths, and below, URLs, secrets, credentials
+//! and the choice of clusters.
 //!
 //! `config` knows which sections there are. What a section means is decided where it is used: in `cloud` and `config`.
 //! A secret may be in the wrong place. So no error repeats a value where a mapping is needed, or a key that does not
 //! look like one.
 
 pub(crate) mod aws;
+pub(crate) mod cluster_choice;
 pub(crate) mod credential;
 pub(crate) mod expand;
 pub(crate) mod secret;
@@ -86,6 +88,22 @@ impl<'a> SectionReader<'a> {
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         (self.environment)(name).filter(|value| !value.is_empty())
     }
+}
+
+/// Reads the items of a list that must have some, each once.
+pub(crate) fn listed(at: &At<'_>, read: fn(&At<'_>) -> Result<String, Diagnostic>) -> Result<Vec<String>, Diagnostic> {
+    let mut items: Vec<String> = Vec::new();
+    for at in at.list_or_one()? {
+        let item = read(&at)?;
+        if items.contains(&item) {
+            return Err(at.error(format!("`{item}` is listed twice"), "remove one of the two"));
+        }
+        items.push(item);
+    }
+    if items.is_empty() {
+        return Err(at.error("the list is empty", "name at least one, or remove the key"));
+    }
+    Ok(items)
 }
 
 /// Returns the path `text`, which was written at `at`, without `.` and double slashes. A relative path starts at `base`.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
+use stakeout_core::known_clusters::KnownCluster;
 use stakeout_core::lease::Duty;
 use stakeout_core::past_windows::WindowMark;
 use stakeout_core::progress::Progress;
@@ -50,6 +51,12 @@ struct SourceState {
     cost: Option<ScanCost>,
     /// The host of the replica that reads it.
     host: Option<String>,
+}
+
+/// A cluster of a log that holds events of several.
+struct SeenCluster<'p> {
+    source: &'p str,
+    cluster: &'p KnownCluster,
 }
 
 struct ListState {
@@ -107,7 +114,9 @@ impl SourcePage {
             Format::Text => self.text(now),
             Format::Json => {
                 let sources = self.sources.iter().map(|source| source.json(now));
-                sources.chain(self.lists.iter().map(ListState::json)).map(|line| format!("{line}\n")).collect()
+                let lines = sources.chain(self.lists.iter().map(ListState::json));
+                let clusters = self.sources.iter().flat_map(SourceState::clusters).map(SeenCluster::json);
+                lines.chain(clusters).map(|line| format!("{line}\n")).collect()
             }
         };
         Printed { text, notes: Vec::new() }
@@ -134,6 +143,12 @@ impl SourcePage {
             text += if rows.is_empty() { "" } else { "\n" };
             text += &table(["DISCOVERY", "PLACE", "STATUS", "LISTED AT"], &lists);
         }
+        let clusters: Vec<[String; 5]> =
+            self.sources.iter().flat_map(SourceState::clusters).map(SeenCluster::row).collect();
+        if !clusters.is_empty() {
+            text += "\n";
+            text += &table(["SEEN IN", "CLUSTER", "STATUS", "FIRST SEEN", "LAST SEEN"], &clusters);
+        }
         text
     }
 }
@@ -148,6 +163,15 @@ impl SourceState {
             Some(progress) if progress.is_silent() => "silent",
             Some(_) => "read",
         }
+    }
+
+    /// Returns the clusters that were seen in the log, if it holds events of several, by their names.
+    fn clusters(&self) -> Vec<SeenCluster<'_>> {
+        let source = self.config.source.name.as_str();
+        let known = self.progress.iter().flat_map(|progress| progress.clusters.iter());
+        let mut clusters: Vec<SeenCluster<'_>> = known.map(|(_, cluster)| SeenCluster { source, cluster }).collect();
+        clusters.sort_by(|one, other| one.cluster.name.cmp(&other.cluster.name));
+        clusters
     }
 
     /// Returns how many of its last days' spans were read late.
@@ -206,6 +230,28 @@ impl SourceState {
     }
 }
 
+impl SeenCluster<'_> {
+    fn status(&self) -> &'static str {
+        self.cluster.retired.map_or("read", |retired| retired.reason.as_str())
+    }
+
+    fn row(self) -> [String; 5] {
+        let KnownCluster { name, first_seen, last_seen, .. } = self.cluster;
+        let status = self.status().to_owned();
+        [visible(self.source), visible(name), status, first_seen.to_string(), last_seen.to_string()]
+    }
+
+    fn json(self) -> Value {
+        json!({
+            "seen_in": self.source,
+            "cluster": self.cluster.name,
+            "status": self.status(),
+            "first_seen": self.cluster.first_seen.to_string(),
+            "last_seen": self.cluster.last_seen.to_string(),
+        })
+    }
+}
+
 impl ListState {
     fn status(&self) -> &'static str {
         match &self.progress {
@@ -216,8 +262,15 @@ impl ListState {
     }
 
     fn row(&self) -> [String; 4] {
-        let at = self.progress.as_ref().map_or_else(|| "-".to_owned(), |progress| progress.cursor.to_string());
+        let at = self.listed_at().unwrap_or_else(|| "-".to_owned());
         [visible(&self.name), visible(&self.place), self.status().to_owned(), at]
+    }
+
+    /// Returns when it was read last. One that was never read begins with its first attempt.
+    fn listed_at(&self) -> Option<String> {
+        let progress = self.progress.as_ref()?;
+        let is_read = progress.failing.as_ref().is_none_or(|failing| failing.since != progress.cursor);
+        is_read.then(|| progress.cursor.to_string())
     }
 
     fn json(&self) -> Value {
@@ -227,7 +280,7 @@ impl ListState {
             "place": self.place,
             "status": self.status(),
             "reason": failing.map(|failing| &failing.reason),
-            "listed_at": self.progress.as_ref().map(|progress| progress.cursor.to_string()),
+            "listed_at": self.listed_at(),
         })
     }
 }

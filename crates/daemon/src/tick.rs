@@ -16,6 +16,8 @@ pub(crate) struct TickSummary {
     pub(crate) troubles: Vec<String>,
     /// Logs that still have due windows.
     pub(crate) logs_pending: usize,
+    /// Why clusters are not discovered as they should be: a list cannot be read, or finds none.
+    pub(crate) discovery_failures: usize,
     /// Messages that destinations accepted.
     pub(crate) messages: usize,
     /// Messages that are still pending.
@@ -27,7 +29,7 @@ pub(crate) struct TickSummary {
 impl TickSummary {
     /// Returns whether every due window was read and every pending message was sent.
     pub(crate) fn is_complete(&self) -> bool {
-        self.logs_pending == 0 && self.messages_pending == 0
+        self.logs_pending == 0 && self.discovery_failures == 0 && self.messages_pending == 0
     }
 
     /// Adds the outcome of one log task, and returns its new findings and incidents that do not wait for other logs. Fails with an error of

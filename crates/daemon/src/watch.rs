@@ -16,7 +16,7 @@ use stakeout_core::rule::Rules;
 use stakeout_core::source::{LogId, Source};
 use stakeout_core::time::{Second, Window};
 use stakeout_ledger::WantedLeases;
-use stakeout_notify::LogConsole;
+use stakeout_notify::console::Consoles;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -82,6 +82,8 @@ struct Connections {
     budgets: Mutex<Budgets>,
     /// What lists the logs of the config's discoveries.
     lists: Vec<Arc<LogList>>,
+    /// Where the logs can be searched by hand.
+    consoles: Consoles,
 }
 
 impl Watch {
@@ -90,13 +92,13 @@ impl Watch {
         let outbound = Outbound::new(config.ca_file.as_deref())?;
         let mut budgets = Budgets::new(config.budget);
         let lists = LogList::of(&config.discover, &mut budgets, &outbound);
-        let connections = Connections { outbound, budgets: Mutex::new(budgets), lists };
+        let connections = Connections { outbound, budgets: Mutex::new(budgets), lists, consoles: Consoles::default() };
         Watch::over(config, Arc::new(rules), process, Arc::new(connections), &[])
     }
 
     /// Returns the watch over other sources of the same config. Logs that it has already stay connected.
     pub(crate) fn with_sources(&self, sources: Vec<SourceConfig>) -> Result<Watch, anyhow::Error> {
-        let config = self.config.with_sources(sources);
+        let config = Config { sources, ..self.config.clone() };
         let (rules, process) = (self.options.rules.clone(), self.process.clone());
         let watch = Watch::over(config, rules, process, self.connections.clone(), &self.logs)?;
         Ok(watch.continuing(self))
@@ -117,13 +119,13 @@ impl Watch {
             let mut budgets = connections.budgets.lock().unwrap_or_else(PoisonError::into_inner);
             logs.push(match open.get(&source.source) {
                 Some(log) => Arc::clone(log),
-                None => Arc::new(Log::open(source, &mut budgets, outbound)?),
+                None => Arc::new(Log::open(source, &mut budgets, outbound, &connections.consoles)?),
             });
         }
-        let consoles: Arc<[LogConsole]> = config.sources.iter().filter_map(SourceConfig::console).collect();
+        connections.consoles.add(config.sources.iter().filter_map(SourceConfig::console));
         let (mut outboxes, mut paces) = (Vec::new(), SharedPaces::default());
         for destination in &config.notify {
-            let destination = destination::open(destination, outbound)?.with_consoles(consoles.clone());
+            let destination = destination::open(destination, outbound)?.with_consoles(connections.consoles.clone());
             let (silences, addresses) = (process.silences.clone(), process.addresses.clone());
             outboxes.push(Arc::new(Outbox::new(destination, config.incidents, silences, addresses, &mut paces)));
         }

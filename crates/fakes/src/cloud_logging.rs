@@ -2,7 +2,7 @@
 //! <https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list>
 //!
 //! A project exists once it has an entry or was created. The fake refuses other projects, organizations, folders,
-//! billing accounts and log views, and unknown members, as the API does. It accepts requests with or without a bearer
+//! billing accounts, log views that were not created, and unknown members, as the API does. It accepts requests with or without a bearer
 //! token until [`CloudLogging::require_token`].
 
 mod entry;
@@ -56,6 +56,19 @@ impl CloudLogging {
     /// Creates a project without entries. A search of a missing project is refused.
     pub fn create_project(&self, project: &str) {
         self.logging.state.lock().store.project_or_new(project);
+    }
+
+    /// Creates a log view of the entries of these projects. It is named such as
+    /// `folders/1/locations/global/buckets/fleet/views/_AllLogs`.
+    pub fn create_view(&self, name: &str, projects: &[&str]) {
+        let projects = projects.iter().map(|project| (*project).to_owned()).collect();
+        self.logging.state.lock().store.views.insert(name.to_owned(), projects);
+    }
+
+    /// Denies the caller a resource, such as `projects/acme`. A search that names it among others is refused as a whole, and
+    /// the refusal does not say which of them it was.
+    pub fn deny(&self, resource: &str) {
+        self.logging.state.lock().store.denied.insert(resource.to_owned());
     }
 
     /// Adds a `LogEntry` in its JSON form to the project in its `logName`. Every search that begins later finds it. The

@@ -2,7 +2,7 @@
 //! <https://learn.microsoft.com/en-us/kusto/query/>
 //!
 //! It supports what Stakeout sends: the operators `where`, `extend`, `project`, `take`, `sort by ... asc` and `summarize` with
-//! `count()` and `max()`, a few comparisons and ten functions. It refuses everything else: as an error of syntax or meaning
+//! `count()` and `max()` by columns, a few comparisons and ten functions. It refuses everything else: as an error of syntax or meaning
 //! if the cloud refuses it, and otherwise as unsupported. Where the documentation leaves open whether a row fits, the test is
 //! null, so the row fits neither the test nor its negation: a client that relies on a guess loses rows here and not in
 //! the cloud.

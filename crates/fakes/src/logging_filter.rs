@@ -6,8 +6,8 @@
 //! inside of a text, the case of letters outside of ASCII, `=` on an object, and a regular expression on anything but text.
 //! Field names must be in camelCase and in their exact case.
 //!
-//! The fake knows `=` and `=~` on texts and in payloads, `>=` and `<` on times, `:*`, and `ip_in_net`. It refuses all else,
-//! also what the cloud would take.
+//! The fake knows `=` and `=~` on texts and in payloads, `>=` and `<` on times, `:*`, `ip_in_net` and `log_id`. It refuses all
+//! else, also what the cloud would take.
 
 mod parse;
 mod schema;
@@ -78,6 +78,8 @@ enum Check {
     AtLeast(Timestamp),
     Before(Timestamp),
     IpInNet(Network),
+    /// The name of a log with this id, in any resource.
+    OfLog(String),
 }
 
 impl LoggingFilter {
@@ -132,6 +134,10 @@ impl Check {
             Self::AtLeast(bound) => timestamp(value.as_str()?).map(|time| time >= *bound),
             Self::Before(bound) => timestamp(value.as_str()?).map(|time| time < *bound),
             Self::IpInNet(network) => network.contains(value.as_str()?),
+            Self::OfLog(id) => {
+                let (_, encoded) = value.as_str()?.split_once("/logs/")?;
+                Some(encoded.replace("%2F", "/") == *id)
+            }
         }
     }
 }

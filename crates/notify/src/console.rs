@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -106,6 +107,27 @@ impl Search {
                 if terms.len() > 1 { format!("({})", terms.join(or)) } else { terms.concat() }
             }
         }
+    }
+}
+
+/// The consoles of all logs. Clones share them: a log of several clusters adds one when it sees a cluster first.
+#[derive(Clone, Debug, Default)]
+pub struct Consoles(Arc<Mutex<Arc<[LogConsole]>>>);
+
+impl Consoles {
+    /// Adds those that are not known yet.
+    pub fn add(&self, consoles: impl IntoIterator<Item = LogConsole>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<LogConsole> = consoles.into_iter().filter(|console| !known.contains(console)).collect();
+        if !new.is_empty() {
+            *known = known.iter().cloned().chain(new).collect();
+        }
+    }
+
+    /// Returns those that are known now.
+    #[must_use]
+    pub fn known(&self) -> Arc<[LogConsole]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

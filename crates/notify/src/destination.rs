@@ -1,6 +1,5 @@
 //! A destination: its name, its notification filter, and the channel for its messages. A closed set.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +12,7 @@ use stakeout_core::shown::ShownMessage;
 
 use crate::address_book::AddressBook;
 use crate::batching::DeliveryMode;
-use crate::console::LogConsole;
+use crate::console::{Consoles, LogConsole};
 use crate::error::{Receipt, SendError};
 use crate::notification::{IncidentReport, Message};
 use crate::pagerduty::PagerDuty;
@@ -41,7 +40,7 @@ pub struct Destination {
     name: String,
     route: Route,
     channel: Channel,
-    consoles: Arc<[LogConsole]>,
+    consoles: Consoles,
 }
 
 /// What a message is made from and changes, beside what it is about.
@@ -95,12 +94,12 @@ impl Destination {
     /// Returns the destination that receives what `route` names over `channel`.
     #[must_use]
     pub fn new(name: String, route: Route, channel: Channel) -> Destination {
-        Destination { name, route, channel, consoles: Arc::new([]) }
+        Destination { name, route, channel, consoles: Consoles::default() }
     }
 
     /// Returns the destination with messages that link to where the logs can be searched.
     #[must_use]
-    pub fn with_consoles(self, consoles: Arc<[LogConsole]>) -> Destination {
+    pub fn with_consoles(self, consoles: Consoles) -> Destination {
         Destination { consoles, ..self }
     }
 
@@ -213,13 +212,14 @@ impl Destination {
         background: Background<'_>,
         now: Timestamp,
     ) -> Result<Receipt, SendError> {
-        let rendering = self.rendering(background);
+        let consoles = self.consoles.known();
+        let rendering = self.rendering(&consoles, background);
         let book = background.book;
         match &self.channel {
             Channel::Slack { slack, .. } => slack.send(message, &rendering).await,
             Channel::SlackBot { bot, .. } => bot.send(message, background.shown, &rendering).await,
             Channel::Sns(sns) => sns.send(message, book, now).await,
-            Channel::PagerDuty(service) => service.send(message, &self.consoles, book, now).await,
+            Channel::PagerDuty(service) => service.send(message, &consoles, book, now).await,
             Channel::Webhook(webhook) => webhook.send(message, book, now).await,
             Channel::Stdout(stdout) => stdout.send(&[message], book, now).await,
         }
@@ -259,8 +259,11 @@ impl Destination {
         shown: &ShownMessage,
         background: Background<'_>,
     ) -> Result<ShownMessage, SendError> {
+        let consoles = self.consoles.known();
         match &self.channel {
-            Channel::SlackBot { bot, .. } => bot.send_line(report, line, shown, &self.rendering(background)).await,
+            Channel::SlackBot { bot, .. } => {
+                bot.send_line(report, line, shown, &self.rendering(&consoles, background)).await
+            }
             Channel::Slack { .. }
             | Channel::Sns(_)
             | Channel::PagerDuty(_)
@@ -269,8 +272,8 @@ impl Destination {
         }
     }
 
-    fn rendering<'a>(&'a self, background: Background<'a>) -> Rendering<'a> {
+    fn rendering<'a>(&self, consoles: &'a [LogConsole], background: Background<'a>) -> Rendering<'a> {
         let is_edited = matches!(self.channel, Channel::SlackBot { .. });
-        Rendering { findings: background.findings, consoles: &self.consoles, book: background.book, is_edited }
+        Rendering { findings: background.findings, consoles, book: background.book, is_edited }
     }
 }

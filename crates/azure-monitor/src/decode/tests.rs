@@ -77,6 +77,7 @@ fn a_line_is_read_in_every_envelope() {
         time_ms: AT_MS,
         record_id: String::new(),
         cluster: Some("aks-prod".to_owned()),
+        cluster_id: Some(RESOURCE.to_ascii_lowercase()),
     };
     let line = format!("{EVENT}\n");
     let object: Value = serde_json::from_str(EVENT).expect("JSON");

@@ -75,6 +75,23 @@ fn refused_and_anonymous_requests_make_this_query() {
 }
 
 #[test]
+fn all_clusters_are_one_query_and_who_wrote_is_another() {
+    let all = |table| AzureMonitorConfig { cluster: String::new(), ..config(table) };
+    let time =
+        "| where TimeGenerated >= datetime(2026-11-22T00:50:00Z) and TimeGenerated < datetime(2026-11-22T01:50:00Z)";
+    let whose = "| where _ResourceId contains \"/managedclusters/\"";
+    let lines = |query: String| query.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(query(window(), &Prefilter::Any, &all(AuditTable::AksAudit)))[..3], ["AKSAudit", time, whose]);
+    let each = "| summarize Newest = max(TimeGenerated) by _ResourceId";
+    let census = |table, logs| lines(newest_of_each(window(), logs, &all(table)));
+    assert_eq!(census(AuditTable::AksAudit, ClusterLogs::Audit), ["AKSAudit", time, whose, each]);
+    assert_eq!(census(AuditTable::AksAudit, ClusterLogs::Others), ["AKSControlPlane", time, whose, each]);
+    let others = census(AuditTable::AzureDiagnostics, ClusterLogs::Others);
+    assert!(others[2].starts_with("| where Category in~ (\"kube-apiserver\", "), "{others:?}");
+    assert_eq!((others[0].as_str(), &others[3..]), ("AzureDiagnostics", &[whose.to_owned(), each.to_owned()][..]));
+}
+
+#[test]
 fn a_value_is_compared_in_its_column() {
     let cut = |column: &str| format!("(isnotempty(tostring({column})) and gettype({column}Json) != \"dictionary\")");
     let read = |column: &str| format!("extend {column}Json = parse_json(tostring({column}))");

@@ -93,6 +93,7 @@ fn an_entry_is_an_event_with_an_envelope() {
         record_id: "projects/acme/logs/cloudaudit.googleapis.com%2Fdata_access/2026-11-22T01:01:20.476998Z/id-1"
             .to_owned(),
         cluster: Some("prod".to_owned()),
+        cluster_id: Some("projects/acme/locations/europe-west1/clusters/prod".to_owned()),
     };
     assert_eq!(entry(&denied(json!({})).to_string()), Ok(enveloped));
 }

@@ -55,6 +55,29 @@ fn a_filter_names_cluster_logs_and_window() {
 }
 
 #[test]
+fn all_clusters_are_one_filter_and_those_that_are_known_can_be_left_out() {
+    let resources = ["projects/a", "projects/b"].map(str::to_owned).to_vec();
+    let config = CloudLoggingConfig::new("", "").with_resources(resources);
+    let scope = "resource.type=\"k8s_cluster\" \
+        AND (log_id(\"cloudaudit.googleapis.com/activity\") OR log_id(\"cloudaudit.googleapis.com/data_access\")) \
+        AND protoPayload.serviceName=\"k8s.io\" \
+        AND timestamp>=\"2026-11-22T00:50:00Z\" \
+        AND timestamp<\"2026-11-22T01:50:00Z\"";
+    assert_eq!(filter(window(), &Prefilter::Any, &config), scope);
+    let without = |ids: &[String]| scope_without(window(), &AuditLog::ALL, ids.iter(), &config);
+    assert_eq!(without(&[]).as_deref(), Some(scope));
+    let id = |n: usize| format!("projects/a/locations/l/clusters/c{n}");
+    let left_out = |n| {
+        format!(
+            "(resource.labels.project_id=\"a\" AND resource.labels.location=\"l\" AND resource.labels.cluster_name=\"c{n}\")"
+        )
+    };
+    let expected = format!("{scope} AND NOT ({} OR {})", left_out(0), left_out(1));
+    assert_eq!(without(&[id(0), id(1)]), Some(expected));
+    assert_eq!(without(&(0..400).map(id).collect::<Vec<_>>()), None, "it would be too long");
+}
+
+#[test]
 fn config_values_stay_inside_their_quotes() {
     let config = CloudLoggingConfig::new("p\" OR \"", "c\\");
     let filter = filter(Window::ALL, &Prefilter::Any, &config);

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use stakeout_core::check::{Check, Examination};
-use stakeout_core::decode::{DecodeError, Decoded};
+use stakeout_core::decode::{DecodeError, Enveloped};
 use stakeout_core::diagnostic::Diagnostic;
+use stakeout_core::known_clusters::{Census, ClusterLogs};
 use stakeout_core::prefilter::Prefilter;
 use stakeout_core::record::{FetchError, Page, PageToken};
 use stakeout_core::source::LogId;
@@ -17,6 +18,7 @@ use super::budget::{Budget, Budgets};
 use super::{Export, FoundLog, FoundPage, LastWritten};
 use crate::outbound::Outbound;
 use crate::section::SectionReader;
+use crate::section::cluster_choice::ClusterChoice;
 
 /// Settings of a cloud that is not built in.
 #[derive(Clone, Debug)]
@@ -89,7 +91,7 @@ pub(super) const EXPORT: Export = Export {
 };
 
 /// Decodes nothing: there is no client to read a record.
-pub(super) fn decode(_: &str) -> Result<Decoded, DecodeError> {
+pub(super) fn decode(_: &str) -> Result<Enveloped, DecodeError> {
     Err(DecodeError::OtherService("not built in".to_owned()))
 }
 
@@ -98,7 +100,30 @@ impl Settings {
         Err(at.error("not built into this binary", "remove this source"))
     }
 
+    pub(super) fn read_all(
+        at: &At<'_>,
+        _: &mut SectionReader<'_>,
+    ) -> Result<(Vec<(String, Settings)>, ClusterChoice), Diagnostic> {
+        Err(at.error("not built into this binary", "remove this discovery"))
+    }
+
     pub(super) fn log(&self) -> String {
+        match *self {}
+    }
+
+    pub(super) fn of_cluster(&self, _: &str) -> Option<Settings> {
+        match *self {}
+    }
+
+    pub(super) fn log_ids(&self) -> Vec<String> {
+        match *self {}
+    }
+
+    pub(super) fn variables(&self) -> Vec<(&'static str, &str)> {
+        match *self {}
+    }
+
+    pub(super) fn switch_on(&self) -> String {
         match *self {}
     }
 
@@ -135,6 +160,10 @@ impl Client {
     }
 
     pub(super) async fn has_records(&self, _: Window) -> Result<bool, FetchError> {
+        match *self {}
+    }
+
+    pub(super) async fn census(&self, _: Window, _: ClusterLogs) -> Result<Census, FetchError> {
         match *self {}
     }
 

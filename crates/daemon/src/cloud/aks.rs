@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use stakeout_azure_monitor::{
     AuditTable, AzureMonitor, AzureMonitorConfig, Credential, Plan, REQUESTS_MAX, REQUESTS_PERIOD, decode as wire,
+    diagnostic_setting,
 };
-use stakeout_core::decode::{DecodeError, Decoded};
+use stakeout_core::decode::{DecodeError, Enveloped};
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
 use stakeout_core::source::Provider;
 use stakeout_core::yaml::{At, Map};
@@ -17,14 +18,33 @@ use super::budget::{Budget, Budgets, Quota};
 use super::{Export, OptionalMember};
 use crate::network;
 use crate::outbound::Outbound;
-use crate::section::{SectionReader, credential, keys, secret, url};
+use crate::section::cluster_choice::{self, CLUSTER, ClusterChoice};
+use crate::section::{SectionReader, credential, keys, listed, secret, url};
 
 const CREDENTIALS: [&str; 3] = ["workload_identity", "managed_identity", "client_secret"];
 
 /// A client of Log Analytics.
 pub(crate) type Client = Box<AzureMonitor>;
 
-/// The audit log of one AKS cluster.
+/// The keys of all sections beside those that say which cluster is meant.
+const OWN_KEYS: [&str; 9] = [
+    "table",
+    "plan",
+    "endpoint",
+    "credential",
+    "tenant_id",
+    "client_id",
+    "client_secret",
+    "client_secret_file",
+    "control_plane_proxies",
+];
+/// The variables of a cluster's name.
+const RESOURCE_GROUP: &str = "{resource_group}";
+const SUBSCRIPTION: &str = "{subscription}";
+/// Most workspaces of one discovery.
+const WORKSPACES_MAX: usize = 100;
+
+/// The audit log of one AKS cluster, or of all that write to a workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// The log.
@@ -46,35 +66,54 @@ pub(super) const EXPORT: Export = Export {
 };
 
 /// Returns the event in a record of the service.
-pub(super) fn decode(body: &str) -> Result<Decoded, DecodeError> {
-    wire::row(body).map(|enveloped| enveloped.decoded)
+pub(super) fn decode(body: &str) -> Result<Enveloped, DecodeError> {
+    wire::row(body)
 }
 
 impl Settings {
     /// Reads `azure_monitor`.
     pub(super) fn read(at: &At<'_>, reader: &mut SectionReader<'_>) -> Result<Settings, Diagnostic> {
-        let known = [
-            "workspace_id",
-            "table",
-            "plan",
-            "cluster",
-            "endpoint",
-            "credential",
-            "tenant_id",
-            "client_id",
-            "client_secret",
-            "client_secret_file",
-            "control_plane_proxies",
-        ];
-        let map = keys(at, &known)?;
+        let map = keys(at, &[&["workspace_id", "cluster"][..], &OWN_KEYS].concat())?;
         let workspace_fix =
             "add the workspace's id, as `az monitor log-analytics workspace show --query customerId` prints it";
         let workspace_id = guid(&map.need("workspace_id", workspace_fix)?)?;
+        let cluster = cluster(&map.need("cluster", "add the cluster's name, as `az aks list` shows it")?)?;
+        Settings::of(&map, workspace_id, cluster, reader)
+    }
+
+    /// Reads `azure_monitor` of a discovery: the log of all clusters of each workspace, with the name of the workspace where
+    /// there are several.
+    pub(super) fn read_all(
+        at: &At<'_>,
+        reader: &mut SectionReader<'_>,
+    ) -> Result<(Vec<(String, Settings)>, ClusterChoice), Diagnostic> {
+        let map = keys(at, &[&["workspaces"][..], &OWN_KEYS, &cluster_choice::KEYS].concat())?;
+        let fix = "add the ids of the workspaces, as `az monitor log-analytics workspace show --query customerId` prints them";
+        let workspaces_at = map.need("workspaces", fix)?;
+        let workspaces = listed(&workspaces_at, guid)?;
+        if workspaces.len() > WORKSPACES_MAX {
+            let problem = format!("{} workspaces", workspaces.len());
+            return Err(workspaces_at.error(problem, format!("keep at most {WORKSPACES_MAX} in one discovery")));
+        }
+        let usual = format!("{CLUSTER}/{RESOURCE_GROUP}");
+        let choice = ClusterChoice::read(&map, &[RESOURCE_GROUP, SUBSCRIPTION], usual)?;
+        let mut logs = Vec::new();
+        for workspace_id in workspaces {
+            logs.push((workspace_id.clone(), Settings::of(&map, workspace_id, String::new(), reader)?));
+        }
+        Ok((logs, choice))
+    }
+
+    fn of(
+        map: &Map<'_>,
+        workspace_id: String,
+        cluster: String,
+        reader: &mut SectionReader<'_>,
+    ) -> Result<Settings, Diagnostic> {
         let table = map.get("table").map_or(Ok(AuditTable::AksAudit), |at| table(&at))?;
         let plan = map.get("plan").map_or(Ok(Plan::Analytics), |at| plan(&at))?;
-        let cluster = cluster(&map.need("cluster", "add the cluster's name, as `az aks list` shows it")?)?;
         let endpoint = map.get("endpoint").map(|at| url::endpoint(&at)).transpose()?;
-        let credential = credential(&map, endpoint.as_ref(), reader)?;
+        let credential = credential(map, endpoint.as_ref(), reader)?;
         let own_proxies = map.get("control_plane_proxies").map(|at| network::trusted_list(&at)).transpose()?;
         Ok(Settings {
             config: AzureMonitorConfig { workspace_id, table, plan, cluster, endpoint, credential },
@@ -85,18 +124,42 @@ impl Settings {
     /// Returns which log this is.
     pub(super) fn log(&self) -> String {
         let AzureMonitorConfig { workspace_id, table, cluster, .. } = &self.config;
-        format!("azure_monitor/{workspace_id}/{}/{}", table.as_str(), cluster.to_ascii_lowercase())
+        let cluster = if cluster.is_empty() { "*".to_owned() } else { cluster.to_ascii_lowercase() };
+        format!("azure_monitor/{workspace_id}/{}/{cluster}", table.as_str())
     }
 
-    /// Returns the cluster's name, which ends its resource id.
+    /// Returns the settings for one of all clusters, by its resource id.
+    pub(super) fn of_cluster(&self, id: &str) -> Option<Settings> {
+        Some(Settings { config: self.config.of_cluster(id), ..self.clone() })
+    }
+
+    /// Returns the ids of logs that a config may have for the cluster: by its resource id, and by its name.
+    pub(super) fn log_ids(&self) -> Vec<String> {
+        let by_name = self.cluster().map(|name| Settings { config: self.config.of_cluster(name), ..self.clone() });
+        [Some(self.log()), by_name.map(|settings| settings.log())].into_iter().flatten().collect()
+    }
+
+    /// Returns the variables of the cluster's name with their values.
+    pub(super) fn variables(&self) -> Vec<(&'static str, &str)> {
+        let parts: Vec<&str> = self.config.cluster.split('/').collect();
+        let part = |n: usize| parts.get(n).copied().unwrap_or_default();
+        vec![(SUBSCRIPTION, part(2)), (RESOURCE_GROUP, part(4)), (CLUSTER, part(8))]
+    }
+
+    /// Returns the command that switches the cluster's audit log on.
+    pub(super) fn switch_on(&self) -> String {
+        diagnostic_setting(&self.config, self.config.table)
+    }
+
+    /// Returns the cluster's name, which ends its resource id; `None` for all clusters.
     pub(super) fn cluster(&self) -> Option<&str> {
-        self.config.cluster.rsplit('/').next()
+        self.config.cluster.rsplit('/').next().filter(|name| !name.is_empty())
     }
 
     /// Returns where the log can be searched.
     pub(super) fn console(&self) -> Option<Service> {
         let AzureMonitorConfig { workspace_id, table, cluster, .. } = &self.config;
-        Some(Service::LogAnalytics {
+        (!self.config.is_of_all_clusters()).then(|| Service::LogAnalytics {
             workspace_id: workspace_id.clone(),
             table: table.as_str().to_owned(),
             cluster: cluster.clone(),

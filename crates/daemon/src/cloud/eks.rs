@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use stakeout_aws::{Access, AssumeRole};
 use stakeout_cloudwatch::{CloudWatch, CloudWatchConfig, requests_per_second};
-use stakeout_core::decode::{self, DecodeError, Decoded};
+use stakeout_core::decode::{self, DecodeError, Enveloped};
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::yaml::At;
 use stakeout_http::Endpoint;
@@ -58,8 +58,9 @@ pub(super) const EXPORT: Export = Export {
 };
 
 /// Returns the event in a record of the service.
-pub(super) fn decode(body: &str) -> Result<Decoded, DecodeError> {
-    decode::decode(body.as_bytes())
+pub(super) fn decode(body: &str) -> Result<Enveloped, DecodeError> {
+    let decoded = decode::decode(body.as_bytes())?;
+    Ok(Enveloped { decoded, time_ms: 0, record_id: String::new(), cluster: None, cluster_id: None })
 }
 
 impl Settings {
@@ -116,7 +117,7 @@ impl Settings {
         };
         let requests = requests_per_second(&config.access.region);
         let budget = budgets.of(config.budget_key(), Quota { requests, span: Duration::from_secs(1), at_once: None });
-        Ok((Box::new(CloudWatch::new(config, &outbound.aws)), budget))
+        Ok((Box::new(CloudWatch::sharing(config, &outbound.aws, &outbound.sessions)), budget))
     }
 }
 

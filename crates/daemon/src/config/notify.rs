@@ -1,6 +1,5 @@
 //! The destinations of findings and incidents: `notify`. Nothing is sent here, not even to check that a destination exists.
 
-use glob::Pattern;
 use secrecy::{ExposeSecret, SecretString};
 use stakeout_aws::Access;
 use stakeout_core::diagnostic::Diagnostic;
@@ -27,8 +26,6 @@ pub(crate) struct Destination {
     pub(crate) name: String,
     /// Which findings and incidents it hears of, complete once [`name_rules`](super::route::name_rules) knows the rules.
     pub(crate) route: Route,
-    /// The clusters that its route names; none for all.
-    pub(crate) clusters: Vec<Pattern>,
     /// The rules that its route names.
     pub(crate) rules: Vec<WantedRule>,
     /// How it is reached.
@@ -178,8 +175,8 @@ fn destination(
             Route::from_level(Subjects::Both, Level::Informational)
         }
     };
-    let (route, clusters, rules) = route::read(&map, unless_given, clusters)?;
-    Ok(Destination { name, route, clusters, rules, kind })
+    let (route, rules) = route::read(&map, unless_given, clusters)?;
+    Ok(Destination { name, route, rules, kind })
 }
 
 fn kind(map: &Map<'_>, reader: &mut SectionReader<'_>) -> Result<DestinationKind, Diagnostic> {

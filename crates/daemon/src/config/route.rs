@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use glob::Pattern;
 use stakeout_core::diagnostic::{Diagnostic, suggestion};
-use stakeout_core::route::{Route, Subjects};
+use stakeout_core::route::{Route, Subjects, fits};
 use stakeout_core::rule::{Level, Rules};
 use stakeout_core::text::counted;
 use stakeout_core::yaml::{At, Map};
@@ -26,12 +26,12 @@ pub(crate) struct WantedRule {
 }
 
 /// Reads the keys of a destination. `unless_given` is the route without them. `clusters` are the names of all clusters; `None`
-/// where the sources have errors, or a discovery finds more of them: then [`name_clusters`] completes the route.
+/// where the sources have errors, or a discovery finds more of them.
 pub(super) fn read(
     map: &Map<'_>,
     unless_given: Route,
     clusters: Option<&[&str]>,
-) -> Result<(Route, Vec<Pattern>, Vec<WantedRule>), Diagnostic> {
+) -> Result<(Route, Vec<WantedRule>), Diagnostic> {
     let level_of = |key, unless_given| map.get(key).map_or(Ok(unless_given), |at| level(&at));
     let mut route = Route {
         subjects: map.get("send").map_or(Ok(unless_given.subjects), |at| subjects(&at))?,
@@ -46,17 +46,14 @@ pub(super) fn read(
         let fix = format!("write `{level_min}` or higher, or lower `min_severity`");
         return Err(at.error(format!("`{level_max}` is below `min_severity`, which is {level_min}"), fix));
     }
-    let mut patterns = Vec::new();
     if let Some(at) = map.get("clusters") {
         for item in names(&at)? {
             let (text, pattern) = (item.text()?, pattern(&item)?);
-            let found = clusters.map(|known| matching(&pattern, known));
-            patterns.push(pattern);
-            if let (Some(known), true) = (clusters, found.is_some_and(|found| found.is_empty())) {
+            if let Some(known) = clusters.filter(|known| matching(&pattern, known).is_empty()) {
                 return Err(item.error(format!("no source has the cluster `{text}`"), suggestion(text, known)));
             }
+            route.clusters.get_or_insert_default().push(pattern);
         }
-        name_clusters(&mut route, &patterns, clusters.unwrap_or_default());
     }
     let mut rules = Vec::new();
     if let Some(at) = map.get("rules") {
@@ -64,14 +61,7 @@ pub(super) fn read(
             rules.push(WantedRule { pattern: pattern(&item)?, error: item.error("", "") });
         }
     }
-    Ok((route, patterns, rules))
-}
-
-/// Completes a route with those of all clusters that its patterns name, if it has patterns.
-pub(crate) fn name_clusters(route: &mut Route, patterns: &[Pattern], clusters: &[&str]) {
-    if !patterns.is_empty() {
-        route.clusters = Some(patterns.iter().flat_map(|pattern| matching(pattern, clusters)).collect());
-    }
+    Ok((route, rules))
 }
 
 /// Completes the route with the rules that it names. Returns an error for each name that no active rule has.
@@ -123,10 +113,9 @@ fn pattern(at: &At<'_>) -> Result<Pattern, Diagnostic> {
     })
 }
 
-/// Returns the known names that are the pattern's text or match it.
+/// Returns the known names that fit the pattern.
 fn matching(pattern: &Pattern, known: &[&str]) -> Vec<String> {
-    let fits = |name: &&&str| **name == pattern.as_str() || pattern.matches(name);
-    known.iter().filter(fits).map(|name| (*name).to_owned()).collect()
+    known.iter().filter(|name| fits(pattern, name)).map(|name| (*name).to_owned()).collect()
 }
 
 fn subjects(at: &At<'_>) -> Result<Subjects, Diagnostic> {

@@ -2,13 +2,17 @@
 //!
 //! A source has a name for people and a `LogId` for its state: a renamed source continues where it was.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use stakeout_core::diagnostic::Diagnostic;
-use stakeout_core::source::Source;
+use stakeout_core::source::{LogId, Source};
 use stakeout_core::yaml::{At, Map};
 use stakeout_notify::LogConsole;
 
 use super::schedule::{self, Schedule};
 use crate::cloud::{Cloud, Settings};
+use crate::section::cluster_choice::ClusterChoice;
 use crate::section::{self, SectionReader, keys};
 
 /// At the lowest quota, 5 requests a second for an account and region, an hour leaves each of them 17 pages.
@@ -27,9 +31,25 @@ pub(crate) struct SourceConfig {
     pub(crate) start_seconds: i64,
     /// The discovery that found it; `None` if the config names it.
     pub(crate) found_by: Option<String>,
+    /// What tells its clusters apart, if the log holds events of several.
+    pub(crate) shared: Option<Arc<SharedConfig>>,
+}
+
+/// Which clusters of a log are watched.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedConfig {
+    /// Which, and what they are called.
+    pub(crate) choice: ClusterChoice,
+    /// The logs of single clusters that the config names: what they hold is not read twice.
+    pub(crate) taken: HashSet<LogId>,
 }
 
 impl SourceConfig {
+    /// Returns whether a list found it, which may not find it again.
+    pub(crate) fn is_found(&self) -> bool {
+        self.found_by.is_some() && self.shared.is_none()
+    }
+
     /// Returns where the log can be searched by hand.
     pub(crate) fn console(&self) -> Option<LogConsole> {
         let service = self.settings.console()?;
@@ -93,6 +113,7 @@ fn source(at: &At<'_>, schedule: &Schedule, reader: &mut SectionReader<'_>) -> R
         reread_seconds: reread.transpose()?.unwrap_or_else(|| schedule.reread_seconds.clone()),
         start_seconds: start.transpose()?.unwrap_or(schedule.start_seconds),
         found_by: None,
+        shared: None,
     })
 }
 

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use stakeout_core::diagnostic::suggestion;
-use stakeout_core::route::{Routed, Unwanted};
+use stakeout_core::route::{Routed, Unwanted, fits};
 use stakeout_core::rule::Level;
 use stakeout_core::text::counted;
 
 use crate::bootstrap::ConfigArgs;
-use crate::config::route::name_clusters;
+use crate::config::Config;
+use crate::config::notify::Destination;
 use crate::exit::{Exit, Failure};
 use crate::finding_params;
 use crate::printed::Printed;
 use crate::section::secret::SecretScope;
+use crate::sources;
 use crate::table::table;
 
 /// The arguments of `notify route`.
@@ -34,16 +36,23 @@ pub(super) struct RouteArgs {
 
 /// Prints a line for each destination.
 pub(super) fn run(args: &RouteArgs) -> Result<Exit, Failure> {
-    let (mut config, rules) = args.config.load(SecretScope::NONE)?;
+    let (config, rules) = args.config.load(SecretScope::NONE)?;
     let heads: Vec<_> = rules.rules.iter().map(|rule| &rule.head).collect();
+    let mut notes = Vec::new();
     let clusters = match config.clusters() {
         Some(known) => chosen("source has the cluster", &args.cluster, known.into_iter())?,
-        // What a discovery finds is not known here.
-        None if args.cluster.is_empty() => config.sources.iter().map(|one| one.source.cluster.to_string()).collect(),
-        None => args.cluster.iter().cloned().collect(),
+        // Only the state knows what a discovery has found.
+        None => match sources::known_clusters(&config) {
+            Ok(known) => {
+                notes.extend(unfitting(&config, &known));
+                chosen("cluster was found with the name", &args.cluster, known.iter().map(String::as_str))?
+            }
+            Err(error) => {
+                notes.push(format!("cannot tell which clusters were found: {error}"));
+                args.cluster.iter().cloned().collect()
+            }
+        },
     };
-    let known: Vec<&str> = clusters.iter().map(String::as_str).collect();
-    config.notify.iter_mut().for_each(|one| name_clusters(&mut one.route, &one.clusters, &known));
     let names = chosen("active rule has the name", &args.rule, heads.iter().map(|head| head.name.as_str()))?;
     let highest = heads.iter().filter(|head| names.contains(&head.name)).map(|head| head.level).max();
     let level = args.severity.or(highest).unwrap_or(Level::Critical);
@@ -67,11 +76,22 @@ pub(super) fn run(args: &RouteArgs) -> Result<Exit, Failure> {
         of(&args.rule, routed.rules.len(), "rule")
     );
     let text = head + &table(["DESTINATION", "INCIDENT", "FINDINGS"], &rows);
-    let mut notes = Vec::new();
     if !rows.iter().any(|[_, incident, finding]| incident == "yes" || finding == "yes") {
         notes.push("no destination hears of it".to_owned());
     }
     Printed { text, notes }.print()
+}
+
+/// Returns a note for each name or pattern of a destination that no cluster fits.
+fn unfitting(config: &Config, known: &BTreeSet<String>) -> Vec<String> {
+    let of = |destination: &Destination| -> Vec<String> {
+        let patterns = destination.route.clusters.iter().flatten();
+        let unfit = patterns.filter(|pattern| !known.iter().any(|cluster| fits(pattern, cluster)));
+        unfit
+            .map(|pattern| format!("no cluster was found that fits `{pattern}` of destination {}", destination.name))
+            .collect()
+    };
+    config.notify.iter().flat_map(of).collect()
 }
 
 /// Returns the names that were asked for, or all that are known.

@@ -68,8 +68,9 @@ impl Log {
             let page = with_retries(&self.source, budget, &mut cost, ask).await?;
             for record in &page.records {
                 // The scan of the window already counted and reported undecodable records.
-                let event = client.decode(record).ok().map(|decoded| decoded.event);
-                let observation = event.and_then(|event| self.observation(record, event, options));
+                let decoded = client.decode(record).ok();
+                let observation =
+                    decoded.and_then(|(decoded, cluster)| self.observation(record, decoded.event, cluster, options));
                 observation.iter().for_each(|observation| reader.observe(observation));
             }
             let is_last = page.next.is_none();

@@ -55,7 +55,7 @@ impl Log {
             // Other checks report what keeps the log from being read.
             let Ok(page) = client.first_records(window, prefilter, token.as_ref(), RECORDS_MAX).await else { break };
             for record in &page.records {
-                let Ok(decoded) = client.decode(record) else { continue };
+                let Ok((decoded, _)) = client.decode(record) else { continue };
                 let at = Second::of_millis(record.time_ms);
                 let id = || record.record_id.clone();
                 let observation = Observation::of_event(&self.source, trusted, decoded.event, at, id);

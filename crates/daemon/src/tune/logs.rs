@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use stakeout_core::fold::Limits;
 use stakeout_core::rule::Rules;
 use stakeout_core::time::Window;
+use stakeout_notify::console::Consoles;
 use stakeout_notify::notice;
 use tracing::{info, warn};
 
@@ -46,7 +47,7 @@ pub(super) async fn read(
         warn!("tune reads the logs in `sources`, and none that `discover` finds");
     }
     for source in &config.sources {
-        let log = Log::open(source, &mut budgets, &outbound)?;
+        let log = Log::open(source, &mut budgets, &outbound, &Consoles::default())?;
         let mut begin = window.earliest();
         while let Some(part) = Window::new(begin, begin.plus(PART_SECONDS).min(window.latest())) {
             begin = part.latest();

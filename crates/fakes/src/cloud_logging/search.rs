@@ -165,16 +165,21 @@ impl ListLogEntries {
         if names.len() < self.resource_names.len() {
             return Err(LoggingError::invalid_field("resource_names", "a resource is named twice"));
         }
-        self.resource_names.iter().map(|name| project(name, store)).collect()
+        if self.resource_names.iter().any(|name| store.denied.contains(name)) {
+            return Err(LoggingError::denied());
+        }
+        let found = self.resource_names.iter().map(|name| projects(name, store));
+        Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 }
 
-/// Finds the project of a resource's name.
-fn project<'s>(name: &str, store: &'s Store) -> Result<&'s [Arc<Stored>], LoggingError> {
+/// Finds the project of a resource's name, or those of a view.
+fn projects<'s>(name: &str, store: &'s Store) -> Result<Vec<&'s [Arc<Stored>]>, LoggingError> {
     let parts: Vec<&str> = name.split('/').collect();
     match parts[..] {
         ["projects", project] if Entry::is_project(project) => store
             .project(project)
+            .map(|entries| vec![entries])
             .ok_or_else(|| LoggingError::new(Code::NotFound, format!("Project does not exist: {project}"))),
         ["organizations" | "folders" | "billingAccounts", id] if !id.is_empty() => Err(LoggingError::denied()),
         [
@@ -186,9 +191,10 @@ fn project<'s>(name: &str, store: &'s Store) -> Result<&'s [Arc<Stored>], Loggin
             _,
             "views",
             _,
-        ] if !id.is_empty() => {
-            Err(LoggingError::new(Code::NotFound, format!("{name} does not exist: the fake has no log views")))
-        }
+        ] if !id.is_empty() => match store.views.get(name) {
+            Some(projects) => Ok(projects.iter().filter_map(|project| store.project(project)).collect()),
+            None => Err(LoggingError::new(Code::NotFound, format!("{name} does not exist"))),
+        },
         _ => Err(LoggingError::invalid_field("resource_names", format!("{name:?} is not the name of a resource"))),
     }
 }

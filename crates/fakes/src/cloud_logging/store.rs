@@ -1,6 +1,6 @@
 //! Projects and their entries, in order of timestamp and arrival.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,6 +12,10 @@ use crate::stable_hash;
 #[derive(Debug, Default)]
 pub(super) struct Store {
     projects: BTreeMap<String, Vec<Arc<Stored>>>,
+    /// Log views, with the projects whose entries a sink sends there.
+    pub(super) views: BTreeMap<String, Vec<String>>,
+    /// Projects and views that the caller may not read.
+    pub(super) denied: BTreeSet<String>,
 }
 
 /// An entry, and the time from which searches find it.

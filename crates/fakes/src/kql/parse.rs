@@ -136,7 +136,8 @@ impl Parser<'_> {
             }
             _ => {
                 let aggregates = self.list(Self::named)?;
-                if self.is_name("by") { Err(unsupported("groups")) } else { Ok(Operator::Summarize(aggregates)) }
+                let groups = if self.took_name("by") { self.list(Self::named)? } else { Vec::new() };
+                Ok(Operator::Summarize(aggregates, groups))
             }
         }
     }

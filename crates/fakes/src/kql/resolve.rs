@@ -34,15 +34,18 @@ pub(super) fn stage(operator: Operator, columns: &mut Vec<Column>) -> Result<Sta
         }
         Operator::Take(rows) => usize::try_from(rows).map(Stage::Take).map_err(|_| unsupported("so many rows")),
         Operator::Sort(keys) => keys.iter().map(|key| scope.sort_key(key)).collect::<Result<_, _>>().map(Stage::Sort),
-        Operator::Summarize(aggregates) => {
+        Operator::Summarize(aggregates, groups) => {
+            if groups.iter().any(|group| !matches!(group.expression, Expression::Name(_))) {
+                return Err(unsupported("groups by anything but columns"));
+            }
+            let (mut summarized, groups) = scope.named(groups)?;
             let aggregates = aggregates.into_iter().map(|aggregate| scope.aggregate(aggregate));
             let (added, aggregates): (Vec<_>, Vec<_>) = aggregates.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-            let mut summarized = Vec::new();
             for column in added {
                 scope.add(&mut summarized, column)?;
             }
             *columns = summarized;
-            Ok(Stage::Summarize(aggregates))
+            Ok(Stage::Summarize(aggregates, groups))
         }
     }
 }

@@ -15,10 +15,11 @@ pub(super) enum Stage {
     Take(usize),
     /// Ascending by these.
     Sort(Vec<Scalar>),
-    Summarize(Vec<Aggregate>),
+    /// Aggregates of the rows that are equal in these; of all rows where there are none.
+    Summarize(Vec<Aggregate>, Vec<Scalar>),
 }
 
-/// An aggregate over all rows.
+/// An aggregate over rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Aggregate {
     Count,
@@ -47,7 +48,7 @@ impl Stage {
                 });
                 rows
             }
-            Self::Summarize(aggregates) => vec![aggregates.iter().map(|aggregate| aggregate.of(&rows)).collect()],
+            Self::Summarize(aggregates, groups) => summarize(&rows, aggregates, groups),
         }
     }
 }
@@ -62,6 +63,25 @@ fn extend(row: &[Cell], columns: &[(usize, Scalar)]) -> Row {
         }
     }
     values.into()
+}
+
+/// Returns a row for each group, and one even of no rows where there are no groups. The groups come first in it.
+fn summarize(rows: &[Row], aggregates: &[Aggregate], groups: &[Scalar]) -> Vec<Row> {
+    let mut grouped: Vec<(Vec<Cell>, Vec<Row>)> = Vec::new();
+    if groups.is_empty() {
+        grouped.push((Vec::new(), Vec::new()));
+    }
+    for row in rows {
+        let key: Vec<Cell> = groups.iter().map(|group| group.of(row)).collect();
+        match grouped.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, of_group)) => of_group.push(row.clone()),
+            None => grouped.push((key, vec![row.clone()])),
+        }
+    }
+    let summary = |(key, rows): (Vec<Cell>, Vec<Row>)| {
+        key.into_iter().chain(aggregates.iter().map(|aggregate| aggregate.of(&rows))).collect()
+    };
+    grouped.into_iter().map(summary).collect()
 }
 
 /// Nulls come first in ascending order.

@@ -20,7 +20,8 @@ pub(super) enum Operator {
     Take(i64),
     /// Ascending by these.
     Sort(Vec<Expression>),
-    Summarize(Vec<Named>),
+    /// Aggregates, and the columns whose values they are grouped by.
+    Summarize(Vec<Named>, Vec<Named>),
 }
 
 /// An expression, and the name of its column if there is one.
@@ -99,7 +100,7 @@ impl Operator {
             Self::Project(_) => "project",
             Self::Take(_) => "take",
             Self::Sort(_) => "sort",
-            Self::Summarize(_) => "summarize",
+            Self::Summarize(..) => "summarize",
         }
     }
 }

@@ -203,6 +203,10 @@ fn rows_are_filtered_projected_sorted_and_counted() {
         [[json!(2), json!("2026-11-22T01:00:00.5Z")]]
     );
     assert_eq!(newest.run(Vec::new()), vec![Row::from([Cell::Long(0), Cell::Null])]);
+    let grouped = "T | summarize Rows = count() by Text";
+    assert_eq!(texts(grouped), ["Foo-bar baz", ""]);
+    assert_eq!(cells(grouped)[0][1], json!(1));
+    assert_eq!(compile(grouped).expect("is a query").run(Vec::new()), Vec::<Row>::new());
 }
 
 #[test]
@@ -304,7 +308,7 @@ fn what_is_never_sent_is_refused_as_unsupported() {
         "T | project strlen(Text)",
         "T | summarize count()",
         "T | summarize A = dcount(Text)",
-        "T | summarize A = count() by Text",
+        "T | summarize A = count() by strlen(Text)",
     ] {
         let refused = refusal(unsupported);
         assert!(refused.starts_with("this fake does not support"), "{unsupported}: {refused}");

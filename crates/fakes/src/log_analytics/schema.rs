@@ -1,4 +1,4 @@
-//! The tables of the audit log of AKS, and their columns.
+//! The tables of the audit log of AKS and of its other logs, and their columns.
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/aksaudit>
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/azurediagnostics>
 //!
@@ -51,9 +51,26 @@ const AZURE_DIAGNOSTICS: &[(&str, ColumnType)] = &[
     ("_ResourceId", ColumnType::String),
 ];
 
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/akscontrolplane>
+const AKS_CONTROL_PLANE: &[(&str, ColumnType)] = &[
+    ("TenantId", ColumnType::String),
+    ("TimeGenerated", ColumnType::DateTime),
+    ("Category", ColumnType::String),
+    ("Level", ColumnType::String),
+    ("Message", ColumnType::String),
+    ("PodName", ColumnType::String),
+    ("SourceSystem", ColumnType::String),
+    ("Type", ColumnType::String),
+    ("_ResourceId", ColumnType::String),
+];
+
 /// The tables by name.
-const TABLES: &[(&str, &[(&str, ColumnType)])] =
-    &[("AKSAudit", AKS_AUDIT), ("AKSAuditAdmin", AKS_AUDIT), ("AzureDiagnostics", AZURE_DIAGNOSTICS)];
+const TABLES: &[(&str, &[(&str, ColumnType)])] = &[
+    ("AKSAudit", AKS_AUDIT),
+    ("AKSAuditAdmin", AKS_AUDIT),
+    ("AKSControlPlane", AKS_CONTROL_PLANE),
+    ("AzureDiagnostics", AZURE_DIAGNOSTICS),
+];
 
 /// The column that orders the rows of every table.
 pub(super) const TIME: &str = "TimeGenerated";

@@ -119,7 +119,8 @@ impl Parser<'_> {
         if self.scanner.peek() == Some('(') {
             return match path.as_slice() {
                 [name] if name == "ip_in_net" => self.ip_in_net(),
-                _ => Err(FilterError::Unsupported("functions but ip_in_net are")),
+                [name] if name == "log_id" => self.log_id(),
+                _ => Err(FilterError::Unsupported("functions but ip_in_net and log_id are")),
             };
         }
         self.skip_spaces();
@@ -192,6 +193,20 @@ impl Parser<'_> {
         self.skip_spaces();
         self.expect(')')?;
         Ok(Expression::Test(field, Check::IpInNet(network)))
+    }
+
+    /// Reads the id of a log, without the URL encoding that `logName` has.
+    /// <https://cloud.google.com/logging/docs/view/logging-query-language#log_id>
+    fn log_id(&mut self) -> Result<Expression, FilterError> {
+        self.scanner.at += 1;
+        self.skip_spaces();
+        if self.scanner.peek() != Some('"') {
+            return Err(self.wanted("the id of a log in quotes"));
+        }
+        let id = self.quoted(Escapes::OfText)?;
+        self.skip_spaces();
+        self.expect(')')?;
+        Ok(Expression::Test(field(vec!["logName".to_owned()])?, Check::OfLog(id)))
     }
 
     /// Reads names with dots between them; after a dot a name may be quoted.

@@ -61,6 +61,7 @@ fn comparisons_that_hold() {
             r#"spanId="""#,
             r#"ip_in_net(protoPayload.requestMetadata.callerIp, "203.0.113.0/24")"#,
             r#"ip_in_net(protoPayload.requestMetadata.callerIp, "203.0.113.7")"#,
+            r#"log_id("cloudaudit.googleapis.com/data_access")"#,
         ],
         Some(true),
     );
@@ -85,6 +86,8 @@ fn comparisons_that_do_not_hold() {
             r#"timestamp < "2026-11-22T01:01:20.476998Z""#,
             r#"ip_in_net(protoPayload.requestMetadata.callerIp, "203.0.113.8/29")"#,
             r#"ip_in_net(protoPayload.requestMetadata.callerIp, "::/0")"#,
+            r#"log_id("cloudaudit.googleapis.com/activity")"#,
+            r#"log_id("cloudaudit.googleapis.com%2Fdata_access")"#,
         ],
         Some(false),
     );
@@ -204,7 +207,6 @@ fn unsupported_filters_are_an_error_of_their_own() {
         "forbidden",
         "\"forbidden\"",
         "SEARCH(\"x\")",
-        "log_id(\"cloudaudit.googleapis.com/activity\")",
         "sample(insertId, 0.5)",
     ] {
         let parsed = LoggingFilter::parse(filter);

@@ -139,6 +139,19 @@ fn a_write_under_a_lease_of_another_writes_nothing() {
     ledger.commit_window(&mut commit, &lease(7)).expect("a fence stops nobody else");
 }
 
+#[test]
+fn tables_and_formats_of_other_versions_are_refused_with_both_numbers() {
+    let (Some(place), Some(server)) = (shared(), Postgres::shared()) else { return };
+    drop(place.open().expect("opens"));
+    let Place::Schema(schema, _) = &place else { panic!("a schema") };
+    server.sql(&format!("UPDATE {schema}.ledger SET value = '\\x63000000' WHERE part = 0"));
+    let error = place.open().expect_err("another format");
+    assert!(matches!(error, LedgerError::Format { found: 99, .. }), "{error}");
+    server.sql(&format!("INSERT INTO {schema}.migration (number) VALUES (99)"));
+    let error = place.open().expect_err("a newer version").to_string();
+    assert!(error.contains("version 99") && error.contains("knows 2"), "{error}");
+}
+
 /// An hour passes between two ticks, and whatever is in between closes connections that nobody uses.
 #[test]
 fn a_connection_that_ended_between_two_turns_is_replaced() {

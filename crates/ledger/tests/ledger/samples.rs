@@ -15,6 +15,7 @@ use stakeout_core::follow_up::FollowUp;
 use stakeout_core::group::{CountKey, GroupKey, GroupValue, ReferencedRuleSet, RuleKey};
 use stakeout_core::hash::TextHash;
 use stakeout_core::incident::IncidentKey;
+use stakeout_core::known_clusters::KnownClusters;
 use stakeout_core::notice::{Notice, NoticeKind};
 use stakeout_core::novelty::{SeenChange, SeenDays, SeenKey};
 use stakeout_core::past_windows::{PastWindows, WindowMark};
@@ -175,6 +176,7 @@ pub(crate) fn progress(log: LogId, cursor: i64) -> Progress {
         past: PastWindows { since: Second(-1), marked: vec![(window(3), WindowMark::Late)] },
         retired: Some(Retirement { since: Second(-7), reason: RetirementReason::AuditOff }),
         returned_at: Some(Second(-9)),
+        clusters: known_clusters(),
     }
 }
 
@@ -274,4 +276,12 @@ pub(crate) fn stored_findings(ledger: &Ledger) -> Result<Vec<Finding>, LedgerErr
 /// Returns all findings in the archive of a ledger, newest first.
 pub(crate) fn archived_findings(ledger: &Ledger) -> Result<Vec<Finding>, LedgerError> {
     ledger.archive()?.findings(|_, _, _| true).collect()
+}
+
+fn known_clusters() -> KnownClusters {
+    let mut clusters = KnownClusters::default();
+    for id in ["/one/prod", "/two/prod"] {
+        clusters.name(id, "prod", Second(3));
+    }
+    clusters
 }

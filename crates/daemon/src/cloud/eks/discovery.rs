@@ -6,40 +6,29 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use glob::Pattern;
 use stakeout_aws::{Access, AssumeRole};
 use stakeout_cloudwatch::{CloudWatchRegion, GroupOwners, ListedGroup, audit_log_command};
 use stakeout_core::check::Check;
 use stakeout_core::diagnostic::Diagnostic;
 use stakeout_core::record::{FetchError, PageToken};
 use stakeout_core::source::LogId;
-use stakeout_core::yaml::{At, Map};
+use stakeout_core::yaml::At;
 
 use super::{AUDIT_STREAM_PREFIX, LogGroup, Settings, is_group_name};
 use crate::cloud::budget::{Budget, Budgets, Quota};
 use crate::cloud::{Cloud, FoundLog, FoundPage, LastWritten};
 use crate::outbound::Outbound;
 use crate::section::aws::{self, Arn};
-use crate::section::keys;
+use crate::section::cluster_choice::{self, CLUSTER, ClusterChoice};
+use crate::section::{keys, listed};
 
-const KEYS: [&str; 9] = [
-    "regions",
-    "accounts",
-    "assume_role",
-    "linked_accounts",
-    "include",
-    "exclude",
-    "cluster",
-    "endpoint",
-    "credential",
-];
+const OWN_KEYS: [&str; 6] = ["regions", "accounts", "assume_role", "linked_accounts", "endpoint", "credential"];
 /// Most accounts and regions of one discovery, together: each is asked at every tick.
 const PLACES_MAX: usize = 1_000;
 /// Calls of DescribeLogGroups in a second, for an account and region; DescribeLogStreams has more.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
 const QUOTA: Quota = Quota { requests: 10, span: Duration::from_secs(1), at_once: None };
-/// The variables of `cluster`.
-const CLUSTER: &str = "{cluster}";
+/// The variables of a cluster's name.
 const ACCOUNT: &str = "{account}";
 const REGION: &str = "{region}";
 /// How the tokens of the second listing of a monitoring account begin, and those of the first.
@@ -51,10 +40,7 @@ const OWN: &str = "own ";
 pub(crate) struct Discovery {
     places: Vec<Access>,
     sees_linked: bool,
-    include: Vec<Pattern>,
-    exclude: Vec<Pattern>,
-    /// The name of a cluster, with variables.
-    cluster: String,
+    choice: ClusterChoice,
 }
 
 /// Lists the logs of one account and region.
@@ -69,7 +55,7 @@ pub(crate) struct Finder {
 impl Discovery {
     /// Reads `cloudwatch` of a discovery. Sends nothing.
     pub(crate) fn read(at: &At<'_>) -> Result<Discovery, Diagnostic> {
-        let map = keys(at, &KEYS)?;
+        let map = keys(at, &[&OWN_KEYS[..], &cluster_choice::KEYS].concat())?;
         let regions = map.need("regions", "add the regions, such as [eu-west-1]")?;
         let regions = listed(&regions, aws::region)?;
         let accounts = map.get("accounts").map(|at| listed(&at, aws::account)).transpose()?;
@@ -104,16 +90,15 @@ impl Discovery {
         if regions.len() > 1 {
             usual += &format!("/{REGION}");
         }
-        let cluster = map.get("cluster").map(|at| cluster(&at)).transpose()?.unwrap_or(usual);
-        let [include, exclude] = [patterns(&map, "include")?, patterns(&map, "exclude")?];
-        Ok(Discovery { places, sees_linked, include, exclude, cluster })
+        let choice = ClusterChoice::read(&map, &[ACCOUNT, REGION], usual)?;
+        Ok(Discovery { places, sees_linked, choice })
     }
 
     /// Sets up a finder for each account and region. Sends nothing.
     pub(crate) fn connect(self: &Arc<Self>, budgets: &mut Budgets, outbound: &Outbound) -> Vec<Finder> {
         let mut finder = |access: &Access| {
             let key = (format!("list {}", caller(access)), access.region.clone());
-            let region = CloudWatchRegion::new(access.clone(), &outbound.aws);
+            let region = CloudWatchRegion::sharing(access.clone(), &outbound.aws, &outbound.sessions);
             Finder { discovery: self.clone(), region, budget: budgets.of(key, QUOTA), account: OnceLock::new() }
         };
         self.places.iter().map(&mut finder).collect()
@@ -122,9 +107,7 @@ impl Discovery {
     /// Returns the cluster of a log group, if it is one that is watched.
     fn cluster_of<'n>(&self, group: &'n str) -> Option<&'n str> {
         let name = group.strip_prefix("/aws/eks/")?.strip_suffix("/cluster")?;
-        let is_included = self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(name));
-        let is_excluded = self.exclude.iter().any(|pattern| pattern.matches(name));
-        (is_cluster_name(name) && is_included && !is_excluded).then_some(name)
+        (is_cluster_name(name) && self.choice.has(name)).then_some(name)
     }
 }
 
@@ -250,9 +233,7 @@ impl Finder {
     fn log(&self, settings: Settings, twin: Option<Settings>, cluster: &str, created_ms: i64) -> FoundLog {
         let region = settings.access.region.clone();
         let account = settings.log_group.account().unwrap_or_else(|| caller(&settings.access)).to_owned();
-        // Its name has no brace, so no variable can come of it.
-        let shown =
-            self.discovery.cluster.replace(ACCOUNT, &account).replace(REGION, &region).replace(CLUSTER, cluster);
+        let shown = self.discovery.choice.name(&[(ACCOUNT, &account), (REGION, &region), (CLUSTER, cluster)]);
         FoundLog {
             settings: Cloud::Eks(settings),
             twin: twin.map(|twin| Box::new(Cloud::Eks(twin))),
@@ -285,52 +266,6 @@ fn is_cluster_name(name: &str) -> bool {
     (1..=100).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(is_inner)
-}
-
-/// Reads the items of a list that must have some, each once.
-fn listed(at: &At<'_>, read: fn(&At<'_>) -> Result<String, Diagnostic>) -> Result<Vec<String>, Diagnostic> {
-    let mut items: Vec<String> = Vec::new();
-    for at in at.list_or_one()? {
-        let item = read(&at)?;
-        if items.contains(&item) {
-            return Err(at.error(format!("`{item}` is listed twice"), "remove one of the two"));
-        }
-        items.push(item);
-    }
-    if items.is_empty() {
-        return Err(at.error("the list is empty", "name at least one, or remove the key"));
-    }
-    Ok(items)
-}
-
-fn patterns(map: &Map<'_>, key: &str) -> Result<Vec<Pattern>, Diagnostic> {
-    let Some(at) = map.get(key) else { return Ok(Vec::new()) };
-    let mut patterns = Vec::new();
-    for at in at.list_or_one()? {
-        let text = at.text()?;
-        let pattern = Pattern::new(text).map_err(|error| {
-            at.error(format!("`{text}` is not a pattern: {}", error.msg), "write a name, or a pattern such as prod-*")
-        });
-        patterns.push(pattern?);
-    }
-    if patterns.is_empty() {
-        return Err(at.error("the list is empty", "name at least one, or remove the key"));
-    }
-    Ok(patterns)
-}
-
-/// Reads how clusters are named.
-fn cluster(at: &At<'_>) -> Result<String, Diagnostic> {
-    let text = at.text()?;
-    let rest = [CLUSTER, ACCOUNT, REGION].iter().fold(text.to_owned(), |rest, variable| rest.replace(variable, ""));
-    let is_plain = rest.len() <= 32 && rest.chars().all(|c| c.is_ascii_graphic() && c != '{' && c != '}');
-    if text.contains(CLUSTER) && is_plain {
-        return Ok(text.to_owned());
-    }
-    Err(at.error(
-        format!("`{text}` does not name each cluster"),
-        "write {cluster}, and {account} or {region} where names are not unique, such as {cluster}.{region}",
-    ))
 }
 
 #[cfg(test)]

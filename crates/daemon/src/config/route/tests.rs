@@ -21,17 +21,18 @@ fn read(notify: &str) -> Result<Config, Vec<Diagnostic>> {
     Config::read("f.yaml", Path::new("/etc/stakeout"), &text, &|_| None, SecretScope::ALL)
 }
 
-fn named(names: &[&str]) -> Option<BTreeSet<String>> {
-    Some(names.iter().map(|name| (*name).to_owned()).collect())
-}
-
 #[test]
 fn clusters_and_rules_are_names_or_patterns_of_what_there_is() {
     let of = |clusters: &str| read(&format!("[{{name: out, stdout: {{}}, clusters: {clusters}}}]"));
-    let clusters = |text: &str| of(text).expect("a config").notify[0].route.clusters.clone();
-    assert_eq!(clusters("prod-eu"), named(&["prod-eu"]));
-    assert_eq!(clusters("[dev, 'prod-*']"), named(&["dev", "prod-eu", "prod-us"]));
-    assert_eq!(clusters("'*'"), named(&["dev", "prod-eu", "prod-us"]));
+    let clusters = |text: &str| {
+        let route = of(text).expect("a config").notify[0].route.clone();
+        ["dev", "prod-eu", "prod-us"].map(|cluster| route.has_cluster(cluster))
+    };
+    assert_eq!(clusters("prod-eu"), [false, true, false]);
+    assert_eq!(clusters("[dev, 'prod-*']"), [true, true, true]);
+    assert_eq!(clusters("'*'"), [true, true, true]);
+    let error = of("'prdo-*'").expect_err("no such cluster")[0].to_string();
+    assert!(error.contains("no source has the cluster `prdo-*`"), "{error}");
 
     let rules: Rules = rule::load(&shipped::rule_files()).expect("the shipped rules");
     let config =
