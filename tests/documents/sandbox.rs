@@ -161,7 +161,6 @@ impl<'a> Sandbox<'a> {
             .env("PAGERDUTY_ROUTING_KEY", "fakefakefakefakefakefakefakefake")
             .env("SLACK_BOT_TOKEN", stakeout_fakes::slack_api::BOT_TOKEN)
             .env("HEARTBEAT_URL", HEARTBEAT_URL)
-            .env("DATABASE_PASSWORD", "fakefakefake")
             .env("CREDENTIALS_DIRECTORY", self.folder().join("credentials"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
