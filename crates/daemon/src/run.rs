@@ -39,6 +39,9 @@ const RETRY_AFTER_SECONDS: i64 = 5 * 60;
 /// Longest sleep before the daemon checks the wall clock again, so that it notices a step of the clock.
 const CLOCK_POLL: Duration = Duration::from_secs(20);
 
+/// How often a replica looks for messages that others have committed for its destinations.
+const OTHERS_POLL: Duration = Duration::from_secs(20);
+
 /// How often a stopping daemon checks whether all tasks have stopped.
 const IDLE_POLL: Duration = Duration::from_millis(20);
 
@@ -224,9 +227,21 @@ impl Daemon {
                 }
                 // What another replica read so far is read on at once.
                 () = replica.gained(), if self.ticks.is_empty() => return Ok(WakeReason::Time),
+                () = clock::sleep(OTHERS_POLL), if replica.is_one_of_several() && self.ticks.is_empty() => {
+                    if self.has_messages_of_others().await {
+                        return Ok(WakeReason::Time);
+                    }
+                }
                 reason = sleep_until(&self.clock, self.started, wake, signals) => return Ok(reason),
             }
         }
+    }
+
+    /// Returns whether messages are pending that this replica sends: another one committed them after its tick.
+    async fn has_messages_of_others(&self) -> bool {
+        let watch = self.watch();
+        let pending = watch.writer().pending().await.unwrap_or_default();
+        pending.into_keys().any(|name| watch.replica().right(&Duty::Destination(name)).is_some())
     }
 
     /// Requests all tasks to stop and waits for them, up to [`STOP_MAX`].
