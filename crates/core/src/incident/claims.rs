@@ -106,7 +106,8 @@ impl Claims {
             if owners.is_empty() {
                 let competes =
                     |other: &&Claim| other.run == claim.run || runs[other.run].actor != runs[claim.run].actor;
-                owners.extend(near().find(competes).map(|best| best.run));
+                // What a child names, its parent has: a child is not reported by itself.
+                owners.extend(near().find(competes).map(|best| self.root(best.run)));
             }
             let root = self.root(claim.run);
             if owners.iter().all(|owner| *owner == root) {

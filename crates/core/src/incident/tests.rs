@@ -209,6 +209,15 @@ fn a_source_belongs_to_one_incident_at_a_time() {
     assert_eq!(all[3].related, BTreeSet::from([crowd, jane]));
 }
 
+/// Rule 4: an address that only a child names, here with its own in a finding of two.
+#[test]
+fn what_a_child_lists_belongs_to_its_parent() {
+    let all = of(&[by_account(Level::Low, "jane", sources(1), 60), by_crowd(Level::Low, sources(2), 0)]);
+    let roots: Vec<&Incident> = all.iter().filter(|incident| incident.parent.is_none()).collect();
+    let [jane] = roots[..] else { panic!("{roots:#?}") };
+    assert_eq!((jane.actor_name.as_str(), &jane.sources), ("jane", &sources(2)));
+}
+
 /// Rule 5: the key.
 #[test]
 fn a_key_is_a_hash_of_the_actor_and_the_first_second() {
