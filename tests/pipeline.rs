@@ -38,6 +38,7 @@ mod policies;
 mod profiles;
 mod proxied;
 mod pushdown;
+mod ran;
 mod scanners;
 mod shared_logs;
 mod sick_neighbours;

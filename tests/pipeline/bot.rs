@@ -5,7 +5,8 @@ use stakeout_fakes::slack_api::{BOT_TOKEN, CHANNEL, ChannelProblem, PostedMessag
 use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE};
-use super::world::{Ran, World};
+use super::ran::Ran;
+use super::world::World;
 
 const TICK: i64 = DAY + 10 * HOUR;
 

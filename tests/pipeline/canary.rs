@@ -9,7 +9,8 @@ use stakeout_fakes::slack_api::BOT_TOKEN;
 use stakeout_fakes::{Fault, Faults, Server};
 
 use super::audit::{DAY, HOUR, MINUTE, refused, utc};
-use super::world::{Cloud, Ran, World};
+use super::ran::Ran;
+use super::world::{Cloud, World};
 
 const TICK: i64 = DAY + HOUR;
 const BEARER: &str = "canary-of-a-bearer-token";

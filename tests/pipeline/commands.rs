@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE, recording, stretched};
-use super::world::{Ran, World};
+use super::ran::Ran;
+use super::world::World;
 
 const TICK: i64 = DAY + 10 * HOUR;
 

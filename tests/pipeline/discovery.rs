@@ -9,7 +9,8 @@ use stakeout_fakes::{Proxy, Server, Sts};
 use tokio::runtime::Runtime;
 
 use super::audit::{Asked, DAY, HOUR, Line, MINUTE, refused, utc};
-use super::world::{Ran, World, terminate};
+use super::ran::Ran;
+use super::world::{World, terminate};
 
 const CHAIN: &str = include_str!("../data/tls/server.pem");
 const KEY: &str = include_str!("../data/tls/server.key");

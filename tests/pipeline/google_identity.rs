@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use stakeout_fakes::LogAnalytics;
 
 use super::proxied::Proxied;
-use super::world::{Cloud, Ran};
+use super::ran::Ran;
+use super::world::Cloud;
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/eks";
 const SUBJECT: &str = "canary.subject.token";

@@ -9,7 +9,8 @@ use stakeout_fakes::{Fault, Faults};
 use tempfile::TempDir;
 
 use super::proxied::Proxied;
-use super::world::{Cloud, Ran};
+use super::ran::Ran;
+use super::world::Cloud;
 
 /// The names of the files in which `aws sso login` keeps its tokens: the SHA-1 of the session's name, or of the start URL.
 const OF_SESSION: &str = "ee0bfd2552fbd840c02cc48b6e823320543c450f";

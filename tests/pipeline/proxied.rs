@@ -10,7 +10,8 @@ use stakeout_fakes::{Fault, Faults, Proxy, Sts};
 use tokio::runtime::Runtime;
 
 use super::audit::{DAY, HOUR, MINUTE, refused, utc};
-use super::world::{Cloud, Ran, World};
+use super::ran::Ran;
+use super::world::{Cloud, World};
 
 const CHAIN: &str = include_str!("../data/tls/server.pem");
 const KEY: &str = include_str!("../data/tls/server.key");

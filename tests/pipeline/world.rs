@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,6 +22,7 @@ use super::audit::{Line, utc};
 use super::counter::Episode;
 use super::envelope;
 use super::ocsf::Reported;
+use super::ran::Ran;
 use crate::support::seeds::seed_rules;
 
 /// The cluster, and the log group that EKS would give it.
@@ -86,13 +87,6 @@ pub(crate) struct World {
     folder: TempDir,
     /// Last, so that it ends after the fakes that live in it.
     _runtime: Runtime,
-}
-
-/// What the binary did.
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 impl World {
@@ -583,23 +577,6 @@ fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
     command.env_clear().stdin(Stdio::null());
     command
-}
-
-impl Ran {
-    /// Returns what a command did.
-    pub(crate) fn of(output: std::io::Result<Output>) -> Ran {
-        let output = output.expect("the binary runs");
-        Ran {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
-    }
-
-    /// Asserts how it ended; otherwise with its words.
-    pub(crate) fn assert_code(&self, code: i32) {
-        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
-    }
 }
 
 /// Ends a daemon as a service manager would, and returns its exit code.
