@@ -24,6 +24,8 @@ const HOURS_FOR_EACH: i64 = 4;
 const HOURS_MIN: i64 = 12;
 /// How long anything may take; a replica takes over after two seconds.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a busy machine may take for each window of a log, in milliseconds, when all is left alone.
+const WINDOW_MS: u64 = 300;
 const LEASE: &str = "2s";
 
 /// What happens to the replicas.
@@ -80,12 +82,16 @@ fn signal(child: &Child, name: &str) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the deadline bounds the test itself, and asking is a process")]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+fn wait_at_most(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(begun.elapsed() < patience, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_at_most(PATIENCE, what, is_so);
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long they work undisturbed is a matter of chance")]
@@ -229,7 +235,8 @@ fn what_replicas_find_and_report_is_that_of_one_process_whatever_happens_to_them
         before = after;
     }
     let (end, _) = progress(&alone);
-    wait_until("all is read and sent", || {
+    let windows = u64::try_from(hours).expect("few") * logs as u64;
+    wait_at_most(PATIENCE + Duration::from_millis(windows * WINDOW_MS), "all is read and sent", || {
         let (logs, pending) = progress(&world);
         pending == 0 && logs.len() == end.len() && logs.values().min() >= end.values().min()
     });
