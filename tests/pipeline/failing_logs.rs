@@ -1,5 +1,6 @@
 //! Logs that throttle, fail, deny, lose tokens or fall silent: windows wait, and what is missed is said aloud.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 
 use stakeout_fakes::cloudwatch_logs::{Paging, TokenGone};
@@ -7,7 +8,7 @@ use stakeout_fakes::{Fault, Faults};
 
 use super::audit::{DAY, HOUR, Line, MINUTE, refused, utc};
 use super::counter;
-use super::ocsf::{WATCH, assert_each_opens_once, final_episodes};
+use super::ocsf::{Reported, WATCH, assert_each_opens_once, final_episodes};
 use super::three_clouds::each;
 use super::world::{Cloud, World};
 
@@ -196,18 +197,26 @@ fn a_window_that_fails_for_six_hours_is_a_gap_and_a_reread_fills_it() {
     assert_eq!(world.log("dev")["gaps"], serde_json::json!([]));
 }
 
-/// `rm state/*` leaves the directories, which say that there was a state.
-#[test]
-fn a_state_whose_files_are_gone_is_said_aloud_once() {
-    let world = World::with("schedule: {reread: []}");
-    world.ingest(&scan());
-    world.once_done(TICK);
+/// Removes the files of the state, as `rm state/*` does, which leaves the directories.
+fn remove_files(world: &World) {
     for entry in std::fs::read_dir(world.path("state")).expect("listed") {
         let path = entry.expect("listed").path();
         if path.is_file() {
             std::fs::remove_file(path).expect("removed");
         }
     }
+}
+
+/// The directories say that there was a state.
+#[test]
+fn a_state_whose_files_are_gone_is_said_aloud_once() {
+    let world = World::with("schedule: {reread: []}");
+    world.ingest(&scan());
+    world.once_done(TICK);
+    remove_files(&world);
+    std::fs::remove_dir_all(world.path("state").join("backups")).expect("removed");
+    let ran = world.run(&["state", "verify"]);
+    assert!(ran.stderr.contains("there is no state in"), "{}", ran.stderr);
     world.once_done(TICK);
     assert_eq!(notices(&world), ["The state is gone"]);
     world.once_done(TICK + HOUR);
@@ -225,12 +234,40 @@ fn a_damaged_state_goes_on_with_its_copy_and_says_so_once() {
     let bytes = std::fs::read(&database).expect("the database");
     std::fs::write(&database, &bytes[..bytes.len() / 3]).expect("cut off");
     world.run(&["state", "verify"]).assert_code(1);
+    let said = world.run(&["state", "verify"]).stderr;
+    assert!(said.contains("stakeout state repair"), "{said}");
     let ran = world.once_done(TICK + HOUR);
     assert!(ran.stderr.contains("going on with its copy"), "{}", ran.stderr);
     assert_eq!(notices(&world), ["The state was damaged"]);
     world.once_done(TICK + 2 * HOUR);
     assert_eq!(notices(&world), ["The state was damaged"]);
-    assert_found(&world);
+    // The copy holds the messages that were pending when it was made: they come again, with the same number.
+    let mut numbers = BTreeSet::new();
+    let once: Vec<Reported> =
+        world.reported().into_iter().filter(|reported| numbers.insert(reported.delivery.clone())).collect();
+    assert_each_opens_once(&once);
     assert!(world.run(&["state", "repair"]).stdout.contains("nothing to repair"));
     world.run(&["state", "verify"]).assert_code(0);
+}
+
+/// The first copy holds the first commit: a log that was read goes on where it was, even where all but the copies is gone.
+#[test]
+fn a_state_of_which_only_copies_are_left_goes_on_with_the_newest() {
+    let world = World::with("schedule: {reread: []}");
+    world.ingest(&scan());
+    world.once_done(TICK);
+    let cursor = world.log("dev")["cursor"].clone();
+    remove_files(&world);
+    world.run(&["state", "verify"]).assert_code(1);
+    world.run(&["state", "repair"]).assert_code(0);
+    assert_eq!(world.log("dev")["cursor"], cursor);
+    let copies = std::fs::read_dir(world.path("state").join("backups")).expect("listed");
+    let copy = copies.map(|entry| entry.expect("listed").path()).max().expect("a copy");
+    let mut bytes = std::fs::read(&copy).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(copy, bytes).expect("written");
+    let ran = world.run(&["state", "verify"]);
+    ran.assert_code(1);
+    assert!(ran.stdout.contains("is damaged: its checksum is another one"), "{}", ran.stdout);
 }

@@ -79,7 +79,7 @@ enum Verb {
     Silence(SilenceArgs),
     /// Download the address ranges that clouds publish
     Ranges(RangesArgs),
-    /// Show the state of the daemon, move or drop its pending messages
+    /// Show, verify, repair, export and import the state, move or drop its pending messages
     State(StateArgs),
     /// Test destinations
     Notify(NotifyArgs),

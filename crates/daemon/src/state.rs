@@ -216,7 +216,23 @@ fn ledger_with_pending(config: &Config, destination: &str) -> Result<Ledger, Fai
 fn verify(config: &ConfigArgs) -> Result<Exit, Failure> {
     let (config, _) = config.load(SecretScope::NONE)?;
     let verified = stopped_ledger(&config)?.verify().map_err(failure)?;
-    say(format_args!("{} in {}: all of it can be read", held(&verified), config.state.place))
+    say(format_args!("{} in {}: all of it can be read", held(&verified), config.state.place))?;
+    let Some(dir) = config.state.directory() else { return Ok(Exit::Done) };
+    let copies = Ledger::copies(dir).map_err(failure)?;
+    let mut exit = Exit::Done;
+    for (at, damage) in &copies {
+        match damage {
+            None => say(format_args!("copy of {at}: whole"))?,
+            Some(damage) => {
+                exit = Exit::Incomplete;
+                say(format_args!("copy of {at}: {damage}"))?
+            }
+        };
+    }
+    if copies.is_empty() {
+        say(format_args!("there is no copy yet: one is made with the next commit"))?;
+    }
+    Ok(exit)
 }
 
 fn repair(config: &ConfigArgs) -> Result<Exit, Failure> {
@@ -226,6 +242,9 @@ fn repair(config: &ConfigArgs) -> Result<Exit, Failure> {
             anyhow!("the state is in {}: restore it with the database's own back-up", config.state.place).into()
         );
     };
+    if !Ledger::is_in(dir) {
+        return Err(anyhow!("there is no state in {}", config.state.place).into());
+    }
     match stopped_ledger(&config).and_then(|ledger| ledger.verify().map_err(failure)) {
         Ok(verified) => return say(format_args!("{} can be read: there is nothing to repair", held(&verified))),
         Err(Failure::TryLater(why)) => return Err(Failure::TryLater(why)),
@@ -237,7 +256,7 @@ fn repair(config: &ConfigArgs) -> Result<Exit, Failure> {
 }
 
 fn stopped_ledger(config: &Config) -> Result<Ledger, Failure> {
-    if config.state.directory().is_some_and(|directory| !directory.exists()) {
+    if config.state.directory().is_some_and(|directory| !Ledger::is_in(directory)) {
         return Err(anyhow!("there is no state in {}", config.state.place).into());
     }
     Ledger::open(bootstrap::location(config)?).map_err(|error| match error {

@@ -70,7 +70,10 @@ impl Embedded {
             return Err(LedgerError::damaged("the database has lost its first records"));
         }
         if self.database.is_empty() {
-            return Ok(true);
+            return match backups::list(self.directory.path())?.is_empty() {
+                true => Ok(true),
+                false => Err(LedgerError::damaged("its files are gone, and there are copies of it")),
+            };
         }
         let (dir, found) = (self.directory.path().to_owned(), "a database without a format".to_owned());
         Err(LedgerError::Foreign { dir, found })
@@ -171,6 +174,11 @@ impl Embedded {
     pub(crate) fn size_on_disk(&self) -> Result<u64> {
         self.database.size_on_disk()
     }
+}
+
+/// Returns whether there is a database in `dir`.
+pub(crate) fn has_database(dir: &Path) -> bool {
+    dir.join(DB).exists()
 }
 
 /// Compacts the database in `dir`, which nobody may have open, where its file is large and much larger than what it holds.

@@ -3,8 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// The fix for any damage, and for another format. Findings that were reported may be reported again.
-const REPAIR: &str = "move the directory away (or name another `schema`) and start again; `schedule: {start: -24h}` then reads the last day again";
+/// The fix for any damage: once a day that happens by itself.
+const REPAIR: &str = "`stakeout state repair` puts the last whole copy in its place; without a copy, and in PostgreSQL without a \
+                      back-up of the database, begin anew in another directory or schema: `schedule: {start: -24h}` then reads the last day again";
+/// The fix for another format. Findings that were reported may be reported again.
+const BEGIN_ANEW: &str = "move the directory away (or name another `schema`) and start again; `schedule: {start: -24h}` then reads the last day again";
 
 /// An error of the ledger. None of them means that something acknowledged was lost, except [`LedgerError::Damaged`].
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +83,7 @@ pub enum LedgerError {
     #[error("an import into this state was not finished: delete the directory or the schema, and import again")]
     Unfinished,
     /// What is to be imported is damaged, not whole, or of another version: `reason` says which.
-    #[error("the export cannot be imported: {reason}")]
+    #[error("it cannot be imported: {reason}")]
     Stream {
         /// What is wrong with it.
         reason: String,
@@ -112,7 +115,7 @@ impl LedgerError {
     }
 
     pub(crate) fn format(found: u32, known: u32) -> LedgerError {
-        LedgerError::Format { found, known, fix: REPAIR }
+        LedgerError::Format { found, known, fix: BEGIN_ANEW }
     }
 
     pub(crate) fn refused(reason: impl Into<String>) -> LedgerError {

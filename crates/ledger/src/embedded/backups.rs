@@ -3,9 +3,9 @@
 //! What a copy holds, the ledger knows. The archive is not in it: its files are append-only and have checksums of their own,
 //! and a copy names the position up to which they are valid.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use stakeout_core::time::Second;
@@ -44,7 +44,8 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Backup>> {
 /// Adds the copy that `write` writes, when it is whole and on the disk, and removes the oldest ones. Returns its bytes.
 pub(crate) fn add(dir: &Path, at: Second, write: impl FnOnce(&mut File) -> Result<()>) -> Result<u64> {
     let backups = dir.join(BACKUPS);
-    fs::create_dir_all(&backups).map_err(|error| cannot("create", &backups, error))?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&backups);
+    made.map_err(|error| cannot("create", &backups, error))?;
     let unfinished = backups.join(UNFINISHED);
     let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
     let mut file = options.open(&unfinished).map_err(|error| cannot("create", &unfinished, error))?;

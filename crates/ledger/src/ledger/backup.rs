@@ -22,6 +22,10 @@ impl Ledger {
     /// Copies what is stored beside it if the newest copy is older than an hour, and returns the bytes of the new one.
     pub fn back_up(&self, now: Second) -> Result<Option<u64>> {
         let Some(dir) = self.engine.directory() else { return Ok(None) };
+        // A copy without progress would say that nothing was ever read.
+        if self.read(|state| Ok(state.progress.is_empty()))? {
+            return Ok(None);
+        }
         if let Some((newest, _)) = backups::list(dir)?.first()
             && newest.plus(EVERY_SECONDS) > now
             && *newest <= now
@@ -36,9 +40,26 @@ impl Ledger {
         Ok(Some(bytes))
     }
 
-    /// Reads all that is stored, and returns how much that is. Fails at the first damage.
+    /// Returns whether the directory holds a database, or copies of one.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        embedded::has_database(dir) || backups::list(dir).is_ok_and(|copies| !copies.is_empty())
+    }
+
+    /// Reads and decodes all that is stored, and returns how much that is. Fails at the first damage.
     pub fn verify(&self) -> Result<Transferred> {
+        self.read_all()?;
         self.export(&mut io::sink())
+    }
+
+    /// Returns the copies of the state in `dir`, the newest first, each with what is wrong with it.
+    pub fn copies(dir: &Path) -> Result<Vec<(Second, Option<String>)>> {
+        let judged = backups::list(dir)?.into_iter().map(|(at, path)| match whole(&path) {
+            Ok(()) => Ok((at, None)),
+            Err(LedgerError::Stream { reason }) => Ok((at, Some(reason))),
+            Err(error) => Err(error),
+        });
+        judged.collect()
     }
 
     /// Puts the newest whole copy of the state in `dir` in its place, keeps the damaged database beside it, and returns the

@@ -319,6 +319,27 @@ impl Ledger {
         self.read(|state| Ok(state.totals.quiet_before))
     }
 
+    /// Reads and decodes every value.
+    pub(super) fn read_all(&self) -> Result<()> {
+        self.read(|state| {
+            let mut inflater = Inflater::new();
+            for any in Key::KINDS.into_iter().filter(|any| any.has_value()) {
+                for value in self.engine.values(any.kind()) {
+                    let (key, value) = value?;
+                    match key {
+                        Key::Rows(..) => drop(rows::read(key, &value, &mut inflater, &mut |_| true)?),
+                        Key::Finding(_) => {
+                            drop(state.rule_meta.complete(findings::read(key, &value, &mut inflater)?)?);
+                        }
+                        Key::Format | Key::Hash => {}
+                        _ => drop(parse_json::<serde::de::IgnoredAny>(key, &value)?),
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Returns whether the finding has no pending delivery.
     pub fn is_reported(&self, finding: FindingKey) -> Result<bool> {
         self.read(|state| Ok(!state.pending.has(finding)))

@@ -116,7 +116,7 @@ impl<'e> Import<'e> {
     pub(super) fn begin(engine: &'e Engine) -> Result<Import<'e>> {
         let _turn = Turn::begin(engine, TurnKind::Alone)?;
         if !engine.is_new()? {
-            return Err(LedgerError::refused("there is a state already: import into an empty place"));
+            return Err(stream("there is a state already in the place that the config names; name an empty one"));
         }
         engine.begin(0)?;
         let mut batch = Batch::default();
@@ -257,7 +257,7 @@ pub(super) struct StreamReader<'i, R> {
 impl<'i, R: Read> StreamReader<'i, R> {
     pub(super) fn begin(input: &'i mut R) -> Result<StreamReader<'i, R>> {
         let mut reader = StreamReader { input, read: Transferred::default() };
-        if reader.bytes(MAGIC.len()).is_ok_and(|magic| magic != MAGIC) {
+        if reader.bytes(MAGIC.len()).ok().is_none_or(|magic| magic != MAGIC) {
             return Err(stream("this is not what `stakeout state export` writes"));
         }
         let (version, format) = (reader.u32()?, reader.u32()?);

@@ -74,12 +74,12 @@ fn an_import_that_was_not_finished_is_no_state() {
         let error = place.open().expect_err("not a state");
         assert!(matches!(error, LedgerError::Unfinished), "{error}");
         let error = imported(place, &stream).expect_err("not empty");
-        assert!(matches!(error, LedgerError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("there is a state already"), "{error}");
     }
     for place in &Place::each() {
         drop(place.open().expect("a new ledger"));
         let error = imported(place, &stream).expect_err("not empty");
-        assert!(matches!(error, LedgerError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("there is a state already"), "{error}");
         assert!(place.open().expect("as before").stored().expect("read").findings == 0);
     }
 }
