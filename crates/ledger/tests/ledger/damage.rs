@@ -10,6 +10,8 @@ use stakeout_core::time::Second;
 use stakeout_ledger::{Ledger, LedgerError};
 use tempfile::TempDir;
 
+use crate::place::Place;
+use crate::postgres::Postgres;
 use crate::samples;
 
 fn filled() -> TempDir {
@@ -220,4 +222,18 @@ fn a_lost_log_is_not_taken_for_a_new_ledger() {
     fs::write(empty.path().join("db"), "").expect("emptied");
     let outcome = Ledger::open(empty.path());
     assert!(is_damaged(&outcome), "{outcome:?}");
+}
+
+#[test]
+fn a_value_that_a_database_gives_back_changed_is_damage() {
+    let Some(server) = Postgres::shared() else { return };
+    let place = Place::schema(server);
+    let ledger = place.open().expect("a new ledger");
+    ledger.commit_window(&mut samples::full_commit(), &[]).expect("written");
+    ledger.verify().expect("whole");
+    let Place::Schema(schema, _) = &place else { panic!("it is in a schema") };
+    server.sql(&format!("UPDATE {schema}.finding SET value = '\\x00'"));
+    let error = ledger.verify().expect_err("damaged");
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("back-up of the database"), "{error}");
 }
