@@ -99,6 +99,12 @@ fn let_them_work(dice: &mut Dice) {
     std::thread::sleep(Duration::from_millis(dice.below(1_500)));
 }
 
+/// Returns how many replicas the database has heard of within a span.
+fn alive(server: &Postgres, span: &str) -> usize {
+    let count = server.sql(&format!("SELECT count(*) FROM stakeout.replica WHERE seen > now() - interval '{span}'"));
+    count.trim().parse().expect("a number")
+}
+
 /// Fills the logs: somebody who asks all clusters again and again, and one for each cluster.
 fn fill(world: &World, logs: usize, begin: i64, hours: i64) {
     for hour in (0..hours).step_by(3) {
@@ -217,11 +223,11 @@ fn what_replicas_find_and_report_is_that_of_one_process_whatever_happens_to_them
                 replicas.start();
             }
             Blow::Pause => {
+                // One that has just started would not be missed.
+                wait_until("all replicas are alive", || alive(&server, "2 seconds") == REPLICAS);
                 signal(&replicas.running[index], "-STOP");
-                let is_missed = || {
-                    server.sql("SELECT count(*) FROM stakeout.replica WHERE seen < now() - interval '4 seconds'") != "0"
-                };
-                wait_until("the others have taken over", is_missed);
+                // Longer than the lease and a beat of the others.
+                wait_until("the others have taken over", || alive(&server, "4 seconds") < REPLICAS);
                 signal(&replicas.running[index], "-CONT");
             }
             Blow::Restart => {
