@@ -245,10 +245,11 @@ fn repair(config: &ConfigArgs) -> Result<Exit, Failure> {
     if !Ledger::is_in(dir) {
         return Err(anyhow!("there is no state in {}", config.state.place).into());
     }
-    match stopped_ledger(&config).and_then(|ledger| ledger.verify().map_err(failure)) {
+    match Ledger::open(dir).and_then(|ledger| ledger.verify()) {
         Ok(verified) => return say(format_args!("{} can be read: there is nothing to repair", held(&verified))),
-        Err(Failure::TryLater(why)) => return Err(Failure::TryLater(why)),
-        Err(_) => {}
+        Err(LedgerError::Damaged { .. } | LedgerError::Unfinished) => {}
+        // A copy is no answer to the state of another version, to missing rights or to a full disk.
+        Err(error) => return Err(not_opened(error)),
     }
     let from = Ledger::restore(dir, Second::from(clock::now())).map_err(failure)?;
     let verified = stopped_ledger(&config)?.verify().map_err(failure)?;
@@ -259,10 +260,14 @@ fn stopped_ledger(config: &Config) -> Result<Ledger, Failure> {
     if config.state.directory().is_some_and(|directory| !Ledger::is_in(directory)) {
         return Err(anyhow!("there is no state in {}", config.state.place).into());
     }
-    Ledger::open(bootstrap::location(config)?).map_err(|error| match error {
+    Ledger::open(bootstrap::location(config)?).map_err(not_opened)
+}
+
+fn not_opened(error: LedgerError) -> Failure {
+    match error {
         LedgerError::Locked { .. } => Failure::TryLater(format!("{error}: stop the daemon first")),
         other => failure(other),
-    })
+    }
 }
 
 fn failure(error: LedgerError) -> Failure {
